@@ -1,1 +1,200 @@
-//! clock
+//! The time: the only place that asks for it.
+//!
+//! Wall time is [`Timestamp`] (milliseconds since 1970, what records hold). Waiting is coarse: each worker has one
+//! ticker, and a [`Timer`] is a slot in a list that it walks, so a deadline that is never reached costs two stores
+//! and no system call. Deadlines are kept to a tenth of a second, which is enough for limits of seconds.
+
+use std::{
+    cell::{Cell, RefCell},
+    future::Future,
+    pin::pin,
+    task::{Context, Poll, Waker},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+/// How exact coarse deadlines are.
+pub const TICK: Duration = Duration::from_millis(100);
+
+/// Milliseconds since 1970-01-01 UTC.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Timestamp(pub u64);
+
+impl Timestamp {
+    /// Now.
+    #[expect(clippy::disallowed_methods, reason = "this is the clock")]
+    pub fn now() -> Self {
+        Self(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64))
+    }
+
+    /// This much later.
+    #[must_use]
+    pub fn plus(self, d: Duration) -> Self {
+        Self(self.0.saturating_add(d.as_millis() as u64))
+    }
+
+    /// How long ago `earlier` was; zero if it is yet to come.
+    pub fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(self.0.saturating_sub(earlier.0))
+    }
+
+    /// Whole seconds since 1970.
+    pub fn seconds(self) -> u32 {
+        u32::try_from(self.0 / 1000).unwrap_or(u32::MAX)
+    }
+
+    /// From whole seconds since 1970.
+    pub fn from_seconds(seconds: u32) -> Self {
+        Self(u64::from(seconds) * 1000)
+    }
+
+    /// For libraries that format dates.
+    pub fn system(self) -> SystemTime {
+        UNIX_EPOCH + Duration::from_millis(self.0)
+    }
+}
+
+/// A point of the monotonic clock, for durations.
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub fn instant() -> Instant {
+    Instant::now()
+}
+
+#[derive(Default)]
+struct Ticker {
+    tick: Cell<u64>,
+    slots: RefCell<Vec<Option<(u64, Waker)>>>,
+    free: RefCell<Vec<usize>>,
+}
+
+thread_local! {
+    static TICKER: Ticker = Ticker::default();
+}
+
+/// Moves this thread's coarse time on, for as long as it is polled. Each worker runs it once.
+pub async fn drive() {
+    let start = instant();
+    let mut interval = tokio::time::interval(TICK);
+    loop {
+        interval.tick().await;
+        let tick = (start.elapsed().as_millis() / TICK.as_millis()) as u64;
+        TICKER.with(|t| {
+            t.tick.set(tick);
+            for (at, waker) in t.slots.borrow().iter().flatten() {
+                if *at <= tick {
+                    waker.wake_by_ref();
+                }
+            }
+        });
+    }
+}
+
+/// The coarse time of this thread, in [`TICK`]s.
+pub fn tick() -> u64 {
+    TICKER.with(|t| t.tick.get())
+}
+
+/// A coarse deadline that can be moved. Never early, at most two [`TICK`]s late.
+#[derive(Debug)]
+pub struct Timer {
+    at: u64,
+    slot: Option<usize>,
+}
+
+impl Timer {
+    /// Ends after `after`; `None` never does.
+    pub fn new(after: Option<Duration>) -> Self {
+        Self { at: deadline(after), slot: None }
+    }
+
+    /// Starts anew.
+    pub fn reset(&mut self, after: Option<Duration>) {
+        let at = deadline(after);
+        if at == self.at {
+            return;
+        }
+        self.at = at;
+        if let Some(slot) = self.slot {
+            TICKER.with(|t| {
+                if let Some(Some(entry)) = t.slots.borrow_mut().get_mut(slot) {
+                    entry.0 = at;
+                }
+            });
+        }
+    }
+
+    /// Ready once the deadline has passed.
+    pub fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.at == u64::MAX {
+            return Poll::Pending;
+        }
+        TICKER.with(|t| {
+            if t.tick.get() >= self.at {
+                return Poll::Ready(());
+            }
+            let mut slots = t.slots.borrow_mut();
+            match self.slot.and_then(|s| slots.get_mut(s)) {
+                Some(Some((_, waker))) => waker.clone_from(cx.waker()),
+                _ => {
+                    let entry = Some((self.at, cx.waker().clone()));
+                    self.slot = Some(match t.free.borrow_mut().pop() {
+                        Some(free) => {
+                            if let Some(place) = slots.get_mut(free) {
+                                *place = entry;
+                            }
+                            free
+                        }
+                        None => {
+                            slots.push(entry);
+                            slots.len() - 1
+                        }
+                    });
+                }
+            }
+            Poll::Pending
+        })
+    }
+}
+
+impl Drop for Timer {
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot {
+            // Not there any more when the thread itself ends.
+            let _ = TICKER.try_with(|t| {
+                if let Some(place) = t.slots.borrow_mut().get_mut(slot) {
+                    *place = None;
+                }
+                t.free.borrow_mut().push(slot);
+            });
+        }
+    }
+}
+
+fn deadline(after: Option<Duration>) -> u64 {
+    // One more than it takes, since the current tick is partly over.
+    after.map_or(u64::MAX, |d| tick().saturating_add((d.as_millis() / TICK.as_millis()) as u64 + 1))
+}
+
+/// The time was up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("timed out")]
+pub struct Elapsed;
+
+/// `future`, but no longer than `after` (coarse).
+pub async fn timeout<F: Future>(after: Option<Duration>, future: F) -> Result<F::Output, Elapsed> {
+    let mut future = pin!(future);
+    let mut timer = Timer::new(after);
+    std::future::poll_fn(move |cx| {
+        if let Poll::Ready(out) = future.as_mut().poll(cx) {
+            return Poll::Ready(Ok(out));
+        }
+        timer.poll_elapsed(cx).map(|()| Err(Elapsed))
+    })
+    .await
+}
+
+/// Waits (coarse).
+pub async fn pause(after: Duration) {
+    let mut timer = Timer::new(Some(after));
+    std::future::poll_fn(move |cx| timer.poll_elapsed(cx)).await;
+}
+

@@ -4,6 +4,7 @@ pub mod clock;
 pub mod crypto;
 pub mod message;
 pub mod metrics;
+pub mod net;
 pub mod tasks;
 
 pub mod config;

@@ -1,0 +1,107 @@
+//! The key ring: the first key signs, every key verifies.
+
+use aws_lc_rs::{hkdf, hmac};
+
+use super::{random, same};
+
+/// A truncated HMAC-SHA256.
+pub type Mac = [u8; 16];
+
+struct Key {
+    number: u8,
+    hmac: hmac::Key,
+}
+
+/// Keys for one use, derived from the configured secrets by HKDF (RFC 5869) under a label of that use.
+pub struct Keyring {
+    keys: Vec<Key>,
+}
+
+impl std::fmt::Debug for Keyring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Keyring({} keys, MASKED)", self.keys.len())
+    }
+}
+
+impl Keyring {
+    /// A ring for `label` from secrets, the current one first. A key's number is a byte of its own digest, so it is
+    /// the same on every machine that shares the secret.
+    pub fn derive(label: &str, secrets: &[[u8; 32]]) -> Self {
+        let keys = secrets
+            .iter()
+            .map(|secret| {
+                let derived = expand(label, secret);
+                let [number, ..] = super::sha256(&derived);
+                Key { number, hmac: hmac::Key::new(hmac::HMAC_SHA256, &derived) }
+            })
+            .collect();
+        Self { keys }
+    }
+
+    /// A ring of one key that nobody else has and that ends with the process.
+    pub fn ephemeral(label: &str) -> Self {
+        Self::derive(label, &[random()])
+    }
+
+    /// The number of the key that signs.
+    pub fn current(&self) -> u8 {
+        self.keys.first().map_or(0, |k| k.number)
+    }
+
+    /// Signs the parts, one after the other, under the current key.
+    pub fn sign(&self, parts: &[&[u8]]) -> Mac {
+        self.keys.first().map_or([0; 16], |key| mac(key, parts))
+    }
+
+    /// True if a key of this number signed the parts.
+    pub fn verify(&self, number: u8, parts: &[&[u8]], given: &[u8]) -> bool {
+        self.keys.iter().filter(|k| k.number == number).any(|key| same(&mac(key, parts), given))
+    }
+}
+
+fn mac(key: &Key, parts: &[&[u8]]) -> Mac {
+    let mut context = hmac::Context::with_key(&key.hmac);
+    for part in parts {
+        context.update(part);
+    }
+    let tag = context.sign();
+    let mut out = [0; 16];
+    out.iter_mut().zip(tag.as_ref()).for_each(|(o, b)| *o = *b);
+    out
+}
+
+struct Length;
+
+impl hkdf::KeyType for Length {
+    fn len(&self) -> usize {
+        32
+    }
+}
+
+#[expect(clippy::expect_used, reason = "32 bytes are within what HKDF-SHA256 can give")]
+fn expand(label: &str, secret: &[u8; 32]) -> [u8; 32] {
+    let mut out = [0; 32];
+    hkdf::Salt::new(hkdf::HKDF_SHA256, b"cloakroom")
+        .extract(secret)
+        .expand(&[label.as_bytes()], Length)
+        .and_then(|okm| okm.fill(&mut out))
+        .expect("HKDF gives 32 bytes");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_previous_key_still_verifies_and_the_current_one_signs() {
+        let (old, new) = ([1; 32], [2; 32]);
+        let before = Keyring::derive("t", &[old]);
+        let signed = before.sign(&[b"a", b"b"]);
+        let after = Keyring::derive("t", &[new, old]);
+        assert!(after.verify(before.current(), &[b"ab"], &signed));
+        assert_ne!(after.sign(&[b"ab"]), signed);
+        assert!(!Keyring::derive("t", &[new]).verify(before.current(), &[b"ab"], &signed));
+        assert!(!Keyring::derive("u", &[old]).verify(before.current(), &[b"ab"], &signed));
+    }
+}

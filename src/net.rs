@@ -1,0 +1,97 @@
+//! Streams: TCP and unix sockets behind one type, on either side of the proxy.
+
+use std::{
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite, ReadBuf},
+    net::{TcpStream, UnixStream},
+};
+
+/// A connected stream.
+#[derive(Debug)]
+pub enum Stream {
+    /// TCP, with `TCP_NODELAY`.
+    Tcp(TcpStream),
+    /// A unix socket.
+    Unix(UnixStream),
+}
+
+impl Stream {
+    /// Waits until there is something to read, or the end, without taking it: what a parked connection does.
+    ///
+    /// # Errors
+    /// The connection is broken.
+    pub async fn peek(&self) -> io::Result<bool> {
+        let mut byte = [0_u8; 1];
+        match self {
+            Self::Tcp(s) => Ok(s.peek(&mut byte).await? > 0),
+            Self::Unix(s) => {
+                // tokio has no peek here; socket2 has, and readiness is told by the runtime.
+                s.async_io(tokio::io::Interest::READABLE, || {
+                    let mut byte = [std::mem::MaybeUninit::uninit()];
+                    socket2::SockRef::from(s).peek(&mut byte)
+                })
+                .await
+                .map(|n| n > 0)
+            }
+        }
+    }
+
+    /// True if the other side has neither closed nor sent anything: what a pooled connection must be.
+    pub fn is_quiet(&self) -> bool {
+        let mut byte = [std::mem::MaybeUninit::uninit()];
+        let peeked = match self {
+            Self::Tcp(s) => socket2::SockRef::from(s).peek(&mut byte),
+            Self::Unix(s) => socket2::SockRef::from(s).peek(&mut byte),
+        };
+        matches!(peeked, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+impl AsyncRead for Stream {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(s) => Pin::new(s).poll_read(cx, buf),
+            Self::Unix(s) => Pin::new(s).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Stream {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(s) => Pin::new(s).poll_write(cx, buf),
+            Self::Unix(s) => Pin::new(s).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Tcp(s) => Pin::new(s).poll_write_vectored(cx, bufs),
+            Self::Unix(s) => Pin::new(s).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(s) => Pin::new(s).poll_shutdown(cx),
+            Self::Unix(s) => Pin::new(s).poll_shutdown(cx),
+        }
+    }
+}

@@ -1,0 +1,102 @@
+//! The session's own cookie: its name, and the Set-Cookie lines that give and take it.
+
+use std::time::Duration;
+
+use cookie::{Cookie, Expiration, SameSite as Site, time::OffsetDateTime};
+use http::HeaderValue;
+
+use crate::{
+    clock::Timestamp,
+    config::{CookiePrefix, SameSite, Secure, SessionCookie},
+};
+
+/// What browsers keep at most (RFC 6265bis §5.5).
+const LONGEST: Duration = Duration::from_hours(400 * 24);
+
+/// `[session.cookie]`, with the names that follow from it.
+#[derive(Debug, Clone)]
+pub struct CookieForm {
+    rules: SessionCookie,
+    prefixed: String,
+}
+
+impl CookieForm {
+    /// The form that the configuration asks for.
+    pub fn new(rules: &SessionCookie) -> Self {
+        let prefix = match rules.prefix {
+            CookiePrefix::None => "",
+            CookiePrefix::Auto if rules.path == "/" && rules.domain.is_none() => "__Host-",
+            CookiePrefix::Auto => "__Secure-",
+        };
+        Self { rules: rules.clone(), prefixed: format!("{prefix}{}", rules.name) }
+    }
+
+    fn secure(&self, https: bool) -> bool {
+        match self.rules.secure {
+            Secure::Auto => https,
+            Secure::Always => true,
+            Secure::Never => false,
+        }
+    }
+
+    /// The one name that is read and set.
+    pub fn name(&self, https: bool) -> &str {
+        if self.secure(https) { &self.prefixed } else { &self.rules.name }
+    }
+
+    /// True for every spelling of our name: none of them ever reaches an app, or comes from one.
+    pub fn is_ours(&self, name: &[u8]) -> bool {
+        name == self.rules.name.as_bytes()
+            || name == self.prefixed.as_bytes()
+            || [&b"__Host-"[..], b"__Secure-"]
+                .iter()
+                .any(|p| name.strip_prefix(*p) == Some(self.rules.name.as_bytes()))
+    }
+
+    /// The configured domain.
+    pub fn domain(&self) -> Option<&str> {
+        self.rules.domain.as_deref()
+    }
+
+    /// `same_site`
+    pub fn same_site(&self) -> SameSite {
+        self.rules.same_site
+    }
+
+    fn build<'a>(&'a self, value: &'a str, https: bool) -> Cookie<'a> {
+        let mut cookie = Cookie::build((self.name(https), value))
+            .path(self.rules.path.as_str())
+            .secure(self.secure(https))
+            .http_only(self.rules.http_only)
+            .same_site(match self.rules.same_site {
+                SameSite::Strict => Site::Strict,
+                SameSite::Lax => Site::Lax,
+                SameSite::None => Site::None,
+            })
+            .partitioned(self.rules.partitioned)
+            .build();
+        if let Some(domain) = &self.rules.domain {
+            cookie.set_domain(domain.as_str());
+        }
+        cookie
+    }
+
+    /// Gives a ticket; `lasts` for a permanent session, else it ends with the browser.
+    pub fn give(&self, ticket: &str, https: bool, lasts: Option<Duration>, now: Timestamp) -> Option<HeaderValue> {
+        let mut cookie = self.build(ticket, https);
+        if let Some(lasts) = lasts {
+            let lasts = lasts.min(LONGEST);
+            cookie.set_max_age(cookie::time::Duration::try_from(lasts).ok());
+            cookie.set_expires(OffsetDateTime::from(now.plus(lasts).system()));
+        }
+        HeaderValue::try_from(cookie.to_string()).ok()
+    }
+
+    /// Takes it back.
+    pub fn expire(&self, https: bool) -> Option<HeaderValue> {
+        let mut cookie = self.build("", https);
+        cookie.set_max_age(cookie::time::Duration::ZERO);
+        cookie.set_expires(Expiration::DateTime(OffsetDateTime::UNIX_EPOCH));
+        HeaderValue::try_from(cookie.to_string()).ok()
+    }
+}

@@ -1,0 +1,124 @@
+//! The ticket: what the visitor's cookie holds.
+//!
+//! base64url (no padding) of: format 1 B, key number 1 B, minted 4 B, stamped 4 B, public id 16 B, secret 16 B, and
+//! 16 B of HMAC-SHA256 over all before it and the realm. Times are seconds since 1970, big-endian.
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use uuid::Uuid;
+
+use crate::{
+    clock::Timestamp,
+    crypto::{self, Keyring},
+};
+
+const FORMAT: u8 = 1;
+const SIGNED: usize = 42;
+const BYTES: usize = SIGNED + 16;
+const TEXT: usize = 78;
+
+/// The 128 random bits that make a ticket worth something.
+pub type Secret = [u8; 16];
+
+/// What a record keeps of a secret.
+pub type SecretHash = [u8; 32];
+
+/// A ticket that was found genuine, or that is about to be issued.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Ticket {
+    /// When its session was created.
+    pub minted: Timestamp,
+    /// When it was last issued.
+    pub stamped: Timestamp,
+    /// The session's public id.
+    pub id: Uuid,
+    /// The secret.
+    pub secret: Secret,
+    /// Whether the key it is signed under is still the current one.
+    pub current_key: bool,
+}
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ticket({}, MASKED)", self.id)
+    }
+}
+
+impl Ticket {
+    /// A new session's first ticket.
+    pub fn mint(now: Timestamp) -> Self {
+        Self { minted: now, stamped: now, id: Uuid::new_v4(), secret: crypto::random(), current_key: true }
+    }
+
+    /// What a record keeps.
+    pub fn hash(&self) -> SecretHash {
+        crypto::sha256(&self.secret)
+    }
+
+    /// The cookie's value.
+    pub fn write(&self, keys: &Keyring, realm: &str) -> String {
+        let mut bytes = Vec::with_capacity(BYTES);
+        bytes.extend_from_slice(&[FORMAT, keys.current()]);
+        bytes.extend_from_slice(&self.minted.seconds().to_be_bytes());
+        bytes.extend_from_slice(&self.stamped.seconds().to_be_bytes());
+        bytes.extend_from_slice(self.id.as_bytes());
+        bytes.extend_from_slice(&self.secret);
+        let mac = keys.sign(&[&bytes, realm.as_bytes()]);
+        bytes.extend_from_slice(&mac);
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads a cookie's value. `None`: forged, of another realm, under a key we do not have, or no ticket at all.
+    pub fn read(value: &[u8], keys: &Keyring, realm: &str) -> Option<Self> {
+        if value.len() != TEXT {
+            return None;
+        }
+        let mut bytes = [0; BYTES];
+        if URL_SAFE_NO_PAD.decode_slice(value, &mut bytes).ok()? != BYTES {
+            return None;
+        }
+        let (signed, mac) = bytes.split_at(SIGNED);
+        let (head, rest) = signed.split_first_chunk::<2>()?;
+        let (minted, rest) = rest.split_first_chunk::<4>()?;
+        let (stamped, rest) = rest.split_first_chunk::<4>()?;
+        let (id, rest) = rest.split_first_chunk::<16>()?;
+        let (secret, _) = rest.split_first_chunk::<16>()?;
+        let [format, key] = *head;
+        if format != FORMAT || !keys.verify(key, &[signed, realm.as_bytes()], mac) {
+            return None;
+        }
+        Some(Self {
+            minted: Timestamp::from_seconds(u32::from_be_bytes(*minted)),
+            stamped: Timestamp::from_seconds(u32::from_be_bytes(*stamped)),
+            id: Uuid::from_bytes(*id),
+            secret: *secret,
+            current_key: key == keys.current(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_else() {
+        let keys = Keyring::ephemeral("ticket");
+        let ticket = Ticket::mint(Timestamp::from_seconds(1_700_000_000));
+        let text = ticket.write(&keys, "h:a");
+        assert_eq!(text.len(), TEXT);
+        assert_eq!(Ticket::read(text.as_bytes(), &keys, "h:a"), Some(ticket));
+        assert_eq!(Ticket::read(text.as_bytes(), &keys, "h:b"), None);
+        assert_eq!(Ticket::read(text.as_bytes(), &Keyring::ephemeral("ticket"), "h:a"), None);
+    }
+
+    #[test]
+    fn every_flipped_bit_is_refused() {
+        let keys = Keyring::ephemeral("ticket");
+        let text = Ticket::mint(Timestamp::from_seconds(1_700_000_000)).write(&keys, "h:a").into_bytes();
+        for i in 0..text.len() * 8 {
+            let mut bent = text.clone();
+            bent[i / 8] ^= 1 << (i % 8);
+            assert_eq!(Ticket::read(&bent, &keys, "h:a"), None, "bit {i}");
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The circumstances of a request that decide whether a visitor may be given a ticket. Pure.
+
+use http::{HeaderMap, Method, header};
+
+use crate::config::{MintRule, SameSite};
+
+/// Sub-resources never begin a session (Fetch Metadata, `Sec-Fetch-Dest`).
+const SUBRESOURCES: [&[u8]; 8] =
+    [b"image", b"style", b"script", b"font", b"audio", b"video", b"track", b"manifest"];
+
+/// What a request says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Visit {
+    /// A new ticket may be given.
+    pub may_mint: bool,
+    /// A cross-site request that changes things: a session begins there only when the answer logs somebody in.
+    pub cross_site_write: bool,
+}
+
+impl Visit {
+    /// Reads the Fetch Metadata headers. Where there are none, a ticket may be given.
+    pub fn read(method: &Method, headers: &HeaderMap, same_site: SameSite, mint: MintRule) -> Self {
+        let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
+        let cross_site = get("sec-fetch-site") == Some(b"cross-site");
+        // A top-level navigation by a safe method carries Lax cookies; nothing cross-site carries Strict ones.
+        let navigates = method.is_safe() && get("sec-fetch-mode").is_none_or(|m| m == b"navigate");
+        let cookie_could_come = !cross_site
+            || match same_site {
+                SameSite::None => true,
+                SameSite::Lax => navigates,
+                SameSite::Strict => false,
+            };
+        let subresource = get("sec-fetch-dest").is_some_and(|d| SUBRESOURCES.contains(&d));
+        let prefetch = ["sec-purpose", "purpose", "x-moz"]
+            .iter()
+            .any(|n| get(n).is_some_and(|v| v.starts_with(b"prefetch") || v.starts_with(b"prerender")));
+        let preflight = method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        let always = mint == MintRule::Always;
+        Self {
+            may_mint: (cookie_could_come || always) && !subresource && !prefetch && !preflight,
+            cross_site_write: cross_site && !method.is_safe() && !always && !cookie_could_come,
+        }
+    }
+}
+
+/// True if an answer may be kept by caches that serve many: no new ticket belongs into it.
+pub fn is_for_shared_caches(headers: &HeaderMap) -> bool {
+    let marked = headers.get_all(header::CACHE_CONTROL).iter().any(|v| {
+        v.as_bytes().split(|b| *b == b',').any(|directive| {
+            let name = directive.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii();
+            name.eq_ignore_ascii_case(b"public") || name.eq_ignore_ascii_case(b"s-maxage")
+        })
+    });
+    marked || headers.contains_key("cdn-cache-control") || headers.contains_key("surrogate-control")
+}
+
+/// Takes the markings for shared caches out, and says `private` (product rule: a Set-Cookie of ours never lands in a
+/// cache that serves many).
+pub fn make_private(headers: &mut HeaderMap) {
+    let forbids = |v: &[u8]| {
+        v.split(|b| *b == b',').any(|d| {
+            let d = d.trim_ascii();
+            d.eq_ignore_ascii_case(b"private") || d.eq_ignore_ascii_case(b"no-store")
+        })
+    };
+    if is_for_shared_caches(headers) {
+        headers.remove("cdn-cache-control");
+        headers.remove("surrogate-control");
+        let kept: Vec<Vec<u8>> = headers
+            .get_all(header::CACHE_CONTROL)
+            .iter()
+            .flat_map(|v| v.as_bytes().split(|b| *b == b',').map(|d| d.trim_ascii().to_vec()).collect::<Vec<_>>())
+            .filter(|d| {
+                let name = d.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii();
+                !name.eq_ignore_ascii_case(b"public") && !name.eq_ignore_ascii_case(b"s-maxage")
+            })
+            .collect();
+        headers.remove(header::CACHE_CONTROL);
+        if let Ok(value) = http::HeaderValue::from_bytes(&kept.join(&b", "[..]))
+            && !kept.is_empty()
+        {
+            headers.insert(header::CACHE_CONTROL, value);
+        }
+    }
+    if !headers.get_all(header::CACHE_CONTROL).iter().any(|v| forbids(v.as_bytes())) {
+        headers.append(header::CACHE_CONTROL, http::HeaderValue::from_static("private"));
+    }
+}
