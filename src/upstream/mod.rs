@@ -1,1 +1,18 @@
-//! upstream
+//! Upstreams: the apps. Choosing a server, connecting, keeping connections, sending one request.
+//!
+//! Never here: sessions, routes, what the visitor sees of a fault. Called by `proxy`. RFC 9110 §9.2.2 (what may be
+//! repeated) and RFC 9112 §9 (connections) bind it.
+
+mod balance;
+mod connections;
+mod endpoint;
+mod error;
+mod send;
+
+pub use connections::{Connections, Lease};
+pub use endpoint::{Endpoint, Endpoints};
+pub use error::UpstreamError;
+pub use send::{Answer, AnswerBody, send};
+
+/// What request bodies fail with.
+pub type BodyError = Box<dyn std::error::Error + Send + Sync>;

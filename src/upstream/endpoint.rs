@@ -1,0 +1,88 @@
+//! One server of an upstream, and what is known of its health. Shared by all workers.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use crate::{
+    clock::Timestamp,
+    config::{ServerAddress, Upstream},
+};
+
+const FAILURES: u64 = 3;
+const WINDOW: Duration = Duration::from_secs(10);
+const OUT: Duration = Duration::from_secs(10);
+
+/// One server.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Where it listens.
+    pub address: ServerAddress,
+    /// The same as text, for logs, `Host` and redirects (`host:port` as in a URL).
+    pub name: String,
+    /// Its share.
+    pub weight: u32,
+    window_began: AtomicU64,
+    failures: AtomicU64,
+    out_until: AtomicU64,
+}
+
+impl Endpoint {
+    fn new(address: &ServerAddress, weight: u32) -> Self {
+        let name = match address {
+            ServerAddress::Tcp { host, port } => {
+                let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
+                if *port == 80 { host } else { format!("{host}:{port}") }
+            }
+            ServerAddress::Unix(path) => format!("unix:{}", path.display()),
+        };
+        let zero = AtomicU64::default;
+        Self { address: address.clone(), name, weight, window_began: zero(), failures: zero(), out_until: zero() }
+    }
+
+    /// In use, or out for a while.
+    pub fn is_up(&self, now: Timestamp) -> bool {
+        self.out_until.load(Ordering::Relaxed) <= now.0
+    }
+
+    /// It answered.
+    pub fn succeeded(&self) {
+        if self.failures.load(Ordering::Relaxed) != 0 {
+            self.failures.store(0, Ordering::Relaxed);
+            self.out_until.store(0, Ordering::Relaxed);
+        }
+    }
+
+    /// It did not; after three failures in ten seconds it is out for ten.
+    pub fn failed(&self, now: Timestamp) {
+        if now.since(Timestamp(self.window_began.load(Ordering::Relaxed))) > WINDOW {
+            self.window_began.store(now.0, Ordering::Relaxed);
+            self.failures.store(0, Ordering::Relaxed);
+        }
+        if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES && self.is_up(now) {
+            self.out_until.store(now.plus(OUT).0, Ordering::Relaxed);
+            tracing::warn!(server = %self.name, "three failures within ten seconds: not used for ten seconds");
+        }
+    }
+}
+
+/// The servers of one upstream, with its rules.
+#[derive(Debug)]
+pub struct Endpoints {
+    /// `[upstreams.NAME]`
+    pub rules: Upstream,
+    /// Its servers.
+    pub all: Vec<Endpoint>,
+    pub(super) turn: AtomicU64,
+    pub(super) weights: u64,
+}
+
+impl Endpoints {
+    /// From the configuration.
+    pub fn new(rules: &Upstream) -> Self {
+        let all: Vec<_> = rules.servers.iter().map(|s| Endpoint::new(&s.address, s.weight)).collect();
+        let weights = all.iter().map(|e| u64::from(e.weight)).sum();
+        Self { rules: rules.clone(), all, turn: AtomicU64::new(0), weights }
+    }
+}

@@ -1,0 +1,52 @@
+//! What can go wrong with an app, for the log and for the choice between 502 and 504.
+
+use std::io;
+
+/// A request that got no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// No connection.
+    #[error("cannot connect to {endpoint}: {source}")]
+    Connect {
+        /// Which server.
+        endpoint: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// No connection in time.
+    #[error("cannot connect to {endpoint}: no answer within connect_timeout")]
+    ConnectTimeout {
+        /// Which server.
+        endpoint: String,
+    },
+    /// No answer in time.
+    #[error("{endpoint} did not begin to answer within first_byte_timeout")]
+    FirstByteTimeout {
+        /// Which server.
+        endpoint: String,
+    },
+    /// The connection broke, or what came was no HTTP.
+    #[error("{endpoint} gave no valid answer: {source}")]
+    Exchange {
+        /// Which server.
+        endpoint: String,
+        /// Why.
+        source: hyper::Error,
+    },
+    /// The answer could be read in two ways (RFC 9112 §6.3).
+    #[error("{endpoint} gave an ambiguous answer: Content-Length beside Transfer-Encoding")]
+    Ambiguous {
+        /// Which server.
+        endpoint: String,
+    },
+    /// The request's own body broke off.
+    #[error("the request's body broke off: {0}")]
+    Body(hyper::Error),
+}
+
+impl UpstreamError {
+    /// 504 rather than 502.
+    pub fn is_timeout(&self) -> bool {
+        matches!(self, Self::ConnectTimeout { .. } | Self::FirstByteTimeout { .. })
+    }
+}
