@@ -1,1 +1,22 @@
-//! listen
+//! Listening: where connections come from, and how long each may take.
+//!
+//! Here live sockets, the connection's life, its limits of time. Never: what a request means. Any service can be
+//! served; `app` calls [`serve`] with the one of `proxy`. RFC 9112 §9 binds connections.
+
+mod bind;
+mod connection;
+mod watched;
+
+pub use bind::{BindError, Listener, bind};
+pub use connection::{Counts, Rules, serve};
+
+use std::net::IpAddr;
+
+/// Who is at the other end of a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Peer {
+    /// By TCP.
+    Ip(IpAddr),
+    /// By a unix socket.
+    Unix,
+}

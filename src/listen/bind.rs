@@ -1,0 +1,155 @@
+//! Sockets: bound here, or passed on by systemd.
+
+use std::{
+    io,
+    net::{SocketAddr, TcpListener},
+    os::unix::{fs::FileTypeExt, net::UnixListener},
+    path::Path,
+};
+
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::net;
+
+use super::Peer;
+use crate::{config::ListenAddress, net::Stream};
+
+const BACKLOG: i32 = 4096;
+
+/// No socket.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The system refuses.
+    #[error("cannot listen on {address}: {source}")]
+    Bind {
+        /// Where.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// systemd passed no such socket.
+    #[error("cannot listen on systemd:{0}: no socket of that name was passed on (FileDescriptorName= in the .socket unit)")]
+    NotPassed(String),
+}
+
+/// A listening socket before it belongs to a loop.
+#[derive(Debug)]
+pub enum Listener {
+    /// TCP.
+    Tcp(TcpListener),
+    /// A unix socket.
+    Unix(UnixListener),
+}
+
+impl Listener {
+    /// Another handle on the same socket, for another worker.
+    ///
+    /// # Errors
+    /// Out of descriptors.
+    pub fn share(&self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(l) => Self::Tcp(l.try_clone()?),
+            Self::Unix(l) => Self::Unix(l.try_clone()?),
+        })
+    }
+
+    /// Where it listens, for the log.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Tcp(l) => l.local_addr().map_or_else(|_| "?".into(), |a| format!("http://{a}")),
+            Self::Unix(l) => l
+                .local_addr()
+                .ok()
+                .and_then(|a| a.as_pathname().map(|p| format!("unix:{}", p.display())))
+                .unwrap_or_else(|| "unix".into()),
+        }
+    }
+}
+
+/// Sockets for one address, one for each of `workers`: with `SO_REUSEPORT` for TCP, so that the kernel spreads the
+/// connections; shared otherwise.
+///
+/// # Errors
+/// The system refuses the address.
+pub fn bind(address: &ListenAddress, workers: usize) -> Result<Vec<Listener>, BindError> {
+    let named = |source| {
+        let address = match address {
+            ListenAddress::Tcp(a) => a.to_string(),
+            ListenAddress::Unix(p) => format!("unix:{}", p.display()),
+            ListenAddress::Systemd(n) => format!("systemd:{n}"),
+        };
+        BindError::Bind { address, source }
+    };
+    match address {
+        ListenAddress::Tcp(address) => {
+            let first = tcp(*address).map_err(named)?;
+            // Port 0 is chosen by the first; the others join it.
+            let chosen = first.local_addr().map_err(named)?;
+            let rest = (1..workers).map(|_| tcp(chosen).map(Listener::Tcp).map_err(named));
+            std::iter::once(Ok(Listener::Tcp(first))).chain(rest).collect()
+        }
+        ListenAddress::Unix(path) => {
+            let first = Listener::Unix(unix(path).map_err(named)?);
+            let mut all: Vec<_> = (1..workers).map(|_| first.share().map_err(named)).collect::<Result<_, _>>()?;
+            all.push(first);
+            Ok(all)
+        }
+        ListenAddress::Systemd(name) => Err(BindError::NotPassed(name.clone())),
+    }
+}
+
+fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn unix(path: &Path) -> io::Result<UnixListener> {
+    match UnixListener::bind(path) {
+        // Left over by a process that was killed: only if nobody answers there.
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
+            let socket = std::fs::symlink_metadata(path)?.file_type().is_socket();
+            if !socket || std::os::unix::net::UnixStream::connect(path).is_ok() {
+                return Err(e);
+            }
+            std::fs::remove_file(path)?;
+            UnixListener::bind(path)
+        }
+        other => other,
+    }
+}
+
+/// The same socket, in a loop.
+pub(super) enum Accepting {
+    Tcp(net::TcpListener),
+    Unix(net::UnixListener),
+}
+
+impl Accepting {
+    pub(super) fn new(listener: Listener) -> io::Result<Self> {
+        Ok(match listener {
+            Listener::Tcp(l) => {
+                l.set_nonblocking(true)?;
+                Self::Tcp(net::TcpListener::from_std(l)?)
+            }
+            Listener::Unix(l) => {
+                l.set_nonblocking(true)?;
+                Self::Unix(net::UnixListener::from_std(l)?)
+            }
+        })
+    }
+
+    pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
+        match self {
+            Self::Tcp(l) => {
+                let (stream, address) = l.accept().await?;
+                // Without it the last piece of an answer waits for an acknowledgement.
+                let _ = stream.set_nodelay(true);
+                Ok((Stream::Tcp(stream), Peer::Ip(address.ip().to_canonical())))
+            }
+            Self::Unix(l) => Ok((Stream::Unix(l.accept().await?.0), Peer::Unix)),
+        }
+    }
+}

@@ -1,0 +1,368 @@
+//! The life of a connection: parked, serving, parked again, closed.
+//!
+//! An idle connection is kept outside hyper: its buffers are given back, and one byte is peeked for. That is what
+//! tells "ten seconds for a head" from "75 seconds idle", and it costs a kilobyte where hyper's state costs nineteen.
+
+use std::{
+    collections::HashMap,
+    future::poll_fn,
+    io,
+    net::IpAddr,
+    pin::{Pin, pin},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use super::{
+    Listener, Peer,
+    bind::Accepting,
+    watched::{Activity, Watched},
+};
+use crate::{
+    clock::{self, Timer},
+    config::Limits,
+    net::Stream,
+};
+
+/// A connection that does nothing for this long is parked.
+const PARK_AFTER: Duration = Duration::from_millis(200);
+/// How long a closing connection is read on, so that the answer is not lost to a reset (RFC 9112 §9.6).
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How connections are treated.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    /// `[limits]`
+    pub limits: Limits,
+    /// Whose connections are not counted by address.
+    pub exempt: Vec<ipnet::IpNet>,
+}
+
+/// The connections of the whole process.
+#[derive(Debug, Default)]
+pub struct Counts {
+    all: AtomicUsize,
+    by_address: std::sync::Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// Holds a connection's place in the counts.
+struct Place {
+    counts: Arc<Counts>,
+    address: Option<IpAddr>,
+}
+
+impl Counts {
+    fn enter(self: &Arc<Self>, peer: Peer, rules: &Rules) -> Option<Place> {
+        let address = match (peer, rules.limits.connections_per_address) {
+            (Peer::Ip(ip), Some(most)) if !ip.is_loopback() && !rules.exempt.iter().any(|n| n.contains(&ip)) => {
+                let key = network_of(ip);
+                let mut all = self.by_address.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+                let count = all.entry(key).or_default();
+                if *count >= most {
+                    return None;
+                }
+                *count += 1;
+                Some(key)
+            }
+            _ => None,
+        };
+        self.all.fetch_add(1, Ordering::Relaxed);
+        Some(Place { counts: Arc::clone(self), address })
+    }
+
+    fn is_full(&self, rules: &Rules) -> bool {
+        rules.limits.connections.is_some_and(|most| self.all.load(Ordering::Relaxed) >= most)
+    }
+}
+
+/// One visitor's line: the address, or its /64 in IPv6.
+fn network_of(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.counts.all.fetch_sub(1, Ordering::Relaxed);
+        if let Some(address) = self.address {
+            let mut all =
+                self.counts.by_address.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            if let Some(count) = all.get_mut(&address) {
+                *count -= 1;
+                if *count == 0 {
+                    all.remove(&address);
+                }
+            }
+        }
+    }
+}
+
+/// Accepts until `stop`, and serves each connection in a task of its own that `tasks` keeps track of.
+///
+/// # Errors
+/// The socket cannot join this loop.
+pub async fn serve<H, F, B>(
+    listener: Listener,
+    rules: Rc<Rules>,
+    counts: Arc<Counts>,
+    handler: H,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+) -> io::Result<()>
+where
+    H: Fn(Request<Incoming>, Peer) -> F + Clone + 'static,
+    F: Future<Output = Response<B>> + Unpin + 'static,
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let listener = Accepting::new(listener)?;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return Ok(()),
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let Some(place) = counts.enter(peer, &rules) else {
+                    tracing::warn!(?peer, "connection closed: connections_per_address (a proxy before this one belongs into trusted_proxies)");
+                    continue;
+                };
+                let connection = one(stream, peer, Rc::clone(&rules), handler.clone(), stop.clone());
+                let tracked = tasks.track_future(async move {
+                    connection.await;
+                    drop(place);
+                });
+                crate::tasks::spawn(tracked);
+                while counts.is_full(&rules) && !stop.is_cancelled() {
+                    clock::pause(clock::TICK).await;
+                }
+            }
+            // Out of descriptors, or a connection that went before it was taken.
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                clock::pause(clock::TICK).await;
+            }
+        }
+    }
+}
+
+enum Then {
+    Park(Stream, Bytes),
+    Close(Stream),
+    Gone,
+}
+
+async fn one<H, F, B>(mut stream: Stream, peer: Peer, rules: Rc<Rules>, handler: H, stop: CancellationToken)
+where
+    H: Fn(Request<Incoming>, Peer) -> F + 'static,
+    F: Future<Output = Response<B>> + Unpin + 'static,
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut wait = rules.limits.request_head_timeout;
+    let mut left = rules.limits.requests_per_connection_http1.unwrap_or(u64::MAX);
+    let mut prefix = Bytes::new();
+    let handler = Rc::new(handler);
+    while left > 0 {
+        if prefix.is_empty() {
+            let readable = tokio::select! {
+                readable = clock::timeout(wait, stream.peek()) => readable,
+                () = stop.cancelled() => return,
+            };
+            if !matches!(readable, Ok(Ok(true))) {
+                return;
+            }
+        }
+        let activity = Rc::new(Activity::default());
+        let then = active(stream, prefix, peer, &rules, &handler, &activity, &stop, left).await;
+        left = left.saturating_sub(activity.served.get());
+        match then {
+            Then::Park(back, unread) => (stream, prefix) = (back, unread),
+            Then::Close(back) => return linger(back).await,
+            Then::Gone => return,
+        }
+        wait = rules.limits.idle_timeout_http1;
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one connection, named once")]
+async fn active<H, F, B>(
+    stream: Stream,
+    prefix: Bytes,
+    peer: Peer,
+    rules: &Rc<Rules>,
+    handler: &Rc<H>,
+    activity: &Rc<Activity>,
+    stop: &CancellationToken,
+    left: u64,
+) -> Then
+where
+    H: Fn(Request<Incoming>, Peer) -> F + 'static,
+    F: Future<Output = Response<B>> + Unpin + 'static,
+    B: Body<Data = Bytes> + Unpin + 'static,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let limits = &rules.limits;
+    let io = Watched::new(stream, prefix, Rc::clone(activity), limits.write_stall_timeout);
+    let service = service_fn(|request: Request<Incoming>| {
+        activity.in_flight.set(activity.in_flight.get() + 1);
+        activity.served.set(activity.served.get() + 1);
+        activity.head_begun.set(false);
+        let flight = Some(Flight(Rc::clone(activity)));
+        Serving { answer: handler(request, peer), flight, last: activity.served.get() >= left }
+    });
+    let mut builder = http1::Builder::new();
+    if let Some(bytes) = limits.head_bytes {
+        builder.max_header_size(bytes);
+    }
+    let mut connection = builder.serve_connection(io, service);
+    let mut watch = Watch { timer: Timer::new(Some(PARK_AFTER)), head: None };
+    let mut stopping = pin!(stop.cancelled());
+    let mut told = false;
+    let over = poll_fn(|cx| {
+        if !told && stopping.as_mut().poll(cx).is_ready() {
+            told = true;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
+            return Poll::Ready(Some(result));
+        }
+        watch.poll(activity, limits, cx).map(|()| None)
+    })
+    .await;
+    let timed_out = over.is_none() && activity.head_begun.get();
+    match over {
+        Some(Err(e)) if !e.is_parse() && !e.is_parse_too_large() => {
+            tracing::debug!(error = %e, ?peer, "connection ended");
+            return Then::Gone;
+        }
+        Some(Err(e)) => tracing::info!(error = %e, ?peer, "request refused: malformed, or its head is too large"),
+        _ => {}
+    }
+    let done = over.is_some() || told;
+    let parts = connection.into_parts();
+    let stream = parts.io.io.into_inner();
+    if timed_out {
+        return answer_timeout(stream).await;
+    }
+    if done { Then::Close(stream) } else { Then::Park(stream, parts.read_buf) }
+}
+
+/// A head that did not arrive in time (RFC 9110 §15.5.9).
+async fn answer_timeout(mut stream: Stream) -> Then {
+    let answer = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+    let _ = clock::timeout(Some(LINGER), stream.write_all(answer)).await;
+    Then::Close(stream)
+}
+
+/// Tells when a connection is to be parked, or its head took too long.
+struct Watch {
+    timer: Timer,
+    head: Option<Timer>,
+}
+
+impl Watch {
+    fn poll(&mut self, activity: &Activity, limits: &Limits, cx: &mut Context<'_>) -> Poll<()> {
+        if activity.in_flight.get() > 0 || activity.unflushed.get() {
+            self.head = None;
+            return Poll::Pending;
+        }
+        if activity.head_begun.get() {
+            return self.head.get_or_insert_with(|| Timer::new(limits.request_head_timeout)).poll_elapsed(cx);
+        }
+        self.head = None;
+        if !activity.reading.get() {
+            return Poll::Pending;
+        }
+        let idle = clock::tick().saturating_sub(activity.idle_since.get());
+        if idle > (PARK_AFTER.as_millis() / clock::TICK.as_millis()) as u64 {
+            return Poll::Ready(());
+        }
+        self.timer.reset(Some(PARK_AFTER));
+        self.timer.poll_elapsed(cx)
+    }
+}
+
+async fn linger(mut stream: Stream) {
+    let _ = stream.shutdown().await;
+    let mut sink = [0; 4096];
+    let mut budget = 256 * 1024_usize;
+    let drain = async {
+        while let Ok(n) = stream.read(&mut sink).await {
+            budget = budget.saturating_sub(n);
+            if n == 0 || budget == 0 {
+                return;
+            }
+        }
+    };
+    let _ = clock::timeout(Some(LINGER), drain).await;
+}
+
+struct Flight(Rc<Activity>);
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.0.in_flight.set(self.0.in_flight.get() - 1);
+    }
+}
+
+/// An answer in the making. A struct and no async block, since hyper wants it `Unpin`.
+struct Serving<F> {
+    answer: F,
+    flight: Option<Flight>,
+    last: bool,
+}
+
+impl<F, B> Future for Serving<F>
+where
+    F: Future<Output = Response<B>> + Unpin,
+{
+    type Output = Result<Response<Counted<B>>, std::convert::Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Poll::Ready(mut response) = Pin::new(&mut self.answer).poll(cx) else { return Poll::Pending };
+        if self.last {
+            response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+        }
+        let flight = self.flight.take();
+        Poll::Ready(Ok(response.map(|body| Counted { body, flight })))
+    }
+}
+
+/// A body that keeps its request in flight until it is through.
+struct Counted<B> {
+    body: B,
+    flight: Option<Flight>,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let _ = &self.flight;
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}

@@ -1,0 +1,123 @@
+//! The stream of a connection, with notes on what it does: what tells an idle connection from a slow one.
+
+use std::{
+    cell::{Cell, RefCell},
+    io::{self, IoSlice},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use hyper_util::rt::TokioIo;
+
+use crate::{
+    clock::{self, Timer},
+    net::Stream,
+};
+
+/// What a connection did lately.
+#[derive(Debug, Default)]
+pub(super) struct Activity {
+    /// The last read found nothing.
+    pub(super) reading: Cell<bool>,
+    /// Something was written and not flushed yet.
+    pub(super) unflushed: Cell<bool>,
+    /// Requests whose answer is not through.
+    pub(super) in_flight: Cell<u32>,
+    /// Requests since the connection was last parked.
+    pub(super) served: Cell<u64>,
+    /// When it last finished an answer, in ticks.
+    pub(super) idle_since: Cell<u64>,
+    /// A head has begun to arrive.
+    pub(super) head_begun: Cell<bool>,
+}
+
+pub(super) struct Watched {
+    pub(super) io: TokioIo<Stream>,
+    /// Read already, by the hyper connection before this one.
+    prefix: Bytes,
+    activity: Rc<Activity>,
+    stall: Option<Duration>,
+    stalled: RefCell<Option<Timer>>,
+}
+
+impl Watched {
+    pub(super) fn new(io: Stream, prefix: Bytes, activity: Rc<Activity>, stall: Option<Duration>) -> Self {
+        Self { io: TokioIo::new(io), prefix, activity, stall, stalled: RefCell::new(None) }
+    }
+
+    fn wrote(&self, polled: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match polled {
+            Poll::Pending => {
+                let mut stalled = self.stalled.borrow_mut();
+                let timer = stalled.get_or_insert_with(|| Timer::new(self.stall));
+                timer.poll_elapsed(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+            }
+            ready => {
+                if self.stalled.borrow().is_some() {
+                    self.stalled.replace(None);
+                }
+                self.activity.unflushed.set(true);
+                ready
+            }
+        }
+    }
+}
+
+impl Read for Watched {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buf: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.prefix.is_empty() {
+            let n = self.prefix.len().min(buf.remaining());
+            buf.put_slice(self.prefix.get(..n).unwrap_or_default());
+            self.prefix.advance(n);
+            self.activity.head_begun.set(true);
+            return Poll::Ready(Ok(()));
+        }
+        let polled = Pin::new(&mut self.io).poll_read(cx, buf);
+        self.activity.reading.set(polled.is_pending());
+        if polled.is_ready() && self.activity.in_flight.get() == 0 {
+            self.activity.head_begun.set(true);
+        }
+        polled
+    }
+}
+
+impl Write for Watched {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.wrote(polled, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.wrote(polled, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let polled = Pin::new(&mut self.io).poll_flush(cx);
+        if polled.is_ready() {
+            self.activity.unflushed.set(false);
+            self.activity.idle_since.set(clock::tick());
+        }
+        polled
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
