@@ -250,7 +250,7 @@ where
             tracing::debug!(error = %e, ?peer, "connection ended");
             return Then::Gone;
         }
-        Some(Err(e)) => tracing::info!(error = %e, ?peer, "request refused: malformed, or its head is too large"),
+        Some(Err(ref e)) => tracing::info!(error = %e, ?peer, "request refused: malformed, or its head is too large"),
         _ => {}
     }
     let done = over.is_some() || told;
