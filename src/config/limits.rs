@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::value::Reader;
+
 /// `[limits]`; `None` is `"off"`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -35,4 +37,42 @@ pub struct Limits {
     pub connections: Option<usize>,
     /// `connections_per_address` (a /64 in IPv6; loopback and trusted proxies excepted): 1,024; past it, closed.
     pub connections_per_address: Option<usize>,
+}
+
+const KIB: u64 = 1024;
+
+impl Limits {
+    pub(super) fn read(reader: &Reader<'_>) -> Self {
+        let seconds = |key, seconds| reader.limit_duration(key, Some(Duration::from_secs(seconds)));
+        let bytes = |key, least, default| {
+            reader
+                .optional_limit_size(key, &(least..=1 << 30))
+                .unwrap_or(Some(default))
+                .map(|size| size as usize)
+        };
+        let number = |key, most, default| reader.limit_number(key, &(1..=most), default).map(|n| n as usize);
+        let limits = Self {
+            request_head_timeout: seconds("request_head_timeout", 10),
+            idle_timeout_http1: seconds("idle_timeout_http1", 75),
+            head_bytes: bytes("head_bytes", 8 * KIB, 32 * KIB),
+            field_bytes: bytes("field_bytes", 1, 16 * KIB),
+            fields: number("fields", 100, 100),
+            target_bytes: bytes("target_bytes", 1, 8 * KIB),
+            body_idle_timeout: seconds("body_idle_timeout", 30),
+            body_bytes: reader.optional_limit_size("body_bytes", &(0..=u64::MAX)).flatten(),
+            write_stall_timeout: seconds("write_stall_timeout", 60),
+            requests_per_connection_http1: reader.limit_number(
+                "requests_per_connection_http1",
+                &(1..=u64::MAX),
+                1000,
+            ),
+            cookies: number("cookies", 1 << 20, 180),
+            cookie_bytes: bytes("cookie_bytes", 1, 16 * KIB),
+            finish_after_abort: seconds("finish_after_abort", 10),
+            connections: number("connections", 1 << 30, 10_000),
+            connections_per_address: number("connections_per_address", 1 << 30, 1024),
+        };
+        reader.finish();
+        limits
+    }
 }

@@ -1,6 +1,15 @@
 //! `[[listen]]`: where requests arrive.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::Range,
+    path::PathBuf,
+};
+
+use super::{
+    diagnostic::Diagnostic,
+    value::{Mistake, Reader},
+};
 
 /// `[[listen]]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,4 +27,65 @@ pub enum ListenAddress {
     Unix(PathBuf),
     /// `"systemd:public"`: a socket that systemd passed on under that name (`FileDescriptorName=`).
     Systemd(String),
+}
+
+const EXPECTED: &str = "\"127.0.0.1:8080\", \"[::]:80\", \"unix:/run/cloakroom.sock\" or \"systemd:NAME\"";
+
+impl Listen {
+    pub(super) fn read_all(root: &Reader<'_>) -> Vec<Self> {
+        let readers = root.sections("listen");
+        if readers.is_empty() {
+            let help = "say where to listen:\n[[listen]]\naddress = \"127.0.0.1:8080\"";
+            root.notes().push(Diagnostic::error("there is no `[[listen]]`", None, "").help(help));
+        }
+        let mut seen: Vec<(Self, Option<Range<usize>>)> = Vec::new();
+        for reader in &readers {
+            let address = reader.required("address", EXPECTED, parse);
+            reader.finish();
+            let Some(address) = address else { continue };
+            let listen = Self { address };
+            if let Some((_, first)) =
+                seen.iter().find(|(other, _)| *other == listen && !listen.takes_any_port())
+            {
+                let twice = reader.error("address", "two listeners on one address", "the same address again");
+                reader.notes().push(twice.also(first.clone(), "first here"));
+            }
+            seen.push((listen, reader.span("address")));
+        }
+        seen.into_iter().map(|(listen, _)| listen).collect()
+    }
+
+    fn takes_any_port(&self) -> bool {
+        matches!(self.address, ListenAddress::Tcp(address) if address.port() == 0)
+    }
+}
+
+fn parse(text: &str) -> Result<ListenAddress, Mistake> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return if path.is_empty() || path.contains('\0') {
+            Err(Mistake::why("expected the path of a socket after `unix:`"))
+        } else {
+            Ok(ListenAddress::Unix(path.into()))
+        };
+    }
+    if let Some(name) = text.strip_prefix("systemd:") {
+        return if name.is_empty() || name.contains(':') || name.contains(char::is_control) {
+            Err(Mistake::why("expected the name of a socket after `systemd:` (FileDescriptorName=)"))
+        } else {
+            Ok(ListenAddress::Systemd(name.to_owned()))
+        };
+    }
+    text.parse().map(ListenAddress::Tcp).map_err(|_| {
+        if let Some(rest) = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")) {
+            return Mistake::VALUE.help(format!("without the scheme: \"{}\"", rest.trim_end_matches('/')));
+        }
+        match text.rsplit_once(':') {
+            Some(("", port)) => Mistake::VALUE.help(format!("for every address: \"[::]:{port}\"")),
+            Some(("localhost", port)) => {
+                Mistake::VALUE.help(format!("an address, not a name: \"127.0.0.1:{port}\""))
+            }
+            _ if text.parse::<IpAddr>().is_ok() => Mistake::VALUE.help("the port is missing"),
+            _ => Mistake::VALUE,
+        }
+    })
 }

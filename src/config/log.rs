@@ -1,5 +1,7 @@
 //! `[log]`: what is written down.
 
+use super::value::Reader;
+
 /// `[log]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Log {
@@ -35,4 +37,23 @@ pub enum AccessFormat {
     Common,
     /// `"off"`
     Off,
+}
+
+impl Log {
+    pub(super) fn read(reader: &Reader<'_>) -> Self {
+        let levels =
+            [("error", Level::Error), ("warn", Level::Warn), ("info", Level::Info), ("debug", Level::Debug)];
+        let formats = [
+            ("json", AccessFormat::Json),
+            ("combined", AccessFormat::Combined),
+            ("common", AccessFormat::Common),
+            ("off", AccessFormat::Off),
+        ];
+        let log = Self {
+            level: reader.choice("level", &levels, Level::Info),
+            access: reader.choice("access", &formats, AccessFormat::Json),
+        };
+        reader.finish();
+        log
+    }
 }

@@ -1,8 +1,13 @@
 //! `[process]`: the process as a whole.
 
-use std::{num::NonZeroUsize, time::Duration};
+use std::{net::IpAddr, num::NonZeroUsize, time::Duration};
 
 use ipnet::IpNet;
+
+use super::{
+    scalar,
+    value::{Mistake, Reader},
+};
 
 /// `[process]`
 #[derive(Debug, Clone, PartialEq)]
@@ -34,4 +39,51 @@ pub enum ForwardedFamily {
     XForwarded,
     /// `"forwarded"`: Forwarded (RFC 7239).
     Forwarded,
+}
+
+impl Process {
+    pub(super) fn read(reader: &Reader<'_>) -> Self {
+        let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+        let workers =
+            reader.optional("workers", "\"auto\" or a number from 1 to 1024", |value| match value.as_str() {
+                Some("auto") => Ok(None),
+                Some(_) => Err(Mistake::VALUE),
+                None => scalar::number(value, &(1..=1024)).map(|number| NonZeroUsize::new(number as usize)),
+            });
+        let process = Self {
+            workers: workers.flatten().unwrap_or_else(cores),
+            shutdown_timeout: reader.duration_or_zero("shutdown_timeout", Duration::from_secs(30)),
+            trusted_proxies: TrustedProxies::read(reader),
+            forwarded: reader.choice(
+                "forwarded",
+                &[("x-forwarded", ForwardedFamily::XForwarded), ("forwarded", ForwardedFamily::Forwarded)],
+                ForwardedFamily::XForwarded,
+            ),
+        };
+        reader.finish();
+        process
+    }
+}
+
+impl TrustedProxies {
+    fn read(reader: &Reader<'_>) -> Self {
+        const KEY: &str = "trusted_proxies";
+        const EXPECTED: &str =
+            "an address such as \"10.0.0.1\", a network such as \"10.0.0.0/8\", or \"unix\"";
+        let mut trusted = Self::default();
+        for item in reader.array(KEY, "an array of addresses and networks") {
+            let Some(text) = item.get_ref().as_str() else {
+                reader.refuse(KEY, item, EXPECTED, Mistake::TYPE);
+                continue;
+            };
+            if text == "unix" {
+                trusted.unix = true;
+            } else if let Ok(network) = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
+                trusted.networks.push(network.trunc());
+            } else {
+                reader.refuse(KEY, item, EXPECTED, Mistake::VALUE);
+            }
+        }
+        trusted
+    }
 }

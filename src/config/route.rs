@@ -1,6 +1,13 @@
 //! `[[routes]]`: which request goes where, under which rules.
 
-use std::time::Duration;
+use std::{net::Ipv6Addr, ops::Range, time::Duration};
+
+use super::{
+    Upstream,
+    diagnostic::Diagnostic,
+    scalar,
+    value::{Mistake, Reader},
+};
 
 /// `[[routes]]`
 #[derive(Debug, Clone, PartialEq)]
@@ -68,4 +75,112 @@ pub enum MintRule {
     Visit,
     /// `"always"`: also in answer to cross-site posts.
     Always,
+}
+
+impl Route {
+    pub(super) fn read_all(root: &Reader<'_>, upstreams: &[Upstream]) -> Vec<Self> {
+        let readers = root.sections("routes");
+        if readers.is_empty() {
+            let help = "say which app gets the requests:\n[[routes]]\nupstream = \"app\"";
+            root.notes().push(Diagnostic::error("there is no `[[routes]]`", None, "").help(help));
+        }
+        let mut routes: Vec<(Self, Option<Range<usize>>)> = Vec::new();
+        for reader in &readers {
+            let route = Self::read(reader, upstreams);
+            if let Some((_, first)) = routes.iter().find(|(other, _)| route.meets(other)) {
+                let twice = reader.error("path", "two routes for one host and path", "the same again");
+                reader.notes().push(twice.also(first.clone(), "first here"));
+            }
+            routes.push((route, reader.span("path").or_else(|| reader.place.clone())));
+        }
+        routes.into_iter().map(|(route, _)| route).collect()
+    }
+
+    fn read(reader: &Reader<'_>, upstreams: &[Upstream]) -> Self {
+        let named = |name: &str| {
+            upstreams.iter().position(|upstream| upstream.name == name).ok_or_else(|| {
+                let why = Mistake::why(format!("there is no `[upstreams.{name}]`"));
+                match scalar::nearest(name, upstreams.iter().map(|upstream| upstream.name.as_str())) {
+                    Some(near) => why.help(format!("did you mean \"{near}\"?")),
+                    None => why,
+                }
+            })
+        };
+        let modes =
+            [("on", SessionMode::On), ("read_only", SessionMode::ReadOnly), ("off", SessionMode::Off)];
+        let failures = [("refuse", OnStoreFailure::Refuse), ("anonymous", OnStoreFailure::Anonymous)];
+        let mints = [("visit", MintRule::Visit), ("always", MintRule::Always)];
+        let route = Self {
+            host: reader.parsed("host", "a name such as \"shop.example.com\" or \"*.example.com\"", host),
+            path: reader.parsed("path", "a path such as \"/shop\"", path).unwrap_or_else(|| "/".to_owned()),
+            ignore_case: reader.bool("ignore_case", false),
+            upstream: reader.required("upstream", "the NAME of an `[upstreams.NAME]`", named).unwrap_or(0),
+            session: reader.choice("session", &modes, SessionMode::On),
+            realm: reader.parsed("realm", "a name", realm).flatten(),
+            on_store_failure: reader.choice("on_store_failure", &failures, OnStoreFailure::Refuse),
+            mint: reader.choice("mint", &mints, MintRule::Visit),
+            first_byte_timeout: reader.optional_duration("first_byte_timeout"),
+            body_bytes: reader.optional_limit_size("body_bytes", &(0..=u64::MAX)),
+            answer_idle_timeout: reader.limit_duration("answer_idle_timeout", Some(Duration::from_mins(10))),
+        };
+        reader.finish();
+        route
+    }
+
+    /// Whether both would take the same requests.
+    fn meets(&self, other: &Self) -> bool {
+        let same_path = if self.ignore_case || other.ignore_case {
+            self.path.eq_ignore_ascii_case(&other.path)
+        } else {
+            self.path == other.path
+        };
+        same_path && self.host == other.host
+    }
+}
+
+fn host(text: &str) -> Result<HostPattern, Mistake> {
+    let lower = text.to_ascii_lowercase();
+    let (name, below) = lower.strip_prefix("*.").map_or((lower.as_str(), false), |name| (name, true));
+    if name == "*" {
+        return Err(Mistake::VALUE.help("for any host, leave `host` out"));
+    }
+    let address = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+    let is_address = !below && address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
+    if !is_address && !super::is_host_name(name) {
+        let without_port =
+            name.rsplit_once(':').map(|(name, _)| name).filter(|name| super::is_host_name(name));
+        return Err(match without_port {
+            Some(name) => Mistake::VALUE.help(format!("without the port: \"{name}\"")),
+            None => Mistake::VALUE,
+        });
+    }
+    Ok(if below { HostPattern::Below(name.to_owned()) } else { HostPattern::Exact(lower) })
+}
+
+fn path(text: &str) -> Result<String, Mistake> {
+    if !text.starts_with('/') {
+        return Err(Mistake::why("a path begins with /"));
+    }
+    if text.contains('%') {
+        return Err(Mistake::why("a path is written decoded, without %"));
+    }
+    if text.split('/').any(|segment| segment == ".." || segment == ".") {
+        return Err(Mistake::why("a path has no `.` or `..` segment"));
+    }
+    if text.contains("//") {
+        return Err(Mistake::why("a path has no empty segment"));
+    }
+    if text.contains(['?', '#', '\\']) || text.contains(char::is_control) {
+        return Err(Mistake::why("a path has no ?, #, backslash or control character"));
+    }
+    Ok(text.to_owned())
+}
+
+/// The name becomes part of keys in the store.
+fn realm(text: &str) -> Result<Option<String>, Mistake> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+    if text.len() > 64 || !text.bytes().all(plain) {
+        return Err(Mistake::why("at most 64 letters, digits, `-`, `_` and `.`"));
+    }
+    Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
 }

@@ -1,6 +1,11 @@
 //! `[session]`: lifetimes, limits, the cookie, the headers.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
+
+use super::{
+    diagnostic::Diagnostic,
+    value::{Mistake, Reader},
+};
 
 /// `[session]`
 #[derive(Debug, Clone, PartialEq)]
@@ -96,4 +101,172 @@ pub enum SameSite {
 pub struct Headers {
     /// `prefix`, lower case, ends with `-`.
     pub prefix: String,
+}
+
+const KIB: u64 = 1024;
+
+impl Session {
+    pub(super) fn read(reader: &Reader<'_>) -> Self {
+        let hours = Duration::from_hours;
+        let permanent = reader.section("permanent");
+        let session = Self {
+            plain: Lifetimes::read(reader, Duration::from_mins(30), hours(12)),
+            permanent: Lifetimes::read(&permanent, hours(31 * 24), hours(180 * 24)),
+            unconfirmed_timeout: reader.duration("unconfirmed_timeout", Duration::from_mins(5)),
+            touch_interval: reader.duration_or_zero("touch_interval", Duration::from_mins(1)),
+            max_fields: reader.number("max_fields", 1..=1024, 64) as usize,
+            max_bytes: reader.size("max_bytes", &(1..=1 << 30), 16 * KIB) as usize,
+            max_value_bytes: reader.size("max_value_bytes", &(1..=1 << 20), KIB) as usize,
+            max_header_bytes: reader.size("max_header_bytes", &(1..=1 << 20), 3 * KIB) as usize,
+            cookie: SessionCookie::read(&reader.section("cookie")),
+            headers: Headers::read(&reader.section("headers")),
+        };
+        permanent.finish();
+        reader.finish();
+        session
+    }
+}
+
+impl Lifetimes {
+    fn read(reader: &Reader<'_>, idle: Duration, absolute: Duration) -> Self {
+        let lifetimes = Self {
+            idle_timeout: reader.duration("idle_timeout", idle),
+            absolute_timeout: reader.duration("absolute_timeout", absolute),
+        };
+        if lifetimes.idle_timeout > lifetimes.absolute_timeout {
+            let key = if reader.span("idle_timeout").is_some() { "idle_timeout" } else { "absolute_timeout" };
+            let message = format!("`{}` is longer than the absolute timeout", reader.dotted("idle_timeout"));
+            let label = "sessions end by the absolute timeout before this can matter";
+            reader.notes().push(Diagnostic::warning(message, reader.span(key), label));
+        }
+        lifetimes
+    }
+}
+
+impl SameSite {
+    /// The words for it.
+    pub(super) const WORDS: [(&'static str, Self); 3] =
+        [("Strict", Self::Strict), ("Lax", Self::Lax), ("None", Self::None)];
+}
+
+impl SessionCookie {
+    fn read(reader: &Reader<'_>) -> Self {
+        let written = Cell::new("");
+        let name = reader.optional("name", "a cookie name such as \"cloakroom\"", |value| {
+            let text = value.as_str().ok_or(Mistake::TYPE)?;
+            written.set(text);
+            cookie_name(text)
+        });
+        let cookie = Self {
+            name: name.unwrap_or_else(|| "cloakroom".to_owned()),
+            path: reader
+                .parsed("path", "a path such as \"/\"", cookie_path)
+                .unwrap_or_else(|| "/".to_owned()),
+            domain: reader.parsed("domain", "a name such as \"example.com\"", cookie_domain).flatten(),
+            secure: reader
+                .optional_auto("secure", Secure::Auto, Secure::Always, Secure::Never)
+                .unwrap_or_default(),
+            prefix: reader.choice(
+                "prefix",
+                &[("auto", CookiePrefix::Auto), ("none", CookiePrefix::None)],
+                CookiePrefix::Auto,
+            ),
+            http_only: reader.bool("http_only", true),
+            same_site: reader.choice("same_site", &SameSite::WORDS, SameSite::Lax),
+            partitioned: reader.bool("partitioned", false),
+        };
+        cookie.check(reader, written.get());
+        reader.finish();
+        cookie
+    }
+
+    /// What browsers would refuse, and so nobody would ever be logged in.
+    fn check(&self, reader: &Reader<'_>, written: &str) {
+        if let Some((prefix, name)) = prefixed(written) {
+            let (key, what) = match (&self.domain, self.path.as_str()) {
+                (Some(_), _) => ("domain", "a domain"),
+                (None, "/") => ("", ""),
+                (None, _) => ("path", "a path other than \"/\""),
+            };
+            let help = format!("name = \"{name}\": cloakroom adds the prefix that fits by itself");
+            let diagnostic = if key.is_empty() || prefix != "__Host-" {
+                let message = format!("the cookie's name begins with `{prefix}`");
+                reader.error("name", message, "cloakroom adds the prefix by itself").help(help)
+            } else {
+                let message = format!("browsers refuse a `__Host-` cookie with {what}");
+                reader
+                    .error(key, message, "not with that name")
+                    .also(reader.span("name"), "this one")
+                    .help(help)
+            };
+            reader.notes().push(diagnostic);
+        }
+        let needs = [
+            ("same_site", self.same_site == SameSite::None, "SameSite=None"),
+            ("partitioned", self.partitioned, "Partitioned"),
+        ];
+        for (key, set, what) in needs {
+            if set && self.secure == Secure::Never {
+                let message = format!("browsers refuse a cookie that is {what} and not Secure");
+                let label = "needs secure = true or \"auto\"";
+                let error =
+                    reader.error(key, message, label).also(reader.span("secure"), "not Secure by this");
+                reader.notes().push(error.help("leave `secure` out: its default is \"auto\""));
+            }
+        }
+    }
+}
+
+impl Headers {
+    fn read(reader: &Reader<'_>) -> Self {
+        let prefix = reader.parsed("prefix", "the begin of a header name, such as \"X-Session-\"", |text| {
+            if !is_token(text) {
+                return Err(Mistake::VALUE);
+            }
+            if text.len() < 2 || !text.ends_with('-') {
+                return Err(Mistake::why("must end with -").help(format!("\"{text}-\"")));
+            }
+            Ok(text.to_ascii_lowercase())
+        });
+        reader.finish();
+        Self { prefix: prefix.unwrap_or_else(|| "x-session-".to_owned()) }
+    }
+}
+
+/// A name that begins as browsers' prefixes do, which ignore case: the prefix, and the rest.
+pub(super) fn prefixed(name: &str) -> Option<(&'static str, &str)> {
+    ["__Host-", "__Secure-"].into_iter().find_map(|prefix| {
+        let (begin, rest) = name.split_at_checked(prefix.len())?;
+        begin.eq_ignore_ascii_case(prefix).then_some((prefix, rest))
+    })
+}
+
+/// RFC 9110, section 5.6.2.
+pub(super) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
+
+fn cookie_name(text: &str) -> Result<String, Mistake> {
+    if text.len() > 128 {
+        return Err(Mistake::why("at most 128 characters"));
+    }
+    if !is_token(text) {
+        return Err(Mistake::why("letters, digits and !#$%&'*+-.^_`|~ only"));
+    }
+    Ok(text.to_owned())
+}
+
+/// RFC 6265, section 4.1.1: no `;`, no control character; a browser ignores a path without the `/`.
+pub(super) fn cookie_path(text: &str) -> Result<String, Mistake> {
+    let fits = text.starts_with('/') && text.bytes().all(|byte| (b' '..0x7f).contains(&byte) && byte != b';');
+    if fits { Ok(text.to_owned()) } else { Err(Mistake::why("begins with /, is ASCII and has no `;`")) }
+}
+
+/// Lower case, without a leading dot; none if empty.
+pub(super) fn cookie_domain(text: &str) -> Result<Option<String>, Mistake> {
+    let name = text.strip_prefix('.').unwrap_or(text).to_ascii_lowercase();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    if super::is_host_name(&name) { Ok(Some(name)) } else { Err(Mistake::VALUE) }
 }

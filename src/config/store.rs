@@ -1,5 +1,7 @@
 //! `[store]`: where sessions live.
 
+use super::value::{Mistake, Reader};
+
 /// `[store]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
@@ -15,4 +17,22 @@ pub enum StoreKind {
     /// `"memory"`
     #[default]
     Memory,
+}
+
+impl Store {
+    pub(super) fn read(reader: &Reader<'_>) -> Self {
+        let kind =
+            reader.parsed("kind", "\"memory\"", |kind| match kind {
+                "memory" => Ok(StoreKind::Memory),
+                "disk" | "redis" | "cookie" | "flask" => Err(Mistake::why("not built yet")
+                    .help("use kind = \"memory\": sessions end with the process")),
+                _ => Err(Mistake::VALUE),
+            });
+        let store = Self {
+            kind: kind.unwrap_or_default(),
+            max_bytes: reader.size("max_bytes", &(1 << 20..=1 << 50), 512 << 20),
+        };
+        reader.finish();
+        store
+    }
 }
