@@ -1,1 +1,4 @@
-//! x
+//! The integration tests: one binary, one module a subject.
+
+mod check;
+mod reference;

@@ -1,0 +1,63 @@
+//! What an operator reads when the configuration is broken: `tests/configs/broken/*.toml` and the text beside each.
+//! `UPDATE=1` writes the texts anew: read them before you commit them.
+
+use std::{fs, path::Path};
+
+use cloakroom::config::{Config, Severity};
+
+const FOLDER: &str = "tests/configs/broken";
+
+fn told(file: &str) -> String {
+    let diagnostics = Config::load(Path::new(FOLDER).join(file).as_path()).expect_err(file);
+    assert!(diagnostics.has_errors(), "{file}");
+    diagnostics.render(false)
+}
+
+#[test]
+fn every_broken_file_is_explained() {
+    let mut files: Vec<String> = fs::read_dir(FOLDER)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| Path::new(name).extension().is_some_and(|extension| extension == "toml"))
+        .collect();
+    files.push("missing_file.toml".to_owned());
+    assert!(files.len() >= 10, "{files:?}");
+    let mut wrong = String::new();
+    for file in files {
+        let expected = Path::new(FOLDER).join(&file).with_extension("txt");
+        let text = told(&file);
+        if std::env::vars().any(|(name, _)| name == "UPDATE") {
+            fs::write(&expected, &text).unwrap();
+        }
+        if fs::read_to_string(&expected).unwrap_or_default() != text {
+            wrong.push_str(&format!("== {}, but it now says:\n{text}\n", expected.display()));
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+#[test]
+fn all_mistakes_are_told_at_once() {
+    let text = "[log]\nlevel = 1\nacces = \"json\"\n[store]\nkind = \"disk\"\n";
+    let diagnostics = Config::parse("x.toml", text).unwrap_err();
+    assert_eq!(diagnostics.list.len(), 6, "{diagnostics}");
+}
+
+#[test]
+fn a_warning_does_not_stop() {
+    let text = "listen = [{ address = \"[::]:80\" }]\nupstreams.a.servers = [\"http://[::1]:3000\"]\n\
+                routes = [{ upstream = \"a\" }]\nsession.idle_timeout = \"13h\"\n";
+    let (config, warnings) = Config::parse("x.toml", text).unwrap();
+    assert_eq!(config.session.plain.idle_timeout.as_secs(), 13 * 3600);
+    assert_eq!(warnings.list.len(), 1, "{warnings}");
+    assert_eq!(warnings.list[0].severity, Severity::Warning);
+}
+
+#[test]
+fn flags_alone_are_enough() {
+    let config = Config::from_flags("127.0.0.1:8080", "http://localhost:3000").unwrap();
+    assert_eq!((config.listen.len(), config.upstreams.len(), config.routes.len()), (1, 1, 1));
+    assert_eq!(config.upstreams[0].name, "app");
+    let error = Config::from_flags("127.0.0.1:8080\"\n[log]", "localhost:3000").unwrap_err();
+    assert_eq!(error.list.len(), 2, "{error}");
+}

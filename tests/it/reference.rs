@@ -1,0 +1,66 @@
+//! `config.toml` is the reference: it parses, and nothing is missing from it.
+
+use std::{collections::BTreeSet, path::Path};
+
+use cloakroom::config::Config;
+use toml::de::{DeTable, DeValue};
+
+const REFERENCE: &str = include_str!("../../config.toml");
+
+/// With every `# key = …` and `# [section]` in force.
+fn uncommented() -> String {
+    let is_key = |line: &str| {
+        let key = line.split_once(" = ").map_or("", |(key, _)| key);
+        line.starts_with("[[")
+            || (!key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
+    };
+    let line = |line: &'static str| line.strip_prefix("# ").filter(|rest| is_key(rest)).unwrap_or(line);
+    REFERENCE.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+fn keys(path: &str, value: &DeValue<'_>, found: &mut BTreeSet<String>) {
+    match value {
+        DeValue::Table(table) => {
+            for (key, value) in table.iter() {
+                let key: &str = if path == "upstreams" { "NAME" } else { key.get_ref() };
+                let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
+                keys(&path, value.get_ref(), found);
+                found.insert(path);
+            }
+        }
+        DeValue::Array(items) => items.iter().for_each(|item| keys(path, item.get_ref(), found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_reference_parses_as_it_stands_and_shows_the_defaults() {
+    let (config, warnings) = Config::load(Path::new("config.toml")).unwrap_or_else(|e| panic!("{e}"));
+    assert!(warnings.is_empty(), "{warnings}");
+    assert_eq!(config, Config::from_flags("127.0.0.1:8080", "http://127.0.0.1:3000").unwrap());
+}
+
+#[test]
+fn the_reference_uncommented_says_the_same() {
+    let (mut all, warnings) = Config::parse("config.toml", &uncommented()).unwrap_or_else(|e| panic!("{e}"));
+    assert!(warnings.is_empty(), "{warnings}");
+    assert_eq!((all.cookies.len(), all.routes[0].host.is_some()), (1, true));
+    // These are examples, or say what holds when they are absent.
+    all.cookies.clear();
+    all.routes[0].host = None;
+    assert_eq!(all.routes[0].first_byte_timeout.take(), Some(all.upstreams[0].first_byte_timeout));
+    assert_eq!(all.routes[0].body_bytes.take(), Some(all.limits.body_bytes));
+    assert_eq!(all, Config::from_flags("127.0.0.1:8080", "http://127.0.0.1:3000").unwrap());
+}
+
+#[test]
+fn every_key_is_in_the_reference() {
+    let text = uncommented();
+    let table = DeTable::parse(&text).unwrap();
+    let mut found = BTreeSet::new();
+    keys("", &DeValue::Table(table.into_inner()), &mut found);
+    // The long form of a server stands in a comment.
+    found.extend(["address", "weight"].map(|key| format!("upstreams.NAME.servers.{key}")));
+    let missing: Vec<_> = Config::known_keys().into_iter().filter(|key| !found.contains(key)).collect();
+    assert!(missing.is_empty(), "not in config.toml: {missing:?}");
+}
