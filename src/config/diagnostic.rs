@@ -85,7 +85,7 @@ impl Diagnostics {
         self.list.is_empty()
     }
 
-    /// The text for a person: each mistake with file:line:column, the line, and a caret. Ends with a line break
+    /// The text for a person: each mistake with `file:line:column`, the line, and a caret. Ends with a line break
     /// unless it is empty.
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };

@@ -87,9 +87,16 @@ impl Route {
         let mut routes: Vec<(Self, Option<Range<usize>>)> = Vec::new();
         for reader in &readers {
             let route = Self::read(reader, upstreams);
-            if let Some((_, first)) = routes.iter().find(|(other, _)| route.meets(other)) {
+            // What was refused reads as absent: that is no reason to call two routes the same.
+            let sound = (reader.span("host").is_none() || route.host.is_some())
+                && (reader.span("path").is_none() || reader.says("path", &route.path));
+            let first = routes.iter().find(|(other, _)| sound && route.meets(other));
+            if let Some((_, first)) = first {
                 let twice = reader.error("path", "two routes for one host and path", "the same again");
                 reader.notes().push(twice.also(first.clone(), "first here"));
+            }
+            if !sound {
+                continue;
             }
             routes.push((route, reader.span("path").or_else(|| reader.place.clone())));
         }

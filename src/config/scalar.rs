@@ -43,6 +43,7 @@ impl Reader<'_> {
     }
 
     /// A size in bytes, or `"off"`, or no such key.
+    #[expect(clippy::option_option, reason = "no such key, and no limit, are two things")]
     pub(super) fn optional_limit_size(
         &self,
         key: &'static str,

@@ -127,6 +127,11 @@ impl<'a> Reader<'a> {
         self.table.and_then(|table| table.get(key)).is_some_and(|value| !value.get_ref().is_array())
     }
 
+    /// Whether the key is there with this very text.
+    pub(super) fn says(&self, key: &str, text: &str) -> bool {
+        self.table.and_then(|table| table.get(key)).and_then(|value| value.get_ref().as_str()) == Some(text)
+    }
+
     /// Notes an error at the value of a key, or at the table if the key is not there.
     pub(super) fn error(
         &self,
@@ -185,7 +190,7 @@ impl<'a> Reader<'a> {
     ) -> Option<T> {
         if self.table.is_some_and(|table| !table.contains_key(key)) {
             let message = format!("`{}` is missing", self.dotted(key));
-            self.notes.push(self.error(key, message, format!("needs a `{key}`: {expected}")));
+            self.notes.push(self.error(key, message, format!("needs `{key}`: {expected}")));
         }
         self.parsed(key, expected, read)
     }

@@ -8,7 +8,9 @@ use cloakroom::config::{Config, Severity};
 const FOLDER: &str = "tests/configs/broken";
 
 fn told(file: &str) -> String {
-    let diagnostics = Config::load(Path::new(FOLDER).join(file).as_path()).expect_err(file);
+    let Err(diagnostics) = Config::load(&Path::new(FOLDER).join(file)) else {
+        return format!("{file} is fine\n");
+    };
     assert!(diagnostics.has_errors(), "{file}");
     diagnostics.render(false)
 }
@@ -30,7 +32,7 @@ fn every_broken_file_is_explained() {
             fs::write(&expected, &text).unwrap();
         }
         if fs::read_to_string(&expected).unwrap_or_default() != text {
-            wrong.push_str(&format!("== {}, but it now says:\n{text}\n", expected.display()));
+            wrong.extend([format!("== {}, but it now says:\n{text}\n", expected.display())]);
         }
     }
     assert!(wrong.is_empty(), "{wrong}");

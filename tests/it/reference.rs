@@ -21,7 +21,7 @@ fn uncommented() -> String {
 fn keys(path: &str, value: &DeValue<'_>, found: &mut BTreeSet<String>) {
     match value {
         DeValue::Table(table) => {
-            for (key, value) in table.iter() {
+            for (key, value) in table {
                 let key: &str = if path == "upstreams" { "NAME" } else { key.get_ref() };
                 let path = if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") };
                 keys(&path, value.get_ref(), found);
