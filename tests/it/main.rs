@@ -1,4 +1,7 @@
-//! The integration tests: one binary, one module a subject.
+//! Everything that needs the real binary, in one test program that links once: one module a subject.
 
 mod check;
+mod house;
 mod reference;
+mod session;
+mod support;
