@@ -17,8 +17,7 @@ switch (parse_url($_SERVER['REQUEST_URI'], PHP_URL_PATH)) {
         echo 'logged in';
         break;
     case '/logout':
-        // PHP drops a header without a value, so the empty principal is said as an action.
-        header('X-Session-Action: destroy');
+        header('X-Session-Principal:');
         echo 'logged out';
         break;
     case '/store':

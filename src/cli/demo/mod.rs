@@ -1,0 +1,96 @@
+//! The small legacy app of `cloakroom demo`: a shop that knows no cookie and keeps no session.
+//!
+//! Here live its server, its pages and what to try. It never sees a ticket and shares no code with the
+//! proxy: all that it knows of its visitors are the request headers that cloakroom adds.
+
+mod app;
+mod pages;
+mod text;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+
+/// A connection's own task, for whoever spawns.
+pub type Task = Pin<Box<dyn Future<Output = ()>>>;
+
+/// The longest form that the app reads, in bytes.
+const MAX_FORM: usize = 16 * 1024;
+
+/// Serves the app until the listener fails in a way that is not one visitor's; `spawn` runs a connection.
+pub async fn serve(listener: TcpListener, spawn: impl Fn(Task)) {
+    loop {
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) if error.kind() == std::io::ErrorKind::ConnectionAborted => continue,
+            Err(error) => {
+                tracing::error!(%error, "the demo app cannot accept");
+                return;
+            }
+        };
+        spawn(Box::pin(async move {
+            let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service_fn(handle));
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection of the demo app ended early");
+            }
+        }));
+    }
+}
+
+/// What to try, for the terminal; `address` is where visitors connect, such as `127.0.0.1:8080`.
+pub fn instructions(address: &str) -> String {
+    format!(
+        "A shop that knows no cookie runs behind cloakroom. Open it in a browser:
+
+    http://{address}/
+
+or try it here:
+
+  1. Twice, and the visits are counted:
+    curl -s -c jar -b jar http://{address}/
+  2. Log in, then look again: same session, same cart, a new ticket in the jar:
+    curl -s -c jar -b jar -L -d item=Umbrella http://{address}/cart/add
+    curl -s -c jar -b jar -L --data-urlencode 'name=Zoë' http://{address}/login
+  3. Log out: a stranger again, with a new id and an empty cart:
+    curl -s -c jar -b jar -L -d '' http://{address}/logout
+
+And a lie is not believed:
+    curl -s -H 'X-Session-Principal: admin' http://{address}/
+
+Ctrl-C ends it.
+"
+    )
+}
+
+async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let answer = if let Ok(form) = Limited::new(body, MAX_FORM).collect().await {
+        app::answer(&head, &form.to_bytes())
+    } else {
+        let mut refused = Response::new(Bytes::from_static(b"the form is too long, or broke off\n"));
+        *refused.status_mut() = StatusCode::BAD_REQUEST;
+        refused
+    };
+    Ok(answer.map(Full::new))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::instructions;
+
+    #[test]
+    fn the_instructions_name_the_address_in_every_command() {
+        let text = instructions("127.0.0.1:8080");
+        let mut commands = text.lines().map(str::trim).filter(|line| line.starts_with("curl"));
+        assert!(commands.all(|line| line.contains(" http://127.0.0.1:8080/")));
+    }
+}

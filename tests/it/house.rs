@@ -1,0 +1,159 @@
+//! The layout of the source, held by a test: floors, file lengths, names.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// The rooms of each floor, from the ground up. A room imports only from lower floors.
+const FLOORS: [&[&str]; 7] = [
+    &["clock", "crypto", "message", "metrics", "tasks"],
+    &["config"],
+    &["listen", "router", "upstream", "headers", "cookies", "session"],
+    &["plan"],
+    &["proxy", "admin"],
+    &["app"],
+    &["cli"],
+];
+
+/// The hard cap of a file, in lines, unit tests included.
+const MAX_LINES: usize = 500;
+
+/// Names that say nothing about what lives there.
+const FORBIDDEN: [&str; 7] = ["util", "utils", "helper", "helpers", "common", "misc", "manager2"];
+
+fn floor(room: &str) -> Option<usize> {
+    FLOORS.iter().position(|rooms| rooms.contains(&room))
+}
+
+/// Every Rust file below a folder of the crate, as a path relative to the crate.
+fn files(folder: &str) -> Vec<PathBuf> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    let mut folders = vec![root.join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a readable folder") {
+            let path = entry.expect("a readable entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path.strip_prefix(root).expect("a path below the root").to_owned());
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+fn read(file: &Path) -> String {
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).expect("a readable file")
+}
+
+/// The room that a file of `src/` belongs to.
+fn room(file: &Path) -> Option<String> {
+    let first = file.strip_prefix("src").ok()?.components().next()?;
+    let name = first.as_os_str().to_str()?;
+    Some(name.strip_suffix(".rs").unwrap_or(name).to_owned())
+}
+
+/// The rooms named by `crate::…` paths, `crate::{a::X, b}` included; comments do not count.
+fn imports(source: &str) -> Vec<String> {
+    let code: Vec<_> = source.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let code = code.join("\n");
+    let mut rooms = Vec::new();
+    for (at, path) in code.match_indices("crate::") {
+        // A name that only ends in "crate" is no path of ours.
+        if code[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_') {
+            continue;
+        }
+        let rest = &code[at + path.len()..];
+        match rest.strip_prefix('{') {
+            Some(group) => rooms.extend(group_heads(group)),
+            None => rooms.push(head(rest)),
+        }
+    }
+    rooms.retain(|room| !room.is_empty());
+    rooms
+}
+
+/// The first segment of each path in a brace group, up to its closing brace.
+fn group_heads(group: &str) -> Vec<String> {
+    let mut heads = vec![head(group)];
+    let mut depth = 0_u32;
+    for (at, letter) in group.char_indices() {
+        match letter {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => heads.push(head(&group[at + 1..])),
+            _ => {}
+        }
+    }
+    heads
+}
+
+fn head(path: &str) -> String {
+    path.trim_start().chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect()
+}
+
+#[test]
+fn a_room_imports_only_from_lower_floors() {
+    let mut broken = Vec::new();
+    for file in files("src") {
+        let own = room(&file).expect("a file of src");
+        if own == "main" || own == "lib" {
+            continue;
+        }
+        let shown = file.display();
+        let Some(own_floor) = floor(&own) else {
+            broken.push(format!(
+                "{shown}: the room `{own}` stands on no floor; give it one in tests/it/house.rs"
+            ));
+            continue;
+        };
+        for other in imports(&read(&file)).into_iter().filter(|other| *other != own) {
+            match floor(&other) {
+                Some(other_floor) if other_floor < own_floor => {}
+                Some(other_floor) if other_floor == own_floor => broken.push(format!(
+                    "{shown}: `crate::{other}` is a neighbour on floor {own_floor}; neighbours never import each other"
+                )),
+                Some(other_floor) => broken.push(format!(
+                    "{shown}: `crate::{other}` is on floor {other_floor}, above floor {own_floor}; import only from below"
+                )),
+                None => broken.push(format!("{shown}: `crate::{other}` is no room; name the room itself")),
+            }
+        }
+    }
+    assert!(broken.is_empty(), "the floors do not hold:\n{}", broken.join("\n"));
+}
+
+#[test]
+fn no_file_is_longer_than_the_hard_cap() {
+    let mut long = Vec::new();
+    for file in files("src").into_iter().chain(files("tests")) {
+        let lines = read(&file).lines().count();
+        if lines > MAX_LINES {
+            long.push(format!("{}: {lines} lines; the hard cap is {MAX_LINES}", file.display()));
+        }
+    }
+    assert!(long.is_empty(), "two thoughts in one file:\n{}", long.join("\n"));
+}
+
+#[test]
+fn no_file_or_folder_has_a_name_that_says_nothing() {
+    let mut bad = Vec::new();
+    for file in files("src").into_iter().chain(files("tests")) {
+        for part in file.with_extension("").components() {
+            let name = part.as_os_str().to_string_lossy().into_owned();
+            if FORBIDDEN.contains(&name.as_str()) || (name.ends_with("_main") && name != "main") {
+                bad.push(format!("{}: `{name}` says nothing about what lives there", file.display()));
+            }
+        }
+    }
+    assert!(bad.is_empty(), "names:\n{}", bad.join("\n"));
+}
+
+#[test]
+fn imports_are_found_in_every_spelling() {
+    let source = "use crate::config::Config;\nuse crate::{clock, session::{self, Ticket}, message::Name};\n\
+                  // use crate::cli;\nfn f() { crate::tasks::spawn(); $crate::metrics::up(); subcrate::x() }";
+    assert_eq!(imports(source), ["config", "clock", "session", "message", "tasks", "metrics"]);
+}
