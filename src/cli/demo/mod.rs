@@ -85,7 +85,31 @@ async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
 
 #[cfg(test)]
 mod tests {
-    use super::instructions;
+    use super::{instructions, serve};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    #[tokio::test]
+    async fn a_visit_over_a_real_connection_is_answered_with_the_instruction() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let tasks = tokio::task::LocalSet::new();
+        let visit = async {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let request = b"GET / HTTP/1.1\r\nhost: a\r\nx-session-visits: 2\r\nconnection: close\r\n\r\n";
+            stream.write_all(request).await.unwrap();
+            let mut answer = String::new();
+            stream.read_to_string(&mut answer).await.unwrap();
+            answer
+        };
+        let served = serve(listener, |task| drop(tasks.spawn_local(task)));
+        let answer = tasks.run_until(async {
+            tokio::select! { () = served => String::new(), answer = visit => answer }
+        });
+        let answer = answer.await;
+        assert!(answer.contains("\r\nx-session-set-visits: 3\r\n"), "{answer}");
+        assert!(answer.contains("visits: 3\n"), "{answer}");
+    }
 
     #[test]
     fn the_instructions_name_the_address_in_every_command() {
