@@ -63,3 +63,30 @@ fn flags_alone_are_enough() {
     let error = Config::from_flags("127.0.0.1:8080\"\n[log]", "localhost:3000").unwrap_err();
     assert_eq!(error.list.len(), 2, "{error}");
 }
+
+#[test]
+fn what_cannot_work_is_refused_and_the_rest_is_not() {
+    let base = "listen = [{ address = \"unix:/run/x\" }]\nupstreams.a.servers = [{ address = \"unix:/a\", weight = 2 }]\n\
+                routes = [{ upstream = \"a\", host = \"*.Example.com\", body_bytes = \"off\" }]\n";
+    for (line, fine) in [
+        ("cookies = [{ name = \"__Host-*\", domain = \"a.b\" }]", false),
+        ("cookies = [{ name = \"__host-a\", domain = \"\", path = \"/\" }]", true),
+        ("cookies = [{ name = \"*\", same_site = \"None\", secure = false }]", false),
+        ("session.cookie = { partitioned = true, secure = false }", false),
+        ("session.cookie = { partitioned = true }", true),
+        ("session.cookie = { name = \"__Secure-a\" }", false),
+        ("session.cookie = { name = \"a b\" }", false),
+        ("session.cookie = { domain = \".Example.com\" }", true),
+        ("session.headers.prefix = \"X-S\"", false),
+        ("limits.head_bytes = \"4 KiB\"", false),
+        ("limits.fields = 101", false),
+        ("limits = { fields = \"off\", body_bytes = 1_000, cookies = 0x10 }", true),
+        ("process.trusted_proxies = [\"10.0.0.0/8\", \"::1\", \"unix\"]", true),
+        ("process.trusted_proxies = [\"example.com\"]", false),
+        ("process.workers = 0", false),
+        ("process.workers = \"auto\"", true),
+    ] {
+        let result = Config::parse("x.toml", &format!("{base}{line}\n"));
+        assert_eq!(result.is_ok(), fine, "{line}: {result:?}");
+    }
+}
