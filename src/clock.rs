@@ -197,4 +197,3 @@ pub async fn pause(after: Duration) {
     let mut timer = Timer::new(Some(after));
     std::future::poll_fn(move |cx| timer.poll_elapsed(cx)).await;
 }
-

@@ -1,1 +1,164 @@
-//! app
+//! Composition: from a configuration to a running process, flat and in order.
+//!
+//! Here live workers, signals, systemd, logging. Never: what a request means. Called by `cli`.
+
+mod logging;
+mod systemd;
+mod worker;
+
+pub use logging::start as start_logging;
+
+use std::{io, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    config::{Config, ListenAddress},
+    listen::{self, BindError, Listener},
+    plan::{Plan, PlanError},
+    proxy::AccessLog,
+    tasks,
+};
+use worker::Setup;
+
+/// Why the process cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The configuration cannot be put to work.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// No socket.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// No thread, no loop, no signal handler.
+    #[error("cannot start: {0}")]
+    Start(#[from] io::Error),
+    /// A worker ended.
+    #[error("a worker ended by itself: {0}")]
+    Worker(String),
+}
+
+/// What a caller may hand in beside the configuration.
+#[derive(Debug, Default)]
+pub struct Options {
+    /// Sockets that are bound already, instead of `[[listen]]`.
+    pub listeners: Option<Vec<Listener>>,
+}
+
+/// Runs until SIGTERM or SIGINT.
+///
+/// # Errors
+/// See [`AppError`].
+pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> Result<(), AppError> {
+    let plan = Arc::new(ArcSwap::from_pointee(Plan::build(config)?));
+    let workers = config.process.workers.get();
+    let listeners = match options.listeners {
+        Some(given) => given,
+        None => bind_all(config, workers)?,
+    };
+    let names = names(&listeners);
+    let access = AccessLog::start(config.log.access)?;
+    let stop = CancellationToken::new();
+    let kill = CancellationToken::new();
+    let counts = Arc::new(listen::Counts::default());
+    sweep(&plan)?;
+
+    let mut lots: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
+    for (i, listener) in listeners.into_iter().enumerate() {
+        if let Some(lot) = lots.get_mut(i % workers) {
+            lot.push(listener);
+        }
+    }
+    let mut threads = Vec::new();
+    for (number, listeners) in lots.into_iter().enumerate() {
+        let setup = Setup {
+            listeners,
+            plan: Arc::clone(&plan),
+            access: access.clone(),
+            counts: Arc::clone(&counts),
+            exempt: config.process.trusted_proxies.networks.clone(),
+            stop: stop.clone(),
+            kill: kill.clone(),
+        };
+        threads.push(tasks::thread(&format!("worker-{number}"), move || worker::run(setup))?);
+    }
+    ready(&names);
+    systemd::ready(&names);
+    wait(config.process.shutdown_timeout, &stop, &kill)?;
+    for thread in threads {
+        match thread.join() {
+            Ok(result) => result?,
+            Err(_) => return Err(AppError::Worker("panic".into())),
+        }
+    }
+    tracing::info!("stopped");
+    Ok(())
+}
+
+fn names(listeners: &[Listener]) -> Vec<String> {
+    let mut names: Vec<_> = listeners.iter().map(Listener::name).collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+/// For each address a socket for each worker.
+fn bind_all(config: &Config, workers: usize) -> Result<Vec<Listener>, AppError> {
+    let mut passed = systemd::Passed::take();
+    let mut all = Vec::new();
+    for entry in &config.listen {
+        match &entry.address {
+            ListenAddress::Systemd(name) => {
+                let found = passed.named(name)?;
+                if found.is_empty() {
+                    return Err(BindError::NotPassed(name.clone()).into());
+                }
+                for listener in found {
+                    for _ in 1..workers {
+                        all.push(listener.share()?);
+                    }
+                    all.push(listener);
+                }
+            }
+            address => all.extend(listen::bind(address, workers)?),
+        }
+    }
+    Ok(all)
+}
+
+/// Expired sessions leave, on a thread of their own.
+fn sweep(plan: &Arc<ArcSwap<Plan>>) -> io::Result<()> {
+    let plan = Arc::downgrade(plan);
+    tasks::thread("sweeper", move || {
+        while let Some(plan) = plan.upgrade() {
+            plan.load().sessions.store().sweep();
+            drop(plan);
+            std::thread::sleep(Duration::from_millis(250));
+        }
+    })?;
+    Ok(())
+}
+
+/// Until a signal; then a drain of at most `grace`, which a second signal cuts short.
+fn wait(grace: Duration, stop: &CancellationToken, kill: &CancellationToken) -> io::Result<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut term = signal(SignalKind::terminate())?;
+        let mut int = signal(SignalKind::interrupt())?;
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+        tracing::info!("stopping: no new connections; requests under way are finished");
+        systemd::stopping();
+        stop.cancel();
+        let kill = kill.clone();
+        tasks::thread("deadline", move || {
+            std::thread::sleep(grace);
+            kill.cancel();
+        })?;
+        Ok(())
+    })
+}

@@ -1,10 +1,66 @@
-//! The command line.
+//! The command line: one verb a file.
+//!
+//! Here lives what is printed and the exit code: 0 done, 1 failed while running, 2 wrong usage or configuration.
 
+mod check;
 pub mod demo;
+mod run;
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Parser, Subcommand};
+
+/// A reverse proxy that adds sessions to web apps that have none.
+#[derive(Debug, Parser)]
+#[command(version, about, arg_required_else_help = true)]
+struct Arguments {
+    /// The configuration file.
+    #[arg(short, long, global = true, env = "CLOAKROOM_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the proxy, from a file or from two flags
+    Run {
+        /// Where to listen, as `127.0.0.1:8080` or `unix:/run/cloakroom.sock`
+        #[arg(long, value_name = "ADDR", requires = "upstream")]
+        listen: Option<String>,
+        /// The app, as `http://127.0.0.1:3000` or `unix:/run/app.sock`
+        #[arg(long, value_name = "URL", requires = "listen")]
+        upstream: Option<String>,
+    },
+    /// Read the configuration and tell every mistake with its place
+    Check,
+    /// Start a small legacy app and cloakroom before it, and tell what to try
+    Demo,
+}
+
+const DEFAULT: &str = "/etc/cloakroom/config.toml";
+
+/// Failed while running.
+const FAILED: u8 = 1;
+/// Wrong usage or configuration.
+const WRONG: u8 = 2;
 
 /// Reads the command line and runs the verb it names.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let arguments = Arguments::parse();
+    let file = arguments.config.unwrap_or_else(|| PathBuf::from(DEFAULT));
+    match arguments.verb {
+        Verb::Run { listen: Some(listen), upstream: Some(upstream) } => run::from_flags(&listen, &upstream),
+        Verb::Run { .. } => run::from_file(&file),
+        Verb::Check => check::check(&file),
+        Verb::Demo => demo::run(),
+    }
+}
+
+/// Prints diagnostics, in colour on a terminal.
+fn print(diagnostics: &crate::config::Diagnostics) {
+    use std::io::IsTerminal;
+    if !diagnostics.is_empty() {
+        anstream::eprintln!("{}", diagnostics.render(std::io::stderr().is_terminal()));
+    }
 }

@@ -1,1 +1,10 @@
-//! headers
+//! Header fields on their way through: what ends here, what nobody may forge, who the visitor is.
+
+mod element;
+mod forwarded;
+mod hop_by_hop;
+mod spoof;
+
+pub use forwarded::{Client, Forwarding, Peer};
+pub use hop_by_hop::{strip_request, strip_response, strip_trailers};
+pub use spoof::Guard;

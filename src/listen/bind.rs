@@ -27,7 +27,9 @@ pub enum BindError {
         source: io::Error,
     },
     /// systemd passed no such socket.
-    #[error("cannot listen on systemd:{0}: no socket of that name was passed on (FileDescriptorName= in the .socket unit)")]
+    #[error(
+        "cannot listen on systemd:{0}: no socket of that name was passed on (FileDescriptorName= in the .socket unit)"
+    )]
     NotPassed(String),
 }
 
@@ -89,7 +91,8 @@ pub fn bind(address: &ListenAddress, workers: usize) -> Result<Vec<Listener>, Bi
         }
         ListenAddress::Unix(path) => {
             let first = Listener::Unix(unix(path).map_err(named)?);
-            let mut all: Vec<_> = (1..workers).map(|_| first.share().map_err(named)).collect::<Result<_, _>>()?;
+            let mut all: Vec<_> =
+                (1..workers).map(|_| first.share().map_err(named)).collect::<Result<_, _>>()?;
             all.push(first);
             Ok(all)
         }

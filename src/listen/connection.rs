@@ -66,7 +66,9 @@ struct Place {
 impl Counts {
     fn enter(self: &Arc<Self>, peer: Peer, rules: &Rules) -> Option<Place> {
         let address = match (peer, rules.limits.connections_per_address) {
-            (Peer::Ip(ip), Some(most)) if !ip.is_loopback() && !rules.exempt.iter().any(|n| n.contains(&ip)) => {
+            (Peer::Ip(ip), Some(most))
+                if !ip.is_loopback() && !rules.exempt.iter().any(|n| n.contains(&ip)) =>
+            {
                 let key = network_of(ip);
                 let mut all = self.by_address.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
                 let count = all.entry(key).or_default();
@@ -99,8 +101,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         self.counts.all.fetch_sub(1, Ordering::Relaxed);
         if let Some(address) = self.address {
-            let mut all =
-                self.counts.by_address.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let mut all = self.counts.by_address.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
             if let Some(count) = all.get_mut(&address) {
                 *count -= 1;
                 if *count == 0 {
@@ -138,7 +139,10 @@ where
         match accepted {
             Ok((stream, peer)) => {
                 let Some(place) = counts.enter(peer, &rules) else {
-                    tracing::warn!(?peer, "connection closed: connections_per_address (a proxy before this one belongs into trusted_proxies)");
+                    tracing::warn!(
+                        ?peer,
+                        "connection closed: connections_per_address (a proxy before this one belongs into trusted_proxies)"
+                    );
                     continue;
                 };
                 let connection = one(stream, peer, Rc::clone(&rules), handler.clone(), stop.clone());
@@ -250,7 +254,9 @@ where
             tracing::debug!(error = %e, ?peer, "connection ended");
             return Then::Gone;
         }
-        Some(Err(ref e)) => tracing::info!(error = %e, ?peer, "request refused: malformed, or its head is too large"),
+        Some(Err(ref e)) => {
+            tracing::info!(error = %e, ?peer, "request refused: malformed, or its head is too large")
+        }
         _ => {}
     }
     let done = over.is_some() || told;
@@ -353,7 +359,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
     type Data = Bytes;
     type Error = B::Error;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let _ = &self.flight;
         Pin::new(&mut self.get_mut().body).poll_frame(cx)
     }

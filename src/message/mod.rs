@@ -1,1 +1,6 @@
-//! message
+//! Reading and editing the parts of HTTP messages, on bytes: apps send UTF-8 and Latin-1 alike.
+
+pub mod authority;
+pub mod cookie;
+pub mod name;
+pub mod set_cookie;

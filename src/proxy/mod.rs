@@ -1,1 +1,138 @@
-//! proxy
+//! The life of one request, and the only place where the wings meet.
+//!
+//! Here live the stages, in the order of [`handle`]. Never: sockets (`listen`, `upstream`), decisions about sessions
+//! (`session`). Called by `app`, which gives each worker's listeners a [`Proxy`]. RFC 9110 §7 and RFC 9112 bind it.
+
+mod access_log;
+mod admit;
+mod body;
+mod error;
+mod exchange;
+mod handover;
+mod request;
+mod response;
+mod session;
+
+pub use access_log::AccessLog;
+pub use body::{Body, RequestBody};
+pub use error::ProxyError;
+pub use handover::Handover;
+
+use std::{cell::Cell, rc::Rc, sync::Arc};
+
+use arc_swap::ArcSwap;
+use http::{Request, Response};
+use hyper::body::Incoming;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    headers,
+    listen::Peer,
+    plan::{Plan, RoutePlan},
+    router::Miss,
+    upstream::{self, Connections},
+};
+use exchange::Exchange;
+
+/// What belongs to one worker: the plan that all share, and connections of its own.
+#[derive(Debug)]
+pub struct Worker {
+    /// The current plan.
+    pub plan: Arc<ArcSwap<Plan>>,
+    /// Connections to the apps.
+    pub pools: Connections<RequestBody>,
+    /// Requests that go on without their visitor.
+    pub tasks: TaskTracker,
+    /// The access log, if there is one.
+    pub access: Option<AccessLog>,
+}
+
+/// Answers one request. The future may be dropped at any time: what must still be committed is handed over.
+pub fn answer(worker: &Rc<Worker>, request: Request<Incoming>, peer: Peer) -> Handover {
+    let plan = worker.plan.load_full();
+    let limit = plan.limits.finish_after_abort;
+    let asked = Rc::new(Cell::new(false));
+    let life = handle(Rc::clone(worker), plan, request, peer, Rc::clone(&asked));
+    Handover::new(Box::pin(life), asked, limit, worker.tasks.clone())
+}
+
+async fn handle(
+    worker: Rc<Worker>,
+    plan: Arc<Plan>,
+    request: Request<Incoming>,
+    peer: Peer,
+    asked: Rc<Cell<bool>>,
+) -> Response<Body> {
+    let mut exchange = Box::new(Exchange::begin(&request, worker.access.as_ref()));
+    let json = error::wants_json(request.headers());
+    let response = match stages(&worker, &plan, &mut exchange, request, peer, &asked).await {
+        Ok(response) => response,
+        Err(error) => error.answer(json, &exchange.id()),
+    };
+    exchange.status = response.status();
+    response.map(|body| body.ends(exchange))
+}
+
+/// The stages. Any of them may end the request with a [`ProxyError`].
+async fn stages(
+    worker: &Worker,
+    plan: &Arc<Plan>,
+    exchange: &mut Exchange,
+    mut request: Request<Incoming>,
+    peer: Peer,
+    asked: &Cell<bool>,
+) -> Result<Response<Body>, ProxyError> {
+    let source = match peer {
+        Peer::Ip(ip) => headers::Peer::Ip(ip),
+        Peer::Unix => headers::Peer::Unix,
+    };
+    let admitted = admit::admit(&request, &plan.limits)?;
+    let route = route(plan, &admitted)?;
+    admit::body(&request, route.body_bytes)?;
+
+    let client = plan.forwarding.client(&source, false, request.headers());
+    exchange.client = client.address;
+    plan.guard.strip_request(request.headers_mut());
+
+    let resolved = session::resolve(plan, route, &admitted, &client, &request, exchange.now);
+    exchange.session = resolved.as_ref().and_then(crate::session::Resolved::id);
+
+    let mut request = request.map(|body| RequestBody::new(body, route.body_bytes, plan));
+    request::dress(plan, route, &admitted, &client, &source, resolved.as_ref(), &mut request)?;
+
+    asked.set(true);
+    let first_byte = Some(route.first_byte_timeout);
+    let answer = upstream::send(
+        &route.upstream,
+        &worker.pools,
+        request,
+        first_byte,
+        route.answer_idle_timeout,
+        exchange.now,
+    )
+    .await?;
+
+    let endpoint = answer.endpoint;
+    let mut response = answer.response;
+    let changes = response::undress(plan, route, &admitted, &client, endpoint, &mut response)?;
+    session::commit(plan, route, resolved.as_ref(), &changes, &mut response)?;
+    asked.set(false);
+    Ok(response.map(|body| Body::answer(body, Arc::clone(plan))))
+}
+
+fn route<'p>(plan: &'p Plan, admitted: &admit::Admitted) -> Result<&'p RoutePlan, ProxyError> {
+    plan.router.find(&admitted.authority.host, &admitted.path, RoutePlan::differs).map_err(
+        |miss| match miss {
+            Miss::NotFound => {
+                ProxyError::Client(http::StatusCode::NOT_FOUND, "no route for this host and path")
+            }
+            Miss::Ambiguous => ProxyError::Client(
+                http::StatusCode::BAD_REQUEST,
+                "the path can be read as one of another route",
+            ),
+            Miss::BadPath => {
+                ProxyError::Client(http::StatusCode::BAD_REQUEST, "characters that no path may hold")
+            }
+        },
+    )
+}

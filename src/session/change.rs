@@ -45,6 +45,7 @@ impl Changes {
 
     /// There is something to keep for a session that has no record yet.
     pub fn stores(&self) -> bool {
-        !self.destroy && (!self.set.is_empty() || self.logs_in() || self.permanent == Some(true) || self.renew)
+        !self.destroy
+            && (!self.set.is_empty() || self.logs_in() || self.permanent == Some(true) || self.renew)
     }
 }

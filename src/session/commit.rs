@@ -113,8 +113,8 @@ pub fn decide(found: &Found, apply: &Apply<'_>) -> Decision {
 
 /// The order of the contract: clear, unset, set, lifetimes, principal.
 fn fill(record: &mut Record, changes: &Changes, apply: &Apply<'_>) {
-    let before: Option<Fields> =
-        (changes.clear || !changes.unset.is_empty() || !changes.set.is_empty()).then(|| record.fields.clone());
+    let before: Option<Fields> = (changes.clear || !changes.unset.is_empty() || !changes.set.is_empty())
+        .then(|| record.fields.clone());
     if changes.clear {
         record.fields.clear();
     }

@@ -82,7 +82,13 @@ impl CookieForm {
     }
 
     /// Gives a ticket; `lasts` for a permanent session, else it ends with the browser.
-    pub fn give(&self, ticket: &str, https: bool, lasts: Option<Duration>, now: Timestamp) -> Option<HeaderValue> {
+    pub fn give(
+        &self,
+        ticket: &str,
+        https: bool,
+        lasts: Option<Duration>,
+        now: Timestamp,
+    ) -> Option<HeaderValue> {
         let mut cookie = self.build(ticket, https);
         if let Some(lasts) = lasts {
             let lasts = lasts.min(LONGEST);

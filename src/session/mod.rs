@@ -96,7 +96,9 @@ impl SessionManager {
             Standing::Known { ticket, record } if changes.is_empty() => {
                 Ok(self.refresh(resolved, ticket, record.as_deref(), shared, now))
             }
-            Standing::Known { ticket, record } => self.change(resolved, ticket, record.is_some(), changes, now),
+            Standing::Known { ticket, record } => {
+                self.change(resolved, ticket, record.is_some(), changes, now)
+            }
             // Nothing of a spent ticket's holder is kept, except a login.
             Standing::Spent(_) if changes.logs_in() => self.begin(resolved, Ticket::mint(now), changes, now),
             Standing::Spent(_) => Ok(Issue::default()),
@@ -105,7 +107,9 @@ impl SessionManager {
                     return self.begin(resolved, ticket.unwrap_or_else(|| Ticket::mint(now)), changes, now);
                 }
                 match ticket {
-                    Some(ticket) if !shared && !changes.destroy => Ok(self.hand_out(resolved, ticket, None, now, false)),
+                    Some(ticket) if !shared && !changes.destroy => {
+                        Ok(self.hand_out(resolved, ticket, None, now, false))
+                    }
                     _ => Ok(Issue::default()),
                 }
             }
@@ -155,7 +159,9 @@ impl SessionManager {
         let seen = Resolved::seen(ticket, record, true);
         match self.apply(seen, &next, changes, now)? {
             Applied::Nothing => Ok(self.refresh(resolved, ticket, None, true, now)),
-            Applied::Saved { record, renewed: true } => Ok(self.hand_out(resolved, &next, Some(&record), now, true)),
+            Applied::Saved { record, renewed: true } => {
+                Ok(self.hand_out(resolved, &next, Some(&record), now, true))
+            }
             Applied::Saved { record, renewed: false } => {
                 if changes.permanent.is_none() {
                     return Ok(Issue::default());
@@ -189,15 +195,15 @@ impl SessionManager {
         }
     }
 
-    fn apply(&self, seen: Seen, next: &Ticket, changes: &Changes, now: Timestamp) -> Result<Applied, StoreError> {
-        let apply = Apply {
-            seen,
-            changes,
-            next_secret: next.hash(),
-            now,
-            rules: &self.rules,
-            wire: &self.wire,
-        };
+    fn apply(
+        &self,
+        seen: Seen,
+        next: &Ticket,
+        changes: &Changes,
+        now: Timestamp,
+    ) -> Result<Applied, StoreError> {
+        let apply =
+            Apply { seen, changes, next_secret: next.hash(), now, rules: &self.rules, wire: &self.wire };
         self.store.apply(seen.id.as_u128(), &apply)
     }
 

@@ -140,9 +140,7 @@ impl SessionManager {
         if let Standing::Known { ticket, record: Some(record) } = &standing {
             let was_confirmed = record.is_confirmed();
             record.confirm();
-            if !read_only
-                && (record.seen(now, self.touch_every(record.permanent)) || !was_confirmed)
-            {
+            if !read_only && (record.seen(now, self.touch_every(record.permanent)) || !was_confirmed) {
                 self.store.touch(ticket.id.as_u128(), record);
             }
         }

@@ -34,7 +34,8 @@ impl Visit {
         let prefetch = ["sec-purpose", "purpose", "x-moz"]
             .iter()
             .any(|n| get(n).is_some_and(|v| v.starts_with(b"prefetch") || v.starts_with(b"prerender")));
-        let preflight = method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        let preflight =
+            method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
         let always = mint == MintRule::Always;
         Self {
             may_mint: (cookie_could_come || always) && !subresource && !prefetch && !preflight,
@@ -69,7 +70,9 @@ pub fn make_private(headers: &mut HeaderMap) {
         let kept: Vec<Vec<u8>> = headers
             .get_all(header::CACHE_CONTROL)
             .iter()
-            .flat_map(|v| v.as_bytes().split(|b| *b == b',').map(|d| d.trim_ascii().to_vec()).collect::<Vec<_>>())
+            .flat_map(|v| {
+                v.as_bytes().split(|b| *b == b',').map(|d| d.trim_ascii().to_vec()).collect::<Vec<_>>()
+            })
             .filter(|d| {
                 let name = d.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii();
                 !name.eq_ignore_ascii_case(b"public") && !name.eq_ignore_ascii_case(b"s-maxage")

@@ -40,14 +40,24 @@ impl Wire {
     /// The record's principal and fields as headers to the app.
     pub fn dress(&self, record: &Record) -> Box<[(HeaderName, HeaderValue)]> {
         let principal = record.principal.iter().map(|p| (self.principal.clone(), p));
-        let fields = record.fields.iter().filter_map(|(k, v)| {
-            Some((HeaderName::try_from(format!("{}{k}", self.prefix)).ok()?, v))
-        });
-        principal.chain(fields).filter_map(|(name, v)| Some((name, HeaderValue::try_from(encode(v)).ok()?))).collect()
+        let fields = record
+            .fields
+            .iter()
+            .filter_map(|(k, v)| Some((HeaderName::try_from(format!("{}{k}", self.prefix)).ok()?, v)));
+        principal
+            .chain(fields)
+            .filter_map(|(name, v)| Some((name, HeaderValue::try_from(encode(v)).ok()?)))
+            .collect()
     }
 
     /// The limit that this field breaks, if any.
-    pub fn over_limit(&self, fields: &Fields, name: &str, value: &str, rules: &Session) -> Option<&'static str> {
+    pub fn over_limit(
+        &self,
+        fields: &Fields,
+        name: &str,
+        value: &str,
+        rules: &Session,
+    ) -> Option<&'static str> {
         if fields.len() > rules.max_fields {
             return Some("max_fields");
         }
@@ -181,7 +191,8 @@ fn decode(value: &[u8]) -> Result<String, &'static str> {
         out.push((high * 16 + low) as u8);
         rest = tail;
     }
-    let text = String::from_utf8(out).unwrap_or_else(|e| e.into_bytes().iter().map(|b| char::from(*b)).collect());
+    let text =
+        String::from_utf8(out).unwrap_or_else(|e| e.into_bytes().iter().map(|b| char::from(*b)).collect());
     if text.chars().any(char::is_control) { Err("a control character") } else { Ok(text) }
 }
 

@@ -142,7 +142,12 @@ where
     /// # Errors
     /// The server cannot be reached within `connect_timeout`; a refused connection is tried again until then, since
     /// an app that restarts refuses for a moment.
-    pub async fn take(&self, endpoint: &Endpoint, upstream: &Endpoints, new: bool) -> Result<Lease<B>, UpstreamError> {
+    pub async fn take(
+        &self,
+        endpoint: &Endpoint,
+        upstream: &Endpoints,
+        new: bool,
+    ) -> Result<Lease<B>, UpstreamError> {
         let pool = self.pool(&endpoint.address);
         let now = clock::tick();
         while !new && let Some(mut connection) = { pool.borrow_mut().pop_back() } {

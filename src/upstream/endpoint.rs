@@ -38,7 +38,14 @@ impl Endpoint {
             ServerAddress::Unix(path) => format!("unix:{}", path.display()),
         };
         let zero = AtomicU64::default;
-        Self { address: address.clone(), name, weight, window_began: zero(), failures: zero(), out_until: zero() }
+        Self {
+            address: address.clone(),
+            name,
+            weight,
+            window_began: zero(),
+            failures: zero(),
+            out_until: zero(),
+        }
     }
 
     /// In use, or out for a while.

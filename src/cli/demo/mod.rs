@@ -10,6 +10,7 @@ mod text;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
+use std::process::ExitCode;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
@@ -19,6 +20,12 @@ use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+use tokio::runtime::{Builder, LocalOptions};
+
+use crate::app::{self as process, Options};
+use crate::config::{AccessFormat, Config, Level};
+use crate::listen::Listener;
+use crate::tasks;
 
 /// A connection's own task, for whoever spawns.
 pub type Task = Pin<Box<dyn Future<Output = ()>>>;
@@ -44,6 +51,44 @@ pub async fn serve(listener: TcpListener, spawn: impl Fn(Task)) {
             }
         }));
     }
+}
+
+/// Runs the app and cloakroom before it until Ctrl-C.
+pub(super) fn run() -> ExitCode {
+    match start() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            anstream::eprintln!("the demo cannot run: {error}");
+            ExitCode::from(super::FAILED)
+        }
+    }
+}
+
+fn start() -> anyhow::Result<()> {
+    let app = std::net::TcpListener::bind("127.0.0.1:0")?;
+    let upstream = format!("http://{}", app.local_addr()?);
+    app.set_nonblocking(true)?;
+    tasks::thread("demo-app", move || {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        runtime.block_on(async {
+            serve(TcpListener::from_std(app)?, tasks::spawn).await;
+            Ok::<_, std::io::Error>(())
+        })
+    })?;
+    let front = std::net::TcpListener::bind("127.0.0.1:8080")
+        .or_else(|_| std::net::TcpListener::bind("127.0.0.1:0"))?;
+    let address = front.local_addr()?.to_string();
+    let mut config = Config::from_flags(&address, &upstream)?;
+    config.log.access = AccessFormat::Off;
+    process::start_logging(Level::Warn);
+    let front = Listener::Tcp(front);
+    let listeners =
+        (1..config.process.workers.get()).map(|_| front.share()).collect::<Result<Vec<_>, _>>()?;
+    let listeners = listeners.into_iter().chain([front]).collect();
+    process::run(&config, Options { listeners: Some(listeners) }, |_| {
+        anstream::println!("{}", instructions(&address))
+    })?;
+    Ok(())
 }
 
 /// What to try, for the terminal; `address` is where visitors connect, such as `127.0.0.1:8080`.

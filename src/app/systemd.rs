@@ -1,0 +1,52 @@
+//! systemd: sockets that it passed on, and what it is told.
+
+use std::io;
+
+use listenfd::ListenFd;
+use sd_notify::NotifyState;
+
+use crate::listen::Listener;
+
+/// The sockets that systemd passed on, by name.
+pub(super) struct Passed {
+    names: Vec<String>,
+    sockets: ListenFd,
+}
+
+impl Passed {
+    /// Takes them from the environment; to be called before any thread starts.
+    pub(super) fn take() -> Self {
+        let names = sd_notify::listen_fds_with_names()
+            .map(|fds| fds.map(|(_, name)| name).collect())
+            .unwrap_or_default();
+        Self { names, sockets: ListenFd::from_env() }
+    }
+
+    /// All sockets of that name.
+    pub(super) fn named(&mut self, name: &str) -> io::Result<Vec<Listener>> {
+        let places: Vec<_> =
+            self.names.iter().enumerate().filter(|(_, n)| *n == name).map(|(i, _)| i).collect();
+        let mut found = Vec::new();
+        for place in places {
+            if let Ok(Some(listener)) = self.sockets.take_tcp_listener(place) {
+                found.push(Listener::Tcp(listener));
+            } else if let Some(listener) = self.sockets.take_unix_listener(place)? {
+                found.push(Listener::Unix(listener));
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Everything is up.
+pub(super) fn ready(names: &[String]) {
+    let status = format!("listening on {}", names.join(", "));
+    if let Err(error) = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&status)]) {
+        tracing::warn!(%error, "systemd could not be told that everything is up");
+    }
+}
+
+/// The end has begun.
+pub(super) fn stopping() {
+    let _ = sd_notify::notify(&[NotifyState::Stopping]);
+}

@@ -1,0 +1,78 @@
+//! One worker: a thread, an event loop, its listeners, its connections to the apps.
+
+use std::{io, rc::Rc, sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use tokio::runtime::{Builder, LocalOptions};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    clock,
+    listen::{self, Counts, Listener, Rules},
+    plan::Plan,
+    proxy::{self, AccessLog, Worker},
+    tasks,
+    upstream::Connections,
+};
+
+/// How often unused connections to the apps are looked after.
+const SWEEP: Duration = Duration::from_millis(500);
+
+/// What a worker is given.
+pub(super) struct Setup {
+    pub(super) listeners: Vec<Listener>,
+    pub(super) plan: Arc<ArcSwap<Plan>>,
+    pub(super) access: Option<AccessLog>,
+    pub(super) counts: Arc<Counts>,
+    pub(super) exempt: Vec<ipnet::IpNet>,
+    pub(super) stop: CancellationToken,
+    pub(super) kill: CancellationToken,
+}
+
+/// Runs until told to stop, and then until its requests are done or the time is up.
+pub(super) fn run(setup: Setup) -> io::Result<()> {
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+    runtime.block_on(async move {
+        tasks::spawn(clock::drive());
+        let tracker = TaskTracker::new();
+        let worker = Rc::new(Worker {
+            plan: Arc::clone(&setup.plan),
+            pools: Connections::default(),
+            tasks: tracker.clone(),
+            access: setup.access,
+        });
+        let sweeper = Rc::downgrade(&worker);
+        tasks::spawn(async move {
+            while let Some(worker) = sweeper.upgrade() {
+                worker.pools.sweep();
+                drop(worker);
+                clock::pause(SWEEP).await;
+            }
+        });
+        let rules = Rc::new(Rules { limits: setup.plan.load().limits.clone(), exempt: setup.exempt });
+        for listener in setup.listeners {
+            let worker = Rc::clone(&worker);
+            let handler = move |request, peer| proxy::answer(&worker, request, peer);
+            let serving = listen::serve(
+                listener,
+                Rc::clone(&rules),
+                Arc::clone(&setup.counts),
+                handler,
+                tracker.clone(),
+                setup.stop.clone(),
+            );
+            tasks::spawn(async move {
+                if let Err(error) = serving.await {
+                    tracing::error!(%error, "a listener ended");
+                }
+            });
+        }
+        setup.stop.cancelled().await;
+        tracker.close();
+        tokio::select! {
+            () = tracker.wait() => {}
+            () = setup.kill.cancelled() => tracing::warn!("shutdown_timeout: what was still under way is cut"),
+        }
+        Ok(())
+    })
+}

@@ -1,0 +1,25 @@
+//! `cloakroom check`: every mistake at once, with its place.
+
+use std::{path::Path, process::ExitCode};
+
+use super::{WRONG, print};
+use crate::{config::Config, plan::Plan};
+
+/// Reads, validates, and builds the plan without running it.
+pub(super) fn check(file: &Path) -> ExitCode {
+    match Config::load(file) {
+        Ok((config, warnings)) => {
+            print(&warnings);
+            if let Err(error) = Plan::build(&config) {
+                anstream::eprintln!("error: {error}\n  --> {}", file.display());
+                return ExitCode::from(WRONG);
+            }
+            anstream::println!("{}: no mistakes", file.display());
+            ExitCode::SUCCESS
+        }
+        Err(mistakes) => {
+            print(&mistakes);
+            ExitCode::from(WRONG)
+        }
+    }
+}

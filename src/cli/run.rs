@@ -1,0 +1,53 @@
+//! `cloakroom run`: from a file, or from two flags.
+
+use std::{path::Path, process::ExitCode};
+
+use super::{FAILED, WRONG, print};
+use crate::{
+    app::{self, AppError, Options},
+    config::Config,
+};
+
+/// From a file.
+pub(super) fn from_file(file: &Path) -> ExitCode {
+    match Config::load(file) {
+        Ok((config, warnings)) => {
+            print(&warnings);
+            run(&config)
+        }
+        Err(mistakes) => {
+            print(&mistakes);
+            ExitCode::from(WRONG)
+        }
+    }
+}
+
+/// From flags alone.
+pub(super) fn from_flags(listen: &str, upstream: &str) -> ExitCode {
+    match Config::from_flags(listen, upstream) {
+        Ok(config) => {
+            anstream::eprintln!(
+                "sessions are kept in memory, under a key made now: they end with this process"
+            );
+            run(&config)
+        }
+        Err(mistakes) => {
+            print(&mistakes);
+            ExitCode::from(WRONG)
+        }
+    }
+}
+
+fn run(config: &Config) -> ExitCode {
+    app::start_logging(config.log.level);
+    let result = app::run(config, Options::default(), |names| {
+        tracing::info!(workers = config.process.workers, "listening on {}", names.join(", "));
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::from(if matches!(error, AppError::Plan(_)) { WRONG } else { FAILED })
+        }
+    }
+}

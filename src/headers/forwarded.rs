@@ -1,0 +1,292 @@
+//! Who the visitor is, and how the app is told: X-Forwarded-* and `Forwarded` (RFC 7239).
+
+use std::{fmt::Write as _, net::IpAddr};
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{Entry, FORWARDED},
+};
+
+use crate::{
+    config::{ForwardedFamily, TrustedProxies},
+    message::authority::Authority,
+};
+
+use super::element::{address, put, split, unquote};
+
+const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// Who is at the other end of the connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Peer {
+    /// By TCP.
+    Ip(IpAddr),
+    /// By a unix socket.
+    Unix,
+}
+
+/// The visitor, as far as is known.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Client {
+    /// None: behind a unix socket whose peer said nothing.
+    pub address: Option<IpAddr>,
+    /// Whether the visitor came by https.
+    pub https: bool,
+    /// The host that the visitor sees, told by a trusted proxy; not for routing.
+    pub host: Option<Vec<u8>>,
+    /// The believed proxies between the visitor and our peer, nearest to the visitor first.
+    chain: Vec<IpAddr>,
+}
+
+/// Whose forwarding fields are believed, and which.
+#[derive(Debug, Clone)]
+pub struct Forwarding {
+    trusted: TrustedProxies,
+    family: ForwardedFamily,
+}
+
+impl Forwarding {
+    /// Believes these proxies and this family.
+    pub fn new(trusted: &TrustedProxies, family: ForwardedFamily) -> Self {
+        Self { trusted: trusted.clone(), family }
+    }
+
+    fn trusts(&self, address: &IpAddr) -> bool {
+        self.trusted.networks.iter().any(|network| network.contains(address))
+    }
+
+    /// The visitor of a request that came from `peer`, by https or not (RFC 7239 section 7.1).
+    pub fn client(&self, peer: &Peer, https: bool, headers: &HeaderMap) -> Client {
+        let (address, trusted) = match peer {
+            Peer::Ip(address) => {
+                let address = address.to_canonical();
+                (Some(address), self.trusts(&address))
+            }
+            Peer::Unix => (None, self.trusted.unix),
+        };
+        let mut client = Client { address, https, host: None, chain: Vec::new() };
+        if trusted {
+            match self.family {
+                ForwardedFamily::XForwarded => self.read_x(&mut client, headers),
+                ForwardedFamily::Forwarded => self.read_forwarded(&mut client, headers),
+            }
+            client.chain.reverse();
+        }
+        client
+    }
+
+    /// One step towards the visitor; whether to go on.
+    fn step(&self, client: &mut Client, address: IpAddr, first: &mut bool) -> bool {
+        if let (false, Some(nearer)) = (*first, client.address) {
+            client.chain.push(nearer);
+        }
+        *first = false;
+        client.address = Some(address);
+        self.trusts(&address)
+    }
+
+    fn read_x(&self, client: &mut Client, headers: &HeaderMap) {
+        let mut first = true;
+        for text in
+            headers.get_all(FOR).iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','))
+        {
+            let text = text.trim_ascii();
+            if text.is_empty() {
+                continue;
+            }
+            let Some(address) = address(text) else { break };
+            if !self.step(client, address, &mut first) {
+                break;
+            }
+        }
+        if let Some(proto) = last(headers, &PROTO) {
+            set_proto(client, proto);
+        }
+        client.host = last(headers, &HOST).and_then(host);
+    }
+
+    fn read_forwarded(&self, client: &mut Client, headers: &HeaderMap) {
+        let mut first = true;
+        for line in headers.get_all(FORWARDED).iter().rev() {
+            let Some(elements) = split(line.as_bytes(), b',') else { return };
+            for element in elements.into_iter().rev().filter(|element| !element.trim_ascii().is_empty()) {
+                let mut found = None;
+                for pair in split(element, b';').unwrap_or_default() {
+                    let mut parts = pair.splitn(2, |byte| *byte == b'=');
+                    let name = parts.next().unwrap_or_default().trim_ascii();
+                    let value = unquote(parts.next().unwrap_or_default().trim_ascii());
+                    if name.eq_ignore_ascii_case(b"for") {
+                        found = address(value);
+                    } else if name.eq_ignore_ascii_case(b"proto") {
+                        set_proto(client, value);
+                    } else if name.eq_ignore_ascii_case(b"host") {
+                        client.host = host(value);
+                    }
+                }
+                let Some(address) = found else { return };
+                if !self.step(client, address, &mut first) {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Tells the app: replaces the X-Forwarded-* fields, and `Forwarded` where that family is configured.
+    pub fn write(&self, client: &Client, peer: &Peer, host: &HeaderValue, headers: &mut HeaderMap) {
+        let peer = match peer {
+            Peer::Ip(address) => Some(address.to_canonical()).filter(|peer| Some(*peer) != client.address),
+            Peer::Unix => None,
+        };
+        let hops = || client.address.iter().chain(&client.chain).chain(&peer);
+        let mut buffer = String::with_capacity(48);
+        for hop in hops() {
+            let _ = write!(buffer, "{}{hop}", if buffer.is_empty() { "" } else { ", " });
+        }
+        match HeaderValue::try_from(buffer) {
+            Ok(value) if !value.is_empty() => drop(headers.insert(FOR, value)),
+            _ => drop(headers.remove(FOR)),
+        }
+        let proto = if client.https { "https" } else { "http" };
+        headers.insert(PROTO, HeaderValue::from_static(proto));
+        let seen = client.host.as_deref().and_then(|host| HeaderValue::from_bytes(host).ok());
+        let seen = seen.unwrap_or_else(|| host.clone());
+        if self.family == ForwardedFamily::Forwarded {
+            let mut buffer = String::with_capacity(96);
+            let mut hops = hops();
+            put(&mut buffer, hops.next());
+            if let Ok(text) = seen.to_str() {
+                let _ = write!(buffer, ";host=\"{}\"", text.replace(['"', '\\'], ""));
+            }
+            let _ = write!(buffer, ";proto={proto}");
+            for hop in hops {
+                buffer.push_str(", ");
+                put(&mut buffer, Some(hop));
+            }
+            match (headers.entry(FORWARDED), HeaderValue::try_from(buffer)) {
+                (Entry::Occupied(mut old), Ok(value)) => drop(old.insert(value)),
+                (Entry::Vacant(place), Ok(value)) => drop(place.insert(value).len()),
+                _ => {}
+            }
+        }
+        headers.insert(HOST, seen);
+    }
+}
+
+fn set_proto(client: &mut Client, proto: &[u8]) {
+    if proto.eq_ignore_ascii_case(b"https") {
+        client.https = true;
+    } else if proto.eq_ignore_ascii_case(b"http") {
+        client.https = false;
+    }
+}
+
+fn host(text: &[u8]) -> Option<Vec<u8>> {
+    Authority::parse(text).map(|_| text.to_vec())
+}
+
+/// The last element of a list: what the nearest proxy said.
+fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
+    let line = headers.get_all(name).iter().next_back()?.as_bytes();
+    line.rsplit(|byte| *byte == b',').next().map(<[u8]>::trim_ascii)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Line = (&'static str, &'static str);
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn run(family: ForwardedFamily, peer: &str, lines: &[Line]) -> (Client, String) {
+        let trusted = TrustedProxies { networks: vec!["10.0.0.0/8".parse().unwrap()], unix: true };
+        let forwarding = Forwarding::new(&trusted, family);
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        let peer = if peer == "unix" { Peer::Unix } else { Peer::Ip(ip(peer)) };
+        let client = forwarding.client(&peer, false, &headers);
+        headers.clear();
+        forwarding.write(&client, &peer, &HeaderValue::from_static("h.test"), &mut headers);
+        let text = |name: &str| headers.get(name).map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
+        let all = format!(
+            "{}|{}|{}|{}",
+            text("x-forwarded-for"),
+            text("x-forwarded-proto"),
+            text("x-forwarded-host"),
+            text("forwarded")
+        );
+        (client, all)
+    }
+
+    #[test]
+    fn x_forwarded() {
+        let f = "x-forwarded-for";
+        let rows: [(&str, &[Line], &str); 11] = [
+            ("1.2.3.4", &[(f, "9.9.9.9"), ("x-forwarded-proto", "https")], "1.2.3.4|http|h.test|"),
+            ("10.0.0.1", &[], "10.0.0.1|http|h.test|"),
+            (
+                "10.0.0.1",
+                &[(f, "8.8.8.8, 9.9.9.9"), ("x-forwarded-proto", "HTTPS")],
+                "9.9.9.9, 10.0.0.1|https|h.test|",
+            ),
+            (
+                "10.0.0.1",
+                &[(f, "9.9.9.9"), (f, "10.0.0.3,10.0.0.2")],
+                "9.9.9.9, 10.0.0.3, 10.0.0.2, 10.0.0.1|http|h.test|",
+            ),
+            ("::ffff:10.0.0.1", &[(f, "::ffff:9.9.9.9")], "9.9.9.9, 10.0.0.1|http|h.test|"),
+            ("10.0.0.1", &[(f, "9.9.9.9, bad, 10.0.0.2")], "10.0.0.2, 10.0.0.1|http|h.test|"),
+            ("10.0.0.1", &[(f, "[2001:db8::1]:443")], "2001:db8::1, 10.0.0.1|http|h.test|"),
+            (
+                "10.0.0.1",
+                &[(f, "9.9.9.9:1"), ("x-forwarded-host", "Shop.test:8443")],
+                "9.9.9.9, 10.0.0.1|http|Shop.test:8443|",
+            ),
+            (
+                "10.0.0.1",
+                &[("x-forwarded-host", "a b"), ("x-forwarded-proto", "gopher")],
+                "10.0.0.1|http|h.test|",
+            ),
+            ("unix", &[(f, "9.9.9.9")], "9.9.9.9|http|h.test|"),
+            ("unix", &[("forwarded", "for=9.9.9.9")], "|http|h.test|"),
+        ];
+        for (peer, lines, wanted) in rows {
+            assert_eq!(run(ForwardedFamily::XForwarded, peer, lines).1, wanted, "{peer} {lines:?}");
+        }
+    }
+
+    #[test]
+    fn forwarded() {
+        let rows: [(&str, &str); 5] = [
+            (
+                "for=9.9.9.9;proto=https;host=\"a.test:1\"",
+                "9.9.9.9, 10.0.0.1|https|a.test:1|for=9.9.9.9;host=\"a.test:1\";proto=https, for=10.0.0.1",
+            ),
+            (
+                "for=8.8.8.8, For=\"[2001:db8::1]:4\";by=\"x,;y\"",
+                "2001:db8::1, 10.0.0.1|http|h.test|for=\"[2001:db8::1]\";host=\"h.test\";proto=http, for=10.0.0.1",
+            ),
+            ("for=unknown;proto=https", "10.0.0.1|https|h.test|for=10.0.0.1;host=\"h.test\";proto=https"),
+            ("for=9.9.9.9, for=\"", "10.0.0.1|http|h.test|for=10.0.0.1;host=\"h.test\";proto=http"),
+            (
+                "for=9.9.9.9,for=10.0.0.2",
+                "9.9.9.9, 10.0.0.2, 10.0.0.1|http|h.test|for=9.9.9.9;host=\"h.test\";proto=http, for=10.0.0.2, for=10.0.0.1",
+            ),
+        ];
+        for (line, wanted) in rows {
+            assert_eq!(
+                run(ForwardedFamily::Forwarded, "10.0.0.1", &[("forwarded", line)]).1,
+                wanted,
+                "{line}"
+            );
+        }
+        let (client, _) = run(ForwardedFamily::Forwarded, "unix", &[("x-forwarded-for", "9.9.9.9")]);
+        assert_eq!(client.address, None);
+    }
+}

@@ -1,0 +1,151 @@
+//! Fields that end at this connection (RFC 9110 section 7.6.1).
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue,
+    header::{
+        AUTHORIZATION, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE,
+        HOST, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, UPGRADE,
+    },
+};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+
+/// Fields about one connection, whether nominated or not.
+const OWN: [HeaderName; 6] = [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TE, TRANSFER_ENCODING, UPGRADE];
+
+/// What trailers may not hold besides (RFC 9110 section 6.5.1).
+const NO_TRAILER: [HeaderName; 9] = [
+    CONTENT_LENGTH,
+    HOST,
+    SET_COOKIE,
+    COOKIE,
+    AUTHORIZATION,
+    TRAILER,
+    CONTENT_ENCODING,
+    CONTENT_TYPE,
+    CONTENT_RANGE,
+];
+
+/// Takes out of a request what ends here and what `Connection` nominates (RFC 9110 section 7.6.1); returns what it
+/// would upgrade to, if it asks for that (section 7.8).
+pub fn strip_request(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    strip(headers)
+}
+
+/// Takes out of a response what ends here and what `Connection` nominates; returns what a 101 upgrades to.
+pub fn strip_response(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    strip(headers)
+}
+
+/// Takes out of trailers what ends here and what has no meaning or no business there (RFC 9110 section 6.5.1).
+pub fn strip_trailers(headers: &mut HeaderMap) {
+    strip(headers);
+    for name in &NO_TRAILER {
+        headers.remove(name);
+    }
+}
+
+fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    let upgrade = if headers.contains_key(CONNECTION) { nominated(headers) } else { None };
+    for name in &OWN {
+        headers.remove(name);
+    }
+    upgrade
+}
+
+/// Honours the nominations.
+fn nominated(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    let (mut upgrade, mut others) = (false, false);
+    for token in headers.get_all(CONNECTION).iter().flat_map(tokens) {
+        if token.eq_ignore_ascii_case(b"upgrade") {
+            upgrade = true;
+        } else if !token.eq_ignore_ascii_case(b"keep-alive") && !token.eq_ignore_ascii_case(b"close") {
+            others = true;
+        }
+    }
+    let upgrade = if upgrade { headers.get(UPGRADE).cloned() } else { None };
+    if others {
+        let lines: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
+        for token in lines.iter().flat_map(tokens) {
+            match HeaderName::from_bytes(token) {
+                Ok(name) if ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING].contains(&name) => {
+                    headers.remove(name);
+                }
+                _ => {}
+            }
+        }
+    }
+    upgrade
+}
+
+fn tokens(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Line = (&'static str, &'static str);
+
+    fn map(lines: &[Line]) -> HeaderMap {
+        lines
+            .iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .collect()
+    }
+
+    #[test]
+    fn requests() {
+        let rows: [(&[Line], &[&str], Option<&str>); 7] = [
+            (&[("host", "a"), ("te", "x"), ("trailer", "x")], &["host", "trailer"], None),
+            (&[("connection", "close, X-A"), ("x-a", "1"), ("x-b", "1")], &["x-b"], None),
+            (&[("connection", "upgrade"), ("upgrade", "websocket")], &[], Some("websocket")),
+            (&[("connection", "keep-alive"), ("upgrade", "h2c"), ("keep-alive", "1")], &[], None),
+            (
+                &[
+                    ("connection", "host, content-length,, \u{20}cookie"),
+                    ("host", "a"),
+                    ("content-length", "1"),
+                    ("cookie", "x"),
+                ],
+                &["host", "content-length"],
+                None,
+            ),
+            (&[("connection", "@, (, x-a"), ("x-a", "1"), ("proxy-connection", "x")], &[], None),
+            (
+                &[("proxy-authenticate", "Basic"), ("transfer-encoding", "chunked")],
+                &["proxy-authenticate"],
+                None,
+            ),
+        ];
+        for (lines, left, upgrade) in rows {
+            let mut headers = map(lines);
+            let found = strip_request(&mut headers);
+            assert_eq!(found.as_ref().map(HeaderValue::as_bytes), upgrade.map(str::as_bytes), "{lines:?}");
+            let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+            names.sort_unstable_by_key(|name| left.iter().position(|other| other == name));
+            assert_eq!(names, left, "{lines:?}");
+        }
+        let mut headers = HeaderMap::new();
+        headers.append(CONNECTION, HeaderValue::from_static("close"));
+        headers.append(CONNECTION, HeaderValue::from_static("x-a"));
+        headers.append("x-a", HeaderValue::from_static("1"));
+        strip_response(&mut headers);
+        assert!(headers.is_empty());
+    }
+
+    #[test]
+    fn trailers() {
+        let mut headers = map(&[
+            ("set-cookie", "a"),
+            ("host", "a"),
+            ("authorization", "a"),
+            ("x-sum", "1"),
+            ("content-length", "1"),
+        ]);
+        strip_trailers(&mut headers);
+        assert_eq!(headers.keys().collect::<Vec<_>>(), ["x-sum"]);
+    }
+}

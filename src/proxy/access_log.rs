@@ -1,0 +1,185 @@
+//! The access log: one line a request on standard output, written by a thread of its own through a bounded queue.
+//! When the queue is full lines are dropped and counted; requests never wait for a log.
+//!
+//! Never in a line: cookies, field values, Authorization, the values of a query named like a secret are the app's
+//! affair and the target is written as it came.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    net::IpAddr,
+    sync::{
+        Arc,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    time::Duration,
+};
+
+use http::{HeaderValue, Method, StatusCode, Version};
+use uuid::Uuid;
+
+use crate::{clock::Timestamp, config::AccessFormat, metrics::Counter, tasks};
+
+const QUEUE: usize = 8192;
+
+/// A handle on the writer.
+#[derive(Debug, Clone)]
+pub struct AccessLog {
+    format: AccessFormat,
+    queue: SyncSender<String>,
+    dropped: Arc<Counter>,
+}
+
+/// One request, done.
+#[derive(Debug)]
+pub struct Line<'a> {
+    /// The request's id.
+    pub id: Option<Uuid>,
+    /// When it began.
+    pub at: Timestamp,
+    /// The visitor.
+    pub client: Option<IpAddr>,
+    /// Method.
+    pub method: &'a Method,
+    /// Path and query.
+    pub target: &'a str,
+    /// Version.
+    pub version: Version,
+    /// Host.
+    pub host: Option<&'a HeaderValue>,
+    /// Referer.
+    pub referer: Option<&'a HeaderValue>,
+    /// User-Agent.
+    pub agent: Option<&'a HeaderValue>,
+    /// Status.
+    pub status: StatusCode,
+    /// Bytes of body.
+    pub sent: u64,
+    /// The answer was cut.
+    pub cut: bool,
+    /// From the head to the last byte.
+    pub took: Duration,
+    /// The session's public id.
+    pub session: Option<Uuid>,
+}
+
+impl AccessLog {
+    /// Starts the writer; `None` when the log is off.
+    ///
+    /// # Errors
+    /// No thread to be had.
+    pub fn start(format: AccessFormat) -> io::Result<Option<Self>> {
+        if format == AccessFormat::Off {
+            return Ok(None);
+        }
+        let (queue, lines) = sync_channel(QUEUE);
+        tasks::thread("access-log", move || write_lines(&lines))?;
+        Ok(Some(Self { format, queue, dropped: Arc::default() }))
+    }
+
+    /// Writes a line, or drops it.
+    pub fn write(&self, line: &Line<'_>) {
+        let text = match self.format {
+            AccessFormat::Json => json(line),
+            AccessFormat::Combined => common(line, true),
+            AccessFormat::Common | AccessFormat::Off => common(line, false),
+        };
+        if self.queue.try_send(text).is_err() {
+            if self.dropped.get() == 0 {
+                tracing::warn!("access log lines are dropped: whoever reads standard output is too slow");
+            }
+            self.dropped.raise();
+        }
+    }
+}
+
+fn write_lines(lines: &Receiver<String>) {
+    let mut out = io::BufWriter::new(io::stdout());
+    while let Ok(line) = lines.recv() {
+        let mut next = Some(line);
+        while let Some(line) = next {
+            if out.write_all(line.as_bytes()).is_err() {
+                return;
+            }
+            next = lines.try_recv().ok();
+        }
+        if out.flush().is_err() {
+            return;
+        }
+    }
+}
+
+fn quoted(out: &mut String, bytes: &[u8]) {
+    out.push('"');
+    for c in String::from_utf8_lossy(bytes).chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => drop(write!(out, "\\u{:04x}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+}
+
+fn json(line: &Line<'_>) -> String {
+    let mut out = String::with_capacity(320);
+    let time = httpdate_iso(line.at);
+    let _ = write!(out, "{{\"time\":\"{time}\",\"method\":");
+    quoted(&mut out, line.method.as_str().as_bytes());
+    out.push_str(",\"target\":");
+    quoted(&mut out, line.target.as_bytes());
+    let took = line.took.as_micros();
+    let _ =
+        write!(out, ",\"status\":{},\"bytes\":{},\"duration_us\":{took}", line.status.as_u16(), line.sent);
+    for (name, value) in [("host", line.host), ("referer", line.referer), ("user_agent", line.agent)] {
+        if let Some(value) = value {
+            let _ = write!(out, ",\"{name}\":");
+            quoted(&mut out, value.as_bytes());
+        }
+    }
+    if let Some(client) = line.client {
+        let _ = write!(out, ",\"client\":\"{client}\"");
+    }
+    if let Some(session) = line.session {
+        let _ = write!(out, ",\"session\":\"{session}\"");
+    }
+    if let Some(id) = line.id {
+        let _ = write!(out, ",\"request\":\"{id}\"");
+    }
+    if line.cut {
+        out.push_str(",\"cut\":true");
+    }
+    out.push_str("}\n");
+    out
+}
+
+/// RFC 3339, from the parts of an IMF-fixdate.
+fn httpdate_iso(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.0 as i64).map_or_else(|_| String::new(), |t| format!("{t:.3}"))
+}
+
+/// The Common and the Combined Log Format of Apache.
+fn common(line: &Line<'_>, combined: bool) -> String {
+    let mut out = String::with_capacity(240);
+    match line.client {
+        Some(client) => drop(write!(out, "{client}")),
+        None => out.push('-'),
+    }
+    // The session's public id stands where Apache has the user.
+    let time = jiff::Timestamp::from_millisecond(line.at.0 as i64)
+        .map_or_else(|_| String::new(), |t| t.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string());
+    match line.session {
+        Some(session) => drop(write!(out, " - {session} [{time}] ")),
+        None => drop(write!(out, " - - [{time}] ")),
+    }
+    quoted(&mut out, format!("{} {} {:?}", line.method, line.target, line.version).as_bytes());
+    let _ = write!(out, " {} {}", line.status.as_u16(), line.sent);
+    if combined {
+        for value in [line.referer, line.agent] {
+            out.push(' ');
+            quoted(&mut out, value.map_or(&b"-"[..], HeaderValue::as_bytes));
+        }
+    }
+    out.push('\n');
+    out
+}

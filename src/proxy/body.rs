@@ -1,0 +1,183 @@
+//! Bodies on their way: the visitor's to the app under its limits, the app's to the visitor as it comes.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http_body::{Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::exchange::Exchange;
+use crate::{
+    clock::Timer,
+    plan::Plan,
+    upstream::{AnswerBody, BodyError},
+};
+
+/// Why a request's body ended early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyFault {
+    /// `body_idle_timeout`
+    #[error("no byte of the body within body_idle_timeout")]
+    Stalled,
+    /// `body_bytes`
+    #[error("the body is larger than body_bytes")]
+    TooLarge,
+}
+
+/// The visitor's body.
+#[derive(Debug, Default)]
+pub struct RequestBody(Option<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    incoming: Incoming,
+    left: u64,
+    idle: Option<Duration>,
+    timer: Timer,
+    plan: Arc<Plan>,
+}
+
+impl RequestBody {
+    /// A body under its limits; `most` in bytes.
+    pub fn new(incoming: Incoming, most: Option<u64>, plan: &Arc<Plan>) -> Self {
+        if http_body::Body::is_end_stream(&incoming) {
+            return Self(None);
+        }
+        let idle = plan.limits.body_idle_timeout;
+        Self(Some(Inner {
+            incoming,
+            left: most.unwrap_or(u64::MAX),
+            idle,
+            timer: Timer::new(idle),
+            plan: Arc::clone(plan),
+        }))
+    }
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(inner) = &mut self.get_mut().0 else { return Poll::Ready(None) };
+        match Pin::new(&mut inner.incoming).poll_frame(cx) {
+            Poll::Pending => inner.timer.poll_elapsed(cx).map(|()| Some(Err(BodyFault::Stalled.into()))),
+            Poll::Ready(Some(Ok(mut frame))) => {
+                inner.timer.reset(inner.idle);
+                if let Some(data) = frame.data_ref() {
+                    match inner.left.checked_sub(data.len() as u64) {
+                        Some(left) => inner.left = left,
+                        None => return Poll::Ready(Some(Err(BodyFault::TooLarge.into()))),
+                    }
+                }
+                if let Some(trailers) = frame.trailers_mut() {
+                    inner.plan.guard.strip_trailers(trailers);
+                    crate::headers::strip_trailers(trailers);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(e))) => Poll::Ready(Some(Err(e.into()))),
+            Poll::Ready(None) => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(|i| i.incoming.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |i| i.incoming.size_hint())
+    }
+}
+
+/// What the visitor gets.
+#[derive(Debug)]
+pub struct Body {
+    content: Content,
+    exchange: Option<Box<Exchange>>,
+}
+
+#[derive(Debug)]
+enum Content {
+    Full(Option<Bytes>),
+    Answer(AnswerBody<RequestBody>, Arc<Plan>),
+}
+
+impl Body {
+    /// Our own words.
+    pub fn full(bytes: Bytes) -> Self {
+        Self { content: Content::Full((!bytes.is_empty()).then_some(bytes)), exchange: None }
+    }
+
+    /// The app's.
+    pub fn answer(body: AnswerBody<RequestBody>, plan: Arc<Plan>) -> Self {
+        Self { content: Content::Answer(body, plan), exchange: None }
+    }
+
+    /// The exchange ends with this body.
+    #[must_use]
+    pub fn ends(mut self, exchange: Box<Exchange>) -> Self {
+        self.exchange = Some(exchange);
+        self
+    }
+}
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let this = self.get_mut();
+        let polled = match &mut this.content {
+            Content::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            Content::Answer(body, plan) => {
+                let mut polled = Pin::new(body).poll_frame(cx);
+                if let Poll::Ready(Some(Ok(frame))) = &mut polled
+                    && let Some(trailers) = frame.trailers_mut()
+                {
+                    plan.guard.strip_trailers(trailers);
+                    crate::headers::strip_trailers(trailers);
+                }
+                polled
+            }
+        };
+        if let Some(exchange) = &mut this.exchange {
+            match &polled {
+                Poll::Ready(Some(Ok(frame))) => {
+                    exchange.sent += frame.data_ref().map_or(0, |d| d.len() as u64);
+                }
+                Poll::Ready(Some(Err(error))) => {
+                    tracing::error!(%error, request = %exchange.id(), "the app's answer broke off: the visitor's is cut as well");
+                    exchange.cut = true;
+                }
+                _ => {}
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Full(bytes) => bytes.is_none(),
+            Content::Answer(body, _) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            Content::Answer(body, _) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Faults, and the one place that turns them into answers. The visitor learns the status and nothing of what is
+//! behind; the log says it all.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+
+use super::body::{Body, BodyFault};
+use crate::{session::StoreError, upstream::UpstreamError};
+
+/// Why a request got no answer of the app's.
+#[derive(Debug, thiserror::Error)]
+pub enum ProxyError {
+    /// The visitor's request cannot be taken.
+    #[error("{1}")]
+    Client(StatusCode, &'static str),
+    /// The app failed.
+    #[error(transparent)]
+    Upstream(#[from] UpstreamError),
+    /// The session store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl ProxyError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Client(status, _) => *status,
+            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Upstream(UpstreamError::Body(e)) => match fault(e) {
+                Some(BodyFault::Stalled) => StatusCode::REQUEST_TIMEOUT,
+                Some(BodyFault::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
+                _ => StatusCode::BAD_REQUEST,
+            },
+            Self::Upstream(e) if e.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
+            Self::Upstream(_) => StatusCode::BAD_GATEWAY,
+        }
+    }
+
+    /// Logs it for the operator and answers the visitor.
+    pub fn answer(&self, accept_json: bool, request: &str) -> Response<Body> {
+        let status = self.status();
+        match self {
+            Self::Client(..) | Self::Upstream(UpstreamError::Body(_)) => {
+                tracing::info!(%request, status = status.as_u16(), reason = %self, "request refused");
+            }
+            Self::Upstream(_) => {
+                tracing::error!(%request, status = status.as_u16(), reason = %self, "the app failed")
+            }
+            Self::Store(_) => {
+                tracing::error!(%request, status = status.as_u16(), reason = %self, "the session store failed")
+            }
+        }
+        page(status, accept_json)
+    }
+}
+
+fn fault(error: &hyper::Error) -> Option<&BodyFault> {
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        if let Some(fault) = inner.downcast_ref() {
+            return Some(fault);
+        }
+        source = inner.source();
+    }
+    None
+}
+
+/// True if the visitor would rather have JSON.
+pub fn wants_json(headers: &HeaderMap) -> bool {
+    headers.get(header::ACCEPT).is_some_and(|v| {
+        let v = v.as_bytes();
+        memchr::memmem::find(v, b"json").is_some() && memchr::memmem::find(v, b"text/html").is_none()
+    })
+}
+
+/// A short page, or problem+json (RFC 9457).
+fn page(status: StatusCode, json: bool) -> Response<Body> {
+    let reason = status.canonical_reason().unwrap_or("Error");
+    let code = status.as_u16();
+    let (kind, text) = if json {
+        ("application/problem+json", format!("{{\"title\":\"{reason}\",\"status\":{code}}}\n"))
+    } else {
+        let text = format!(
+            "<!doctype html><html lang=en><meta charset=utf-8><title>{code} {reason}</title>\
+             <style>body{{font:1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:20vh auto;padding:0 1rem}}</style>\
+             <h1>{code} {reason}</h1>\n"
+        );
+        ("text/html; charset=utf-8", text)
+    };
+    let mut response = Response::new(Body::full(Bytes::from(text)));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if status == StatusCode::METHOD_NOT_ALLOWED {
+        headers
+            .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+    }
+    if matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE) {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}

@@ -1,0 +1,73 @@
+//! What happens when the visitor goes while the app works: the rest of the request goes on in a task of its own, so
+//! that whoever closes the tab after "log out" is logged out.
+
+use std::{
+    cell::Cell,
+    future::Future,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use http::Response;
+use tokio_util::task::TaskTracker;
+
+use super::Body;
+use crate::{clock, tasks};
+
+type Life = Pin<Box<dyn Future<Output = Response<Body>>>>;
+
+/// A request's future. Dropped while the app is at work, it goes on until its changes are committed.
+pub struct Handover {
+    life: Option<Life>,
+    asked: Rc<Cell<bool>>,
+    limit: Option<Duration>,
+    tracker: TaskTracker,
+}
+
+impl std::fmt::Debug for Handover {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Handover")
+    }
+}
+
+impl Handover {
+    pub(super) fn new(
+        life: Life,
+        asked: Rc<Cell<bool>>,
+        limit: Option<Duration>,
+        tracker: TaskTracker,
+    ) -> Self {
+        Self { life: Some(life), asked, limit, tracker }
+    }
+}
+
+impl Future for Handover {
+    type Output = Response<Body>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(life) = &mut self.life else { return Poll::Pending };
+        let polled = life.as_mut().poll(cx);
+        if polled.is_ready() {
+            self.life = None;
+        }
+        polled
+    }
+}
+
+impl Drop for Handover {
+    fn drop(&mut self) {
+        if let Some(life) = self.life.take()
+            && self.asked.get()
+        {
+            let limit = self.limit;
+            // The answer that comes of it is dropped, and with it the connection to the app.
+            tasks::spawn(self.tracker.track_future(async move {
+                if clock::timeout(limit, life).await.is_err() {
+                    tracing::info!("the visitor went, and the app did not answer within finish_after_abort");
+                }
+            }));
+        }
+    }
+}

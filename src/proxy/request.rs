@@ -1,0 +1,107 @@
+//! Dressing a request for the app: our cookie out, hop-by-hop out, forwarding headers in, session headers last.
+
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header};
+
+use super::{ProxyError, admit::Admitted};
+use crate::{
+    config::UpstreamHost,
+    headers::{self, Client, Peer},
+    message::cookie::{self, Retained},
+    plan::{Plan, RoutePlan},
+    session::{CookieForm, Resolved},
+};
+
+const VIA: HeaderValue = HeaderValue::from_static("1.1 cloakroom");
+const NO_HOST: HeaderValue = HeaderValue::from_static("");
+const VIA_10: HeaderValue = HeaderValue::from_static("1.0 cloakroom");
+
+/// Dresses it.
+pub fn dress<B>(
+    plan: &Plan,
+    route: &RoutePlan,
+    admitted: &Admitted,
+    client: &Client,
+    source: &Peer,
+    resolved: Option<&Resolved>,
+    request: &mut Request<B>,
+) -> Result<(), ProxyError> {
+    origin_form(request)?;
+    let via = if request.version() == Version::HTTP_10 { VIA_10 } else { VIA };
+    *request.version_mut() = Version::HTTP_11;
+    let headers = request.headers_mut();
+    // An upgrade is not asked for: the app answers as if it had not been.
+    headers::strip_request(headers);
+    headers.remove(header::EXPECT);
+    take_out_ours(&plan.sessions.cookie, headers);
+    headers.append(header::VIA, via);
+    plan.forwarding.write(client, source, admitted.host.as_ref().unwrap_or(&NO_HOST), headers);
+    if let Some(host) = host(route, admitted) {
+        headers.insert(header::HOST, host);
+    }
+    if let Some(resolved) = resolved {
+        let wire = &plan.sessions.wire;
+        headers.insert(wire.state.clone(), HeaderValue::from_static(resolved.state().as_str()));
+        if let Some(id) = resolved.id() {
+            let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+            let text = id.hyphenated().encode_lower(&mut text);
+            if let Ok(id) = HeaderValue::from_str(text) {
+                headers.insert(wire.id.clone(), id);
+            }
+        }
+        if let Some(record) = resolved.record() {
+            for (name, value) in &record.headers {
+                headers.insert(name.clone(), value.clone());
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Absolute-form is for proxies; apps get origin-form (RFC 9112 §3.2.1).
+fn origin_form<B>(request: &mut Request<B>) -> Result<(), ProxyError> {
+    if request.uri().scheme().is_some() || request.uri().authority().is_some() {
+        let mut parts = http::uri::Parts::default();
+        parts.path_and_query = request.uri().path_and_query().cloned();
+        *request.uri_mut() = Uri::from_parts(parts)
+            .map_err(|_| ProxyError::Client(StatusCode::BAD_REQUEST, "a target without a path"))?;
+    }
+    Ok(())
+}
+
+fn host(route: &RoutePlan, admitted: &Admitted) -> Option<HeaderValue> {
+    match &route.upstream.rules.host {
+        UpstreamHost::Visitor => Some(admitted.host.clone().unwrap_or(HeaderValue::from_static(""))),
+        UpstreamHost::Server => {
+            let name = route.upstream.all.first().map(|e| e.name.as_str()).unwrap_or_default();
+            HeaderValue::from_str(if name.starts_with("unix:") { "localhost" } else { name }).ok()
+        }
+        UpstreamHost::Name(name) => HeaderValue::from_str(name).ok(),
+    }
+}
+
+/// Every cookie of our name, with and without prefix; every other byte stays.
+fn take_out_ours(form: &CookieForm, headers: &mut HeaderMap) {
+    let header::Entry::Occupied(mut lines) = headers.entry(header::COOKIE) else { return };
+    let mut empty = false;
+    for line in lines.iter_mut() {
+        match cookie::retain(line.as_bytes(), |name, _| !form.is_ours(name)) {
+            Retained::Unchanged => {}
+            Retained::Empty => {
+                *line = HeaderValue::from_static("");
+                empty = true;
+            }
+            Retained::Changed(bytes) => {
+                if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(bytes)) {
+                    *line = value;
+                }
+            }
+        }
+    }
+    if empty {
+        let kept: Vec<HeaderValue> = lines.iter().filter(|l| !l.is_empty()).cloned().collect();
+        lines.remove_entry_mult();
+        for line in kept {
+            headers.append(header::COOKIE, line);
+        }
+    }
+}

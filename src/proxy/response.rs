@@ -1,0 +1,120 @@
+//! Undressing an answer for the visitor: hop-by-hop out, instructions read and taken out, the app's cookies through
+//! their rules, redirects to the server's own address turned to the visitor's.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+
+use super::{ProxyError, admit::Admitted};
+use crate::{
+    clock::Timestamp,
+    config::{SessionMode, UpstreamHost},
+    cookies::Verdict,
+    headers::{self, Client},
+    message::set_cookie,
+    plan::{Plan, RoutePlan},
+    session::Changes,
+};
+
+const REFRESH: HeaderName = HeaderName::from_static("refresh");
+
+/// Undresses it, and returns what the app wants changed.
+pub fn undress<B>(
+    plan: &Plan,
+    route: &RoutePlan,
+    admitted: &Admitted,
+    client: &Client,
+    endpoint: usize,
+    response: &mut Response<B>,
+) -> Result<Changes, ProxyError> {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return Err(ProxyError::Client(StatusCode::BAD_GATEWAY, "the app changed the protocol unasked"));
+    }
+    let headers = response.headers_mut();
+    headers::strip_response(headers);
+    let changes = plan.sessions.wire.take(headers);
+    // The same names in a spelling that is no instruction.
+    plan.guard.strip_response(headers);
+    let changes = if route.session == SessionMode::Off { Changes::default() } else { changes };
+    cookies(plan, client, headers);
+    if route.upstream.rules.rewrite_redirects
+        && let Some(endpoint) = route.upstream.all.get(endpoint)
+    {
+        for name in [header::LOCATION, header::CONTENT_LOCATION, REFRESH] {
+            redirect(headers, &name, &endpoint.name, route, admitted, client);
+        }
+    }
+    Ok(changes)
+}
+
+fn cookies(plan: &Plan, client: &Client, headers: &mut HeaderMap) {
+    let form = &plan.sessions.cookie;
+    let header::Entry::Occupied(mut lines) = headers.entry(header::SET_COOKIE) else { return };
+    let mut ours = false;
+    for line in lines.iter_mut() {
+        let name = set_cookie::name(line.as_bytes());
+        if form.is_ours(name) {
+            tracing::warn!(
+                "a Set-Cookie of the app was dropped: it has the name of the session's own cookie"
+            );
+            ours = true;
+            continue;
+        }
+        if plan.cookies.is_empty() {
+            continue;
+        }
+        match plan.cookies.apply(line.as_bytes(), client.https, Timestamp::now().system()) {
+            Verdict::Untouched => {}
+            Verdict::Rewritten(bytes) => {
+                if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(bytes)) {
+                    *line = value;
+                }
+            }
+            Verdict::Refused(why) => {
+                let name = String::from_utf8_lossy(name).into_owned();
+                tracing::warn!(cookie = %name, why, "a rule was not applied: the cookie would be refused by browsers");
+            }
+        }
+    }
+    if ours {
+        let kept: Vec<HeaderValue> =
+            lines.iter().filter(|l| !form.is_ours(set_cookie::name(l.as_bytes()))).cloned().collect();
+        lines.remove_entry_mult();
+        for line in kept {
+            headers.append(header::SET_COOKIE, line);
+        }
+    }
+}
+
+/// `http://server/…` becomes what the visitor sees; `Refresh` has it after `url=`.
+fn redirect(
+    headers: &mut HeaderMap,
+    name: &HeaderName,
+    server: &str,
+    route: &RoutePlan,
+    admitted: &Admitted,
+    client: &Client,
+) {
+    let Some(value) = headers.get(name) else { return };
+    let asked = admitted.host.as_ref().map(HeaderValue::as_bytes);
+    let Some(host) = client.host.as_deref().or(asked) else { return };
+    let value = value.as_bytes();
+    let named = match &route.upstream.rules.host {
+        UpstreamHost::Name(name) => name.as_str(),
+        _ => server,
+    };
+    for server in [server, named] {
+        let own = format!("http://{server}");
+        let Some(at) = memchr::memmem::find(value, own.as_bytes()) else { continue };
+        let (before, rest) = value.split_at(at);
+        let rest = rest.get(own.len()..).unwrap_or_default();
+        let whole = matches!(rest.first(), None | Some(b'/' | b'?' | b'#'));
+        if !whole || !(before.is_empty() || *name == REFRESH) {
+            continue;
+        }
+        let scheme: &[u8] = if client.https { b"https://" } else { b"http://" };
+        if let Ok(new) = HeaderValue::from_bytes(&[before, scheme, host, rest].concat()) {
+            headers.insert(name.clone(), new);
+        }
+        return;
+    }
+}

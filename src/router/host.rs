@@ -1,0 +1,83 @@
+//! Routes by host: exact names, then wildcards from the longest on, then routes of any host.
+
+use std::collections::HashMap;
+
+use crate::config::HostPattern;
+
+use super::path;
+
+/// One route: its prefix as written and as apps read it, without a trailing `/`.
+#[derive(Debug)]
+struct Entry<T> {
+    raw: Vec<u8>,
+    read: Vec<u8>,
+    ignore_case: bool,
+    target: T,
+}
+
+/// The routes of one host, longest prefix first.
+type Group<T> = Vec<Entry<T>>;
+
+/// All routes.
+#[derive(Debug)]
+pub(super) struct Hosts<T> {
+    exact: HashMap<String, Group<T>>,
+    below: HashMap<String, Group<T>>,
+    any: Group<T>,
+}
+
+impl<T> Hosts<T> {
+    pub(super) fn new(routes: impl IntoIterator<Item = (Option<HostPattern>, String, bool, T)>) -> Self {
+        let mut hosts = Self { exact: HashMap::new(), below: HashMap::new(), any: Vec::new() };
+        for (host, prefix, ignore_case, target) in routes {
+            let group = match host {
+                Some(HostPattern::Exact(name)) => hosts.exact.entry(name).or_default(),
+                Some(HostPattern::Below(name)) => hosts.below.entry(name).or_default(),
+                None => &mut hosts.any,
+            };
+            let raw = prefix.trim_end_matches('/').as_bytes().to_vec();
+            let mut read = Vec::with_capacity(raw.len());
+            path::decode(&raw, false, &mut read);
+            group.push(Entry { raw, read, ignore_case, target });
+        }
+        let groups = hosts.exact.values_mut().chain(hosts.below.values_mut());
+        for group in groups.chain(std::iter::once(&mut hosts.any)) {
+            group.sort_by_key(|entry| std::cmp::Reverse(entry.read.len()));
+        }
+        hosts
+    }
+
+    /// The groups of a host, most specific first.
+    fn groups(&self, host: &str) -> impl Iterator<Item = &Group<T>> {
+        let exact = if self.exact.is_empty() { None } else { self.exact.get(host) };
+        let dots = if self.below.is_empty() { "" } else { host };
+        let below = dots.match_indices('.').filter(|(at, _)| *at > 0);
+        let below = below.filter_map(|(at, _)| self.below.get(dots.get(at + 1..)?));
+        exact.into_iter().chain(below).chain(std::iter::once(&self.any))
+    }
+
+    /// The route of this reading of a path; `literal`: its escapes stand as they came.
+    pub(super) fn pick(&self, host: &str, path: &[u8], literal: bool) -> Option<&T> {
+        let fits = |entry: &&Entry<T>| {
+            starts(path, &entry.read, entry.ignore_case)
+                || (literal && starts(path, &entry.raw, entry.ignore_case))
+        };
+        self.groups(host).find_map(|group| group.iter().find(fits)).map(|entry| &entry.target)
+    }
+
+    /// The route that every path of this host takes, if there is only one.
+    pub(super) fn only(&self, host: &str) -> Option<&T> {
+        match self.groups(host).find(|group| !group.is_empty())?.as_slice() {
+            [entry] if entry.raw.is_empty() => Some(&entry.target),
+            _ => None,
+        }
+    }
+}
+
+/// Whether the path begins with the prefix, by segment.
+fn starts(path: &[u8], prefix: &[u8], ignore_case: bool) -> bool {
+    let Some((head, rest)) = path.split_at_checked(prefix.len()) else { return false };
+    matches!(rest.first(), None | Some(b'/'))
+        && (head == prefix || (ignore_case && head.eq_ignore_ascii_case(prefix)))
+        || prefix.is_empty()
+}
