@@ -132,23 +132,18 @@ impl Timer {
                 return Poll::Ready(());
             }
             let mut slots = t.slots.borrow_mut();
-            match self.slot.and_then(|s| slots.get_mut(s)) {
-                Some(Some((_, waker))) => waker.clone_from(cx.waker()),
-                _ => {
-                    let entry = Some((self.at, cx.waker().clone()));
-                    self.slot = Some(match t.free.borrow_mut().pop() {
-                        Some(free) => {
-                            if let Some(place) = slots.get_mut(free) {
-                                *place = entry;
-                            }
-                            free
-                        }
-                        None => {
-                            slots.push(entry);
-                            slots.len() - 1
-                        }
-                    });
-                }
+            if let Some(Some((_, waker))) = self.slot.and_then(|s| slots.get_mut(s)) {
+                waker.clone_from(cx.waker());
+                return Poll::Pending;
+            }
+            let entry = Some((self.at, cx.waker().clone()));
+            let free = t.free.borrow_mut().pop();
+            if let Some(place) = free.and_then(|s| slots.get_mut(s)) {
+                *place = entry;
+                self.slot = free;
+            } else {
+                slots.push(entry);
+                self.slot = Some(slots.len() - 1);
             }
             Poll::Pending
         })

@@ -255,7 +255,7 @@ where
             return Then::Gone;
         }
         Some(Err(ref e)) => {
-            tracing::info!(error = %e, ?peer, "request refused: malformed, or its head is too large")
+            tracing::info!(error = %e, ?peer, "request refused: malformed, or its head is too large");
         }
         _ => {}
     }

@@ -56,7 +56,7 @@ impl Watched {
                 let timer = stalled.get_or_insert_with(|| Timer::new(self.stall));
                 timer.poll_elapsed(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
             }
-            ready => {
+            ready @ Poll::Ready(_) => {
                 if self.stalled.borrow().is_some() {
                     self.stalled.replace(None);
                 }

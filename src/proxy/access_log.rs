@@ -155,7 +155,8 @@ fn json(line: &Line<'_>) -> String {
 
 /// RFC 3339, from the parts of an IMF-fixdate.
 fn httpdate_iso(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.0 as i64).map_or_else(|_| String::new(), |t| format!("{t:.3}"))
+    jiff::Timestamp::from_millisecond(at.0.cast_signed())
+        .map_or_else(|_| String::new(), |t| format!("{t:.3}"))
 }
 
 /// The Common and the Combined Log Format of Apache.
@@ -166,7 +167,7 @@ fn common(line: &Line<'_>, combined: bool) -> String {
         None => out.push('-'),
     }
     // The session's public id stands where Apache has the user.
-    let time = jiff::Timestamp::from_millisecond(line.at.0 as i64)
+    let time = jiff::Timestamp::from_millisecond(line.at.0.cast_signed())
         .map_or_else(|_| String::new(), |t| t.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string());
     match line.session {
         Some(session) => drop(write!(out, " - {session} [{time}] ")),

@@ -108,7 +108,7 @@ pub struct Body {
 #[derive(Debug)]
 enum Content {
     Full(Option<Bytes>),
-    Answer(AnswerBody<RequestBody>, Arc<Plan>),
+    Answer(Box<AnswerBody<RequestBody>>, Arc<Plan>),
 }
 
 impl Body {
@@ -119,7 +119,7 @@ impl Body {
 
     /// The app's.
     pub fn answer(body: AnswerBody<RequestBody>, plan: Arc<Plan>) -> Self {
-        Self { content: Content::Answer(body, plan), exchange: None }
+        Self { content: Content::Answer(Box::new(body), plan), exchange: None }
     }
 
     /// The exchange ends with this body.
@@ -142,7 +142,7 @@ impl http_body::Body for Body {
         let polled = match &mut this.content {
             Content::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Content::Answer(body, plan) => {
-                let mut polled = Pin::new(body).poll_frame(cx);
+                let mut polled = Pin::new(&mut **body).poll_frame(cx);
                 if let Poll::Ready(Some(Ok(frame))) = &mut polled
                     && let Some(trailers) = frame.trailers_mut()
                 {

@@ -44,10 +44,10 @@ impl ProxyError {
                 tracing::info!(%request, status = status.as_u16(), reason = %self, "request refused");
             }
             Self::Upstream(_) => {
-                tracing::error!(%request, status = status.as_u16(), reason = %self, "the app failed")
+                tracing::error!(%request, status = status.as_u16(), reason = %self, "the app failed");
             }
             Self::Store(_) => {
-                tracing::error!(%request, status = status.as_u16(), reason = %self, "the session store failed")
+                tracing::error!(%request, status = status.as_u16(), reason = %self, "the session store failed");
             }
         }
         page(status, accept_json)

@@ -64,6 +64,7 @@ impl Record {
     }
 
     /// A copy to change.
+    #[must_use]
     pub fn fork(&self) -> Self {
         Self {
             principal: self.principal.clone(),

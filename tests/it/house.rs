@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// The rooms of each floor, from the ground up. A room imports only from lower floors.
 const FLOORS: [&[&str]; 7] = [
-    &["clock", "crypto", "message", "metrics", "tasks"],
+    &["clock", "crypto", "message", "metrics", "net", "tasks"],
     &["config"],
     &["listen", "router", "upstream", "headers", "cookies", "session"],
     &["plan"],

@@ -86,7 +86,7 @@ fn start() -> anyhow::Result<()> {
         (1..config.process.workers.get()).map(|_| front.share()).collect::<Result<Vec<_>, _>>()?;
     let listeners = listeners.into_iter().chain([front]).collect();
     process::run(&config, Options { listeners: Some(listeners) }, |_| {
-        anstream::println!("{}", instructions(&address))
+        anstream::println!("{}", instructions(&address));
     })?;
     Ok(())
 }
