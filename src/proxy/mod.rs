@@ -1,7 +1,7 @@
 //! The life of one request, and the only place where the wings meet.
 //!
 //! Here live the stages, in the order of [`handle`]. Never: sockets (`listen`, `upstream`), decisions about sessions
-//! (`session`). Called by `app`, which gives each worker's listeners a [`Proxy`]. RFC 9110 §7 and RFC 9112 bind it.
+//! (`session`). Called by `app`, which gives each worker's listeners [`answer`]. RFC 9110 §7 and RFC 9112 bind it.
 
 mod access_log;
 mod admit;
