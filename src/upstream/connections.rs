@@ -63,7 +63,8 @@ where
     }
 }
 
-type Idle<B> = Rc<RefCell<VecDeque<Connection<B>>>>;
+/// Boxed: a connection is large, and goes through many hands.
+type Idle<B> = Rc<RefCell<VecDeque<Box<Connection<B>>>>>;
 
 /// The pools of one worker, by server.
 pub struct Connections<B>
@@ -96,7 +97,7 @@ pub struct Lease<B>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
 {
-    pub(super) connection: Connection<B>,
+    pub(super) connection: Box<Connection<B>>,
     pool: Idle<B>,
 }
 
@@ -170,7 +171,10 @@ where
             .await
             .map_err(|source| UpstreamError::Exchange { endpoint: endpoint.name.clone(), source })?;
         let idle_ticks = (upstream.rules.idle_timeout.as_millis() / TICK.as_millis()) as u64;
-        Ok(Lease { connection: Connection { sender, driver, reused: false, idle_ticks, since: now }, pool })
+        Ok(Lease {
+            connection: Box::new(Connection { sender, driver, reused: false, idle_ticks, since: now }),
+            pool,
+        })
     }
 }
 
