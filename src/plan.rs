@@ -98,7 +98,7 @@ impl Plan {
             let plan = RoutePlan {
                 upstream: Arc::clone(upstream),
                 session: route.session,
-                realm: route.realm.as_ref().map(|r| format!("n:{r}").into()),
+                realm: route.realm.as_ref().map(|r| r.as_str().into()),
                 on_store_failure: route.on_store_failure,
                 mint: route.mint,
                 first_byte_timeout: route.first_byte_timeout.unwrap_or(upstream.rules.first_byte_timeout),

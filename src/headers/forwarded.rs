@@ -142,7 +142,10 @@ impl Forwarding {
         let hops = || client.address.iter().chain(&client.chain).chain(&peer);
         let mut buffer = String::with_capacity(48);
         for hop in hops() {
-            let _ = write!(buffer, "{}{hop}", if buffer.is_empty() { "" } else { ", " });
+            if !buffer.is_empty() {
+                buffer.push_str(", ");
+            }
+            put_address(&mut buffer, *hop);
         }
         match HeaderValue::try_from(buffer) {
             Ok(value) if !value.is_empty() => drop(headers.insert(FOR, value)),
@@ -171,6 +174,21 @@ impl Forwarding {
             }
         }
         headers.insert(HOST, seen);
+    }
+}
+
+/// An address as text; by hand for IPv4, which is what nearly every request needs.
+fn put_address(buffer: &mut String, address: IpAddr) {
+    match address {
+        IpAddr::V4(v4) => {
+            for (place, octet) in v4.octets().into_iter().enumerate() {
+                if place > 0 {
+                    buffer.push('.');
+                }
+                buffer.push_str(itoa::Buffer::new().format(octet));
+            }
+        }
+        IpAddr::V6(v6) => drop(write!(buffer, "{v6}")),
     }
 }
 

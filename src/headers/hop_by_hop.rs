@@ -48,10 +48,20 @@ pub fn strip_trailers(headers: &mut HeaderMap) {
 
 fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
     let upgrade = if headers.contains_key(CONNECTION) { nominated(headers) } else { None };
-    for name in &OWN {
-        headers.remove(name);
+    // Seldom is any of them there, and a pass over the names costs less than six look-ups.
+    if headers.keys().any(is_own) {
+        for name in &OWN {
+            headers.remove(name);
+        }
     }
     upgrade
+}
+
+fn is_own(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection" | "keep-alive" | "proxy-connection" | "te" | "transfer-encoding" | "upgrade"
+    )
 }
 
 /// Honours the nominations.

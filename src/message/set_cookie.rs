@@ -26,27 +26,38 @@ fn attributes(line: &[u8]) -> impl Iterator<Item = (Range<usize>, &[u8], Option<
         if index == 0 {
             return None;
         }
-        let (name, value) = match memchr::memchr(b'=', piece) {
-            Some(_) => {
-                let (name, value) = pair(piece);
-                (name, Some(value))
-            }
+        // By hand: the pieces are shorter than what a vector search needs to pay.
+        let (name, value) = match piece.iter().position(|byte| *byte == b'=') {
+            Some(at) => (
+                trim(piece.get(..at).unwrap_or_default()),
+                Some(trim(piece.get(at + 1..).unwrap_or_default())),
+            ),
             None => (trim(piece), None),
         };
         Some((start..end, name, value))
     })
 }
 
+fn bit(name: &[u8]) -> u32 {
+    1 << name.len().min(31)
+}
+
 /// Edits a line; what is not named stays byte for byte, and nothing is copied before the first change.
 #[derive(Debug)]
 pub struct Editor<'a> {
     line: Cow<'a, [u8]>,
+    /// A bit for each length that an attribute's name has: most questions are answered by it alone.
+    lengths: u32,
 }
 
 impl<'a> Editor<'a> {
     /// An editor of this line.
     pub fn new(line: &'a [u8]) -> Self {
-        Self { line: Cow::Borrowed(line) }
+        let mut lengths = 0;
+        for (_, name, _) in attributes(line) {
+            lengths |= bit(name);
+        }
+        Self { line: Cow::Borrowed(line), lengths }
     }
 
     /// The line as it now is.
@@ -64,6 +75,9 @@ impl<'a> Editor<'a> {
 
     /// The value of an attribute, empty without `=`; of several the last counts (RFC 6265 section 5.3).
     pub fn get(&self, attribute: &str) -> Option<&[u8]> {
+        if !self.may_have(attribute) {
+            return None;
+        }
         let named =
             attributes(&self.line).filter(|(_, name, _)| name.eq_ignore_ascii_case(attribute.as_bytes()));
         named.last().map(|(_, _, value)| value.unwrap_or_default())
@@ -79,7 +93,7 @@ impl<'a> Editor<'a> {
     pub fn set(&mut self, attribute: &str, value: &[u8], same: impl Fn(&[u8]) -> bool) {
         let mut from = 0;
         let mut found = false;
-        loop {
+        while self.may_have(attribute) {
             let next = attributes(&self.line)
                 .find(|(at, name, _)| at.start >= from && name.eq_ignore_ascii_case(attribute.as_bytes()))
                 .map(|(at, name, old)| (at, name.len(), old.is_some_and(&same)));
@@ -100,6 +114,7 @@ impl<'a> Editor<'a> {
             from = end;
         }
         if !found {
+            self.lengths |= bit(attribute.as_bytes());
             let line = self.owned();
             line.extend_from_slice(b"; ");
             line.extend_from_slice(attribute.as_bytes());
@@ -111,6 +126,7 @@ impl<'a> Editor<'a> {
     /// Appends an attribute without a value unless it is there.
     pub fn set_flag(&mut self, attribute: &str) {
         if !self.has(attribute) {
+            self.lengths |= bit(attribute.as_bytes());
             let line = self.owned();
             line.extend_from_slice(b"; ");
             line.extend_from_slice(attribute.as_bytes());
@@ -119,7 +135,7 @@ impl<'a> Editor<'a> {
 
     /// Removes an attribute wherever it stands, each time with its `;`.
     pub fn remove(&mut self, attribute: &str) {
-        loop {
+        while self.may_have(attribute) {
             let mut all = attributes(&self.line);
             let Some((at, ..)) = all.find(|(_, name, _)| name.eq_ignore_ascii_case(attribute.as_bytes()))
             else {
@@ -128,6 +144,10 @@ impl<'a> Editor<'a> {
             drop(all);
             self.owned().drain(at);
         }
+    }
+
+    fn may_have(&self, attribute: &str) -> bool {
+        self.lengths & bit(attribute.as_bytes()) != 0
     }
 
     /// The line as one's own, with room to append.

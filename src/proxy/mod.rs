@@ -114,8 +114,8 @@ async fn stages(
 
     let endpoint = answer.endpoint;
     let mut response = answer.response;
-    let changes = response::undress(plan, route, &admitted, &client, endpoint, &mut response)?;
-    session::commit(plan, route, resolved.as_ref(), &changes, &mut response)?;
+    let changes = response::undress(plan, route, &admitted, &client, endpoint, exchange.now, &mut response)?;
+    session::commit(plan, route, &admitted, resolved.as_ref(), &changes, &mut response)?;
     asked.set(false);
     Ok(response.map(|body| Body::answer(body, Arc::clone(plan))))
 }

@@ -24,6 +24,7 @@ pub fn undress<B>(
     admitted: &Admitted,
     client: &Client,
     endpoint: usize,
+    now: Timestamp,
     response: &mut Response<B>,
 ) -> Result<Changes, ProxyError> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -35,7 +36,7 @@ pub fn undress<B>(
     // The same names in a spelling that is no instruction.
     plan.guard.strip_response(headers);
     let changes = if route.session == SessionMode::Off { Changes::default() } else { changes };
-    cookies(plan, client, headers);
+    cookies(plan, client, now, headers);
     if route.upstream.rules.rewrite_redirects
         && let Some(endpoint) = route.upstream.all.get(endpoint)
     {
@@ -46,7 +47,7 @@ pub fn undress<B>(
     Ok(changes)
 }
 
-fn cookies(plan: &Plan, client: &Client, headers: &mut HeaderMap) {
+fn cookies(plan: &Plan, client: &Client, now: Timestamp, headers: &mut HeaderMap) {
     let form = &plan.sessions.cookie;
     let header::Entry::Occupied(mut lines) = headers.entry(header::SET_COOKIE) else { return };
     let mut ours = false;
@@ -62,7 +63,7 @@ fn cookies(plan: &Plan, client: &Client, headers: &mut HeaderMap) {
         if plan.cookies.is_empty() {
             continue;
         }
-        match plan.cookies.apply(line.as_bytes(), client.https, Timestamp::now().system()) {
+        match plan.cookies.apply(line.as_bytes(), client.https, now.system()) {
             Verdict::Untouched => {}
             Verdict::Rewritten(bytes) => {
                 if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(bytes)) {

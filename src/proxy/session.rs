@@ -1,7 +1,5 @@
 //! Where requests and sessions meet: the cookie in, the Set-Cookie out.
 
-use std::sync::Arc;
-
 use http::{Request, Response, header};
 
 use super::{ProxyError, admit::Admitted};
@@ -11,7 +9,7 @@ use crate::{
     headers::Client,
     message::cookie,
     plan::{Plan, RoutePlan},
-    session::{self, Changes, Resolved, Visit},
+    session::{self, Changes, Realm, Resolved, Visit},
 };
 
 /// The session of a request; `None` where the route has none.
@@ -40,23 +38,22 @@ pub fn resolve<B>(
     }
     let left = places.len();
     let (candidates, _) = candidates.split_at(session::MOST_CANDIDATES - left);
-    let visit = Visit::read(request.method(), request.headers(), form.same_site(), route.mint);
     Some(plan.sessions.resolve(session::Request {
         candidates,
         realm: realm(plan, route, admitted),
         https: client.https,
-        visit,
+        visit: || Visit::read(request.method(), request.headers(), form.same_site(), route.mint),
         read_only: route.session == SessionMode::ReadOnly,
         now,
     }))
 }
 
 /// A session belongs to the route's realm, else to the cookie's domain, else to the host.
-fn realm(plan: &Plan, route: &RoutePlan, admitted: &Admitted) -> Arc<str> {
+fn realm<'a>(plan: &'a Plan, route: &'a RoutePlan, admitted: &'a Admitted) -> Realm<'a> {
     match (&route.realm, plan.sessions.cookie.domain()) {
-        (Some(realm), _) => Arc::clone(realm),
-        (None, Some(domain)) => format!("d:{domain}").into(),
-        (None, None) => format!("h:{}", admitted.authority.host).into(),
+        (Some(realm), _) => Realm::Named(realm),
+        (None, Some(domain)) => Realm::Domain(domain),
+        (None, None) => Realm::Host(&admitted.authority.host),
     }
 }
 
@@ -64,15 +61,19 @@ fn realm(plan: &Plan, route: &RoutePlan, admitted: &Admitted) -> Arc<str> {
 pub fn commit<B>(
     plan: &Plan,
     route: &RoutePlan,
+    admitted: &Admitted,
     resolved: Option<&Resolved>,
     changes: &Changes,
     response: &mut Response<B>,
 ) -> Result<(), ProxyError> {
     let Some(resolved) = resolved else { return Ok(()) };
     // What can wait does on 304 and on answers for shared caches.
-    let shared = response.status() == http::StatusCode::NOT_MODIFIED
-        || session::is_for_shared_caches(response.headers());
-    let issue = match plan.sessions.commit(resolved, changes, shared, Timestamp::now()) {
+    let shared = || {
+        response.status() == http::StatusCode::NOT_MODIFIED
+            || session::is_for_shared_caches(response.headers())
+    };
+    let realm = realm(plan, route, admitted);
+    let issue = match plan.sessions.commit(resolved, realm, changes, shared, Timestamp::now()) {
         Ok(issue) => issue,
         Err(error) if changes.is_weighty() || route.on_store_failure == OnStoreFailure::Refuse => {
             return Err(error.into());

@@ -20,10 +20,11 @@ pub use cookie::CookieForm;
 pub use record::Record;
 pub use resolve::{MOST_CANDIDATES, Request, Resolved, State};
 pub use store::StoreError;
+pub use ticket::Realm;
 pub use visit::{Visit, is_for_shared_caches, make_private};
 pub use wire::Wire;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use http::HeaderValue;
 
@@ -54,8 +55,17 @@ pub struct SessionManager {
 pub struct Issue {
     /// The session's own Set-Cookie.
     pub set_cookie: Option<HeaderValue>,
-    /// It must be sent with this answer, even one that is marked for shared caches.
-    pub urgent: bool,
+}
+
+/// What becomes of the browser's ticket.
+#[derive(Debug)]
+enum Outcome {
+    /// It keeps what it has.
+    Leave,
+    /// It gets this one; for so long, or as long as it runs.
+    Give(Ticket, Option<Duration>),
+    /// It loses it.
+    Expire,
 }
 
 impl SessionManager {
@@ -82,35 +92,51 @@ impl SessionManager {
     pub fn commit(
         &self,
         resolved: &Resolved,
+        realm: Realm<'_>,
         changes: &Changes,
-        shared: bool,
+        shared: impl FnOnce() -> bool,
         now: Timestamp,
     ) -> Result<Issue, StoreError> {
+        self.judge(resolved, changes, shared, now).map(|outcome| {
+            let set_cookie = match outcome {
+                Outcome::Leave => None,
+                Outcome::Expire => self.cookie.expire(resolved.https),
+                Outcome::Give(ticket, lasts) => {
+                    self.cookie.give(&ticket.write(&self.keys, realm), resolved.https, lasts, now)
+                }
+            };
+            Issue { set_cookie }
+        })
+    }
+
+    fn judge(
+        &self,
+        resolved: &Resolved,
+        changes: &Changes,
+        shared: impl FnOnce() -> bool,
+        now: Timestamp,
+    ) -> Result<Outcome, StoreError> {
         if resolved.read_only {
             if !changes.is_empty() {
                 tracing::warn!("session instructions were dropped: the route is read_only");
             }
-            return Ok(Issue::default());
+            return Ok(Outcome::Leave);
         }
         match &resolved.standing {
             Standing::Known { ticket, record } if changes.is_empty() => {
-                Ok(self.refresh(resolved, ticket, record.as_deref(), shared, now))
+                Ok(self.refresh(ticket, record.as_deref(), shared, now))
             }
-            Standing::Known { ticket, record } => {
-                self.change(resolved, ticket, record.is_some(), changes, now)
-            }
+            Standing::Known { ticket, record } => self.change(ticket, record.is_some(), changes, now),
             // Nothing of a spent ticket's holder is kept, except a login.
-            Standing::Spent(_) if changes.logs_in() => self.begin(resolved, Ticket::mint(now), changes, now),
-            Standing::Spent(_) => Ok(Issue::default()),
+            Standing::Spent(_) if changes.logs_in() => self.begin(Ticket::mint(now), changes, now),
+            Standing::Spent(_) => Ok(Outcome::Leave),
             Standing::Stranger(ticket) => {
-                if changes.stores() && (!resolved.visit.cross_site_write || changes.logs_in()) {
-                    return self.begin(resolved, ticket.unwrap_or_else(|| Ticket::mint(now)), changes, now);
+                if changes.stores() && (!resolved.cross_site_write || changes.logs_in()) {
+                    return self.begin(ticket.unwrap_or_else(|| Ticket::mint(now)), changes, now);
                 }
                 match ticket {
-                    Some(ticket) if !shared && !changes.destroy => {
-                        Ok(self.hand_out(resolved, ticket, None, now, false))
-                    }
-                    _ => Ok(Issue::default()),
+                    Some(ticket) if !changes.destroy && !shared() => Ok(self.give(ticket, None, now)),
+                    _ => Ok(Outcome::Leave),
                 }
             }
         }
@@ -119,20 +145,19 @@ impl SessionManager {
     /// Nothing changes; the ticket may need a new stamp, or the browser a later expiry.
     fn refresh(
         &self,
-        resolved: &Resolved,
         ticket: &Ticket,
         record: Option<&Record>,
-        shared: bool,
+        shared: impl FnOnce() -> bool,
         now: Timestamp,
-    ) -> Issue {
+    ) -> Outcome {
         let age = now.since(ticket.stamped);
         let due = !ticket.current_key
             || match record {
                 None => age > self.rules.plain.idle_timeout / 2,
                 Some(r) => r.permanent && age > self.rules.touch_interval,
             };
-        if !due || shared {
-            return Issue::default();
+        if !due || shared() {
+            return Outcome::Leave;
         }
         // Only what still leads to the session: a ticket spent meanwhile must not overwrite its successor.
         let still = match self.store.load(ticket.id.as_u128(), &self.rules, now) {
@@ -141,57 +166,42 @@ impl SessionManager {
             commit::Found::Ended(_) => false,
         };
         if !still {
-            return Issue::default();
+            return Outcome::Leave;
         }
-        let ticket = Ticket { stamped: now, current_key: true, ..*ticket };
-        self.hand_out(resolved, &ticket, record, now, false)
+        self.give(&Ticket { stamped: now, current_key: true, ..*ticket }, record, now)
     }
 
     fn change(
         &self,
-        resolved: &Resolved,
         ticket: &Ticket,
         record: bool,
         changes: &Changes,
         now: Timestamp,
-    ) -> Result<Issue, StoreError> {
+    ) -> Result<Outcome, StoreError> {
         let next = Ticket { stamped: now, secret: crypto::random(), current_key: true, ..*ticket };
         let seen = Resolved::seen(ticket, record, true);
         match self.apply(seen, &next, changes, now)? {
-            Applied::Nothing => Ok(self.refresh(resolved, ticket, None, true, now)),
-            Applied::Saved { record, renewed: true } => {
-                Ok(self.hand_out(resolved, &next, Some(&record), now, true))
-            }
-            Applied::Saved { record, renewed: false } => {
-                if changes.permanent.is_none() {
-                    return Ok(Issue::default());
-                }
+            Applied::Saved { record, renewed: true } => Ok(self.give(&next, Some(&record), now)),
+            // The browser's copy is to last as long as the session does from now on.
+            Applied::Saved { record, .. } if changes.permanent.is_some() => {
                 let same = Ticket { stamped: now, current_key: true, ..*ticket };
-                Ok(self.hand_out(resolved, &same, Some(&record), now, true))
+                Ok(self.give(&same, Some(&record), now))
             }
-            Applied::Ended if changes.destroy => {
-                Ok(Issue { set_cookie: self.cookie.expire(resolved.https), urgent: true })
-            }
+            Applied::Ended if changes.destroy => Ok(Outcome::Expire),
             // Another principal, or none: what this answer sets belongs to a session of its own.
-            Applied::Ended => self.begin(resolved, Ticket::mint(now), changes, now),
-            Applied::Straggler if changes.logs_in() => self.begin(resolved, Ticket::mint(now), changes, now),
-            Applied::Straggler => Ok(Issue::default()),
+            Applied::Ended => self.begin(Ticket::mint(now), changes, now),
+            Applied::Straggler if changes.logs_in() => self.begin(Ticket::mint(now), changes, now),
+            Applied::Nothing | Applied::Saved { .. } | Applied::Straggler => Ok(Outcome::Leave),
         }
     }
 
     /// A new session with what this answer sets.
-    fn begin(
-        &self,
-        resolved: &Resolved,
-        ticket: Ticket,
-        changes: &Changes,
-        now: Timestamp,
-    ) -> Result<Issue, StoreError> {
+    fn begin(&self, ticket: Ticket, changes: &Changes, now: Timestamp) -> Result<Outcome, StoreError> {
         let seen = Resolved::seen(&ticket, false, false);
         // It is new: there is no older ticket to spend.
         match self.apply(seen, &ticket, changes, now)? {
-            Applied::Saved { record, .. } => Ok(self.hand_out(resolved, &ticket, Some(&record), now, true)),
-            _ => Ok(self.hand_out(resolved, &ticket, None, now, true)),
+            Applied::Saved { record, .. } => Ok(self.give(&ticket, Some(&record), now)),
+            _ => Ok(self.give(&ticket, None, now)),
         }
     }
 
@@ -207,16 +217,8 @@ impl SessionManager {
         self.store.apply(seen.id.as_u128(), &apply)
     }
 
-    fn hand_out(
-        &self,
-        resolved: &Resolved,
-        ticket: &Ticket,
-        record: Option<&Record>,
-        now: Timestamp,
-        urgent: bool,
-    ) -> Issue {
-        let text = ticket.write(&self.keys, &resolved.realm);
+    fn give(&self, ticket: &Ticket, record: Option<&Record>, now: Timestamp) -> Outcome {
         let lasts = record.filter(|r| r.permanent).map(|r| r.ends(&self.rules).since(now));
-        Issue { set_cookie: self.cookie.give(&text, resolved.https, lasts, now), urgent }
+        Outcome::Give(*ticket, lasts)
     }
 }

@@ -9,7 +9,7 @@ use super::{
     SessionManager,
     commit::{Found, Seen},
     record::Record,
-    ticket::Ticket,
+    ticket::{Realm, Ticket},
     visit::Visit,
 };
 use crate::clock::Timestamp;
@@ -56,9 +56,7 @@ pub(super) enum Standing {
 #[derive(Debug)]
 pub struct Resolved {
     pub(super) standing: Standing,
-    pub(super) visit: Visit,
-    /// Whom the ticket's MAC binds it to.
-    pub(super) realm: Arc<str>,
+    pub(super) cross_site_write: bool,
     pub(super) https: bool,
     pub(super) read_only: bool,
 }
@@ -97,15 +95,15 @@ impl Resolved {
 
 /// What resolving needs to know of a request.
 #[derive(Debug)]
-pub struct Request<'a> {
+pub struct Request<'a, V> {
     /// The values of the cookies of our name, in order.
     pub candidates: &'a [&'a [u8]],
-    /// The route's realm, or the host's.
-    pub realm: Arc<str>,
+    /// Whom the ticket's MAC binds it to.
+    pub realm: Realm<'a>,
     /// The visitor came by https.
     pub https: bool,
-    /// May a ticket be given?
-    pub visit: Visit,
+    /// May a ticket be given? Asked only for strangers.
+    pub visit: V,
     /// The route only reads.
     pub read_only: bool,
     /// Now.
@@ -114,13 +112,13 @@ pub struct Request<'a> {
 
 impl SessionManager {
     /// Resolves a request's session.
-    pub fn resolve(&self, request: Request<'_>) -> Resolved {
+    pub fn resolve<V: FnOnce() -> Visit>(&self, request: Request<'_, V>) -> Resolved {
         let Request { candidates, realm, https, visit, read_only, now } = request;
         let mut found: Option<Standing> = None;
         let mut spent = false;
         let mut torn = false;
         for value in candidates.iter().take(MOST_CANDIDATES) {
-            let Some(ticket) = Ticket::read(value, &self.keys, &realm) else { continue };
+            let Some(ticket) = Ticket::read(value, &self.keys, realm) else { continue };
             match self.look_up(&ticket, now) {
                 Some(Standing::Spent(_)) => spent = true,
                 Some(standing) => {
@@ -131,11 +129,15 @@ impl SessionManager {
                 None => {}
             }
         }
-        let mints = visit.may_mint && !read_only;
+        let mut cross_site_write = false;
         let standing = match found {
             Some(standing) if !torn => standing,
             None if spent => Standing::Spent(Uuid::new_v4()),
-            _ => Standing::Stranger(mints.then(|| Ticket::mint(now))),
+            _ => {
+                let visit = visit();
+                cross_site_write = visit.cross_site_write;
+                Standing::Stranger((visit.may_mint && !read_only).then(|| Ticket::mint(now)))
+            }
         };
         if let Standing::Known { ticket, record: Some(record) } = &standing {
             let was_confirmed = record.is_confirmed();
@@ -144,7 +146,7 @@ impl SessionManager {
                 self.store.touch(ticket.id.as_u128(), record);
             }
         }
-        Resolved { standing, visit, realm, https, read_only }
+        Resolved { standing, cross_site_write, https, read_only }
     }
 
     /// `None`: a stranger's.

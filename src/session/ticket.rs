@@ -19,6 +19,28 @@ const TEXT: usize = 78;
 /// The 128 random bits that make a ticket worth something.
 pub type Secret = [u8; 16];
 
+/// What a session belongs to; a ticket of one realm is worth nothing in another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Realm<'a> {
+    /// This host, lower case, no port.
+    Host(&'a str),
+    /// The domain of the session's cookie.
+    Domain(&'a str),
+    /// A name that routes share on purpose.
+    Named(&'a str),
+}
+
+impl Realm<'_> {
+    /// A byte for the kind, so that no host passes for a name, and the text.
+    fn parts(&self) -> (&'static [u8], &[u8]) {
+        match self {
+            Self::Host(text) => (b"h", text.as_bytes()),
+            Self::Domain(text) => (b"d", text.as_bytes()),
+            Self::Named(text) => (b"n", text.as_bytes()),
+        }
+    }
+}
+
 /// What a record keeps of a secret.
 pub type SecretHash = [u8; 32];
 
@@ -55,20 +77,22 @@ impl Ticket {
     }
 
     /// The cookie's value.
-    pub fn write(&self, keys: &Keyring, realm: &str) -> String {
+    pub fn write(&self, keys: &Keyring, realm: Realm<'_>) -> String {
+        let (kind, name) = realm.parts();
         let mut bytes = Vec::with_capacity(BYTES);
         bytes.extend_from_slice(&[FORMAT, keys.current()]);
         bytes.extend_from_slice(&self.minted.seconds().to_be_bytes());
         bytes.extend_from_slice(&self.stamped.seconds().to_be_bytes());
         bytes.extend_from_slice(self.id.as_bytes());
         bytes.extend_from_slice(&self.secret);
-        let mac = keys.sign(&[&bytes, realm.as_bytes()]);
+        let mac = keys.sign(&[&bytes, kind, name]);
         bytes.extend_from_slice(&mac);
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
     /// Reads a cookie's value. `None`: forged, of another realm, under a key we do not have, or no ticket at all.
-    pub fn read(value: &[u8], keys: &Keyring, realm: &str) -> Option<Self> {
+    pub fn read(value: &[u8], keys: &Keyring, realm: Realm<'_>) -> Option<Self> {
+        let (kind, name) = realm.parts();
         if value.len() != TEXT {
             return None;
         }
@@ -83,7 +107,7 @@ impl Ticket {
         let (id, rest) = rest.split_first_chunk::<16>()?;
         let (secret, _) = rest.split_first_chunk::<16>()?;
         let [format, key] = *head;
-        if format != FORMAT || !keys.verify(key, &[signed, realm.as_bytes()], mac) {
+        if format != FORMAT || !keys.verify(key, &[signed, kind, name], mac) {
             return None;
         }
         Some(Self {
@@ -104,21 +128,22 @@ mod tests {
     fn what_is_written_is_read_and_nothing_else() {
         let keys = Keyring::ephemeral("ticket");
         let ticket = Ticket::mint(Timestamp::from_seconds(1_700_000_000));
-        let text = ticket.write(&keys, "h:a");
+        let text = ticket.write(&keys, Realm::Host("a"));
         assert_eq!(text.len(), TEXT);
-        assert_eq!(Ticket::read(text.as_bytes(), &keys, "h:a"), Some(ticket));
-        assert_eq!(Ticket::read(text.as_bytes(), &keys, "h:b"), None);
-        assert_eq!(Ticket::read(text.as_bytes(), &Keyring::ephemeral("ticket"), "h:a"), None);
+        assert_eq!(Ticket::read(text.as_bytes(), &keys, Realm::Host("a")), Some(ticket));
+        assert_eq!(Ticket::read(text.as_bytes(), &keys, Realm::Host("b")), None);
+        assert_eq!(Ticket::read(text.as_bytes(), &Keyring::ephemeral("ticket"), Realm::Host("a")), None);
     }
 
     #[test]
     fn every_flipped_bit_is_refused() {
         let keys = Keyring::ephemeral("ticket");
-        let text = Ticket::mint(Timestamp::from_seconds(1_700_000_000)).write(&keys, "h:a").into_bytes();
+        let text =
+            Ticket::mint(Timestamp::from_seconds(1_700_000_000)).write(&keys, Realm::Host("a")).into_bytes();
         for i in 0..text.len() * 8 {
             let mut bent = text.clone();
             bent[i / 8] ^= 1 << (i % 8);
-            assert_eq!(Ticket::read(&bent, &keys, "h:a"), None, "bit {i}");
+            assert_eq!(Ticket::read(&bent, &keys, Realm::Host("a")), None, "bit {i}");
         }
     }
 }
