@@ -79,8 +79,10 @@ pub async fn drive() {
         let tick = (start.elapsed().as_millis() / TICK.as_millis()) as u64;
         TICKER.with(|t| {
             t.tick.set(tick);
-            for (at, waker) in t.slots.borrow().iter().flatten() {
+            for (at, waker) in t.slots.borrow_mut().iter_mut().flatten() {
                 if *at <= tick {
+                    // Once: who is still interested says so by polling again.
+                    *at = u64::MAX;
                     waker.wake_by_ref();
                 }
             }
@@ -132,7 +134,8 @@ impl Timer {
                 return Poll::Ready(());
             }
             let mut slots = t.slots.borrow_mut();
-            if let Some(Some((_, waker))) = self.slot.and_then(|s| slots.get_mut(s)) {
+            if let Some(Some((at, waker))) = self.slot.and_then(|s| slots.get_mut(s)) {
+                *at = self.at;
                 waker.clone_from(cx.waker());
                 return Poll::Pending;
             }

@@ -15,7 +15,7 @@ use super::exchange::Exchange;
 use crate::{
     clock::Timer,
     plan::Plan,
-    upstream::{AnswerBody, BodyError},
+    upstream::{AnswerBody, BodyError, Upload},
 };
 
 /// Why a request's body ended early.
@@ -39,6 +39,7 @@ struct Inner {
     left: u64,
     idle: Option<Duration>,
     timer: Timer,
+    upload: Upload,
     plan: Arc<Plan>,
 }
 
@@ -54,8 +55,16 @@ impl RequestBody {
             left: most.unwrap_or(u64::MAX),
             idle,
             timer: Timer::new(idle),
+            upload: Upload::default(),
             plan: Arc::clone(plan),
         }))
+    }
+}
+
+impl RequestBody {
+    /// What tells how far it is; `None` without a body.
+    pub fn upload(&self) -> Option<Upload> {
+        self.0.as_ref().map(|inner| inner.upload.clone())
     }
 }
 
@@ -68,7 +77,13 @@ impl http_body::Body for RequestBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let Some(inner) = &mut self.get_mut().0 else { return Poll::Ready(None) };
-        match Pin::new(&mut inner.incoming).poll_frame(cx) {
+        let polled = Pin::new(&mut inner.incoming).poll_frame(cx);
+        if polled.is_pending() {
+            inner.upload.waits();
+        } else {
+            inner.upload.moved();
+        }
+        match polled {
             Poll::Pending => inner.timer.poll_elapsed(cx).map(|()| Some(Err(BodyFault::Stalled.into()))),
             Poll::Ready(Some(Ok(mut frame))) => {
                 inner.timer.reset(inner.idle);

@@ -1,11 +1,12 @@
-//! What happens when the visitor goes while the app works: the rest of the request goes on in a task of its own, so
-//! that whoever closes the tab after "log out" is logged out.
+//! What happens when the visitor goes before the answer came: the rest of the request goes on in a task of its own,
+//! so that whoever closes the tab after "log out" is logged out.
+//!
+//! From the first moment on: a request whose head arrived counts, however soon its connection ended. One whose body
+//! broke off fails by itself, since the app is not given the end of it.
 
 use std::{
-    cell::Cell,
     future::Future,
     pin::Pin,
-    rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -18,10 +19,9 @@ use crate::{clock, tasks};
 
 type Life = Pin<Box<dyn Future<Output = Response<Body>>>>;
 
-/// A request's future. Dropped while the app is at work, it goes on until its changes are committed.
+/// A request's future. Dropped before its answer is there, it goes on until its changes are committed.
 pub struct Handover {
     life: Option<Life>,
-    asked: Rc<Cell<bool>>,
     limit: Option<Duration>,
     tracker: TaskTracker,
 }
@@ -33,13 +33,8 @@ impl std::fmt::Debug for Handover {
 }
 
 impl Handover {
-    pub(super) fn new(
-        life: Life,
-        asked: Rc<Cell<bool>>,
-        limit: Option<Duration>,
-        tracker: TaskTracker,
-    ) -> Self {
-        Self { life: Some(life), asked, limit, tracker }
+    pub(super) fn new(life: Life, limit: Option<Duration>, tracker: TaskTracker) -> Self {
+        Self { life: Some(life), limit, tracker }
     }
 }
 
@@ -58,9 +53,7 @@ impl Future for Handover {
 
 impl Drop for Handover {
     fn drop(&mut self) {
-        if let Some(life) = self.life.take()
-            && self.asked.get()
-        {
+        if let Some(life) = self.life.take() {
             let limit = self.limit;
             // The answer that comes of it is dropped, and with it the connection to the app.
             tasks::spawn(self.tracker.track_future(async move {

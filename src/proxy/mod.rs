@@ -18,7 +18,7 @@ pub use body::{Body, RequestBody};
 pub use error::ProxyError;
 pub use handover::Handover;
 
-use std::{cell::Cell, rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
 use arc_swap::ArcSwap;
 use http::{Request, Response};
@@ -51,9 +51,8 @@ pub struct Worker {
 pub fn answer(worker: &Rc<Worker>, request: Request<Incoming>, peer: Peer) -> Handover {
     let plan = worker.plan.load_full();
     let limit = plan.limits.finish_after_abort;
-    let asked = Rc::new(Cell::new(false));
-    let life = handle(Rc::clone(worker), plan, request, peer, Rc::clone(&asked));
-    Handover::new(Box::pin(life), asked, limit, worker.tasks.clone())
+    let life = handle(Rc::clone(worker), plan, request, peer);
+    Handover::new(Box::pin(life), limit, worker.tasks.clone())
 }
 
 async fn handle(
@@ -61,11 +60,10 @@ async fn handle(
     plan: Arc<Plan>,
     request: Request<Incoming>,
     peer: Peer,
-    asked: Rc<Cell<bool>>,
 ) -> Response<Body> {
     let mut exchange = Box::new(Exchange::begin(&request, worker.access.as_ref()));
     let json = error::wants_json(request.headers());
-    let response = match stages(&worker, &plan, &mut exchange, request, peer, &asked).await {
+    let response = match stages(&worker, &plan, &mut exchange, request, peer).await {
         Ok(response) => response,
         Err(error) => error.answer(json, &exchange.id()),
     };
@@ -80,7 +78,6 @@ async fn stages(
     exchange: &mut Exchange,
     mut request: Request<Incoming>,
     peer: Peer,
-    asked: &Cell<bool>,
 ) -> Result<Response<Body>, ProxyError> {
     let source = match peer {
         Peer::Ip(ip) => headers::Peer::Ip(ip),
@@ -98,25 +95,20 @@ async fn stages(
     exchange.session = resolved.as_ref().and_then(crate::session::Resolved::id);
 
     let mut request = request.map(|body| RequestBody::new(body, route.body_bytes, plan));
+    let upload = request.body().upload();
     request::dress(plan, route, &admitted, &client, &source, resolved.as_ref(), &mut request)?;
 
-    asked.set(true);
-    let first_byte = Some(route.first_byte_timeout);
-    let answer = upstream::send(
-        &route.upstream,
-        &worker.pools,
-        request,
-        first_byte,
-        route.answer_idle_timeout,
-        exchange.now,
-    )
-    .await?;
+    let waits = upstream::Waits {
+        first_byte: Some(route.first_byte_timeout),
+        answer_idle: route.answer_idle_timeout,
+    };
+    let answer =
+        upstream::send(&route.upstream, &worker.pools, request, upload.as_ref(), waits, exchange.now).await?;
 
     let endpoint = answer.endpoint;
     let mut response = answer.response;
     let changes = response::undress(plan, route, &admitted, &client, endpoint, exchange.now, &mut response)?;
     session::commit(plan, route, &admitted, resolved.as_ref(), &changes, &mut response)?;
-    asked.set(false);
     Ok(response.map(|body| Body::answer(body, Arc::clone(plan))))
 }
 

@@ -2,7 +2,7 @@
 //! their rules, redirects to the server's own address turned to the visitor's.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
 
 use super::{ProxyError, admit::Admitted};
 use crate::{
@@ -30,6 +30,8 @@ pub fn undress<B>(
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(ProxyError::Client(StatusCode::BAD_GATEWAY, "the app changed the protocol unasked"));
     }
+    // The version is a matter of each connection (RFC 9110 section 2.5).
+    *response.version_mut() = Version::HTTP_11;
     let headers = response.headers_mut();
     headers::strip_response(headers);
     let changes = plan.sessions.wire.take(headers);

@@ -139,10 +139,12 @@ impl SessionManager {
                 Standing::Stranger((visit.may_mint && !read_only).then(|| Ticket::mint(now)))
             }
         };
-        if let Standing::Known { ticket, record: Some(record) } = &standing {
+        if let Standing::Known { ticket, record: Some(record) } = &standing
+            && !read_only
+        {
             let was_confirmed = record.is_confirmed();
             record.confirm();
-            if !read_only && (record.seen(now, self.touch_every(record.permanent)) || !was_confirmed) {
+            if record.seen(now, self.touch_every(record.permanent)) || !was_confirmed {
                 self.store.touch(ticket.id.as_u128(), record);
             }
         }

@@ -12,6 +12,7 @@ use std::{
     pin::Pin,
     rc::Rc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -138,16 +139,16 @@ where
         }
     }
 
-    /// A pooled connection, the most recently used first, or a new one.
+    /// A pooled connection, the most recently used first, or a new one; `new`: not a pooled one.
     ///
     /// # Errors
-    /// The server cannot be reached within `connect_timeout`; a refused connection is tried again until then, since
-    /// an app that restarts refuses for a moment.
-    pub async fn take(
+    /// The server cannot be reached within `connect_timeout`.
+    pub(super) async fn take(
         &self,
         endpoint: &Endpoint,
         upstream: &Endpoints,
         new: bool,
+        patience: Patience,
     ) -> Result<Lease<B>, UpstreamError> {
         let pool = self.pool(&endpoint.address);
         let now = clock::tick();
@@ -156,15 +157,9 @@ where
                 return Ok(Lease { connection, pool });
             }
         }
-        let only = upstream.all.len() == 1;
         let limit = Some(upstream.rules.connect_timeout);
-        let stream = clock::timeout(limit, connect(&endpoint.address, only))
-            .await
-            .map_err(|_| UpstreamError::ConnectTimeout { endpoint: endpoint.name.clone() })
-            .and_then(|r| {
-                r.map_err(|source| UpstreamError::Connect { endpoint: endpoint.name.clone(), source })
-            })
-            .inspect_err(|_| endpoint.failed(Timestamp::now()))?;
+        let stream =
+            connect(endpoint, limit, patience).await.inspect_err(|_| endpoint.failed(Timestamp::now()))?;
         let (sender, driver) = http1::Builder::new()
             .max_buf_size(READ_BUFFER)
             .handshake(TokioIo::new(stream))
@@ -178,24 +173,52 @@ where
     }
 }
 
-async fn connect(address: &ServerAddress, patient: bool) -> io::Result<Stream> {
-    loop {
-        let result = match address {
-            ServerAddress::Tcp { host, port } => TcpStream::connect((host.as_str(), *port)).await.map(|s| {
-                // Without it the last piece of a request waits for an acknowledgement.
-                let _ = s.set_nodelay(true);
-                Stream::Tcp(s)
-            }),
-            ServerAddress::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
-        };
-        match result {
-            Err(e)
-                if patient
-                    && matches!(e.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound) =>
-            {
-                clock::pause(TICK).await;
+/// What a refused connection means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// That this server is not to be had.
+    None,
+    /// That its app may be restarting: it is tried again until the time is up.
+    Restart,
+}
+
+async fn connect(
+    endpoint: &Endpoint,
+    limit: Option<Duration>,
+    patience: Patience,
+) -> Result<Stream, UpstreamError> {
+    let name = || endpoint.name.clone();
+    let refused = RefCell::new(None);
+    let attempts = async {
+        loop {
+            match open(&endpoint.address).await {
+                Err(e) if patience == Patience::Restart && is_refusal(&e) => drop(refused.replace(Some(e))),
+                other => return other,
             }
-            other => return other,
+            clock::pause(TICK).await;
         }
+    };
+    match clock::timeout(limit, attempts).await {
+        Ok(result) => result.map_err(|source| UpstreamError::Connect { endpoint: name(), source }),
+        Err(_) => Err(match refused.take() {
+            Some(source) => UpstreamError::Connect { endpoint: name(), source },
+            None => UpstreamError::ConnectTimeout { endpoint: name() },
+        }),
     }
+}
+
+async fn open(address: &ServerAddress) -> io::Result<Stream> {
+    match address {
+        ServerAddress::Tcp { host, port } => TcpStream::connect((host.as_str(), *port)).await.map(|s| {
+            // Without it the last piece of a request waits for an acknowledgement.
+            let _ = s.set_nodelay(true);
+            Stream::Tcp(s)
+        }),
+        ServerAddress::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+    }
+}
+
+/// Nobody listens there just now.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
 }

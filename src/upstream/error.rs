@@ -34,10 +34,12 @@ pub enum UpstreamError {
         source: hyper::Error,
     },
     /// The answer could be read in two ways (RFC 9112 §6.3).
-    #[error("{endpoint} gave an ambiguous answer: Content-Length beside Transfer-Encoding")]
-    Ambiguous {
+    #[error("{endpoint} gave an ambiguous answer: {why}")]
+    Framing {
         /// Which server.
         endpoint: String,
+        /// What is wrong with it.
+        why: &'static str,
     },
     /// The request's own body broke off.
     #[error("the request's body broke off: {0}")]

@@ -8,11 +8,13 @@ mod connections;
 mod endpoint;
 mod error;
 mod send;
+mod upload;
 
 pub use connections::{Connections, Lease};
 pub use endpoint::{Endpoint, Endpoints};
 pub use error::UpstreamError;
-pub use send::{Answer, AnswerBody, send};
+pub use send::{Answer, AnswerBody, Waits, send};
+pub use upload::Upload;
 
 /// What request bodies fail with.
 pub type BodyError = Box<dyn std::error::Error + Send + Sync>;

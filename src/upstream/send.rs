@@ -8,11 +8,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, Response, header};
+use http::{Request, Response, Version, header};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::{BodyError, Connections, Endpoints, Lease, UpstreamError};
+use super::{
+    BodyError, Connections, Endpoints, Lease, Upload, UpstreamError, balance::Tried, connections::Patience,
+};
 use crate::clock::{Timer, Timestamp};
 
 /// An answer's head and its body, and who gave it.
@@ -47,10 +49,20 @@ where
     }
 }
 
-/// Sends a request; `answer_idle` is how long the app may stall within its answer.
+/// How long an answer is waited for.
+#[derive(Debug, Clone, Copy)]
+pub struct Waits {
+    /// From the end of the request to the first byte of the answer.
+    pub first_byte: Option<Duration>,
+    /// Within the answer.
+    pub answer_idle: Option<Duration>,
+}
+
+/// Sends a request, whose body tells by `upload` how far it is.
 ///
-/// A request is sent again, once, only if nothing of it was sent, or if its method is idempotent, it has no body, and
-/// the connection had been used before (RFC 9110 §9.2.2).
+/// A server that cannot be reached costs nothing: all are tried. Beyond that a request is sent again, `retries` times,
+/// only if nothing of it was sent, or if its method is idempotent, it has no body, and the connection had been used
+/// before (RFC 9110 §9.2.2).
 ///
 /// # Errors
 /// See [`UpstreamError`].
@@ -58,38 +70,40 @@ pub async fn send<B>(
     upstream: &Endpoints,
     pools: &Connections<B>,
     request: Request<B>,
-    first_byte: Option<Duration>,
-    answer_idle: Option<Duration>,
+    upload: Option<&Upload>,
+    waits: Waits,
     now: Timestamp,
 ) -> Result<Answer<B>, UpstreamError>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin + Default + 'static,
 {
-    let repeatable = request.body().is_end_stream() && is_idempotent(request.method());
+    let repeatable = request.body().is_end_stream() && request.method().is_idempotent();
     let mut request = request;
     let mut left = upstream.rules.retries;
-    let mut tried = None;
+    let mut tried = Tried::default();
     loop {
-        let index = upstream.next(now, tried);
+        let index = upstream.next(now, &tried);
         let Some(endpoint) = upstream.all.get(index) else { unreachable!("next() is within all") };
-        let lease = match pools.take(endpoint, upstream, tried.is_some()).await {
+        // An app that restarts refuses for a moment: the last server there is to try is given until the time is up.
+        let patience = if tried.len() + 1 < upstream.all.len() { Patience::None } else { Patience::Restart };
+        let lease = match pools.take(endpoint, upstream, tried.contains(index), patience).await {
             Ok(lease) => lease,
-            Err(_) if left > 0 && upstream.all.len() > 1 => {
-                left -= 1;
-                tried = Some(index);
+            // Nothing was sent: any other server may be asked.
+            Err(_) if tried.len() + 1 < upstream.all.len() => {
+                tried.add(index);
                 continue;
             }
             Err(e) => return Err(e),
         };
         let again = (repeatable && left > 0 && lease.connection.reused).then(|| copy(&request));
-        match exchange(lease, request, first_byte, answer_idle).await {
-            Ok(response) => {
-                if response.headers().contains_key(header::TRANSFER_ENCODING)
-                    && response.headers().contains_key(header::CONTENT_LENGTH)
-                {
-                    return Err(UpstreamError::Ambiguous { endpoint: endpoint.name.clone() });
+        match exchange(lease, request, upload, waits.first_byte).await {
+            Ok((response, lease)) => {
+                if let Some(why) = misframed(&response) {
+                    endpoint.failed(now);
+                    return Err(UpstreamError::Framing { endpoint: endpoint.name.clone(), why });
                 }
                 endpoint.succeeded();
+                let response = response.map(|body| AnswerBody::new(body, lease, waits.answer_idle));
                 return Ok(Answer { response, endpoint: index });
             }
             Err(Fault { unsent: Some(back), .. }) if left > 0 => request = *back,
@@ -112,12 +126,22 @@ where
             }
         }
         left -= 1;
-        tried = Some(index);
+        tried.add(index);
     }
 }
 
-fn is_idempotent(method: &Method) -> bool {
-    method.is_idempotent()
+/// What makes the end of an answer a matter of opinion (RFC 9112 section 6.3): such a connection is thrown away.
+fn misframed<B>(response: &Response<B>) -> Option<&'static str> {
+    let mut codings = response.headers().get_all(header::TRANSFER_ENCODING).iter();
+    let coding = codings.next()?;
+    if response.headers().contains_key(header::CONTENT_LENGTH) {
+        return Some("Content-Length beside Transfer-Encoding");
+    }
+    if response.version() < Version::HTTP_11 {
+        return Some("Transfer-Encoding in HTTP/1.0");
+    }
+    let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
+    (!chunked).then_some("a Transfer-Encoding other than chunked")
 }
 
 fn copy<B: Default>(request: &Request<B>) -> Request<B> {
@@ -139,9 +163,9 @@ struct Fault<B> {
 async fn exchange<B>(
     mut lease: Lease<B>,
     request: Request<B>,
+    upload: Option<&Upload>,
     first_byte: Option<Duration>,
-    answer_idle: Option<Duration>,
-) -> Result<Response<AnswerBody<B>>, Fault<B>>
+) -> Result<(Response<Incoming>, Option<Lease<B>>), Fault<B>>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
 {
@@ -163,6 +187,9 @@ where
         if let Poll::Ready(result) = answer.as_mut().poll(cx) {
             return Poll::Ready(Some(result));
         }
+        if upload.is_some_and(Upload::excuses) {
+            timer.reset(first_byte);
+        }
         timer.poll_elapsed(cx).map(|()| None)
     })
     .await;
@@ -172,16 +199,10 @@ where
             Err(Fault { unsent: e.take_message().map(Box::new), error: Some(e.into_error()) })
         }
         Some(Ok(response)) => {
-            let (parts, body) = response.into_parts();
-            if let Some(ticks) = said_idle(&parts.headers) {
+            if let Some(ticks) = said_idle(response.headers()) {
                 lease.connection.idle_ticks = lease.connection.idle_ticks.min(ticks);
             }
-            let lease = (!over).then_some(lease);
-            let mut body = AnswerBody { body, lease, idle: answer_idle, timer: Timer::new(answer_idle) };
-            if body.body.is_end_stream() {
-                body.release();
-            }
-            Ok(Response::from_parts(parts, body))
+            Ok((response, (!over).then_some(lease)))
         }
     }
 }
@@ -197,6 +218,14 @@ impl<B> AnswerBody<B>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
 {
+    fn new(body: Incoming, lease: Option<Lease<B>>, idle: Option<Duration>) -> Self {
+        let mut this = Self { body, lease, idle, timer: Timer::new(idle) };
+        if this.body.is_end_stream() {
+            this.release();
+        }
+        this
+    }
+
     fn release(&mut self) {
         if let Some(lease) = self.lease.take() {
             lease.keep();

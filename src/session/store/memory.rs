@@ -141,8 +141,9 @@ impl Memory {
         }
     }
 
+    /// Visitors, unconfirmed, visitors: one whose ticket comes back is put there first and taken away here after.
     fn unpeopled(&self, id: u128) -> Option<Arc<Record>> {
-        self.visitors.get(&id).or_else(|| self.unconfirmed.get(&id))
+        self.visitors.get(&id).or_else(|| self.unconfirmed.get(&id)).or_else(|| self.visitors.get(&id))
     }
 
     /// Decides on the record as it is now, and keeps what comes of it.
@@ -174,7 +175,7 @@ impl Memory {
                 Decision::Save { record, renewed } => {
                     let record = Arc::new(*record);
                     applied = Applied::Saved { record: Arc::clone(&record), renewed };
-                    self.keep(id, record)
+                    self.keep(id, record, personal)
                 }
             }
         })?;
@@ -184,11 +185,14 @@ impl Memory {
         Ok(applied)
     }
 
-    fn keep(&self, id: u128, record: Arc<Record>) -> Result<Op<Arc<Record>>, StoreError> {
+    /// `before`: what the record weighed among people. A full store refuses growth only: whoever is logged in can
+    /// still change a field for one that is no longer, and log out.
+    fn keep(&self, id: u128, record: Arc<Record>, before: u64) -> Result<Op<Arc<Record>>, StoreError> {
         let weight = u64::from(record.weight());
         if record.principal.is_some() {
             // The old weight is given back by the listener when moka replaces the entry.
-            if self.used.fetch_add(weight, Ordering::Relaxed) + weight > self.max_bytes {
+            let used = self.used.fetch_add(weight, Ordering::Relaxed) + weight;
+            if weight > before && used.saturating_sub(before) > self.max_bytes {
                 self.used.fetch_sub(weight, Ordering::Relaxed);
                 return Err(StoreError::Full);
             }
