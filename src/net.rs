@@ -41,6 +41,14 @@ impl Stream {
         }
     }
 
+    /// Ready if the runtime knows of something to read; it may be wrong either way, and asks nobody.
+    pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(s) => s.poll_read_ready(cx),
+            Self::Unix(s) => s.poll_read_ready(cx),
+        }
+    }
+
     /// True if the other side has neither closed nor sent anything: what a pooled connection must be.
     pub fn is_quiet(&self) -> bool {
         let mut byte = [std::mem::MaybeUninit::uninit()];

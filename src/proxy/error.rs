@@ -26,7 +26,7 @@ impl ProxyError {
         match self {
             Self::Client(status, _) => *status,
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
-            Self::Upstream(UpstreamError::Body(e)) => match fault(e) {
+            Self::Upstream(UpstreamError::Body(e)) => match e.downcast_ref() {
                 Some(BodyFault::Stalled) => StatusCode::REQUEST_TIMEOUT,
                 Some(BodyFault::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
                 _ => StatusCode::BAD_REQUEST,
@@ -52,17 +52,6 @@ impl ProxyError {
         }
         page(status, accept_json)
     }
-}
-
-fn fault(error: &hyper::Error) -> Option<&BodyFault> {
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        if let Some(fault) = inner.downcast_ref() {
-            return Some(fault);
-        }
-        source = inner.source();
-    }
-    None
 }
 
 /// True if the visitor would rather have JSON.

@@ -1,27 +1,15 @@
 //! Connections to one server, kept by one worker.
 //!
-//! A hyper connection is a future that somebody must poll. Here it is polled by whoever uses it, in the task of the
-//! request: no task of its own, no wake-up from one to the other. A pooled one is polled by nobody; whether it is
-//! still good is asked when it is taken out.
+//! A connection is polled by whoever uses it, in the task of the request: no task of its own, no wake-up from one to
+//! the other. A pooled one is polled by nobody; whether it is still good is asked when it is taken out.
 
-use std::{
-    cell::RefCell,
-    collections::{HashMap, VecDeque},
-    future::Future,
-    io,
-    pin::Pin,
-    rc::Rc,
-    task::{Context, Poll, Waker},
-    time::Duration,
-};
+use std::{cell::RefCell, collections::VecDeque, io, rc::Rc, time::Duration};
 
 use bytes::Bytes;
 use http_body::Body;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{BodyError, Endpoint, UpstreamError, endpoint::Endpoints};
+use super::{BodyError, Endpoint, UpstreamError, endpoint::Endpoints, http1::Connection};
 use crate::{
     clock::{self, TICK, Timestamp},
     config::ServerAddress,
@@ -31,84 +19,36 @@ use crate::{
 /// Unused connections kept for each server.
 const MOST_IDLE: usize = 256;
 
-/// The largest piece of an answer that is read at once.
-const READ_BUFFER: usize = 128 * 1024;
-
-pub(super) struct Connection<B>
-where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
-{
-    pub(super) sender: http1::SendRequest<B>,
-    pub(super) driver: http1::Connection<TokioIo<Stream>, B>,
-    /// It has answered before.
-    pub(super) reused: bool,
-    /// Shorter than the configured one if the app said so.
-    pub(super) idle_ticks: u64,
-    since: u64,
-}
-
-impl<B> Connection<B>
-where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
-{
-    /// Lets the connection work. Ready: it is over.
-    pub(super) fn drive(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), hyper::Error>> {
-        Pin::new(&mut self.driver).poll(cx)
-    }
-
-    /// Alive and ready for a request, as far as anyone can know.
-    fn is_good(&mut self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        // The runtime may not have told the end of the stream yet, or bytes that nobody asked for: that is read here.
-        self.drive(&mut cx).is_pending() && self.sender.is_ready() && !self.sender.is_closed()
-    }
-}
-
 /// Boxed: a connection is large, and goes through many hands.
 type Idle<B> = Rc<RefCell<VecDeque<Box<Connection<B>>>>>;
 
 /// The pools of one worker, by server.
-pub struct Connections<B>
-where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
-{
-    pools: RefCell<HashMap<ServerAddress, Idle<B>>>,
+pub struct Connections<B> {
+    pools: RefCell<Vec<(ServerAddress, Idle<B>)>>,
 }
 
-impl<B> std::fmt::Debug for Connections<B>
-where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
-{
+impl<B> std::fmt::Debug for Connections<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Connections")
     }
 }
 
-impl<B> Default for Connections<B>
-where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
-{
+impl<B> Default for Connections<B> {
     fn default() -> Self {
         Self { pools: RefCell::default() }
     }
 }
 
 /// A connection that is in use. Goes back to its pool by [`keep`](Lease::keep); dropped, it is closed.
-pub struct Lease<B>
-where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
-{
+pub struct Lease<B> {
     pub(super) connection: Box<Connection<B>>,
     pool: Idle<B>,
 }
 
-impl<B> Lease<B>
-where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
-{
-    /// Puts it back if it can take another request.
+impl<B> Lease<B> {
+    /// Puts it back.
     pub(super) fn keep(mut self) {
-        if self.connection.idle_ticks > 0 && self.connection.is_good() {
+        if self.connection.idle_ticks > 0 {
             self.connection.since = clock::tick();
             self.connection.reused = true;
             let mut pool = self.pool.borrow_mut();
@@ -122,24 +62,28 @@ where
 
 impl<B> Connections<B>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
+    B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
+    /// A list and no map: there are few servers, and comparing is cheaper than hashing.
     fn pool(&self, address: &ServerAddress) -> Idle<B> {
-        if let Some(pool) = self.pools.borrow().get(address) {
+        let mut pools = self.pools.borrow_mut();
+        if let Some((_, pool)) = pools.iter().find(|(known, _)| known == address) {
             return Rc::clone(pool);
         }
-        Rc::clone(self.pools.borrow_mut().entry(address.clone()).or_default())
+        let pool = Idle::default();
+        pools.push((address.clone(), Rc::clone(&pool)));
+        pool
     }
 
     /// Closes what has been unused for too long. Called now and then.
     pub fn sweep(&self) {
         let now = clock::tick();
-        for pool in self.pools.borrow().values() {
-            pool.borrow_mut().retain_mut(|c| now.saturating_sub(c.since) < c.idle_ticks && c.is_good());
+        for (_, pool) in self.pools.borrow().iter() {
+            pool.borrow_mut().retain(|c| now.saturating_sub(c.since) < c.idle_ticks && c.is_quiet(true));
         }
     }
 
-    /// A pooled connection, the most recently used first, or a new one; `new`: not a pooled one.
+    /// A pooled connection, the most recently used first, or a new one.
     ///
     /// # Errors
     /// The server cannot be reached within `connect_timeout`.
@@ -147,30 +91,36 @@ where
         &self,
         endpoint: &Endpoint,
         upstream: &Endpoints,
-        new: bool,
+        wanted: Wanted,
         patience: Patience,
     ) -> Result<Lease<B>, UpstreamError> {
         let pool = self.pool(&endpoint.address);
         let now = clock::tick();
-        while !new && let Some(mut connection) = { pool.borrow_mut().pop_back() } {
-            if now.saturating_sub(connection.since) < connection.idle_ticks && connection.is_good() {
+        while wanted != Wanted::New
+            && let Some(connection) = { pool.borrow_mut().pop_back() }
+        {
+            let surely = wanted == Wanted::Sure;
+            if now.saturating_sub(connection.since) < connection.idle_ticks && connection.is_quiet(surely) {
                 return Ok(Lease { connection, pool });
             }
         }
         let limit = Some(upstream.rules.connect_timeout);
         let stream =
             connect(endpoint, limit, patience).await.inspect_err(|_| endpoint.failed(Timestamp::now()))?;
-        let (sender, driver) = http1::Builder::new()
-            .max_buf_size(READ_BUFFER)
-            .handshake(TokioIo::new(stream))
-            .await
-            .map_err(|source| UpstreamError::Exchange { endpoint: endpoint.name.clone(), source })?;
         let idle_ticks = (upstream.rules.idle_timeout.as_millis() / TICK.as_millis()) as u64;
-        Ok(Lease {
-            connection: Box::new(Connection { sender, driver, reused: false, idle_ticks, since: now }),
-            pool,
-        })
+        Ok(Lease { connection: Box::new(Connection::new(stream, idle_ticks)), pool })
     }
+}
+
+/// What connection will do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// Any: the request can be sent again.
+    Any,
+    /// One that is known to be open: the request cannot be sent again.
+    Sure,
+    /// None from the pool: one from there has just failed.
+    New,
 }
 
 /// What a refused connection means.

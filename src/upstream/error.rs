@@ -2,6 +2,8 @@
 
 use std::io;
 
+use super::http1::Http1Error;
+
 /// A request that got no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
@@ -31,19 +33,11 @@ pub enum UpstreamError {
         /// Which server.
         endpoint: String,
         /// Why.
-        source: hyper::Error,
-    },
-    /// The answer could be read in two ways (RFC 9112 §6.3).
-    #[error("{endpoint} gave an ambiguous answer: {why}")]
-    Framing {
-        /// Which server.
-        endpoint: String,
-        /// What is wrong with it.
-        why: &'static str,
+        source: Http1Error,
     },
     /// The request's own body broke off.
     #[error("the request's body broke off: {0}")]
-    Body(hyper::Error),
+    Body(super::BodyError),
 }
 
 impl UpstreamError {

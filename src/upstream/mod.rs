@@ -7,13 +7,15 @@ mod balance;
 mod connections;
 mod endpoint;
 mod error;
+mod http1;
 mod send;
 mod upload;
 
 pub use connections::{Connections, Lease};
 pub use endpoint::{Endpoint, Endpoints};
 pub use error::UpstreamError;
-pub use send::{Answer, AnswerBody, Waits, send};
+pub use http1::{AnswerBody, Http1Error};
+pub use send::{Answer, Waits, send};
 pub use upload::Upload;
 
 /// What request bodies fail with.

@@ -1,53 +1,33 @@
 //! One request to one upstream, and its answer.
 
 use std::{
-    future::{Future, poll_fn},
-    pin::{Pin, pin},
+    future::poll_fn,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Version, header};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
+use http::{Request, Response};
+use http_body::Body;
 
 use super::{
-    BodyError, Connections, Endpoints, Lease, Upload, UpstreamError, balance::Tried, connections::Patience,
+    BodyError, Connections, Endpoints, Lease, Upload, UpstreamError,
+    balance::Tried,
+    connections::{Patience, Wanted},
+    http1::{AnswerBody, Head, Http1Error},
 };
-use crate::clock::{Timer, Timestamp};
+use crate::clock::{TICK, Timer, Timestamp};
 
 /// An answer's head and its body, and who gave it.
 #[derive(Debug)]
-pub struct Answer<B>
-where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
-{
+pub struct Answer<B> {
     /// Head and body.
     pub response: Response<AnswerBody<B>>,
     /// Which server: index into [`Endpoints::all`].
     pub endpoint: usize,
 }
 
-/// An answer's body. Read to its end, its connection goes back to the pool; dropped before, the connection is closed.
-pub struct AnswerBody<B>
-where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
-{
-    body: Incoming,
-    lease: Option<Lease<B>>,
-    idle: Option<Duration>,
-    timer: Timer,
-}
-
-impl<B> std::fmt::Debug for AnswerBody<B>
-where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
-{
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("AnswerBody")
-    }
-}
+const KEEP_ALIVE: http::HeaderName = http::HeaderName::from_static("keep-alive");
 
 /// How long an answer is waited for.
 #[derive(Debug, Clone, Copy)]
@@ -75,18 +55,25 @@ pub async fn send<B>(
     now: Timestamp,
 ) -> Result<Answer<B>, UpstreamError>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin + Default + 'static,
+    B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
-    let repeatable = request.body().is_end_stream() && request.method().is_idempotent();
-    let mut request = request;
+    let (parts, body) = request.into_parts();
+    let mut body = (!body.is_end_stream()).then_some(body);
+    let bodied = body.is_some();
+    let repeatable = !bodied && parts.method.is_idempotent();
     let mut left = upstream.rules.retries;
     let mut tried = Tried::default();
     loop {
         let index = upstream.next(now, &tried);
         let Some(endpoint) = upstream.all.get(index) else { unreachable!("next() is within all") };
+        let wanted = match (tried.contains(index), repeatable && left > 0) {
+            (true, _) => Wanted::New,
+            (false, true) => Wanted::Any,
+            (false, false) => Wanted::Sure,
+        };
         // An app that restarts refuses for a moment: the last server there is to try is given until the time is up.
         let patience = if tried.len() + 1 < upstream.all.len() { Patience::None } else { Patience::Restart };
-        let lease = match pools.take(endpoint, upstream, tried.contains(index), patience).await {
+        let mut lease = match pools.take(endpoint, upstream, wanted, patience).await {
             Ok(lease) => lease,
             // Nothing was sent: any other server may be asked.
             Err(_) if tried.len() + 1 < upstream.all.len() => {
@@ -95,96 +82,45 @@ where
             }
             Err(e) => return Err(e),
         };
-        let again = (repeatable && left > 0 && lease.connection.reused).then(|| copy(&request));
-        match exchange(lease, request, upload, waits.first_byte).await {
-            Ok((response, lease)) => {
-                if let Some(why) = misframed(&response) {
-                    endpoint.failed(now);
-                    return Err(UpstreamError::Framing { endpoint: endpoint.name.clone(), why });
-                }
+        lease.connection.begin(&parts, body.take());
+        let failed = match exchange(&mut lease, upload, waits.first_byte).await {
+            Some(Ok(head)) => {
                 endpoint.succeeded();
-                let response = response.map(|body| AnswerBody::new(body, lease, waits.answer_idle));
-                return Ok(Answer { response, endpoint: index });
+                return Ok(Answer { response: answer(lease, head, waits.answer_idle), endpoint: index });
             }
-            Err(Fault { unsent: Some(back), .. }) if left > 0 => request = *back,
-            Err(Fault { error: Some(_), .. }) if again.is_some() && left > 0 => {
-                request = again.unwrap_or_default();
-            }
-            Err(Fault { error, .. }) => {
-                let name = endpoint.name.clone();
-                return Err(match error {
-                    Some(e) if e.is_user() => UpstreamError::Body(e),
-                    Some(source) => {
-                        endpoint.failed(now);
-                        UpstreamError::Exchange { endpoint: name, source }
-                    }
-                    None => {
-                        endpoint.failed(now);
-                        UpstreamError::FirstByteTimeout { endpoint: name }
-                    }
-                });
-            }
+            Some(Err(Http1Error::Body(source))) => return Err(UpstreamError::Body(source)),
+            Some(Err(error)) => Some(error),
+            None => None,
+        };
+        // A body that was begun is gone; what has none can be sent again if the app has seen nothing of it, or may see
+        // it twice.
+        let again = !bodied && (!lease.connection.has_begun() || (repeatable && lease.connection.reused));
+        if left > 0 && again && failed.as_ref().is_some_and(Http1Error::may_be_stale) {
+            left -= 1;
+            tried.add(index);
+            continue;
         }
-        left -= 1;
-        tried.add(index);
+        endpoint.failed(now);
+        let endpoint = endpoint.name.clone();
+        return Err(match failed {
+            Some(source) => UpstreamError::Exchange { endpoint, source },
+            None => UpstreamError::FirstByteTimeout { endpoint },
+        });
     }
 }
 
-/// What makes the end of an answer a matter of opinion (RFC 9112 section 6.3): such a connection is thrown away.
-fn misframed<B>(response: &Response<B>) -> Option<&'static str> {
-    let mut codings = response.headers().get_all(header::TRANSFER_ENCODING).iter();
-    let coding = codings.next()?;
-    if response.headers().contains_key(header::CONTENT_LENGTH) {
-        return Some("Content-Length beside Transfer-Encoding");
-    }
-    if response.version() < Version::HTTP_11 {
-        return Some("Transfer-Encoding in HTTP/1.0");
-    }
-    let chunked = coding.as_bytes().eq_ignore_ascii_case(b"chunked") && codings.next().is_none();
-    (!chunked).then_some("a Transfer-Encoding other than chunked")
-}
-
-fn copy<B: Default>(request: &Request<B>) -> Request<B> {
-    let mut again = Request::new(B::default());
-    *again.method_mut() = request.method().clone();
-    *again.uri_mut() = request.uri().clone();
-    *again.headers_mut() = request.headers().clone();
-    again
-}
-
-struct Fault<B> {
-    /// The request, if nothing of it was sent.
-    unsent: Option<Box<Request<B>>>,
-    /// `None`: the time was up.
-    error: Option<hyper::Error>,
-}
-
-/// Polls the request and its connection together, in this task.
+/// Polls request and answer together; `None`: the time was up.
 async fn exchange<B>(
-    mut lease: Lease<B>,
-    request: Request<B>,
+    lease: &mut Lease<B>,
     upload: Option<&Upload>,
     first_byte: Option<Duration>,
-) -> Result<(Response<Incoming>, Option<Lease<B>>), Fault<B>>
+) -> Option<Result<Head, Http1Error>>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
+    B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
     let mut timer = Timer::new(first_byte);
-    let mut answer = pin!(lease.connection.sender.try_send_request(request));
-    let driver = &mut lease.connection.driver;
-    let mut over = false;
-    let result = poll_fn(|cx| {
-        loop {
-            if let Poll::Ready(result) = answer.as_mut().poll(cx) {
-                return Poll::Ready(Some(result));
-            }
-            if over || Pin::new(&mut *driver).poll(cx).is_pending() {
-                break;
-            }
-            // It ended: what it has to say of that is with the answer.
-            over = true;
-        }
-        if let Poll::Ready(result) = answer.as_mut().poll(cx) {
+    poll_fn(|cx: &mut Context<'_>| {
+        if let Poll::Ready(result) = lease.connection.poll_head(cx) {
             return Poll::Ready(Some(result));
         }
         if upload.is_some_and(Upload::excuses) {
@@ -192,97 +128,23 @@ where
         }
         timer.poll_elapsed(cx).map(|()| None)
     })
-    .await;
-    match result {
-        None => Err(Fault { unsent: None, error: None }),
-        Some(Err(mut e)) => {
-            Err(Fault { unsent: e.take_message().map(Box::new), error: Some(e.into_error()) })
-        }
-        Some(Ok(response)) => {
-            if let Some(ticks) = said_idle(response.headers()) {
-                lease.connection.idle_ticks = lease.connection.idle_ticks.min(ticks);
-            }
-            Ok((response, (!over).then_some(lease)))
-        }
+    .await
+}
+
+fn answer<B>(mut lease: Lease<B>, mut head: Head, idle: Option<Duration>) -> Response<AnswerBody<B>>
+where
+    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+{
+    if let Some(ticks) = said_idle(head.response.headers()) {
+        lease.connection.idle_ticks = lease.connection.idle_ticks.min(ticks);
     }
+    let response = std::mem::take(&mut head.response);
+    response.map(|()| AnswerBody::new(lease, &head, idle))
 }
 
 /// `Keep-Alive: timeout=N`, less a second, in ticks.
 fn said_idle(headers: &http::HeaderMap) -> Option<u64> {
-    let text = headers.get("keep-alive")?.to_str().ok()?;
+    let text = headers.get(KEEP_ALIVE)?.to_str().ok()?;
     let seconds: u64 = text.split(',').find_map(|p| p.trim().strip_prefix("timeout="))?.parse().ok()?;
-    Some(seconds.saturating_sub(1) * 10)
-}
-
-impl<B> AnswerBody<B>
-where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
-{
-    fn new(body: Incoming, lease: Option<Lease<B>>, idle: Option<Duration>) -> Self {
-        let mut this = Self { body, lease, idle, timer: Timer::new(idle) };
-        if this.body.is_end_stream() {
-            this.release();
-        }
-        this
-    }
-
-    fn release(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.keep();
-        }
-    }
-}
-
-impl<B> Body for AnswerBody<B>
-where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin + 'static,
-{
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let this = self.get_mut();
-        let mut polled = Pin::new(&mut this.body).poll_frame(cx);
-        if polled.is_pending() {
-            if let Some(lease) = &mut this.lease
-                && lease.connection.drive(cx).is_ready()
-            {
-                this.lease = None;
-            }
-            polled = Pin::new(&mut this.body).poll_frame(cx);
-        }
-        match polled {
-            Poll::Pending => match this.timer.poll_elapsed(cx) {
-                Poll::Ready(()) => Poll::Ready(Some(Err("the app stalled within its answer".into()))),
-                Poll::Pending => Poll::Pending,
-            },
-            Poll::Ready(Some(Ok(frame))) => {
-                if this.body.is_end_stream() {
-                    this.release();
-                } else {
-                    this.timer.reset(this.idle);
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(None) => {
-                this.release();
-                Poll::Ready(None)
-            }
-            Poll::Ready(Some(Err(e))) => {
-                this.lease = None;
-                Poll::Ready(Some(Err(e.into())))
-            }
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
+    Some(seconds.saturating_sub(1) * (1000 / TICK.as_millis() as u64))
 }

@@ -1,0 +1,311 @@
+//! Heads: a request's to bytes, an answer's from bytes. Pure.
+
+use std::mem::MaybeUninit;
+
+use bytes::{Bytes, BytesMut};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
+    request,
+};
+
+use super::Http1Error;
+
+/// An answer's head may be this long.
+pub(super) const LARGEST: usize = 64 * 1024;
+const MOST_FIELDS: usize = 256;
+
+/// How the end of a message is told (RFC 9112 section 6.3).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Framing {
+    /// There is no body.
+    Empty,
+    /// So many bytes.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+    /// Whatever comes until the connection is closed.
+    UntilClose,
+}
+
+/// An answer's head, read.
+#[derive(Debug)]
+pub(in super::super) struct Head {
+    /// Status, version, fields.
+    pub(in super::super) response: Response<()>,
+    pub(super) framing: Framing,
+    /// The connection can be used again after it.
+    pub(super) keep_alive: bool,
+}
+
+/// Writes a request's head. What the fields say of the body's length is left out: `framing` says it.
+pub(super) fn write(parts: &request::Parts, framing: Framing, out: &mut Vec<u8>) {
+    out.clear();
+    out.extend_from_slice(parts.method.as_str().as_bytes());
+    out.push(b' ');
+    let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    out.extend_from_slice(target.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    write_fields(&parts.headers, out);
+    match framing {
+        Framing::Length(length) => {
+            out.extend_from_slice(b"content-length: ");
+            out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        // A method that is expected to have a body says that it has none (RFC 9110 section 8.6).
+        _ if matches!(parts.method, Method::POST | Method::PUT | Method::PATCH) => {
+            out.extend_from_slice(b"content-length: 0\r\n");
+        }
+        _ => {}
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes fields in their order, but for those that frame.
+pub(super) fn write_fields(fields: &HeaderMap, out: &mut Vec<u8>) {
+    for (name, value) in fields {
+        if name == CONTENT_LENGTH || name == TRANSFER_ENCODING {
+            continue;
+        }
+        out.extend_from_slice(name.as_str().as_bytes());
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value.as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Reads a head out of `inbound` and takes it away; `None` until it is whole.
+///
+/// # Errors
+/// It is no HTTP, too long, or its framing is faulty.
+pub(super) fn read(inbound: &mut BytesMut, asked: &Method) -> Result<Option<Head>, Http1Error> {
+    let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+    let mut parsed = httparse::Response::new(&mut []);
+    let mut config = httparse::ParserConfig::default();
+    // Blanks before the colon go, folded lines are unfolded (RFC 9112 sections 5.1 and 5.2).
+    config
+        .allow_spaces_after_header_name_in_responses(true)
+        .allow_obsolete_multiline_headers_in_responses(true);
+    let status = config.parse_response_with_uninit_headers(&mut parsed, inbound, &mut fields)?;
+    let httparse::Status::Complete(length) = status else {
+        return if inbound.len() > LARGEST { Err(Http1Error::HeadTooLarge) } else { Ok(None) };
+    };
+    if length > LARGEST {
+        return Err(Http1Error::HeadTooLarge);
+    }
+    let code = parsed.code.unwrap_or_default();
+    let status = StatusCode::from_u16(code).map_err(|_| httparse::Error::Status)?;
+    let version = if parsed.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
+    // The values become slices of one shared piece: where they lie in it is noted before it is cut off.
+    let start = inbound.as_ptr().addr();
+    let place = |text: &[u8]| (text.as_ptr().addr() - start, text.len());
+    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
+    let mut places: smallvec::SmallVec<[(HeaderName, (usize, usize)); 24]> = smallvec::SmallVec::new();
+    for field in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| httparse::Error::HeaderName)?;
+        places.push((name, place(field.value)));
+    }
+    let head = inbound.split_to(length).freeze();
+    for (name, (at, length)) in places {
+        headers.append(name, value(head.slice(at..at + length))?);
+    }
+    let framing = framing(&headers, version, status, asked)?;
+    let keep_alive = framing != Framing::UntilClose && keeps_alive(&headers, version);
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.version_mut() = version;
+    *response.headers_mut() = headers;
+    Ok(Some(Head { response, framing, keep_alive }))
+}
+
+/// A field's value; a folded one on one line.
+fn value(bytes: Bytes) -> Result<HeaderValue, Http1Error> {
+    if memchr::memchr2(b'\r', b'\n', &bytes).is_none() {
+        return HeaderValue::from_maybe_shared(bytes).map_err(|_| httparse::Error::HeaderValue.into());
+    }
+    let flat: Vec<u8> = bytes.iter().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { *b }).collect();
+    HeaderValue::from_bytes(flat.trim_ascii()).map_err(|_| httparse::Error::HeaderValue.into())
+}
+
+/// RFC 9112 section 6.3, without the mercy: what two readers could read in two ways is refused.
+fn framing(
+    headers: &HeaderMap,
+    version: Version,
+    status: StatusCode,
+    asked: &Method,
+) -> Result<Framing, Http1Error> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let coding = codings.next();
+    let length = content_length(headers)?;
+    if let Some(coding) = coding {
+        if length.is_some() {
+            return Err(Http1Error::Framing("Content-Length beside Transfer-Encoding"));
+        }
+        if version == Version::HTTP_10 {
+            return Err(Http1Error::Framing("Transfer-Encoding in HTTP/1.0"));
+        }
+        if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
+            return Err(Http1Error::Framing("a Transfer-Encoding other than chunked"));
+        }
+    }
+    let bodiless = status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || asked == Method::HEAD;
+    Ok(match (bodiless, coding, length) {
+        (true, ..) | (false, None, Some(0)) => Framing::Empty,
+        (false, Some(_), _) => Framing::Chunked,
+        (false, None, Some(length)) => Framing::Length(length),
+        (false, None, None) => Framing::UntilClose,
+    })
+}
+
+/// All lines must say the same.
+fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Http1Error> {
+    let mut found = None;
+    for line in headers.get_all(CONTENT_LENGTH) {
+        let text = line.as_bytes();
+        let number = (!text.is_empty() && text.iter().all(u8::is_ascii_digit))
+            .then(|| std::str::from_utf8(text).ok()?.parse::<u64>().ok())
+            .flatten()
+            .ok_or(Http1Error::Framing("a Content-Length that is no number"))?;
+        if found.is_some_and(|before| before != number) {
+            return Err(Http1Error::Framing("differing lines of Content-Length"));
+        }
+        found = Some(number);
+    }
+    Ok(found)
+}
+
+/// RFC 9112 section 9.3.
+fn keeps_alive(headers: &HeaderMap, version: Version) -> bool {
+    let mut keep = version == Version::HTTP_11;
+    for line in headers.get_all(CONNECTION) {
+        for token in line.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii) {
+            if token.eq_ignore_ascii_case(b"close") {
+                return false;
+            }
+            keep |= token.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+    keep
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &[u8], asked: &Method) -> Result<Option<Head>, Http1Error> {
+        read(&mut BytesMut::from(text), asked)
+    }
+
+    #[test]
+    fn the_end_of_an_answer_is_told_in_one_way() {
+        for (fields, wanted) in [
+            ("", Some(Framing::UntilClose)),
+            ("Content-Length: 5\r\n", Some(Framing::Length(5))),
+            ("Content-Length: 5\r\ncontent-length: 5\r\n", Some(Framing::Length(5))),
+            ("Content-Length: 0\r\n", Some(Framing::Empty)),
+            ("Transfer-Encoding: Chunked\r\n", Some(Framing::Chunked)),
+            ("Content-Length: 5\r\nContent-Length: 6\r\n", None),
+            ("Content-Length: 5, 5\r\n", None),
+            ("Content-Length: +5\r\n", None),
+            ("Content-Length: 0x5\r\n", None),
+            ("Content-Length: 99999999999999999999\r\n", None),
+            ("Content-Length:\r\n", None),
+            ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", None),
+            ("Transfer-Encoding: gzip, chunked\r\n", None),
+            ("Transfer-Encoding: chunked, gzip\r\n", None),
+            ("Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", None),
+            ("Transfer-Encoding: gzip\r\n", None),
+            ("Transfer-Encoding: \x0bchunked\r\n", None),
+        ] {
+            let found = parse(format!("HTTP/1.1 200 OK\r\n{fields}\r\n").as_bytes(), &Method::GET);
+            assert_eq!(found.as_ref().ok().and_then(|h| Some(h.as_ref()?.framing)), wanted, "{fields}");
+        }
+        for (head, asked, wanted) in [
+            ("HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n", Method::GET, Framing::Empty),
+            ("HTTP/1.1 304 No\r\nContent-Length: 5\r\n\r\n", Method::GET, Framing::Empty),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Method::HEAD, Framing::Empty),
+            ("HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n", Method::GET, Framing::Empty),
+        ] {
+            assert_eq!(parse(head.as_bytes(), &asked).unwrap().unwrap().framing, wanted, "{head}");
+        }
+        assert!(parse(b"HTTP/1.0 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", &Method::GET).is_err());
+    }
+
+    #[test]
+    fn who_keeps_the_connection() {
+        for (head, wanted) in [
+            ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\n", true),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: Keep-Alive, Close\r\n\r\n", false),
+            ("HTTP/1.1 200 OK\r\n\r\n", false),
+            ("HTTP/1.0 200 OK\r\nContent-Length: 1\r\n\r\n", false),
+            ("HTTP/1.0 200 OK\r\nContent-Length: 1\r\nConnection: keep-alive\r\n\r\n", true),
+        ] {
+            assert_eq!(parse(head.as_bytes(), &Method::GET).unwrap().unwrap().keep_alive, wanted, "{head}");
+        }
+    }
+
+    #[test]
+    fn odd_heads() {
+        let head = parse(
+            b"HTTP/1.1 299\r\nX-A : 1\r\nX-Fold: a\r\n  b\r\nX-L: \xe9\r\nSet-Cookie: a\r\nset-cookie: b\r\n\r\nrest",
+            &Method::GET,
+        );
+        let head = head.unwrap().unwrap().response;
+        assert_eq!(head.status(), 299);
+        let all: Vec<_> = head.headers().iter().map(|(n, v)| (n.as_str(), v.as_bytes())).collect();
+        assert_eq!(
+            all,
+            [
+                ("x-a", b"1".as_slice()),
+                ("x-fold", b"a    b"),
+                ("x-l", b"\xe9"),
+                ("set-cookie", b"a"),
+                ("set-cookie", b"b")
+            ]
+        );
+        assert!(parse(b"HTTP/1.1 200 OK\r\nX-A: 1", &Method::GET).unwrap().is_none());
+        for bad in [
+            &b"HTTP/1.1 200 OK\r\nA B: 1\r\n\r\n"[..],
+            b"HTTP/1.1 200 OK\r\nA: \x00\r\n\r\n",
+            b"HTTP/2.0 200 OK\r\n\r\n",
+            b"SSH-2.0-x\r\n",
+            b"HTTP/1.1 99 x\r\n\r\n",
+        ] {
+            assert!(parse(bad, &Method::GET).is_err(), "{}", bad.escape_ascii());
+        }
+        let mut long = b"HTTP/1.1 200 OK\r\nA: ".to_vec();
+        long.resize(LARGEST + 1, b'a');
+        assert!(matches!(parse(&long, &Method::GET), Err(Http1Error::HeadTooLarge)));
+    }
+
+    #[test]
+    fn requests_are_written_with_one_framing() {
+        let request = http::Request::post("/a?b=c").header("host", "h").header("content-length", "9");
+        let (parts, ()) = request.header("transfer-encoding", "x").body(()).unwrap().into_parts();
+        let mut out = b"left over".to_vec();
+        for (framing, wanted) in [
+            (Framing::Length(3), "content-length: 3\r\n"),
+            (Framing::Chunked, "transfer-encoding: chunked\r\n"),
+            (Framing::Empty, "content-length: 0\r\n"),
+        ] {
+            write(&parts, framing, &mut out);
+            let text = String::from_utf8(out.clone()).unwrap();
+            assert_eq!(text, format!("POST /a?b=c HTTP/1.1\r\nhost: h\r\n{wanted}\r\n"));
+        }
+        let (parts, ()) = http::Request::options("*").body(()).unwrap().into_parts();
+        write(&parts, Framing::Empty, &mut out);
+        assert_eq!(out, b"OPTIONS * HTTP/1.1\r\n\r\n");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(bytes in proptest::collection::vec(0_u8.., 0..200)) {
+            let _ = parse(&bytes, &Method::GET);
+            let _ = parse(&[b"HTTP/1.1 200 OK\r\n", &bytes[..], b"\r\n\r\n"].concat(), &Method::GET);
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! HTTP/1.1 towards an app: one request and its answer at a time on one connection (RFC 9112).
+//!
+//! Here live the bytes of that conversation. Never: which connection, when to try again (`send`), what is forwarded
+//! (`proxy`). Written here and not taken from a library's client because this is the path that every request takes:
+//! request, connection and answer are polled in one task, without channels between them; a request is encoded from
+//! its parts, so that it can be encoded again; and each fault of framing is told apart, since each is a way in.
+
+mod body;
+mod chunked;
+mod connection;
+mod error;
+mod head;
+
+pub use body::AnswerBody;
+pub use error::Http1Error;
+
+pub(super) use connection::Connection;
+pub(super) use head::Head;
+
+/// What a read asks for at first; it doubles up to [`LARGEST_READ`] while answers fill it.
+const SMALLEST_READ: usize = 8 * 1024;
+/// The largest piece of an answer that is held at once.
+const LARGEST_READ: usize = 128 * 1024;
