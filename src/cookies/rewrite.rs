@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::{
     config::{CookieRule, RuleSecure, SameSite},
-    message::set_cookie::{Editor, name_value},
+    message::set_cookie::Editor,
 };
 
 use super::date;
@@ -24,7 +24,7 @@ pub enum Verdict {
 }
 
 /// Applies one rule to one line.
-pub(super) fn rewrite(rule: &CookieRule, line: &[u8], https: bool, now: SystemTime) -> Verdict {
+pub(super) fn rewrite<'a>(rule: &'a CookieRule, line: &'a [u8], https: bool, now: SystemTime) -> Verdict {
     let mut editor = Editor::new(line);
     for (attribute, wanted) in [("Domain", &rule.domain), ("Path", &rule.path)] {
         match wanted.as_deref() {
@@ -53,8 +53,11 @@ pub(super) fn rewrite(rule: &CookieRule, line: &[u8], https: bool, now: SystemTi
         editor.set("SameSite", value, |old| old.eq_ignore_ascii_case(value));
     }
     live(rule, &mut editor, now);
+    if !editor.is_changed() {
+        return Verdict::Untouched;
+    }
     if let Some(why) = refusal(&editor) {
-        return if editor.into_changed().is_some() { Verdict::Refused(why) } else { Verdict::Untouched };
+        return Verdict::Refused(why);
     }
     editor.into_changed().map_or(Verdict::Untouched, Verdict::Rewritten)
 }
@@ -91,7 +94,7 @@ fn live(rule: &CookieRule, editor: &mut Editor<'_>, now: SystemTime) {
 fn set_age(editor: &mut Editor<'_>, seconds: i64) {
     let mut buffer = itoa::Buffer::new();
     let value = buffer.format(seconds).as_bytes();
-    editor.set("Max-Age", value, |old| old == value);
+    editor.set("Max-Age", value.to_vec(), |old| old == value);
 }
 
 fn set_expires(editor: &mut Editor<'_>, at: i64) {
@@ -99,7 +102,7 @@ fn set_expires(editor: &mut Editor<'_>, at: i64) {
     let mut buffer = [0_u8; 29];
     let at = UNIX_EPOCH + Duration::from_secs(u64::try_from(at).unwrap_or(0));
     if write!(buffer.as_mut_slice(), "{}", httpdate::HttpDate::from(at)).is_ok() {
-        editor.set("Expires", &buffer, |old| old == buffer);
+        editor.set("Expires", buffer.to_vec(), |old| old == buffer);
     }
 }
 
@@ -116,7 +119,7 @@ fn max_age(value: &[u8]) -> Option<i64> {
 
 /// Why browsers would not take the line.
 fn refusal(editor: &Editor<'_>) -> Option<&'static str> {
-    let (name, value) = name_value(editor.line());
+    let (name, value) = editor.name_value();
     let begins =
         |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     let secure = editor.has("Secure");
@@ -133,6 +136,9 @@ fn refusal(editor: &Editor<'_>) -> Option<&'static str> {
     }
     if begins(b"__Secure-") && !secure {
         return Some("__Secure- needs Secure");
+    }
+    if !secure && editor.has("Partitioned") {
+        return Some("Partitioned needs Secure");
     }
     if !secure && editor.get("SameSite").is_some_and(|value| value.eq_ignore_ascii_case(b"None")) {
         return Some("SameSite=None needs Secure");
@@ -180,6 +186,7 @@ mod tests {
             (&lax, "a=b; samesite=none; httponly", "a=b; samesite=Lax; httponly"),
             (&lax, "a=b; SameSite=lax; HttpOnly", "="),
             (&cross, "a=b", "!"),
+            (&never, "a=b; Secure; Partitioned", "!"),
             (&cross, "a=b; Secure", "a=b; Secure; SameSite=None"),
             (&place, "a=b; Domain=.x; path=/; domain=y", "a=b; path=/x"),
             (&place, "__Host-a=b; Secure; Path=/", "!"),

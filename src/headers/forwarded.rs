@@ -2,14 +2,11 @@
 
 use std::{fmt::Write as _, net::IpAddr};
 
-use http::{
-    HeaderMap, HeaderName, HeaderValue,
-    header::{Entry, FORWARDED},
-};
+use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 
 use crate::{
     config::{ForwardedFamily, TrustedProxies},
-    message::authority::Authority,
+    message::{authority::Authority, lines::Lines},
 };
 
 use super::element::{address, put, split, unquote};
@@ -35,7 +32,7 @@ pub struct Client {
     /// Whether the visitor came by https.
     pub https: bool,
     /// The host that the visitor sees, told by a trusted proxy; not for routing.
-    pub host: Option<Vec<u8>>,
+    pub host: Option<HeaderValue>,
     /// The believed proxies between the visitor and our peer, nearest to the visitor first.
     chain: Vec<IpAddr>,
 }
@@ -133,30 +130,29 @@ impl Forwarding {
         }
     }
 
-    /// Tells the app: replaces the X-Forwarded-* fields, and `Forwarded` where that family is configured.
-    pub fn write(&self, client: &Client, peer: &Peer, host: &HeaderValue, headers: &mut HeaderMap) {
+    /// Tells the app: X-Forwarded-*, and `Forwarded` where that family is configured. Whatever the visitor said under
+    /// these names is gone by then.
+    pub fn write(&self, client: &Client, peer: &Peer, host: &HeaderValue, lines: &mut Lines) {
         let peer = match peer {
             Peer::Ip(address) => Some(address.to_canonical()).filter(|peer| Some(*peer) != client.address),
             Peer::Unix => None,
         };
         let hops = || client.address.iter().chain(&client.chain).chain(&peer);
-        let mut buffer = String::with_capacity(48);
+        let mut buffer = String::with_capacity(96);
         for hop in hops() {
             if !buffer.is_empty() {
                 buffer.push_str(", ");
             }
             put_address(&mut buffer, *hop);
         }
-        match HeaderValue::try_from(buffer) {
-            Ok(value) if !value.is_empty() => drop(headers.insert(FOR, value)),
-            _ => drop(headers.remove(FOR)),
+        if !buffer.is_empty() {
+            lines.push_text(&FOR, &buffer);
         }
         let proto = if client.https { "https" } else { "http" };
-        headers.insert(PROTO, HeaderValue::from_static(proto));
-        let seen = client.host.as_deref().and_then(|host| HeaderValue::from_bytes(host).ok());
-        let seen = seen.unwrap_or_else(|| host.clone());
+        lines.push_text(&PROTO, proto);
+        let seen = client.host.as_ref().unwrap_or(host);
         if self.family == ForwardedFamily::Forwarded {
-            let mut buffer = String::with_capacity(96);
+            buffer.clear();
             let mut hops = hops();
             put(&mut buffer, hops.next());
             if let Ok(text) = seen.to_str() {
@@ -167,13 +163,9 @@ impl Forwarding {
                 buffer.push_str(", ");
                 put(&mut buffer, Some(hop));
             }
-            match (headers.entry(FORWARDED), HeaderValue::try_from(buffer)) {
-                (Entry::Occupied(mut old), Ok(value)) => drop(old.insert(value)),
-                (Entry::Vacant(place), Ok(value)) => drop(place.insert(value).len()),
-                _ => {}
-            }
+            lines.push_text(&FORWARDED, &buffer);
         }
-        headers.insert(HOST, seen);
+        lines.push(&HOST, seen);
     }
 }
 
@@ -200,8 +192,8 @@ fn set_proto(client: &mut Client, proto: &[u8]) {
     }
 }
 
-fn host(text: &[u8]) -> Option<Vec<u8>> {
-    Authority::parse(text).map(|_| text.to_vec())
+fn host(text: &[u8]) -> Option<HeaderValue> {
+    Authority::parse(text).and_then(|_| HeaderValue::from_bytes(text).ok())
 }
 
 /// The last element of a list: what the nearest proxy said.
@@ -229,9 +221,13 @@ mod tests {
         }
         let peer = if peer == "unix" { Peer::Unix } else { Peer::Ip(ip(peer)) };
         let client = forwarding.client(&peer, false, &headers);
-        headers.clear();
-        forwarding.write(&client, &peer, &HeaderValue::from_static("h.test"), &mut headers);
-        let text = |name: &str| headers.get(name).map(|v| v.to_str().unwrap().to_owned()).unwrap_or_default();
+        let mut lines = Lines::default();
+        forwarding.write(&client, &peer, &HeaderValue::from_static("h.test"), &mut lines);
+        let lines = String::from_utf8(lines.as_bytes().to_vec()).unwrap();
+        let text = |name: &str| {
+            let mut lines = lines.lines();
+            lines.find_map(|line| line.strip_prefix(&format!("{name}: "))).unwrap_or_default().to_owned()
+        };
         let all = format!(
             "{}|{}|{}|{}",
             text("x-forwarded-for"),

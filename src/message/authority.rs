@@ -53,19 +53,27 @@ fn port(digits: &str) -> Result<Option<u16>, ()> {
     digits.parse().map(Some).map_err(drop)
 }
 
+/// What stands for itself in a `reg-name` (RFC 3986 section 3.2.2): unreserved and sub-delims.
+const REG_NAME: [bool; 256] = {
+    let mut table = [false; 256];
+    let plain = b"-._~!$&'()*+,;=0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut rest: &[u8] = plain;
+    while let [byte, tail @ ..] = rest {
+        #[expect(clippy::indexing_slicing, reason = "a byte is within 256, and the compiler runs this")]
+        {
+            table[*byte as usize] = true;
+        }
+        rest = tail;
+    }
+    table
+};
+
 /// `reg-name` of RFC 3986 section 3.2.2.
 fn is_reg_name(host: &[u8]) -> bool {
     let mut bytes = host.iter();
     while let Some(byte) = bytes.next() {
-        let good = match byte {
-            b'%' => {
-                bytes.next().is_some_and(u8::is_ascii_hexdigit)
-                    && bytes.next().is_some_and(u8::is_ascii_hexdigit)
-            }
-            b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b','
-            | b';' | b'=' => true,
-            other => other.is_ascii_alphanumeric(),
-        };
+        let mut hex = || bytes.next().is_some_and(u8::is_ascii_hexdigit);
+        let good = REG_NAME.get(usize::from(*byte)) == Some(&true) || (*byte == b'%' && hex() && hex());
         if !good {
             return false;
         }

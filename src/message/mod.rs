@@ -2,5 +2,6 @@
 
 pub mod authority;
 pub mod cookie;
+pub mod lines;
 pub mod name;
 pub mod set_cookie;

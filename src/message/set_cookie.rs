@@ -1,11 +1,10 @@
 //! One `Set-Cookie` line, read as browsers do and edited in place (RFC 6265 section 5.2).
 
-use std::{borrow::Cow, ops::Range};
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
 
 use super::cookie::{pair, trim};
-
-/// Room for the attributes that a usual edit appends.
-const ROOM: usize = 128;
 
 /// The cookie's name; empty where there is no `=` (RFC 6265bis section 5.6).
 pub fn name(line: &[u8]) -> &[u8] {
@@ -17,147 +16,168 @@ pub fn name_value(line: &[u8]) -> (&[u8], &[u8]) {
     pair(line.split(|byte| *byte == b';').next().unwrap_or_default())
 }
 
-/// The attributes of a line: where each stands with its `;`, its name, and its value (none without `=`).
-fn attributes(line: &[u8]) -> impl Iterator<Item = (Range<usize>, &[u8], Option<&[u8]>)> {
-    let mut end = 0;
-    line.split(|byte| *byte == b';').enumerate().filter_map(move |(index, piece)| {
-        let start = end;
-        end += piece.len() + usize::from(index > 0);
-        if index == 0 {
-            return None;
-        }
+/// One attribute with the `;` before it.
+#[derive(Debug)]
+struct Attribute<'a> {
+    /// As it came: the `;`, blanks, and the name as it is spelt. Empty: ours, to be written in full.
+    start: &'a [u8],
+    name: &'a [u8],
+    /// None without `=`.
+    value: Option<Cow<'a, [u8]>>,
+    /// As it came, as long as it was not touched.
+    raw: Option<&'a [u8]>,
+}
+
+impl<'a> Attribute<'a> {
+    /// From a piece between two `;`; `whole` is that piece with the `;` before it.
+    fn read(whole: &'a [u8]) -> Self {
+        let piece = whole.get(1..).unwrap_or_default();
         // By hand: the pieces are shorter than what a vector search needs to pay.
         let (name, value) = match piece.iter().position(|byte| *byte == b'=') {
-            Some(at) => (
-                trim(piece.get(..at).unwrap_or_default()),
-                Some(trim(piece.get(at + 1..).unwrap_or_default())),
-            ),
-            None => (trim(piece), None),
+            Some(at) => {
+                (piece.get(..at).unwrap_or_default(), Some(trim(piece.get(at + 1..).unwrap_or_default())))
+            }
+            None => (piece, None),
         };
-        Some((start..end, name, value))
-    })
+        let name = trim(name);
+        let blanks = piece.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+        let start = whole.get(..1 + blanks + name.len()).unwrap_or(whole);
+        Self { start, name, value: value.map(Cow::Borrowed), raw: Some(whole) }
+    }
+
+    fn is(&self, name: &str) -> bool {
+        self.name.len() == name.len() && self.name.eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    fn length(&self) -> usize {
+        match self.raw {
+            Some(raw) => raw.len(),
+            None => {
+                self.value.as_ref().map_or(0, |v| v.len() + 1)
+                    + if self.start.is_empty() { self.name.len() + 2 } else { self.start.len() }
+            }
+        }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        if let Some(raw) = self.raw {
+            return out.extend_from_slice(raw);
+        }
+        if self.start.is_empty() {
+            out.extend_from_slice(b"; ");
+            out.extend_from_slice(self.name);
+        } else {
+            out.extend_from_slice(self.start);
+        }
+        if let Some(value) = &self.value {
+            out.push(b'=');
+            out.extend_from_slice(value);
+        }
+    }
 }
 
-fn bit(name: &[u8]) -> u32 {
-    1 << name.len().min(31)
-}
-
-/// Edits a line; what is not named stays byte for byte, and nothing is copied before the first change.
+/// Edits a line; what is not named stays byte for byte. The line is taken apart once and put together once, and only
+/// if something changed.
 #[derive(Debug)]
 pub struct Editor<'a> {
-    line: Cow<'a, [u8]>,
-    /// A bit for each length that an attribute's name has: most questions are answered by it alone.
-    lengths: u32,
+    pair: &'a [u8],
+    attributes: SmallVec<[Attribute<'a>; 10]>,
+    changed: bool,
 }
 
 impl<'a> Editor<'a> {
     /// An editor of this line.
     pub fn new(line: &'a [u8]) -> Self {
-        let mut lengths = 0;
-        for (_, name, _) in attributes(line) {
-            lengths |= bit(name);
+        let mut ends = line.iter().enumerate().filter(|(_, byte)| **byte == b';').map(|(at, _)| at);
+        let Some(mut start) = ends.next() else {
+            return Self { pair: line, attributes: SmallVec::new(), changed: false };
+        };
+        let pair = line.get(..start).unwrap_or_default();
+        let mut attributes = SmallVec::new();
+        for end in ends.chain(std::iter::once(line.len())) {
+            attributes.push(Attribute::read(line.get(start..end).unwrap_or_default()));
+            start = end;
         }
-        Self { line: Cow::Borrowed(line), lengths }
+        Self { pair, attributes, changed: false }
+    }
+
+    /// The cookie's name and value.
+    pub fn name_value(&self) -> (&'a [u8], &'a [u8]) {
+        pair(self.pair)
+    }
+
+    /// Whether anything is other than it came.
+    pub fn is_changed(&self) -> bool {
+        self.changed
     }
 
     /// The line as it now is.
-    pub fn line(&self) -> &[u8] {
-        &self.line
+    pub fn line(&self) -> Vec<u8> {
+        let length = self.pair.len() + self.attributes.iter().map(Attribute::length).sum::<usize>();
+        let mut out = Vec::with_capacity(length);
+        out.extend_from_slice(self.pair);
+        for attribute in &self.attributes {
+            attribute.write(&mut out);
+        }
+        out
     }
 
     /// The changed line; none if nothing changed.
     pub fn into_changed(self) -> Option<Vec<u8>> {
-        match self.line {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(line) => Some(line),
-        }
+        self.changed.then(|| self.line())
     }
 
     /// The value of an attribute, empty without `=`; of several the last counts (RFC 6265 section 5.3).
     pub fn get(&self, attribute: &str) -> Option<&[u8]> {
-        if !self.may_have(attribute) {
-            return None;
-        }
-        let named =
-            attributes(&self.line).filter(|(_, name, _)| name.eq_ignore_ascii_case(attribute.as_bytes()));
-        named.last().map(|(_, _, value)| value.unwrap_or_default())
+        let found = self.attributes.iter().rev().find(|a| a.is(attribute))?;
+        Some(found.value.as_deref().unwrap_or_default())
     }
 
     /// Whether the attribute stands there, whatever its value.
     pub fn has(&self, attribute: &str) -> bool {
-        self.get(attribute).is_some()
+        self.attributes.iter().any(|a| a.is(attribute))
     }
 
-    /// Sets an attribute: replaces the value wherever it stands, else appends it. `same` tells whether a value that
-    /// is there already says it.
-    pub fn set(&mut self, attribute: &str, value: &[u8], same: impl Fn(&[u8]) -> bool) {
-        let mut from = 0;
+    /// Sets an attribute: replaces the value wherever it stands, keeping how the name is spelt, else appends it.
+    /// `same` tells whether a value that is there already says it.
+    pub fn set(
+        &mut self,
+        attribute: &'static str,
+        value: impl Into<Cow<'a, [u8]>>,
+        same: impl Fn(&[u8]) -> bool,
+    ) {
+        let value = value.into();
         let mut found = false;
-        while self.may_have(attribute) {
-            let next = attributes(&self.line)
-                .find(|(at, name, _)| at.start >= from && name.eq_ignore_ascii_case(attribute.as_bytes()))
-                .map(|(at, name, old)| (at, name.len(), old.is_some_and(&same)));
-            let Some((at, name_len, is_same)) = next else { break };
+        for old in self.attributes.iter_mut().filter(|a| a.is(attribute)) {
             found = true;
-            from = at.end;
-            if is_same {
-                continue;
+            if !old.value.as_deref().is_some_and(&same) {
+                old.value = Some(value.clone());
+                old.raw = None;
+                self.changed = true;
             }
-            // From after the name, keeping its spelling and the blanks before it.
-            let piece = self.line.get(at.clone()).unwrap_or_default();
-            let blanks = piece.iter().skip(1).take_while(|byte| matches!(byte, b' ' | b'\t')).count();
-            let cut = (at.start + 1 + blanks + name_len)..at.end;
-            let line = self.owned();
-            let added = value.len() + 1;
-            let end = cut.start + added;
-            line.splice(cut, std::iter::once(b'=').chain(value.iter().copied()));
-            from = end;
         }
         if !found {
-            self.lengths |= bit(attribute.as_bytes());
-            let line = self.owned();
-            line.extend_from_slice(b"; ");
-            line.extend_from_slice(attribute.as_bytes());
-            line.push(b'=');
-            line.extend_from_slice(value);
+            self.append(attribute, Some(value));
         }
     }
 
     /// Appends an attribute without a value unless it is there.
-    pub fn set_flag(&mut self, attribute: &str) {
+    pub fn set_flag(&mut self, attribute: &'static str) {
         if !self.has(attribute) {
-            self.lengths |= bit(attribute.as_bytes());
-            let line = self.owned();
-            line.extend_from_slice(b"; ");
-            line.extend_from_slice(attribute.as_bytes());
+            self.append(attribute, None);
         }
     }
 
     /// Removes an attribute wherever it stands, each time with its `;`.
     pub fn remove(&mut self, attribute: &str) {
-        while self.may_have(attribute) {
-            let mut all = attributes(&self.line);
-            let Some((at, ..)) = all.find(|(_, name, _)| name.eq_ignore_ascii_case(attribute.as_bytes()))
-            else {
-                return;
-            };
-            drop(all);
-            self.owned().drain(at);
-        }
+        let before = self.attributes.len();
+        self.attributes.retain(|a| !a.is(attribute));
+        self.changed |= self.attributes.len() != before;
     }
 
-    fn may_have(&self, attribute: &str) -> bool {
-        self.lengths & bit(attribute.as_bytes()) != 0
-    }
-
-    /// The line as one's own, with room to append.
-    fn owned(&mut self) -> &mut Vec<u8> {
-        if let Cow::Borrowed(line) = self.line {
-            let mut copy = Vec::with_capacity(line.len() + ROOM);
-            copy.extend_from_slice(line);
-            self.line = Cow::Owned(copy);
-        }
-        self.line.to_mut()
+    fn append(&mut self, attribute: &'static str, value: Option<Cow<'a, [u8]>>) {
+        self.attributes.push(Attribute { start: b"", name: attribute.as_bytes(), value, raw: None });
+        self.changed = true;
     }
 }
 
@@ -198,7 +218,7 @@ mod tests {
             ),
         ] {
             let mut editor = Editor::new(line.as_bytes());
-            editor.set("Path", b"/x", |old| old == b"/x");
+            editor.set("Path", b"/x".as_slice(), |old| old == b"/x");
             assert_eq!(editor.line().escape_ascii().to_string(), set, "{line}");
             assert_eq!(editor.get("PATH"), Some(b"/x".as_slice()));
             assert_eq!(editor.into_changed().is_none(), set == line);

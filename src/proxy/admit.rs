@@ -1,6 +1,6 @@
 //! Admission: what is ambiguous, too large or not served at all is refused before any thought.
 
-use http::{HeaderValue, Method, Request, StatusCode, Version, header};
+use http::{HeaderValue, Method, Request, StatusCode, Version, header, uri::PathAndQuery};
 
 use super::ProxyError;
 use crate::{config::Limits, message::authority::Authority};
@@ -10,10 +10,18 @@ use crate::{config::Limits, message::authority::Authority};
 pub struct Admitted {
     /// The host it asks for (RFC 9112 §3.2.2: absolute-form wins over Host).
     pub authority: Authority,
-    /// The Host header as it is to go on.
+    /// The Host as it is to go on.
     pub host: Option<HeaderValue>,
+    /// It stands so among the headers.
+    pub host_stands: bool,
+    target: Option<PathAndQuery>,
+}
+
+impl Admitted {
     /// The path, raw.
-    pub path: String,
+    pub fn path(&self) -> &str {
+        self.target.as_ref().map(PathAndQuery::path).filter(|path| path.starts_with('/')).unwrap_or("/")
+    }
 }
 
 fn refuse<T>(status: StatusCode, why: &'static str) -> Result<T, ProxyError> {
@@ -83,6 +91,7 @@ fn host<B>(request: &Request<B>) -> Result<Admitted, ProxyError> {
         return refuse(StatusCode::BAD_REQUEST, "no Host");
     }
     let absolute = request.uri().authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok());
+    let host_stands = absolute.is_none() && line.is_some();
     let host = absolute.or_else(|| line.cloned());
     let authority = match &host {
         Some(host) => match Authority::parse(host.as_bytes()) {
@@ -92,9 +101,7 @@ fn host<B>(request: &Request<B>) -> Result<Admitted, ProxyError> {
         // HTTP/1.0 knows no Host.
         None => Authority { host: String::new(), port: None },
     };
-    let path = request.uri().path();
-    let path = if path.starts_with('/') { path.to_owned() } else { "/".to_owned() };
-    Ok(Admitted { authority, host, path })
+    Ok(Admitted { authority, host, host_stands, target: request.uri().path_and_query().cloned() })
 }
 
 /// A body that says beforehand that it is too large.

@@ -2,7 +2,7 @@
 //! behind; the log says it all.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 
 use super::body::{Body, BodyFault};
 use crate::{session::StoreError, upstream::UpstreamError};
@@ -36,8 +36,8 @@ impl ProxyError {
         }
     }
 
-    /// Logs it for the operator and answers the visitor.
-    pub fn answer(&self, accept_json: bool, request: &str) -> Response<Body> {
+    /// Logs it for the operator and answers the visitor, in JSON if `accept` would rather have that.
+    pub fn answer(&self, accept: Option<&HeaderValue>, request: &str) -> Response<Body> {
         let status = self.status();
         match self {
             Self::Client(..) | Self::Upstream(UpstreamError::Body(_)) => {
@@ -50,16 +50,14 @@ impl ProxyError {
                 tracing::error!(%request, status = status.as_u16(), reason = %self, "the session store failed");
             }
         }
-        page(status, accept_json)
+        page(status, accept.is_some_and(wants_json))
     }
 }
 
-/// True if the visitor would rather have JSON.
-pub fn wants_json(headers: &HeaderMap) -> bool {
-    headers.get(header::ACCEPT).is_some_and(|v| {
-        let v = v.as_bytes();
-        memchr::memmem::find(v, b"json").is_some() && memchr::memmem::find(v, b"text/html").is_none()
-    })
+/// True if the visitor would rather have JSON (`Accept`).
+fn wants_json(accept: &HeaderValue) -> bool {
+    let accept = accept.as_bytes();
+    memchr::memmem::find(accept, b"json").is_some() && memchr::memmem::find(accept, b"text/html").is_none()
 }
 
 /// A short page, or problem+json (RFC 9457).

@@ -62,10 +62,10 @@ async fn handle(
     peer: Peer,
 ) -> Response<Body> {
     let mut exchange = Box::new(Exchange::begin(&request, worker.access.as_ref()));
-    let json = error::wants_json(request.headers());
+    let accept = request.headers().get(http::header::ACCEPT).cloned();
     let response = match stages(&worker, &plan, &mut exchange, request, peer).await {
         Ok(response) => response,
-        Err(error) => error.answer(json, &exchange.id()),
+        Err(error) => error.answer(accept.as_ref(), &exchange.id()),
     };
     exchange.status = response.status();
     response.map(|body| body.ends(exchange))
@@ -96,35 +96,32 @@ async fn stages(
 
     let mut request = request.map(|body| RequestBody::new(body, route.body_bytes, plan));
     let upload = request.body().upload();
-    request::dress(plan, route, &admitted, &client, &source, resolved.as_ref(), &mut request)?;
+    let added = request::dress(plan, route, &admitted, &client, &source, resolved.as_ref(), &mut request)?;
 
     let waits = upstream::Waits {
         first_byte: Some(route.first_byte_timeout),
         answer_idle: route.answer_idle_timeout,
     };
     let answer =
-        upstream::send(&route.upstream, &worker.pools, request, upload.as_ref(), waits, exchange.now).await?;
+        upstream::send(&route.upstream, &worker.pools, request, &added, upload.as_ref(), waits, exchange.now)
+            .await?;
 
     let endpoint = answer.endpoint;
     let mut response = answer.response;
     let changes = response::undress(plan, route, &admitted, &client, endpoint, exchange.now, &mut response)?;
-    session::commit(plan, route, &admitted, resolved.as_ref(), &changes, &mut response)?;
+    session::commit(plan, route, &admitted, resolved.as_ref(), &changes, exchange.now, &mut response)?;
     Ok(response.map(|body| Body::answer(body, Arc::clone(plan))))
 }
 
 fn route<'p>(plan: &'p Plan, admitted: &admit::Admitted) -> Result<&'p RoutePlan, ProxyError> {
-    plan.router.find(&admitted.authority.host, &admitted.path, RoutePlan::differs).map_err(
-        |miss| match miss {
-            Miss::NotFound => {
-                ProxyError::Client(http::StatusCode::NOT_FOUND, "no route for this host and path")
-            }
-            Miss::Ambiguous => ProxyError::Client(
-                http::StatusCode::BAD_REQUEST,
-                "the path can be read as one of another route",
-            ),
-            Miss::BadPath => {
-                ProxyError::Client(http::StatusCode::BAD_REQUEST, "characters that no path may hold")
-            }
-        },
-    )
+    plan.router.find(&admitted.authority.host, admitted.path(), RoutePlan::differs).map_err(|miss| match miss
+    {
+        Miss::NotFound => ProxyError::Client(http::StatusCode::NOT_FOUND, "no route for this host and path"),
+        Miss::Ambiguous => {
+            ProxyError::Client(http::StatusCode::BAD_REQUEST, "the path can be read as one of another route")
+        }
+        Miss::BadPath => {
+            ProxyError::Client(http::StatusCode::BAD_REQUEST, "characters that no path may hold")
+        }
+    })
 }

@@ -6,16 +6,19 @@ use super::{ProxyError, admit::Admitted};
 use crate::{
     config::UpstreamHost,
     headers::{self, Client, Peer},
-    message::cookie::{self, Retained},
+    message::{
+        cookie::{self, Retained},
+        lines::Lines,
+    },
     plan::{Plan, RoutePlan},
     session::{CookieForm, Resolved},
 };
 
-const VIA: HeaderValue = HeaderValue::from_static("1.1 cloakroom");
+const VIA: &str = "1.1 cloakroom";
+const VIA_10: &str = "1.0 cloakroom";
 const NO_HOST: HeaderValue = HeaderValue::from_static("");
-const VIA_10: HeaderValue = HeaderValue::from_static("1.0 cloakroom");
 
-/// Dresses it.
+/// Dresses it: takes out of the request what is not the app's, and returns the lines that we add to it.
 pub fn dress<B>(
     plan: &Plan,
     route: &RoutePlan,
@@ -24,37 +27,24 @@ pub fn dress<B>(
     source: &Peer,
     resolved: Option<&Resolved>,
     request: &mut Request<B>,
-) -> Result<(), ProxyError> {
+) -> Result<Lines, ProxyError> {
     origin_form(request)?;
     let via = if request.version() == Version::HTTP_10 { VIA_10 } else { VIA };
-    *request.version_mut() = Version::HTTP_11;
     let headers = request.headers_mut();
     // An upgrade is not asked for: the app answers as if it had not been.
     headers::strip_request(headers);
     headers.remove(header::EXPECT);
     take_out_ours(&plan.sessions.cookie, headers);
-    headers.append(header::VIA, via);
-    plan.forwarding.write(client, source, admitted.host.as_ref().unwrap_or(&NO_HOST), headers);
     if let Some(host) = host(route, admitted) {
         headers.insert(header::HOST, host);
     }
+    let mut lines = Lines::with_capacity(512);
+    lines.push_text(&header::VIA, via);
+    plan.forwarding.write(client, source, admitted.host.as_ref().unwrap_or(&NO_HOST), &mut lines);
     if let Some(resolved) = resolved {
-        let wire = &plan.sessions.wire;
-        headers.insert(wire.state.clone(), HeaderValue::from_static(resolved.state().as_str()));
-        if let Some(id) = resolved.id() {
-            let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
-            let text = id.hyphenated().encode_lower(&mut text);
-            if let Ok(id) = HeaderValue::from_str(text) {
-                headers.insert(wire.id.clone(), id);
-            }
-        }
-        if let Some(record) = resolved.record() {
-            for (name, value) in &record.headers {
-                headers.insert(name.clone(), value.clone());
-            }
-        }
+        plan.sessions.wire.tell(resolved, &mut lines);
     }
-    Ok(())
+    Ok(lines)
 }
 
 /// Absolute-form is for proxies; apps get origin-form (RFC 9112 §3.2.1).
@@ -68,9 +58,11 @@ fn origin_form<B>(request: &mut Request<B>) -> Result<(), ProxyError> {
     Ok(())
 }
 
+/// The Host that the app gets, where it is not the one that is there.
 fn host(route: &RoutePlan, admitted: &Admitted) -> Option<HeaderValue> {
     match &route.upstream.rules.host {
-        UpstreamHost::Visitor => Some(admitted.host.clone().unwrap_or(HeaderValue::from_static(""))),
+        UpstreamHost::Visitor if admitted.host_stands => None,
+        UpstreamHost::Visitor => Some(admitted.host.clone().unwrap_or(NO_HOST)),
         UpstreamHost::Server => {
             let name = route.upstream.all.first().map(|e| e.name.as_str()).unwrap_or_default();
             HeaderValue::from_str(if name.starts_with("unix:") { "localhost" } else { name }).ok()
@@ -84,7 +76,7 @@ fn take_out_ours(form: &CookieForm, headers: &mut HeaderMap) {
     let header::Entry::Occupied(mut lines) = headers.entry(header::COOKIE) else { return };
     let mut empty = false;
     for line in lines.iter_mut() {
-        match cookie::retain(line.as_bytes(), |name, _| !form.is_ours(name)) {
+        match cookie::retain(line.as_bytes(), |name| !form.is_ours(name)) {
             Retained::Unchanged => {}
             Retained::Empty => {
                 *line = HeaderValue::from_static("");

@@ -15,8 +15,6 @@ use crate::{
     session::Changes,
 };
 
-const REFRESH: HeaderName = HeaderName::from_static("refresh");
-
 /// Undresses it, and returns what the app wants changed.
 pub fn undress<B>(
     plan: &Plan,
@@ -42,8 +40,11 @@ pub fn undress<B>(
     if route.upstream.rules.rewrite_redirects
         && let Some(endpoint) = route.upstream.all.get(endpoint)
     {
-        for name in [header::LOCATION, header::CONTENT_LOCATION, REFRESH] {
-            redirect(headers, &name, &endpoint.name, route, admitted, client);
+        const NAMES: [HeaderName; 3] = [header::LOCATION, header::CONTENT_LOCATION, header::REFRESH];
+        if headers.keys().any(|name| NAMES.contains(name)) {
+            for name in NAMES {
+                redirect(headers, &name, &endpoint.name, route, admitted, client);
+            }
         }
     }
     Ok(changes)
@@ -98,8 +99,7 @@ fn redirect(
     client: &Client,
 ) {
     let Some(value) = headers.get(name) else { return };
-    let asked = admitted.host.as_ref().map(HeaderValue::as_bytes);
-    let Some(host) = client.host.as_deref().or(asked) else { return };
+    let Some(host) = client.host.as_ref().or(admitted.host.as_ref()) else { return };
     let value = value.as_bytes();
     let named = match &route.upstream.rules.host {
         UpstreamHost::Name(name) => name.as_str(),
@@ -111,11 +111,11 @@ fn redirect(
         let (before, rest) = value.split_at(at);
         let rest = rest.get(own.len()..).unwrap_or_default();
         let whole = matches!(rest.first(), None | Some(b'/' | b'?' | b'#'));
-        if !whole || !(before.is_empty() || *name == REFRESH) {
+        if !whole || !(before.is_empty() || *name == header::REFRESH) {
             continue;
         }
         let scheme: &[u8] = if client.https { b"https://" } else { b"http://" };
-        if let Ok(new) = HeaderValue::from_bytes(&[before, scheme, host, rest].concat()) {
+        if let Ok(new) = HeaderValue::from_bytes(&[before, scheme, host.as_bytes(), rest].concat()) {
             headers.insert(name.clone(), new);
         }
         return;

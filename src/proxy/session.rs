@@ -64,6 +64,7 @@ pub fn commit<B>(
     admitted: &Admitted,
     resolved: Option<&Resolved>,
     changes: &Changes,
+    began: Timestamp,
     response: &mut Response<B>,
 ) -> Result<(), ProxyError> {
     let Some(resolved) = resolved else { return Ok(()) };
@@ -73,7 +74,9 @@ pub fn commit<B>(
             || session::is_for_shared_caches(response.headers())
     };
     let realm = realm(plan, route, admitted);
-    let issue = match plan.sessions.commit(resolved, realm, changes, shared, Timestamp::now()) {
+    // The app may have taken its time; where it changes nothing that does not matter.
+    let now = if changes.is_empty() { began } else { Timestamp::now() };
+    let issue = match plan.sessions.commit(resolved, realm, changes, shared, now) {
         Ok(issue) => issue,
         Err(error) if changes.is_weighty() || route.on_store_failure == OnStoreFailure::Refuse => {
             return Err(error.into());

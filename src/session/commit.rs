@@ -107,7 +107,7 @@ pub fn decide(found: &Found, apply: &Apply<'_>) -> Decision {
         record.secret = apply.next_secret;
         record.renewed = apply.now;
     }
-    record.headers = apply.wire.dress(&record);
+    record.lines = apply.wire.lines(&record);
     Decision::Save { record: Box::new(record), renewed }
 }
 

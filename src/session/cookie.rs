@@ -46,11 +46,8 @@ impl CookieForm {
 
     /// True for every spelling of our name: none of them ever reaches an app, or comes from one.
     pub fn is_ours(&self, name: &[u8]) -> bool {
-        name == self.rules.name.as_bytes()
-            || name == self.prefixed.as_bytes()
-            || [&b"__Host-"[..], b"__Secure-"]
-                .iter()
-                .any(|p| name.strip_prefix(*p) == Some(self.rules.name.as_bytes()))
+        let prefix = name.strip_suffix(self.rules.name.as_bytes());
+        matches!(prefix, Some(b"" | b"__Host-" | b"__Secure-"))
     }
 
     /// The configured domain.

@@ -8,11 +8,10 @@ use std::{
     },
 };
 
-use http::{HeaderName, HeaderValue};
 use uuid::Uuid;
 
 use super::ticket::SecretHash;
-use crate::{clock::Timestamp, config::Session};
+use crate::{clock::Timestamp, config::Session, message::lines::Lines};
 
 /// Field names (normal form) and values (decoded).
 pub type Fields = BTreeMap<Arc<str>, Arc<str>>;
@@ -40,8 +39,8 @@ pub struct Record {
     pub secret: SecretHash,
     last_seen: AtomicU64,
     confirmed: AtomicBool,
-    /// The same as headers to the app, made once.
-    pub headers: Box<[(HeaderName, HeaderValue)]>,
+    /// Principal and fields as header lines to the app, made once.
+    pub lines: Lines,
 }
 
 impl Record {
@@ -59,7 +58,7 @@ impl Record {
             secret,
             last_seen: AtomicU64::new(now.0),
             confirmed: AtomicBool::new(confirmed),
-            headers: Box::default(),
+            lines: Lines::default(),
         }
     }
 
@@ -71,7 +70,7 @@ impl Record {
             fields: self.fields.clone(),
             last_seen: AtomicU64::new(self.last_seen.load(Ordering::Relaxed)),
             confirmed: AtomicBool::new(self.confirmed.load(Ordering::Relaxed)),
-            headers: Box::default(),
+            lines: Lines::default(),
             ..*self
         }
     }

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 
 use super::{
     change::Changes,
     record::{Fields, Record},
+    resolve::Resolved,
 };
-use crate::config::Session;
+use crate::{config::Session, message::lines::Lines};
 
 const RESERVED: [&str; 10] =
     ["id", "state", "principal", "set", "json", "unset", "action", "idle", "max", "if-version"];
@@ -18,10 +19,8 @@ const RESERVED_PREFIXES: [&str; 5] = ["meta-", "set-", "json-", "incr-", "flash-
 #[derive(Debug)]
 pub struct Wire {
     prefix: String,
-    /// `X-Session-State`
-    pub state: HeaderName,
-    /// `X-Session-Id`
-    pub id: HeaderName,
+    state: HeaderName,
+    id: HeaderName,
     principal: HeaderName,
 }
 
@@ -37,17 +36,29 @@ impl Wire {
         })
     }
 
-    /// The record's principal and fields as headers to the app.
-    pub fn dress(&self, record: &Record) -> Box<[(HeaderName, HeaderValue)]> {
-        let principal = record.principal.iter().map(|p| (self.principal.clone(), p));
-        let fields = record
-            .fields
-            .iter()
-            .filter_map(|(k, v)| Some((HeaderName::try_from(format!("{}{k}", self.prefix)).ok()?, v)));
-        principal
-            .chain(fields)
-            .filter_map(|(name, v)| Some((name, HeaderValue::try_from(encode(v)).ok()?)))
-            .collect()
+    /// The record's principal and fields as header lines to the app.
+    pub fn lines(&self, record: &Record) -> Lines {
+        let mut lines = Lines::default();
+        if let Some(principal) = &record.principal {
+            lines.push_text(&self.principal, &encode(principal));
+        }
+        for (name, value) in &record.fields {
+            if let Ok(name) = HeaderName::try_from(format!("{}{name}", self.prefix)) {
+                lines.push_text(&name, &encode(value));
+            }
+        }
+        lines
+    }
+
+    /// Tells the app what its request comes under.
+    pub fn tell(&self, resolved: &Resolved, lines: &mut Lines) {
+        lines.push_text(&self.state, resolved.state().as_str());
+        if let Some(id) = resolved.id() {
+            lines.push_text(&self.id, id.hyphenated().encode_lower(&mut [0; uuid::fmt::Hyphenated::LENGTH]));
+        }
+        if let Some(record) = resolved.record() {
+            lines.append(&record.lines);
+        }
     }
 
     /// The limit that this field breaks, if any.
@@ -198,6 +209,8 @@ fn decode(value: &[u8]) -> Result<String, &'static str> {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
 
     #[test]

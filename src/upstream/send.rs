@@ -16,7 +16,10 @@ use super::{
     connections::{Patience, Wanted},
     http1::{AnswerBody, Head, Http1Error},
 };
-use crate::clock::{TICK, Timer, Timestamp};
+use crate::{
+    clock::{TICK, Timer, Timestamp},
+    message::lines::Lines,
+};
 
 /// An answer's head and its body, and who gave it.
 #[derive(Debug)]
@@ -38,7 +41,7 @@ pub struct Waits {
     pub answer_idle: Option<Duration>,
 }
 
-/// Sends a request, whose body tells by `upload` how far it is.
+/// Sends a request, with the lines `added` to its head; its body tells by `upload` how far it is.
 ///
 /// A server that cannot be reached costs nothing: all are tried. Beyond that a request is sent again, `retries` times,
 /// only if nothing of it was sent, or if its method is idempotent, it has no body, and the connection had been used
@@ -50,6 +53,7 @@ pub async fn send<B>(
     upstream: &Endpoints,
     pools: &Connections<B>,
     request: Request<B>,
+    added: &Lines,
     upload: Option<&Upload>,
     waits: Waits,
     now: Timestamp,
@@ -82,7 +86,7 @@ where
             }
             Err(e) => return Err(e),
         };
-        lease.connection.begin(&parts, body.take());
+        lease.connection.begin(&parts, added, body.take());
         let failed = match exchange(&mut lease, upload, waits.first_byte).await {
             Some(Ok(head)) => {
                 endpoint.succeeded();

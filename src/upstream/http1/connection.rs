@@ -17,7 +17,7 @@ use super::{
     Head, Http1Error, LARGEST_READ, SMALLEST_READ,
     head::{self, Framing},
 };
-use crate::net::Stream;
+use crate::{message::lines::Lines, net::Stream};
 
 /// Interim answers before the answer itself (RFC 9110 section 15.2); more of them are no HTTP but a stall.
 const MOST_INTERIM: u8 = 32;
@@ -88,14 +88,14 @@ where
     }
 
     /// Begins a request. Nothing is sent before it is polled.
-    pub(in super::super) fn begin(&mut self, parts: &request::Parts, body: Option<B>) {
+    pub(in super::super) fn begin(&mut self, parts: &request::Parts, added: &Lines, body: Option<B>) {
         let out = &mut self.outbound;
         (out.framing, out.promised) = match body.as_ref().map(|body| body.size_hint().exact()) {
             None => (Framing::Empty, 0),
             Some(Some(length)) => (Framing::Length(length), length),
             Some(None) => (Framing::Chunked, 0),
         };
-        head::write(parts, out.framing, &mut out.text);
+        head::write(parts, added, out.framing, &mut out.text);
         (out.written, out.begun, out.refused) = (0, false, None);
         out.body = body;
         self.asked = parts.method.clone();
@@ -129,7 +129,7 @@ where
                 self.keep_alive = head.keep_alive;
                 return Poll::Ready(Ok(head));
             }
-            match ready!(self.poll_read(cx, SMALLEST_READ)) {
+            match ready!(self.poll_read(cx, SMALLEST_READ / 2)) {
                 Ok(0) if self.inbound.is_empty() => {
                     let refused = self.outbound.refused.take();
                     return Poll::Ready(Err(refused.map_or(Http1Error::Closed, Http1Error::Broken)));
@@ -161,10 +161,13 @@ where
 
     /// Reads some bytes, at most `most` at once.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, most: usize) -> Poll<io::Result<usize>> {
-        let room = self.read_size.min(most).max(SMALLEST_READ);
-        self.inbound.reserve(room);
+        let room = self.read_size.min(most);
+        // Small answers follow each other through one buffer.
+        if self.inbound.capacity() - self.inbound.len() < room {
+            self.inbound.reserve(room.max(2 * SMALLEST_READ));
+        }
         let read = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.inbound))?;
-        if read >= self.read_size {
+        if read >= room {
             self.read_size = (self.read_size * 2).min(LARGEST_READ);
         }
         Poll::Ready(Ok(read))

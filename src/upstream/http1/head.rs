@@ -10,6 +10,7 @@ use http::{
 };
 
 use super::Http1Error;
+use crate::message::lines::Lines;
 
 /// An answer's head may be this long.
 pub(super) const LARGEST: usize = 64 * 1024;
@@ -39,7 +40,7 @@ pub(in super::super) struct Head {
 }
 
 /// Writes a request's head. What the fields say of the body's length is left out: `framing` says it.
-pub(super) fn write(parts: &request::Parts, framing: Framing, out: &mut Vec<u8>) {
+pub(super) fn write(parts: &request::Parts, added: &Lines, framing: Framing, out: &mut Vec<u8>) {
     out.clear();
     out.extend_from_slice(parts.method.as_str().as_bytes());
     out.push(b' ');
@@ -47,6 +48,7 @@ pub(super) fn write(parts: &request::Parts, framing: Framing, out: &mut Vec<u8>)
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     write_fields(&parts.headers, out);
+    out.extend_from_slice(added.as_bytes());
     match framing {
         Framing::Length(length) => {
             out.extend_from_slice(b"content-length: ");
@@ -286,18 +288,20 @@ mod tests {
     fn requests_are_written_with_one_framing() {
         let request = http::Request::post("/a?b=c").header("host", "h").header("content-length", "9");
         let (parts, ()) = request.header("transfer-encoding", "x").body(()).unwrap().into_parts();
+        let mut added = Lines::default();
+        added.push_text(&http::header::VIA, "1.1 x");
         let mut out = b"left over".to_vec();
         for (framing, wanted) in [
             (Framing::Length(3), "content-length: 3\r\n"),
             (Framing::Chunked, "transfer-encoding: chunked\r\n"),
             (Framing::Empty, "content-length: 0\r\n"),
         ] {
-            write(&parts, framing, &mut out);
+            write(&parts, &added, framing, &mut out);
             let text = String::from_utf8(out.clone()).unwrap();
-            assert_eq!(text, format!("POST /a?b=c HTTP/1.1\r\nhost: h\r\n{wanted}\r\n"));
+            assert_eq!(text, format!("POST /a?b=c HTTP/1.1\r\nhost: h\r\nvia: 1.1 x\r\n{wanted}\r\n"));
         }
         let (parts, ()) = http::Request::options("*").body(()).unwrap().into_parts();
-        write(&parts, Framing::Empty, &mut out);
+        write(&parts, &Lines::default(), Framing::Empty, &mut out);
         assert_eq!(out, b"OPTIONS * HTTP/1.1\r\n\r\n");
     }
 

@@ -1,0 +1,63 @@
+//! Header lines ready for the wire. What we add to every request is written once, as it will stand there, and not
+//! inserted into a map that is then written.
+
+use http::{HeaderName, HeaderValue};
+
+/// `name: value CR LF`, any number of times. Made of names and values that were checked, so it holds nothing else.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Lines(Vec<u8>);
+
+impl Lines {
+    /// Room for so many bytes.
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self(Vec::with_capacity(bytes))
+    }
+
+    /// Adds a line.
+    pub fn push(&mut self, name: &HeaderName, value: &HeaderValue) {
+        self.begin(name);
+        self.0.extend_from_slice(value.as_bytes());
+        self.0.extend_from_slice(b"\r\n");
+    }
+
+    /// Adds a line whose value is text of our own making. Were it ever to hold what no value may (RFC 9110 section
+    /// 5.5), the line is left out.
+    pub fn push_text(&mut self, name: &HeaderName, value: &str) {
+        if value.bytes().all(|b| matches!(b, b' '..=b'~')) {
+            self.begin(name);
+            self.0.extend_from_slice(value.as_bytes());
+            self.0.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// Adds lines.
+    pub fn append(&mut self, lines: &Self) {
+        self.0.extend_from_slice(&lines.0);
+    }
+
+    /// As they go out.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn begin(&mut self, name: &HeaderName) {
+        self.0.extend_from_slice(name.as_str().as_bytes());
+        self.0.extend_from_slice(b": ");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_lines() {
+        let mut lines = Lines::default();
+        lines.push(&HeaderName::from_static("x-a"), &HeaderValue::from_bytes(b"\xe9 1").unwrap());
+        lines.push_text(&HeaderName::from_static("x-b"), "2\r\nx-c: 3");
+        lines.push_text(&HeaderName::from_static("x-d"), "");
+        let mut all = Lines::with_capacity(1);
+        all.append(&lines);
+        assert_eq!(all.as_bytes(), b"x-a: \xe9 1\r\nx-d: \r\n");
+    }
+}
