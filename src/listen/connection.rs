@@ -191,12 +191,13 @@ where
                 return;
             }
         }
-        let activity = Rc::new(Activity::default());
-        let then = active(stream, prefix, peer, &rules, &handler, &activity, &stop, left).await;
+        let activity = Rc::new(Activity::new());
+        // Boxed, as is all that is not there while it is parked: a task is as large as the largest thing it ever holds.
+        let then = Box::pin(active(stream, prefix, peer, &rules, &handler, &activity, &stop, left)).await;
         left = left.saturating_sub(activity.served.get());
         match then {
             Then::Park(back, unread) => (stream, prefix) = (back, unread),
-            Then::Close(back) => return linger(back).await,
+            Then::Close(back) => return Box::pin(linger(back)).await,
             Then::Gone => return,
         }
         wait = rules.limits.idle_timeout_http1;
@@ -265,7 +266,9 @@ where
     if timed_out {
         return answer_timeout(stream).await;
     }
-    if done { Then::Close(stream) } else { Then::Park(stream, parts.read_buf) }
+    // An empty one would still hold its buffer.
+    let unread = if parts.read_buf.is_empty() { Bytes::new() } else { parts.read_buf };
+    if done { Then::Close(stream) } else { Then::Park(stream, unread) }
 }
 
 /// A head that did not arrive in time (RFC 9110 §15.5.9).

@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What a connection did lately.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Activity {
     /// The last read found nothing.
     pub(super) reading: Cell<bool>,
@@ -33,6 +33,20 @@ pub(super) struct Activity {
     pub(super) idle_since: Cell<u64>,
     /// A head has begun to arrive.
     pub(super) head_begun: Cell<bool>,
+}
+
+impl Activity {
+    /// Of a connection that begins to be active now.
+    pub(super) fn new() -> Self {
+        Self {
+            reading: Cell::new(false),
+            unflushed: Cell::new(false),
+            in_flight: Cell::new(0),
+            served: Cell::new(0),
+            idle_since: Cell::new(clock::tick()),
+            head_begun: Cell::new(false),
+        }
+    }
 }
 
 pub(super) struct Watched {
@@ -110,8 +124,8 @@ impl Write for Watched {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let polled = Pin::new(&mut self.io).poll_flush(cx);
-        if polled.is_ready() {
-            self.activity.unflushed.set(false);
+        // hyper flushes also where there is nothing to flush: that is no sign of life.
+        if polled.is_ready() && self.activity.unflushed.replace(false) {
             self.activity.idle_since.set(clock::tick());
         }
         polled
