@@ -15,11 +15,31 @@ pub(crate) struct Request {
     /// The body, chunks joined.
     pub(crate) body: Vec<u8>,
     /// The request line.
-    start: String,
+    pub(crate) start: String,
     headers: Headers,
 }
 
 impl Request {
+    /// Reads the next request's head.
+    pub(crate) fn head_from(wire: &mut Wire) -> Self {
+        let head = wire.head().unwrap().unwrap_or_else(|| panic!("closed without a request"));
+        let (start, headers) = parse(&head);
+        Self { head, body: Vec::new(), start, headers }
+    }
+
+    /// Reads the next request whole.
+    pub(crate) fn from(wire: &mut Wire) -> Self {
+        let mut request = Self::head_from(wire);
+        request.body = wire.body(framing(&request.headers, Framing::Length(0))).unwrap();
+        request
+    }
+
+    /// Every value under a name.
+    pub(crate) fn all(&self, name: &str) -> Vec<String> {
+        let lines = self.headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
+        lines.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
+    }
+
     /// The request's target, as it stood in the request line.
     pub(crate) fn path(&self) -> &str {
         self.start.split(' ').nth(1).unwrap_or_default()
@@ -42,6 +62,12 @@ impl Reply {
     /// 200 with a text.
     pub(crate) fn text(body: impl Into<String>) -> Self {
         Self { status: 200, lines: Vec::new(), body: body.into().into_bytes() }
+    }
+
+    /// The same with another status.
+    pub(crate) fn status(mut self, status: u16) -> Self {
+        self.status = status;
+        self
     }
 
     /// Adds a raw header line, sent as it is.

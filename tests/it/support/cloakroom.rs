@@ -1,21 +1,22 @@
 //! The real binary before an app, started as systemd would: sockets handed over, readiness awaited.
 
 use std::fs::{self, File};
-use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::os::unix::net::UnixDatagram;
-use std::process::{Child, Command, Stdio};
+use std::io::{ErrorKind, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt, FdMapping};
 use tempfile::TempDir;
 
-use super::{Browser, PATIENCE};
+use super::{Browser, PATIENCE, Wire};
 
 /// What is about to be started.
 pub(crate) struct Plan {
-    upstream: SocketAddr,
+    servers: String,
+    rules: String,
     extra: String,
 }
 
@@ -24,13 +25,49 @@ pub(crate) struct Cloakroom {
     /// Where visitors connect.
     pub(crate) address: SocketAddr,
     child: Child,
+    /// Its other end is closed when the process is gone.
+    life: UnixStream,
     folder: TempDir,
 }
 
 impl Cloakroom {
     /// A cloakroom before the app at this address.
     pub(crate) fn before(upstream: SocketAddr) -> Plan {
-        Plan { upstream, extra: String::new() }
+        Self::before_servers(&format!("\"http://{upstream}\""))
+    }
+
+    /// A cloakroom before an upstream of these servers, written as in TOML.
+    pub(crate) fn before_servers(servers: &str) -> Plan {
+        Plan { servers: servers.to_owned(), rules: String::new(), extra: String::new() }
+    }
+
+    /// A connection of a visitor.
+    pub(crate) fn dial(&self) -> Wire {
+        Wire::patient(TcpStream::connect_timeout(&self.address, PATIENCE).unwrap())
+    }
+
+    /// What it logged so far.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("stderr")).unwrap()
+    }
+
+    /// The lines of its access log so far.
+    pub(crate) fn access(&self) -> Vec<String> {
+        let text = fs::read_to_string(self.folder.path().join("stdout")).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    /// Asks it to stop, as systemd does.
+    pub(crate) fn terminate(&self) {
+        let pid = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// Waits for the end of the process.
+    pub(crate) fn exit(&mut self) -> ExitStatus {
+        let read = self.life.read(&mut [0]);
+        assert!(matches!(read, Ok(0)), "cloakroom did not end within {PATIENCE:?}");
+        self.child.wait().unwrap()
     }
 
     /// A fresh visitor.
@@ -38,9 +75,13 @@ impl Cloakroom {
         Browser::at(self.address)
     }
 
-    /// The configuration and everything that was printed so far.
+    /// The configuration and the end of what was printed so far.
     pub(crate) fn story(&self) -> String {
-        let read = |name| fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
+        let read = |name| {
+            let text = fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
+            let lines: Vec<_> = text.lines().collect();
+            lines[lines.len().saturating_sub(40)..].join("\n")
+        };
         let (config, out, log) = (read("config.toml"), read("stdout"), read("stderr"));
         format!("--- config\n{config}\n--- stdout\n{out}\n--- stderr\n{log}\n---")
     }
@@ -54,6 +95,13 @@ impl Plan {
         self
     }
 
+    /// Adds keys to the section of the upstream.
+    pub(crate) fn upstream(mut self, toml: &str) -> Self {
+        self.rules += toml;
+        self.rules += "\n";
+        self
+    }
+
     /// Starts the binary and waits until it says that it is ready.
     pub(crate) fn start(self) -> Cloakroom {
         let folder = tempfile::tempdir().unwrap();
@@ -63,6 +111,8 @@ impl Plan {
         notify.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
+        let (life, theirs) = UnixStream::pair().unwrap();
+        life.set_read_timeout(Some(PATIENCE)).unwrap();
         // The shell knows the pid that exec keeps; nothing here could know it before the spawn.
         let mut command = Command::new("sh");
         command
@@ -81,20 +131,23 @@ impl Plan {
             .stdin(Stdio::null())
             .stdout(File::create(path("stdout")).unwrap())
             .stderr(File::create(path("stderr")).unwrap())
-            .fd_mappings(vec![FdMapping { parent_fd: listener.into(), child_fd: 3 }])
+            .fd_mappings(vec![
+                FdMapping { parent_fd: listener.into(), child_fd: 3 },
+                FdMapping { parent_fd: theirs.into(), child_fd: 4 },
+            ])
             .unwrap();
         let child = command.spawn().unwrap();
         // The command holds the listener; dropped here, a dead cloakroom refuses instead of hanging.
         drop(command);
-        let mut house = Cloakroom { address, child, folder };
+        let mut house = Cloakroom { address, child, life, folder };
         house.await_ready(&notify);
         house
     }
 
     fn toml(&self) -> String {
         let mut toml = format!(
-            "[[listen]]\naddress = \"systemd:test\"\n\n[upstreams.app]\nservers = [\"http://{}\"]\n",
-            self.upstream
+            "[[listen]]\naddress = \"systemd:test\"\n\n[upstreams.app]\nservers = [{}]\n{}",
+            self.servers, self.rules
         );
         if !self.extra.contains("[[routes]]") {
             toml += "\n[[routes]]\nupstream = \"app\"\n";

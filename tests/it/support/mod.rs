@@ -10,14 +10,30 @@ pub(crate) mod app;
 pub(crate) mod browser;
 pub(crate) mod cloakroom;
 pub(crate) mod legacy;
+pub(crate) mod response;
+pub(crate) mod stage;
 pub(crate) mod wire;
 
 pub(crate) use app::{App, Reply, Request};
 pub(crate) use browser::Browser;
 pub(crate) use cloakroom::Cloakroom;
 pub(crate) use legacy::Legacy;
+pub(crate) use response::Response;
+pub(crate) use stage::{Door, Port, Stage};
+pub(crate) use wire::{Ending, Framing, Wire};
 
-use std::time::Duration;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
 
 /// How long anything in a test may take before it counts as hung.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits until something holds that nobody announces: a line in a log, a port that is closed.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    let (_silent, nothing) = channel::<()>();
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        drop(nothing.recv_timeout(Duration::from_millis(5)));
+    }
+}

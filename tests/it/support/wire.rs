@@ -1,7 +1,12 @@
 //! HTTP/1.1 as bytes: just enough to read heads and bodies without hiding anything from a test.
 
-use std::io::{self, ErrorKind, Read};
-use std::net::TcpStream;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::Shutdown;
+use std::time::Duration;
+
+use socket2::Socket;
+
+use super::PATIENCE;
 
 /// Header lines in the order in which they came.
 pub(crate) type Headers = Vec<(String, Vec<u8>)>;
@@ -17,21 +22,67 @@ pub(crate) enum Framing {
     Close,
 }
 
-/// A connection and what was read from it too early.
+/// What a connection has to say to one who expects nothing more of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// It was closed, in order or by a reset.
+    Over,
+    /// There are bytes, or it stayed open for as long as anyone waits.
+    Not(String),
+}
+
+/// A connection, by TCP or a unix socket, and what was read from it too early.
 pub(crate) struct Wire {
-    stream: TcpStream,
+    stream: Socket,
     buffer: Vec<u8>,
+    /// The trailers of the last chunked body.
+    pub(crate) trailers: Headers,
 }
 
 impl Wire {
     /// Takes over a stream; its timeouts are the caller's.
-    pub(crate) fn new(stream: TcpStream) -> Self {
-        Self { stream, buffer: Vec::new() }
+    pub(crate) fn new(stream: impl Into<Socket>) -> Self {
+        Self { stream: stream.into(), buffer: Vec::new(), trailers: Vec::new() }
+    }
+
+    /// Takes over a stream on which nobody waits for ever.
+    pub(crate) fn patient(stream: impl Into<Socket>) -> Self {
+        let wire = Self::new(stream);
+        wire.stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        wire.stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        wire
     }
 
     /// The stream, to write to.
-    pub(crate) fn stream(&mut self) -> &mut TcpStream {
+    pub(crate) fn stream(&mut self) -> &mut Socket {
         &mut self.stream
+    }
+
+    /// Writes all of it.
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).unwrap();
+    }
+
+    /// Ends what is sent; what comes is still read.
+    pub(crate) fn finish(&mut self) {
+        self.stream.shutdown(Shutdown::Write).unwrap();
+    }
+
+    /// Closes by a reset.
+    pub(crate) fn reset(self) {
+        self.stream.set_linger(Some(Duration::ZERO)).unwrap();
+    }
+
+    /// Waits for the end of the connection.
+    pub(crate) fn ending(&mut self) -> Ending {
+        match self.buffer.is_empty().then(|| self.fill()) {
+            Some(Ok(false)) => Ending::Over,
+            Some(Err(error)) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {
+                Ending::Over
+            }
+            Some(Err(error)) => Ending::Not(error.to_string()),
+            _ => Ending::Not(String::from_utf8_lossy(&self.buffer).into_owned()),
+        }
     }
 
     /// The next head with its blank line; nothing if the peer closed before its first byte.
@@ -60,17 +111,31 @@ impl Wire {
 
     fn chunks(&mut self) -> io::Result<Vec<u8>> {
         let mut body = Vec::new();
-        loop {
-            let line = self.line()?;
-            let size = line.split(';').next().unwrap_or_default().trim();
-            let size = usize::from_str_radix(size, 16).map_err(|_| io::Error::other("a bad chunk size"))?;
-            if size == 0 {
-                while !self.line()?.is_empty() {}
-                return Ok(body);
-            }
-            body.extend(self.exactly(size)?);
-            self.line()?;
+        while let Some(chunk) = self.chunk()? {
+            body.extend(chunk);
         }
+        Ok(body)
+    }
+
+    /// The next chunk; after the last one nothing, and the trailers are known.
+    pub(crate) fn chunk(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let line = self.line()?;
+        let size = line.split(';').next().unwrap_or_default().trim();
+        let size = usize::from_str_radix(size, 16).map_err(|_| io::Error::other("a bad chunk size"))?;
+        if size > 0 {
+            let chunk = self.exactly(size)?;
+            self.line()?;
+            return Ok(Some(chunk));
+        }
+        let mut lines = Vec::new();
+        loop {
+            match self.line()? {
+                line if line.is_empty() => break,
+                line => lines.extend([line.as_bytes(), b"\n"].concat()),
+            }
+        }
+        (_, self.trailers) = parse(&[b"\n", lines.as_slice()].concat());
+        Ok(None)
     }
 
     fn line(&mut self) -> io::Result<String> {
@@ -86,7 +151,8 @@ impl Wire {
         }
     }
 
-    fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
+    /// So many bytes.
+    pub(crate) fn exactly(&mut self, length: usize) -> io::Result<Vec<u8>> {
         while self.buffer.len() < length {
             if !self.fill()? {
                 return Err(ErrorKind::UnexpectedEof.into());
