@@ -2,6 +2,8 @@
 
 mod check;
 mod house;
+mod paths;
+mod races;
 mod reference;
 mod session;
 mod support;
