@@ -1,9 +1,11 @@
 //! Everything that needs the real binary, in one test program that links once: one module a subject.
 
 mod check;
+mod framing;
 mod house;
 mod paths;
 mod races;
 mod reference;
 mod session;
+mod streams;
 mod support;
