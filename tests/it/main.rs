@@ -1,6 +1,7 @@
 //! Everything that needs the real binary, in one test program that links once: one module a subject.
 
 mod check;
+mod faults;
 mod framing;
 mod house;
 mod paths;
