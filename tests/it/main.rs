@@ -4,6 +4,7 @@ mod check;
 mod faults;
 mod framing;
 mod house;
+mod limits;
 mod paths;
 mod races;
 mod reference;

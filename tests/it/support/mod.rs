@@ -34,6 +34,6 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let (_silent, nothing) = channel::<()>();
     while !holds() {
         assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
-        drop(nothing.recv_timeout(Duration::from_millis(5)));
+        let _ = nothing.recv_timeout(Duration::from_millis(5));
     }
 }
