@@ -1,0 +1,194 @@
+//! Headers that only cloakroom may write, and addresses that the visitor is to see.
+
+use crate::support::{App, Cloakroom, Reply, Request};
+
+const TRUSTED: &str = "[process]\ntrusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]";
+
+/// An app that says nothing; what it was sent is what matters.
+fn silent() -> App {
+    App::start(|_| Reply::text(""))
+}
+
+/// What the app is sent when a visitor asks `Host: shop.test` with these header lines.
+fn sent(house: &Cloakroom, app: &App, lines: &str) -> Request {
+    let mut browser = house.browser();
+    let answer = browser.send_raw(format!("GET / HTTP/1.1\r\nhost: shop.test\r\n{lines}\r\n").as_bytes());
+    assert_eq!(answer.status, 200, "{lines}");
+    app.last()
+}
+
+/// The X-Forwarded-* that the app was sent: for, proto, host.
+fn forwarded(request: &Request) -> [String; 3] {
+    ["x-forwarded-for", "x-forwarded-proto", "x-forwarded-host"].map(|name| request.all(name).join(" | "))
+}
+
+const FORGED: &str = "X-Forwarded-For: 9.9.9.9\r\nx_forwarded_for: 9.9.9.9\r\nX-Forwarded-Proto: https\r\n\
+                      X-Forwarded-Host: evil.test\r\nX-Forwarded-Port: 443\r\nX.Forwarded.Server: evil\r\n\
+                      X-Forwarded-Prefix: /evil\r\nForwarded: for=9.9.9.9;proto=https;host=evil.test\r\n\
+                      X-Real-IP: 9.9.9.9\r\nX-Client-Cert-Subject: CN=evil\r\n";
+
+#[test]
+fn what_an_untrusted_peer_says_of_the_visitor_never_reaches_the_app() {
+    let app = silent();
+    let house = Cloakroom::before(app.address).start();
+    let request = sent(&house, &app, FORGED);
+    assert_eq!(forwarded(&request), ["127.0.0.1", "http", "shop.test"]);
+    let head = String::from_utf8_lossy(&request.head).to_lowercase();
+    for word in ["9.9.9.9", "evil", "https", "443", "\r\nforwarded:"] {
+        assert!(!head.contains(word), "{word}: {head}");
+    }
+    // Nor can Connection take away what is written here.
+    let request = sent(&house, &app, "Connection: X-Forwarded-For, X-Forwarded-Proto, Via, Host\r\n");
+    assert_eq!(forwarded(&request), ["127.0.0.1", "http", "shop.test"]);
+    assert_eq!((request.all("via").len(), request.all("host").len()), (1, 1));
+}
+
+#[test]
+fn a_trusted_proxy_is_believed_from_the_right() {
+    let app = silent();
+    let house = Cloakroom::before(app.address).config(TRUSTED).start();
+    for (lines, wanted) in [
+        ("", ["127.0.0.1", "http", "shop.test"]),
+        ("X-Forwarded-For: 203.0.113.7\r\n", ["203.0.113.7, 127.0.0.1", "http", "shop.test"]),
+        ("X-Forwarded-For: 9.9.9.9, 203.0.113.7\r\n", ["203.0.113.7, 127.0.0.1", "http", "shop.test"]),
+        (
+            "X-Forwarded-For: 203.0.113.7, 10.0.0.1\r\n",
+            ["203.0.113.7, 10.0.0.1, 127.0.0.1", "http", "shop.test"],
+        ),
+        (
+            "X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-For: 203.0.113.7, 10.0.0.1\r\n",
+            ["203.0.113.7, 10.0.0.1, 127.0.0.1", "http", "shop.test"],
+        ),
+        ("X-Forwarded-For: 203.0.113.7, unknown\r\n", ["127.0.0.1", "http", "shop.test"]),
+        ("X-Forwarded-For: [2001:db8::7]:443\r\n", ["2001:db8::7, 127.0.0.1", "http", "shop.test"]),
+        (
+            "X-Forwarded-For: 203.0.113.7\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: seen.test:8443\r\n",
+            ["203.0.113.7, 127.0.0.1", "https", "seen.test:8443"],
+        ),
+        ("X-Forwarded-Proto: gopher\r\nX-Forwarded-Host: a b\r\n", ["127.0.0.1", "http", "shop.test"]),
+    ] {
+        assert_eq!(forwarded(&sent(&house, &app, lines)), wanted, "{lines}");
+    }
+    // The family that the proxies do not write comes from the visitor.
+    let request = sent(&house, &app, "Forwarded: for=9.9.9.9;proto=https\r\n");
+    assert_eq!((forwarded(&request)[1].as_str(), request.header("forwarded")), ("http", None));
+    // The true visitor is the one of the access log.
+    crate::support::eventually("the log names the visitor", || {
+        house.access().iter().any(|line| line.contains("\"client\":\"203.0.113.7\""))
+    });
+}
+
+#[test]
+fn the_forwarded_family_is_believed_where_it_is_the_configured_one() {
+    let app = silent();
+    let house =
+        Cloakroom::before(app.address).config(&format!("{TRUSTED}\nforwarded = \"forwarded\"")).start();
+    for (lines, family, rest) in [
+        (
+            "Forwarded: for=9.9.9.9, For=203.0.113.7;Proto=https;host=\"seen.test:1\"\r\n",
+            "for=203.0.113.7;host=\"seen.test:1\";proto=https, for=127.0.0.1",
+            ["203.0.113.7, 127.0.0.1", "https", "seen.test:1"],
+        ),
+        (
+            "X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-Proto: https\r\nX-Forwarded-Host: evil.test\r\n",
+            "for=127.0.0.1;host=\"shop.test\";proto=http",
+            ["127.0.0.1", "http", "shop.test"],
+        ),
+        (
+            "Forwarded: for=203.0.113.7, for=\"unclosed\r\n",
+            "for=127.0.0.1;host=\"shop.test\";proto=http",
+            ["127.0.0.1", "http", "shop.test"],
+        ),
+    ] {
+        let request = sent(&house, &app, lines);
+        assert_eq!(
+            (request.all("forwarded"), forwarded(&request)),
+            (vec![family.into()], rest.map(str::to_owned))
+        );
+    }
+}
+
+#[test]
+fn headers_that_rewrite_a_request_behind_the_routes_back_are_dropped() {
+    let app = silent();
+    let house = Cloakroom::before(app.address).config(TRUSTED).start();
+    let request = sent(
+        &house,
+        &app,
+        "X-Original-URL: /admin\r\nX-Rewrite-URL: /admin\r\nx_original_url: /admin\r\nX.Rewrite.Url: /admin\r\n\
+         Proxy: http://evil.test\r\nX-Original-Thing: kept\r\nProxy-Authorization: kept\r\n",
+    );
+    let head = String::from_utf8_lossy(&request.head).into_owned();
+    assert!(!head.contains("/admin") && !head.contains("evil"), "{head}");
+    assert_eq!(head.matches("kept").count(), 2, "{head}");
+}
+
+#[test]
+fn the_app_gets_the_host_that_is_configured() {
+    let app = silent();
+    let own = app.address.to_string();
+    for (rule, wanted) in [
+        ("", "Shop.Test:8080"),
+        ("host = \"visitor\"", "Shop.Test:8080"),
+        ("host = \"server\"", own.as_str()),
+        ("host = \"inner.test\"", "inner.test"),
+    ] {
+        let house = Cloakroom::before(app.address).upstream(rule).start();
+        let answer = house.browser().send_raw(b"GET / HTTP/1.1\r\nhost: Shop.Test:8080\r\n\r\n");
+        assert_eq!((answer.status, app.last().all("host")), (200, vec![wanted.to_owned()]), "{rule}");
+        assert_eq!(app.last().all("x-forwarded-host"), ["Shop.Test:8080"], "{rule}");
+    }
+}
+
+/// An app that answers with the header line that it is sent, `{own}` being its own address.
+fn redirecting() -> App {
+    App::start(|request| {
+        let line = request.header("x-answer").unwrap_or_default();
+        Reply::text("").status(302).with(line.replace("{own}", &request.header("x-own").unwrap_or_default()))
+    })
+}
+
+#[test]
+fn redirects_to_the_servers_own_address_lead_to_what_the_visitor_sees() {
+    let app = redirecting();
+    let proxied = format!("{TRUSTED}\n");
+    let house = Cloakroom::before(app.address).upstream("host = \"server\"").config(&proxied).start();
+    let own = app.address.to_string();
+    for (name, value, plain, secure) in [
+        (
+            "location",
+            "http://{own}/home?a=b#c",
+            "http://shop.test:8080/home?a=b#c",
+            "https://seen.test/home?a=b#c",
+        ),
+        ("location", "http://{own}", "http://shop.test:8080", "https://seen.test"),
+        ("content-location", "http://{own}/x", "http://shop.test:8080/x", "https://seen.test/x"),
+        ("refresh", "0; url=http://{own}/x", "0; url=http://shop.test:8080/x", "0; url=https://seen.test/x"),
+        ("location", "/home", "/home", "/home"),
+        ("location", "http://else.test/", "http://else.test/", "http://else.test/"),
+        ("location", "http://{own}0/", "http://OWN0/", "http://OWN0/"),
+        ("location", "http://{own}.evil.test/", "http://OWN.evil.test/", "http://OWN.evil.test/"),
+        (
+            "location",
+            "http://else.test/?to=http://{own}/",
+            "http://else.test/?to=http://OWN/",
+            "http://else.test/?to=http://OWN/",
+        ),
+        ("x-else", "http://{own}/", "http://OWN/", "http://OWN/"),
+    ] {
+        let proxy = "x-forwarded-proto: https\r\nx-forwarded-host: seen.test\r\n";
+        for (lines, wanted) in [("", plain), (proxy, secure)] {
+            let answer = house.browser().send_raw(
+                format!(
+                    "GET / HTTP/1.1\r\nhost: shop.test:8080\r\nx-own: {own}\r\nx-answer: {name}: {value}\r\n{lines}\r\n"
+                )
+                .as_bytes(),
+            );
+            assert_eq!(answer.header(name), Some(wanted.replace("OWN", &own)), "{value}");
+        }
+    }
+    let house = Cloakroom::before(app.address).upstream("rewrite_redirects = false").start();
+    let lines = format!("x-own: {own}\r\nx-answer: location: http://{own}/home\r\n");
+    let answer = house.browser().get_with("/", &lines);
+    assert_eq!(answer.header("location"), Some(format!("http://{own}/home")), "switched off");
+}
