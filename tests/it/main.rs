@@ -1,9 +1,11 @@
 //! Everything that needs the real binary, in one test program that links once: one module a subject.
 
 mod check;
+mod cookies;
 mod faults;
 mod framing;
 mod house;
+mod hygiene;
 mod limits;
 mod paths;
 mod races;

@@ -1,0 +1,217 @@
+//! Cookies on their way to the browser: the session's own as configured, the app's by their rules.
+
+use crate::support::{App, Browser, Cloakroom, Reply, Response};
+
+const TRUSTED: &str = "[process]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
+const HTTPS: &str = "x-forwarded-proto: https\r\n";
+
+/// An app that sets the cookies that it is sent, a line a header `x-line`, and logs in on request.
+fn setting() -> App {
+    App::start(|request| {
+        let lines = request.all("x-line").into_iter();
+        let reply = lines.fold(Reply::text(""), |reply, line| reply.with(format!("Set-Cookie: {line}")));
+        match request.path() {
+            "/permanent" => reply.with("X-Session-Set-A: b").with("X-Session-Action: permanent"),
+            "/store" => reply.with("X-Session-Set-A: b"),
+            "/destroy" => reply.with("X-Session-Action: destroy"),
+            _ => reply.with(format!("X-Saw: {}", request.header("cookie").unwrap_or_default())),
+        }
+    })
+}
+
+/// What becomes of an app's line where these rules hold.
+fn ruled(rules: &str, https: bool, lines: &[&str]) -> Vec<String> {
+    let app = setting();
+    let house = Cloakroom::before(app.address).config(&format!("{TRUSTED}{rules}")).start();
+    let mut head: String = lines.iter().map(|line| format!("x-line: {line}\r\n")).collect();
+    if https {
+        head += HTTPS;
+    }
+    let mut cookies = house.browser().get_with("/", &head).set_cookies();
+    cookies.retain(|line| !line.contains("cloakroom="));
+    cookies
+}
+
+const ODD: [&str; 12] = [
+    "a=b",
+    "a=b; Path=/x; HttpOnly",
+    "a=\"quoted, with comma\"; pAtH=/;httponly;SECURE",
+    "a=b;;  ; Path = /y ;Foo=Bar; foo",
+    "a=b; Expires=Sun, 06-Nov-94 08:49:37 GMT; Max-Age=no",
+    "a=b; Expires=Fri, 31 Dec 9999 23:59:59 GMT; SameSite=Whatever",
+    "noequals",
+    "=nameless; Path=/",
+    "a=b=c==; Domain=.Example.COM; Priority=High; Partitioned",
+    "a={\"json\":[1,2]}; Path=/",
+    "a=%00%zz; Version=1; Comment=\"x\"",
+    "__Host-a=b; Secure; Path=/",
+];
+
+#[test]
+fn without_a_rule_the_apps_cookies_pass_byte_for_byte_and_in_their_order() {
+    assert_eq!(ruled("", false, &ODD), ODD);
+    assert_eq!(ruled("", true, &ODD), ODD);
+    let other = "[[cookies]]\nname = \"other*\"\nsecure = true\npath = \"/\"\nmax_age = \"1h\"";
+    assert_eq!(ruled(other, true, &ODD), ODD, "a rule for others");
+}
+
+#[test]
+fn rules_set_attributes_in_place_and_leave_the_rest() {
+    for (rule, line, wanted) in [
+        ("domain = \"\"", "a=b; Domain=.x.test; Foo", "a=b; Foo"),
+        ("domain = \"y.test\"", "a=b; domain=x.test; Foo", "a=b; domain=y.test; Foo"),
+        ("domain = \"y.test\"", "a=b", "a=b; Domain=y.test"),
+        ("path = \"/shop\"", "a=b; PATH=/;Foo=\"1\"", "a=b; PATH=/shop;Foo=\"1\""),
+        ("path = \"\"", "a=b; Path=/x; path=/y; Foo", "a=b; Foo"),
+        ("secure = true", "a=b; Foo", "a=b; Foo; Secure"),
+        ("secure = false", "a=b; Secure; Foo", "a=b; Foo"),
+        ("http_only = true", "a=\"x, y\"", "a=\"x, y\"; HttpOnly"),
+        ("http_only = true", "a=b; httponly", "a=b; httponly"),
+        ("http_only = false", "a=b; HttpOnly; Foo", "a=b; Foo"),
+        ("same_site = \"Strict\"", "a=b; SameSite=none; Foo", "a=b; SameSite=Strict; Foo"),
+        ("same_site = \"Lax\"", "a=b; samesite=LAX", "a=b; samesite=LAX"),
+        ("max_age_limit = \"1h\"", "a=b; Max-Age=3601", "a=b; Max-Age=3600"),
+        ("max_age_limit = \"1h\"", "a=b; Max-Age=3600", "a=b; Max-Age=3600"),
+        ("max_age_limit = \"1h\"", "a=b", "a=b"),
+        ("max_age_limit = \"1h\"", "a=b; Max-Age=0", "a=b; Max-Age=0"),
+        (
+            "max_age_limit = \"1h\"",
+            "a=; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+            "a=; Expires=Thu, 01 Jan 1970 00:00:00 GMT",
+        ),
+        ("max_age = \"1h\"", "a=; Max-Age=0", "a=; Max-Age=0"),
+        ("same_site = \"None\"", "a=b", "a=b"),
+        ("domain = \"y.test\"", "__Host-a=b; Secure; Path=/", "__Host-a=b; Secure; Path=/"),
+    ] {
+        let rules = format!("[[cookies]]\nname = \"*a\"\n{rule}");
+        assert_eq!(ruled(&rules, false, &[line]), [wanted], "{rule}: {line}");
+    }
+}
+
+#[test]
+fn secure_follows_the_visitor_where_the_rule_says_auto() {
+    let rules = "[[cookies]]\nname = \"*\"\nsecure = \"auto\"";
+    let lines = ["a=b", "c=d; Secure"];
+    assert_eq!(ruled(rules, false, &lines), lines);
+    assert_eq!(ruled(rules, true, &lines), ["a=b; Secure", "c=d; Secure"]);
+}
+
+#[test]
+fn a_life_that_a_rule_sets_is_told_in_both_ways() {
+    let lines = ruled("[[cookies]]\nname = \"?\"\nmax_age = \"1h\"", false, &["a=b; Path=/", "ab=c"]);
+    let (age, expires) = lines[0].split_once("; Expires=").unwrap_or_else(|| panic!("{lines:?}"));
+    assert_eq!((age, expires.len()), ("a=b; Path=/; Max-Age=3600", 29));
+    assert_eq!(lines[1], "ab=c", "? is one character");
+    let far = "a=b; Expires=Fri, 31 Dec 9999 23:59:59 GMT; Max-Age=999999999";
+    let limited = ruled("[[cookies]]\nname = \"a\"\nmax_age_limit = \"31d\"", false, &[far]);
+    assert!(limited[0].ends_with("; Max-Age=2678400") && !limited[0].contains("9999"), "{limited:?}");
+}
+
+#[test]
+fn the_first_rule_that_fits_is_the_only_one() {
+    let rules = "[[cookies]]\nname = \"lang\"\npath = \"/\"\n[[cookies]]\nname = \"*\"\nhttp_only = true";
+    assert_eq!(ruled(rules, false, &["lang=fr", "id=1"]), ["lang=fr; Path=/", "id=1; HttpOnly"]);
+}
+
+#[test]
+fn the_app_can_neither_set_nor_see_a_cookie_of_our_name() {
+    let app = setting();
+    let house = Cloakroom::before(app.address).start();
+    let ours = "x-line: cloakroom=stolen\r\nx-line: __Host-cloakroom=x; Secure; Path=/\r\nx-line: a=b\r\n";
+    let answer = house.browser().get_with("/", ours);
+    let cookies = answer.set_cookies();
+    assert_eq!(cookies.len(), 2, "a ticket of ours and the app's a: {cookies:?}");
+    assert!(!cookies.concat().contains("stolen"), "{cookies:?}");
+    let line =
+        "cookie: a=b; cloakroom=x;  c = d;__Host-cloakroom=y; __Secure-cloakroom=z; CLOAKROOM=own; e\r\n";
+    let answer = house.browser().get_with("/", line);
+    assert_eq!(answer.header("x-saw").as_deref(), Some("a=b;  c = d; CLOAKROOM=own; e"));
+}
+
+/// The session's own Set-Cookie of a first visit.
+fn own(config: &str, path: &str, lines: &str) -> (Response, String) {
+    let app = setting();
+    let house = Cloakroom::before(app.address).config(&format!("{TRUSTED}{config}")).start();
+    let answer = house.browser().get_with(path, lines);
+    let cookies = answer.set_cookies();
+    assert_eq!(cookies.len(), 1, "{cookies:?}");
+    let (name, rest) = cookies[0].split_once('=').unwrap();
+    let (value, attributes) = rest.split_once("; ").unwrap();
+    assert!(
+        value.len() > 60 && value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    );
+    // In whatever order.
+    let mut attributes: Vec<_> = attributes.split("; ").collect();
+    attributes.sort_unstable();
+    let line = format!("{name}; {}", attributes.join("; "));
+    (answer, line)
+}
+
+#[test]
+fn the_cookie_of_the_session_is_as_configured() {
+    let cookie = "[session.cookie]\n";
+    for (config, lines, wanted) in [
+        ("", "", "cloakroom; HttpOnly; Path=/; SameSite=Lax"),
+        ("", HTTPS, "__Host-cloakroom; HttpOnly; Path=/; SameSite=Lax; Secure"),
+        ("name = \"sid\"", HTTPS, "__Host-sid; HttpOnly; Path=/; SameSite=Lax; Secure"),
+        ("prefix = \"none\"", HTTPS, "cloakroom; HttpOnly; Path=/; SameSite=Lax; Secure"),
+        ("path = \"/shop\"", HTTPS, "__Secure-cloakroom; HttpOnly; Path=/shop; SameSite=Lax; Secure"),
+        (
+            "domain = \"shop.test\"",
+            HTTPS,
+            "__Secure-cloakroom; Domain=shop.test; HttpOnly; Path=/; SameSite=Lax; Secure",
+        ),
+        ("domain = \"shop.test\"", "", "cloakroom; Domain=shop.test; HttpOnly; Path=/; SameSite=Lax"),
+        ("secure = true", "", "__Host-cloakroom; HttpOnly; Path=/; SameSite=Lax; Secure"),
+        ("secure = false", HTTPS, "cloakroom; HttpOnly; Path=/; SameSite=Lax"),
+        ("http_only = false", "", "cloakroom; Path=/; SameSite=Lax"),
+        ("same_site = \"Strict\"", "", "cloakroom; HttpOnly; Path=/; SameSite=Strict"),
+        ("same_site = \"None\"", HTTPS, "__Host-cloakroom; HttpOnly; Path=/; SameSite=None; Secure"),
+        (
+            "partitioned = true",
+            HTTPS,
+            "__Host-cloakroom; HttpOnly; Partitioned; Path=/; SameSite=Lax; Secure",
+        ),
+    ] {
+        let (answer, line) = own(&format!("{cookie}{config}"), "/store", lines);
+        assert_eq!(line, wanted, "{config}");
+        assert!(answer.header("cache-control").is_some_and(|value| value.contains("private")), "{config}");
+    }
+    let (_, line) = own("", "/permanent", "");
+    assert!(line.contains("; Max-Age=2678400; ") && line.contains("; Expires="), "{line}");
+}
+
+/// Asks with a cookie of this name, by https or not; whether the session was known.
+fn known(browser: &mut Browser, name: &str, value: &str, lines: &str) -> bool {
+    browser.jar.clear();
+    browser.jar.insert(name.to_owned(), value.to_owned());
+    browser.get_with("/", lines).set_cookies().is_empty()
+}
+
+#[test]
+fn on_https_only_the_prefixed_name_is_read() {
+    let app = setting();
+    let house = Cloakroom::before(app.address).config(TRUSTED).start();
+    let mut browser = house.browser();
+    browser.get_with("/store", HTTPS);
+    let ticket = browser.jar.get("__Host-cloakroom").cloned().unwrap_or_else(|| panic!("{:?}", browser.jar));
+    assert!(known(&mut browser, "__Host-cloakroom", &ticket, HTTPS));
+    assert!(!known(&mut browser, "cloakroom", &ticket, HTTPS), "a name that anyone on the network can plant");
+    assert!(!known(&mut browser, "__Secure-cloakroom", &ticket, HTTPS));
+    assert!(!known(&mut browser, "__host-cloakroom", &ticket, HTTPS));
+}
+
+#[test]
+fn an_expired_cookie_is_taken_back_where_it_was_given() {
+    let app = setting();
+    let config = format!("{TRUSTED}[session.cookie]\npath = \"/shop\"\ndomain = \"shop.test\"");
+    let house = Cloakroom::before(app.address).config(&config).start();
+    let mut browser = house.browser();
+    browser.get_with("/store", HTTPS);
+    let answer = browser.get_with("/destroy", HTTPS);
+    let line = answer.set_cookies().concat();
+    for part in ["__Secure-cloakroom=;", "Path=/shop", "Domain=shop.test", "Secure", "Max-Age=0"] {
+        assert!(line.contains(part), "{part}: {line}");
+    }
+    assert_eq!(browser.jar.len(), 0);
+}
