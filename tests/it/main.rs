@@ -7,6 +7,7 @@ mod framing;
 mod house;
 mod hygiene;
 mod limits;
+mod logs;
 mod paths;
 mod races;
 mod reference;
