@@ -1,4 +1,9 @@
 //! Cookies on their way to the browser: the session's own as configured, the app's by their rules.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "whatever is missing fails its test, with the place"
+)]
 
 use crate::support::{App, Browser, Cloakroom, Reply, Response};
 
@@ -23,7 +28,7 @@ fn setting() -> App {
 fn ruled(rules: &str, https: bool, lines: &[&str]) -> Vec<String> {
     let app = setting();
     let house = Cloakroom::before(app.address).config(&format!("{TRUSTED}{rules}")).start();
-    let mut head: String = lines.iter().map(|line| format!("x-line: {line}\r\n")).collect();
+    let mut head = lines.iter().fold(String::new(), |head, line| head + "x-line: " + line + "\r\n");
     if https {
         head += HTTPS;
     }
@@ -177,8 +182,24 @@ fn the_cookie_of_the_session_is_as_configured() {
         assert_eq!(line, wanted, "{config}");
         assert!(answer.header("cache-control").is_some_and(|value| value.contains("private")), "{config}");
     }
-    let (_, line) = own("", "/permanent", "");
-    assert!(line.contains("; Max-Age=2678400; ") && line.contains("; Expires="), "{line}");
+}
+
+#[test]
+fn the_cookie_of_a_permanent_session_lasts_as_long_as_the_session_does() {
+    let app = setting();
+    let house = Cloakroom::before(app.address).start();
+    // Made permanent on a later visit, and with the very first answer, after which the ticket has yet to come back.
+    for before in ["/", "/permanent"] {
+        let mut visitor = house.browser();
+        let mut lines = visitor.get(before).set_cookies();
+        let after = if before == "/" { "/permanent" } else { "/" };
+        lines.extend(visitor.get(after).set_cookies());
+        let last = lines.pop().unwrap_or_default();
+        assert!(
+            last.contains("; Max-Age=2678400") && last.contains("; Expires="),
+            "{before}, {after}: {last}"
+        );
+    }
 }
 
 /// Asks with a cookie of this name, by https or not; whether the session was known.

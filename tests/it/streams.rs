@@ -1,4 +1,5 @@
 //! Bodies on their way: passed on as they come, in both directions, and never shown as whole when they are not.
+#![expect(clippy::unwrap_used, reason = "whatever is missing fails its test, with the place")]
 
 use std::io::Write;
 use std::thread;
@@ -45,8 +46,7 @@ fn pour(wire: &mut Wire, chunked: bool, bytes: &[u8]) {
 fn first(wire: &mut Wire, chunked: bool, least: usize) -> Vec<u8> {
     let mut bytes = Vec::new();
     while bytes.len() < least {
-        let more =
-            if chunked { wire.chunk().unwrap().expect("more of it") } else { wire.exactly(1).unwrap() };
+        let more = if chunked { wire.chunk().unwrap().unwrap() } else { wire.exactly(1).unwrap() };
         bytes.extend(more);
     }
     bytes
@@ -104,6 +104,10 @@ fn an_upload_passes_while_the_visitor_still_holds_back_the_rest() {
 }
 
 #[test]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the rules for clock and tasks are for the program, not its tests"
+)]
 fn a_slow_upload_is_no_slow_answer() {
     let stage = Stage::open();
     let house = Cloakroom::before(stage.address()).upstream("first_byte_timeout = \"300ms\"").start();
@@ -224,9 +228,9 @@ fn an_answer_that_the_app_cuts_short_is_never_shown_as_complete() {
         assert_eq!(head.status, 200);
         // Without any framing only a reset tells a cut from the end.
         if told.starts_with('x') {
-            app.reset()
+            app.reset();
         } else {
-            drop(app)
+            drop(app);
         }
         let chunked = head.header("transfer-encoding").is_some();
         let got = visitor.body(if chunked { Framing::Chunked } else { Framing::Length(100) });

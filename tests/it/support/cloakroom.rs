@@ -80,7 +80,7 @@ impl Cloakroom {
         let read = |name| {
             let text = fs::read_to_string(self.folder.path().join(name)).unwrap_or_default();
             let lines: Vec<_> = text.lines().collect();
-            lines[lines.len().saturating_sub(40)..].join("\n")
+            lines.get(lines.len().saturating_sub(40)..).unwrap_or_default().join("\n")
         };
         let (config, out, log) = (read("config.toml"), read("stdout"), read("stderr"));
         format!("--- config\n{config}\n--- stdout\n{out}\n--- stderr\n{log}\n---")
