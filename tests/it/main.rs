@@ -9,6 +9,7 @@ mod house;
 mod hygiene;
 mod limits;
 mod logs;
+mod minting;
 mod paths;
 mod races;
 mod reference;
