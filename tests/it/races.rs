@@ -188,8 +188,7 @@ fn overtaken(first: &str, farewell: &str, write: &str) -> (Browser, App, Cloakro
     let mut visitor = house.browser();
     visitor.get(first);
     let mut straggler = visitor.clone();
-    let before = straggler.ticket();
-    assert!(before.is_some());
+    let before = straggler.ticket().unwrap();
     thread::scope(|scope| {
         let late = scope.spawn(|| straggler.get(write));
         door.reached(1);
@@ -199,7 +198,7 @@ fn overtaken(first: &str, farewell: &str, write: &str) -> (Browser, App, Cloakro
         assert_eq!((late.status, late.set_cookies()), (200, Vec::new()), "{write} overtaken by {farewell}");
     });
     let mut thief = house.browser();
-    thief.jar.insert("cloakroom".to_owned(), before.unwrap());
+    thief.jar.insert("cloakroom".to_owned(), before);
     assert_eq!(thief.get("/").text(), STRANGER, "the old ticket, {write} overtaken by {farewell}");
     (visitor, app, house)
 }
