@@ -15,14 +15,13 @@ use crate::support::{App, Browser, Cloakroom, Door, PATIENCE, Reply, Request, Wi
 
 const ROOMY: &str = "[session]\nmax_fields = 300\nmax_header_bytes = \"64 KiB\"\nmax_bytes = \"64 KiB\"";
 const ENDLESS: &str = "[limits]\nrequests_per_connection_http1 = \"off\"";
+const STRANGER: &str = "- - -";
 
 /// What the app was told of the session: principal, role and note.
 fn told(request: &Request) -> String {
     let read = |name| request.header(name).unwrap_or_else(|| "-".to_owned());
     format!("{} {} {}", read("x-session-principal"), read("x-session-role"), read("x-session-note"))
 }
-
-const STRANGER: &str = "- - -";
 
 /// Does what the path says: `/set/NAME/VALUE`, `/login/NAME`, `/logout`, `/destroy`, `/held/…` once the door is open.
 fn obedient(door: Arc<Door>) -> App {
