@@ -23,7 +23,7 @@ fn forwarded(request: &Request) -> [String; 3] {
 }
 
 const FORGED: &str = "X-Forwarded-For: 9.9.9.9\r\nx_forwarded_for: 9.9.9.9\r\nX-Forwarded-Proto: https\r\n\
-                      X-Forwarded-Host: evil.test\r\nX-Forwarded-Port: 443\r\nX.Forwarded.Server: evil\r\n\
+                      X-Forwarded-Host: evil.test\r\nX-Forwarded-Port: evil\r\nX.Forwarded.Server: evil\r\n\
                       X-Forwarded-Prefix: /evil\r\nForwarded: for=9.9.9.9;proto=https;host=evil.test\r\n\
                       X-Real-IP: 9.9.9.9\r\nX-Client-Cert-Subject: CN=evil\r\n";
 
@@ -34,7 +34,7 @@ fn what_an_untrusted_peer_says_of_the_visitor_never_reaches_the_app() {
     let request = sent(&house, &app, FORGED);
     assert_eq!(forwarded(&request), ["127.0.0.1", "http", "shop.test"]);
     let head = String::from_utf8_lossy(&request.head).to_lowercase();
-    for word in ["9.9.9.9", "evil", "https", "443", "\r\nforwarded:"] {
+    for word in ["9.9.9.9", "evil", "https", "\r\nforwarded:"] {
         assert!(!head.contains(word), "{word}: {head}");
     }
     // Nor can Connection take away what is written here.
