@@ -5,7 +5,7 @@
     reason = "whatever is missing fails its test, with the place"
 )]
 
-use crate::support::{App, Browser, Cloakroom, Reply, Response};
+use crate::support::{App, Browser, Cloakroom, Reply, Response, eventually};
 
 const TRUSTED: &str = "[process]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
 const HTTPS: &str = "x-forwarded-proto: https\r\n";
@@ -199,6 +199,19 @@ fn the_cookie_of_a_permanent_session_lasts_as_long_as_the_session_does() {
             last.contains("; Max-Age=2678400") && last.contains("; Expires="),
             "{before}, {after}: {last}"
         );
+    }
+}
+
+#[test]
+fn the_cookie_of_a_permanent_session_is_sent_again_as_time_goes_by() {
+    let app = setting();
+    let house = Cloakroom::before(app.address).config("[session]\ntouch_interval = \"0s\"").start();
+    // Whether the app keeps something in each answer or not.
+    for path in ["/", "/store"] {
+        let mut visitor = house.browser();
+        visitor.get("/");
+        visitor.get("/permanent");
+        eventually(path, || visitor.get(path).set_cookies().concat().contains("; Max-Age="));
     }
 }
 
