@@ -249,3 +249,38 @@ fn an_expired_cookie_is_taken_back_where_it_was_given() {
     }
     assert_eq!(browser.jar.len(), 0);
 }
+
+#[test]
+fn several_tickets_at_once_lead_to_one_session_or_to_none() {
+    let app = App::start(|request| match request.path() {
+        "/login" => Reply::text("").with("X-Session-Principal: alice"),
+        _ => Reply::text(request.header("x-session-principal").unwrap_or_default()),
+    });
+    let house = Cloakroom::before(app.address).start();
+    let login = || {
+        let mut visitor = house.browser();
+        visitor.get("/login");
+        visitor.ticket().unwrap()
+    };
+    let (one, other) = (login(), login());
+    let ours = |values: &[&str]| {
+        let pairs: Vec<_> = values.iter().map(|value| format!("cloakroom={value}")).collect();
+        format!("cookie: {}\r\n", pairs.join("; "))
+    };
+    for (lines, who) in [
+        (ours(&[&one]), "alice"),
+        (ours(&[&one, &one]), "alice"),
+        (ours(&["x", "", &one]), "alice"),
+        (ours(&[&one, "x"]), "alice"),
+        (ours(&["x"]) + &ours(&[&one]), "alice"),
+        (ours(&[&one, &other]), ""),
+        (ours(&[&other]) + &ours(&[&one]), ""),
+        (ours(&["1", "2", "3", "4", &one]), ""),
+        (ours(&[&format!("\"{one}\"")]), ""),
+        (format!("cookie: x=\"a; cloakroom={one}; b\"\r\n"), "alice"),
+        (format!("cookie: $Version=1; cloakroom={one}; $Path=/\r\n"), "alice"),
+        (format!("cookie: Cloakroom={one}\r\n"), ""),
+    ] {
+        assert_eq!(house.browser().get_with("/", &lines).text(), who, "{lines}");
+    }
+}

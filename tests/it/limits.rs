@@ -176,6 +176,33 @@ fn an_idle_connection_is_closed_without_a_word() {
 }
 
 #[test]
+fn a_connection_that_rests_between_or_within_heads_loses_no_byte() {
+    let app = echo();
+    let silent = Stage::open();
+    let routes = format!(
+        "[upstreams.silent]\nservers = [\"http://{}\"]\nfirst_byte_timeout = \"300ms\"\n\
+         [[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/silent\"\nupstream = \"silent\"",
+        silent.address()
+    );
+    let house = Cloakroom::before(app.address).config(&routes).start();
+    // An app that says nothing tells the time.
+    let rest = || assert_eq!(house.browser().get("/silent").status, 504);
+    let mut visitor = house.dial();
+    for (first, then) in
+        [("", "GET /1 HTTP/1.1\r\nhost: a\r\n\r\n"), ("GET /2 HT", "TP/1.1\r\nhost: a\r\n\r\nGET /3")]
+    {
+        visitor.send(first);
+        rest();
+        visitor.send(then);
+        let number = if first.is_empty() { "/1" } else { "/2" };
+        assert_eq!(visitor.answer(false).text(), number);
+    }
+    rest();
+    visitor.send(" HTTP/1.1\r\nhost: a\r\n\r\n");
+    assert_eq!(visitor.answer(false).text(), "/3");
+}
+
+#[test]
 fn a_connection_serves_as_many_requests_as_configured() {
     let app = echo();
     let limits = "[limits]\nrequests_per_connection_http1 = 3";
