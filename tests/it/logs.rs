@@ -182,3 +182,18 @@ fn an_access_log_that_is_off_is_empty() {
     house.terminate();
     assert_eq!((house.exit().code(), house.access()), (Some(0), Vec::new()));
 }
+
+#[test]
+fn the_access_log_is_complete_when_the_process_has_ended() {
+    let app = App::start(|_| Reply::text("ok"));
+    for count in 1..=5 {
+        let mut house = Cloakroom::before(app.address).start();
+        let mut visitor = house.dial();
+        visitor.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n".repeat(count * 20));
+        let answers = (0..count * 20).filter(|_| visitor.answer(false).status == 200).count();
+        house.terminate();
+        drop(visitor);
+        assert_eq!(house.exit().code(), Some(0));
+        assert_eq!((answers, house.access().len()), (count * 20, count * 20));
+    }
+}
