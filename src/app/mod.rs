@@ -92,7 +92,11 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
             Err(_) => return Err(AppError::Worker("panic".into())),
         }
     }
-    tracing::info!("stopped");
+    let plan = plan.load();
+    let store = plan.sessions.store();
+    // What moka has not come round to yet would count, or be missing.
+    store.sweep();
+    tracing::info!(stored_sessions = store.len(), "stopped");
     Ok(())
 }
 
