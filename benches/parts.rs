@@ -1,0 +1,206 @@
+//! What the pure parts of a request's path cost: no socket, no system call, one thread.
+#![expect(clippy::unwrap_used, reason = "a bench that cannot go on ends, with the place")]
+
+use std::{hint::black_box, time::Duration};
+
+use cloakroom::{
+    clock::Timestamp,
+    config::Config,
+    cookies::Verdict,
+    message::cookie::{self, Retained},
+    plan::{Plan, RoutePlan},
+    session::{Changes, Realm, Request, Resolved, State, Visit},
+};
+use criterion::{BatchSize, BenchmarkGroup, Criterion, measurement::WallTime};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+type Group<'a> = BenchmarkGroup<'a, WallTime>;
+
+const HOST: &str = "shop.example.com";
+const REALM: Realm<'static> = Realm::Host(HOST);
+
+const CONFIG: &str = r#"
+[[listen]]
+address = "127.0.0.1:0"
+[upstreams.app]
+servers = ["http://127.0.0.1:1"]
+[upstreams.other]
+servers = ["http://127.0.0.1:2"]
+[[routes]]
+upstream = "app"
+[[routes]]
+path = "/admin"
+upstream = "other"
+[[routes]]
+host = "shop.example.com"
+upstream = "app"
+[[routes]]
+host = "shop.example.com"
+path = "/admin"
+upstream = "other"
+[[routes]]
+host = "*.example.com"
+path = "/static"
+upstream = "other"
+[[cookies]]
+name = "PHPSESSID"
+secure = true
+http_only = true
+same_site = "Lax"
+[[cookies]]
+name = "track_*"
+max_age_limit = "30d"
+"#;
+
+/// What a browser sends with a page's request.
+const BROWSER: [(&str, &str); 14] = [
+    ("host", HOST),
+    ("user-agent", "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0"),
+    ("accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+    ("accept-language", "en-US,en;q=0.5"),
+    ("accept-encoding", "gzip, deflate, br, zstd"),
+    ("referer", "https://shop.example.com/hats"),
+    ("cookie", "theme=dark; lang=en"),
+    ("connection", "keep-alive"),
+    ("upgrade-insecure-requests", "1"),
+    ("sec-fetch-dest", "document"),
+    ("sec-fetch-mode", "navigate"),
+    ("sec-fetch-site", "same-origin"),
+    ("sec-fetch-user", "?1"),
+    ("priority", "u=0, i"),
+];
+
+/// A plan, and somebody who is logged in and has five fields.
+struct House {
+    plan: Plan,
+    ticket: String,
+    now: Timestamp,
+}
+
+fn main() {
+    let house = House::open();
+    let criterion = Criterion::default().warm_up_time(Duration::from_secs(1));
+    let mut criterion = criterion.measurement_time(Duration::from_secs(2)).configure_from_args();
+    sessions(&mut criterion.benchmark_group("session"), &house);
+    router(&mut criterion.benchmark_group("router"), &house);
+    cookies(&mut criterion.benchmark_group("cookies"), &house);
+    headers(&mut criterion.benchmark_group("headers"), &house);
+    criterion.final_summary();
+}
+
+impl House {
+    fn open() -> Self {
+        let (config, warnings) = Config::parse("bench", CONFIG).unwrap();
+        drop(warnings);
+        let mut house =
+            Self { plan: Plan::build(&config).unwrap(), ticket: String::new(), now: Timestamp::now() };
+        let fields =
+            ["cart", "lang", "role", "seen", "theme"].map(|name| (name.into(), "42 and more".into()));
+        let login =
+            Changes { principal: Some(Some("alice".into())), set: fields.into(), ..Changes::default() };
+        house.ticket = ticket(&house.commit(&house.resolve(None, REALM), &login).unwrap());
+        assert_eq!(house.resolve(Some(&house.ticket), REALM).state(), State::Active);
+        house
+    }
+
+    fn resolve(&self, ticket: Option<&str>, realm: Realm<'_>) -> Resolved {
+        let candidate = [ticket.unwrap_or_default().as_bytes()];
+        self.plan.sessions.resolve(Request {
+            candidates: candidate.get(usize::from(ticket.is_none())..).unwrap_or_default(),
+            realm,
+            https: false,
+            visit: || Visit { may_mint: ticket.is_none(), cross_site_write: false },
+            read_only: false,
+            now: self.now,
+        })
+    }
+
+    fn commit(&self, resolved: &Resolved, changes: &Changes) -> Option<HeaderValue> {
+        self.plan.sessions.commit(resolved, REALM, changes, || false, self.now).unwrap().set_cookie
+    }
+}
+
+fn ticket(set_cookie: &HeaderValue) -> String {
+    let line = set_cookie.to_str().unwrap();
+    line.split_once('=').and_then(|(_, rest)| rest.split_once(';')).unwrap().0.to_owned()
+}
+
+/// Resolve and commit together, as each request has them once.
+fn sessions(group: &mut Group<'_>, house: &House) {
+    let nothing = Changes::default();
+    let field = Changes { set: vec![("cart".into(), "43 hats".into())], ..Changes::default() };
+    group.bench_function("known, nothing changes", |b| {
+        b.iter(|| house.commit(&house.resolve(Some(black_box(&house.ticket)), REALM), &nothing));
+    });
+    group.bench_function("known, a field is set", |b| {
+        b.iter(|| house.commit(&house.resolve(Some(black_box(&house.ticket)), REALM), &field));
+    });
+    group.bench_function("a stranger gets a ticket", |b| {
+        b.iter(|| house.commit(&house.resolve(black_box(None), REALM), &nothing));
+    });
+    // The ticket is read and its MAC is found wrong; no store, no minting.
+    let foreign = Realm::Host("other.example.com");
+    assert_eq!(house.resolve(Some(&house.ticket), foreign).state(), State::None);
+    group.bench_function("a foreign ticket is refused", |b| {
+        b.iter(|| house.resolve(Some(black_box(&house.ticket)), foreign));
+    });
+}
+
+fn router(group: &mut Group<'_>, house: &House) {
+    for (name, path) in [
+        ("plain path", "/hats/42/sizes"),
+        ("plain path of a deeper route", "/admin/users"),
+        ("odd path, one reading", "/hats/a%20b/c"),
+        ("odd path, many readings", "/hats/..;/x/%2e%2e/a%2fb"),
+    ] {
+        group.bench_function(name, |b| {
+            b.iter(|| house.plan.router.find(HOST, black_box(path), RoutePlan::differs).is_ok());
+        });
+    }
+}
+
+fn cookies(group: &mut Group<'_>, house: &House) {
+    let now = house.now.system();
+    let rules = &house.plan.cookies;
+    let named = &b"PHPSESSID=9f3ca0c2d7b14e11; path=/"[..];
+    let other = &b"lang=en; Path=/; Max-Age=31536000; SameSite=Lax"[..];
+    assert!(matches!(rules.apply(named, true, now), Verdict::Rewritten(_)));
+    assert_eq!(rules.apply(other, true, now), Verdict::Untouched);
+    group.bench_function("Set-Cookie that a rule rewrites", |b| {
+        b.iter(|| rules.apply(black_box(named), true, now));
+    });
+    group.bench_function("Set-Cookie that no rule names", |b| {
+        b.iter(|| rules.apply(black_box(other), true, now));
+    });
+
+    let form = &house.plan.sessions.cookie;
+    let line = format!("theme=dark; cloakroom={}; lang=en; _ga=GA1.2.1234567890.1700000000", house.ticket);
+    let keep = |name: &[u8]| !form.is_ours(name);
+    assert!(matches!(cookie::retain(line.as_bytes(), keep), Retained::Changed(_)));
+    group.bench_function("Cookie without ours", |b| {
+        b.iter(|| cookie::retain(black_box(line.as_bytes()), keep));
+    });
+}
+
+fn headers(group: &mut Group<'_>, house: &House) {
+    let guard = &house.plan.guard;
+    let fields = |lines: &[(&'static str, &'static str)]| -> HeaderMap {
+        let pair = |(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+        lines.iter().copied().map(pair).collect()
+    };
+    let honest = fields(&BROWSER);
+    let mut forged = honest.clone();
+    forged.extend(fields(&[("x_session_principal", "admin"), ("x-forwarded-for", "10.0.0.1")]));
+    for (name, headers, gone) in
+        [("strip an honest request", honest, 0), ("strip a forged request", forged, 2)]
+    {
+        assert_eq!(guard.strip_request(&mut headers.clone()), gone);
+        group.bench_function(name, |b| {
+            b.iter_batched_ref(
+                || headers.clone(),
+                |headers| guard.strip_request(black_box(headers)),
+                BatchSize::SmallInput,
+            );
+        });
+    }
+}
