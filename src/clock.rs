@@ -190,7 +190,13 @@ pub async fn timeout<F: Future>(after: Option<Duration>, future: F) -> Result<F:
     .await
 }
 
-/// Waits (coarse).
+/// Waits, by the runtime's own timer: for loops that have no ticker.
+#[expect(clippy::disallowed_methods, reason = "this is the clock")]
+pub async fn sleep(after: Duration) {
+    tokio::time::sleep(after).await;
+}
+
+/// Waits (coarse); only where [`drive`] runs.
 pub async fn pause(after: Duration) {
     let mut timer = Timer::new(Some(after));
     std::future::poll_fn(move |cx| timer.poll_elapsed(cx)).await;

@@ -11,9 +11,11 @@ pub use logging::start as start_logging;
 use std::{io, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    clock,
     config::{Config, ListenAddress},
     listen::{self, BindError, Listener},
     plan::{Plan, PlanError},
@@ -34,9 +36,9 @@ pub enum AppError {
     /// No thread, no loop, no signal handler.
     #[error("cannot start: {0}")]
     Start(#[from] io::Error),
-    /// A worker ended.
-    #[error("a worker ended by itself: {0}")]
-    Worker(String),
+    /// A worker ended; what it said of that stands in the log before.
+    #[error("a worker ended by itself")]
+    Worker,
 }
 
 /// What a caller may hand in beside the configuration.
@@ -58,10 +60,11 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
         None => bind_all(config, workers)?,
     };
     let names = names(&listeners);
-    let access = AccessLog::start(config.log.access)?;
+    let (access, writer) = AccessLog::start(config.log.access)?.unzip();
     let stop = CancellationToken::new();
     let kill = CancellationToken::new();
     let counts = Arc::new(listen::Counts::default());
+    let (alive, ended) = unbounded_channel();
     sweep(&plan)?;
 
     let mut lots: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
@@ -81,16 +84,24 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
             stop: stop.clone(),
             kill: kill.clone(),
         };
-        threads.push(tasks::thread(&format!("worker-{number}"), move || worker::run(setup))?);
+        let alive = Alive(alive.clone());
+        threads.push(tasks::thread(&format!("worker-{number}"), move || {
+            let _alive = alive;
+            worker::run(setup)
+        })?);
     }
+    drop(access);
     ready(&names);
     systemd::ready(&names);
-    wait(config.process.shutdown_timeout, &stop, &kill)?;
+    if wait(config.process.shutdown_timeout, &stop, &kill, workers, ended)? == Ending::Died {
+        // A worker less is a share of the visitors unserved: whoever started the process starts it again.
+        return Err(AppError::Worker);
+    }
     for thread in threads {
-        match thread.join() {
-            Ok(result) => result?,
-            Err(_) => return Err(AppError::Worker("panic".into())),
-        }
+        thread.join().map_err(|_| AppError::Worker)??;
+    }
+    if let Some(writer) = writer {
+        writer.join().map_err(|_| AppError::Worker)?;
     }
     let plan = plan.load();
     let store = plan.sessions.store();
@@ -144,8 +155,32 @@ fn sweep(plan: &Arc<ArcSwap<Plan>>) -> io::Result<()> {
     Ok(())
 }
 
-/// Until a signal; then a drain of at most `grace`, which a second signal cuts short.
-fn wait(grace: Duration, stop: &CancellationToken, kill: &CancellationToken) -> io::Result<()> {
+/// Why the process ends.
+#[derive(Debug, PartialEq, Eq)]
+enum Ending {
+    Told,
+    Died,
+}
+
+/// Held by each worker: says when it ends, however it does.
+struct Alive(UnboundedSender<()>);
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        // Nobody listens any more when the process is about to end anyway.
+        let _ = self.0.send(());
+    }
+}
+
+/// Until a signal, or until a worker dies. After a signal the workers have `grace` to end, and no time at all after a
+/// second one.
+fn wait(
+    grace: Duration,
+    stop: &CancellationToken,
+    kill: &CancellationToken,
+    workers: usize,
+    mut ended: UnboundedReceiver<()>,
+) -> io::Result<Ending> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -154,15 +189,23 @@ fn wait(grace: Duration, stop: &CancellationToken, kill: &CancellationToken) -> 
         tokio::select! {
             _ = term.recv() => {}
             _ = int.recv() => {}
+            _ = ended.recv() => return Ok(Ending::Died),
         }
         tracing::info!("stopping: no new connections; requests under way are finished");
         systemd::stopping();
         stop.cancel();
-        let kill = kill.clone();
-        tasks::thread("deadline", move || {
-            std::thread::sleep(grace);
-            kill.cancel();
-        })?;
-        Ok(())
+        let all = async {
+            for _ in 0..workers {
+                ended.recv().await;
+            }
+        };
+        tokio::select! {
+            () = all => return Ok(Ending::Told),
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+            () = clock::sleep(grace) => {}
+        }
+        kill.cancel();
+        Ok(Ending::Told)
     })
 }

@@ -12,6 +12,7 @@ use std::{
         Arc,
         mpsc::{Receiver, SyncSender, sync_channel},
     },
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -64,17 +65,18 @@ pub struct Line<'a> {
 }
 
 impl AccessLog {
-    /// Starts the writer; `None` when the log is off.
+    /// Starts the writer; `None` when the log is off. The thread ends, all lines written, when the last handle on it
+    /// is gone.
     ///
     /// # Errors
     /// No thread to be had.
-    pub fn start(format: AccessFormat) -> io::Result<Option<Self>> {
+    pub fn start(format: AccessFormat) -> io::Result<Option<(Self, JoinHandle<()>)>> {
         if format == AccessFormat::Off {
             return Ok(None);
         }
         let (queue, lines) = sync_channel(QUEUE);
-        tasks::thread("access-log", move || write_lines(&lines))?;
-        Ok(Some(Self { format, queue, dropped: Arc::default() }))
+        let thread = tasks::thread("access-log", move || write_lines(&lines))?;
+        Ok(Some((Self { format, queue, dropped: Arc::default() }, thread)))
     }
 
     /// Writes a line, or drops it.

@@ -50,6 +50,14 @@ pub fn admit<B>(request: &Request<B>, limits: &Limits) -> Result<Admitted, Proxy
     {
         return refuse(StatusCode::EXPECTATION_FAILED, "an expectation other than 100-continue");
     }
+    // Authority-form is for CONNECT, asterisk-form for OPTIONS (RFC 9112 sections 3.2.3 and 3.2.4).
+    let uri = request.uri();
+    let asterisk = uri.path() == "*" && uri.authority().is_none();
+    if (uri.scheme().is_none() && uri.authority().is_some())
+        || (asterisk && request.method() != Method::OPTIONS)
+    {
+        return refuse(StatusCode::BAD_REQUEST, "a target that is neither a path nor a URL");
+    }
     let target = request.uri().path_and_query().map_or(1, |p| p.as_str().len());
     if limits.target_bytes.is_some_and(|most| target > most) {
         return refuse(StatusCode::URI_TOO_LONG, "target_bytes");

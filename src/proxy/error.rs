@@ -83,7 +83,14 @@ fn page(status: StatusCode, json: bool) -> Response<Body> {
         headers
             .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
     }
-    if matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::PAYLOAD_TOO_LARGE) {
+    // Where the request ends is in doubt, or nobody will read it to there.
+    if matches!(
+        status,
+        StatusCode::BAD_REQUEST
+            | StatusCode::REQUEST_TIMEOUT
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::NOT_IMPLEMENTED
+    ) {
         headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response

@@ -76,8 +76,10 @@ impl<T> Hosts<T> {
 
 /// Whether the path begins with the prefix, by segment.
 fn starts(path: &[u8], prefix: &[u8], ignore_case: bool) -> bool {
+    if prefix.is_empty() {
+        return true;
+    }
     let Some((head, rest)) = path.split_at_checked(prefix.len()) else { return false };
     matches!(rest.first(), None | Some(b'/'))
         && (head == prefix || (ignore_case && head.eq_ignore_ascii_case(prefix)))
-        || prefix.is_empty()
 }

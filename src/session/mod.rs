@@ -126,7 +126,12 @@ impl SessionManager {
             Standing::Known { ticket, record } if changes.is_empty() => {
                 Ok(self.refresh(ticket, record.as_deref(), shared, now))
             }
-            Standing::Known { ticket, record } => self.change(ticket, record.is_some(), changes, now),
+            Standing::Known { ticket, record } => {
+                match self.change(ticket, record.is_some(), changes, now)? {
+                    Some(outcome) => Ok(outcome),
+                    None => Ok(self.refresh(ticket, record.as_deref(), shared, now)),
+                }
+            }
             // Nothing of a spent ticket's holder is kept, except a login.
             Standing::Spent(_) if changes.logs_in() => self.begin(Ticket::mint(now), changes, now),
             Standing::Spent(_) => Ok(Outcome::Leave),
@@ -160,39 +165,38 @@ impl SessionManager {
             return Outcome::Leave;
         }
         // Only what still leads to the session: a ticket spent meanwhile must not overwrite its successor.
-        let still = match self.store.load(ticket.id.as_u128(), &self.rules, now) {
-            commit::Found::Live(now) => now.secret == ticket.hash(),
-            commit::Found::Nothing => record.is_none(),
-            commit::Found::Ended(_) => false,
+        let current = match self.store.load(ticket.id.as_u128(), &self.rules, now) {
+            commit::Found::Live(current) if current.secret == ticket.hash() => Some(current),
+            commit::Found::Nothing if record.is_none() => None,
+            _ => return Outcome::Leave,
         };
-        if !still {
-            return Outcome::Leave;
-        }
-        self.give(&Ticket { stamped: now, current_key: true, ..*ticket }, record, now)
+        self.give(&Ticket { stamped: now, current_key: true, ..*ticket }, current.as_deref(), now)
     }
 
+    /// `None`: the browser's ticket is as good as it was.
     fn change(
         &self,
         ticket: &Ticket,
         record: bool,
         changes: &Changes,
         now: Timestamp,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<Option<Outcome>, StoreError> {
         let next = Ticket { stamped: now, secret: crypto::random(), current_key: true, ..*ticket };
         let seen = Resolved::seen(ticket, record, true);
-        match self.apply(seen, &next, changes, now)? {
-            Applied::Saved { record, renewed: true } => Ok(self.give(&next, Some(&record), now)),
+        Ok(Some(match self.apply(seen, &next, changes, now)? {
+            Applied::Saved { record, renewed: true } => self.give(&next, Some(&record), now),
             // The browser's copy is to last as long as the session does from now on.
             Applied::Saved { record, .. } if changes.permanent.is_some() => {
                 let same = Ticket { stamped: now, current_key: true, ..*ticket };
-                Ok(self.give(&same, Some(&record), now))
+                self.give(&same, Some(&record), now)
             }
-            Applied::Ended if changes.destroy => Ok(Outcome::Expire),
+            Applied::Ended if changes.destroy => Outcome::Expire,
             // Another principal, or none: what this answer sets belongs to a session of its own.
-            Applied::Ended => self.begin(Ticket::mint(now), changes, now),
-            Applied::Straggler if changes.logs_in() => self.begin(Ticket::mint(now), changes, now),
-            Applied::Nothing | Applied::Saved { .. } | Applied::Straggler => Ok(Outcome::Leave),
-        }
+            Applied::Ended => self.begin(Ticket::mint(now), changes, now)?,
+            Applied::Straggler if changes.logs_in() => self.begin(Ticket::mint(now), changes, now)?,
+            Applied::Straggler => Outcome::Leave,
+            Applied::Nothing | Applied::Saved { .. } => return Ok(None),
+        }))
     }
 
     /// A new session with what this answer sets.
@@ -218,7 +222,7 @@ impl SessionManager {
     }
 
     fn give(&self, ticket: &Ticket, record: Option<&Record>, now: Timestamp) -> Outcome {
-        let lasts = record.filter(|r| r.permanent).map(|r| r.ends(&self.rules).since(now));
+        let lasts = record.filter(|r| r.permanent).map(|r| r.lasts(&self.rules, now));
         Outcome::Give(*ticket, lasts)
     }
 }

@@ -22,8 +22,11 @@ impl Visit {
     pub fn read(method: &Method, headers: &HeaderMap, same_site: SameSite, mint: MintRule) -> Self {
         let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
         let cross_site = get("sec-fetch-site") == Some(b"cross-site");
-        // A top-level navigation by a safe method carries Lax cookies; nothing cross-site carries Strict ones.
-        let navigates = method.is_safe() && get("sec-fetch-mode").is_none_or(|m| m == b"navigate");
+        // A top-level navigation by a safe method carries Lax cookies, one in a frame does not; nothing cross-site
+        // carries Strict ones (RFC 6265bis section 5.2).
+        let navigates = method.is_safe()
+            && get("sec-fetch-mode").is_none_or(|m| m == b"navigate")
+            && get("sec-fetch-dest").is_none_or(|d| d == b"document");
         let cookie_could_come = !cross_site
             || match same_site {
                 SameSite::None => true,

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, rc::Rc};
 
-/// Shared between the body, which notes what happens to it, and [`send`](super::send), which waits for the answer.
+/// Shared between the body, which notes what happens to it, and [`send`](super::send()), which waits for the answer.
 #[derive(Debug, Clone, Default)]
 pub struct Upload(Rc<Notes>);
 
