@@ -36,8 +36,10 @@ use crate::{
     net::Stream,
 };
 
-/// A connection that does nothing for this long is parked.
+/// A connection that does nothing for this long is parked. One that has not shown yet that it comes back sooner is
+/// parked at once: thousands that ask once and then rest must not hold buffers all at the same time.
 const PARK_AFTER: Duration = Duration::from_millis(200);
+const PARK_AFTER_TICKS: u64 = PARK_AFTER.as_millis() as u64 / clock::TICK.as_millis() as u64;
 /// How long a closing connection is read on, so that the answer is not lost to a reset (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(2);
 
@@ -181,6 +183,7 @@ where
     let mut left = rules.limits.requests_per_connection_http1.unwrap_or(u64::MAX);
     let mut prefix = Bytes::new();
     let handler = Rc::new(handler);
+    let mut parked: Option<u64> = None;
     while left > 0 {
         if prefix.is_empty() {
             let readable = tokio::select! {
@@ -191,7 +194,8 @@ where
                 return;
             }
         }
-        let activity = Rc::new(Activity::new());
+        let comes_back = parked.is_some_and(|since| clock::tick().saturating_sub(since) <= PARK_AFTER_TICKS);
+        let activity = Rc::new(Activity::new(comes_back));
         // Boxed, as is all that is not there while it is parked: a task is as large as the largest thing it ever holds.
         let then = Box::pin(active(stream, prefix, peer, &rules, &handler, &activity, &stop, left)).await;
         left = left.saturating_sub(activity.served.get());
@@ -200,6 +204,7 @@ where
             Then::Close(back) => return Box::pin(linger(back)).await,
             Then::Gone => return,
         }
+        parked = Some(clock::tick());
         wait = rules.limits.idle_timeout_http1;
     }
 }
@@ -298,7 +303,7 @@ impl Watch {
             return Poll::Pending;
         }
         let idle = clock::tick().saturating_sub(activity.idle_since.get());
-        if idle > (PARK_AFTER.as_millis() / clock::TICK.as_millis()) as u64 {
+        if activity.served.get() > 0 && (!activity.comes_back || idle > PARK_AFTER_TICKS) {
             return Poll::Ready(());
         }
         self.timer.reset(Some(PARK_AFTER));

@@ -21,6 +21,8 @@ use crate::{
 /// What a connection did lately.
 #[derive(Debug)]
 pub(super) struct Activity {
+    /// It was seen to come back soon after an answer.
+    pub(super) comes_back: bool,
     /// The last read found nothing.
     pub(super) reading: Cell<bool>,
     /// Something was written and not flushed yet.
@@ -37,8 +39,9 @@ pub(super) struct Activity {
 
 impl Activity {
     /// Of a connection that begins to be active now.
-    pub(super) fn new() -> Self {
+    pub(super) fn new(comes_back: bool) -> Self {
         Self {
+            comes_back,
             reading: Cell::new(false),
             unflushed: Cell::new(false),
             in_flight: Cell::new(0),
