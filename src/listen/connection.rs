@@ -4,30 +4,26 @@
 //! tells "ten seconds for a head" from "75 seconds idle", and it costs a kilobyte where hyper's state costs nineteen.
 
 use std::{
-    collections::HashMap,
     future::poll_fn,
     io,
-    net::IpAddr,
     pin::{Pin, pin},
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
+use http_body::Body;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Listener, Peer,
+    Counts, Listener, Peer, Received,
     bind::Accepting,
+    service::Serving,
     watched::{Activity, Watched},
 };
 use crate::{
@@ -52,68 +48,6 @@ pub struct Rules {
     pub exempt: Vec<ipnet::IpNet>,
 }
 
-/// The connections of the whole process.
-#[derive(Debug, Default)]
-pub struct Counts {
-    all: AtomicUsize,
-    by_address: std::sync::Mutex<HashMap<IpAddr, usize>>,
-}
-
-/// Holds a connection's place in the counts.
-struct Place {
-    counts: Arc<Counts>,
-    address: Option<IpAddr>,
-}
-
-impl Counts {
-    fn enter(self: &Arc<Self>, peer: Peer, rules: &Rules) -> Option<Place> {
-        let address = match (peer, rules.limits.connections_per_address) {
-            (Peer::Ip(ip), Some(most))
-                if !ip.is_loopback() && !rules.exempt.iter().any(|n| n.contains(&ip)) =>
-            {
-                let key = network_of(ip);
-                let mut all = self.by_address.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-                let count = all.entry(key).or_default();
-                if *count >= most {
-                    return None;
-                }
-                *count += 1;
-                Some(key)
-            }
-            _ => None,
-        };
-        self.all.fetch_add(1, Ordering::Relaxed);
-        Some(Place { counts: Arc::clone(self), address })
-    }
-
-    fn is_full(&self, rules: &Rules) -> bool {
-        rules.limits.connections.is_some_and(|most| self.all.load(Ordering::Relaxed) >= most)
-    }
-}
-
-/// One visitor's line: the address, or its /64 in IPv6.
-fn network_of(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.counts.all.fetch_sub(1, Ordering::Relaxed);
-        if let Some(address) = self.address {
-            let mut all = self.counts.by_address.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            if let Some(count) = all.get_mut(&address) {
-                *count -= 1;
-                if *count == 0 {
-                    all.remove(&address);
-                }
-            }
-        }
-    }
-}
-
 /// Accepts until `stop`, and serves each connection in a task of its own that `tasks` keeps track of.
 ///
 /// # Errors
@@ -127,7 +61,7 @@ pub async fn serve<H, F, B>(
     stop: CancellationToken,
 ) -> io::Result<()>
 where
-    H: Fn(Request<Incoming>, Peer) -> F + Clone + 'static,
+    H: Fn(Request<Received>, Peer) -> F + Clone + 'static,
     F: Future<Output = Response<B>> + Unpin + 'static,
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -174,7 +108,7 @@ enum Then {
 
 async fn one<H, F, B>(mut stream: Stream, peer: Peer, rules: Rc<Rules>, handler: H, stop: CancellationToken)
 where
-    H: Fn(Request<Incoming>, Peer) -> F + 'static,
+    H: Fn(Request<Received>, Peer) -> F + 'static,
     F: Future<Output = Response<B>> + Unpin + 'static,
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -221,7 +155,7 @@ async fn active<H, F, B>(
     left: u64,
 ) -> Then
 where
-    H: Fn(Request<Incoming>, Peer) -> F + 'static,
+    H: Fn(Request<Received>, Peer) -> F + 'static,
     F: Future<Output = Response<B>> + Unpin + 'static,
     B: Body<Data = Bytes> + Unpin + 'static,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -229,18 +163,15 @@ where
     let limits = &rules.limits;
     let io = Watched::new(stream, prefix, Rc::clone(activity), limits.write_stall_timeout);
     let service = service_fn(|request: Request<Incoming>| {
-        activity.in_flight.set(activity.in_flight.get() + 1);
-        activity.served.set(activity.served.get() + 1);
-        activity.head_begun.set(false);
-        let flight = Some(Flight(Rc::clone(activity)));
-        Serving { answer: handler(request, peer), flight, last: activity.served.get() >= left }
+        let last = activity.served.get() + 1 >= left;
+        Serving::begin(request, activity, last, |request| handler(request, peer))
     });
     let mut builder = http1::Builder::new();
     if let Some(bytes) = limits.head_bytes {
         builder.max_header_size(bytes);
     }
     let mut connection = builder.serve_connection(io, service);
-    let mut watch = Watch { timer: Timer::new(Some(PARK_AFTER)), head: None };
+    let mut watch = Watch { timer: Timer::new(Some(PARK_AFTER)), head: None, rest: None };
     let mut stopping = pin!(stop.cancelled());
     let mut told = false;
     let over = poll_fn(|cx| {
@@ -265,7 +196,7 @@ where
         }
         _ => {}
     }
-    let done = over.is_some() || told;
+    let done = over.is_some() || told || activity.body_open.get();
     let parts = connection.into_parts();
     let stream = parts.io.io.into_inner();
     if timed_out {
@@ -287,6 +218,7 @@ async fn answer_timeout(mut stream: Stream) -> Then {
 struct Watch {
     timer: Timer,
     head: Option<Timer>,
+    rest: Option<Timer>,
 }
 
 impl Watch {
@@ -299,6 +231,11 @@ impl Watch {
             return self.head.get_or_insert_with(|| Timer::new(limits.request_head_timeout)).poll_elapsed(cx);
         }
         self.head = None;
+        if activity.body_open.get() {
+            // It was answered before its body was through, and hyper reads the rest.
+            return self.rest.get_or_insert_with(|| Timer::new(limits.body_idle_timeout)).poll_elapsed(cx);
+        }
+        self.rest = None;
         if !activity.reading.get() {
             return Poll::Pending;
         }
@@ -324,62 +261,4 @@ async fn linger(mut stream: Stream) {
         }
     };
     let _ = clock::timeout(Some(LINGER), drain).await;
-}
-
-struct Flight(Rc<Activity>);
-
-impl Drop for Flight {
-    fn drop(&mut self) {
-        self.0.in_flight.set(self.0.in_flight.get() - 1);
-    }
-}
-
-/// An answer in the making. A struct and no async block, since hyper wants it `Unpin`.
-struct Serving<F> {
-    answer: F,
-    flight: Option<Flight>,
-    last: bool,
-}
-
-impl<F, B> Future for Serving<F>
-where
-    F: Future<Output = Response<B>> + Unpin,
-{
-    type Output = Result<Response<Counted<B>>, std::convert::Infallible>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Poll::Ready(mut response) = Pin::new(&mut self.answer).poll(cx) else { return Poll::Pending };
-        if self.last {
-            response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
-        }
-        let flight = self.flight.take();
-        Poll::Ready(Ok(response.map(|body| Counted { body, flight })))
-    }
-}
-
-/// A body that keeps its request in flight until it is through.
-struct Counted<B> {
-    body: B,
-    flight: Option<Flight>,
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let _ = &self.flight;
-        Pin::new(&mut self.get_mut().body).poll_frame(cx)
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }

@@ -5,10 +5,14 @@
 
 mod bind;
 mod connection;
+mod counts;
+mod service;
 mod watched;
 
 pub use bind::{BindError, Listener, bind};
-pub use connection::{Counts, Rules, serve};
+pub use connection::{Rules, serve};
+pub use counts::Counts;
+pub use service::Received;
 
 use std::net::IpAddr;
 

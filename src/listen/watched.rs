@@ -33,6 +33,8 @@ pub(super) struct Activity {
     pub(super) served: Cell<u64>,
     /// When it last finished an answer, in ticks.
     pub(super) idle_since: Cell<u64>,
+    /// The body of the last request has not been read to its end.
+    pub(super) body_open: Cell<bool>,
     /// A head has begun to arrive.
     pub(super) head_begun: Cell<bool>,
 }
@@ -47,6 +49,7 @@ impl Activity {
             in_flight: Cell::new(0),
             served: Cell::new(0),
             idle_since: Cell::new(clock::tick()),
+            body_open: Cell::new(false),
             head_begun: Cell::new(false),
         }
     }

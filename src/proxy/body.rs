@@ -9,11 +9,11 @@ use std::{
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::exchange::Exchange;
 use crate::{
     clock::Timer,
+    listen::Received,
     plan::Plan,
     upstream::{AnswerBody, BodyError, Upload},
 };
@@ -35,7 +35,7 @@ pub struct RequestBody(Option<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    incoming: Incoming,
+    incoming: Received,
     left: u64,
     idle: Option<Duration>,
     timer: Timer,
@@ -45,7 +45,7 @@ struct Inner {
 
 impl RequestBody {
     /// A body under its limits; `most` in bytes.
-    pub fn new(incoming: Incoming, most: Option<u64>, plan: &Arc<Plan>) -> Self {
+    pub fn new(incoming: Received, most: Option<u64>, plan: &Arc<Plan>) -> Self {
         if http_body::Body::is_end_stream(&incoming) {
             return Self(None);
         }

@@ -22,12 +22,11 @@ use std::{rc::Rc, sync::Arc};
 
 use arc_swap::ArcSwap;
 use http::{Request, Response};
-use hyper::body::Incoming;
 use tokio_util::task::TaskTracker;
 
 use crate::{
     headers,
-    listen::Peer,
+    listen::{Peer, Received},
     plan::{Plan, RoutePlan},
     router::Miss,
     upstream::{self, Connections},
@@ -48,7 +47,7 @@ pub struct Worker {
 }
 
 /// Answers one request. The future may be dropped at any time: what must still be committed is handed over.
-pub fn answer(worker: &Rc<Worker>, request: Request<Incoming>, peer: Peer) -> Handover {
+pub fn answer(worker: &Rc<Worker>, request: Request<Received>, peer: Peer) -> Handover {
     let plan = worker.plan.load_full();
     let limit = plan.limits.finish_after_abort;
     let life = handle(Rc::clone(worker), plan, request, peer);
@@ -58,7 +57,7 @@ pub fn answer(worker: &Rc<Worker>, request: Request<Incoming>, peer: Peer) -> Ha
 async fn handle(
     worker: Rc<Worker>,
     plan: Arc<Plan>,
-    request: Request<Incoming>,
+    request: Request<Received>,
     peer: Peer,
 ) -> Response<Body> {
     let mut exchange = Box::new(Exchange::begin(&request, worker.access.as_ref()));
@@ -76,7 +75,7 @@ async fn stages(
     worker: &Worker,
     plan: &Arc<Plan>,
     exchange: &mut Exchange,
-    mut request: Request<Incoming>,
+    mut request: Request<Received>,
     peer: Peer,
 ) -> Result<Response<Body>, ProxyError> {
     let source = match peer {

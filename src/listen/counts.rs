@@ -1,0 +1,74 @@
+//! How many connections there are, in all and by address.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use super::{Peer, Rules};
+
+/// The connections of the whole process.
+#[derive(Debug, Default)]
+pub struct Counts {
+    all: AtomicUsize,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+}
+
+/// Holds a connection's place in the counts.
+pub(super) struct Place {
+    counts: Arc<Counts>,
+    address: Option<IpAddr>,
+}
+
+impl Counts {
+    pub(super) fn enter(self: &Arc<Self>, peer: Peer, rules: &Rules) -> Option<Place> {
+        let address = match (peer, rules.limits.connections_per_address) {
+            (Peer::Ip(ip), Some(most))
+                if !ip.is_loopback() && !rules.exempt.iter().any(|n| n.contains(&ip)) =>
+            {
+                let key = network_of(ip);
+                let mut all = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+                let count = all.entry(key).or_default();
+                if *count >= most {
+                    return None;
+                }
+                *count += 1;
+                Some(key)
+            }
+            _ => None,
+        };
+        self.all.fetch_add(1, Ordering::Relaxed);
+        Some(Place { counts: Arc::clone(self), address })
+    }
+
+    pub(super) fn is_full(&self, rules: &Rules) -> bool {
+        rules.limits.connections.is_some_and(|most| self.all.load(Ordering::Relaxed) >= most)
+    }
+}
+
+/// One visitor's line: the address, or its /64 in IPv6.
+fn network_of(ip: IpAddr) -> IpAddr {
+    match ip {
+        IpAddr::V4(_) => ip,
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.counts.all.fetch_sub(1, Ordering::Relaxed);
+        if let Some(address) = self.address {
+            let mut all = self.counts.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(count) = all.get_mut(&address) {
+                *count -= 1;
+                if *count == 0 {
+                    all.remove(&address);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! What hyper is given of a request and its answer: both bodies, with notes on how far they are.
+
+use std::{
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::watched::Activity;
+
+/// A request's body as it arrives. As long as it has not been read to its end, its connection is in the middle of it,
+/// whatever became of the request: only hyper knows where the next one would begin.
+#[derive(Debug)]
+pub struct Received {
+    incoming: Incoming,
+    activity: Option<Rc<Activity>>,
+}
+
+impl Received {
+    fn arrived(&mut self) {
+        if let Some(activity) = self.activity.take() {
+            activity.body_open.set(false);
+        }
+    }
+}
+
+impl Body for Received {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        let over = match &polled {
+            Poll::Ready(None) => true,
+            Poll::Ready(Some(Ok(_))) => self.incoming.is_end_stream(),
+            _ => false,
+        };
+        if over {
+            self.arrived();
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl<F> Serving<F> {
+    /// Hands a request on; `last`: its connection takes no other.
+    pub(super) fn begin(
+        request: Request<Incoming>,
+        activity: &Rc<Activity>,
+        last: bool,
+        handler: impl FnOnce(Request<Received>) -> F,
+    ) -> Self {
+        activity.in_flight.set(activity.in_flight.get() + 1);
+        activity.served.set(activity.served.get() + 1);
+        activity.head_begun.set(false);
+        let bodied = !request.body().is_end_stream();
+        activity.body_open.set(bodied);
+        let request =
+            request.map(|incoming| Received { incoming, activity: bodied.then(|| Rc::clone(activity)) });
+        Self { answer: handler(request), flight: Some(Flight(Rc::clone(activity))), last }
+    }
+}
+
+/// Holds a request in flight until its answer is through.
+pub(super) struct Flight(Rc<Activity>);
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        self.0.in_flight.set(self.0.in_flight.get() - 1);
+    }
+}
+
+/// An answer in the making. A struct and no async block, since hyper wants it `Unpin`.
+pub(super) struct Serving<F> {
+    answer: F,
+    flight: Option<Flight>,
+    last: bool,
+}
+
+impl<F, B> Future for Serving<F>
+where
+    F: Future<Output = Response<B>> + Unpin,
+{
+    type Output = Result<Response<Counted<B>>, std::convert::Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Poll::Ready(mut response) = Pin::new(&mut self.answer).poll(cx) else { return Poll::Pending };
+        if self.last {
+            response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+        }
+        let flight = self.flight.take();
+        Poll::Ready(Ok(response.map(|body| Counted { body, flight })))
+    }
+}
+
+/// A body that keeps its request in flight until it is through.
+pub(super) struct Counted<B> {
+    body: B,
+    flight: Option<Flight>,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for Counted<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        let _ = &self.flight;
+        Pin::new(&mut self.get_mut().body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
