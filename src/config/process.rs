@@ -2,7 +2,7 @@
 
 use std::{net::IpAddr, num::NonZeroUsize, time::Duration};
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net};
 
 use super::{
     scalar,
@@ -79,11 +79,40 @@ impl TrustedProxies {
             if text == "unix" {
                 trusted.unix = true;
             } else if let Ok(network) = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
-                trusted.networks.push(network.trunc());
+                trusted.networks.push(canonical(network));
             } else {
                 reader.refuse(KEY, item, EXPECTED, Mistake::VALUE);
             }
         }
         trusted
+    }
+}
+
+/// `::ffff:10.0.0.0/104` is `10.0.0.0/8`: peers are known by their IPv4 address, however they came.
+fn canonical(network: IpNet) -> IpNet {
+    let mapped = match network {
+        IpNet::V6(v6) if v6.prefix_len() >= 96 => {
+            v6.addr().to_ipv4_mapped().and_then(|v4| Ipv4Net::new(v4, v6.prefix_len() - 96).ok())
+        }
+        _ => None,
+    };
+    mapped.map_or(network, IpNet::V4).trunc()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_are_known_by_one_name() {
+        for (text, wanted) in [
+            ("::ffff:10.1.2.3/104", "10.0.0.0/8"),
+            ("::ffff:10.1.2.3/128", "10.1.2.3/32"),
+            ("::ffff:0.0.0.0/95", "::fffe:0:0/95"),
+            ("2001:db8::1/32", "2001:db8::/32"),
+            ("10.1.2.3/8", "10.0.0.0/8"),
+        ] {
+            assert_eq!(canonical(text.parse().unwrap()).to_string(), wanted);
+        }
     }
 }

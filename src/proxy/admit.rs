@@ -1,6 +1,6 @@
 //! Admission: what is ambiguous, too large or not served at all is refused before any thought.
 
-use http::{HeaderValue, Method, Request, StatusCode, Version, header, uri::PathAndQuery};
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header, uri::PathAndQuery};
 
 use super::ProxyError;
 use crate::{config::Limits, message::authority::Authority};
@@ -28,27 +28,86 @@ fn refuse<T>(status: StatusCode, why: &'static str) -> Result<T, ProxyError> {
     Err(ProxyError::Client(status, why))
 }
 
+/// What the fields say that admission depends on; read in one pass, since each look-up costs as much.
+#[derive(Default)]
+struct Said<'a> {
+    host: Option<&'a HeaderValue>,
+    hosts: u8,
+    codings: u8,
+    chunked: bool,
+    expects_other: bool,
+    cookies: usize,
+    cookie_bytes: usize,
+    too_long: bool,
+}
+
+impl<'a> Said<'a> {
+    fn read(headers: &'a HeaderMap, limits: &Limits) -> Self {
+        let mut said = Self::default();
+        let most = limits.field_bytes.unwrap_or(usize::MAX);
+        for (name, value) in headers {
+            said.too_long |= name.as_str().len() + value.len() > most;
+            if *name == header::HOST {
+                said.hosts = said.hosts.saturating_add(1);
+                said.host = Some(value);
+            } else if *name == header::COOKIE {
+                said.cookie_bytes += value.len();
+                said.cookies += 1 + memchr::memchr_iter(b';', value.as_bytes()).count();
+            } else if *name == header::TRANSFER_ENCODING {
+                said.codings = said.codings.saturating_add(1);
+                said.chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
+            } else if *name == header::EXPECT {
+                said.expects_other |= !value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+            }
+        }
+        said
+    }
+}
+
 /// Admits or refuses.
 pub fn admit<B>(request: &Request<B>, limits: &Limits) -> Result<Admitted, ProxyError> {
     let headers = request.headers();
+    let said = Said::read(headers, limits);
     // TRACE would echo what only the app may see; CONNECT is for forward proxies.
     if matches!(*request.method(), Method::TRACE | Method::CONNECT) {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "TRACE and CONNECT are not served");
     }
-    if headers.contains_key(header::TRANSFER_ENCODING) {
+    if said.codings > 0 {
         if request.version() == Version::HTTP_10 {
             return refuse(StatusCode::BAD_REQUEST, "Transfer-Encoding in HTTP/1.0");
         }
-        let mut lines = headers.get_all(header::TRANSFER_ENCODING).iter();
-        let chunked = lines.next().is_some_and(|v| v.as_bytes().eq_ignore_ascii_case(b"chunked"));
-        if !chunked || lines.next().is_some() {
+        if !said.chunked || said.codings > 1 {
             return refuse(StatusCode::NOT_IMPLEMENTED, "a transfer coding other than chunked");
         }
     }
-    if let Some(expect) = headers.get(header::EXPECT)
-        && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
-    {
+    if said.expects_other {
         return refuse(StatusCode::EXPECTATION_FAILED, "an expectation other than 100-continue");
+    }
+    let target = request.uri().path_and_query().map_or(1, |p| p.as_str().len());
+    if limits.target_bytes.is_some_and(|most| target > most) {
+        return refuse(StatusCode::URI_TOO_LONG, "target_bytes");
+    }
+    let large = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    if limits.fields.is_some_and(|most| headers.len() > most) {
+        return refuse(large, "fields");
+    }
+    if said.too_long {
+        return refuse(large, "field_bytes");
+    }
+    if limits.cookie_bytes.is_some_and(|most| said.cookie_bytes > most)
+        || limits.cookies.is_some_and(|most| said.cookies > most)
+    {
+        return refuse(large, "cookies or cookie_bytes");
+    }
+    host(request, &said)
+}
+
+fn host<B>(request: &Request<B>, said: &Said<'_>) -> Result<Admitted, ProxyError> {
+    if said.hosts > 1 {
+        return refuse(StatusCode::BAD_REQUEST, "more than one Host");
+    }
+    if said.hosts == 0 && request.version() >= Version::HTTP_11 {
+        return refuse(StatusCode::BAD_REQUEST, "no Host");
     }
     // Authority-form is for CONNECT, asterisk-form for OPTIONS (RFC 9112 sections 3.2.3 and 3.2.4).
     let uri = request.uri();
@@ -58,49 +117,9 @@ pub fn admit<B>(request: &Request<B>, limits: &Limits) -> Result<Admitted, Proxy
     {
         return refuse(StatusCode::BAD_REQUEST, "a target that is neither a path nor a URL");
     }
-    let target = request.uri().path_and_query().map_or(1, |p| p.as_str().len());
-    if limits.target_bytes.is_some_and(|most| target > most) {
-        return refuse(StatusCode::URI_TOO_LONG, "target_bytes");
-    }
-    sizes(request, limits)?;
-    host(request)
-}
-
-fn sizes<B>(request: &Request<B>, limits: &Limits) -> Result<(), ProxyError> {
-    let headers = request.headers();
-    let large = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-    if limits.fields.is_some_and(|most| headers.len() > most) {
-        return refuse(large, "fields");
-    }
-    if let Some(most) = limits.field_bytes
-        && headers.iter().any(|(n, v)| n.as_str().len() + v.len() > most)
-    {
-        return refuse(large, "field_bytes");
-    }
-    let (mut bytes, mut count) = (0, 0);
-    for line in headers.get_all(header::COOKIE) {
-        bytes += line.len();
-        count += 1 + memchr::memchr_iter(b';', line.as_bytes()).count();
-    }
-    if limits.cookie_bytes.is_some_and(|most| bytes > most) || limits.cookies.is_some_and(|most| count > most)
-    {
-        return refuse(large, "cookies or cookie_bytes");
-    }
-    Ok(())
-}
-
-fn host<B>(request: &Request<B>) -> Result<Admitted, ProxyError> {
-    let mut lines = request.headers().get_all(header::HOST).iter();
-    let line = lines.next();
-    if lines.next().is_some() {
-        return refuse(StatusCode::BAD_REQUEST, "more than one Host");
-    }
-    if line.is_none() && request.version() >= Version::HTTP_11 {
-        return refuse(StatusCode::BAD_REQUEST, "no Host");
-    }
-    let absolute = request.uri().authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok());
-    let host_stands = absolute.is_none() && line.is_some();
-    let host = absolute.or_else(|| line.cloned());
+    let absolute = uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok());
+    let host_stands = absolute.is_none() && said.host.is_some();
+    let host = absolute.or_else(|| said.host.cloned());
     let authority = match &host {
         Some(host) => match Authority::parse(host.as_bytes()) {
             Some(authority) => authority,
@@ -109,7 +128,7 @@ fn host<B>(request: &Request<B>) -> Result<Admitted, ProxyError> {
         // HTTP/1.0 knows no Host.
         None => Authority { host: String::new(), port: None },
     };
-    Ok(Admitted { authority, host, host_stands, target: request.uri().path_and_query().cloned() })
+    Ok(Admitted { authority, host, host_stands, target: uri.path_and_query().cloned() })
 }
 
 /// A body that says beforehand that it is too large.

@@ -30,8 +30,6 @@ pub struct Answer<B> {
     pub endpoint: usize,
 }
 
-const KEEP_ALIVE: http::HeaderName = http::HeaderName::from_static("keep-alive");
-
 /// How long an answer is waited for.
 #[derive(Debug, Clone, Copy)]
 pub struct Waits {
@@ -139,16 +137,11 @@ fn answer<B>(mut lease: Lease<B>, mut head: Head, idle: Option<Duration>) -> Res
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
-    if let Some(ticks) = said_idle(head.response.headers()) {
+    if let Some(seconds) = head.idle {
+        // Less a second, since its clock began earlier than ours.
+        let ticks = seconds.saturating_sub(1).saturating_mul(1000 / TICK.as_millis() as u64);
         lease.connection.idle_ticks = lease.connection.idle_ticks.min(ticks);
     }
     let response = std::mem::take(&mut head.response);
     response.map(|()| AnswerBody::new(lease, &head, idle))
-}
-
-/// `Keep-Alive: timeout=N`, less a second, in ticks.
-fn said_idle(headers: &http::HeaderMap) -> Option<u64> {
-    let text = headers.get(KEEP_ALIVE)?.to_str().ok()?;
-    let seconds: u64 = text.split(',').find_map(|p| p.trim().strip_prefix("timeout="))?.parse().ok()?;
-    Some(seconds.saturating_sub(1) * (1000 / TICK.as_millis() as u64))
 }

@@ -15,6 +15,7 @@ use crate::message::lines::Lines;
 /// An answer's head may be this long.
 pub(super) const LARGEST: usize = 64 * 1024;
 const MOST_FIELDS: usize = 256;
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// How the end of a message is told (RFC 9112 section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +38,8 @@ pub(in super::super) struct Head {
     pub(super) framing: Framing,
     /// The connection can be used again after it.
     pub(super) keep_alive: bool,
+    /// How long the app keeps it unused, in seconds, if it says so (`Keep-Alive: timeout=`).
+    pub(in super::super) idle: Option<u64>,
 }
 
 /// Writes a request's head. What the fields say of the body's length is left out: `framing` says it.
@@ -110,16 +113,20 @@ pub(super) fn read(inbound: &mut BytesMut, asked: &Method) -> Result<Option<Head
         places.push((name, place(field.value)));
     }
     let head = inbound.split_to(length).freeze();
+    let mut said = Said::default();
     for (name, (at, length)) in places {
-        headers.append(name, value(head.slice(at..at + length))?);
+        let value = value(head.slice(at..at + length))?;
+        said.hear(&name, &value)?;
+        headers.append(name, value);
     }
-    let framing = framing(&headers, version, status, asked)?;
-    let keep_alive = framing != Framing::UntilClose && keeps_alive(&headers, version);
+    let framing = said.framing(version, status, asked)?;
+    let keep_alive =
+        framing != Framing::UntilClose && !said.close && (version == Version::HTTP_11 || said.keep);
     let mut response = Response::new(());
     *response.status_mut() = status;
     *response.version_mut() = version;
     *response.headers_mut() = headers;
-    Ok(Some(Head { response, framing, keep_alive }))
+    Ok(Some(Head { response, framing, keep_alive, idle: said.idle }))
 }
 
 /// A field's value; a folded one on one line.
@@ -131,67 +138,75 @@ fn value(bytes: Bytes) -> Result<HeaderValue, Http1Error> {
     HeaderValue::from_bytes(flat.trim_ascii()).map_err(|_| httparse::Error::HeaderValue.into())
 }
 
-/// RFC 9112 section 6.3, without the mercy: what two readers could read in two ways is refused.
-fn framing(
-    headers: &HeaderMap,
-    version: Version,
-    status: StatusCode,
-    asked: &Method,
-) -> Result<Framing, Http1Error> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let coding = codings.next();
-    let length = content_length(headers)?;
-    if let Some(coding) = coding {
-        if length.is_some() {
-            return Err(Http1Error::Framing("Content-Length beside Transfer-Encoding"));
-        }
-        if version == Version::HTTP_10 {
-            return Err(Http1Error::Framing("Transfer-Encoding in HTTP/1.0"));
-        }
-        if !coding.as_bytes().eq_ignore_ascii_case(b"chunked") || codings.next().is_some() {
-            return Err(Http1Error::Framing("a Transfer-Encoding other than chunked"));
-        }
-    }
-    let bodiless = status.is_informational()
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-        || asked == Method::HEAD;
-    Ok(match (bodiless, coding, length) {
-        (true, ..) | (false, None, Some(0)) => Framing::Empty,
-        (false, Some(_), _) => Framing::Chunked,
-        (false, None, Some(length)) => Framing::Length(length),
-        (false, None, None) => Framing::UntilClose,
-    })
+/// What the fields say of the connection and of the end of the answer.
+#[derive(Default)]
+struct Said {
+    length: Option<u64>,
+    codings: u8,
+    chunked: bool,
+    close: bool,
+    keep: bool,
+    idle: Option<u64>,
 }
 
-/// All lines must say the same.
-fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Http1Error> {
-    let mut found = None;
-    for line in headers.get_all(CONTENT_LENGTH) {
-        let text = line.as_bytes();
-        let number = (!text.is_empty() && text.iter().all(u8::is_ascii_digit))
-            .then(|| std::str::from_utf8(text).ok()?.parse::<u64>().ok())
-            .flatten()
-            .ok_or(Http1Error::Framing("a Content-Length that is no number"))?;
-        if found.is_some_and(|before| before != number) {
-            return Err(Http1Error::Framing("differing lines of Content-Length"));
-        }
-        found = Some(number);
-    }
-    Ok(found)
-}
-
-/// RFC 9112 section 9.3.
-fn keeps_alive(headers: &HeaderMap, version: Version) -> bool {
-    let mut keep = version == Version::HTTP_11;
-    for line in headers.get_all(CONNECTION) {
-        for token in line.as_bytes().split(|b| *b == b',').map(<[u8]>::trim_ascii) {
-            if token.eq_ignore_ascii_case(b"close") {
-                return false;
+impl Said {
+    fn hear(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), Http1Error> {
+        let text = value.as_bytes();
+        if *name == CONTENT_LENGTH {
+            let number =
+                content_length(text).ok_or(Http1Error::Framing("a Content-Length that is no number"))?;
+            if self.length.replace(number).is_some_and(|before| before != number) {
+                return Err(Http1Error::Framing("differing lines of Content-Length"));
             }
-            keep |= token.eq_ignore_ascii_case(b"keep-alive");
+        } else if *name == TRANSFER_ENCODING {
+            self.codings = self.codings.saturating_add(1);
+            self.chunked = text.eq_ignore_ascii_case(b"chunked");
+        } else if *name == CONNECTION {
+            for token in text.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
+                self.close |= token.eq_ignore_ascii_case(b"close");
+                self.keep |= token.eq_ignore_ascii_case(b"keep-alive");
+            }
+        } else if *name == KEEP_ALIVE {
+            self.idle = std::str::from_utf8(text).ok().and_then(keep_alive_timeout);
         }
+        Ok(())
     }
-    keep
+
+    /// RFC 9112 section 6.3, without the mercy: what two readers could read in two ways is refused.
+    fn framing(&self, version: Version, status: StatusCode, asked: &Method) -> Result<Framing, Http1Error> {
+        if self.codings > 0 {
+            if self.length.is_some() {
+                return Err(Http1Error::Framing("Content-Length beside Transfer-Encoding"));
+            }
+            if version == Version::HTTP_10 {
+                return Err(Http1Error::Framing("Transfer-Encoding in HTTP/1.0"));
+            }
+            if !self.chunked || self.codings > 1 {
+                return Err(Http1Error::Framing("a Transfer-Encoding other than chunked"));
+            }
+        }
+        let bodiless = status.is_informational()
+            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+            || asked == Method::HEAD;
+        Ok(match (bodiless, self.chunked, self.length) {
+            (true, ..) | (false, false, Some(0)) => Framing::Empty,
+            (false, true, _) => Framing::Chunked,
+            (false, false, Some(length)) => Framing::Length(length),
+            (false, false, None) => Framing::UntilClose,
+        })
+    }
+}
+
+fn content_length(text: &[u8]) -> Option<u64> {
+    if !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// `timeout=N` of `Keep-Alive`, in seconds.
+fn keep_alive_timeout(text: &str) -> Option<u64> {
+    text.split(',').find_map(|part| part.trim().strip_prefix("timeout="))?.parse().ok()
 }
 
 #[cfg(test)]

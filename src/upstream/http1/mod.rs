@@ -10,6 +10,7 @@ mod chunked;
 mod connection;
 mod error;
 mod head;
+mod outbound;
 
 pub use body::AnswerBody;
 pub use error::Http1Error;
