@@ -2,8 +2,11 @@
 
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header, uri::PathAndQuery};
 
-use super::ProxyError;
+use super::{ProxyError, request::VIA_NAME};
 use crate::{config::Limits, message::authority::Authority};
+
+/// A request that passed here so often goes round in a circle (RFC 9110 section 7.6.3).
+const MOST_PASSES: usize = 8;
 
 /// A request that was admitted: what it asks for, read once.
 #[derive(Debug)]
@@ -39,6 +42,7 @@ struct Said<'a> {
     cookies: usize,
     cookie_bytes: usize,
     too_long: bool,
+    passes: usize,
 }
 
 impl<'a> Said<'a> {
@@ -56,6 +60,8 @@ impl<'a> Said<'a> {
             } else if *name == header::TRANSFER_ENCODING {
                 said.codings = said.codings.saturating_add(1);
                 said.chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
+            } else if *name == header::VIA {
+                said.passes += memchr::memmem::find_iter(value.as_bytes(), VIA_NAME.as_bytes()).count();
             } else if *name == header::EXPECT {
                 said.expects_other |= !value.as_bytes().eq_ignore_ascii_case(b"100-continue");
             }
@@ -82,6 +88,12 @@ pub fn admit<B>(request: &Request<B>, limits: &Limits) -> Result<Admitted, Proxy
     }
     if said.expects_other {
         return refuse(StatusCode::EXPECTATION_FAILED, "an expectation other than 100-continue");
+    }
+    if said.passes >= MOST_PASSES {
+        return refuse(
+            StatusCode::LOOP_DETECTED,
+            "it came through here before: a server of the upstream leads back here",
+        );
     }
     let target = request.uri().path_and_query().map_or(1, |p| p.as_str().len());
     if limits.target_bytes.is_some_and(|most| target > most) {

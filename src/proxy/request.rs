@@ -14,6 +14,8 @@ use crate::{
     session::{CookieForm, Resolved},
 };
 
+/// What we are called in `Via`.
+pub const VIA_NAME: &str = "cloakroom";
 const VIA: &str = "1.1 cloakroom";
 const VIA_10: &str = "1.0 cloakroom";
 const NO_HOST: HeaderValue = HeaderValue::from_static("");

@@ -192,3 +192,13 @@ fn redirects_to_the_servers_own_address_lead_to_what_the_visitor_sees() {
     let answer = house.browser().get_with("/", &lines);
     assert_eq!(answer.header("location"), Some(format!("http://{own}/home")), "switched off");
 }
+
+#[test]
+fn a_request_that_goes_round_in_a_circle_is_let_out() {
+    let app = App::start(|_| Reply::text("ok"));
+    let house = Cloakroom::before(app.address).start();
+    let via = |times: usize| format!("Via: 1.0 fred, {}\r\n", vec!["1.1 cloakroom"; times].join(", "));
+    assert_eq!(house.browser().get_with("/", &via(7)).status, 200, "a chain of them is fine");
+    assert_eq!(house.browser().get_with("/", &via(8)).status, 508);
+    assert_eq!(app.received().len(), 1);
+}

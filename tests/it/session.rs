@@ -1,6 +1,6 @@
 //! Sessions as a visitor and an app see them.
 
-use crate::support::{App, Cloakroom, Legacy, Reply, Request};
+use crate::support::{App, Cloakroom, Reply, Request};
 
 /// An app that counts visits, logs in and out, and shows what it was told.
 fn shop() -> App {
@@ -239,35 +239,4 @@ fn where_sessions_are_off_nothing_is_added_and_the_ticket_is_still_taken_out() {
     assert_eq!(answer.text(), "- - -");
     assert_eq!(answer.set_cookies(), [""; 0]);
     assert_eq!(app.last().header("cookie").as_deref(), Some("lang=fr"));
-}
-
-/// What every legacy app must manage, whatever its language.
-fn round_trip(app: &Legacy) {
-    let house = Cloakroom::before(app.address).start();
-    let mut visitor = house.browser();
-    assert_eq!(visitor.get("/visit").text().trim_end(), "visits=1");
-    assert_eq!(visitor.get("/visit").text().trim_end(), "visits=2");
-    assert_eq!(visitor.get("/store").status, 200);
-    assert_eq!(visitor.get("/read").text().trim_end(), "Zoë 100% + \"quoted\"; ü");
-    visitor.get("/login?name=Zo%C3%AB");
-    assert_eq!(visitor.get("/who").text().trim_end(), "Zoë");
-    assert_eq!(visitor.get("/visit").text().trim_end(), "visits=3", "a login keeps the fields");
-    visitor.get("/logout");
-    assert_eq!(visitor.get("/who").text().trim_end(), "");
-    assert_eq!(visitor.get("/visit").text().trim_end(), "visits=1", "a logout keeps nothing");
-}
-
-#[test]
-fn zoe_goes_through_the_php_app_and_back() {
-    round_trip(&Legacy::php());
-}
-
-#[test]
-fn zoe_goes_through_the_python_app_and_back() {
-    round_trip(&Legacy::python());
-}
-
-#[test]
-fn zoe_goes_through_the_perl_app_and_back() {
-    round_trip(&Legacy::perl());
 }

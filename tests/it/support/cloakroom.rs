@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -15,6 +16,8 @@ use super::{Browser, PATIENCE, Wire};
 
 /// What is about to be started.
 pub(crate) struct Plan {
+    /// Flags alone instead of a file.
+    flags: Option<SocketAddr>,
     servers: String,
     rules: String,
     extra: String,
@@ -36,9 +39,14 @@ impl Cloakroom {
         Self::before_servers(&format!("\"http://{upstream}\""))
     }
 
+    /// A cloakroom with flags alone: `--listen` on a port that it chooses, `--upstream` at this address.
+    pub(crate) fn by_flags(upstream: SocketAddr) -> Plan {
+        Plan { flags: Some(upstream), ..Self::before(upstream) }
+    }
+
     /// A cloakroom before an upstream of these servers, written as in TOML.
     pub(crate) fn before_servers(servers: &str) -> Plan {
-        Plan { servers: servers.to_owned(), rules: String::new(), extra: String::new() }
+        Plan { flags: None, servers: servers.to_owned(), rules: String::new(), extra: String::new() }
     }
 
     /// A connection of a visitor.
@@ -116,14 +124,8 @@ impl Plan {
         // The shell knows the pid that exec keeps; nothing here could know it before the spawn.
         let mut command = Command::new("sh");
         command
-            .args([
-                "-c",
-                r#"LISTEN_PID=$$ exec "$0" "$@""#,
-                env!("CARGO_BIN_EXE_cloakroom"),
-                "run",
-                "--config",
-            ])
-            .arg(path("config.toml"))
+            .args(["-c", r#"LISTEN_PID=$$ exec "$0" "$@""#, env!("CARGO_BIN_EXE_cloakroom"), "run"])
+            .args(self.arguments(&path("config.toml")))
             .env("LISTEN_FDS", "1")
             .env("LISTEN_FDNAMES", "test")
             .env("NOTIFY_SOCKET", path("notify"))
@@ -140,8 +142,24 @@ impl Plan {
         // The command holds the listener; dropped here, a dead cloakroom refuses instead of hanging.
         drop(command);
         let mut house = Cloakroom { address, child, life, folder };
-        house.await_ready(&notify);
+        let said = house.await_ready(&notify);
+        if self.flags.is_some() {
+            let told = said.lines().find_map(|line| line.strip_prefix("STATUS=listening on http://"));
+            house.address = told.unwrap_or_else(|| panic!("no address in {said:?}")).parse().unwrap();
+        }
         house
+    }
+
+    fn arguments(&self, file: &Path) -> Vec<String> {
+        match self.flags {
+            Some(upstream) => vec![
+                "--listen".to_owned(),
+                "127.0.0.1:0".to_owned(),
+                "--upstream".to_owned(),
+                format!("http://{upstream}"),
+            ],
+            None => vec!["--config".to_owned(), file.display().to_string()],
+        }
     }
 
     fn toml(&self) -> String {
@@ -160,7 +178,7 @@ impl Plan {
 }
 
 impl Cloakroom {
-    fn await_ready(&mut self, notify: &UnixDatagram) {
+    fn await_ready(&mut self, notify: &UnixDatagram) -> String {
         let deadline = Instant::now() + PATIENCE;
         let mut message = [0; 4096];
         loop {
@@ -168,7 +186,7 @@ impl Cloakroom {
                 Ok(length) => {
                     let text = String::from_utf8_lossy(message.get(..length).unwrap_or_default());
                     if text.lines().any(|line| line == "READY=1") {
-                        return;
+                        return text.into_owned();
                     }
                 }
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
