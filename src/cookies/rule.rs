@@ -2,7 +2,10 @@
 
 use std::time::SystemTime;
 
-use crate::{config::CookieRule, message::set_cookie::name};
+use crate::{
+    config::CookieRule,
+    message::{glob, set_cookie::name},
+};
 
 use super::rewrite::{Verdict, rewrite};
 
@@ -29,54 +32,9 @@ impl CookieRules {
             return Verdict::Untouched;
         }
         let name = name(line);
-        match self.rules.iter().find(|rule| glob(rule.name.as_bytes(), name)) {
+        match self.rules.iter().find(|rule| glob::fits(rule.name.as_bytes(), name)) {
             Some(rule) => rewrite(rule, line, https, now),
             None => Verdict::Untouched,
-        }
-    }
-}
-
-/// `*` is any run of bytes, `?` one; never goes back further than the last `*`.
-fn glob(mut pattern: &[u8], mut text: &[u8]) -> bool {
-    let mut star: Option<(&[u8], &[u8])> = None;
-    loop {
-        match (pattern, text) {
-            ([b'*', rest @ ..], _) => {
-                star = Some((rest, text));
-                pattern = rest;
-            }
-            ([p, rest @ ..], [t, tail @ ..]) if *p == b'?' || p == t => (pattern, text) = (rest, tail),
-            ([], []) => return true,
-            _ => match star {
-                Some((after, [_, tail @ ..])) => {
-                    star = Some((after, tail));
-                    (pattern, text) = (after, tail);
-                }
-                _ => return false,
-            },
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn globs() {
-        for (pattern, text, wanted) in [
-            ("*", "", true),
-            ("a*", "abc", true),
-            ("*c", "abc", true),
-            ("a?c", "abc", true),
-            ("a?c", "ac", false),
-            ("*b*b", "abab", true),
-            ("*b*c", "abab", false),
-            ("", "", true),
-            ("", "a", false),
-            ("A", "a", false),
-        ] {
-            assert_eq!(glob(pattern.as_bytes(), text.as_bytes()), wanted, "{pattern} {text}");
         }
     }
 }

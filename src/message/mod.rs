@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod cookie;
+pub mod glob;
 pub mod lines;
 pub mod name;
 pub mod set_cookie;

@@ -1,0 +1,46 @@
+//! Globs: `*` is any run of bytes, `?` one.
+
+/// Whether the pattern fits all of the text; never goes back further than the last `*`.
+pub fn fits(mut pattern: &[u8], mut text: &[u8]) -> bool {
+    let mut star: Option<(&[u8], &[u8])> = None;
+    loop {
+        match (pattern, text) {
+            ([b'*', rest @ ..], _) => {
+                star = Some((rest, text));
+                pattern = rest;
+            }
+            ([p, rest @ ..], [t, tail @ ..]) if *p == b'?' || p == t => (pattern, text) = (rest, tail),
+            ([], []) => return true,
+            _ => match star {
+                Some((after, [_, tail @ ..])) => {
+                    star = Some((after, tail));
+                    (pattern, text) = (after, tail);
+                }
+                _ => return false,
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs() {
+        for (pattern, text, wanted) in [
+            ("*", "", true),
+            ("a*", "abc", true),
+            ("*c", "abc", true),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("*b*b", "abab", true),
+            ("*b*c", "abab", false),
+            ("", "", true),
+            ("", "a", false),
+            ("A", "a", false),
+        ] {
+            assert_eq!(fits(pattern.as_bytes(), text.as_bytes()), wanted, "{pattern} {text}");
+        }
+    }
+}
