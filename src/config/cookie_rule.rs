@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    SameSite, scalar,
-    session::{cookie_domain, cookie_path, is_token, prefixed},
+    SameSite, is_token, scalar,
+    session::{cookie_domain, cookie_path, prefixed},
     value::{Mistake, Reader},
 };
 

@@ -37,6 +37,10 @@ pub struct Limits {
     pub connections: Option<usize>,
     /// `connections_per_address` (a /64 in IPv6; loopback and trusted proxies excepted): 1,024; past it, closed.
     pub connections_per_address: Option<usize>,
+    /// `new_sessions_per_second`: 2,000, in all; sessions with data, answers that set a principal not counted.
+    pub new_sessions_per_second: Option<u32>,
+    /// `new_sessions_per_address`: off; a minute, of one address (a /64 in IPv6). The same are not counted.
+    pub new_sessions_per_address: Option<u32>,
 }
 
 const KIB: u64 = 1024;
@@ -50,7 +54,9 @@ impl Limits {
                 .unwrap_or(Some(default))
                 .map(|size| size as usize)
         };
-        let number = |key, most, default| reader.limit_number(key, &(1..=most), default).map(|n| n as usize);
+        let number =
+            |key, most, default| reader.limit_number(key, &(1..=most), Some(default)).map(|n| n as usize);
+        let rate = |key, default| reader.limit_number(key, &(1..=1 << 30), default).map(|n| n as u32);
         let limits = Self {
             request_head_timeout: seconds("request_head_timeout", 10),
             idle_timeout_http1: seconds("idle_timeout_http1", 75),
@@ -64,13 +70,15 @@ impl Limits {
             requests_per_connection_http1: reader.limit_number(
                 "requests_per_connection_http1",
                 &(1..=u64::MAX),
-                1000,
+                Some(1000),
             ),
             cookies: number("cookies", 1 << 20, 180),
             cookie_bytes: bytes("cookie_bytes", 1, 16 * KIB),
             finish_after_abort: seconds("finish_after_abort", 10),
             connections: number("connections", 1 << 30, 10_000),
             connections_per_address: number("connections_per_address", 1 << 30, 1024),
+            new_sessions_per_second: rate("new_sessions_per_second", Some(2000)),
+            new_sessions_per_address: rate("new_sessions_per_address", None),
         };
         reader.finish();
         limits

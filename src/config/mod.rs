@@ -1,17 +1,20 @@
 //! Configuration: from the text that an operator wrote to values that the program may rely on.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, net::Ipv6Addr, path::Path};
 
 use toml::de::DeTable;
 
 mod cookie_rule;
 mod diagnostic;
+mod field;
 mod limits;
 mod listen;
 mod log;
+mod mistake;
 mod process;
 mod route;
 mod scalar;
+mod secret;
 mod session;
 mod source;
 mod store;
@@ -22,15 +25,23 @@ use value::{Notes, Reader};
 
 pub use cookie_rule::{CookieRule, RuleSecure};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use field::FieldGlobs;
 pub use limits::Limits;
 pub use listen::{Listen, ListenAddress};
 pub use log::{AccessFormat, Level, Log};
 pub use process::{ForwardedFamily, Process, TrustedProxies};
-pub use route::{HostPattern, MintRule, OnStoreFailure, Route, SessionMode};
-pub use session::{CookiePrefix, Headers, Lifetimes, SameSite, Secure, Session, SessionCookie};
+pub use route::{
+    CrossSite, HostPattern, MintRule, OnStoreFailure, Origin, Otherwise, Preflight, Require, Route,
+    SessionMode,
+};
+pub use secret::{Secret, SecretError, SecretSource};
+pub use session::{
+    Cache, CookiePrefix, Create, Encoding, Headers, Lifetimes, OnConflict, OnTooMany, Preset, SameSite,
+    Secure, Session, SessionCookie,
+};
 pub use source::Source;
 pub use store::{Store, StoreKind};
-pub use upstream::{Server, ServerAddress, Upstream, UpstreamHost};
+pub use upstream::{Also, AlsoValue, Server, ServerAddress, Upstream, UpstreamHost};
 
 /// Everything that the program was told, valid as a whole.
 #[derive(Debug, Clone, PartialEq)]
@@ -104,9 +115,9 @@ fn read(text: &str) -> (Option<Config>, BTreeSet<String>, Vec<Diagnostic>) {
     let root = Reader::new(&notes, table.get_ref());
     let process = Process::read(&root.section("process"));
     let listen = Listen::read_all(&root);
-    let upstreams = Upstream::read_all(&root);
-    let routes = Route::read_all(&root, &upstreams);
     let session = Session::read(&root.section("session"));
+    let upstreams = Upstream::read_all(&root, &session.headers);
+    let routes = Route::read_all(&root, &upstreams);
     let store = Store::read(&root.section("store"));
     let cookies = CookieRule::read_all(&root);
     let limits = Limits::read(&root.section("limits"));
@@ -139,4 +150,31 @@ fn is_host_name(text: &str) -> bool {
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
     };
     text.len() <= 253 && text.split('.').all(label)
+}
+
+/// `HOST`, `HOST:PORT`, `[IPv6]`, `[IPv6]:PORT`.
+fn authority(text: &str) -> Option<(&str, Option<u16>)> {
+    let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+        let (host, rest) = rest.split_once(']')?;
+        host.parse::<Ipv6Addr>().ok()?;
+        (host, if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) })
+    } else {
+        let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
+        if !is_host_name(host) {
+            return None;
+        }
+        (host, port)
+    };
+    match port {
+        None => Some((host, None)),
+        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            port.parse().ok().filter(|port| *port != 0).map(|port| (host, Some(port)))
+        }
+        Some(_) => None,
+    }
+}
+
+/// RFC 9110, section 5.6.2.
+fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }

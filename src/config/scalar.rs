@@ -37,6 +37,24 @@ impl Reader<'_> {
         self.optional(key, DURATION_OR_OFF, read).unwrap_or(default)
     }
 
+    /// A duration of at least so much, or `"off"`.
+    pub(super) fn limit_duration_from(
+        &self,
+        key: &'static str,
+        least: Duration,
+        default: Option<Duration>,
+    ) -> Option<Duration> {
+        let read = |value: &_| {
+            unless_off(value, |value| match duration(value)? {
+                short if short < least => {
+                    Err(Mistake::why(format!("must be at least {} seconds", least.as_secs())))
+                }
+                duration => Ok(duration),
+            })
+        };
+        self.optional(key, DURATION_OR_OFF, read).unwrap_or(default)
+    }
+
     /// A size in bytes.
     pub(super) fn size(&self, key: &'static str, range: &RangeInclusive<u64>, default: u64) -> u64 {
         self.optional(key, SIZE, |value| size(value, range)).unwrap_or(default)
@@ -57,11 +75,11 @@ impl Reader<'_> {
         &self,
         key: &'static str,
         range: &RangeInclusive<u64>,
-        default: u64,
+        default: Option<u64>,
     ) -> Option<u64> {
         let expected = format!("{}, or \"off\"", number_expected(range));
         let read = |value: &_| unless_off(value, |value| number(value, range));
-        self.optional(key, &expected, read).unwrap_or(Some(default))
+        self.optional(key, &expected, read).unwrap_or(default)
     }
 }
 

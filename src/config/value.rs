@@ -2,7 +2,6 @@
 
 use std::{
     cell::RefCell,
-    collections::BTreeSet,
     ops::{Range, RangeInclusive},
 };
 
@@ -13,60 +12,7 @@ use toml::{
 
 use super::{diagnostic::Diagnostic, scalar};
 
-/// What was found and what was asked for, over all sections.
-#[derive(Debug, Default)]
-pub(super) struct Notes {
-    list: RefCell<Vec<Diagnostic>>,
-    known: RefCell<BTreeSet<String>>,
-}
-
-impl Notes {
-    /// Notes a mistake.
-    pub(super) fn push(&self, diagnostic: Diagnostic) {
-        self.list.borrow_mut().push(diagnostic);
-    }
-
-    /// What was noted, and every key that was asked for.
-    pub(super) fn into_parts(self) -> (Vec<Diagnostic>, BTreeSet<String>) {
-        (self.list.into_inner(), self.known.into_inner())
-    }
-}
-
-/// Why a value was not taken.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) enum Mistake {
-    /// A number where a text belongs, and so on.
-    Type {
-        /// What to do about it.
-        help: Option<String>,
-    },
-    /// The right type, but not one of the values that make sense.
-    Value {
-        /// Stands at the caret; absent: what was expected.
-        why: Option<String>,
-        /// What to do about it.
-        help: Option<String>,
-    },
-}
-
-impl Mistake {
-    /// The wrong type.
-    pub(super) const TYPE: Self = Self::Type { help: None };
-    /// Not what was expected; there is no more to say.
-    pub(super) const VALUE: Self = Self::Value { why: None, help: None };
-
-    /// A value with a reason of its own.
-    pub(super) fn why(why: impl Into<String>) -> Self {
-        Self::Value { why: Some(why.into()), help: None }
-    }
-
-    /// Adds what to do about it.
-    pub(super) fn help(mut self, text: impl Into<String>) -> Self {
-        let (Self::Type { help } | Self::Value { help, .. }) = &mut self;
-        *help = Some(text.into());
-        self
-    }
-}
+pub(super) use super::mistake::{Mistake, Notes};
 
 /// One table, and where it is.
 pub(super) struct Reader<'a> {
@@ -79,6 +25,14 @@ pub(super) struct Reader<'a> {
     asked: RefCell<Vec<&'static str>>,
     /// Where the table stands, if it is there.
     pub(super) place: Option<Range<usize>>,
+}
+
+/// A key of the operator's choice, and its value.
+pub(super) struct Entry<'a> {
+    pub(super) name: &'a str,
+    /// Where the key stands.
+    pub(super) place: Range<usize>,
+    pub(super) value: &'a Spanned<DeValue<'a>>,
 }
 
 impl<'a> Reader<'a> {
@@ -292,6 +246,18 @@ impl<'a> Reader<'a> {
             value.as_array().ok_or_else(|| Mistake::TYPE.help(help))
         });
         items.into_iter().flat_map(|array| array.iter()).collect()
+    }
+
+    /// A table of which the operator chose the keys, in the order of the file: key, where it stands, value.
+    pub(super) fn entries(&self, key: &'static str, expected: &str) -> Vec<Entry<'a>> {
+        let table = self.optional(key, expected, |value| value.as_table().ok_or(Mistake::TYPE));
+        let mut found: Vec<_> = table
+            .into_iter()
+            .flat_map(DeTable::iter)
+            .map(|(name, value)| Entry { name: name.get_ref(), place: name.span(), value })
+            .collect();
+        found.sort_by_key(|entry| entry.place.start);
+        found
     }
 
     /// Says which keys nobody asked for.

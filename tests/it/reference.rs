@@ -48,6 +48,9 @@ fn the_reference_uncommented_says_the_same() {
     // These are examples, or say what holds when they are absent.
     all.cookies.clear();
     all.routes[0].host = None;
+    assert_eq!(all.upstreams[0].also.drain(..).len(), 1);
+    assert!(all.upstreams[0].proof.take().is_some());
+    assert_eq!(all.session.headers.fields.drain().len(), 1);
     assert_eq!(all.routes[0].first_byte_timeout.take(), Some(all.upstreams[0].first_byte_timeout));
     assert_eq!(all.routes[0].body_bytes.take(), Some(all.limits.body_bytes));
     assert_eq!(all, Config::from_flags("127.0.0.1:8080", "http://127.0.0.1:3000").unwrap());
@@ -59,8 +62,11 @@ fn every_key_is_in_the_reference() {
     let table = DeTable::parse(&text).unwrap();
     let mut found = BTreeSet::new();
     keys("", &DeValue::Table(table.into_inner()), &mut found);
-    // The long form of a server stands in a comment.
-    found.extend(["address", "weight"].map(|key| format!("upstreams.NAME.servers.{key}")));
+    // The long form of a server stands in a comment, and so do the other places of a secret.
+    found.extend(
+        ["servers.address", "servers.weight", "proof.file", "proof.env"]
+            .map(|key| format!("upstreams.NAME.{key}")),
+    );
     let missing: Vec<_> = Config::known_keys().into_iter().filter(|key| !found.contains(key)).collect();
     assert!(missing.is_empty(), "not in config.toml: {missing:?}");
 }

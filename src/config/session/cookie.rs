@@ -1,45 +1,11 @@
-//! `[session]`: lifetimes, limits, the cookie, the headers.
+//! `[session.cookie]`: the ticket in the browser.
 
-use std::{cell::Cell, time::Duration};
+use std::cell::Cell;
 
-use super::{
-    diagnostic::Diagnostic,
+use super::super::{
+    is_token,
     value::{Mistake, Reader},
 };
-
-/// `[session]`
-#[derive(Debug, Clone, PartialEq)]
-pub struct Session {
-    /// `idle_timeout`, `absolute_timeout` of a plain session.
-    pub plain: Lifetimes,
-    /// `permanent = { idle_timeout, absolute_timeout }`
-    pub permanent: Lifetimes,
-    /// `unconfirmed_timeout`: for a session whose ticket never came back.
-    pub unconfirmed_timeout: Duration,
-    /// `touch_interval`: last-seen is saved at most this often, and at least four times per idle time.
-    pub touch_interval: Duration,
-    /// `max_fields`
-    pub max_fields: usize,
-    /// `max_bytes`: names and values of all fields.
-    pub max_bytes: usize,
-    /// `max_value_bytes`: of one value, as it stands on the wire.
-    pub max_value_bytes: usize,
-    /// `max_header_bytes`: of all fields that one upstream is shown, as they stand on the wire.
-    pub max_header_bytes: usize,
-    /// `[session.cookie]`
-    pub cookie: SessionCookie,
-    /// `[session.headers]`
-    pub headers: Headers,
-}
-
-/// How long a session lasts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lifetimes {
-    /// Since it was last seen.
-    pub idle_timeout: Duration,
-    /// Since it was created, and anew from each login.
-    pub absolute_timeout: Duration,
-}
 
 /// `[session.cookie]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -96,61 +62,14 @@ pub enum SameSite {
     None,
 }
 
-/// `[session.headers]`
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Headers {
-    /// `prefix`, lower case, ends with `-`.
-    pub prefix: String,
-}
-
-const KIB: u64 = 1024;
-
-impl Session {
-    pub(super) fn read(reader: &Reader<'_>) -> Self {
-        let hours = Duration::from_hours;
-        let permanent = reader.section("permanent");
-        let session = Self {
-            plain: Lifetimes::read(reader, Duration::from_mins(30), hours(12)),
-            permanent: Lifetimes::read(&permanent, hours(31 * 24), hours(180 * 24)),
-            unconfirmed_timeout: reader.duration("unconfirmed_timeout", Duration::from_mins(5)),
-            touch_interval: reader.duration_or_zero("touch_interval", Duration::from_mins(1)),
-            max_fields: reader.number("max_fields", 1..=1024, 64) as usize,
-            max_bytes: reader.size("max_bytes", &(1..=1 << 30), 16 * KIB) as usize,
-            max_value_bytes: reader.size("max_value_bytes", &(1..=1 << 20), KIB) as usize,
-            max_header_bytes: reader.size("max_header_bytes", &(1..=1 << 20), 3 * KIB) as usize,
-            cookie: SessionCookie::read(&reader.section("cookie")),
-            headers: Headers::read(&reader.section("headers")),
-        };
-        permanent.finish();
-        reader.finish();
-        session
-    }
-}
-
-impl Lifetimes {
-    fn read(reader: &Reader<'_>, idle: Duration, absolute: Duration) -> Self {
-        let lifetimes = Self {
-            idle_timeout: reader.duration("idle_timeout", idle),
-            absolute_timeout: reader.duration("absolute_timeout", absolute),
-        };
-        if lifetimes.idle_timeout > lifetimes.absolute_timeout {
-            let key = if reader.span("idle_timeout").is_some() { "idle_timeout" } else { "absolute_timeout" };
-            let message = format!("`{}` is longer than the absolute timeout", reader.dotted("idle_timeout"));
-            let label = "sessions end by the absolute timeout before this can matter";
-            reader.notes().push(Diagnostic::warning(message, reader.span(key), label));
-        }
-        lifetimes
-    }
-}
-
 impl SameSite {
     /// The words for it.
-    pub(super) const WORDS: [(&'static str, Self); 3] =
+    pub(in crate::config) const WORDS: [(&'static str, Self); 3] =
         [("Strict", Self::Strict), ("Lax", Self::Lax), ("None", Self::None)];
 }
 
 impl SessionCookie {
-    fn read(reader: &Reader<'_>) -> Self {
+    pub(super) fn read(reader: &Reader<'_>) -> Self {
         let written = Cell::new("");
         let name = reader.optional("name", "a cookie name such as \"cloakroom\"", |value| {
             let text = value.as_str().ok_or(Mistake::TYPE)?;
@@ -217,33 +136,12 @@ impl SessionCookie {
     }
 }
 
-impl Headers {
-    fn read(reader: &Reader<'_>) -> Self {
-        let prefix = reader.parsed("prefix", "the begin of a header name, such as \"X-Session-\"", |text| {
-            if !is_token(text) {
-                return Err(Mistake::VALUE);
-            }
-            if text.len() < 2 || !text.ends_with('-') {
-                return Err(Mistake::why("must end with -").help(format!("\"{text}-\"")));
-            }
-            Ok(text.to_ascii_lowercase())
-        });
-        reader.finish();
-        Self { prefix: prefix.unwrap_or_else(|| "x-session-".to_owned()) }
-    }
-}
-
 /// A name that begins as browsers' prefixes do, which ignore case: the prefix, and the rest.
-pub(super) fn prefixed(name: &str) -> Option<(&'static str, &str)> {
+pub(in crate::config) fn prefixed(name: &str) -> Option<(&'static str, &str)> {
     ["__Host-", "__Secure-"].into_iter().find_map(|prefix| {
         let (begin, rest) = name.split_at_checked(prefix.len())?;
         begin.eq_ignore_ascii_case(prefix).then_some((prefix, rest))
     })
-}
-
-/// RFC 9110, section 5.6.2.
-pub(super) fn is_token(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
 }
 
 fn cookie_name(text: &str) -> Result<String, Mistake> {
@@ -257,16 +155,16 @@ fn cookie_name(text: &str) -> Result<String, Mistake> {
 }
 
 /// RFC 6265, section 4.1.1: no `;`, no control character; a browser ignores a path without the `/`.
-pub(super) fn cookie_path(text: &str) -> Result<String, Mistake> {
+pub(in crate::config) fn cookie_path(text: &str) -> Result<String, Mistake> {
     let fits = text.starts_with('/') && text.bytes().all(|byte| (b' '..0x7f).contains(&byte) && byte != b';');
     if fits { Ok(text.to_owned()) } else { Err(Mistake::why("begins with /, is ASCII and has no `;`")) }
 }
 
 /// Lower case, without a leading dot; none if empty.
-pub(super) fn cookie_domain(text: &str) -> Result<Option<String>, Mistake> {
+pub(in crate::config) fn cookie_domain(text: &str) -> Result<Option<String>, Mistake> {
     let name = text.strip_prefix('.').unwrap_or(text).to_ascii_lowercase();
     if text.is_empty() {
         return Ok(None);
     }
-    if super::is_host_name(&name) { Ok(Some(name)) } else { Err(Mistake::VALUE) }
+    if crate::config::is_host_name(&name) { Ok(Some(name)) } else { Err(Mistake::VALUE) }
 }

@@ -9,6 +9,12 @@ use super::{
     value::{Mistake, Reader},
 };
 
+mod gate;
+mod origin;
+
+pub use gate::{CrossSite, Otherwise, Preflight, Require};
+pub use origin::Origin;
+
 /// `[[routes]]`
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
@@ -24,6 +30,16 @@ pub struct Route {
     pub session: SessionMode,
     /// `realm`: joins hosts or parts paths on purpose; empty in the file: none.
     pub realm: Option<String>,
+    /// `require`
+    pub require: Require,
+    /// `otherwise`: the answer where `require` is not met.
+    pub otherwise: Otherwise,
+    /// `preflight`: whether CORS preflights must meet `require`.
+    pub preflight: Preflight,
+    /// `cross_site`
+    pub cross_site: CrossSite,
+    /// `trusted_origins`: pass where `cross_site` is `"block"`.
+    pub trusted_origins: Vec<Origin>,
     /// `on_store_failure`
     pub on_store_failure: OnStoreFailure,
     /// `mint`
@@ -124,6 +140,19 @@ impl Route {
             upstream: reader.required("upstream", "the NAME of an `[upstreams.NAME]`", named).unwrap_or(0),
             session: reader.choice("session", &modes, SessionMode::On),
             realm: reader.parsed("realm", "a name", realm).flatten(),
+            require: reader.choice("require", &Require::WORDS, Require::Nothing),
+            otherwise: Otherwise::read(reader),
+            preflight: reader.choice(
+                "preflight",
+                &[("require", Preflight::Require), ("pass", Preflight::Pass)],
+                Preflight::Require,
+            ),
+            cross_site: reader.choice(
+                "cross_site",
+                &[("pass", CrossSite::Pass), ("block", CrossSite::Block)],
+                CrossSite::Pass,
+            ),
+            trusted_origins: Origin::read_all(reader),
             on_store_failure: reader.choice("on_store_failure", &failures, OnStoreFailure::Refuse),
             mint: reader.choice("mint", &mints, MintRule::Visit),
             first_byte_timeout: reader.optional_duration("first_byte_timeout"),

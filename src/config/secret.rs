@@ -1,0 +1,165 @@
+//! Secrets: the configuration says where one lies; it is read when it is asked for, and never shown.
+
+use std::{fmt, fs, io, path::PathBuf};
+
+use zeroize::Zeroizing;
+
+use super::{
+    diagnostic::Diagnostic,
+    value::{Mistake, Reader},
+};
+
+/// Where a secret lies: `{ credential = "…" }`, `{ file = "…" }` or `{ env = "…" }`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// `credential`: a file of that name in `$CREDENTIALS_DIRECTORY` (systemd's `LoadCredential=`).
+    Credential(String),
+    /// `file`: an absolute path.
+    File(PathBuf),
+    /// `env`: a variable of the environment.
+    Env(String),
+}
+
+/// A secret. Wiped when it is dropped; shown as `MASKED`.
+#[derive(Clone)]
+pub struct Secret(Zeroizing<Vec<u8>>);
+
+/// A secret that could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum SecretError {
+    /// There are no credentials.
+    #[error(
+        "the credential {0:?} cannot be read: $CREDENTIALS_DIRECTORY is not set; systemd sets it for \
+         units with LoadCredential= or SetCredential="
+    )]
+    NoCredentials(String),
+    /// A file cannot be read.
+    #[error("the {what} {} cannot be read: {source}", path.display())]
+    Unreadable {
+        /// "credential" or "file".
+        what: &'static str,
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The variable is not there.
+    #[error("the variable {0} is not set")]
+    NoVariable(String),
+    /// It is there, and there is nothing in it.
+    #[error("the secret in {0} is empty")]
+    Empty(String),
+    /// It is far more than a secret.
+    #[error("the secret in {0} is longer than 64 KiB")]
+    TooLong(String),
+}
+
+/// No secret is longer.
+const MOST: usize = 64 << 10;
+
+impl SecretSource {
+    /// Reads the secret as it is now. Line ends at its end do not belong to it: editors and `echo` add them.
+    pub fn read(&self) -> Result<Secret, SecretError> {
+        let bytes = match self {
+            Self::Credential(name) => {
+                let folder = environment("CREDENTIALS_DIRECTORY")
+                    .filter(|folder| !folder.is_empty())
+                    .ok_or_else(|| SecretError::NoCredentials(name.clone()))?;
+                file("credential", PathBuf::from(folder).join(name))?
+            }
+            Self::File(path) => file("file", path.clone())?,
+            Self::Env(name) => environment(name)
+                .map(|value| Zeroizing::new(value.into_encoded_bytes()))
+                .ok_or_else(|| SecretError::NoVariable(name.clone()))?,
+        };
+        let end = bytes.iter().rposition(|byte| !b"\r\n".contains(byte)).map_or(0, |last| last + 1);
+        match bytes.get(..end) {
+            None | Some([]) => Err(SecretError::Empty(self.to_string())),
+            Some(secret) if secret.len() > MOST => Err(SecretError::TooLong(self.to_string())),
+            Some(secret) => Ok(Secret(Zeroizing::new(secret.to_vec()))),
+        }
+    }
+
+    /// Reads a key, if it is there and right.
+    pub(super) fn parse(reader: &Reader<'_>, key: &'static str) -> Option<Self> {
+        const HELP: &str = "{ credential = \"NAME\" }, { file = \"/PATH\" } or { env = \"NAME\" }";
+        let name = reader.dotted(key);
+        if reader.value(key).is_some_and(|value| !value.get_ref().is_table()) {
+            // The line is not shown: what stands there may well be the secret.
+            let message = format!("wrong type for `{name}`: a secret does not stand in this file");
+            let label = "in here";
+            reader.notes().push(Diagnostic::error(message, reader.place.clone(), label).help(HELP));
+            return None;
+        }
+        let table = reader.section(key);
+        let credential = table.parsed("credential", "the name of a credential", credential);
+        let file = table.parsed("file", "an absolute path", path);
+        let env = table.parsed("env", "the name of a variable", variable);
+        table.finish();
+        table.place.as_ref()?;
+        let written = ["credential", "file", "env"].iter().filter(|key| table.span(key).is_some()).count();
+        if written != 1 {
+            let message = format!(
+                "`{name}` names {} place of a secret",
+                if written == 0 { "no" } else { "more than one" }
+            );
+            reader.notes().push(reader.error(key, message, "needs exactly one").help(HELP));
+            return None;
+        }
+        credential.map(Self::Credential).or_else(|| file.map(Self::File)).or_else(|| env.map(Self::Env))
+    }
+}
+
+impl fmt::Display for SecretSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Credential(name) => write!(f, "the credential {name}"),
+            Self::File(path) => write!(f, "the file {}", path.display()),
+            Self::Env(name) => write!(f, "the variable {name}"),
+        }
+    }
+}
+
+impl Secret {
+    /// The secret itself: at least one byte. Never log it, and compare it in constant time.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("MASKED")
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is where secrets are read from the environment")]
+fn environment(name: &str) -> Option<std::ffi::OsString> {
+    std::env::var_os(name)
+}
+
+fn file(what: &'static str, path: PathBuf) -> Result<Zeroizing<Vec<u8>>, SecretError> {
+    fs::read(&path).map(Zeroizing::new).map_err(|source| SecretError::Unreadable { what, path, source })
+}
+
+/// systemd.exec(5): a file name, printable, without `/` and `:`.
+fn credential(text: &str) -> Result<String, Mistake> {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !b"/:".contains(&byte);
+    if text.is_empty() || text.len() > 255 || text.starts_with('.') || !text.bytes().all(plain) {
+        return Err(Mistake::why("a file's name: no / and no leading dot"));
+    }
+    Ok(text.to_owned())
+}
+
+fn path(text: &str) -> Result<PathBuf, Mistake> {
+    if text.starts_with('/') && !text.contains('\0') {
+        Ok(text.into())
+    } else {
+        Err(Mistake::why("must begin with /: a service runs in another folder than you"))
+    }
+}
+
+/// IEEE Std 1003.1, section 8.1: no `=`.
+fn variable(text: &str) -> Result<String, Mistake> {
+    if text.is_empty() || text.contains(['=', '\0']) { Err(Mistake::VALUE) } else { Ok(text.to_owned()) }
+}

@@ -1,0 +1,103 @@
+//! `[session.headers]`: how sessions are told to apps.
+
+use std::collections::HashMap;
+
+use super::super::{
+    diagnostic::Diagnostic,
+    field, is_token, scalar,
+    value::{Mistake, Reader},
+};
+
+/// `[session.headers]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Headers {
+    /// `prefix`, lower case, ends with `-`.
+    pub prefix: String,
+    /// `encoding` of values on the wire, save those of `fields`.
+    pub encoding: Encoding,
+    /// `fields`: encodings of single fields, by name in normal form.
+    pub fields: HashMap<String, Encoding>,
+    /// `preset`
+    pub preset: Preset,
+}
+
+/// How a value stands on the wire.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Encoding {
+    /// `"percent"`: `%XX` for all but letters, digits and `- . _ ~ : / @ ! $ * ( )`.
+    #[default]
+    Percent,
+    /// `"base64url"` of the UTF-8 (RFC 4648 section 5, without padding).
+    Base64Url,
+    /// `"raw"`: the UTF-8 as it is, where it can stand in a header.
+    Raw,
+    /// `"json"`: JSON text; a text stands in quotes, what is not ASCII is escaped.
+    Json,
+}
+
+/// `preset`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Preset {
+    /// `"cloakroom"`: only the headers under the prefix.
+    #[default]
+    Cloakroom,
+    /// `"apache"`: those of `mod_session` as well, `Session` and `X-Replace-Session`.
+    Apache,
+}
+
+impl Encoding {
+    const WORDS: [(&'static str, Self); 4] = [
+        ("percent", Self::Percent),
+        ("base64url", Self::Base64Url),
+        ("raw", Self::Raw),
+        ("json", Self::Json),
+    ];
+}
+
+impl Headers {
+    pub(super) fn read(reader: &Reader<'_>) -> Self {
+        let prefix = reader.parsed("prefix", "the begin of a header name, such as \"X-Session-\"", |text| {
+            if !is_token(text) {
+                return Err(Mistake::VALUE);
+            }
+            if text.len() < 2 || !text.ends_with('-') {
+                return Err(Mistake::why("must end with -").help(format!("\"{text}-\"")));
+            }
+            Ok(text.to_ascii_lowercase())
+        });
+        let presets = [("cloakroom", Preset::Cloakroom), ("apache", Preset::Apache)];
+        let headers = Self {
+            prefix: prefix.unwrap_or_else(|| "x-session-".to_owned()),
+            encoding: reader.choice("encoding", &Encoding::WORDS, Encoding::Percent),
+            fields: fields(reader),
+            preset: reader.choice("preset", &presets, Preset::Cloakroom),
+        };
+        reader.finish();
+        headers
+    }
+
+    /// How the values of a field, in normal form, stand on the wire.
+    pub fn encoding_of(&self, field: &str) -> Encoding {
+        self.fields.get(field).copied().unwrap_or(self.encoding)
+    }
+}
+
+fn fields(reader: &Reader<'_>) -> HashMap<String, Encoding> {
+    const KEY: &str = "fields";
+    let mut fields = HashMap::new();
+    for entry in reader.entries(KEY, "a table such as { name = \"raw\" }") {
+        let encoding = scalar::choice(entry.value.get_ref(), &Encoding::WORDS)
+            .map_err(|mistake| reader.refuse(KEY, entry.value, &scalar::words(&Encoding::WORDS), mistake));
+        let name = field::normal(entry.name).map_err(|why| {
+            let message = format!("wrong name in `{}`", reader.dotted(KEY));
+            reader.notes().push(Diagnostic::error(message, Some(entry.place.clone()), why));
+        });
+        let (Ok(name), Ok(encoding)) = (name, encoding) else { continue };
+        if fields.insert(name, encoding).is_some() {
+            let message = format!("a field twice in `{}`", reader.dotted(KEY));
+            let label = "the same field again: `_` and `-`, capitals and small letters are one";
+            reader.notes().push(Diagnostic::error(message, Some(entry.place), label));
+        }
+    }
+    fields
+}

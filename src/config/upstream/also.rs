@@ -1,0 +1,140 @@
+//! `also` of an upstream: the session under names that an app already reads.
+
+use http::HeaderName;
+
+use super::super::{
+    diagnostic::Diagnostic,
+    field, scalar,
+    session::{Headers, Preset},
+    value::{Entry, Mistake, Reader},
+};
+use crate::message::name::{folded_eq, folded_starts_with};
+
+/// One line of `also`: `"Remote-User" = "principal"`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Also {
+    /// The further name.
+    pub header: HeaderName,
+    /// What stands under it.
+    pub value: AlsoValue,
+}
+
+/// What an app is told under a further name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AlsoValue {
+    /// `"principal"`
+    Principal,
+    /// `"id"`
+    Id,
+    /// `"state"`
+    State,
+    /// The name of a field, in normal form.
+    Field(String),
+}
+
+const KEY: &str = "also";
+const EXPECTED: &str = "\"principal\", \"id\", \"state\" or a field's name";
+
+impl Also {
+    pub(super) fn read_all(reader: &Reader<'_>, headers: &Headers) -> Vec<Self> {
+        let mut all: Vec<(Self, Entry<'_>)> = Vec::new();
+        for entry in reader.entries(KEY, "a table such as { \"Remote-User\" = \"principal\" }") {
+            let value = entry.value.get_ref().as_str().ok_or(Mistake::TYPE).and_then(value);
+            let value = value.map_err(|mistake| reader.refuse(KEY, entry.value, EXPECTED, mistake));
+            let name = header(entry.name, headers).map_err(|(why, help)| {
+                let message = format!("wrong name in `{}`", reader.dotted(KEY));
+                let mut diagnostic = Diagnostic::error(message, Some(entry.place.clone()), why);
+                diagnostic.help = help;
+                reader.notes().push(diagnostic);
+            });
+            let (Ok(value), Ok(header)) = (value, name) else { continue };
+            let same = |(other, _): &&(Self, Entry<'_>)| {
+                folded_eq(other.header.as_str().as_bytes(), header.as_str().as_bytes())
+            };
+            if let Some((_, first)) = all.iter().find(same) {
+                let message = format!("two names in `{}` that apps read as one", reader.dotted(KEY));
+                let twice = Diagnostic::error(message, Some(entry.place.clone()), "the same to an app");
+                reader.notes().push(twice.also(Some(first.place.clone()), "first here"));
+            }
+            all.push((Self { header, value }, entry));
+        }
+        all.into_iter().map(|(also, _)| also).collect()
+    }
+}
+
+fn value(text: &str) -> Result<AlsoValue, Mistake> {
+    Ok(match text {
+        "principal" => AlsoValue::Principal,
+        "id" => AlsoValue::Id,
+        "state" => AlsoValue::State,
+        name => AlsoValue::Field(field::normal(name).map_err(|why| {
+            match scalar::nearest(name, ["principal", "state"].into_iter()) {
+                Some(near) => Mistake::why(why).help(format!("did you mean \"{near}\"?")),
+                None => Mistake::why(why),
+            }
+        })?),
+    })
+}
+
+type Refusal = (String, Option<String>);
+
+/// A header's name that may be taken from what a client says.
+fn header(text: &str, headers: &Headers) -> Result<HeaderName, Refusal> {
+    let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
+        let why = "a header's name: letters, digits and !#$%&'*+-.^_`|~ only";
+        return Err((why.to_owned(), None));
+    };
+    let folded = name.as_str().as_bytes();
+    let prefix = &headers.prefix;
+    if folded_starts_with(folded, prefix.as_bytes()) {
+        let help = "every app gets its session under these names anyway: choose another one";
+        return Err((format!("stands under the prefix `{prefix}`"), Some(help.to_owned())));
+    }
+    if headers.preset == Preset::Apache
+        && ["session", "x-replace-session"].iter().any(|own| folded_eq(folded, own.as_bytes()))
+    {
+        return Err(("belongs to the preset \"apache\"".to_owned(), None));
+    }
+    for (names, why) in REFUSED {
+        let begins = |own: &&str| own.ends_with('-') && folded_starts_with(folded, own.as_bytes());
+        if names.iter().any(|own| folded_eq(folded, own.as_bytes()) || begins(own)) {
+            return Err(((*why).to_owned(), None));
+        }
+    }
+    Ok(name)
+}
+
+/// Names that have a meaning of their own; with a `-` at its end: all that begin so.
+const REFUSED: &[(&[&str], &str)] = &[
+    (
+        &[
+            "connection",
+            "keep-alive",
+            "proxy-",
+            "te",
+            "trailer",
+            "transfer-encoding",
+            "upgrade",
+            "http2-settings",
+        ],
+        "belongs to a connection (RFC 9110, section 7.6.1)",
+    ),
+    (
+        &["host", "expect", "max-forwards", "via", "range", "content-", "if-"],
+        "says what the request is, or how it is to be read",
+    ),
+    (&["cookie", "set-cookie", "authorization"], "carries what visitor and app tell each other"),
+    (
+        &[
+            "forwarded",
+            "x-forwarded-",
+            "x-real-ip",
+            "x-client-cert-",
+            "x-original-url",
+            "x-rewrite-url",
+            "proxy",
+        ],
+        "cloakroom makes it anew, or drops it",
+    ),
+    (&["origin", "referer", "sec-"], "says where a request comes from, and gates rely on it"),
+];

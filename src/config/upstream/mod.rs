@@ -1,0 +1,106 @@
+//! `[upstreams.NAME]`: the apps.
+
+use std::time::Duration;
+
+use super::{
+    authority,
+    diagnostic::Diagnostic,
+    field::FieldGlobs,
+    secret::SecretSource,
+    session::Headers,
+    value::{Mistake, Reader},
+};
+
+mod also;
+mod server;
+
+pub use also::{Also, AlsoValue};
+pub use server::{Server, ServerAddress};
+
+/// `[upstreams.NAME]`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upstream {
+    /// The NAME.
+    pub name: String,
+    /// `servers`, at least one.
+    pub servers: Vec<Server>,
+    /// `host`: the Host that the app gets.
+    pub host: UpstreamHost,
+    /// `rewrite_redirects`
+    pub rewrite_redirects: bool,
+    /// `connect_timeout`
+    pub connect_timeout: Duration,
+    /// `first_byte_timeout`: from the request's end to the first byte of the answer's head.
+    pub first_byte_timeout: Duration,
+    /// `idle_timeout` of pooled connections.
+    pub idle_timeout: Duration,
+    /// `retries`
+    pub retries: u32,
+    /// `session_fields`: which fields it is shown.
+    pub session_fields: FieldGlobs,
+    /// `session_write`: whether it may write fields.
+    pub session_write: bool,
+    /// `session_login`: whether it may set the principal.
+    pub session_login: bool,
+    /// `also`: what it is told under further names, in the order of the file; stripped from clients.
+    pub also: Vec<Also>,
+    /// `proof`: X-Session-Meta-Proof, so that an app can refuse what did not come through cloakroom.
+    pub proof: Option<SecretSource>,
+}
+
+/// `host`: the Host that the app gets.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum UpstreamHost {
+    /// `"visitor"`: what the visitor asked for.
+    #[default]
+    Visitor,
+    /// `"server"`: the server's own address.
+    Server,
+    /// A name (with a port if need be).
+    Name(String),
+}
+
+impl Upstream {
+    pub(super) fn read_all(root: &Reader<'_>, headers: &Headers) -> Vec<Self> {
+        let sections = root.named_sections("upstreams");
+        if sections.is_empty() {
+            let help = "say where the app is:\n[upstreams.app]\nservers = [\"http://127.0.0.1:3000\"]";
+            root.notes().push(Diagnostic::error("there is no `[upstreams.NAME]`", None, "").help(help));
+        }
+        sections.into_iter().map(|(name, reader)| Self::read(name, &reader, headers)).collect()
+    }
+
+    fn read(name: String, reader: &Reader<'_>, headers: &Headers) -> Self {
+        if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
+        {
+            let label = "letters, digits, `-`, `_` and `.` only";
+            let message = "an upstream cannot have this name";
+            reader.notes().push(Diagnostic::error(message, reader.place.clone(), label));
+        }
+        let upstream = Self {
+            name,
+            servers: Server::read_all(reader),
+            host: reader.parsed("host", "\"visitor\", \"server\" or a name", host).unwrap_or_default(),
+            rewrite_redirects: reader.bool("rewrite_redirects", true),
+            connect_timeout: reader.duration("connect_timeout", Duration::from_secs(5)),
+            first_byte_timeout: reader.duration("first_byte_timeout", Duration::from_mins(1)),
+            idle_timeout: reader.duration("idle_timeout", Duration::from_secs(4)),
+            retries: reader.number("retries", 0..=10, 1) as u32,
+            session_fields: FieldGlobs::read(reader, "session_fields"),
+            session_write: reader.bool("session_write", true),
+            session_login: reader.bool("session_login", true),
+            also: Also::read_all(reader, headers),
+            proof: SecretSource::parse(reader, "proof"),
+        };
+        reader.finish();
+        upstream
+    }
+}
+
+fn host(text: &str) -> Result<UpstreamHost, Mistake> {
+    match text {
+        "visitor" => Ok(UpstreamHost::Visitor),
+        "server" => Ok(UpstreamHost::Server),
+        name => authority(name).map(|_| UpstreamHost::Name(name.to_owned())).ok_or(Mistake::VALUE),
+    }
+}

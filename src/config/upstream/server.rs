@@ -1,0 +1,88 @@
+//! `servers` of an upstream.
+
+use std::path::PathBuf;
+
+use super::super::{
+    authority,
+    value::{Mistake, Reader},
+};
+
+/// One server of an upstream: `"http://127.0.0.1:3000"`, `"unix:/run/app.sock"`, or `{ address = …, weight = 2 }`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Server {
+    /// Where it listens.
+    pub address: ServerAddress,
+    /// Its share of the requests, at least 1, at most 1000.
+    pub weight: u32,
+}
+
+/// Where a server listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ServerAddress {
+    /// `"http://HOST[:PORT]"`: a name or an address (IPv6 without brackets here), port 80 unless given.
+    Tcp {
+        /// Name or address.
+        host: String,
+        /// Port.
+        port: u16,
+    },
+    /// `"unix:/run/app.sock"`
+    Unix(PathBuf),
+}
+
+const SERVER: &str = "\"http://HOST[:PORT]\", \"unix:/PATH\", or a table { address = \"…\", weight = 2 }";
+
+impl Server {
+    pub(super) fn read_all(reader: &Reader<'_>) -> Vec<Self> {
+        const KEY: &str = "servers";
+        let items = reader.array(KEY, "an array of servers");
+        if items.is_empty() && !reader.is_not_array(KEY) {
+            let message = format!("`{}` names no server", reader.dotted(KEY));
+            let help = "servers = [\"http://127.0.0.1:3000\"]";
+            reader.notes().push(reader.error(KEY, message, "needs at least one").help(help));
+        }
+        let mut servers = Vec::new();
+        for item in items {
+            if let Some(text) = item.get_ref().as_str() {
+                match address(text) {
+                    Ok(address) => servers.push(Self { address, weight: 1 }),
+                    Err(mistake) => reader.refuse(KEY, item, SERVER, mistake),
+                }
+            } else if item.get_ref().is_table() {
+                let Some(table) = reader.item(KEY, item) else { continue };
+                let address = table.required("address", "\"http://HOST[:PORT]\" or \"unix:/PATH\"", address);
+                let weight = table.number("weight", 1..=1000, 1) as u32;
+                table.finish();
+                servers.extend(address.map(|address| Self { address, weight }));
+            } else {
+                reader.refuse(KEY, item, SERVER, Mistake::TYPE);
+            }
+        }
+        servers
+    }
+}
+
+fn address(text: &str) -> Result<ServerAddress, Mistake> {
+    if let Some(path) = text.strip_prefix("unix:") {
+        return if path.starts_with('/') && !path.contains('\0') {
+            Ok(ServerAddress::Unix(path.into()))
+        } else {
+            Err(Mistake::why("expected an absolute path after `unix:`"))
+        };
+    }
+    if text.starts_with("https://") {
+        return Err(Mistake::why("https:// to an app is not supported yet"));
+    }
+    let Some(rest) = text.strip_prefix("http://") else {
+        return Err(match authority(text) {
+            Some(_) => Mistake::VALUE.help(format!("with the scheme: \"http://{text}\"")),
+            None => Mistake::VALUE,
+        });
+    };
+    if let Some((before, _)) = rest.split_once(['/', '?', '#']) {
+        let help = format!("\"http://{before}\"");
+        return Err(Mistake::why("a server has no path").help(format!("leave it out: {help}")));
+    }
+    let (host, port) = authority(rest).ok_or(Mistake::VALUE)?;
+    Ok(ServerAddress::Tcp { host: host.to_ascii_lowercase(), port: port.unwrap_or(80) })
+}
