@@ -9,7 +9,7 @@ use cloakroom::{
     cookies::Verdict,
     message::cookie::{self, Retained},
     plan::{Plan, RoutePlan},
-    session::{Changes, Realm, Request, Resolved, State, Visit},
+    session::{Answer, Changes, Realm, Request, Resolved, State, Value, View, Visit},
 };
 use criterion::{BatchSize, BenchmarkGroup, Criterion, measurement::WallTime};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -74,6 +74,7 @@ const BROWSER: [(&str, &str); 14] = [
 struct House {
     plan: Plan,
     ticket: String,
+    view: View,
     now: Timestamp,
 }
 
@@ -92,10 +93,14 @@ impl House {
     fn open() -> Self {
         let (config, warnings) = Config::parse("bench", CONFIG).unwrap();
         drop(warnings);
-        let mut house =
-            Self { plan: Plan::build(&config).unwrap(), ticket: String::new(), now: Timestamp::now() };
-        let fields =
-            ["cart", "lang", "role", "seen", "theme"].map(|name| (name.into(), "42 and more".into()));
+        let mut house = Self {
+            plan: Plan::build(&config).unwrap(),
+            ticket: String::new(),
+            view: View::default(),
+            now: Timestamp::now(),
+        };
+        let fields = ["cart", "lang", "role", "seen", "theme"]
+            .map(|name| (name.into(), Value::Text("42 and more".into())));
         let login =
             Changes { principal: Some(Some("alice".into())), set: fields.into(), ..Changes::default() };
         house.ticket = ticket(&house.commit(&house.resolve(None, REALM), &login).unwrap());
@@ -109,14 +114,24 @@ impl House {
             candidates: candidate.get(usize::from(ticket.is_none())..).unwrap_or_default(),
             realm,
             https: false,
-            visit: || Visit { may_mint: ticket.is_none(), cross_site_write: false },
+            visit: || Visit { may_mint: ticket.is_none(), cross_site_write: false, is_document: true },
             read_only: false,
+            view: &self.view,
             now: self.now,
         })
     }
 
     fn commit(&self, resolved: &Resolved, changes: &Changes) -> Option<HeaderValue> {
-        self.plan.sessions.commit(resolved, REALM, changes, || false, self.now).unwrap().set_cookie
+        let answer = Answer {
+            changes: changes.clone(),
+            realm: REALM,
+            view: &self.view,
+            shared: || false,
+            shows_nothing: false,
+            client: None,
+            now: self.now,
+        };
+        self.plan.sessions.commit(resolved, answer).unwrap().set_cookie
     }
 }
 
@@ -128,7 +143,7 @@ fn ticket(set_cookie: &HeaderValue) -> String {
 /// Resolve and commit together, as each request has them once.
 fn sessions(group: &mut Group<'_>, house: &House) {
     let nothing = Changes::default();
-    let field = Changes { set: vec![("cart".into(), "43 hats".into())], ..Changes::default() };
+    let field = Changes { set: vec![("cart".into(), Value::Text("43 hats".into()))], ..Changes::default() };
     group.bench_function("known, nothing changes", |b| {
         b.iter(|| house.commit(&house.resolve(Some(black_box(&house.ticket)), REALM), &nothing));
     });

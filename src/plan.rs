@@ -3,20 +3,27 @@
 
 use std::{sync::Arc, time::Duration};
 
+use http::HeaderValue;
+
 use crate::{
     clock::Timestamp,
-    config::{Config, Limits, Log, MintRule, OnStoreFailure, SessionMode, UpstreamHost},
+    config::{
+        Config, CrossSite, HostPattern, Limits, Log, MintRule, OnStoreFailure, Origin, Otherwise, Preflight,
+        Preset, Require, Route, SecretError, SecretSource, SessionMode, UpstreamHost,
+    },
     cookies::CookieRules,
     crypto::Keyring,
     headers::{Forwarding, Guard},
     router::Router,
-    session::{SessionManager, store::Memory},
+    session::{SessionManager, View, store::Memory},
     upstream::Endpoints,
 };
 
 /// One route, ready for use.
 #[derive(Debug)]
 pub struct RoutePlan {
+    /// Host and path, for whoever asks why it was chosen.
+    pub name: String,
     /// Where its requests go.
     pub upstream: Arc<Endpoints>,
     /// How sessions are treated.
@@ -27,6 +34,18 @@ pub struct RoutePlan {
     pub on_store_failure: OnStoreFailure,
     /// When a ticket may be given.
     pub mint: MintRule,
+    /// What its upstream is shown of a session, and what it may do.
+    pub view: Arc<View>,
+    /// Who may pass.
+    pub require: Require,
+    /// What the others get.
+    pub otherwise: Otherwise,
+    /// Whether CORS preflights pass all the same.
+    pub preflight: Preflight,
+    /// Whether other sites may make a browser ask for it.
+    pub cross_site: CrossSite,
+    /// Sites that may.
+    pub trusted_origins: Vec<Origin>,
     /// From the request's end to the answer's first byte.
     pub first_byte_timeout: Duration,
     /// Within the answer.
@@ -42,6 +61,8 @@ impl RoutePlan {
             || self.realm != other.realm
             || !Arc::ptr_eq(&self.upstream, &other.upstream)
             || self.mint != other.mint
+            || self.require != other.require
+            || self.cross_site != other.cross_site
     }
 }
 
@@ -73,9 +94,39 @@ pub enum PlanError {
     /// A route names an upstream that is not there.
     #[error("a route names an upstream that is not there")]
     Upstream,
+    /// An upstream's `proof` cannot be had.
+    #[error("[upstreams.{0}] proof: {1}")]
+    Proof(String, ProofError),
     /// A name in `host` is no header value.
     #[error("[upstreams.{0}] host: not a host name")]
     Host(String),
+}
+
+/// Why a proof cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum ProofError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// It is there, and no header can hold it.
+    #[error("holds what no header can hold")]
+    NoHeader,
+}
+
+fn proof(source: &SecretSource) -> Result<HeaderValue, ProofError> {
+    let mut value = HeaderValue::from_bytes(source.read()?.expose()).map_err(|_| ProofError::NoHeader)?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+/// Host and path, as an operator would look for it.
+fn name(route: &Route) -> String {
+    let host = match &route.host {
+        None => "*".to_owned(),
+        Some(HostPattern::Exact(host)) => host.clone(),
+        Some(HostPattern::Below(host)) => format!("*.{host}"),
+    };
+    format!("{host}{}", route.path)
 }
 
 impl Plan {
@@ -87,20 +138,34 @@ impl Plan {
         let now = Timestamp::now();
         for upstream in &config.upstreams {
             if let UpstreamHost::Name(name) = &upstream.host
-                && http::HeaderValue::from_str(name).is_err()
+                && HeaderValue::from_str(name).is_err()
             {
                 return Err(PlanError::Host(upstream.name.clone()));
             }
         }
-        let upstreams: Vec<_> = config.upstreams.iter().map(|u| Arc::new(Endpoints::new(u))).collect();
+        let mut upstreams = Vec::new();
+        for rules in &config.upstreams {
+            let proof = match &rules.proof {
+                Some(source) => Some(proof(source).map_err(|why| PlanError::Proof(rules.name.clone(), why))?),
+                None => None,
+            };
+            upstreams.push((Arc::new(Endpoints::new(rules)), Arc::new(View::new(rules, proof))));
+        }
         let routes = config.routes.iter().map(|route| {
-            let upstream = upstreams.get(route.upstream).ok_or(PlanError::Upstream)?;
+            let (upstream, view) = upstreams.get(route.upstream).ok_or(PlanError::Upstream)?;
             let plan = RoutePlan {
+                name: name(route),
                 upstream: Arc::clone(upstream),
                 session: route.session,
                 realm: route.realm.as_ref().map(|r| r.as_str().into()),
                 on_store_failure: route.on_store_failure,
                 mint: route.mint,
+                view: Arc::clone(view),
+                require: route.require,
+                otherwise: route.otherwise.clone(),
+                preflight: route.preflight,
+                cross_site: route.cross_site,
+                trusted_origins: route.trusted_origins.clone(),
                 first_byte_timeout: route.first_byte_timeout.unwrap_or(upstream.rules.first_byte_timeout),
                 answer_idle_timeout: route.answer_idle_timeout,
                 body_bytes: route.body_bytes.unwrap_or(config.limits.body_bytes),
@@ -110,13 +175,24 @@ impl Plan {
         let router = Router::new(routes.collect::<Result<Vec<_>, PlanError>>()?);
         let store = Arc::new(Memory::new(config.store.max_bytes, &config.session, now));
         let prefix = &config.session.headers.prefix;
-        let sessions = SessionManager::new(&config.session, store, Keyring::ephemeral("ticket"))
-            .ok_or_else(|| PlanError::Prefix(prefix.clone()))?;
+        let limits = &config.limits;
+        let sessions = SessionManager::new(
+            &config.session,
+            store,
+            Keyring::ephemeral("ticket"),
+            limits.new_sessions_per_second.map(u64::from),
+            limits.new_sessions_per_address.map(u64::from),
+        )
+        .ok_or_else(|| PlanError::Prefix(prefix.clone()))?;
+        // Whatever an upstream is told under a further name is nobody else's to say, on any route.
+        let also = config.upstreams.iter().flat_map(|u| &u.also).map(|a| a.header.to_string());
+        let apache = (config.session.headers.preset == Preset::Apache).then(|| "session".to_owned());
+        let ours: Vec<_> = also.chain(apache).collect();
         Ok(Self {
             router,
             sessions,
             cookies: CookieRules::build(&config.cookies),
-            guard: Guard::new(prefix, &[]),
+            guard: Guard::new(prefix, &ours),
             forwarding: Forwarding::new(&config.process.trusted_proxies, config.process.forwarded),
             limits: config.limits.clone(),
             log: config.log,

@@ -4,9 +4,10 @@
 
 mod check;
 pub mod demo;
+mod explain;
 mod run;
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{net::IpAddr, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -34,6 +35,15 @@ enum Verb {
     },
     /// Read the configuration and tell every mistake with its place
     Check,
+    /// Tell what would become of a request: its route, its session, what the app would get, and why
+    Explain {
+        /// A raw request, as `curl -v` shows it or a browser sends it; `-` for standard input
+        #[arg(value_name = "REQUEST_FILE")]
+        request: PathBuf,
+        /// The address that it comes from
+        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
+        from: IpAddr,
+    },
     /// Start a small legacy app and cloakroom before it, and tell what to try
     Demo,
 }
@@ -53,6 +63,7 @@ pub fn main() -> ExitCode {
         Verb::Run { listen: Some(listen), upstream: Some(upstream) } => run::from_flags(&listen, &upstream),
         Verb::Run { .. } => run::from_file(&file),
         Verb::Check => check::check(&file),
+        Verb::Explain { request, from } => explain::explain(&file, &request, from),
         Verb::Demo => demo::run(),
     }
 }

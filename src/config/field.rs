@@ -1,11 +1,8 @@
 //! Names of session fields, and patterns of them.
 
 use super::value::{Mistake, Reader};
-use crate::message::glob;
+use crate::message::{field::normal, glob};
 
-const RESERVED: [&str; 10] =
-    ["id", "state", "principal", "set", "json", "unset", "action", "idle", "max", "if-version"];
-const RESERVED_PREFIXES: [&str; 5] = ["meta-", "set-", "json-", "incr-", "flash-"];
 const EXPECTED: &str = "a field's name such as \"role\"";
 const EXPECTED_GLOB: &str = "a field's name, in which * and ? stand for others";
 
@@ -40,21 +37,6 @@ impl FieldGlobs {
         }
         Self(globs)
     }
-}
-
-/// A field's normal form: lower case, `-` for `_`, not reserved.
-pub(super) fn normal(name: &str) -> Result<String, &'static str> {
-    let name = fold(name);
-    let plain = name.len() <= 63
-        && name.starts_with(|first: char| first.is_ascii_lowercase())
-        && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if !plain {
-        return Err("a letter, then at most 62 letters, digits and `-`");
-    }
-    if RESERVED.contains(&name.as_str()) || RESERVED_PREFIXES.iter().any(|p| name.starts_with(p)) {
-        return Err("a reserved name");
-    }
-    Ok(name)
 }
 
 fn pattern(text: &str) -> Result<String, &'static str> {

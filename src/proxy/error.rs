@@ -13,6 +13,12 @@ pub enum ProxyError {
     /// The visitor's request cannot be taken.
     #[error("{1}")]
     Client(StatusCode, &'static str),
+    /// The route requires somebody to be logged in, or a session (RFC 9110 section 15.5.2).
+    #[error("the route requires a session or a principal")]
+    Unauthorized,
+    /// The same, and this is where it can be had.
+    #[error("the route requires a session or a principal: sent to where it can be had")]
+    Elsewhere(HeaderValue),
     /// The app failed.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -22,9 +28,13 @@ pub enum ProxyError {
 }
 
 impl ProxyError {
-    fn status(&self) -> StatusCode {
+    /// What the visitor gets.
+    pub fn status(&self) -> StatusCode {
         match self {
             Self::Client(status, _) => *status,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Elsewhere(_) => StatusCode::SEE_OTHER,
+            Self::Store(StoreError::TooManySessions) => StatusCode::FORBIDDEN,
             Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Upstream(UpstreamError::Body(e)) => match e.downcast_ref() {
                 Some(BodyFault::Stalled) => StatusCode::REQUEST_TIMEOUT,
@@ -40,6 +50,8 @@ impl ProxyError {
     pub fn answer(&self, accept: Option<&HeaderValue>, request: &str) -> Response<Body> {
         let status = self.status();
         match self {
+            // As usual as a page: the access log has it.
+            Self::Unauthorized | Self::Elsewhere(_) => {}
             Self::Client(..) | Self::Upstream(UpstreamError::Body(_)) => {
                 tracing::info!(%request, status = status.as_u16(), reason = %self, "request refused");
             }
@@ -50,7 +62,19 @@ impl ProxyError {
                 tracing::error!(%request, status = status.as_u16(), reason = %self, "the session store failed");
             }
         }
-        page(status, accept.is_some_and(wants_json))
+        let mut response = page(status, accept.is_some_and(wants_json));
+        match self {
+            Self::Unauthorized => {
+                response
+                    .headers_mut()
+                    .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Cookie realm=\"session\""));
+            }
+            Self::Elsewhere(target) => {
+                response.headers_mut().insert(header::LOCATION, target.clone());
+            }
+            _ => {}
+        }
+        response
     }
 }
 

@@ -8,6 +8,8 @@ mod admit;
 mod body;
 mod error;
 mod exchange;
+mod explain;
+mod gate;
 mod handover;
 mod request;
 mod response;
@@ -16,6 +18,7 @@ mod session;
 pub use access_log::AccessLog;
 pub use body::{Body, RequestBody};
 pub use error::ProxyError;
+pub use explain::{Explanation, explain};
 pub use handover::Handover;
 
 use std::{rc::Rc, sync::Arc};
@@ -25,12 +28,16 @@ use http::{Request, Response};
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    headers,
+    clock::Timestamp,
+    headers::{self, Client},
     listen::{Peer, Received},
+    message::lines::Lines,
     plan::{Plan, RoutePlan},
     router::Miss,
+    session::Resolved,
     upstream::{self, Connections},
 };
+use admit::Admitted;
 use exchange::Exchange;
 
 /// What belongs to one worker: the plan that all share, and connections of its own.
@@ -70,14 +77,24 @@ async fn handle(
     response.map(|body| body.ends(exchange))
 }
 
-/// The stages. Any of them may end the request with a [`ProxyError`].
-async fn stages(
-    worker: &Worker,
-    plan: &Arc<Plan>,
+/// A request as the app is to get it, and what is known of it.
+struct Prepared<'p, B> {
+    route: &'p RoutePlan,
+    admitted: Admitted,
+    client: Client,
+    resolved: Option<Resolved>,
+    /// Lines that we add to its head.
+    added: Lines,
+    request: Request<B>,
+}
+
+/// The stages before the app is asked. Any of them may end the request with a [`ProxyError`].
+fn prepare<'p, B>(
+    plan: &'p Plan,
     exchange: &mut Exchange,
-    mut request: Request<Received>,
+    mut request: Request<B>,
     peer: Peer,
-) -> Result<Response<Body>, ProxyError> {
+) -> Result<Prepared<'p, B>, ProxyError> {
     let source = match peer {
         Peer::Ip(ip) => headers::Peer::Ip(ip),
         Peer::Unix => headers::Peer::Unix,
@@ -89,30 +106,77 @@ async fn stages(
     let client = plan.forwarding.client(&source, false, request.headers());
     exchange.client = client.address;
     plan.guard.strip_request(request.headers_mut());
+    gate::cross_site(route, &request, &admitted, &client)?;
 
     let resolved = session::resolve(plan, route, &admitted, &client, &request, exchange.now);
-    exchange.session = resolved.as_ref().and_then(crate::session::Resolved::id);
+    exchange.session = resolved.as_ref().and_then(Resolved::id);
+    gate::require(route, &request, resolved.as_ref())?;
 
-    let mut request = request.map(|body| RequestBody::new(body, route.body_bytes, plan));
-    let upload = request.body().upload();
-    let added = request::dress(plan, route, &admitted, &client, &source, resolved.as_ref(), &mut request)?;
-
-    let waits = upstream::Waits {
-        first_byte: Some(route.first_byte_timeout),
-        answer_idle: route.answer_idle_timeout,
-    };
-    let answer =
-        upstream::send(&route.upstream, &worker.pools, request, &added, upload.as_ref(), waits, exchange.now)
-            .await?;
-
-    let endpoint = answer.endpoint;
-    let mut response = answer.response;
-    let changes = response::undress(plan, route, &admitted, &client, endpoint, exchange.now, &mut response)?;
-    session::commit(plan, route, &admitted, resolved.as_ref(), &changes, exchange.now, &mut response)?;
-    Ok(response.map(|body| Body::answer(body, Arc::clone(plan))))
+    let dressing = request::Dressing { plan, route, admitted: &admitted, client: &client, source: &source };
+    let added = dressing.dress(resolved.as_ref(), exchange.now, &mut request)?;
+    Ok(Prepared { route, admitted, client, resolved, added, request })
 }
 
-fn route<'p>(plan: &'p Plan, admitted: &admit::Admitted) -> Result<&'p RoutePlan, ProxyError> {
+/// All stages.
+async fn stages(
+    worker: &Worker,
+    plan: &Arc<Plan>,
+    exchange: &mut Exchange,
+    request: Request<Received>,
+    peer: Peer,
+) -> Result<Response<Body>, ProxyError> {
+    let Prepared { route, admitted, client, resolved, added, request } =
+        prepare(plan, exchange, request, peer)?;
+    let request = request.map(|body| RequestBody::new(body, route.body_bytes, plan));
+    let asked = Asked { plan, route, admitted: &admitted, client: &client, resolved: resolved.as_ref() };
+    let outcome = asked.ask(worker, exchange.now, request, &added).await;
+    if outcome.is_err()
+        && let Some(resolved) = &resolved
+    {
+        plan.sessions.give_back(resolved, Timestamp::now());
+    }
+    outcome
+}
+
+/// A request on its way to the app and back.
+struct Asked<'a> {
+    plan: &'a Arc<Plan>,
+    route: &'a RoutePlan,
+    admitted: &'a Admitted,
+    client: &'a Client,
+    resolved: Option<&'a Resolved>,
+}
+
+impl Asked<'_> {
+    async fn ask(
+        &self,
+        worker: &Worker,
+        began: Timestamp,
+        request: Request<RequestBody>,
+        added: &Lines,
+    ) -> Result<Response<Body>, ProxyError> {
+        let Self { plan, route, admitted, client, resolved } = *self;
+        let upload = request.body().upload();
+        let waits = upstream::Waits {
+            first_byte: Some(route.first_byte_timeout),
+            answer_idle: route.answer_idle_timeout,
+        };
+        let answer =
+            upstream::send(&route.upstream, &worker.pools, request, added, upload.as_ref(), waits, began)
+                .await?;
+
+        let endpoint = answer.endpoint;
+        let mut response = answer.response;
+        let changes = response::undress(plan, route, admitted, client, endpoint, began, &mut response)?;
+        if let Some(resolved) = resolved {
+            let answered = session::Answered { admitted, client, resolved, began };
+            session::commit(plan, route, &answered, changes, &mut response)?;
+        }
+        Ok(response.map(|body| Body::answer(body, Arc::clone(plan))))
+    }
+}
+
+fn route<'p>(plan: &'p Plan, admitted: &Admitted) -> Result<&'p RoutePlan, ProxyError> {
     plan.router.find(&admitted.authority.host, admitted.path(), RoutePlan::differs).map_err(|miss| match miss
     {
         Miss::NotFound => ProxyError::Client(http::StatusCode::NOT_FOUND, "no route for this host and path"),

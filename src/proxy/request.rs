@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header};
 
 use super::{ProxyError, admit::Admitted};
 use crate::{
+    clock::Timestamp,
     config::UpstreamHost,
     headers::{self, Client, Peer},
     message::{
@@ -20,33 +21,51 @@ const VIA: &str = "1.1 cloakroom";
 const VIA_10: &str = "1.0 cloakroom";
 const NO_HOST: HeaderValue = HeaderValue::from_static("");
 
-/// Dresses it: takes out of the request what is not the app's, and returns the lines that we add to it.
-pub fn dress<B>(
-    plan: &Plan,
-    route: &RoutePlan,
-    admitted: &Admitted,
-    client: &Client,
-    source: &Peer,
-    resolved: Option<&Resolved>,
-    request: &mut Request<B>,
-) -> Result<Lines, ProxyError> {
-    origin_form(request)?;
-    let via = if request.version() == Version::HTTP_10 { VIA_10 } else { VIA };
-    let headers = request.headers_mut();
-    // An upgrade is not asked for: the app answers as if it had not been.
-    headers::strip_request(headers);
-    headers.remove(header::EXPECT);
-    take_out_ours(&plan.sessions.cookie, headers);
-    if let Some(host) = host(route, admitted) {
-        headers.insert(header::HOST, host);
+/// What a request is dressed with.
+#[derive(Debug)]
+pub struct Dressing<'a> {
+    /// The plan that it began with.
+    pub plan: &'a Plan,
+    /// The route that it takes.
+    pub route: &'a RoutePlan,
+    /// What it asks for.
+    pub admitted: &'a Admitted,
+    /// Who asks.
+    pub client: &'a Client,
+    /// Who is at the other end of the connection.
+    pub source: &'a Peer,
+}
+
+impl Dressing<'_> {
+    /// Takes out of the request what is not the app's, and returns the lines that we add to it.
+    ///
+    /// # Errors
+    /// A target without a path.
+    pub fn dress<B>(
+        &self,
+        resolved: Option<&Resolved>,
+        now: Timestamp,
+        request: &mut Request<B>,
+    ) -> Result<Lines, ProxyError> {
+        let Self { plan, route, admitted, client, source } = *self;
+        origin_form(request)?;
+        let via = if request.version() == Version::HTTP_10 { VIA_10 } else { VIA };
+        let headers = request.headers_mut();
+        // An upgrade is not asked for: the app answers as if it had not been.
+        headers::strip_request(headers);
+        headers.remove(header::EXPECT);
+        take_out_ours(&plan.sessions.cookie, headers);
+        if let Some(host) = host(route, admitted) {
+            headers.insert(header::HOST, host);
+        }
+        let mut lines = Lines::with_capacity(512);
+        lines.push_text(&header::VIA, via);
+        plan.forwarding.write(client, source, admitted.host.as_ref().unwrap_or(&NO_HOST), &mut lines);
+        if let Some(resolved) = resolved {
+            plan.sessions.wire.tell(resolved, &route.view, plan.sessions.rules(), now, &mut lines);
+        }
+        Ok(lines)
     }
-    let mut lines = Lines::with_capacity(512);
-    lines.push_text(&header::VIA, via);
-    plan.forwarding.write(client, source, admitted.host.as_ref().unwrap_or(&NO_HOST), &mut lines);
-    if let Some(resolved) = resolved {
-        plan.sessions.wire.tell(resolved, &mut lines);
-    }
-    Ok(lines)
 }
 
 /// Absolute-form is for proxies; apps get origin-form (RFC 9112 §3.2.1).

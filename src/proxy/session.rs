@@ -1,11 +1,11 @@
 //! Where requests and sessions meet: the cookie in, the Set-Cookie out.
 
-use http::{Request, Response, header};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 
 use super::{ProxyError, admit::Admitted};
 use crate::{
     clock::Timestamp,
-    config::{OnStoreFailure, SessionMode},
+    config::{Cache, OnStoreFailure, SessionMode},
     headers::Client,
     message::cookie,
     plan::{Plan, RoutePlan},
@@ -44,6 +44,7 @@ pub fn resolve<B>(
         https: client.https,
         visit: || Visit::read(request.method(), request.headers(), form.same_site(), route.mint),
         read_only: route.session == SessionMode::ReadOnly,
+        view: &route.view,
         now,
     }))
 }
@@ -57,28 +58,45 @@ fn realm<'a>(plan: &'a Plan, route: &'a RoutePlan, admitted: &'a Admitted) -> Re
     }
 }
 
+/// What an answer is to its session.
+#[derive(Debug)]
+pub struct Answered<'a> {
+    /// The request.
+    pub admitted: &'a Admitted,
+    /// Who asked.
+    pub client: &'a Client,
+    /// The session that it came under.
+    pub resolved: &'a Resolved,
+    /// When it came.
+    pub began: Timestamp,
+}
+
 /// Stores the changes, before the visitor's first byte.
 pub fn commit<B>(
     plan: &Plan,
     route: &RoutePlan,
-    admitted: &Admitted,
-    resolved: Option<&Resolved>,
-    changes: &Changes,
-    began: Timestamp,
+    answered: &Answered<'_>,
+    changes: Changes,
     response: &mut Response<B>,
 ) -> Result<(), ProxyError> {
-    let Some(resolved) = resolved else { return Ok(()) };
+    let Answered { admitted, client, resolved, began } = *answered;
     // What can wait does on 304 and on answers for shared caches.
-    let shared = || {
-        response.status() == http::StatusCode::NOT_MODIFIED
-            || session::is_for_shared_caches(response.headers())
+    let shared =
+        || response.status() == StatusCode::NOT_MODIFIED || session::is_for_shared_caches(response.headers());
+    let weighty = changes.is_weighty();
+    let answer = session::Answer {
+        // The app may have taken its time; where it changes nothing that does not matter.
+        now: if changes.is_empty() { began } else { Timestamp::now() },
+        changes,
+        realm: realm(plan, route, admitted),
+        view: &route.view,
+        shared,
+        shows_nothing: response.status().is_redirection() || response.status().is_server_error(),
+        client: client.address,
     };
-    let realm = realm(plan, route, admitted);
-    // The app may have taken its time; where it changes nothing that does not matter.
-    let now = if changes.is_empty() { began } else { Timestamp::now() };
-    let issue = match plan.sessions.commit(resolved, realm, changes, shared, now) {
+    let issue = match plan.sessions.commit(resolved, answer) {
         Ok(issue) => issue,
-        Err(error) if changes.is_weighty() || route.on_store_failure == OnStoreFailure::Refuse => {
+        Err(error) if weighty || route.on_store_failure == OnStoreFailure::Refuse => {
             return Err(error.into());
         }
         Err(error) => {
@@ -86,9 +104,33 @@ pub fn commit<B>(
             return Ok(());
         }
     };
-    if let Some(line) = issue.set_cookie {
-        response.headers_mut().append(header::SET_COOKIE, line);
-        session::make_private(response.headers_mut());
+    if issue.conflict {
+        return Err(ProxyError::Client(StatusCode::CONFLICT, "If-Version named another version"));
     }
+    let others = if resolved.is_crowded() {
+        plan.sessions.cookie.expire_others(client.https, &admitted.authority.host, admitted.path())
+    } else {
+        Vec::new()
+    };
+    let headers = response.headers_mut();
+    if !others.is_empty() || issue.set_cookie.is_some() {
+        for line in others.into_iter().chain(issue.set_cookie) {
+            headers.append(header::SET_COOKIE, line);
+        }
+        session::make_private(headers);
+    }
+    cache(plan.sessions.rules().cache, resolved, headers);
     Ok(())
+}
+
+/// An answer that was shown something of a person, and says nothing of caches, is not for those that serve many.
+fn cache(rule: Cache, resolved: &Resolved, headers: &mut HeaderMap) {
+    let value = match rule {
+        Cache::Private => "private",
+        Cache::NoStore => "no-store",
+        Cache::Off => return,
+    };
+    if resolved.is_personal() && !headers.contains_key(header::CACHE_CONTROL) {
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(value));
+    }
 }

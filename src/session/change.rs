@@ -1,51 +1,119 @@
 //! What an answer wants changed: never a whole session, so that two tabs cannot overwrite each other.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-/// The instructions of one answer, in normal form.
+use super::Value;
+
+/// A field's name in normal form.
+pub type Name = Arc<str>;
+
+/// The instructions of one answer, in normal form. They apply in this order: clear, unset, set, incr, flash,
+/// lifetimes, principal, renew; destroy beats all.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Changes {
-    /// `clear`: all fields go, before anything else is applied.
+    /// `clear`: all fields and flashes go, before anything else is applied.
     pub clear: bool,
     /// Fields to pop.
-    pub unset: Vec<String>,
-    /// Fields to set, in the order of the answer.
-    pub set: Vec<(Arc<str>, Arc<str>)>,
-    /// `Some(None)` logs out, `Some(Some(name))` logs in.
-    pub principal: Option<Option<Arc<str>>>,
+    pub unset: Vec<Name>,
+    /// Fields to set, each once.
+    pub set: Vec<(Name, Value)>,
+    /// Whole numbers to add, each field once.
+    pub incr: Vec<(Name, i64)>,
+    /// Texts for the next page, each once.
+    pub flash: Vec<(Name, Arc<str>)>,
+    /// `X-Session-Idle`
+    pub idle: Option<Duration>,
+    /// `X-Session-Max`
+    pub max: Option<Duration>,
     /// `permanent` or `temporary`.
     pub permanent: Option<bool>,
+    /// `Some(None)` logs out, `Some(Some(name))` logs in.
+    pub principal: Option<Option<Arc<str>>>,
     /// A new ticket.
     pub renew: bool,
-    /// The end; beats all else.
+    /// The end, and a new session with what this answer sets.
+    pub logout: bool,
+    /// The end.
     pub destroy: bool,
+    /// The end of every session of this principal.
+    pub destroy_principal: bool,
+    /// Only if the record is still at this version.
+    pub if_version: Option<u64>,
+    /// Flashes that are being delivered now.
+    pub take: Vec<Name>,
+    /// Flashes that were not delivered after all.
+    pub give_back: Vec<(Name, Arc<str>)>,
+    /// A new ticket because the time has come, not because anything happened.
+    pub by_clock: bool,
 }
 
 impl Changes {
     /// Nothing to do.
     pub fn is_empty(&self) -> bool {
-        !self.clear
+        !self.touches_fields()
+            && !self.ends()
             && !self.renew
-            && !self.destroy
+            && !self.by_clock
             && self.permanent.is_none()
             && self.principal.is_none()
-            && self.set.is_empty()
-            && self.unset.is_empty()
+            && self.idle.is_none()
+            && self.max.is_none()
+    }
+
+    /// Fields or flashes change.
+    pub fn touches_fields(&self) -> bool {
+        self.clear
+            || !self.unset.is_empty()
+            || !self.set.is_empty()
+            || !self.incr.is_empty()
+            || !self.flash.is_empty()
+            || !self.take.is_empty()
+            || !self.give_back.is_empty()
+    }
+
+    /// The session ends, whatever begins after it.
+    pub fn ends(&self) -> bool {
+        self.destroys() || self.logout
+    }
+
+    /// It ends, and nothing follows.
+    pub fn destroys(&self) -> bool {
+        self.destroy || self.destroy_principal
     }
 
     /// Somebody logs in.
     pub fn logs_in(&self) -> bool {
-        !self.destroy && matches!(self.principal, Some(Some(_)))
+        !self.ends() && matches!(self.principal, Some(Some(_)))
     }
 
     /// Something that a visitor must not lose without being told: a failure to store it is a 503.
     pub fn is_weighty(&self) -> bool {
-        self.destroy || self.renew || self.principal.is_some()
+        self.ends() || self.renew || self.principal.is_some()
     }
 
     /// There is something to keep for a session that has no record yet.
     pub fn stores(&self) -> bool {
-        !self.destroy
-            && (!self.set.is_empty() || self.logs_in() || self.permanent == Some(true) || self.renew)
+        !self.destroys()
+            && (!self.set.is_empty()
+                || !self.incr.is_empty()
+                || !self.flash.is_empty()
+                || self.logs_in()
+                || self.permanent == Some(true)
+                || self.idle.is_some()
+                || self.max.is_some()
+                || self.renew)
+    }
+
+    /// What is left for the session that follows one that ended by logout or by another principal.
+    #[must_use]
+    pub fn afterwards(&self) -> Self {
+        Self {
+            clear: false,
+            unset: Vec::new(),
+            logout: false,
+            renew: false,
+            if_version: None,
+            ..self.clone()
+        }
     }
 }

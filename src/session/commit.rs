@@ -1,12 +1,13 @@
 //! What becomes of a session when an answer's changes meet the record as it is now. Pure: values in, a decision out.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
 use super::{
-    change::Changes,
-    record::{Fields, Record},
+    Value,
+    change::{Changes, Name},
+    record::{Fields, Leads, Record},
     ticket::SecretHash,
     wire::Wire,
 };
@@ -36,6 +37,8 @@ pub struct Seen {
     pub record: bool,
     /// Whether the ticket came from the visitor (and not from this very request).
     pub confirmed: bool,
+    /// When the request came.
+    pub began: Timestamp,
 }
 
 /// A change on its way into the store.
@@ -66,75 +69,98 @@ pub enum Decision {
         record: Box<Record>,
         /// The ticket was replaced.
         renewed: bool,
+        /// Somebody logged in by this change.
+        logged_in: bool,
+        /// Flashes that this change took out to deliver them.
+        taken: Vec<(Name, Arc<str>)>,
     },
     /// The session ends; a tombstone stays.
-    End,
+    End {
+        /// And with it every session of this principal.
+        all_of: Option<Arc<str>>,
+    },
     /// The ticket was spent meanwhile: nothing in that session changes, and no ticket of it is given.
     Straggler,
+    /// The record is at another version than the answer says.
+    Conflict,
 }
 
 /// Decides.
 pub fn decide(found: &Found, apply: &Apply<'_>) -> Decision {
     let seen = &apply.seen;
     let before = match found {
-        Found::Live(record) if record.secret != seen.secret => return Decision::Straggler,
+        Found::Live(record) if record.leads(&seen.secret, apply.now) == Leads::No => {
+            return Decision::Straggler;
+        }
         Found::Live(record) => Some(record),
         Found::Ended(_) => return Decision::Straggler,
         Found::Nothing if seen.record => return Decision::Straggler,
         Found::Nothing => None,
     };
     let changes = apply.changes;
-    if changes.destroy {
-        return Decision::End;
+    if changes.if_version.is_some_and(|wanted| wanted != before.map_or(0, |r| r.version)) {
+        return Decision::Conflict;
     }
-    let principal_before = before.and_then(|r| r.principal.as_deref());
-    if let (Some(_), Some(wanted)) = (principal_before, &changes.principal)
-        && wanted.as_deref() != principal_before
-    {
-        return Decision::End;
+    let principal_before = before.and_then(|r| r.principal.as_ref());
+    if changes.destroy_principal {
+        let named = changes.principal.as_ref().and_then(Option::as_ref);
+        return Decision::End { all_of: principal_before.or(named).cloned() };
+    }
+    let other = principal_before.is_some()
+        && changes.principal.as_ref().is_some_and(|wanted| wanted.as_ref() != principal_before);
+    if changes.ends() || other {
+        return Decision::End { all_of: None };
     }
     if before.is_none() && !changes.stores() {
+        return Decision::Nothing;
+    }
+    if changes.by_clock && before.is_none_or(|r| r.is_passing_on()) {
         return Decision::Nothing;
     }
     let mut record = before.map_or_else(
         || Record::new(seen.id, seen.secret, seen.minted, apply.now, seen.confirmed),
         |r| r.fork(),
     );
-    let logs_in = principal_before.is_none() && changes.logs_in();
-    fill(&mut record, changes, apply);
-    let renewed = logs_in || changes.renew;
+    let flash = |name: &Name| Some((Arc::clone(name), Arc::clone(record.flashes.get(name)?)));
+    let taken = changes.take.iter().filter_map(flash).collect();
+    let logged_in = principal_before.is_none() && changes.logs_in();
+    let privileged = fill(&mut record, changes, apply);
+    let renewed = logged_in || changes.renew || privileged;
     if renewed {
-        record.secret = apply.next_secret;
-        record.renewed = apply.now;
+        record.renew(apply.next_secret, apply.now);
+    } else if changes.by_clock {
+        record.pass_on(apply.next_secret, apply.now);
     }
     record.lines = apply.wire.lines(&record);
-    Decision::Save { record: Box::new(record), renewed }
+    Decision::Save { record: Box::new(record), renewed: renewed || changes.by_clock, logged_in, taken }
 }
 
-/// The order of the contract: clear, unset, set, lifetimes, principal.
-fn fill(record: &mut Record, changes: &Changes, apply: &Apply<'_>) {
-    let before: Option<Fields> = (changes.clear || !changes.unset.is_empty() || !changes.set.is_empty())
-        .then(|| record.fields.clone());
+/// In the order of the contract; true if a privilege field changed.
+fn fill(record: &mut Record, changes: &Changes, apply: &Apply<'_>) -> bool {
+    let before: Option<Fields> = changes.touches_fields().then(|| record.fields.clone());
     if changes.clear {
         record.fields.clear();
+        record.flashes.clear();
     }
     for name in &changes.unset {
-        record.fields.remove(name.as_str());
+        record.fields.remove(name);
     }
     for (name, value) in &changes.set {
-        let old = record.fields.insert(Arc::clone(name), Arc::clone(value));
-        if let Some(limit) = apply.wire.over_limit(&record.fields, name, value, apply.rules) {
-            tracing::warn!(session = %record.id, field = %name, limit, "a field was not stored: over the limit");
-            match old {
-                Some(old) => record.fields.insert(Arc::clone(name), old),
-                None => record.fields.remove(name),
-            };
+        put(record, name, value.clone(), apply);
+    }
+    for (name, more) in &changes.incr {
+        match Value::plus(record.fields.get(name), *more) {
+            Some(sum) => put(record, name, sum, apply),
+            None => apply.wire.events.malformed(&format_args!("incr-{name}"), "the field is no whole number"),
         }
     }
-    let mut changed = before.is_some_and(|b| b != record.fields);
-    if let Some(permanent) = changes.permanent {
-        record.permanent = permanent;
-    }
+    flashes(record, changes, apply);
+    lifetimes(record, changes, apply);
+    let mut changed = before.as_ref().is_some_and(|b| *b != record.fields);
+    let privileged = changed
+        && apply.rules.privilege_fields.iter().any(|name| {
+            before.as_ref().and_then(|b| b.get(name.as_str())) != record.fields.get(name.as_str())
+        });
     if let Some(Some(name)) = &changes.principal
         && record.principal.is_none()
     {
@@ -143,4 +169,55 @@ fn fill(record: &mut Record, changes: &Changes, apply: &Apply<'_>) {
         changed = true;
     }
     record.version += u64::from(changed);
+    privileged
+}
+
+/// Sets a field, unless that breaks a limit.
+fn put(record: &mut Record, name: &Name, value: Value, apply: &Apply<'_>) {
+    let old = record.fields.insert(Arc::clone(name), value);
+    if let Some(limit) = apply.wire.over_limit(record, name, apply.rules) {
+        apply.wire.events.over_limit(record.id, name, limit);
+        match old {
+            Some(old) => record.fields.insert(Arc::clone(name), old),
+            None => record.fields.remove(name),
+        };
+    }
+}
+
+fn flashes(record: &mut Record, changes: &Changes, apply: &Apply<'_>) {
+    for name in &changes.take {
+        record.flashes.remove(name);
+    }
+    for (name, text) in &changes.give_back {
+        record.flashes.entry(Arc::clone(name)).or_insert_with(|| Arc::clone(text));
+    }
+    for (name, text) in &changes.flash {
+        let old = record.flashes.insert(Arc::clone(name), Arc::clone(text));
+        if let Some(limit) = apply.wire.over_limit(record, name, apply.rules) {
+            apply.wire.events.over_limit(record.id, name, limit);
+            match old {
+                Some(old) => record.flashes.insert(Arc::clone(name), old),
+                None => record.flashes.remove(name),
+            };
+        }
+    }
+}
+
+fn lifetimes(record: &mut Record, changes: &Changes, apply: &Apply<'_>) {
+    if let Some(permanent) = changes.permanent {
+        record.permanent = permanent;
+    }
+    let most = apply.rules.permanent;
+    let within = |wanted: Option<Duration>, most: Duration, header: &str| {
+        wanted.filter(|wanted| {
+            let fits = (Duration::from_mins(1)..=most).contains(wanted);
+            if !fits {
+                let why = "less than a minute, or more than a permanent session has";
+                apply.wire.events.malformed(&header, why);
+            }
+            fits
+        })
+    };
+    record.idle = within(changes.idle, most.idle_timeout, "idle").or(record.idle);
+    record.max = within(changes.max, most.absolute_timeout, "max").or(record.max);
 }

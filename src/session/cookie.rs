@@ -13,6 +13,9 @@ use crate::{
 /// What browsers keep at most (RFC 6265bis §5.5).
 const LONGEST: Duration = Duration::from_hours(400 * 24);
 
+/// So many other identities are expired in one answer.
+const MOST_OTHERS: usize = 12;
+
 /// `[session.cookie]`, with the names that follow from it.
 #[derive(Debug, Clone)]
 pub struct CookieForm {
@@ -93,6 +96,40 @@ impl CookieForm {
             cookie.set_expires(OffsetDateTime::from(now.plus(lasts).system()));
         }
         HeaderValue::try_from(cookie.to_string()).ok()
+    }
+
+    /// Expires what other identities of our name (RFC 6265 section 5.3: name, domain and path) a browser may hold for
+    /// this host and path: those of parent domains, and of the path's prefixes. Never our own.
+    pub fn expire_others(&self, https: bool, host: &str, path: &str) -> Vec<HeaderValue> {
+        let name = self.name(https);
+        if name.starts_with("__Host-") {
+            // Browsers keep it under one identity only.
+            return Vec::new();
+        }
+        let is_name = !host.starts_with('[') && !host.ends_with(|c: char| c.is_ascii_digit());
+        let parents =
+            host.match_indices('.').filter_map(|(at, _)| host.get(at + 1..)).filter(|p| p.contains('.'));
+        let domains = is_name.then(|| std::iter::once(host).chain(parents)).into_iter().flatten().map(Some);
+        let paths = std::iter::once("/").chain(
+            path.match_indices('/').skip(1).filter_map(|(at, _)| path.get(..at)).chain(std::iter::once(path)),
+        );
+        let paths: Vec<&str> =
+            paths.filter(|p| p.bytes().all(|b| matches!(b, b'!'..=b'~') && b != b';')).collect();
+        let own = (self.domain(), self.rules.path.as_str());
+        std::iter::once(None)
+            .chain(domains)
+            .flat_map(|domain| paths.iter().map(move |path| (domain, *path)))
+            .filter(|identity| *identity != own)
+            .take(MOST_OTHERS)
+            .filter_map(|(domain, path)| {
+                let mut cookie = Cookie::build((name, "")).path(path).secure(self.secure(https)).build();
+                if let Some(domain) = domain {
+                    cookie.set_domain(domain);
+                }
+                cookie.set_max_age(cookie::time::Duration::ZERO);
+                HeaderValue::try_from(cookie.to_string()).ok()
+            })
+            .collect()
     }
 
     /// Takes it back.

@@ -11,13 +11,20 @@ use std::{
 
 use uuid::Uuid;
 
-use super::ticket::SecretHash;
-use crate::{clock::Timestamp, config::Session, message::lines::Lines};
+use super::{Value, change::Name, ticket::SecretHash};
+use crate::{clock::Timestamp, config::Session, crypto, message::lines::Lines};
 
-/// Field names (normal form) and values (decoded).
-pub type Fields = BTreeMap<Arc<str>, Arc<str>>;
+/// Field names (normal form) and values.
+pub type Fields = BTreeMap<Name, Value>;
 
-/// A session with stored data. Everything but `last_seen` and `confirmed` is immutable: a change makes a new record.
+/// Texts that are delivered once.
+pub type Flashes = BTreeMap<Name, Arc<str>>;
+
+/// How long a ticket that was replaced by the clock leads on after its successor was first shown: what was under way
+/// under the old one must not be logged out.
+const OVERLAP: Duration = Duration::from_secs(30);
+
+/// A session with stored data. Everything but the atomics is immutable: a change makes a new record.
 #[derive(Debug)]
 pub struct Record {
     /// The public id.
@@ -30,18 +37,48 @@ pub struct Record {
     pub renewed: Timestamp,
     /// Outlives the browser.
     pub permanent: bool,
+    /// `X-Session-Idle`: instead of the configured idle timeout.
+    pub idle: Option<Duration>,
+    /// `X-Session-Max`: instead of the configured absolute timeout.
+    pub max: Option<Duration>,
     /// Raised by each change of fields or principal.
     pub version: u64,
     /// Who is logged in.
     pub principal: Option<Arc<str>>,
     /// What the app stored.
     pub fields: Fields,
+    /// What the app wants told once.
+    pub flashes: Flashes,
     /// The hash of the secret that leads here; any other is spent.
     pub secret: SecretHash,
+    /// The secret before, if it was replaced by the clock.
+    pub previous: Option<Previous>,
     last_seen: AtomicU64,
     confirmed: AtomicBool,
-    /// Principal and fields as header lines to the app, made once.
+    /// Principal, version and fields as header lines to an app that is shown all, made once.
     pub lines: Lines,
+}
+
+/// A secret that was replaced by the clock.
+#[derive(Debug)]
+pub struct Previous {
+    secret: SecretHash,
+    /// When its successor was first shown; 0: not yet.
+    succeeded: AtomicU64,
+}
+
+/// What a secret is to a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Leads {
+    /// The one that leads here.
+    Current,
+    /// Its predecessor, still good; whether the successor was seen already.
+    Previous {
+        /// The successor came back.
+        succeeded: bool,
+    },
+    /// Neither.
+    No,
 }
 
 impl Record {
@@ -53,10 +90,14 @@ impl Record {
             counted_from: created,
             renewed: created,
             permanent: false,
+            idle: None,
+            max: None,
             version: 0,
             principal: None,
             fields: Fields::new(),
+            flashes: Flashes::new(),
             secret,
+            previous: None,
             last_seen: AtomicU64::new(now.0),
             confirmed: AtomicBool::new(confirmed),
             lines: Lines::default(),
@@ -69,10 +110,71 @@ impl Record {
         Self {
             principal: self.principal.clone(),
             fields: self.fields.clone(),
+            flashes: self.flashes.clone(),
+            previous: self.previous.as_ref().map(|p| Previous {
+                secret: p.secret,
+                succeeded: AtomicU64::new(p.succeeded.load(Ordering::Relaxed)),
+            }),
             last_seen: AtomicU64::new(self.last_seen.load(Ordering::Relaxed)),
             confirmed: AtomicBool::new(self.confirmed.load(Ordering::Relaxed)),
             lines: Lines::default(),
             ..*self
+        }
+    }
+
+    /// What this secret's hash is to the record; compared in constant time.
+    pub fn leads(&self, secret: &SecretHash, now: Timestamp) -> Leads {
+        if crypto::same(&self.secret, secret) {
+            return Leads::Current;
+        }
+        match &self.previous {
+            Some(previous) if crypto::same(&previous.secret, secret) => {
+                match previous.succeeded.load(Ordering::Relaxed) {
+                    0 => Leads::Previous { succeeded: false },
+                    at if Timestamp(at).plus(OVERLAP) > now => Leads::Previous { succeeded: true },
+                    _ => Leads::No,
+                }
+            }
+            _ => Leads::No,
+        }
+    }
+
+    /// The current secret was shown: its predecessor's time is running from the first time on.
+    pub fn shown(&self, now: Timestamp) {
+        if let Some(previous) = &self.previous
+            && previous.succeeded.load(Ordering::Relaxed) == 0
+        {
+            let _ = previous.succeeded.compare_exchange(0, now.0, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// True while a successor was offered and not seen yet.
+    pub fn is_passing_on(&self) -> bool {
+        self.previous.as_ref().is_some_and(|p| p.succeeded.load(Ordering::Relaxed) == 0)
+    }
+
+    /// Replaces the secret because of what happened: the old one is spent at once.
+    pub(super) fn renew(&mut self, next: SecretHash, now: Timestamp) {
+        self.secret = next;
+        self.previous = None;
+        self.renewed = now;
+    }
+
+    /// Replaces the secret because the time has come.
+    pub(super) fn pass_on(&mut self, next: SecretHash, now: Timestamp) {
+        self.previous = Some(Previous { secret: self.secret, succeeded: AtomicU64::new(0) });
+        self.secret = next;
+        self.renewed = now;
+    }
+
+    /// When a secret that leads here no more was spent, at the latest.
+    pub fn spent(&self) -> Timestamp {
+        match &self.previous {
+            // By the clock: it was good until the overlap was over.
+            Some(previous) => {
+                Timestamp(previous.succeeded.load(Ordering::Relaxed)).plus(OVERLAP).max(self.renewed)
+            }
+            None => self.renewed,
         }
     }
 
@@ -103,29 +205,63 @@ impl Record {
         self.confirmed.load(Ordering::Relaxed)
     }
 
+    /// How long it lasts without a request.
+    pub fn idle_timeout(&self, rules: &Session) -> Duration {
+        self.idle.unwrap_or(if self.permanent { rules.permanent } else { rules.plain }.idle_timeout)
+    }
+
+    fn absolute_end(&self, rules: &Session) -> Timestamp {
+        let lifetimes = if self.permanent { rules.permanent } else { rules.plain };
+        self.counted_from.plus(self.max.unwrap_or(lifetimes.absolute_timeout))
+    }
+
     /// When it ends if nobody comes.
     pub fn ends(&self, rules: &Session) -> Timestamp {
-        let lifetimes = if self.permanent { rules.permanent } else { rules.plain };
-        let mut idle = self.last_seen().plus(lifetimes.idle_timeout);
+        let mut idle = self.last_seen().plus(self.idle_timeout(rules));
         if !self.is_confirmed() {
             idle = idle.min(self.created.plus(rules.unconfirmed_timeout));
         }
-        idle.min(self.counted_from.plus(lifetimes.absolute_timeout))
+        idle.min(self.absolute_end(rules))
     }
 
     /// How long it will last from `now` if its ticket comes back and then nobody does: what a browser is told.
     pub fn lasts(&self, rules: &Session, now: Timestamp) -> Duration {
-        let lifetimes = if self.permanent { rules.permanent } else { rules.plain };
-        now.plus(lifetimes.idle_timeout).min(self.counted_from.plus(lifetimes.absolute_timeout)).since(now)
+        now.plus(self.idle_timeout(rules)).min(self.absolute_end(rules)).since(now)
     }
 
     /// Roughly what it takes in memory, in bytes, with what the store keeps beside it (measured with a hundred
     /// thousand of them, and rounded up).
     pub fn weight(&self) -> u32 {
-        let texts: usize = self.fields.iter().map(|(k, v)| k.len() + v.len() + 32).sum();
-        // The map's nodes have room for eleven, and are half full at worst.
-        let nodes = self.fields.len().div_ceil(6) * 384;
-        let principal = self.principal.as_ref().map_or(0, |p| p.len() + 16);
-        u32::try_from(640 + texts + nodes + principal + self.lines.as_bytes().len()).unwrap_or(u32::MAX)
+        let texts: usize = self.fields.iter().map(|(k, v)| k.len() + v.text().len() + 40).sum();
+        let flashes: usize = self.flashes.iter().map(|(k, v)| k.len() + v.len() + 32).sum();
+        // The maps' nodes have room for eleven, and are half full at worst.
+        let nodes = (self.fields.len().div_ceil(6) + self.flashes.len().div_ceil(6)) * 480;
+        let principal = self.principal.as_ref().map_or(0, |p| p.len() + 80);
+        let all = 720 + texts + flashes + nodes + principal + self.lines.as_bytes().len();
+        u32::try_from(all).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_old_secret_leads_on_for_a_while() {
+        let at = |s: u32| Timestamp::from_seconds(s);
+        let mut record = Record::new(Uuid::nil(), [1; 32], at(0), at(0), true);
+        assert_eq!(record.leads(&[1; 32], at(0)), Leads::Current);
+        record.pass_on([2; 32], at(100));
+        assert_eq!(record.leads(&[1; 32], at(9_999)), Leads::Previous { succeeded: false });
+        assert!(record.is_passing_on());
+        record.shown(at(200));
+        record.shown(at(220));
+        assert_eq!(record.leads(&[2; 32], at(200)), Leads::Current);
+        assert_eq!(record.leads(&[1; 32], at(229)), Leads::Previous { succeeded: true });
+        assert_eq!(record.leads(&[1; 32], at(230)), Leads::No);
+        assert_eq!(record.spent(), at(230));
+        record.renew([3; 32], at(300));
+        assert_eq!(record.leads(&[2; 32], at(300)), Leads::No);
+        assert_eq!(record.spent(), at(300));
     }
 }

@@ -6,13 +6,18 @@ use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    SessionManager,
+    Changes, SessionManager, View,
+    change::Name,
     commit::{Found, Seen},
-    record::Record,
+    record::{Leads, Record},
+    store::Applied,
     ticket::{Realm, Ticket},
     visit::Visit,
 };
-use crate::clock::Timestamp;
+use crate::{
+    clock::Timestamp,
+    config::{Create, Session},
+};
 
 /// How long the holder of a spent ticket gets no new one: requests that were under way must not overwrite a login.
 const GRACE: Duration = Duration::from_secs(30);
@@ -49,13 +54,23 @@ pub(super) enum Standing {
     /// The ticket was spent a moment ago: a throw-away id, and no ticket.
     Spent(Uuid),
     /// A genuine ticket, with its record if there is one.
-    Known { ticket: Ticket, record: Option<Arc<Record>> },
+    Known {
+        ticket: Ticket,
+        record: Option<Arc<Record>>,
+        /// It was replaced by the clock, and its successor was not seen yet.
+        passing_on: bool,
+    },
 }
 
 /// The session that a request comes under.
 #[derive(Debug)]
 pub struct Resolved {
     pub(super) standing: Standing,
+    pub(super) began: Timestamp,
+    /// Flashes that this request delivers.
+    pub(super) taken: Vec<(Name, Arc<str>)>,
+    /// Cookies of our name that lead elsewhere or nowhere stand beside the one that counts, or instead of it.
+    pub(super) crowded: bool,
     pub(super) cross_site_write: bool,
     pub(super) https: bool,
     pub(super) read_only: bool,
@@ -88,8 +103,45 @@ impl Resolved {
         }
     }
 
-    pub(super) fn seen(ticket: &Ticket, record: bool, confirmed: bool) -> Seen {
-        Seen { id: ticket.id, secret: ticket.hash(), minted: ticket.minted, record, confirmed }
+    /// What the app is told once.
+    pub fn flashes(&self) -> &[(Name, Arc<str>)] {
+        &self.taken
+    }
+
+    /// True if the app is shown something of a person: a principal, or fields.
+    pub fn is_personal(&self) -> bool {
+        !self.taken.is_empty() || self.record().is_some_and(|r| r.principal.is_some() || !r.fields.is_empty())
+    }
+
+    /// True if several cookies of our name came: the others are to be expired.
+    pub fn is_crowded(&self) -> bool {
+        self.crowded
+    }
+
+    /// True if somebody is logged in.
+    pub fn has_principal(&self) -> bool {
+        self.record().is_some_and(|r| r.principal.is_some())
+    }
+
+    /// Age, and how long it lasts without another request.
+    pub fn times(&self, rules: &Session, now: Timestamp) -> Option<(Duration, Duration)> {
+        let plain = rules.plain;
+        match &self.standing {
+            Standing::Known { record: Some(record), .. } => {
+                Some((now.since(record.created), record.lasts(rules, now)))
+            }
+            Standing::Known { ticket, record: None, .. } | Standing::Stranger(Some(ticket)) => {
+                let end = now.plus(plain.idle_timeout).min(ticket.minted.plus(plain.absolute_timeout));
+                Some((now.since(ticket.minted), end.since(now)))
+            }
+            Standing::Spent(_) => Some((Duration::ZERO, plain.idle_timeout)),
+            Standing::Stranger(None) => None,
+        }
+    }
+
+    pub(super) fn seen(&self, ticket: &Ticket, record: bool, confirmed: bool) -> Seen {
+        let began = self.began;
+        Seen { id: ticket.id, secret: ticket.hash(), minted: ticket.minted, record, confirmed, began }
     }
 }
 
@@ -102,10 +154,12 @@ pub struct Request<'a, V> {
     pub realm: Realm<'a>,
     /// The visitor came by https.
     pub https: bool,
-    /// May a ticket be given? Asked only for strangers.
+    /// The circumstances: asked for strangers, who may or may not be given a ticket, and where there is a flash.
     pub visit: V,
     /// The route only reads.
     pub read_only: bool,
+    /// What the upstream is shown.
+    pub view: &'a View,
     /// Now.
     pub now: Timestamp,
 }
@@ -113,10 +167,11 @@ pub struct Request<'a, V> {
 impl SessionManager {
     /// Resolves a request's session.
     pub fn resolve<V: FnOnce() -> Visit>(&self, request: Request<'_, V>) -> Resolved {
-        let Request { candidates, realm, https, visit, read_only, now } = request;
+        let Request { candidates, realm, https, visit, read_only, view, now } = request;
         let mut found: Option<Standing> = None;
         let mut spent = false;
         let mut torn = false;
+        let mut crowded = candidates.len() > 1;
         for value in candidates.iter().take(MOST_CANDIDATES) {
             let Some(ticket) = Ticket::read(value, &self.keys, realm) else { continue };
             match self.look_up(&ticket, now) {
@@ -130,49 +185,85 @@ impl SessionManager {
             }
         }
         let mut cross_site_write = false;
+        let mut visit = Some(visit);
+        let mut visit = || visit.take().map(|visit| visit());
         let standing = match found {
             Some(standing) if !torn => standing,
             None if spent => Standing::Spent(Uuid::new_v4()),
             _ => {
                 let visit = visit();
-                cross_site_write = visit.cross_site_write;
-                Standing::Stranger((visit.may_mint && !read_only).then(|| Ticket::mint(now)))
+                cross_site_write = visit.is_some_and(|v| v.cross_site_write);
+                let may_mint = visit.is_some_and(|v| v.may_mint);
+                let mints = may_mint && !read_only && self.rules.create == Create::Visit;
+                Standing::Stranger(mints.then(|| Ticket::mint(now)))
             }
         };
-        if let Standing::Known { ticket, record: Some(record) } = &standing
+        // Only other identities are ever expired, and only for those whom they lead astray.
+        crowded &= !read_only && !matches!(standing, Standing::Spent(_));
+        let mut resolved =
+            Resolved { standing, began: now, taken: Vec::new(), crowded, cross_site_write, https, read_only };
+        if let Standing::Known { ticket, record: Some(record), passing_on } = &resolved.standing
             && !read_only
         {
             let was_confirmed = record.is_confirmed();
             record.confirm();
-            if record.seen(now, self.touch_every(record.permanent)) || !was_confirmed {
+            if !passing_on {
+                record.shown(now);
+            }
+            if record.seen(now, self.touch_every(record)) || !was_confirmed {
                 self.store.touch(ticket.id.as_u128(), record);
             }
+            if !record.flashes.is_empty() && visit().is_some_and(|v| v.is_document) {
+                self.take_flashes(&mut resolved, view, now);
+            }
         }
-        Resolved { standing, cross_site_write, https, read_only }
+        resolved
+    }
+
+    /// Takes out of the record, atomically, what this request will deliver: of two at a time only one does.
+    fn take_flashes(&self, resolved: &mut Resolved, view: &View, now: Timestamp) {
+        let Standing::Known { ticket, record: Some(record), .. } = &resolved.standing else { return };
+        let shown = |name: &Name| view.shows(name);
+        let take: Vec<Name> = record.flashes.keys().filter(|name| shown(name)).cloned().collect();
+        if take.is_empty() {
+            return;
+        }
+        let changes = Changes { take, ..Changes::default() };
+        let seen = resolved.seen(ticket, true, true);
+        if let Ok(Applied::Saved { record: now, taken, .. }) = self.apply(seen, ticket, &changes, now) {
+            if let Standing::Known { record, .. } = &mut resolved.standing {
+                *record = Some(now);
+            }
+            resolved.taken = taken;
+        }
     }
 
     /// `None`: a stranger's.
     fn look_up(&self, ticket: &Ticket, now: Timestamp) -> Option<Standing> {
         match self.store.load(ticket.id.as_u128(), &self.rules, now) {
-            Found::Live(record) if crate::crypto::same(&record.secret, &ticket.hash()) => {
-                Some(Standing::Known { ticket: *ticket, record: Some(record) })
-            }
-            Found::Live(record) => fresh(record.renewed, now),
+            Found::Live(record) => match record.leads(&ticket.hash(), now) {
+                Leads::Current => {
+                    Some(Standing::Known { ticket: *ticket, record: Some(record), passing_on: false })
+                }
+                Leads::Previous { succeeded } => {
+                    Some(Standing::Known { ticket: *ticket, record: Some(record), passing_on: !succeeded })
+                }
+                Leads::No => fresh(record.spent(), now),
+            },
             Found::Ended(at) => fresh(at, now),
             Found::Nothing => {
                 let lifetimes = self.rules.plain;
                 let good = ticket.stamped >= self.store.floor()
                     && ticket.stamped.plus(lifetimes.idle_timeout) > now
                     && ticket.minted.plus(lifetimes.absolute_timeout) > now;
-                good.then_some(Standing::Known { ticket: *ticket, record: None })
+                good.then_some(Standing::Known { ticket: *ticket, record: None, passing_on: false })
             }
         }
     }
 
     /// At most once a `touch_interval`, and at least four times per idle time, in milliseconds.
-    fn touch_every(&self, permanent: bool) -> u64 {
-        let lifetimes = if permanent { self.rules.permanent } else { self.rules.plain };
-        self.rules.touch_interval.min(lifetimes.idle_timeout / 4).as_millis() as u64
+    fn touch_every(&self, record: &Record) -> u64 {
+        self.rules.touch_interval.min(record.idle_timeout(&self.rules) / 4).as_millis() as u64
     }
 }
 

@@ -71,6 +71,14 @@ impl Ticket {
         Self { minted: now, stamped: now, id: Uuid::new_v4(), secret: crypto::random(), current_key: true }
     }
 
+    /// The ticket that follows this one by the clock. Derived and not drawn, so that every answer under the old one can
+    /// offer the same again, and no store need hold a secret.
+    #[must_use]
+    pub fn successor(&self, keys: &Keyring, now: Timestamp) -> Self {
+        let secret = keys.sign(&[b"successor", self.id.as_bytes(), &self.secret]);
+        Self { stamped: now, secret, current_key: true, ..*self }
+    }
+
     /// What a record keeps.
     pub fn hash(&self) -> SecretHash {
         crypto::sha256(&self.secret)

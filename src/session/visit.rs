@@ -15,6 +15,8 @@ pub struct Visit {
     pub may_mint: bool,
     /// A cross-site request that changes things: a session begins there only when the answer logs somebody in.
     pub cross_site_write: bool,
+    /// A page that can show a flash: a document, or a client that does not say.
+    pub is_document: bool,
 }
 
 impl Visit {
@@ -42,6 +44,7 @@ impl Visit {
         let always = mint == MintRule::Always;
         Self {
             may_mint: (cookie_could_come || always) && !subresource && !prefetch && !preflight,
+            is_document: get("sec-fetch-dest").is_none_or(|d| d == b"document"),
             cross_site_write: cross_site && !method.is_safe() && !always && !cookie_could_come,
         }
     }

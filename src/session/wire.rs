@@ -1,256 +1,182 @@
-//! The session headers, in and out: `X-Session-*`.
+//! What an app is told of the session: `X-Session-*` on its requests.
 
-use std::sync::Arc;
+use std::collections::HashMap;
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderName, HeaderValue};
 
-use super::{
-    change::Changes,
-    record::{Fields, Record},
-    resolve::Resolved,
+use super::{Value, change::Name, events::Events, record::Record, resolve::Resolved, view::View};
+use crate::{
+    clock::Timestamp,
+    config::{AlsoValue, Encoding, Headers, Preset, Session},
+    message::lines::Lines,
 };
-use crate::{config::Session, message::lines::Lines};
 
-const RESERVED: [&str; 10] =
-    ["id", "state", "principal", "set", "json", "unset", "action", "idle", "max", "if-version"];
-const RESERVED_PREFIXES: [&str; 5] = ["meta-", "set-", "json-", "incr-", "flash-"];
-
-/// The names under one prefix, made once.
+/// The names under one prefix, made once, and how values stand there.
 #[derive(Debug)]
 pub struct Wire {
-    prefix: String,
+    pub(super) prefix: String,
     state: HeaderName,
     id: HeaderName,
     principal: HeaderName,
+    version: HeaderName,
+    age: HeaderName,
+    idle_left: HeaderName,
+    proof: HeaderName,
+    pub(super) encoding: Encoding,
+    fields: HashMap<String, Encoding>,
+    /// `Session`, where apps were written for `mod_session`.
+    session: Option<HeaderName>,
+    /// `X-Replace-Session`, likewise.
+    pub(super) replace: Option<HeaderName>,
+    /// What happened.
+    pub events: Events,
 }
 
 impl Wire {
-    /// `prefix` in lower case, valid in a header's name.
-    pub fn new(prefix: &str) -> Option<Self> {
+    /// `None` if the prefix makes no header names, which `config` refuses.
+    pub fn new(rules: &Headers) -> Option<Self> {
+        let prefix = &rules.prefix;
         let name = |s: &str| HeaderName::try_from(format!("{prefix}{s}")).ok();
+        let apache = rules.preset == Preset::Apache;
+        let only_apache = |name| apache.then(|| HeaderName::from_static(name));
         Some(Self {
-            prefix: prefix.to_owned(),
+            prefix: prefix.clone(),
             state: name("state")?,
             id: name("id")?,
             principal: name("principal")?,
+            version: name("meta-version")?,
+            age: name("meta-age")?,
+            idle_left: name("meta-idle-left")?,
+            proof: name("meta-proof")?,
+            encoding: rules.encoding,
+            fields: rules.fields.clone(),
+            session: only_apache("session"),
+            replace: only_apache("x-replace-session"),
+            events: Events::default(),
         })
     }
 
-    /// The record's principal and fields as header lines to the app.
+    /// How this field's value stands in headers.
+    pub fn encoding_of(&self, field: &str) -> Encoding {
+        self.fields.get(field).copied().unwrap_or(self.encoding)
+    }
+
+    /// What an app that is shown everything is told of this record.
     pub fn lines(&self, record: &Record) -> Lines {
         let mut lines = Lines::default();
-        if let Some(principal) = &record.principal {
-            lines.push_text(&self.principal, &encode(principal));
-        }
-        for (name, value) in &record.fields {
-            if let Ok(name) = HeaderName::try_from(format!("{}{name}", self.prefix)) {
-                lines.push_text(&name, &encode(value));
-            }
-        }
+        self.tell_record(record, &View::default(), &mut lines);
         lines
     }
 
-    /// Tells the app what its request comes under.
-    pub fn tell(&self, resolved: &Resolved, lines: &mut Lines) {
-        lines.push_text(&self.state, resolved.state().as_str());
-        if let Some(id) = resolved.id() {
-            lines.push_text(&self.id, id.hyphenated().encode_lower(&mut [0; uuid::fmt::Hyphenated::LENGTH]));
+    fn tell_record(&self, record: &Record, view: &View, lines: &mut Lines) {
+        lines.push_text(&self.version, itoa::Buffer::new().format(record.version));
+        if let Some(value) = self.principal_of(record) {
+            lines.push(&self.principal, &value);
         }
-        if let Some(record) = resolved.record() {
-            lines.append(&record.lines);
+        for (name, value) in record.fields.iter().filter(|(name, _)| view.shows(name)) {
+            self.tell_field(name, value, lines);
+        }
+        if let Some(session) = &self.session {
+            let mut form = String::new();
+            for (name, value) in record.fields.iter().filter(|(name, _)| view.shows(name)) {
+                let amp = if form.is_empty() { "" } else { "&" };
+                form.extend([amp, name, "=", &super::value::percent(value.text())]);
+            }
+            lines.push_text(session, &form);
+        }
+    }
+
+    fn tell_field(&self, name: &Name, value: &Value, lines: &mut Lines) {
+        let header = HeaderName::try_from(format!("{}{name}", self.prefix));
+        if let (Ok(header), Some(value)) = (header, self.value_of(name, value)) {
+            lines.push(&header, &value);
+        }
+    }
+
+    /// `None`, and a note in the log, where its encoding cannot carry it: a `raw` field that was written before the
+    /// configuration said so.
+    fn value_of(&self, name: &str, value: &Value) -> Option<HeaderValue> {
+        let encoded = value.encode(self.encoding_of(name)).and_then(|v| HeaderValue::from_bytes(&v).ok());
+        if encoded.is_none() {
+            self.events.over_limit.raise();
+            tracing::warn!(field = %name, "a field was left out: its encoding cannot carry the value");
+        }
+        encoded
+    }
+
+    fn principal_of(&self, record: &Record) -> Option<HeaderValue> {
+        let principal = Value::Text(record.principal.clone()?);
+        HeaderValue::from_bytes(&principal.encode(self.encoding)?).ok()
+    }
+
+    /// Tells an app what its request comes under.
+    pub fn tell(&self, resolved: &Resolved, view: &View, rules: &Session, now: Timestamp, lines: &mut Lines) {
+        lines.push_text(&self.state, resolved.state().as_str());
+        let id = resolved.id().map(uuid::Uuid::hyphenated);
+        let mut buffer = [0; uuid::fmt::Hyphenated::LENGTH];
+        let id = id.map(|id| &*id.encode_lower(&mut buffer));
+        if let Some(id) = id {
+            lines.push_text(&self.id, id);
+        }
+        match resolved.record() {
+            Some(record) if view.shows_all() => lines.append(&record.lines),
+            Some(record) => self.tell_record(record, view, lines),
+            None if id.is_some() => lines.push_text(&self.version, "0"),
+            None => {}
+        }
+        if let Some((age, idle_left)) = resolved.times(rules, now) {
+            let mut number = itoa::Buffer::new();
+            lines.push_text(&self.age, number.format(age.as_secs()));
+            lines.push_text(&self.idle_left, number.format(idle_left.as_secs()));
+        }
+        for (name, text) in resolved.flashes() {
+            self.tell_field(name, &Value::Text(text.clone()), lines);
+        }
+        for also in view.also() {
+            let value = match &also.value {
+                AlsoValue::State => HeaderValue::from_str(resolved.state().as_str()).ok(),
+                AlsoValue::Id => id.and_then(|id| HeaderValue::from_str(id).ok()),
+                AlsoValue::Principal => resolved.record().and_then(|r| self.principal_of(r)),
+                AlsoValue::Field(field) => resolved
+                    .record()
+                    .filter(|_| view.shows(field))
+                    .and_then(|r| self.value_of(field, r.fields.get(field.as_str())?)),
+            };
+            if let Some(value) = value {
+                lines.push(&also.header, &value);
+            }
+        }
+        if let Some(proof) = view.proof() {
+            lines.push(&self.proof, proof);
         }
     }
 
     /// The limit that this field breaks, if any.
-    pub fn over_limit(
-        &self,
-        fields: &Fields,
-        name: &str,
-        value: &str,
-        rules: &Session,
-    ) -> Option<&'static str> {
-        if fields.len() > rules.max_fields {
+    pub fn over_limit(&self, record: &Record, name: &str, rules: &Session) -> Option<&'static str> {
+        if record.fields.len() + record.flashes.len() > rules.max_fields {
             return Some("max_fields");
         }
-        if encode(value).len() > rules.max_value_bytes {
-            return Some("max_value_bytes");
+        let field = record.fields.get(name).cloned();
+        let flash = record.flashes.get(name).cloned().map(Value::Text);
+        for value in field.into_iter().chain(flash) {
+            match value.encode(self.encoding_of(name)) {
+                None => return Some("encoding = \"raw\": the value cannot stand in a header"),
+                Some(wire) if wire.len() > rules.max_value_bytes => return Some("max_value_bytes"),
+                Some(_) => {}
+            }
         }
-        let bytes: usize = fields.iter().map(|(k, v)| k.len() + v.len()).sum();
+        let texts = || {
+            let fields = record.fields.iter().map(|(k, v)| (k, v.clone()));
+            fields.chain(record.flashes.iter().map(|(k, v)| (k, Value::Text(v.clone()))))
+        };
+        let bytes: usize = texts().map(|(k, v)| k.len() + v.text().len()).sum();
         if bytes > rules.max_bytes {
             return Some("max_bytes");
         }
         // Name, ": ", value, CR LF, as they stand on the wire.
-        let wire: usize = fields.iter().map(|(k, v)| self.prefix.len() + k.len() + encode(v).len() + 4).sum();
-        (wire > rules.max_header_bytes && !name.is_empty()).then_some("max_header_bytes")
-    }
-
-    /// Takes every session header out of an answer and reads its instructions. A malformed line is logged and
-    /// dropped, and takes no other with it.
-    pub fn take(&self, headers: &mut HeaderMap) -> Changes {
-        let mut changes = Changes::default();
-        let ours = |n: &HeaderName| n.as_str().starts_with(&self.prefix);
-        if !headers.keys().any(ours) {
-            return changes;
-        }
-        let names: Vec<HeaderName> = headers.keys().filter(|n| ours(n)).cloned().collect();
-        for name in names {
-            let instruction = name.as_str().get(self.prefix.len()..).unwrap_or_default();
-            for value in headers.get_all(&name) {
-                if let Err(why) = read(instruction, value.as_bytes(), &mut changes) {
-                    tracing::warn!(header = %name, why, "a session header of the app was dropped: malformed");
-                }
-            }
-            headers.remove(&name);
-        }
-        changes
-    }
-}
-
-fn read(instruction: &str, value: &[u8], changes: &mut Changes) -> Result<(), &'static str> {
-    match instruction {
-        "principal" => {
-            let name = decode(value)?;
-            changes.principal = Some((!name.is_empty()).then(|| name.into()));
-        }
-        "unset" => {
-            for name in value.split(|b| *b == b',') {
-                let name = std::str::from_utf8(name.trim_ascii()).map_err(|_| "not a field name")?;
-                changes.unset.push(field_name(name)?);
-            }
-        }
-        "action" => {
-            for verb in value.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
-                act(verb, changes)?;
-            }
-        }
-        _ => {
-            let name = instruction.strip_prefix("set-").ok_or("no such instruction")?;
-            let name: Arc<str> = field_name(name)?.into();
-            changes.set.retain(|(n, _)| *n != name);
-            changes.set.push((name, decode(value)?.into()));
-        }
-    }
-    Ok(())
-}
-
-fn act(verb: &[u8], changes: &mut Changes) -> Result<(), &'static str> {
-    match verb.to_ascii_lowercase().as_slice() {
-        b"renew" => changes.renew = true,
-        b"clear" => changes.clear = true,
-        b"destroy" => changes.destroy = true,
-        // `temporary` beats `permanent`, in whatever order they come.
-        b"permanent" => changes.permanent = Some(changes.permanent.unwrap_or(true)),
-        b"temporary" => changes.permanent = Some(false),
-        _ => return Err("no such action"),
-    }
-    Ok(())
-}
-
-/// A field's normal form: lower case, `-` for `_`, not reserved.
-fn field_name(name: &str) -> Result<String, &'static str> {
-    let name = name.to_ascii_lowercase().replace('_', "-");
-    let mut bytes = name.bytes();
-    let plain = bytes.next().is_some_and(|b| b.is_ascii_lowercase())
-        && name.len() <= 63
-        && bytes.all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-    if !plain {
-        return Err("not a field name");
-    }
-    if RESERVED.contains(&name.as_str()) || RESERVED_PREFIXES.iter().any(|p| name.starts_with(p)) {
-        return Err("a reserved name");
-    }
-    Ok(name)
-}
-
-/// Percent-encoding of a value: what is safe in every header reader stands for itself.
-pub fn encode(value: &str) -> String {
-    const HEX: &[u8; 16] = b"0123456789ABCDEF";
-    let mut out = String::with_capacity(value.len());
-    for b in value.bytes() {
-        if b.is_ascii_alphanumeric() || b"-._~:/@!$*()".contains(&b) {
-            out.push(char::from(b));
-        } else {
-            out.push('%');
-            for nibble in [b >> 4, b & 15] {
-                out.push(char::from(HEX.get(usize::from(nibble)).copied().unwrap_or(b'0')));
-            }
-        }
-    }
-    out
-}
-
-/// Lenient decoding: raw ASCII as it is, `+` is a plus, raw bytes are UTF-8 if valid, else Latin-1.
-fn decode(value: &[u8]) -> Result<String, &'static str> {
-    let raw: Vec<u8> = if std::str::from_utf8(value).is_ok() {
-        value.to_vec()
-    } else {
-        value.iter().map(|b| char::from(*b)).collect::<String>().into_bytes()
-    };
-    let mut out = Vec::with_capacity(raw.len());
-    let mut rest = raw.as_slice();
-    while let Some((b, tail)) = rest.split_first() {
-        rest = tail;
-        if *b != b'%' {
-            out.push(*b);
-            continue;
-        }
-        let digit = |b: &u8| char::from(*b).to_digit(16);
-        let [high, low, tail @ ..] = tail else { return Err("a % without two hex digits") };
-        let (Some(high), Some(low)) = (digit(high), digit(low)) else {
-            return Err("a % without two hex digits");
+        let on_wire = |(k, v): (&Name, Value)| {
+            self.prefix.len() + k.len() + 4 + v.encode(self.encoding_of(k)).map_or(0, |wire| wire.len())
         };
-        out.push((high * 16 + low) as u8);
-        rest = tail;
-    }
-    let text =
-        String::from_utf8(out).unwrap_or_else(|e| e.into_bytes().iter().map(|b| char::from(*b)).collect());
-    if text.chars().any(char::is_control) { Err("a control character") } else { Ok(text) }
-}
-
-#[cfg(test)]
-mod tests {
-    use http::HeaderValue;
-
-    use super::*;
-
-    #[test]
-    fn values_come_back_as_they_went() {
-        for text in ["", "plain", "Zoë 100% + \"quoted\"; ü", "a,b=c&d", "日本", "%41"] {
-            assert_eq!(decode(encode(text).as_bytes()).unwrap(), text);
-        }
-        assert_eq!(encode("Zoë 1%"), "Zo%C3%AB%201%25");
-        assert_eq!(decode(b"Zo\xeb").unwrap(), "Zoë");
-        assert_eq!(decode("Zoë".as_bytes()).unwrap(), "Zoë");
-        assert_eq!(decode(b"a+b").unwrap(), "a+b");
-        for bad in [&b"%"[..], b"%4", b"%zz", b"%0A", b"%00"] {
-            assert!(decode(bad).is_err(), "{bad:?}");
-        }
-    }
-
-    #[test]
-    fn instructions_are_read_and_taken_out() {
-        let wire = Wire::new("x-session-").unwrap();
-        let mut headers = HeaderMap::new();
-        for (name, value) in [
-            ("x-session-set-role", "editor"),
-            ("x-session-set-cart_id", "4%32"),
-            ("x-session-set-id", "reserved"),
-            ("x-session-set-bad", "%0"),
-            ("x-session-unset", "a, b_c"),
-            ("x-session-principal", "zo%C3%AB"),
-            ("x-session-action", "permanent, renew"),
-            ("content-type", "text/plain"),
-        ] {
-            headers.append(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        let changes = wire.take(&mut headers);
-        assert_eq!(headers.len(), 1);
-        assert_eq!(changes.unset, ["a", "b-c"]);
-        assert_eq!(changes.principal, Some(Some("zoë".into())));
-        assert_eq!(changes.permanent, Some(true));
-        assert!(changes.renew && !changes.destroy);
-        let mut set: Vec<_> = changes.set.iter().map(|(k, v)| (&**k, &**v)).collect();
-        set.sort_unstable();
-        assert_eq!(set, [("cart-id", "42"), ("role", "editor")]);
+        (texts().map(on_wire).sum::<usize>() > rules.max_header_bytes).then_some("max_header_bytes")
     }
 }

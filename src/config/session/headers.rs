@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::super::{
     diagnostic::Diagnostic,
-    field, is_token, scalar,
+    is_token, scalar,
     value::{Mistake, Reader},
 };
 
@@ -88,7 +88,7 @@ fn fields(reader: &Reader<'_>) -> HashMap<String, Encoding> {
     for entry in reader.entries(KEY, "a table such as { name = \"raw\" }") {
         let encoding = scalar::choice(entry.value.get_ref(), &Encoding::WORDS)
             .map_err(|mistake| reader.refuse(KEY, entry.value, &scalar::words(&Encoding::WORDS), mistake));
-        let name = field::normal(entry.name).map_err(|why| {
+        let name = crate::message::field::normal(entry.name).map_err(|why| {
             let message = format!("wrong name in `{}`", reader.dotted(KEY));
             reader.notes().push(Diagnostic::error(message, Some(entry.place.clone()), why));
         });

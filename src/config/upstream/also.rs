@@ -4,7 +4,7 @@ use http::HeaderName;
 
 use super::super::{
     diagnostic::Diagnostic,
-    field, scalar,
+    scalar,
     session::{Headers, Preset},
     value::{Entry, Mistake, Reader},
 };
@@ -67,12 +67,14 @@ fn value(text: &str) -> Result<AlsoValue, Mistake> {
         "principal" => AlsoValue::Principal,
         "id" => AlsoValue::Id,
         "state" => AlsoValue::State,
-        name => AlsoValue::Field(field::normal(name).map_err(|why| {
-            match scalar::nearest(name, ["principal", "state"].into_iter()) {
-                Some(near) => Mistake::why(why).help(format!("did you mean \"{near}\"?")),
-                None => Mistake::why(why),
-            }
-        })?),
+        name => {
+            AlsoValue::Field(crate::message::field::normal(name).map_err(|why| {
+                match scalar::nearest(name, ["principal", "state"].into_iter()) {
+                    Some(near) => Mistake::why(why).help(format!("did you mean \"{near}\"?")),
+                    None => Mistake::why(why),
+                }
+            })?)
+        }
     })
 }
 

@@ -18,10 +18,15 @@ use moka::{
     sync::Cache,
 };
 
-use super::{Applied, StoreError};
+use super::{
+    Applied, StoreError,
+    principals::{Denied, Principals},
+};
+use uuid::Uuid;
+
 use crate::{
     clock::Timestamp,
-    config::Session,
+    config::{OnTooMany, Session},
     session::{
         commit::{Apply, Decision, Found, decide},
         record::Record,
@@ -40,10 +45,12 @@ pub struct Memory {
     visitors: Records,
     unconfirmed: Records,
     ended: Tombstones,
+    principals: Arc<Principals>,
     used: Arc<AtomicU64>,
     max_bytes: u64,
     /// Seconds; no ticket without a record that was stamped before is taken.
     floor: Arc<AtomicU64>,
+    rules: Session,
 }
 
 /// Records leave when they are over, and an idle time later: until then they are their own tombstone.
@@ -91,10 +98,17 @@ impl Memory {
                 .build()
         };
         let freed = Arc::clone(&used);
+        let principals = Arc::new(Principals::new());
+        let index = Arc::clone(&principals);
         let people = Records::builder()
             .expire_after(Until(rules.clone()))
-            .eviction_listener(move |_, record, _| {
+            .eviction_listener(move |id, record: Arc<Record>, cause| {
                 freed.fetch_sub(u64::from(record.weight()), Ordering::Relaxed);
+                if cause != RemovalCause::Replaced
+                    && let Some(name) = &record.principal
+                {
+                    index.leave(name, *id);
+                }
             })
             .build();
         Self {
@@ -102,9 +116,11 @@ impl Memory {
             visitors: bounded(max_bytes / 8 * 3),
             unconfirmed: bounded(max_bytes / 8),
             ended,
+            principals,
             used,
             max_bytes,
             floor,
+            rules: rules.clone(),
         }
     }
 
@@ -129,6 +145,32 @@ impl Memory {
             cache.run_pending_tasks();
         }
         self.ended.run_pending_tasks();
+        self.principals.sweep(Timestamp::now(), self.rules.plain.idle_timeout);
+    }
+
+    /// The live sessions of this principal, oldest login first.
+    pub fn of(&self, principal: &str) -> Vec<Uuid> {
+        self.principals.of(principal).into_iter().map(Uuid::from_u128).collect()
+    }
+
+    /// Ends a session; whether there was one. Ending what has ended is no error.
+    pub fn delete(&self, id: u128, now: Timestamp) -> bool {
+        let mut there = false;
+        self.people.entry(id).and_compute_with(|entry| {
+            there = entry.is_some() || self.unpeopled(id).is_some();
+            self.ended.insert(id, now);
+            self.forget(id);
+            if entry.is_some() { Op::Remove } else { Op::Nop }
+        });
+        there
+    }
+
+    /// Ends every session of this principal, and each login of theirs whose request began before; how many there
+    /// were.
+    pub fn delete_all_of(&self, principal: &Arc<str>, now: Timestamp) -> usize {
+        // First the name: a login that comes after is denied, one that came before is among these.
+        let all = self.principals.end(principal, now);
+        all.iter().filter(|id| self.delete(**id, now)).count()
     }
 
     /// What is under this id. People, visitors, people: a login puts first and takes away after.
@@ -149,9 +191,11 @@ impl Memory {
     /// Decides on the record as it is now, and keeps what comes of it.
     ///
     /// # Errors
-    /// [`StoreError::Full`]: nothing was changed.
+    /// See [`StoreError`]: nothing was changed.
     pub fn apply(&self, id: u128, apply: &Apply<'_>) -> Result<Applied, StoreError> {
         let mut applied = Applied::Nothing;
+        let mut gone = Vec::new();
+        let mut all_of = None;
         let result = self.people.entry(id).and_try_compute_with(|entry| {
             let mine = entry.map(moka::Entry::into_value);
             let personal = mine.as_ref().map_or(0, |r| u64::from(r.weight()));
@@ -166,23 +210,55 @@ impl Memory {
                     applied = Applied::Straggler;
                     Ok(Op::Nop)
                 }
-                Decision::End => {
+                Decision::Conflict => {
+                    applied = Applied::Conflict;
+                    Ok(Op::Nop)
+                }
+                Decision::End { all_of: everyone } => {
                     self.ended.insert(id, apply.now);
                     self.forget(id);
                     applied = Applied::Ended;
+                    all_of = everyone;
                     Ok(if personal > 0 { Op::Remove } else { Op::Nop })
                 }
-                Decision::Save { record, renewed } => {
+                Decision::Save { record, renewed, logged_in, taken } => {
                     let record = Arc::new(*record);
-                    applied = Applied::Saved { record: Arc::clone(&record), renewed };
-                    self.keep(id, record, personal)
+                    let op = self.keep(id, Arc::clone(&record), personal)?;
+                    if logged_in && let Some(name) = &record.principal {
+                        match self.enter(name, id, apply) {
+                            Ok(others) => gone = others,
+                            Err(denied) => {
+                                // `keep` has reserved the room that it does not take now.
+                                self.used.fetch_sub(u64::from(record.weight()), Ordering::Relaxed);
+                                if denied == Denied::TooMany {
+                                    return Err(StoreError::TooManySessions);
+                                }
+                                applied = Applied::Denied;
+                                return Ok(Op::Nop);
+                            }
+                        }
+                    }
+                    applied = Applied::Saved { record, renewed, taken };
+                    Ok(op)
                 }
             }
         })?;
         if matches!(result, CompResult::Inserted(_) | CompResult::ReplacedWith(_)) {
             self.forget(id);
         }
+        for other in gone {
+            self.delete(other, apply.now);
+        }
+        if let Some(name) = all_of {
+            self.delete_all_of(&name, apply.now);
+        }
         Ok(applied)
+    }
+
+    fn enter(&self, name: &Arc<str>, id: u128, apply: &Apply<'_>) -> Result<Vec<u128>, Denied> {
+        let most = self.rules.max_sessions_per_principal.map(|most| most as usize);
+        let evict = self.rules.on_too_many == OnTooMany::EvictOldest;
+        self.principals.enter(name, id, apply.seen.began, most, evict)
     }
 
     /// `before`: what the record weighed among people. A full store refuses growth only: whoever is logged in can

@@ -1,0 +1,104 @@
+//! What would become of a request: the very stages of [`prepare`](super::prepare), without an app.
+
+use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
+
+use super::{Prepared, exchange::Exchange, prepare};
+use crate::{listen::Peer, plan::Plan, session::Resolved};
+
+/// The most fields that a request file may have.
+const MOST_FIELDS: usize = 200;
+
+/// What was found.
+#[derive(Debug)]
+pub struct Explanation {
+    /// One line a finding: what, and why.
+    pub findings: Vec<(&'static str, String)>,
+    /// The head that the app would get; `None` if it would not be asked.
+    pub head: Option<String>,
+}
+
+/// A request file that is none.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestFileError {
+    /// Not HTTP/1.
+    #[error("this is no HTTP/1 request: {0}")]
+    Http(#[from] httparse::Error),
+    /// A target, method or field that is none.
+    #[error("this is no HTTP/1 request: {0}")]
+    Parts(#[from] http::Error),
+    /// No blank line.
+    #[error("the request's head has no end: a blank line is missing")]
+    Incomplete,
+}
+
+/// Explains what would become of this request, were it to come from `peer`.
+///
+/// # Errors
+/// It is no request.
+pub fn explain(plan: &Plan, raw: &[u8], peer: Peer) -> Result<Explanation, RequestFileError> {
+    let request = parse(raw)?;
+    let mut exchange = Exchange::begin(&request, None);
+    let mut findings = vec![("asked", format!("{} {}", request.method(), request.uri()))];
+    match prepare(plan, &mut exchange, request, peer) {
+        Err(error) => {
+            findings.push(("answer", format!("{} without asking an app: {error}", error.status())));
+            Ok(Explanation { findings, head: None })
+        }
+        Ok(prepared) => {
+            tell(&prepared, &mut findings);
+            let parts = prepared.request.into_parts().0;
+            let mut head = format!("{} {} HTTP/1.1\r\n", parts.method, parts.uri);
+            for (name, value) in &parts.headers {
+                head.extend([name.as_str(), ": ", &String::from_utf8_lossy(value.as_bytes()), "\r\n"]);
+            }
+            head.push_str(&String::from_utf8_lossy(prepared.added.as_bytes()));
+            Ok(Explanation { findings, head: Some(head) })
+        }
+    }
+}
+
+fn tell<B>(prepared: &Prepared<'_, B>, findings: &mut Vec<(&'static str, String)>) {
+    let Prepared { route, admitted, client, resolved, .. } = prepared;
+    findings.push((
+        "route",
+        format!("{} (for host {:?}, path {})", route.name, admitted.authority.host, admitted.path()),
+    ));
+    findings.push(("upstream", route.upstream.rules.name.clone()));
+    let address = client.address.map_or_else(|| "unknown".to_owned(), |a| a.to_string());
+    let scheme = if client.https { "https" } else { "http" };
+    findings.push(("visitor", format!("{address} by {scheme}")));
+    let session = match resolved {
+        None => "off on this route".to_owned(),
+        Some(resolved) => format!("{}: {}", resolved.state().as_str(), why(resolved)),
+    };
+    findings.push(("session", session));
+}
+
+fn why(resolved: &Resolved) -> &'static str {
+    use crate::session::State;
+    match (resolved.state(), resolved.id()) {
+        (State::Active, _) => "the ticket is good",
+        (State::New, _) => "no ticket that is good here, so a new one is given",
+        (State::None, _) => {
+            "no ticket that is good here, and none may be given: cross-site, a subresource, a prefetch, a preflight, \
+             or [session] create = \"write\""
+        }
+    }
+}
+
+/// A raw request; bare line feeds do.
+fn parse(raw: &[u8]) -> Result<Request<()>, RequestFileError> {
+    let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
+    let mut parsed = httparse::Request::new(&mut fields);
+    let httparse::Status::Complete(_) = parsed.parse(raw)? else { return Err(RequestFileError::Incomplete) };
+    let mut request = Request::new(());
+    *request.method_mut() =
+        Method::from_bytes(parsed.method.unwrap_or_default().as_bytes()).map_err(http::Error::from)?;
+    *request.uri_mut() = parsed.path.unwrap_or_default().parse::<Uri>().map_err(http::Error::from)?;
+    *request.version_mut() = if parsed.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
+    for field in parsed.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(http::Error::from)?;
+        request.headers_mut().append(name, HeaderValue::from_bytes(field.value).map_err(http::Error::from)?);
+    }
+    Ok(request)
+}

@@ -1,0 +1,153 @@
+//! Gates: who may pass a route at all. `require` asks for a session or a principal, `cross_site` for a request that
+//! this site made itself. Pure: a request in, a verdict out.
+
+use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
+use super::{ProxyError, admit::Admitted};
+use crate::{
+    config::{CrossSite, Otherwise, Preflight, Require},
+    headers::Client,
+    plan::RoutePlan,
+    session::Resolved,
+};
+
+/// What would end a query's value, or what browsers read in their own way.
+const IN_QUERY: &AsciiSet = &CONTROLS
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'%')
+    .add(b'&')
+    .add(b'+')
+    .add(b'<')
+    .add(b'>')
+    .add(b'\\')
+    .add(b'`');
+
+/// Asks for what the route requires.
+///
+/// # Errors
+/// 401, or a redirect to where it can be had.
+pub fn require<B>(
+    route: &RoutePlan,
+    request: &Request<B>,
+    resolved: Option<&Resolved>,
+) -> Result<(), ProxyError> {
+    let has = match route.require {
+        Require::Nothing => true,
+        Require::Session => resolved.is_some_and(Resolved::is_personal),
+        Require::Principal => resolved.is_some_and(Resolved::has_principal),
+    };
+    if has || (route.preflight == Preflight::Pass && is_preflight(request)) {
+        return Ok(());
+    }
+    match &route.otherwise {
+        Otherwise::Redirect(path) if is_navigation(request) => Err(ProxyError::Elsewhere(target(
+            path,
+            request.uri().path_and_query().map(http::uri::PathAndQuery::as_str),
+        )?)),
+        _ => Err(ProxyError::Unauthorized),
+    }
+}
+
+/// A CORS preflight (Fetch, section 3.2.2): it never carries a cookie.
+fn is_preflight<B>(request: &Request<B>) -> bool {
+    *request.method() == Method::OPTIONS
+        && request.headers().contains_key(header::ORIGIN)
+        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+}
+
+/// Somebody is on their way to a page. Browsers that do not say so ask for HTML.
+fn is_navigation<B>(request: &Request<B>) -> bool {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return false;
+    }
+    let says = |name: &str| request.headers().get(name).map(HeaderValue::as_bytes);
+    match says("sec-fetch-mode") {
+        Some(mode) => mode == b"navigate",
+        None => says("accept").is_some_and(|accept| memchr::memmem::find(accept, b"text/html").is_some()),
+    }
+}
+
+/// `otherwise`, with this request's own path as `next=`; left out where it could lead to another site.
+fn target(otherwise: &str, asked: Option<&str>) -> Result<HeaderValue, ProxyError> {
+    let own = asked.filter(|path| {
+        let mut bytes = path.bytes();
+        bytes.next() == Some(b'/') && !matches!(bytes.next(), Some(b'/' | b'\\'))
+    });
+    let text = match own {
+        Some(path) => {
+            let mark = if otherwise.contains('?') { '&' } else { '?' };
+            format!("{otherwise}{mark}next={}", utf8_percent_encode(path, IN_QUERY))
+        }
+        None => otherwise.to_owned(),
+    };
+    HeaderValue::try_from(text).map_err(|_| ProxyError::Unauthorized)
+}
+
+/// Refuses what another site makes a visitor's browser ask for.
+///
+/// # Errors
+/// 403.
+pub fn cross_site<B>(
+    route: &RoutePlan,
+    request: &Request<B>,
+    admitted: &Admitted,
+    client: &Client,
+) -> Result<(), ProxyError> {
+    if route.cross_site == CrossSite::Pass
+        || (request.method().is_safe() && !request.headers().contains_key(header::UPGRADE))
+    {
+        return Ok(());
+    }
+    let headers = request.headers();
+    let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes);
+    if origin.is_some_and(|o| route.trusted_origins.iter().any(|t| t.as_str().as_bytes() == o)) {
+        return Ok(());
+    }
+    let own = match (site(headers), origin) {
+        (Some(site), _) => matches!(site, b"same-origin" | b"none"),
+        (None, Some(origin)) => is_own(origin, admitted, client),
+        // Neither: no browser of the last years.
+        (None, None) => true,
+    };
+    if own {
+        return Ok(());
+    }
+    Err(ProxyError::Client(StatusCode::FORBIDDEN, "another site made the browser ask for this (cross_site)"))
+}
+
+fn site(headers: &HeaderMap) -> Option<&[u8]> {
+    headers.get("sec-fetch-site").map(HeaderValue::as_bytes)
+}
+
+/// The origin is what the visitor sees in the address bar (RFC 6454 section 6.2).
+fn is_own(origin: &[u8], admitted: &Admitted, client: &Client) -> bool {
+    let Some(host) = client.host.as_ref().or(admitted.host.as_ref()) else { return false };
+    let (scheme, port): (&[u8], &[u8]) =
+        if client.https { (b"https://", b":443") } else { (b"http://", b":80") };
+    let plain = |authority: &[u8]| authority.strip_suffix(port).unwrap_or(authority).to_ascii_lowercase();
+    origin.strip_prefix(scheme).is_some_and(|authority| plain(authority) == plain(host.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn next_never_leads_to_another_site() {
+        for (asked, wanted) in [
+            (Some("/a?b=c&d=e"), "/login?next=/a?b=c%26d=e"),
+            (Some("/"), "/login?next=/"),
+            (Some("//evil.test/"), "/login"),
+            (Some("/\\evil.test/"), "/login"),
+            (Some("*"), "/login"),
+            (None, "/login"),
+            (Some("/%2f/x#y"), "/login?next=/%252f/x%23y"),
+        ] {
+            assert_eq!(target("/login", asked).unwrap(), wanted, "{asked:?}");
+        }
+        assert_eq!(target("/login?a=1", Some("/x")).unwrap(), "/login?a=1&next=/x");
+    }
+}

@@ -1,0 +1,42 @@
+//! What happens to sessions, for the log and for the operator's counts.
+
+use std::fmt::Display;
+
+use uuid::Uuid;
+
+use crate::metrics::Counter;
+
+/// Counts since the start.
+#[derive(Debug, Default)]
+pub struct Events {
+    /// Lines of apps that could not be read, and were dropped.
+    pub malformed: Counter,
+    /// Changes that a limit of the session refused.
+    pub over_limit: Counter,
+    /// Changes of an upstream or on a route that may not make them.
+    pub forbidden: Counter,
+    /// Answers whose `If-Version` did not match.
+    pub conflicts: Counter,
+    /// New sessions past `new_sessions_per_second` or `new_sessions_per_address`.
+    pub floods: Counter,
+}
+
+impl Events {
+    /// A line of the app is dropped; it takes no other with it.
+    pub fn malformed(&self, header: &dyn Display, why: &str) {
+        self.malformed.raise();
+        tracing::warn!(%header, why, "a session header of the app was dropped: malformed");
+    }
+
+    /// A field is not stored.
+    pub fn over_limit(&self, session: Uuid, field: &str, limit: &str) {
+        self.over_limit.raise();
+        tracing::warn!(%session, field, limit, "a field was not stored: over the limit");
+    }
+
+    /// What an app may not do is not done.
+    pub fn forbidden(&self, what: &str, why: &str) {
+        self.forbidden.raise();
+        tracing::warn!(what, why, "session instructions were dropped");
+    }
+}

@@ -1,0 +1,94 @@
+//! How many visitors may begin sessions with data: in all, and by address. Logins are never counted.
+
+use std::{
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use moka::sync::Cache;
+
+use crate::clock::Timestamp;
+
+/// Addresses that are remembered at once; past it the least active are forgotten, and begin anew.
+const MOST_ADDRESSES: u64 = 100_000;
+const MINUTE: Duration = Duration::from_mins(1);
+
+/// The limits, and what was counted against them.
+#[derive(Debug)]
+pub struct Flood {
+    per_second: Option<u64>,
+    per_address: Option<u64>,
+    /// The second, and how many began in it.
+    second: AtomicU64,
+    addresses: Cache<IpAddr, Arc<AtomicU64>>,
+}
+
+const COUNT_BITS: u32 = 24;
+
+impl Flood {
+    /// `new_sessions_per_second`, and `new_sessions_per_address` in a minute.
+    pub fn new(per_second: Option<u64>, per_address: Option<u64>) -> Self {
+        let addresses = Cache::builder().max_capacity(MOST_ADDRESSES).time_to_live(MINUTE).build();
+        Self { per_second, per_address, second: AtomicU64::new(0), addresses }
+    }
+
+    /// One more; false if that is too many.
+    pub fn admits(&self, address: Option<IpAddr>, now: Timestamp) -> bool {
+        if let (Some(most), Some(address)) = (self.per_address, address) {
+            let count = self.addresses.get_with(line_of(address), Arc::default);
+            if count.fetch_add(1, Ordering::Relaxed) >= most {
+                return false;
+            }
+        }
+        self.per_second.is_none_or(|most| self.count(now) <= most)
+    }
+
+    fn count(&self, now: Timestamp) -> u64 {
+        let second = u64::from(now.seconds()) << COUNT_BITS;
+        let next = |old: u64| if old >> COUNT_BITS << COUNT_BITS == second { old + 1 } else { second + 1 };
+        let old = self.second.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(next(old)));
+        next(old.unwrap_or_else(|old| old)) & ((1 << COUNT_BITS) - 1)
+    }
+}
+
+/// One visitor's line: the address, or its /64 in IPv6.
+fn line_of(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn in_all() {
+        let flood = Flood::new(Some(2), None);
+        let at = Timestamp::from_seconds;
+        let admitted: Vec<_> = [5, 5, 5, 6, 6, 6].map(|s| flood.admits(None, at(s))).into();
+        assert_eq!(admitted, [true, true, false, true, true, false]);
+    }
+
+    #[test]
+    fn by_address() {
+        let flood = Flood::new(None, Some(1));
+        let now = Timestamp::from_seconds(1);
+        for (address, wanted) in [
+            ("192.0.2.1", true),
+            ("192.0.2.1", false),
+            ("192.0.2.2", true),
+            ("2001:db8::1", true),
+            ("2001:db8::2", false),
+            ("2001:db8:0:1::1", true),
+        ] {
+            assert_eq!(flood.admits(Some(address.parse().unwrap()), now), wanted, "{address}");
+        }
+        assert!(flood.admits(None, now) && flood.admits(None, now), "unix sockets have no address");
+    }
+}

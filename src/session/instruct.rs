@@ -1,0 +1,318 @@
+//! What an app's answer says about the session: response headers to [`Changes`]. Pure.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, HeaderName};
+
+use super::{
+    Value,
+    change::{Changes, Name},
+    value::{decode_text, form},
+    wire::Wire,
+};
+use crate::message::field::normal as field_name;
+
+impl Wire {
+    /// Takes every session header out of an answer and reads its instructions. A malformed line is logged, counted
+    /// and dropped, and takes no other with it.
+    pub fn take(&self, headers: &mut HeaderMap) -> Changes {
+        let mut changes = Changes::default();
+        if let Some(name) = &self.replace
+            && headers.contains_key(name)
+        {
+            for value in headers.get_all(name) {
+                self.replace_session(value.as_bytes(), &mut changes);
+            }
+            headers.remove(name);
+        }
+        let ours = |n: &HeaderName| n.as_str().starts_with(&self.prefix);
+        if !headers.keys().any(ours) {
+            return changes;
+        }
+        let names: Vec<HeaderName> = headers.keys().filter(|n| ours(n)).cloned().collect();
+        for name in names {
+            let instruction = name.as_str().get(self.prefix.len()..).unwrap_or_default();
+            for value in headers.get_all(&name) {
+                if let Err(why) = self.read(instruction, value.as_bytes(), &mut changes) {
+                    self.events.malformed(&name, why);
+                }
+            }
+            headers.remove(&name);
+        }
+        changes
+    }
+
+    fn read(&self, instruction: &str, value: &[u8], changes: &mut Changes) -> Result<(), &'static str> {
+        match instruction {
+            "principal" => {
+                let name = decode_text(value, self.encoding)?;
+                changes.principal = Some((!name.is_empty()).then(|| name.into()));
+            }
+            "unset" => {
+                for name in list(value) {
+                    let name = std::str::from_utf8(name).map_err(|_| "not a field name")?;
+                    changes.unset.push(field_name(name)?.into());
+                }
+            }
+            "action" => {
+                for verb in list(value) {
+                    act(verb, changes)?;
+                }
+            }
+            "idle" => changes.idle = Some(seconds(value)?),
+            "max" => changes.max = Some(seconds(value)?),
+            "if-version" => changes.if_version = Some(number(value)?),
+            "set" => {
+                for (name, value) in form(value) {
+                    match (name.and_then(|n| field_name(&n)), value) {
+                        (Ok(name), Ok(value)) => {
+                            last(&mut changes.set, name.into(), Value::Text(value.into()));
+                        }
+                        (Err(why), _) | (_, Err(why)) => self.events.malformed(&"set", why),
+                    }
+                }
+            }
+            _ => self.read_field(instruction, value, changes)?,
+        }
+        Ok(())
+    }
+
+    /// Instructions that name their field.
+    fn read_field(&self, instruction: &str, value: &[u8], changes: &mut Changes) -> Result<(), &'static str> {
+        let named = |verb: &str| instruction.strip_prefix(verb).map(|name| field_name(name).map(Name::from));
+        // Before `set-`, which it begins with; no field's name begins with `json-`.
+        if let Some(name) = named("set-json-") {
+            let name = name?;
+            let value = Value::from_json(&decode_text(value, self.encoding_of(&name))?)?;
+            last(&mut changes.set, name, value);
+        } else if let Some(name) = named("set-") {
+            let name = name?;
+            let value = Value::decode(value, self.encoding_of(&name))?;
+            last(&mut changes.set, name, value);
+        } else if let Some(name) = named("incr-") {
+            last(&mut changes.incr, name?, number(value)?);
+        } else if let Some(name) = named("flash-") {
+            let name = name?;
+            let text: Arc<str> = decode_text(value, self.encoding_of(&name))?.into();
+            last(&mut changes.flash, name, text);
+        } else {
+            return Err("no such instruction");
+        }
+        Ok(())
+    }
+
+    /// `X-Replace-Session: a=1&b=` of `mod_session`: merged key by key, an empty value deletes.
+    fn replace_session(&self, value: &[u8], changes: &mut Changes) {
+        for (name, value) in form(value) {
+            match (name.and_then(|n| field_name(&n)), value) {
+                (Ok(name), Ok(value)) if value.is_empty() => changes.unset.push(name.into()),
+                (Ok(name), Ok(value)) => last(&mut changes.set, name.into(), Value::Text(value.into())),
+                (Err(why), _) | (_, Err(why)) => self.events.malformed(&"x-replace-session", why),
+            }
+        }
+    }
+}
+
+/// Of two lines of one kind for one field the last counts.
+fn last<T>(all: &mut Vec<(Name, T)>, name: Name, value: T) {
+    all.retain(|(n, _)| *n != name);
+    all.push((name, value));
+}
+
+fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|b| *b == b',').map(<[u8]>::trim_ascii).filter(|part| !part.is_empty())
+}
+
+fn number<T: std::str::FromStr>(value: &[u8]) -> Result<T, &'static str> {
+    std::str::from_utf8(value.trim_ascii())
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .ok_or("not a whole number")
+}
+
+fn seconds(value: &[u8]) -> Result<Duration, &'static str> {
+    number(value).map(Duration::from_secs)
+}
+
+fn act(verb: &[u8], changes: &mut Changes) -> Result<(), &'static str> {
+    match verb.to_ascii_lowercase().as_slice() {
+        b"renew" => changes.renew = true,
+        b"clear" => changes.clear = true,
+        b"logout" => changes.logout = true,
+        b"destroy" => changes.destroy = true,
+        b"destroy-principal" => changes.destroy_principal = true,
+        // `temporary` beats `permanent`, in whatever order they come.
+        b"permanent" => changes.permanent = Some(changes.permanent.unwrap_or(true)),
+        b"temporary" => changes.permanent = Some(false),
+        _ => return Err("no such action"),
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+    use crate::config::Config;
+
+    fn wire(toml: &str) -> Wire {
+        let base = "listen = [{ address = \"127.0.0.1:1\" }]\nupstreams.a.servers = [\"http://127.0.0.1:2\"]\n\
+                    routes = [{ upstream = \"a\" }]\n";
+        let (config, _) = Config::parse("x.toml", &format!("{base}{toml}")).unwrap();
+        Wire::new(&config.session.headers).unwrap()
+    }
+
+    /// The changes of these lines, and how many were malformed.
+    fn read(wire: &Wire, lines: &[(&str, &str)]) -> (Changes, u64) {
+        let before = wire.events.malformed.get();
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+            headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+        }
+        headers.append("content-type", HeaderValue::from_static("text/plain"));
+        let changes = wire.take(&mut headers);
+        assert_eq!(headers.len(), 1, "nothing else is taken out, and all of ours is");
+        (changes, wire.events.malformed.get() - before)
+    }
+
+    #[test]
+    fn every_instruction() {
+        let text = |t: &str| Value::Text(t.into());
+        let none = Changes::default;
+        let rows: [(&str, &str, Changes); 20] = [
+            (
+                "x-session-set-role",
+                "editor",
+                Changes { set: vec![("role".into(), text("editor"))], ..none() },
+            ),
+            (
+                "x-session-set-cart_id",
+                "4%32",
+                Changes { set: vec![("cart-id".into(), text("42"))], ..none() },
+            ),
+            ("x-session-set-a", "", Changes { set: vec![("a".into(), text(""))], ..none() }),
+            (
+                "x-session-set",
+                "a=1&B_c=x+y",
+                Changes { set: vec![("a".into(), text("1")), ("b-c".into(), text("x y"))], ..none() },
+            ),
+            (
+                "x-session-set-json-a",
+                "%5B1%2C2%5D",
+                Changes { set: vec![("a".into(), Value::Json("[1,2]".into()))], ..none() },
+            ),
+            ("x-session-set-json-a", "\"x\"", Changes { set: vec![("a".into(), text("x"))], ..none() }),
+            ("x-session-unset", "a, b_c,", Changes { unset: vec!["a".into(), "b-c".into()], ..none() }),
+            ("x-session-principal", "zo%C3%AB", Changes { principal: Some(Some("zoë".into())), ..none() }),
+            ("x-session-principal", "", Changes { principal: Some(None), ..none() }),
+            ("x-session-action", "renew, Clear", Changes { renew: true, clear: true, ..none() }),
+            ("x-session-action", "logout", Changes { logout: true, ..none() }),
+            ("x-session-action", "destroy", Changes { destroy: true, ..none() }),
+            ("x-session-action", "destroy-principal", Changes { destroy_principal: true, ..none() }),
+            ("x-session-action", "temporary,permanent", Changes { permanent: Some(false), ..none() }),
+            ("x-session-idle", "600", Changes { idle: Some(Duration::from_mins(10)), ..none() }),
+            ("x-session-max", " 3600 ", Changes { max: Some(Duration::from_hours(1)), ..none() }),
+            ("x-session-incr-n", "-1", Changes { incr: vec![("n".into(), -1)], ..none() }),
+            ("x-session-incr-n", "+2", Changes { incr: vec![("n".into(), 2)], ..none() }),
+            (
+                "x-session-flash-note",
+                "Saved%21",
+                Changes { flash: vec![("note".into(), "Saved!".into())], ..none() },
+            ),
+            ("x-session-if-version", "7", Changes { if_version: Some(7), ..none() }),
+        ];
+        let wire = wire("");
+        for (name, value, wanted) in rows {
+            assert_eq!(read(&wire, &[(name, value)]), (wanted, 0), "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn every_malformed_line_is_dropped_alone() {
+        let wire = wire("");
+        let long = format!("x-session-set-{}", "a".repeat(64));
+        let rows = [
+            ("x-session-set-id", "1"),
+            ("x-session-set-state", "1"),
+            ("x-session-set-principal", "1"),
+            ("x-session-set-set", "1"),
+            ("x-session-set-json", "1"),
+            ("x-session-set-unset", "1"),
+            ("x-session-set-action", "1"),
+            ("x-session-set-idle", "1"),
+            ("x-session-set-max", "1"),
+            ("x-session-set-if-version", "1"),
+            ("x-session-set-meta-x", "1"),
+            ("x-session-set-set-x", "1"),
+            ("x-session-set-incr-x", "1"),
+            ("x-session-set-flash-x", "1"),
+            ("x-session-incr-id", "1"),
+            ("x-session-flash-meta-x", "1"),
+            ("x-session-set-json-id", "1"),
+            (&long, "1"),
+            ("x-session-set-1a", "1"),
+            ("x-session-set-", "1"),
+            ("x-session-set-a.b", "1"),
+            ("x-session-set-a", "%0"),
+            ("x-session-set-a", "%zz"),
+            ("x-session-set-a", "%00"),
+            ("x-session-set", "id=1"),
+            ("x-session-set", "a=%"),
+            ("x-session-set-json-a", "{"),
+            ("x-session-set-json-a", ""),
+            ("x-session-unset", "id"),
+            ("x-session-unset", "a b"),
+            ("x-session-action", "explode"),
+            ("x-session-idle", "ten"),
+            ("x-session-idle", "-1"),
+            ("x-session-max", "1.5"),
+            ("x-session-incr-n", "1.5"),
+            ("x-session-incr-n", ""),
+            ("x-session-incr-n", "9223372036854775808"),
+            ("x-session-flash-a", "%07"),
+            ("x-session-if-version", "-1"),
+            ("x-session-principal", "%0d%0a"),
+            ("x-session-meta-version", "1"),
+            ("x-session-state", "active"),
+            ("x-session-id", "1"),
+            ("x-session-colour", "red"),
+        ];
+        for row in rows {
+            let (changes, malformed) = read(&wire, &[row, ("x-session-set-good", "1")]);
+            assert_eq!(malformed, 1, "{row:?}");
+            let good = Changes { set: vec![("good".into(), Value::Text("1".into()))], ..Changes::default() };
+            assert_eq!(changes, good, "{row:?}");
+        }
+    }
+
+    #[test]
+    fn of_two_lines_for_one_field_the_last_counts() {
+        let wire = wire("");
+        let lines = [
+            ("x-session-set-a", "1"),
+            ("x-session-set-A", "2"),
+            ("x-session-incr-n", "1"),
+            ("x-session-incr-n", "5"),
+            ("x-session-principal", "a"),
+            ("x-session-principal", "b"),
+        ];
+        let (changes, _) = read(&wire, &lines);
+        assert_eq!(changes.set, [("a".into(), Value::Text("2".into()))]);
+        assert_eq!(changes.incr, [("n".into(), 5)]);
+        assert_eq!(changes.principal, Some(Some("b".into())));
+    }
+
+    #[test]
+    fn mod_sessions_own_header() {
+        let wire = wire("session.headers.preset = \"apache\"");
+        let (changes, _) = read(&wire, &[("x-replace-session", "a=1&b=&c=x%20y"), ("x-session-set-d", "4")]);
+        let text = |t: &str| Value::Text(t.into());
+        assert_eq!(
+            changes.set,
+            [("a".into(), text("1")), ("c".into(), text("x y")), ("d".into(), text("4"))]
+        );
+        assert_eq!(changes.unset, ["b".into()]);
+    }
+}

@@ -1,0 +1,148 @@
+//! Who is logged in where: sessions by principal, and who was logged out everywhere. Kept beside the records, under
+//! locks that are held for a look.
+
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use crate::clock::Timestamp;
+
+const SHARDS: usize = 64;
+
+/// One principal's sessions, oldest login first.
+#[derive(Debug, Default)]
+struct Person {
+    sessions: Vec<u128>,
+    /// Every session of theirs was ended then, and so is each login whose request began before.
+    ended: Option<Timestamp>,
+}
+
+type Shard = HashMap<Arc<str>, Person>;
+
+/// The index.
+#[derive(Debug)]
+pub(super) struct Principals {
+    shards: Vec<Mutex<Shard>>,
+    hasher: RandomState,
+}
+
+/// Why nobody is logged in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Denied {
+    /// Everyone of this name was logged out after the request began.
+    Ended,
+    /// They have as many sessions as they may.
+    TooMany,
+}
+
+impl Principals {
+    pub(super) fn new() -> Self {
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
+    }
+
+    fn shard(&self, name: &str) -> Option<MutexGuard<'_, Shard>> {
+        let place = self.hasher.hash_one(name) as usize % SHARDS;
+        self.shards.get(place).map(|s| s.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// A session of theirs begins; returns those that must go for it, oldest first.
+    pub(super) fn enter(
+        &self,
+        name: &Arc<str>,
+        id: u128,
+        began: Timestamp,
+        most: Option<usize>,
+        evict: bool,
+    ) -> Result<Vec<u128>, Denied> {
+        let Some(mut shard) = self.shard(name) else { return Ok(Vec::new()) };
+        let person = shard.entry(Arc::clone(name)).or_default();
+        if person.ended.is_some_and(|ended| began <= ended) {
+            return Err(Denied::Ended);
+        }
+        if person.sessions.contains(&id) {
+            return Ok(Vec::new());
+        }
+        let over = most.map_or(0, |most| (person.sessions.len() + 1).saturating_sub(most));
+        if over > 0 && !evict {
+            return Err(Denied::TooMany);
+        }
+        let gone = person.sessions.drain(..over.min(person.sessions.len())).collect();
+        person.sessions.push(id);
+        Ok(gone)
+    }
+
+    /// A session of theirs ended.
+    pub(super) fn leave(&self, name: &str, id: u128) {
+        let Some(mut shard) = self.shard(name) else { return };
+        if let Some(person) = shard.get_mut(name) {
+            person.sessions.retain(|session| *session != id);
+            if person.sessions.is_empty() && person.ended.is_none() {
+                shard.remove(name);
+            }
+        }
+    }
+
+    /// All of theirs end now; returns them.
+    pub(super) fn end(&self, name: &Arc<str>, now: Timestamp) -> Vec<u128> {
+        let Some(mut shard) = self.shard(name) else { return Vec::new() };
+        let person = shard.entry(Arc::clone(name)).or_default();
+        person.ended = Some(now);
+        std::mem::take(&mut person.sessions)
+    }
+
+    /// Their sessions, oldest login first.
+    pub(super) fn of(&self, name: &str) -> Vec<u128> {
+        self.shard(name).and_then(|s| s.get(name).map(|p| p.sessions.clone())).unwrap_or_default()
+    }
+
+    /// Forgets whom nobody can have been asking for any more: requests last no longer than `longest`.
+    pub(super) fn sweep(&self, now: Timestamp, longest: Duration) {
+        for shard in &self.shards {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.retain(|_, person| {
+                if person.ended.is_some_and(|ended| now.since(ended) > longest) {
+                    person.ended = None;
+                }
+                person.ended.is_some() || !person.sessions.is_empty()
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_goes_or_the_newest_is_denied() {
+        let all = Principals::new();
+        let alice: Arc<str> = "alice".into();
+        let at = Timestamp::from_seconds;
+        for id in 1..=3 {
+            assert_eq!(all.enter(&alice, id, at(1), Some(3), true), Ok(vec![]));
+        }
+        assert_eq!(all.enter(&alice, 3, at(1), Some(3), false), Ok(vec![]), "the same again is no other");
+        assert_eq!(all.enter(&alice, 4, at(1), Some(3), false), Err(Denied::TooMany));
+        assert_eq!(all.enter(&alice, 4, at(1), Some(3), true), Ok(vec![1]));
+        assert_eq!(all.enter(&alice, 5, at(1), Some(1), true), Ok(vec![2, 3, 4]));
+        assert_eq!(all.of("alice"), [5]);
+        all.leave("alice", 5);
+        assert_eq!(all.of("alice"), [0; 0]);
+    }
+
+    #[test]
+    fn a_login_in_flight_is_ended_with_the_others() {
+        let all = Principals::new();
+        let alice: Arc<str> = "alice".into();
+        let at = Timestamp::from_seconds;
+        all.enter(&alice, 1, at(1), None, true).unwrap();
+        assert_eq!(all.end(&alice, at(10)), [1]);
+        assert_eq!(all.enter(&alice, 2, at(10), None, true), Err(Denied::Ended));
+        assert_eq!(all.enter(&alice, 3, at(11), None, true), Ok(vec![]));
+        all.sweep(at(100), Duration::from_mins(1));
+        assert_eq!(all.enter(&alice, 4, at(9), None, true), Ok(vec![]), "long forgotten");
+    }
+}
