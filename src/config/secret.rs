@@ -1,6 +1,6 @@
 //! Secrets: the configuration says where one lies; it is read when it is asked for, and never shown.
 
-use std::{fmt, fs, io, path::PathBuf};
+use std::{ffi::OsString, fmt, fs, io, path::PathBuf};
 
 use zeroize::Zeroizing;
 
@@ -60,6 +60,10 @@ const MOST: usize = 64 << 10;
 impl SecretSource {
     /// Reads the secret as it is now. Line ends at its end do not belong to it: editors and `echo` add them.
     pub fn read(&self) -> Result<Secret, SecretError> {
+        self.read_by(environment)
+    }
+
+    fn read_by(&self, environment: impl Fn(&str) -> Option<OsString>) -> Result<Secret, SecretError> {
         let bytes = match self {
             Self::Credential(name) => {
                 let folder = environment("CREDENTIALS_DIRECTORY")
@@ -82,13 +86,13 @@ impl SecretSource {
 
     /// Reads a key, if it is there and right.
     pub(super) fn parse(reader: &Reader<'_>, key: &'static str) -> Option<Self> {
-        const HELP: &str = "{ credential = \"NAME\" }, { file = \"/PATH\" } or { env = \"NAME\" }";
+        const HELP: &str =
+            "say where it lies: { credential = \"NAME\" }, { file = \"/PATH\" } or { env = \"NAME\" }";
         let name = reader.dotted(key);
         if reader.value(key).is_some_and(|value| !value.get_ref().is_table()) {
-            // The line is not shown: what stands there may well be the secret.
+            // Without its place: the line would be shown, and what stands there may well be the secret.
             let message = format!("wrong type for `{name}`: a secret does not stand in this file");
-            let label = "in here";
-            reader.notes().push(Diagnostic::error(message, reader.place.clone(), label).help(HELP));
+            reader.notes().push(Diagnostic::error(message, None, "").help(HELP));
             return None;
         }
         let table = reader.section(key);
@@ -134,7 +138,7 @@ impl fmt::Debug for Secret {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where secrets are read from the environment")]
-fn environment(name: &str) -> Option<std::ffi::OsString> {
+fn environment(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
@@ -162,4 +166,53 @@ fn path(text: &str) -> Result<PathBuf, Mistake> {
 /// IEEE Std 1003.1, section 8.1: no `=`.
 fn variable(text: &str) -> Result<String, Mistake> {
     if text.is_empty() || text.contains(['=', '\0']) { Err(Mistake::VALUE) } else { Ok(text.to_owned()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_read_where_they_lie_and_never_shown() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, text) in
+            [("plain", "s3cret"), ("echoed", "s3cret\r\n"), ("empty", "\n"), ("inner", "a\nb\n")]
+        {
+            fs::write(folder.path().join(name), text).unwrap();
+        }
+        fs::write(folder.path().join("long"), vec![b'x'; MOST + 1]).unwrap();
+        let environment = |name: &str| match name {
+            "CREDENTIALS_DIRECTORY" => Some(folder.path().into()),
+            "SECRET" => Some("s3cret".into()),
+            "NOTHING" => Some("".into()),
+            _ => None,
+        };
+        let credential = |name: &str| SecretSource::Credential(name.to_owned());
+        let file = |name: &str| SecretSource::File(folder.path().join(name));
+        let env = |name: &str| SecretSource::Env(name.to_owned());
+        for (source, wanted) in [
+            (credential("plain"), Ok("s3cret")),
+            (credential("echoed"), Ok("s3cret")),
+            (credential("none"), Err("none cannot be read: No such file")),
+            (credential("empty"), Err("the secret in the credential empty is empty")),
+            (file("echoed"), Ok("s3cret")),
+            (file("inner"), Ok("a\nb")),
+            (file("none"), Err("the file ")),
+            (file("long"), Err("is longer than 64 KiB")),
+            (env("SECRET"), Ok("s3cret")),
+            (env("NOTHING"), Err("the secret in the variable NOTHING is empty")),
+            (env("OTHER"), Err("the variable OTHER is not set")),
+        ] {
+            match (source.read_by(environment), wanted) {
+                (Ok(secret), Ok(wanted)) => {
+                    assert_eq!(secret.expose(), wanted.as_bytes(), "{source}");
+                    assert_eq!(format!("{secret:?}"), "MASKED");
+                }
+                (Err(error), Err(wanted)) => assert!(error.to_string().contains(wanted), "{error}"),
+                (found, wanted) => panic!("{source}: {found:?}, not {wanted:?}"),
+            }
+        }
+        let error = credential("plain").read_by(|_| None).unwrap_err().to_string();
+        assert!(error.contains("$CREDENTIALS_DIRECTORY is not set"), "{error}");
+    }
 }

@@ -15,5 +15,6 @@ mod paths;
 mod races;
 mod reference;
 mod session;
+mod session_config;
 mod streams;
 mod support;

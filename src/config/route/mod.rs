@@ -9,6 +9,7 @@ use super::{
     value::{Mistake, Reader},
 };
 
+mod check;
 mod gate;
 mod origin;
 
@@ -93,6 +94,19 @@ pub enum MintRule {
     Always,
 }
 
+/// A route, and where it stands.
+struct Placed<'a> {
+    route: Route,
+    reader: &'a Reader<'a>,
+}
+
+impl Placed<'_> {
+    /// Where the value of a key stands, or else the route.
+    fn place(&self, key: &str) -> Option<Range<usize>> {
+        self.reader.span(key).or_else(|| self.reader.place.clone())
+    }
+}
+
 impl Route {
     pub(super) fn read_all(root: &Reader<'_>, upstreams: &[Upstream]) -> Vec<Self> {
         let readers = root.sections("routes");
@@ -100,23 +114,24 @@ impl Route {
             let help = "say which app gets the requests:\n[[routes]]\nupstream = \"app\"";
             root.notes().push(Diagnostic::error("there is no `[[routes]]`", None, "").help(help));
         }
-        let mut routes: Vec<(Self, Option<Range<usize>>)> = Vec::new();
+        let mut routes: Vec<Placed<'_>> = Vec::new();
         for reader in &readers {
             let route = Self::read(reader, upstreams);
             // What was refused reads as absent: that is no reason to call two routes the same.
             let sound = (reader.span("host").is_none() || route.host.is_some())
                 && (reader.span("path").is_none() || reader.says("path", &route.path));
-            let first = routes.iter().find(|(other, _)| sound && route.meets(other));
-            if let Some((_, first)) = first {
+            let first = routes.iter().find(|other| sound && route.meets(&other.route));
+            if let Some(first) = first {
                 let twice = reader.error("path", "two routes for one host and path", "the same again");
-                reader.notes().push(twice.also(first.clone(), "first here"));
+                reader.notes().push(twice.also(first.place("path"), "first here"));
             }
             if !sound {
                 continue;
             }
-            routes.push((route, reader.span("path").or_else(|| reader.place.clone())));
+            routes.push(Placed { route, reader });
         }
-        routes.into_iter().map(|(route, _)| route).collect()
+        check::gates(&routes, upstreams);
+        routes.into_iter().map(|placed| placed.route).collect()
     }
 
     fn read(reader: &Reader<'_>, upstreams: &[Upstream]) -> Self {

@@ -67,6 +67,11 @@ impl Upstream {
             let help = "say where the app is:\n[upstreams.app]\nservers = [\"http://127.0.0.1:3000\"]";
             root.notes().push(Diagnostic::error("there is no `[upstreams.NAME]`", None, "").help(help));
         }
+        if sections.len() > 1 {
+            for (name, reader) in &sections {
+                ask_for_rights(name, reader);
+            }
+        }
         sections.into_iter().map(|(name, reader)| Self::read(name, &reader, headers)).collect()
     }
 
@@ -95,6 +100,22 @@ impl Upstream {
         reader.finish();
         upstream
     }
+}
+
+/// With several apps, each shares its visitors' sessions with the others: that is to be meant.
+fn ask_for_rights(name: &str, reader: &Reader<'_>) {
+    let keys = [("session_fields", "[\"*\"]"), ("session_write", "true"), ("session_login", "true")];
+    let missing: Vec<_> = keys.into_iter().filter(|(key, _)| reader.span(key).is_none()).collect();
+    if missing.is_empty() {
+        return;
+    }
+    let names: Vec<_> = missing.iter().map(|(key, _)| format!("`{key}`")).collect();
+    let lines: Vec<_> = missing.iter().map(|(key, default)| format!("{key} = {default}")).collect();
+    let message =
+        format!("one of several upstreams, and `upstreams.{name}` does not say {}", names.join(", "));
+    let label = "by default it sees and changes what the others keep";
+    let help = format!("if it is meant to, write it out, or less than that:\n{}", lines.join("\n"));
+    reader.notes().push(Diagnostic::warning(message, reader.place.clone(), label).help(help));
 }
 
 fn host(text: &str) -> Result<UpstreamHost, Mistake> {

@@ -1,0 +1,189 @@
+//! What gates promise and routes do not keep.
+
+use std::{cmp::Reverse, collections::HashMap};
+
+use super::super::{Server, Upstream, diagnostic::Diagnostic};
+use super::{CrossSite, HostPattern, Otherwise, Placed, Preflight, Require, SessionMode};
+
+/// Notes what is wrong with the gates of all routes.
+pub(super) fn gates(routes: &[Placed<'_>], upstreams: &[Upstream]) {
+    for (at, placed) in routes.iter().enumerate() {
+        contradictions(placed);
+        circle(at, placed, routes, upstreams);
+    }
+    if routes.iter().any(|placed| placed.route.require > Require::Nothing) {
+        side_doors(routes, upstreams);
+    }
+}
+
+/// Keys of one route that undo each other.
+fn contradictions(placed: &Placed<'_>) {
+    let Placed { route, reader } = placed;
+    if route.require == Require::Nothing {
+        let idle = [
+            ("otherwise", route.otherwise != Otherwise::Unauthorized),
+            ("preflight", route.preflight == Preflight::Pass),
+        ];
+        for (key, _) in idle.into_iter().filter(|(_, set)| *set) {
+            let message = format!("`{}` has no effect: the route requires nothing", reader.dotted(key));
+            let warning = Diagnostic::warning(message, reader.span(key), "for those who are refused");
+            reader.notes().push(warning.help("require = \"principal\" or \"session\""));
+        }
+    } else if route.session == SessionMode::Off {
+        let message = "a route without sessions can let nobody in";
+        let error = reader.error("session", message, "nobody has a session here");
+        reader.notes().push(error.also(reader.span("require"), "and everybody needs one"));
+    }
+    if route.cross_site == CrossSite::Pass && !route.trusted_origins.is_empty() {
+        let key = "trusted_origins";
+        let message = format!("`{}` has no effect: requests from every site pass", reader.dotted(key));
+        let warning = Diagnostic::warning(message, reader.span(key), "not only those");
+        reader.notes().push(warning.help("cross_site = \"block\""));
+    }
+}
+
+/// `otherwise` that sends visitors to where they are refused again.
+fn circle(at: usize, placed: &Placed<'_>, routes: &[Placed<'_>], upstreams: &[Upstream]) {
+    let Placed { route, reader } = placed;
+    let mut here = at;
+    for _ in 0..=routes.len() {
+        let Some(Placed { route: from, .. }) = routes.get(here) else { return };
+        let (true, Otherwise::Redirect(target)) = (from.require > Require::Nothing, &from.otherwise) else {
+            return;
+        };
+        let Some(next) = pick(routes, route.host.as_ref(), &decoded(target)) else { return };
+        if next != at {
+            here = next;
+            continue;
+        }
+        let (message, label) = if here == at {
+            ("`routes.otherwise` leads into its own guarded route", "who is refused is sent here for ever")
+        } else {
+            ("`routes.otherwise` leads back to where it came from", "from there they are sent here again")
+        };
+        let error = reader.error("otherwise", message, label);
+        let error = error.also(reader.span("require"), "refuses whoever follows it");
+        let host = match &route.host {
+            Some(HostPattern::Exact(name)) => format!("host = \"{name}\"\n"),
+            Some(HostPattern::Below(name)) => format!("host = \"*.{name}\"\n"),
+            None => String::new(),
+        };
+        let path = match &route.otherwise {
+            Otherwise::Redirect(target) => String::from_utf8_lossy(&decoded(target)).into_owned(),
+            Otherwise::Unauthorized => String::new(),
+        };
+        let app = upstreams.get(route.upstream).map_or("NAME", |upstream| upstream.name.as_str());
+        let help = format!(
+            "let it pass by a route of its own:\n[[routes]]\n{host}path = \"{path}\"\nupstream = \"{app}\""
+        );
+        reader.notes().push(error.help(help));
+        return;
+    }
+}
+
+/// Apps that are guarded on one host, and not by the route that another host takes to the same path.
+fn side_doors(routes: &[Placed<'_>], upstreams: &[Upstream]) {
+    let app = |index: usize| {
+        let servers = |at: usize| upstreams.get(at).map_or(&[][..], |upstream| upstream.servers.as_slice());
+        let shared = |a: &Server| servers(index).iter().any(|b| a.address == b.address);
+        // The first upstream with one of its servers stands for the app.
+        (0..upstreams.len()).find(|other| servers(*other).iter().any(shared)).unwrap_or(index)
+    };
+    let apps: Vec<usize> = routes.iter().map(|placed| app(placed.route.upstream)).collect();
+    let mut hosts: Vec<Option<&HostPattern>> = Vec::new();
+    let mut paths: Vec<&[u8]> = Vec::new();
+    for Placed { route, .. } in routes {
+        if !hosts.contains(&route.host.as_ref()) {
+            hosts.push(route.host.as_ref());
+        }
+        if !paths.contains(&route.path.as_bytes()) {
+            paths.push(route.path.as_bytes());
+        }
+    }
+    let mut told: HashMap<usize, usize> = HashMap::new();
+    for path in paths {
+        let chosen: Vec<usize> = hosts.iter().filter_map(|host| pick(routes, *host, path)).collect();
+        let require = |at: &usize| routes.get(*at).map_or(Require::Nothing, |placed| placed.route.require);
+        for lax in chosen.iter().filter(|lax| !is_login_page(**lax, routes)) {
+            let same = |at: &&usize| apps.get(**at) == apps.get(*lax);
+            let Some(strict) = chosen.iter().filter(same).max_by_key(|at| (require(at), Reverse(**at)))
+            else {
+                continue;
+            };
+            let before = told.get(lax).map_or(require(lax), require);
+            if require(strict) > before {
+                told.insert(*lax, *strict);
+            }
+        }
+    }
+    for (lax, strict) in told {
+        let (Some(lax), Some(strict)) = (routes.get(lax), routes.get(strict)) else { continue };
+        let name = upstreams.get(strict.route.upstream).map_or("", |upstream| upstream.name.as_str());
+        let message = format!("`upstreams.{name}` is guarded on one host, and less on another");
+        let warning = Diagnostic::warning(message, lax.place("require"), "reached here past the gate");
+        let help =
+            "the visitor chooses the host that a request names: require the same here, or send it elsewhere";
+        lax.reader.notes().push(warning.also(strict.place("require"), "guarded here").help(help));
+    }
+}
+
+/// Whether a route is there for what an `otherwise` of its host names: that has to be open.
+fn is_login_page(at: usize, routes: &[Placed<'_>]) -> bool {
+    let own = routes.get(at).map_or("", |placed| placed.route.path.trim_end_matches('/'));
+    let leads_here = |Placed { route, .. }: &Placed<'_>| match &route.otherwise {
+        Otherwise::Redirect(target) => {
+            let path = decoded(target);
+            path.strip_suffix(b"/").unwrap_or(&path) == own.as_bytes()
+                && pick(routes, route.host.as_ref(), &path) == Some(at)
+        }
+        Otherwise::Unauthorized => false,
+    };
+    !own.is_empty() && routes.iter().any(leads_here)
+}
+
+/// The route of a path, by the rules of the router: the most specific host, then the longest prefix. A pattern stands
+/// for any host that it alone describes.
+fn pick(routes: &[Placed<'_>], host: Option<&HostPattern>, path: &[u8]) -> Option<usize> {
+    let fits = |placed: &Placed<'_>| {
+        let prefix = placed.route.path.trim_end_matches('/').as_bytes();
+        let (head, rest) = path.split_at_checked(prefix.len())?;
+        let same = head == prefix || (placed.route.ignore_case && head.eq_ignore_ascii_case(prefix));
+        let whole = prefix.is_empty() || matches!(rest.first(), None | Some(b'/'));
+        if same && whole { Some((rank(placed.route.host.as_ref(), host)?, prefix.len())) } else { None }
+    };
+    let found = routes.iter().enumerate().filter_map(|(at, placed)| Some((Reverse(fits(placed)?), at)));
+    found.min().map(|(_, at)| at)
+}
+
+/// How specific a route's host is to this one; none: it does not take it.
+fn rank(pattern: Option<&HostPattern>, host: Option<&HostPattern>) -> Option<usize> {
+    let below = |host: &str, name: &str| {
+        host.strip_suffix(name).and_then(|rest| rest.strip_suffix('.')).is_some_and(|rest| !rest.is_empty())
+    };
+    match (pattern, host) {
+        (None, _) => Some(0),
+        (Some(HostPattern::Exact(a)), Some(HostPattern::Exact(b))) if a == b => Some(usize::MAX),
+        (Some(HostPattern::Below(a)), Some(HostPattern::Below(b))) if a == b => Some(a.len()),
+        (Some(HostPattern::Below(a)), Some(HostPattern::Exact(b) | HostPattern::Below(b))) if below(b, a) => {
+            Some(a.len())
+        }
+        _ => None,
+    }
+}
+
+/// The path of a target, without its query and its escapes.
+fn decoded(target: &str) -> Vec<u8> {
+    let mut rest = target.split('?').next().unwrap_or_default().as_bytes();
+    let mut path = Vec::with_capacity(rest.len());
+    let digit = |byte: &u8| char::from(*byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    while let [first, tail @ ..] = rest {
+        let escape = match (first, tail) {
+            (b'%', [high, low, after @ ..]) => digit(high).zip(digit(low)).map(|(h, l)| (h << 4 | l, after)),
+            _ => None,
+        };
+        let (byte, after) = escape.unwrap_or((*first, tail));
+        path.push(byte);
+        rest = after;
+    }
+    path
+}
