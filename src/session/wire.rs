@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use http::{HeaderName, HeaderValue};
+use uuid::Uuid;
 
 use super::{Value, change::Name, events::Events, record::Record, resolve::Resolved, view::View};
 use crate::{
@@ -69,6 +70,7 @@ impl Wire {
     }
 
     fn tell_record(&self, record: &Record, view: &View, lines: &mut Lines) {
+        self.tell_id(record.id, lines);
         lines.push_text(&self.version, itoa::Buffer::new().format(record.version));
         if let Some(value) = self.principal_of(record) {
             lines.push(&self.principal, &value);
@@ -84,6 +86,10 @@ impl Wire {
             }
             lines.push_text(session, &form);
         }
+    }
+
+    fn tell_id(&self, id: Uuid, lines: &mut Lines) {
+        lines.push_text(&self.id, id.hyphenated().encode_lower(&mut [0; uuid::fmt::Hyphenated::LENGTH]));
     }
 
     fn tell_field(&self, name: &Name, value: &Value, lines: &mut Lines) {
@@ -112,17 +118,14 @@ impl Wire {
     /// Tells an app what its request comes under.
     pub fn tell(&self, resolved: &Resolved, view: &View, rules: &Session, now: Timestamp, lines: &mut Lines) {
         lines.push_text(&self.state, resolved.state().as_str());
-        let id = resolved.id().map(uuid::Uuid::hyphenated);
-        let mut buffer = [0; uuid::fmt::Hyphenated::LENGTH];
-        let id = id.map(|id| &*id.encode_lower(&mut buffer));
-        if let Some(id) = id {
-            lines.push_text(&self.id, id);
-        }
-        match resolved.record() {
-            Some(record) if view.shows_all() => lines.append(&record.lines),
-            Some(record) => self.tell_record(record, view, lines),
-            None if id.is_some() => lines.push_text(&self.version, "0"),
-            None => {}
+        match (resolved.record(), resolved.id()) {
+            (Some(record), _) if view.shows_all() => lines.append(&record.lines),
+            (Some(record), _) => self.tell_record(record, view, lines),
+            (None, Some(id)) => {
+                self.tell_id(id, lines);
+                lines.push_text(&self.version, "0");
+            }
+            (None, None) => {}
         }
         if let Some((age, idle_left)) = resolved.times(rules, now) {
             let mut number = itoa::Buffer::new();
@@ -135,7 +138,7 @@ impl Wire {
         for also in view.also() {
             let value = match &also.value {
                 AlsoValue::State => HeaderValue::from_str(resolved.state().as_str()).ok(),
-                AlsoValue::Id => id.and_then(|id| HeaderValue::from_str(id).ok()),
+                AlsoValue::Id => resolved.id().and_then(|id| HeaderValue::from_str(&id.to_string()).ok()),
                 AlsoValue::Principal => resolved.record().and_then(|r| self.principal_of(r)),
                 AlsoValue::Field(field) => resolved
                     .record()
