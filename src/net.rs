@@ -41,6 +41,16 @@ impl Stream {
         }
     }
 
+    /// Closes it so that the other side sees a reset, and no end.
+    pub fn reset(self) {
+        let now = Some(std::time::Duration::ZERO);
+        // Where that cannot be had it is closed all the same.
+        let _ = match &self {
+            Self::Tcp(s) => socket2::SockRef::from(s).set_linger(now),
+            Self::Unix(s) => socket2::SockRef::from(s).set_linger(now),
+        };
+    }
+
     /// Ready if the runtime knows of something to read; it may be wrong either way, and asks nobody.
     pub fn poll_read_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self {

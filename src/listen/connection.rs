@@ -75,10 +75,7 @@ where
         match accepted {
             Ok((stream, peer)) => {
                 let Some(place) = counts.enter(peer, &rules) else {
-                    tracing::warn!(
-                        ?peer,
-                        "connection closed: connections_per_address (a proxy before this one belongs into trusted_proxies)"
-                    );
+                    counts.refused(peer);
                     continue;
                 };
                 let connection = one(stream, peer, Rc::clone(&rules), handler.clone(), stop.clone());
@@ -129,7 +126,7 @@ where
             }
         }
         let comes_back = parked.is_some_and(|since| clock::tick().saturating_sub(since) <= PARK_AFTER_TICKS);
-        let activity = Rc::new(Activity::new(comes_back));
+        let activity = Rc::new(Activity::new(comes_back, parked.is_some()));
         // Boxed, as is all that is not there while it is parked: a task is as large as the largest thing it ever holds.
         let then = Box::pin(active(stream, prefix, peer, &rules, &handler, &activity, &stop, left)).await;
         left = left.saturating_sub(activity.served.get());
@@ -185,10 +182,17 @@ where
         watch.poll(activity, limits, cx).map(|()| None)
     })
     .await;
+    // Later ones are left without a word: a client that keeps connections could take it for the next answer.
     let timed_out = over.is_none() && activity.head_begun.get();
+    let first = activity.served.get() == 0 && !activity.resumed;
     match over {
         Some(Err(e)) if !e.is_parse() && !e.is_parse_too_large() => {
             tracing::debug!(error = %e, ?peer, "connection ended");
+            activity.gone.set(true);
+            if activity.ends_by_close.get() {
+                // An answer that was cut must not look complete.
+                connection.into_parts().io.io.into_inner().reset();
+            }
             return Then::Gone;
         }
         Some(Err(ref e)) => {
@@ -196,11 +200,12 @@ where
         }
         _ => {}
     }
+    activity.gone.set(true);
     let done = over.is_some() || told || activity.body_open.get();
     let parts = connection.into_parts();
     let stream = parts.io.io.into_inner();
     if timed_out {
-        return answer_timeout(stream).await;
+        return if first { answer_timeout(stream).await } else { Then::Close(stream) };
     }
     // An empty one would still hold its buffer.
     let unread = if parts.read_buf.is_empty() { Bytes::new() } else { parts.read_buf };

@@ -10,12 +10,16 @@ use std::{
 };
 
 use super::{Peer, Rules};
+use crate::clock::Timestamp;
 
 /// The connections of the whole process.
 #[derive(Debug, Default)]
 pub struct Counts {
     all: AtomicUsize,
     by_address: Mutex<HashMap<IpAddr, usize>>,
+    refused: AtomicUsize,
+    /// The coarse minute of the last line about it.
+    told: AtomicUsize,
 }
 
 /// Holds a connection's place in the counts.
@@ -43,6 +47,19 @@ impl Counts {
         };
         self.all.fetch_add(1, Ordering::Relaxed);
         Some(Place { counts: Arc::clone(self), address })
+    }
+
+    /// A connection was refused: one line a minute, with how many it speaks for.
+    pub(super) fn refused(&self, peer: Peer) {
+        let all = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
+        let minute = (Timestamp::now().seconds() / 60) as usize;
+        if self.told.swap(minute, Ordering::Relaxed) != minute {
+            tracing::warn!(
+                ?peer,
+                refused = all,
+                "connections are closed: connections_per_address (a proxy before this one belongs into trusted_proxies)"
+            );
+        }
     }
 
     pub(super) fn is_full(&self, rules: &Rules) -> bool {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
@@ -31,13 +31,17 @@ impl Received {
 
 impl Body for Received {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Box<dyn std::error::Error + Send + Sync>;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        // SECURITY: hyper's half of the body is dropped with its connection, and that reads as an end. It is none.
+        if matches!(polled, Poll::Ready(None)) && self.activity.as_ref().is_some_and(|a| a.gone.get()) {
+            return Poll::Ready(Some(Err("the visitor went within the body".into())));
+        }
         let over = match &polled {
             Poll::Ready(None) => true,
             Poll::Ready(Some(Ok(_))) => self.incoming.is_end_stream(),
@@ -46,7 +50,7 @@ impl Body for Received {
         if over {
             self.arrived();
         }
-        polled
+        polled.map_err(Into::into)
     }
 
     fn is_end_stream(&self) -> bool {
@@ -71,6 +75,7 @@ impl<F> Serving<F> {
         activity.head_begun.set(false);
         let bodied = !request.body().is_end_stream();
         activity.body_open.set(bodied);
+        activity.ends_by_close.set(request.version() == Version::HTTP_10);
         let request =
             request.map(|incoming| Received { incoming, activity: bodied.then(|| Rc::clone(activity)) });
         Self { answer: handler(request), flight: Some(Flight(Rc::clone(activity))), last }

@@ -23,9 +23,11 @@ use crate::{
 pub(super) struct Activity {
     /// It was seen to come back soon after an answer.
     pub(super) comes_back: bool,
+    /// It was parked before.
+    pub(super) resumed: bool,
     /// The last read found nothing.
     pub(super) reading: Cell<bool>,
-    /// Something was written and not flushed yet.
+    /// Something was written, or could not be, and is not flushed yet.
     pub(super) unflushed: Cell<bool>,
     /// Requests whose answer is not through.
     pub(super) in_flight: Cell<u32>,
@@ -35,15 +37,20 @@ pub(super) struct Activity {
     pub(super) idle_since: Cell<u64>,
     /// The body of the last request has not been read to its end.
     pub(super) body_open: Cell<bool>,
+    /// The last request was HTTP/1.0: the end of the stream is the end of its answer.
+    pub(super) ends_by_close: Cell<bool>,
+    /// hyper is done with it, however it ended.
+    pub(super) gone: Cell<bool>,
     /// A head has begun to arrive.
     pub(super) head_begun: Cell<bool>,
 }
 
 impl Activity {
     /// Of a connection that begins to be active now.
-    pub(super) fn new(comes_back: bool) -> Self {
+    pub(super) fn new(comes_back: bool, resumed: bool) -> Self {
         Self {
             comes_back,
+            resumed,
             reading: Cell::new(false),
             unflushed: Cell::new(false),
             in_flight: Cell::new(0),
@@ -51,6 +58,8 @@ impl Activity {
             idle_since: Cell::new(clock::tick()),
             body_open: Cell::new(false),
             head_begun: Cell::new(false),
+            ends_by_close: Cell::new(false),
+            gone: Cell::new(false),
         }
     }
 }
@@ -72,6 +81,8 @@ impl Watched {
     fn wrote(&self, polled: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         match polled {
             Poll::Pending => {
+                // The visitor does not read just now: what hyper holds for them must not be parked away.
+                self.activity.unflushed.set(true);
                 let mut stalled = self.stalled.borrow_mut();
                 let timer = stalled.get_or_insert_with(|| Timer::new(self.stall));
                 timer.poll_elapsed(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))

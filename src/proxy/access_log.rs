@@ -1,8 +1,8 @@
 //! The access log: one line a request on standard output, written by a thread of its own through a bounded queue.
 //! When the queue is full lines are dropped and counted; requests never wait for a log.
 //!
-//! Never in a line: cookies, field values, Authorization, the values of a query named like a secret are the app's
-//! affair and the target is written as it came.
+//! Never in a line: cookies, field values, Authorization. The target is written as it came, its query included: what an
+//! app puts there is the app's affair.
 
 use std::{
     fmt::Write as _,
@@ -125,7 +125,7 @@ fn quoted(out: &mut String, bytes: &[u8]) {
 
 fn json(line: &Line<'_>) -> String {
     let mut out = String::with_capacity(320);
-    let time = httpdate_iso(line.at);
+    let time = rfc3339(line.at);
     let _ = write!(out, "{{\"time\":\"{time}\",\"method\":");
     quoted(&mut out, line.method.as_str().as_bytes());
     out.push_str(",\"target\":");
@@ -155,8 +155,8 @@ fn json(line: &Line<'_>) -> String {
     out
 }
 
-/// RFC 3339, from the parts of an IMF-fixdate.
-fn httpdate_iso(at: Timestamp) -> String {
+/// RFC 3339.
+fn rfc3339(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.0.cast_signed())
         .map_or_else(|_| String::new(), |t| format!("{t:.3}"))
 }

@@ -17,6 +17,8 @@ pub struct Admitted {
     pub host: Option<HeaderValue>,
     /// It stands so among the headers.
     pub host_stands: bool,
+    /// `Max-Forwards` of an OPTIONS as it goes on (RFC 9110 section 7.6.2).
+    pub forwards_left: Option<u32>,
     target: Option<PathAndQuery>,
 }
 
@@ -43,6 +45,7 @@ struct Said<'a> {
     cookie_bytes: usize,
     too_long: bool,
     passes: usize,
+    forwards: Option<u32>,
 }
 
 impl<'a> Said<'a> {
@@ -62,6 +65,8 @@ impl<'a> Said<'a> {
                 said.chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
             } else if *name == header::VIA {
                 said.passes += memchr::memmem::find_iter(value.as_bytes(), VIA_NAME.as_bytes()).count();
+            } else if *name == header::MAX_FORWARDS {
+                said.forwards = value.to_str().ok().and_then(|text| text.trim().parse().ok());
             } else if *name == header::EXPECT {
                 said.expects_other |= !value.as_bytes().eq_ignore_ascii_case(b"100-continue");
             }
@@ -140,7 +145,12 @@ fn host<B>(request: &Request<B>, said: &Said<'_>) -> Result<Admitted, ProxyError
         // HTTP/1.0 knows no Host.
         None => Authority { host: String::new(), port: None },
     };
-    Ok(Admitted { authority, host, host_stands, target: uri.path_and_query().cloned() })
+    let forwards_left = match said.forwards {
+        Some(0) if *request.method() == Method::OPTIONS => return Err(ProxyError::LastHop),
+        Some(left) if *request.method() == Method::OPTIONS => Some(left - 1),
+        _ => None,
+    };
+    Ok(Admitted { authority, host, host_stands, forwards_left, target: uri.path_and_query().cloned() })
 }
 
 /// A body that says beforehand that it is too large.

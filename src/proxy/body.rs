@@ -79,7 +79,10 @@ impl http_body::Body for RequestBody {
         let Some(inner) = &mut self.get_mut().0 else { return Poll::Ready(None) };
         let polled = Pin::new(&mut inner.incoming).poll_frame(cx);
         if polled.is_pending() {
-            inner.upload.waits();
+            // Until now others were waited for: a server, or an app that did not read.
+            if !inner.upload.waits() {
+                inner.timer.reset(inner.idle);
+            }
         } else {
             inner.upload.moved();
         }
@@ -99,7 +102,7 @@ impl http_body::Body for RequestBody {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(e))) => Poll::Ready(Some(Err(e.into()))),
+            Poll::Ready(Some(Err(e))) => Poll::Ready(Some(Err(e))),
             Poll::Ready(None) => Poll::Ready(None),
         }
     }
@@ -139,9 +142,18 @@ impl Body {
 
     /// The exchange ends with this body.
     #[must_use]
-    pub fn ends(mut self, exchange: Box<Exchange>) -> Self {
+    pub fn ends(mut self, mut exchange: Box<Exchange>) -> Self {
+        // To HEAD nothing of it is sent, and nobody asks for it.
+        exchange.cut = !self.is_over() && !exchange.head_only;
         self.exchange = Some(exchange);
         self
+    }
+
+    fn is_over(&self) -> bool {
+        match &self.content {
+            Content::Full(bytes) => bytes.is_none(),
+            Content::Answer(body, _) => http_body::Body::is_end_stream(&**body),
+        }
     }
 }
 
@@ -167,26 +179,25 @@ impl http_body::Body for Body {
                 polled
             }
         };
+        let over = this.is_over();
         if let Some(exchange) = &mut this.exchange {
             match &polled {
                 Poll::Ready(Some(Ok(frame))) => {
                     exchange.sent += frame.data_ref().map_or(0, |d| d.len() as u64);
+                    exchange.cut = !over;
                 }
                 Poll::Ready(Some(Err(error))) => {
                     tracing::error!(%error, request = %exchange.id(), "the app's answer broke off: the visitor's is cut as well");
-                    exchange.cut = true;
                 }
-                _ => {}
+                Poll::Ready(None) => exchange.cut = false,
+                Poll::Pending => {}
             }
         }
         polled
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.content {
-            Content::Full(bytes) => bytes.is_none(),
-            Content::Answer(body, _) => body.is_end_stream(),
-        }
+        self.is_over()
     }
 
     fn size_hint(&self) -> SizeHint {

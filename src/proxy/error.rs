@@ -13,6 +13,9 @@ pub enum ProxyError {
     /// The visitor's request cannot be taken.
     #[error("{1}")]
     Client(StatusCode, &'static str),
+    /// An OPTIONS that goes no further (`Max-Forwards: 0`): answered here.
+    #[error("Max-Forwards: 0")]
+    LastHop,
     /// The route requires somebody to be logged in, or a session (RFC 9110 section 15.5.2).
     #[error("the route requires a session or a principal")]
     Unauthorized,
@@ -32,6 +35,7 @@ impl ProxyError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Client(status, _) => *status,
+            Self::LastHop => StatusCode::NO_CONTENT,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Elsewhere(_) => StatusCode::SEE_OTHER,
             Self::Store(StoreError::TooManySessions) => StatusCode::FORBIDDEN,
@@ -51,7 +55,7 @@ impl ProxyError {
         let status = self.status();
         match self {
             // As usual as a page: the access log has it.
-            Self::Unauthorized | Self::Elsewhere(_) => {}
+            Self::LastHop | Self::Unauthorized | Self::Elsewhere(_) => {}
             Self::Client(..) | Self::Upstream(UpstreamError::Body(_)) => {
                 tracing::info!(%request, status = status.as_u16(), reason = %self, "request refused");
             }
@@ -64,6 +68,10 @@ impl ProxyError {
         }
         let mut response = page(status, accept.is_some_and(wants_json));
         match self {
+            Self::LastHop => {
+                *response.body_mut() = Body::full(Bytes::new());
+                response.headers_mut().remove(header::CONTENT_TYPE);
+            }
             Self::Unauthorized => {
                 response
                     .headers_mut()
@@ -103,7 +111,7 @@ fn page(status: StatusCode, json: bool) -> Response<Body> {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    if status == StatusCode::METHOD_NOT_ALLOWED {
+    if matches!(status, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NO_CONTENT) {
         headers
             .insert(header::ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
     }

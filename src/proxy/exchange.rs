@@ -30,12 +30,14 @@ pub struct Exchange {
     pub client: Option<IpAddr>,
     /// The session's public id.
     pub session: Option<Uuid>,
-    /// The answer's status.
+    /// The answer's status; 499, as nginx writes it, where the visitor went before there was one.
     pub status: StatusCode,
     /// Bytes of body that went out.
     pub sent: u64,
-    /// The answer was cut.
+    /// The answer did not go out whole. So until it has.
     pub cut: bool,
+    /// The answer has no body, whatever it says.
+    pub head_only: bool,
     id: Option<Uuid>,
     noted: Option<Box<Noted>>,
 }
@@ -63,9 +65,10 @@ impl Exchange {
             now: Timestamp::now(),
             client: None,
             session: None,
-            status: StatusCode::OK,
+            status: gone(),
             sent: 0,
-            cut: false,
+            cut: true,
+            head_only: *request.method() == Method::HEAD,
             id: noted.as_ref().map(|_| Uuid::now_v7()),
             noted,
         }
@@ -75,6 +78,10 @@ impl Exchange {
     pub fn id(&self) -> String {
         self.id.map_or_else(|| "-".into(), |id| id.to_string())
     }
+}
+
+fn gone() -> StatusCode {
+    StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST)
 }
 
 impl Drop for Exchange {

@@ -1,6 +1,6 @@
 //! Dressing a request for the app: our cookie out, hop-by-hop out, forwarding headers in, session headers last.
 
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header, uri::PathAndQuery};
 
 use super::{ProxyError, admit::Admitted};
 use crate::{
@@ -58,6 +58,9 @@ impl Dressing<'_> {
         if let Some(host) = host(route, admitted) {
             headers.insert(header::HOST, host);
         }
+        if let Some(left) = admitted.forwards_left {
+            headers.insert(header::MAX_FORWARDS, left.into());
+        }
         let mut lines = Lines::with_capacity(512);
         lines.push_text(&header::VIA, via);
         plan.forwarding.write(client, source, admitted.host.as_ref().unwrap_or(&NO_HOST), &mut lines);
@@ -72,7 +75,13 @@ impl Dressing<'_> {
 fn origin_form<B>(request: &mut Request<B>) -> Result<(), ProxyError> {
     if request.uri().scheme().is_some() || request.uri().authority().is_some() {
         let mut parts = http::uri::Parts::default();
-        parts.path_and_query = request.uri().path_and_query().cloned();
+        // An empty path is `/`, also before a query.
+        let target = request.uri().path_and_query().map_or("/", PathAndQuery::as_str);
+        parts.path_and_query = if target.starts_with('?') {
+            PathAndQuery::try_from(format!("/{target}")).ok()
+        } else {
+            request.uri().path_and_query().cloned()
+        };
         *request.uri_mut() = Uri::from_parts(parts)
             .map_err(|_| ProxyError::Client(StatusCode::BAD_REQUEST, "a target without a path"))?;
     }

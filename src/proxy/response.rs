@@ -31,8 +31,10 @@ pub fn undress<B>(
     // The version is a matter of each connection (RFC 9110 section 2.5).
     *response.version_mut() = Version::HTTP_11;
     let headers = response.headers_mut();
-    headers::strip_response(headers);
+    // Before anything is removed, which would change the order of the lines; and an app's own `Connection` cannot
+    // nominate its instructions away.
     let changes = plan.sessions.wire.take(headers);
+    headers::strip_response(headers);
     // The same names in a spelling that is no instruction.
     plan.guard.strip_response(headers);
     let changes = if route.session == SessionMode::Off { Changes::default() } else { changes };
@@ -106,18 +108,28 @@ fn redirect(
         _ => server,
     };
     for server in [server, named] {
-        let own = format!("http://{server}");
-        let Some(at) = memchr::memmem::find(value, own.as_bytes()) else { continue };
-        let (before, rest) = value.split_at(at);
-        let rest = rest.get(own.len()..).unwrap_or_default();
-        let whole = matches!(rest.first(), None | Some(b'/' | b'?' | b'#'));
-        if !whole || !(before.is_empty() || *name == header::REFRESH) {
+        let Some((at, length)) = find_own(value, server) else { continue };
+        if at > 0 && *name != header::REFRESH {
             continue;
         }
+        let before = value.get(..at).unwrap_or_default();
+        let rest = value.get(at + length..).unwrap_or_default();
         let scheme: &[u8] = if client.https { b"https://" } else { b"http://" };
         if let Ok(new) = HeaderValue::from_bytes(&[before, scheme, host.as_bytes(), rest].concat()) {
             headers.insert(name.clone(), new);
         }
         return;
     }
+}
+
+/// Where `http://SERVER` stands in a value, and how long it is, in any case and with the default port written out.
+fn find_own(value: &[u8], server: &str) -> Option<(usize, usize)> {
+    let lower = value.to_ascii_lowercase();
+    let own = format!("http://{}", server.to_ascii_lowercase());
+    let at = memchr::memmem::find(&lower, own.as_bytes())?;
+    let rest = lower.get(at + own.len()..)?;
+    let port = if server.ends_with(']') || !server.contains(':') { &b":80"[..] } else { b"" };
+    let length = own.len() + if !port.is_empty() && rest.starts_with(port) { port.len() } else { 0 };
+    let whole = matches!(lower.get(at + length), None | Some(b'/' | b'?' | b'#'));
+    whole.then_some((at, length))
 }

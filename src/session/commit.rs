@@ -39,6 +39,8 @@ pub struct Seen {
     pub confirmed: bool,
     /// When the request came.
     pub began: Timestamp,
+    /// When the ticket was last issued.
+    pub stamped: Timestamp,
 }
 
 /// A change on its way into the store.
@@ -130,6 +132,10 @@ pub fn decide(found: &Found, apply: &Apply<'_>) -> Decision {
         record.renew(apply.next_secret, apply.now);
     } else if changes.by_clock {
         record.pass_on(apply.next_secret, apply.now);
+    }
+    // Apps repeat themselves: what says nothing new costs no write.
+    if !renewed && !changes.by_clock && before.is_some_and(|before| record.says_the_same(before)) {
+        return Decision::Nothing;
     }
     record.lines = apply.wire.lines(&record);
     Decision::Save { record: Box::new(record), renewed: renewed || changes.by_clock, logged_in, taken }

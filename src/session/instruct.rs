@@ -29,15 +29,16 @@ impl Wire {
         if !headers.keys().any(ours) {
             return changes;
         }
+        // All are read before any is removed: removing changes the order of the others.
+        for (name, value) in headers.iter().filter(|(name, _)| ours(name)) {
+            let instruction = name.as_str().get(self.prefix.len()..).unwrap_or_default();
+            if let Err(why) = self.read(instruction, value.as_bytes(), &mut changes) {
+                self.events.malformed(&name, why);
+            }
+        }
         let names: Vec<HeaderName> = headers.keys().filter(|n| ours(n)).cloned().collect();
         for name in names {
-            let instruction = name.as_str().get(self.prefix.len()..).unwrap_or_default();
-            for value in headers.get_all(&name) {
-                if let Err(why) = self.read(instruction, value.as_bytes(), &mut changes) {
-                    self.events.malformed(&name, why);
-                }
-            }
-            headers.remove(&name);
+            headers.remove(name);
         }
         changes
     }
@@ -45,19 +46,31 @@ impl Wire {
     fn read(&self, instruction: &str, value: &[u8], changes: &mut Changes) -> Result<(), &'static str> {
         match instruction {
             "principal" => {
+                if value.len() > self.max_value_bytes {
+                    return Err("longer than max_value_bytes");
+                }
                 let name = decode_text(value, self.encoding)?;
+                if Value::Text(name.as_str().into())
+                    .encode(self.encoding)
+                    .is_none_or(|v| v.len() > self.max_value_bytes)
+                {
+                    return Err("longer than max_value_bytes, or no header can carry it");
+                }
                 changes.principal = Some((!name.is_empty()).then(|| name.into()));
             }
             "unset" => {
-                for name in list(value) {
-                    let name = std::str::from_utf8(name).map_err(|_| "not a field name")?;
-                    changes.unset.push(field_name(name)?.into());
-                }
+                let names = list(value).map(|name| {
+                    field_name(std::str::from_utf8(name).map_err(|_| "not a field name")?).map(Name::from)
+                });
+                changes.unset.extend(names.collect::<Result<Vec<_>, _>>()?);
             }
             "action" => {
+                // A line counts as a whole or not at all.
+                let mut all = changes.clone();
                 for verb in list(value) {
-                    act(verb, changes)?;
+                    act(verb, &mut all)?;
                 }
+                *changes = all;
             }
             "idle" => changes.idle = Some(seconds(value)?),
             "max" => changes.max = Some(seconds(value)?),
@@ -160,7 +173,7 @@ mod tests {
         let base = "listen = [{ address = \"127.0.0.1:1\" }]\nupstreams.a.servers = [\"http://127.0.0.1:2\"]\n\
                     routes = [{ upstream = \"a\" }]\n";
         let (config, _) = Config::parse("x.toml", &format!("{base}{toml}")).unwrap();
-        Wire::new(&config.session.headers).unwrap()
+        Wire::new(&config.session).unwrap()
     }
 
     /// The changes of these lines, and how many were malformed.
@@ -264,7 +277,9 @@ mod tests {
             ("x-session-set-json-a", ""),
             ("x-session-unset", "id"),
             ("x-session-unset", "a b"),
+            ("x-session-unset", "fine, not!"),
             ("x-session-action", "explode"),
+            ("x-session-action", "destroy, explode"),
             ("x-session-idle", "ten"),
             ("x-session-idle", "-1"),
             ("x-session-max", "1.5"),
@@ -302,6 +317,21 @@ mod tests {
         assert_eq!(changes.set, [("a".into(), Value::Text("2".into()))]);
         assert_eq!(changes.incr, [("n".into(), 5)]);
         assert_eq!(changes.principal, Some(Some("b".into())));
+    }
+
+    #[test]
+    fn of_two_spellings_of_one_name_the_last_counts() {
+        let lines = [("x-session-set-a_b", "first"), ("x-session-set-a-b", "last")];
+        let (changes, _) = read(&wire(""), &lines);
+        assert_eq!(changes.set, [("a-b".into(), Value::Text("last".into()))]);
+    }
+
+    #[test]
+    fn a_principal_is_no_longer_than_a_value() {
+        let wire = wire("session.max_value_bytes = 12");
+        assert_eq!(read(&wire, &[("x-session-principal", "zo%C3%AB")]).1, 0);
+        assert_eq!(read(&wire, &[("x-session-principal", "zo\u{eb}-zo\u{eb}")]).1, 1, "18 bytes on the wire");
+        assert_eq!(read(&wire, &[("x-session-principal", &"a".repeat(13))]).1, 1);
     }
 
     #[test]

@@ -116,7 +116,7 @@ impl SessionManager {
             rules: rules.clone(),
             store,
             flood: Flood::new(per_second, per_address),
-            wire: Wire::new(&rules.headers)?,
+            wire: Wire::new(rules)?,
             cookie: CookieForm::new(&rules.cookie),
         })
     }

@@ -215,6 +215,15 @@ impl Record {
         self.counted_from.plus(self.max.unwrap_or(lifetimes.absolute_timeout))
     }
 
+    /// Whether it differs from another in nothing that an app or a visitor could tell.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.version == other.version
+            && self.fields == other.fields
+            && self.flashes == other.flashes
+            && self.principal == other.principal
+            && (self.permanent, self.idle, self.max) == (other.permanent, other.idle, other.max)
+    }
+
     /// When it ends if nobody comes.
     pub fn ends(&self, rules: &Session) -> Timestamp {
         let mut idle = self.last_seen().plus(self.idle_timeout(rules));

@@ -140,8 +140,15 @@ impl Resolved {
     }
 
     pub(super) fn seen(&self, ticket: &Ticket, record: bool, confirmed: bool) -> Seen {
-        let began = self.began;
-        Seen { id: ticket.id, secret: ticket.hash(), minted: ticket.minted, record, confirmed, began }
+        Seen {
+            id: ticket.id,
+            secret: ticket.hash(),
+            minted: ticket.minted,
+            stamped: ticket.stamped,
+            record,
+            confirmed,
+            began: self.began,
+        }
     }
 }
 

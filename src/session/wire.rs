@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Value, change::Name, events::Events, record::Record, resolve::Resolved, view::View};
 use crate::{
     clock::Timestamp,
-    config::{AlsoValue, Encoding, Headers, Preset, Session},
+    config::{AlsoValue, Encoding, Preset, Session},
     message::lines::Lines,
 };
 
@@ -23,6 +23,7 @@ pub struct Wire {
     age: HeaderName,
     idle_left: HeaderName,
     proof: HeaderName,
+    pub(super) max_value_bytes: usize,
     pub(super) encoding: Encoding,
     fields: HashMap<String, Encoding>,
     /// `Session`, where apps were written for `mod_session`.
@@ -35,7 +36,8 @@ pub struct Wire {
 
 impl Wire {
     /// `None` if the prefix makes no header names, which `config` refuses.
-    pub fn new(rules: &Headers) -> Option<Self> {
+    pub fn new(session: &Session) -> Option<Self> {
+        let rules = &session.headers;
         let prefix = &rules.prefix;
         let name = |s: &str| HeaderName::try_from(format!("{prefix}{s}")).ok();
         let apache = rules.preset == Preset::Apache;
@@ -49,6 +51,7 @@ impl Wire {
             age: name("meta-age")?,
             idle_left: name("meta-idle-left")?,
             proof: name("meta-proof")?,
+            max_value_bytes: session.max_value_bytes,
             encoding: rules.encoding,
             fields: rules.fields.clone(),
             session: only_apache("session"),

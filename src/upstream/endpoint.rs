@@ -89,7 +89,18 @@ impl Endpoints {
     /// From the configuration.
     pub fn new(rules: &Upstream) -> Self {
         let all: Vec<_> = rules.servers.iter().map(|s| Endpoint::new(&s.address, s.weight)).collect();
+        let mut all = all;
+        // 100 and 200 are 1 and 2: a turn takes as few steps as can be.
+        let common = all.iter().map(|e| e.weight).fold(0, gcd).max(1);
+        for endpoint in &mut all {
+            endpoint.weight /= common;
+        }
         let weights = all.iter().map(|e| u64::from(e.weight)).sum();
         Self { rules: rules.clone(), all, turn: AtomicU64::new(0), weights }
     }
+}
+
+/// The greatest common divisor (Euclid).
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }

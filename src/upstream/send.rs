@@ -102,7 +102,7 @@ where
             tried.add(index);
             continue;
         }
-        endpoint.failed(now);
+        endpoint.failed(Timestamp::now());
         let endpoint = endpoint.name.clone();
         return Err(match failed {
             Some(source) => UpstreamError::Exchange { endpoint, source },

@@ -13,9 +13,9 @@ struct Notes {
 }
 
 impl Upload {
-    /// The app would take more, and the visitor has sent no more yet.
-    pub fn waits(&self) {
-        self.0.waiting.set(true);
+    /// The app would take more, and the visitor has sent no more yet; true if that was so already.
+    pub fn waits(&self) -> bool {
+        self.0.waiting.replace(true)
     }
 
     /// A piece went on, or the body is over.

@@ -202,6 +202,10 @@ impl Memory {
             let found = match mine.or_else(|| self.unpeopled(id)) {
                 Some(r) if r.ends(apply.rules) > apply.now => Found::Live(r),
                 Some(r) => Found::Ended(r.ends(apply.rules)),
+                // Past the budget one time stands for the tombstones that are gone.
+                None if apply.seen.confirmed && apply.seen.stamped < self.floor() => {
+                    Found::Ended(self.floor())
+                }
                 None => self.ended.get(&id).map_or(Found::Nothing, Found::Ended),
             };
             match decide(&found, apply) {

@@ -24,6 +24,7 @@ pub(in super::super) struct Connection<B> {
     outbound: Outbound<B>,
     asked: Method,
     interim: u8,
+    lines_came: bool,
     read_size: usize,
     /// The last answer leaves it usable.
     pub(super) keep_alive: bool,
@@ -47,6 +48,7 @@ where
             outbound: Outbound::new(),
             asked: Method::GET,
             interim: 0,
+            lines_came: false,
             read_size: SMALLEST_READ,
             keep_alive: false,
             reused: false,
@@ -60,6 +62,7 @@ where
         self.outbound.begin(parts, added, body);
         self.asked = parts.method.clone();
         self.interim = 0;
+        self.lines_came = false;
         self.keep_alive = false;
     }
 
@@ -75,7 +78,8 @@ where
     pub(in super::super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Http1Error>> {
         self.poll_send(cx)?;
         loop {
-            if !self.inbound.is_empty()
+            // A head that drips is not read anew for each drop.
+            if std::mem::take(&mut self.lines_came)
                 && let Some(head) = head::read(&mut self.inbound, &self.asked)?
             {
                 let status = head.response.status();
@@ -84,6 +88,7 @@ where
                     if self.interim > MOST_INTERIM {
                         return Poll::Ready(Err(Http1Error::Framing("interim answers without end")));
                     }
+                    self.lines_came = !self.inbound.is_empty();
                     continue;
                 }
                 self.keep_alive = head.keep_alive;
@@ -95,6 +100,9 @@ where
                     return Poll::Ready(Err(refused.map_or(Http1Error::Closed, Http1Error::Broken)));
                 }
                 Ok(0) => return Poll::Ready(Err(Http1Error::Incomplete)),
+                Ok(_) if !self.lines_came && self.inbound.len() > head::LARGEST => {
+                    return Poll::Ready(Err(Http1Error::HeadTooLarge));
+                }
                 Ok(_) => {}
                 Err(e) => return Poll::Ready(Err(self.outbound.refused.take().unwrap_or(e).into())),
             }
@@ -127,6 +135,8 @@ where
             self.inbound.reserve(room.max(2 * SMALLEST_READ));
         }
         let read = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.inbound))?;
+        let came = self.inbound.get(self.inbound.len() - read..).unwrap_or_default();
+        self.lines_came |= memchr::memchr(b'\n', came).is_some();
         if read >= room {
             self.read_size = (self.read_size * 2).min(LARGEST_READ);
         }
@@ -155,6 +165,9 @@ where
     /// Gives memory back before it is put aside.
     pub(super) fn rest(&mut self) {
         self.read_size = SMALLEST_READ;
+        if self.inbound.capacity() > 2 * SMALLEST_READ {
+            self.inbound = BytesMut::new();
+        }
         self.outbound.rest();
     }
 }

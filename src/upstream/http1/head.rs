@@ -120,8 +120,11 @@ pub(super) fn read(inbound: &mut BytesMut, asked: &Method) -> Result<Option<Head
         headers.append(name, value);
     }
     let framing = said.framing(version, status, asked)?;
-    let keep_alive =
-        framing != Framing::UntilClose && !said.close && (version == Version::HTTP_11 || said.keep);
+    // After a 101 the connection speaks another protocol: it is never one for the next request.
+    let keep_alive = status != StatusCode::SWITCHING_PROTOCOLS
+        && framing != Framing::UntilClose
+        && !said.close
+        && (version == Version::HTTP_11 || said.keep);
     let mut response = Response::new(());
     *response.status_mut() = status;
     *response.version_mut() = version;
