@@ -28,11 +28,13 @@
 //! 2. **begin** (`proxy::exchange`): the [`plan::Plan`] is pinned, one timestamp taken.
 //! 3. **admit** (`proxy::admit`): ambiguous framing, a bad host, too large: refused before any thought.
 //! 4. **route** ([`router::Router::find`]): on the path as an app may read it.
-//! 5. **cleanse** ([`headers::Guard::strip_request`]): names that only cloakroom may write are gone.
+//! 5. **cleanse** ([`headers::Guard::strip_request`]): names that only cloakroom may write are gone. What another site
+//!    made a browser ask for is refused here, where the route says so (`proxy::gate`).
 //! 6. **resolve** ([`session::SessionManager::resolve`]): cookie, ticket, record; whatever is forged or dead makes a
-//!    stranger, never an error.
+//!    stranger, never an error. Then the route's gate: does it require somebody to be logged in?
 //! 7. **dress** (`proxy::request`): our cookie out, hop-by-hop out, forwarding headers in, session headers last.
-//! 8. **send** ([`upstream::send()`]): balance, a pooled connection, the one safe retry.
+//! 8. **send** ([`upstream::send()`]): balance, a pooled connection, the one safe retry. The conversation itself is
+//!    `upstream::http1`: head out, head in, framing that nobody can read in two ways.
 //! 9. **undress** (`proxy::response`): hop-by-hop out, instructions read and removed, the app's cookies through
 //!    [`cookies::CookieRules`].
 //! 10. **commit** ([`session::SessionManager::commit`]): before the visitor's first byte. If the visitor goes while

@@ -186,10 +186,15 @@ fn wait(
     runtime.block_on(async {
         let mut term = signal(SignalKind::terminate())?;
         let mut int = signal(SignalKind::interrupt())?;
-        tokio::select! {
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-            _ = ended.recv() => return Ok(Ending::Died),
+        let mut hangup = signal(SignalKind::hangup())?;
+        loop {
+            tokio::select! {
+                _ = term.recv() => break,
+                _ = int.recv() => break,
+                _ = ended.recv() => return Ok(Ending::Died),
+                // A closed terminal or a log rotation is no reason to forget every session.
+                _ = hangup.recv() => tracing::warn!("SIGHUP: there is no reload; a changed configuration needs a restart"),
+            }
         }
         tracing::info!("stopping: no new connections; requests under way are finished");
         systemd::stopping();

@@ -14,7 +14,12 @@ pub(super) fn check(file: &Path) -> ExitCode {
                 anstream::eprintln!("error: {error}\n  --> {}", file.display());
                 return ExitCode::from(WRONG);
             }
-            anstream::println!("{}: no mistakes", file.display());
+            let verdict = match warnings.list.len() {
+                0 => "no mistakes".to_owned(),
+                1 => "one warning, no errors".to_owned(),
+                many => format!("{many} warnings, no errors"),
+            };
+            anstream::println!("{}: {verdict}", file.display());
             ExitCode::SUCCESS
         }
         Err(mistakes) => {

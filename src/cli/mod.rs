@@ -26,7 +26,7 @@ struct Arguments {
 enum Verb {
     /// Run the proxy, from a file or from two flags
     Run {
-        /// Where to listen, as `127.0.0.1:8080` or `unix:/run/cloakroom.sock`
+        /// Where to listen, as `127.0.0.1:8080` or `unix:/run/cloakroom/http.sock`
         #[arg(long, value_name = "ADDR", requires = "upstream")]
         listen: Option<String>,
         /// The app, as `http://127.0.0.1:3000` or `unix:/run/app.sock`

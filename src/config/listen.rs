@@ -23,13 +23,14 @@ pub struct Listen {
 pub enum ListenAddress {
     /// `"127.0.0.1:8080"`, `"[::]:80"`
     Tcp(SocketAddr),
-    /// `"unix:/run/cloakroom.sock"`
+    /// `"unix:/run/cloakroom/http.sock"`
     Unix(PathBuf),
     /// `"systemd:public"`: a socket that systemd passed on under that name (`FileDescriptorName=`).
     Systemd(String),
 }
 
-const EXPECTED: &str = "\"127.0.0.1:8080\", \"[::]:80\", \"unix:/run/cloakroom.sock\" or \"systemd:NAME\"";
+const EXPECTED: &str =
+    "\"127.0.0.1:8080\", \"[::]:80\", \"unix:/run/cloakroom/http.sock\" or \"systemd:NAME\"";
 
 impl Listen {
     pub(super) fn read_all(root: &Reader<'_>) -> Vec<Self> {

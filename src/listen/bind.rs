@@ -1,9 +1,13 @@
 //! Sockets: bound here, or passed on by systemd.
 
 use std::{
+    fs::Permissions,
     io,
     net::{SocketAddr, TcpListener},
-    os::unix::{fs::FileTypeExt, net::UnixListener},
+    os::unix::{
+        fs::{FileTypeExt, PermissionsExt},
+        net::UnixListener,
+    },
     path::Path,
 };
 
@@ -19,7 +23,7 @@ const BACKLOG: i32 = 4096;
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
     /// The system refuses.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source}{}", hint(source))]
     Bind {
         /// Where.
         address: String,
@@ -31,6 +35,18 @@ pub enum BindError {
         "cannot listen on systemd:{0}: no socket of that name was passed on (FileDescriptorName= in the .socket unit)"
     )]
     NotPassed(String),
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse if source.raw_os_error().is_some() => {
+            "; another process listens there (`ss -lntp` shows which)"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; ports below 1024 need CAP_NET_BIND_SERVICE, a socket's folder must be writable"
+        }
+        _ => "",
+    }
 }
 
 /// A listening socket before it belongs to a loop.
@@ -83,6 +99,7 @@ pub fn bind(address: &ListenAddress, workers: usize) -> Result<Vec<Listener>, Bi
     };
     match address {
         ListenAddress::Tcp(address) => {
+            alone(*address).map_err(named)?;
             let first = tcp(*address).map_err(named)?;
             // Port 0 is chosen by the first; the others join it.
             let chosen = first.local_addr().map_err(named)?;
@@ -100,6 +117,16 @@ pub fn bind(address: &ListenAddress, workers: usize) -> Result<Vec<Listener>, Bi
     }
 }
 
+/// Whether the address is free. With `SO_REUSEPORT` the kernel would let a second process in, and half of the visitors
+/// would meet a store that knows nothing of them.
+fn alone(address: SocketAddr) -> io::Result<()> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // A port whose last connections are still winding down is free.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(1)
+}
+
 fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     socket.set_reuse_address(true)?;
@@ -109,12 +136,23 @@ fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// As other servers leave theirs: whoever can enter the folder can connect.
+const SOCKET_MODE: u32 = 0o666;
+
 fn unix(path: &Path) -> io::Result<UnixListener> {
+    let listener = bind_unix(path)?;
+    std::fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
+    Ok(listener)
+}
+
+fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     match UnixListener::bind(path) {
         // Left over by a process that was killed: only if nobody answers there.
         Err(e) if e.kind() == io::ErrorKind::AddrInUse => {
-            let socket = std::fs::symlink_metadata(path)?.file_type().is_socket();
-            if !socket || std::os::unix::net::UnixStream::connect(path).is_ok() {
+            if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
+                return Err(io::Error::new(e.kind(), "there is a file of that name, and it is no socket"));
+            }
+            if std::os::unix::net::UnixStream::connect(path).is_ok() {
                 return Err(e);
             }
             std::fs::remove_file(path)?;

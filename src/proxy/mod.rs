@@ -95,6 +95,11 @@ fn prepare<'p, B>(
     mut request: Request<B>,
     peer: Peer,
 ) -> Result<Prepared<'p, B>, ProxyError> {
+    // Until more is known: refused requests have an address too.
+    exchange.client = match peer {
+        Peer::Ip(ip) => Some(ip),
+        Peer::Unix => None,
+    };
     let source = match peer {
         Peer::Ip(ip) => headers::Peer::Ip(ip),
         Peer::Unix => headers::Peer::Unix,

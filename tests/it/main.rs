@@ -3,6 +3,7 @@
 mod answers;
 mod apps;
 mod check;
+mod connections;
 mod cookies;
 mod faults;
 mod framing;
