@@ -14,6 +14,7 @@ struct Key {
 
 /// Keys for one use, derived from the configured secrets by HKDF (RFC 5869) under a label of that use.
 pub struct Keyring {
+    id: u64,
     keys: Vec<Key>,
 }
 
@@ -35,12 +36,17 @@ impl Keyring {
                 Key { number, hmac: hmac::Key::new(hmac::HMAC_SHA256, &derived) }
             })
             .collect();
-        Self { keys }
+        Self { id: u64::from_ne_bytes(random()), keys }
     }
 
     /// A ring of one key that nobody else has and that ends with the process.
     pub fn ephemeral(label: &str) -> Self {
         Self::derive(label, &[random()])
+    }
+
+    /// Tells rings of one process apart.
+    pub fn id(&self) -> u64 {
+        self.id
     }
 
     /// The number of the key that signs.

@@ -16,6 +16,7 @@ mod resolve;
 pub mod store;
 mod ticket;
 mod value;
+mod verified;
 mod view;
 mod visit;
 mod wire;

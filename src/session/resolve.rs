@@ -11,7 +11,8 @@ use super::{
     commit::{Found, Seen},
     record::{Leads, Record},
     store::Applied,
-    ticket::{Realm, Ticket},
+    ticket::{Realm, SecretHash, Ticket},
+    verified,
     visit::Visit,
 };
 use crate::{
@@ -180,8 +181,8 @@ impl SessionManager {
         let mut torn = false;
         let mut crowded = candidates.len() > 1;
         for value in candidates.iter().take(MOST_CANDIDATES) {
-            let Some(ticket) = Ticket::read(value, &self.keys, realm) else { continue };
-            match self.look_up(&ticket, now) {
+            let Some((ticket, hash)) = verified::read(value, &self.keys, realm) else { continue };
+            match self.look_up(&ticket, &hash, now) {
                 Some(Standing::Spent(_)) => spent = true,
                 Some(standing) => {
                     // Two tickets of different sessions: someone planted one of them, and we cannot know which.
@@ -246,9 +247,9 @@ impl SessionManager {
     }
 
     /// `None`: a stranger's.
-    fn look_up(&self, ticket: &Ticket, now: Timestamp) -> Option<Standing> {
+    fn look_up(&self, ticket: &Ticket, hash: &SecretHash, now: Timestamp) -> Option<Standing> {
         match self.store.load(ticket.id.as_u128(), &self.rules, now) {
-            Found::Live(record) => match record.leads(&ticket.hash(), now) {
+            Found::Live(record) => match record.leads(hash, now) {
                 Leads::Current => {
                     Some(Standing::Known { ticket: *ticket, record: Some(record), passing_on: false })
                 }

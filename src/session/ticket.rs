@@ -14,7 +14,8 @@ use crate::{
 const FORMAT: u8 = 1;
 const SIGNED: usize = 42;
 const BYTES: usize = SIGNED + 16;
-const TEXT: usize = 78;
+/// Letters of a ticket.
+pub(super) const TEXT: usize = 78;
 
 /// The 128 random bits that make a ticket worth something.
 pub type Secret = [u8; 16];
@@ -32,11 +33,11 @@ pub enum Realm<'a> {
 
 impl Realm<'_> {
     /// A byte for the kind, so that no host passes for a name, and the text.
-    fn parts(&self) -> (&'static [u8], &[u8]) {
+    pub(super) fn tag(&self) -> (u8, &str) {
         match self {
-            Self::Host(text) => (b"h", text.as_bytes()),
-            Self::Domain(text) => (b"d", text.as_bytes()),
-            Self::Named(text) => (b"n", text.as_bytes()),
+            Self::Host(text) => (b'h', text),
+            Self::Domain(text) => (b'd', text),
+            Self::Named(text) => (b'n', text),
         }
     }
 }
@@ -86,21 +87,21 @@ impl Ticket {
 
     /// The cookie's value.
     pub fn write(&self, keys: &Keyring, realm: Realm<'_>) -> String {
-        let (kind, name) = realm.parts();
+        let (kind, name) = realm.tag();
         let mut bytes = Vec::with_capacity(BYTES);
         bytes.extend_from_slice(&[FORMAT, keys.current()]);
         bytes.extend_from_slice(&self.minted.seconds().to_be_bytes());
         bytes.extend_from_slice(&self.stamped.seconds().to_be_bytes());
         bytes.extend_from_slice(self.id.as_bytes());
         bytes.extend_from_slice(&self.secret);
-        let mac = keys.sign(&[&bytes, kind, name]);
+        let mac = keys.sign(&[&bytes, &[kind], name.as_bytes()]);
         bytes.extend_from_slice(&mac);
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
     /// Reads a cookie's value. `None`: forged, of another realm, under a key we do not have, or no ticket at all.
     pub fn read(value: &[u8], keys: &Keyring, realm: Realm<'_>) -> Option<Self> {
-        let (kind, name) = realm.parts();
+        let (kind, name) = realm.tag();
         if value.len() != TEXT {
             return None;
         }
@@ -115,7 +116,7 @@ impl Ticket {
         let (id, rest) = rest.split_first_chunk::<16>()?;
         let (secret, _) = rest.split_first_chunk::<16>()?;
         let [format, key] = *head;
-        if format != FORMAT || !keys.verify(key, &[signed, kind, name], mac) {
+        if format != FORMAT || !keys.verify(key, &[signed, &[kind], name.as_bytes()], mac) {
             return None;
         }
         Some(Self {
