@@ -1,4 +1,4 @@
-//! What would become of a request: the very stages of [`prepare`](super::prepare), without an app.
+//! What would become of a request: the very stages of [`prepare`], without an app.
 
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 
