@@ -5,6 +5,7 @@ mod apps;
 mod check;
 mod connections;
 mod cookies;
+mod explain;
 mod faults;
 mod framing;
 mod house;
