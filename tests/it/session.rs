@@ -1,6 +1,6 @@
 //! Sessions as a visitor and an app see them.
 
-use crate::support::{App, Cloakroom, Reply, Request};
+use crate::support::{App, Cloakroom, Reply, Request, eventually};
 
 /// An app that counts visits, logs in and out, and shows what it was told.
 fn shop() -> App {
@@ -239,4 +239,24 @@ fn where_sessions_are_off_nothing_is_added_and_the_ticket_is_still_taken_out() {
     assert_eq!(answer.text(), "- - -");
     assert_eq!(answer.set_cookies(), [""; 0]);
     assert_eq!(app.last().header("cookie").as_deref(), Some("lang=fr"));
+}
+
+#[test]
+fn an_expired_ticket_gives_a_visitor_never_an_error() {
+    let app = shop();
+    let house = Cloakroom::before(app.address).config("[session]\nabsolute_timeout = \"1s\"").start();
+    let mut visitor = house.browser();
+    visitor.get("/login/alice");
+    let mut copy = visitor.clone();
+    let mut seen = String::new();
+    // Each question is a request, and however often somebody asks: it ends when it must.
+    eventually("the session ends", || {
+        let answer = copy.get("/");
+        assert_eq!(answer.status, 200);
+        seen = answer.text();
+        !seen.contains("alice")
+    });
+    assert!(seen.ends_with(" - -"), "{seen}");
+    assert_eq!(visitor.get("/").status, 200);
+    assert!(!visitor.get("/").text().contains("alice"));
 }
