@@ -1,6 +1,7 @@
 //! Everything that needs the real binary, in one test program that links once: one module a subject.
 
 mod answers;
+mod apache;
 mod apps;
 mod check;
 mod connections;

@@ -11,6 +11,7 @@ pub(crate) mod browser;
 pub(crate) mod cloakroom;
 pub(crate) mod legacy;
 pub(crate) mod response;
+pub(crate) mod server;
 pub(crate) mod stage;
 pub(crate) mod wire;
 

@@ -1,0 +1,113 @@
+//! Servers and browsers from Debian's packages, each in a folder of its own, on ports that the kernel chose.
+
+use std::fs::{self, File, Permissions};
+use std::io::ErrorKind;
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+
+use tempfile::TempDir;
+
+use super::{Port, eventually};
+
+/// Starts a program, or says which of Debian's packages brings it.
+pub(crate) fn spawn(command: &mut Command, package: &str) -> Child {
+    match command.stdin(Stdio::null()).spawn() {
+        Ok(child) => child,
+        Err(error) if error.kind() == ErrorKind::NotFound => panic!(
+            "{} is not installed: `apt-get install {package}`, or run tests/run",
+            command.get_program().display()
+        ),
+        Err(error) => panic!("{}: {error}", command.get_program().display()),
+    }
+}
+
+/// Asks a program to end, as its own children do not when it is killed, and waits for it.
+pub(crate) fn stop(child: &mut Child) {
+    drop(Command::new("kill").args(["-TERM", &child.id().to_string()]).status());
+    drop(child.wait());
+}
+
+/// A running web server; stopped when dropped, and its log is printed if the test failed.
+pub(crate) struct Server {
+    child: Child,
+    folder: TempDir,
+}
+
+impl Server {
+    /// A folder that the server's workers, who are not root, may read.
+    pub(crate) fn folder() -> TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755)).unwrap();
+        folder
+    }
+
+    /// Starts it, and waits until it listens everywhere.
+    fn start(folder: TempDir, mut command: Command, package: &str, ports: &[SocketAddr]) -> Self {
+        let log = File::create(folder.path().join("log")).unwrap();
+        command.stdout(log.try_clone().unwrap()).stderr(log);
+        let mut server = Self { child: spawn(&mut command, package), folder };
+        for port in ports {
+            eventually("the server listens", || {
+                assert_eq!(server.child.try_wait().unwrap(), None, "the server ended");
+                TcpStream::connect(port).is_ok()
+            });
+        }
+        server
+    }
+
+    /// nginx with these lines in its `http` section.
+    pub(crate) fn nginx(folder: TempDir, port: &Port, http: &str) -> Self {
+        let path = folder.path().display();
+        let places = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+            .map(|kind| format!("{kind}_temp_path {path}/{kind};"))
+            .join(" ");
+        let user = if is_root(folder.path()) { "user root;" } else { "" };
+        let config = format!(
+            "{user} daemon off; worker_processes 1; pid {path}/pid; error_log stderr;\n\
+             events {{ worker_connections 1024; }}\nhttp {{ access_log off; {places}\n{http}\n}}\n"
+        );
+        fs::write(folder.path().join("nginx.conf"), config).unwrap();
+        let mut command = Command::new("/usr/sbin/nginx");
+        command.args(["-e", "stderr", "-c"]).arg(folder.path().join("nginx.conf"));
+        Self::start(folder, command, "nginx", &[port.address])
+    }
+
+    /// Apache with these lines after its modules; what it runs, and where it keeps its things, is the folder.
+    pub(crate) fn apache(folder: TempDir, ports: &[&Port], modules: &[&str], lines: &str) -> Self {
+        let path = folder.path().display();
+        let mut config =
+            format!("ServerRoot {path}\nPidFile {path}/pid\nErrorLog /dev/stderr\nServerName shop\n");
+        for module in modules {
+            config += &format!("LoadModule {module}_module /usr/lib/apache2/modules/mod_{module}.so\n");
+        }
+        for port in ports {
+            config += &format!("Listen {}\n", port.address);
+        }
+        if is_root(folder.path()) {
+            config += "User www-data\nGroup www-data\n";
+        }
+        fs::write(folder.path().join("apache.conf"), config + lines).unwrap();
+        let mut command = Command::new("/usr/sbin/apache2");
+        command.arg("-DFOREGROUND").arg("-f").arg(folder.path().join("apache.conf"));
+        let addresses: Vec<_> = ports.iter().map(|port| port.address).collect();
+        Self::start(folder, command, "apache2-bin", &addresses)
+    }
+}
+
+impl Drop for Server {
+    #[expect(clippy::print_stderr, reason = "what one would ask for after a failure")]
+    fn drop(&mut self) {
+        stop(&mut self.child);
+        if thread::panicking() {
+            eprintln!("{}", fs::read_to_string(self.folder.path().join("log")).unwrap_or_default());
+        }
+    }
+}
+
+fn is_root(own: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(own).unwrap().uid() == 0
+}
