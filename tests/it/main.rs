@@ -3,6 +3,7 @@
 mod answers;
 mod apache;
 mod apps;
+mod browser;
 mod check;
 mod connections;
 mod cookies;

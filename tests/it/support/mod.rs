@@ -13,6 +13,7 @@ pub(crate) mod legacy;
 pub(crate) mod response;
 pub(crate) mod server;
 pub(crate) mod stage;
+pub(crate) mod webdriver;
 pub(crate) mod wire;
 
 pub(crate) use app::{App, Reply, Request};

@@ -1,0 +1,184 @@
+//! A real browser: headless Chromium, driven through chromedriver (WebDriver: HTTP and JSON).
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use super::eventually;
+use super::server::{spawn, stop};
+use super::wire::Wire;
+
+/// A browser takes its time on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How WebDriver names what refers to an element.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+/// A running browser with an empty profile; closed when dropped.
+pub(crate) struct Chromium {
+    driver: Child,
+    address: SocketAddr,
+    session: String,
+    _profile: TempDir,
+}
+
+/// The program's lines up to the first that has a port in it; the rest is read and dropped.
+pub(crate) fn announced(lines: impl Read + Send + 'static, port: impl Fn(&str) -> Option<u16>) -> SocketAddr {
+    let mut lines = BufReader::new(lines).lines();
+    let found = lines.by_ref().map_while(Result::ok).find_map(|line| port(&line));
+    let found = found.unwrap_or_else(|| panic!("the program ended without naming its port"));
+    thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+    (Ipv4Addr::LOCALHOST, found).into()
+}
+
+impl Chromium {
+    /// Opens an empty window.
+    pub(crate) fn start() -> Self {
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut driver = spawn(&mut command, "chromium chromium-driver");
+        let address = announced(driver.stdout.take().unwrap(), |line| {
+            line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
+        });
+        let profile = tempfile::tempdir().unwrap();
+        let mut browser = Self { driver, address, session: String::new(), _profile: profile };
+        let profile = format!("--user-data-dir={}", browser._profile.path().display());
+        let flags = [
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            &profile,
+        ];
+        let asked = json!({ "capabilities": { "alwaysMatch": {
+            "browserName": "chrome",
+            "timeouts": { "implicit": 10_000 },
+            "goog:chromeOptions": { "args": flags, "binary": "/usr/bin/chromium" },
+        } } });
+        let given = browser.call("POST", "/session", &asked);
+        browser.session = format!("/session/{}", given["sessionId"].as_str().unwrap());
+        browser
+    }
+
+    /// Goes to an address, as if it were typed.
+    pub(crate) fn open(&self, url: &str) {
+        self.post("/url", &json!({ "url": url }));
+    }
+
+    /// The back button.
+    pub(crate) fn back(&self) {
+        self.post("/back", &json!({}));
+    }
+
+    /// The reload button.
+    pub(crate) fn reload(&self) {
+        self.post("/refresh", &json!({}));
+    }
+
+    /// Waits until the browser has come to this address.
+    pub(crate) fn comes_to(&self, url: &str) {
+        eventually(&format!("the browser comes to {url}"), || self.get("/url") == url);
+    }
+
+    /// The page as it stands.
+    pub(crate) fn source(&self) -> String {
+        self.get("/source").as_str().unwrap().to_owned()
+    }
+
+    /// Waits until the first element that this CSS selector finds has this text.
+    pub(crate) fn shows(&self, css: &str, text: &str) {
+        let script =
+            json!({ "script": "return document.querySelector(arguments[0])?.innerText", "args": [css] });
+        let path = format!("{}/execute/sync", self.session);
+        // On the way from one page to the next there is none to ask.
+        let shown = || self.try_call("POST", &path, &script).unwrap_or_default();
+        eventually(&format!("{css} shows {text:?}"), || shown() == text);
+    }
+
+    /// Clicks on it; where that leads to another page, the page is there afterwards.
+    pub(crate) fn click(&self, css: &str) {
+        self.post(&format!("{}/click", self.find(css)), &json!({}));
+    }
+
+    /// Types into it.
+    pub(crate) fn enter(&self, css: &str, text: &str) {
+        self.post(&format!("{}/value", self.find(css)), &json!({ "text": text }));
+    }
+
+    /// What a script on the page gives.
+    pub(crate) fn run(&self, script: &str) -> Value {
+        self.post("/execute/sync", &json!({ "script": script, "args": [] }))
+    }
+
+    /// The cookies that the browser would send to this page.
+    pub(crate) fn cookies(&self) -> Vec<Value> {
+        self.get("/cookie").as_array().unwrap().clone()
+    }
+
+    /// The tab in front.
+    pub(crate) fn tab(&self) -> Value {
+        self.get("/window")
+    }
+
+    /// A new tab, which comes to the front.
+    pub(crate) fn new_tab(&self) -> Value {
+        let tab = self.post("/window/new", &json!({ "type": "tab" }))["handle"].clone();
+        self.switch_to(&tab);
+        tab
+    }
+
+    /// Brings a tab to the front.
+    pub(crate) fn switch_to(&self, tab: &Value) {
+        self.post("/window", &json!({ "handle": tab }));
+    }
+
+    fn find(&self, css: &str) -> String {
+        let found = self.post("/element", &json!({ "using": "css selector", "value": css }));
+        format!("/element/{}", found[ELEMENT].as_str().unwrap())
+    }
+
+    fn get(&self, path: &str) -> Value {
+        self.call("GET", &format!("{}{path}", self.session), &Value::Null)
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Value {
+        self.call("POST", &format!("{}{path}", self.session), body)
+    }
+
+    fn call(&self, method: &str, path: &str, body: &Value) -> Value {
+        self.try_call(method, path, body).unwrap_or_else(|said| panic!("{method} {path}: {said}"))
+    }
+
+    /// One command; what it answered, or why not.
+    fn try_call(&self, method: &str, path: &str, body: &Value) -> Result<Value, String> {
+        let mut wire = Wire::new(TcpStream::connect(self.address).unwrap());
+        wire.stream().set_read_timeout(Some(PATIENCE)).unwrap();
+        let body = if body.is_null() { String::new() } else { body.to_string() };
+        let length = body.len();
+        let head = format!("{method} {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: {length}", self.address);
+        wire.send(format!("{head}\r\nconnection: close\r\n\r\n{body}"));
+        let answer = wire.answer(false);
+        let mut said: Value = serde_json::from_slice(&answer.body).unwrap();
+        let said = said["value"].take();
+        if answer.status == 200 { Ok(said) } else { Err(said["message"].to_string()) }
+    }
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        if !self.session.is_empty() && !thread::panicking() {
+            self.call("DELETE", &self.session, &Value::Null);
+        }
+        // Told to end, chromedriver takes its browser along.
+        stop(&mut self.driver);
+    }
+}
