@@ -4,6 +4,7 @@ mod answers;
 mod apache;
 mod apps;
 mod browser;
+mod cache;
 mod check;
 mod connections;
 mod cookies;
