@@ -1,4 +1,5 @@
-//! An app written against Apache's mod_session documentation: the same behind a real Apache and behind cloakroom.
+//! An app written against Apache's `mod_session` documentation: the same behind a real Apache and behind cloakroom.
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails, with the place")]
 
 use std::fs;
 
@@ -7,7 +8,7 @@ use crate::support::{App, Browser, Cloakroom, Port, Reply};
 
 const PRESET: &str = "[session.headers]\npreset = \"apache\"";
 
-/// One Apache, one script, two doors: before the one stands mod_session, before the other nothing.
+/// One Apache, one script, two doors: before the one stands `mod_session`, before the other nothing.
 struct Doors {
     _apache: Server,
     sessions: Port,

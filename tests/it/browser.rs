@@ -1,12 +1,13 @@
 //! A real browser before cloakroom: what it keeps, what it sends, what it shows to whom comes next.
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails, with the place")]
 
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
-use crate::support::server::{Server, spawn, stop};
-use crate::support::webdriver::{Chromium, announced};
+use crate::support::server::{Server, announced, spawn, stop};
+use crate::support::webdriver::Chromium;
 use crate::support::{App, Cloakroom, Port, Reply, Request};
 
 /// `cloakroom demo`, as anyone would try it.
@@ -23,7 +24,7 @@ impl Demo {
         let address = announced(child.stdout.take().expect("its words"), |line| {
             line.trim().strip_prefix("http://127.0.0.1:")?.trim_end_matches('/').parse().ok()
         });
-        Self { child, address }
+        Self { child, address: address.expect("where it listens") }
     }
 }
 

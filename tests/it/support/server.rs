@@ -1,8 +1,9 @@
 //! Servers and browsers from Debian's packages, each in a folder of its own, on ports that the kernel chose.
 
+use std::fmt::Write as _;
 use std::fs::{self, File, Permissions};
-use std::io::ErrorKind;
-use std::net::{SocketAddr, TcpStream};
+use std::io::{BufRead, BufReader, ErrorKind, Read};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -28,6 +29,18 @@ pub(crate) fn spawn(command: &mut Command, package: &str) -> Child {
 pub(crate) fn stop(child: &mut Child) {
     drop(Command::new("kill").args(["-TERM", &child.id().to_string()]).status());
     drop(child.wait());
+}
+
+/// Where the program says that it listens, by the first of its lines that names a port; the others are read and dropped,
+/// so that it never blocks.
+pub(crate) fn announced(
+    lines: impl Read + Send + 'static,
+    port: impl Fn(&str) -> Option<u16>,
+) -> Option<SocketAddr> {
+    let mut lines = BufReader::new(lines).lines();
+    let found = lines.by_ref().map_while(Result::ok).find_map(|line| port(&line))?;
+    thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
+    Some((Ipv4Addr::LOCALHOST, found).into())
 }
 
 /// A running web server; stopped when dropped, and its log is printed if the test failed.
@@ -81,10 +94,10 @@ impl Server {
         let mut config =
             format!("ServerRoot {path}\nPidFile {path}/pid\nErrorLog /dev/stderr\nServerName shop\n");
         for module in modules {
-            config += &format!("LoadModule {module}_module /usr/lib/apache2/modules/mod_{module}.so\n");
+            writeln!(config, "LoadModule {module}_module /usr/lib/apache2/modules/mod_{module}.so").unwrap();
         }
         for port in ports {
-            config += &format!("Listen {}\n", port.address);
+            writeln!(config, "Listen {}", port.address).unwrap();
         }
         if is_root(folder.path()) {
             config += "User www-data\nGroup www-data\n";

@@ -1,7 +1,7 @@
-//! A real browser: headless Chromium, driven through chromedriver (WebDriver: HTTP and JSON).
+//! A real browser: headless Chromium, driven through chromedriver (`WebDriver`: HTTP and JSON).
+#![expect(clippy::indexing_slicing, reason = "JSON that lacks what is asked for gives null")]
 
-use std::io::{BufRead, BufReader, Read};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -10,30 +10,23 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::eventually;
-use super::server::{spawn, stop};
+use super::server::{announced, spawn, stop};
 use super::wire::Wire;
 
 /// A browser takes its time on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
-/// How WebDriver names what refers to an element.
+/// How `WebDriver` names what refers to an element.
 const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
 
 /// A running browser with an empty profile; closed when dropped.
 pub(crate) struct Chromium {
     driver: Child,
+    /// The browser's own process, once there is one.
+    process: Option<u64>,
     address: SocketAddr,
     session: String,
-    _profile: TempDir,
-}
-
-/// The program's lines up to the first that has a port in it; the rest is read and dropped.
-pub(crate) fn announced(lines: impl Read + Send + 'static, port: impl Fn(&str) -> Option<u16>) -> SocketAddr {
-    let mut lines = BufReader::new(lines).lines();
-    let found = lines.by_ref().map_while(Result::ok).find_map(|line| port(&line));
-    let found = found.unwrap_or_else(|| panic!("the program ended without naming its port"));
-    thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-    (Ipv4Addr::LOCALHOST, found).into()
+    profile: TempDir,
 }
 
 impl Chromium {
@@ -42,12 +35,13 @@ impl Chromium {
         let mut command = Command::new("chromedriver");
         command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
         let mut driver = spawn(&mut command, "chromium chromium-driver");
-        let address = announced(driver.stdout.take().unwrap(), |line| {
+        let found = announced(driver.stdout.take().unwrap(), |line| {
             line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
         });
+        let address = found.unwrap_or_else(|| panic!("chromedriver ended without naming its port"));
         let profile = tempfile::tempdir().unwrap();
-        let mut browser = Self { driver, address, session: String::new(), _profile: profile };
-        let profile = format!("--user-data-dir={}", browser._profile.path().display());
+        let mut browser = Self { driver, process: None, address, session: String::new(), profile };
+        let profile = format!("--user-data-dir={}", browser.profile.path().display());
         let flags = [
             "--headless",
             "--no-sandbox",
@@ -65,6 +59,7 @@ impl Chromium {
             "goog:chromeOptions": { "args": flags, "binary": "/usr/bin/chromium" },
         } } });
         let given = browser.call("POST", "/session", &asked);
+        browser.process = given["capabilities"]["goog:processID"].as_u64();
         browser.session = format!("/session/{}", given["sessionId"].as_str().unwrap());
         browser
     }
@@ -177,8 +172,10 @@ impl Drop for Chromium {
     fn drop(&mut self) {
         if !self.session.is_empty() && !thread::panicking() {
             self.call("DELETE", &self.session, &Value::Null);
+        } else if let Some(process) = self.process {
+            // In a failed test nobody talks to it any more, and without chromedriver it would stay.
+            drop(Command::new("kill").arg(process.to_string()).status());
         }
-        // Told to end, chromedriver takes its browser along.
         stop(&mut self.driver);
     }
 }
