@@ -32,3 +32,18 @@ fn zoe_goes_through_the_python_app_and_back() {
 fn zoe_goes_through_the_perl_app_and_back() {
     round_trip(&Legacy::perl());
 }
+
+#[test]
+fn zoe_goes_through_the_flask_app_and_back() {
+    round_trip(&Legacy::flask());
+}
+
+#[test]
+fn zoe_goes_through_the_express_app_and_back() {
+    round_trip(&Legacy::express());
+}
+
+#[test]
+fn zoe_goes_through_the_java_app_and_back() {
+    round_trip(&Legacy::java());
+}

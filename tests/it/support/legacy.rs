@@ -1,9 +1,11 @@
 //! The apps of `tests/apps`, each in the server that its language brings along.
 
-use std::io::{BufRead, BufReader};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::io::read_to_string;
+use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
 use std::thread;
+
+use super::server::{announced, spawn};
 
 /// A running app; killed when dropped.
 pub(crate) struct Legacy {
@@ -15,11 +17,22 @@ pub(crate) struct Legacy {
 impl Legacy {
     /// `app.php` in PHP's own server, which says its port on stderr.
     pub(crate) fn php() -> Self {
+        Self::php_of("app.php")
+    }
+
+    /// `login.php`, the same way.
+    pub(crate) fn login() -> Self {
+        Self::php_of("login.php")
+    }
+
+    fn php_of(name: &str) -> Self {
         let mut command = Command::new("php");
-        command.args(["-S", "127.0.0.1:0", &file("app.php")]).stderr(Stdio::piped());
-        let mut child = command.spawn().unwrap();
+        command.args(["-S", "127.0.0.1:0", &file(name)]).stderr(Stdio::piped());
+        let mut child = spawn(&mut command, "php-cli");
         let lines = child.stderr.take().unwrap();
-        Self::announced(child, lines, |line| line.split_once("http://127.0.0.1:")?.1.split(')').next())
+        let found =
+            announced(lines, |line| line.split_once("http://127.0.0.1:")?.1.split(')').next()?.parse().ok());
+        Self { address: found.unwrap_or_else(|| panic!("php ended without naming its port")), child }
     }
 
     /// `app.py` in wsgiref.
@@ -32,26 +45,39 @@ impl Legacy {
         Self::script("cgi_server.py")
     }
 
-    fn script(name: &str) -> Self {
-        let mut command = Command::new("python3");
-        command.args(["-u", &file(name)]).stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
-        let lines = child.stdout.take().unwrap();
-        Self::announced(child, lines, |line| Some(line.trim()))
+    /// `flask_app.py` in Debian's Flask, whichever other Python comes first here.
+    pub(crate) fn flask() -> Self {
+        Self::said(Command::new("/usr/bin/python3").arg(file("flask_app.py")), "python3-flask")
     }
 
-    /// Waits for the line that holds the port, and reads on so that the app never blocks.
-    fn announced(
-        child: Child,
-        lines: impl std::io::Read + Send + 'static,
-        port: impl Fn(&str) -> Option<&str>,
-    ) -> Self {
-        let mut legacy = Self { address: (Ipv4Addr::LOCALHOST, 0).into(), child };
-        let mut lines = BufReader::new(lines).lines();
-        let found = lines.by_ref().map_while(Result::ok).find_map(|line| port(&line)?.parse().ok());
-        legacy.address.set_port(found.unwrap_or_else(|| panic!("the app ended without naming its port")));
-        thread::spawn(move || lines.map_while(Result::ok).for_each(drop));
-        legacy
+    /// `express_app.js` in Node, with the Express of `tests/run` or Debian's.
+    pub(crate) fn express() -> Self {
+        let own = concat!(env!("CARGO_MANIFEST_DIR"), "/target/express/node_modules:/usr/share/nodejs");
+        let mut command = Command::new("node");
+        Self::said(command.arg(file("express_app.js")).env("NODE_PATH", own), "nodejs node-express")
+    }
+
+    /// `App.java`, compiled by the launcher.
+    pub(crate) fn java() -> Self {
+        Self::said(Command::new("java").arg(file("App.java")), "default-jdk-headless")
+    }
+
+    fn script(name: &str) -> Self {
+        Self::said(Command::new("python3").args(["-u", &file(name)]), "python3")
+    }
+
+    /// Starts an app whose first line is its port.
+    fn said(command: &mut Command, packages: &str) -> Self {
+        let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()), packages);
+        let errors = child.stderr.take().unwrap();
+        let errors = thread::spawn(move || read_to_string(errors).unwrap_or_default());
+        match announced(child.stdout.take().unwrap(), |line| line.trim().parse().ok()) {
+            Some(address) => Self { address, child },
+            None => panic!(
+                "{command:?} named no port; does it lack a part of {packages}, which tests/run installs? {}",
+                errors.join().unwrap()
+            ),
+        }
     }
 }
 
