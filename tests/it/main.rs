@@ -18,6 +18,7 @@ mod logs;
 mod minting;
 mod paths;
 mod races;
+mod recipes;
 mod reference;
 mod session;
 mod session_config;

@@ -1,0 +1,110 @@
+//! The README's longer recipes: static files behind a login, and its configurations as they stand there.
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails, with the place")]
+
+use std::fs;
+use std::process::Command;
+
+use crate::support::server::Server;
+use crate::support::webdriver::Chromium;
+use crate::support::{Cloakroom, Legacy, Port};
+
+/// The README's configurations.
+fn blocks() -> Vec<String> {
+    let blocks = include_str!("../../README.md").split("```toml\n").skip(1);
+    blocks.filter_map(|rest| Some(rest.split_once("```")?.0.to_owned())).collect()
+}
+
+/// Files that nobody but nginx knows of, behind the login page of `login.php`: the README's own lines.
+struct Site {
+    house: Cloakroom,
+    _nginx: Server,
+    _login: Legacy,
+}
+
+impl Site {
+    fn open() -> Self {
+        let folder = Server::folder();
+        fs::create_dir(folder.path().join("site")).expect("a folder");
+        for (name, text) in [("index.html", "the front page"), ("report.html", "the report")] {
+            let page = format!("<!doctype html><link rel=icon href='data:,'><p>{text}</p>");
+            fs::write(folder.path().join("site").join(name), page).expect("a page");
+        }
+        let port = Port::reserve();
+        let lines = format!(
+            "server {{ listen {}; root {}/site; types {{ text/html html; }} }}",
+            port.address,
+            folder.path().display()
+        );
+        let nginx = Server::nginx(folder, &port, &lines);
+        let login = Legacy::login();
+        let recipe = blocks().into_iter().find(|block| block.contains("[upstreams.files]"));
+        let recipe = recipe.expect("the recipe").replace("127.0.0.1:3001", &login.address.to_string());
+        let recipe = recipe.replace("127.0.0.1:8000", &port.address.to_string());
+        let house = Cloakroom::before(port.address)
+            .upstream("session_fields = []\nsession_write = false\nsession_login = false");
+        // The harness listens by itself.
+        let recipe = recipe.split_once("[upstreams.files]").expect("the upstreams").1;
+        let house = house.config(&format!("[upstreams.files]{recipe}")).start();
+        Self { house, _nginx: nginx, _login: login }
+    }
+}
+
+#[test]
+fn static_files_are_there_for_those_who_logged_in() {
+    let site = Site::open();
+    let mut program = site.house.browser();
+    let refused = program.get("/report.html");
+    assert_eq!(refused.status, 401);
+    assert!(refused.header("www-authenticate").is_some_and(|scheme| scheme.starts_with("Cookie")));
+    let browser = Chromium::start();
+    let url = |path: &str| format!("http://{}{path}", site.house.address);
+    browser.open(&url("/report.html?page=2"));
+    browser.comes_to(&url("/login?next=/report.html?page=2"));
+    browser.enter("[name=name]", "zoë");
+    browser.enter("[name=password]", "guessed");
+    browser.click("button");
+    browser.open(&url("/report.html?page=2"));
+    browser.comes_to(&url("/login?next=/report.html?page=2"));
+    browser.enter("[name=name]", "zoë");
+    browser.enter("[name=password]", "sesame");
+    browser.click("button");
+    browser.comes_to(&url("/report.html?page=2"));
+    browser.shows("p", "the report");
+}
+
+#[test]
+fn a_login_leads_to_no_other_site() {
+    let site = Site::open();
+    let form = "name=zo%C3%AB&password=sesame";
+    for (next, wanted) in [
+        ("/report.html", "/report.html"),
+        ("//evil.test/", "/"),
+        ("/%5Cevil.test/", "/"),
+        ("https://evil.test/", "/"),
+        ("", "/"),
+    ] {
+        let mut visitor = site.house.browser();
+        let answer = visitor.post(&format!("/login?next={next}"), form);
+        assert_eq!((answer.status, answer.header("location").as_deref()), (303, Some(wanted)), "{next}");
+        assert!(visitor.get("/").text().contains("the front page"));
+    }
+}
+
+#[test]
+fn every_configuration_of_the_readme_passes_the_check() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("config.toml");
+    for block in blocks() {
+        // A part of a configuration stands for the whole.
+        let whole = if block.contains("[[routes]]") {
+            block
+        } else {
+            format!("{block}\n{}", blocks().first().expect("the smallest one"))
+        };
+        fs::write(&file, &whole).expect("a file");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom"));
+        let done = command.args(["check", "-c"]).arg(&file).output().expect("cloakroom runs");
+        let said = String::from_utf8_lossy(&done.stderr).into_owned();
+        assert!(done.status.success() && !said.contains("warning"), "{whole}\n{said}");
+    }
+}
