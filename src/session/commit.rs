@@ -11,7 +11,7 @@ use super::{
     ticket::SecretHash,
     wire::Wire,
 };
-use crate::{clock::Timestamp, config::Session};
+use crate::{clock::Timestamp, config::Session, message::field::normal};
 
 /// What the store found under an id.
 #[derive(Debug, Clone)]
@@ -149,12 +149,14 @@ fn fill(record: &mut Record, changes: &Changes, apply: &Apply<'_>) -> bool {
         record.flashes.clear();
     }
     for name in &changes.unset {
-        record.fields.remove(name);
+        record.fields.remove(&key(record, name, apply));
     }
     for (name, value) in &changes.set {
+        let name = &key(record, name, apply);
         put(record, name, value.clone(), apply);
     }
     for (name, more) in &changes.incr {
+        let name = &key(record, name, apply);
         match Value::plus(record.fields.get(name), *more) {
             Some(sum) => put(record, name, sum, apply),
             None => apply.wire.events.malformed(&format_args!("incr-{name}"), "the field is no whole number"),
@@ -176,6 +178,19 @@ fn fill(record: &mut Record, changes: &Changes, apply: &Apply<'_>) -> bool {
     }
     record.version += u64::from(changed);
     privileged
+}
+
+/// What a field is filed under. With the keys of `mod_session` that is what the app wrote first: `cartId` and
+/// `X-Session-Cartid` are one.
+fn key(record: &Record, name: &Name, apply: &Apply<'_>) -> Name {
+    if apply.wire.has_keys() && !record.fields.contains_key(name) {
+        let wanted = normal(name);
+        let same = |known: &&Name| wanted.is_ok() && normal(known) == wanted;
+        if let Some(known) = record.fields.keys().find(same) {
+            return Arc::clone(known);
+        }
+    }
+    Arc::clone(name)
 }
 
 /// Sets a field, unless that breaks a limit.

@@ -114,10 +114,12 @@ impl Wire {
         Ok(())
     }
 
-    /// `X-Replace-Session: a=1&b=` of `mod_session`: merged key by key, an empty value deletes.
+    /// `X-Replace-Session: a=1&b=` of `mod_session`: merged key by key, an empty value deletes. Its keys are any text, and
+    /// come back to the app as it wrote them.
     fn replace_session(&self, value: &[u8], changes: &mut Changes) {
         for (name, value) in form(value) {
-            match (name.and_then(|n| field_name(&n)), value) {
+            match (name, value) {
+                (Ok(name), Ok(_)) if name.is_empty() => {}
                 (Ok(name), Ok(value)) if value.is_empty() => changes.unset.push(name.into()),
                 (Ok(name), Ok(value)) => last(&mut changes.set, name.into(), Value::Text(value.into())),
                 (Err(why), _) | (_, Err(why)) => self.events.malformed(&"x-replace-session", why),

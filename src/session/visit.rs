@@ -58,8 +58,11 @@ pub fn is_for_shared_caches(headers: &HeaderMap) -> bool {
             name.eq_ignore_ascii_case(b"public") || name.eq_ignore_ascii_case(b"s-maxage")
         })
     });
-    marked || headers.contains_key("cdn-cache-control") || headers.contains_key("surrogate-control")
+    marked || TARGETED.iter().any(|name| headers.get(*name).is_some_and(|value| value != "0"))
 }
+
+/// Fields for shared caches alone, which beat `Cache-Control` there (RFC 9213, Edge Architecture, nginx).
+const TARGETED: [&str; 3] = ["cdn-cache-control", "surrogate-control", "x-accel-expires"];
 
 /// Takes the markings for shared caches out, and says `private` (product rule: a Set-Cookie of ours never lands in a
 /// cache that serves many).
@@ -71,8 +74,9 @@ pub fn make_private(headers: &mut HeaderMap) {
         })
     };
     if is_for_shared_caches(headers) {
-        headers.remove("cdn-cache-control");
-        headers.remove("surrogate-control");
+        for name in TARGETED {
+            headers.remove(name);
+        }
         let kept: Vec<Vec<u8>> = headers
             .get_all(header::CACHE_CONTROL)
             .iter()

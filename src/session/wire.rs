@@ -5,11 +5,13 @@ use std::collections::HashMap;
 use http::{HeaderName, HeaderValue};
 use uuid::Uuid;
 
-use super::{Value, change::Name, events::Events, record::Record, resolve::Resolved, view::View};
+use super::{
+    Value, change::Name, events::Events, record::Record, resolve::Resolved, value::percent, view::View,
+};
 use crate::{
     clock::Timestamp,
     config::{AlsoValue, Encoding, Preset, Session},
-    message::lines::Lines,
+    message::{field::normal, lines::Lines},
 };
 
 /// The names under one prefix, made once, and how values stand there.
@@ -60,6 +62,11 @@ impl Wire {
         })
     }
 
+    /// Fields have the keys of `mod_session`, which are any text.
+    pub(super) fn has_keys(&self) -> bool {
+        self.session.is_some()
+    }
+
     /// How this field's value stands in headers.
     pub fn encoding_of(&self, field: &str) -> Encoding {
         self.fields.get(field).copied().unwrap_or(self.encoding)
@@ -85,7 +92,7 @@ impl Wire {
             let mut form = String::new();
             for (name, value) in record.fields.iter().filter(|(name, _)| view.shows(name)) {
                 let amp = if form.is_empty() { "" } else { "&" };
-                form.extend([amp, name, "=", &super::value::percent(value.text())]);
+                form.extend([amp, &percent(name), "=", &percent(value.text())]);
             }
             lines.push_text(session, &form);
         }
@@ -96,8 +103,10 @@ impl Wire {
     }
 
     fn tell_field(&self, name: &Name, value: &Value, lines: &mut Lines) {
+        // An app for mod_session has keys that are no names of fields: those it is told in its own header alone.
+        let Ok(name) = (if self.has_keys() { normal(name) } else { Ok(name.to_string()) }) else { return };
         let header = HeaderName::try_from(format!("{}{name}", self.prefix));
-        if let (Ok(header), Some(value)) = (header, self.value_of(name, value)) {
+        if let (Ok(header), Some(value)) = (header, self.value_of(&name, value)) {
             lines.push(&header, &value);
         }
     }
