@@ -8,6 +8,7 @@ mod cache;
 mod check;
 mod connections;
 mod cookies;
+mod duplicates;
 mod explain;
 mod faults;
 mod framing;

@@ -1,0 +1,57 @@
+//! Several cookies of our name: which one counts, and what becomes of the others.
+
+use crate::support::{App, Cloakroom, Reply};
+
+fn app() -> App {
+    App::start(|request| match request.path() {
+        "/login" => Reply::text("in").with("X-Session-Principal: alice"),
+        _ => Reply::text(request.header("x-session-principal").unwrap_or_default()),
+    })
+}
+
+/// The answer to a request for `/shop/cart` with this Cookie, and its Set-Cookie lines.
+fn ask(house: &Cloakroom, host: &str, cookies: &str) -> (String, Vec<String>) {
+    let mut wire = house.dial();
+    wire.send(format!("GET /shop/cart HTTP/1.1\r\nhost: {host}\r\ncookie: {cookies}\r\n\r\n"));
+    let answer = wire.answer(false);
+    (answer.text(), answer.set_cookies())
+}
+
+fn login(house: &Cloakroom, host: &str) -> String {
+    let mut wire = house.dial();
+    wire.send(format!("GET /login HTTP/1.1\r\nhost: {host}\r\n\r\n"));
+    let line = wire.answer(false).set_cookies().pop().unwrap_or_default();
+    line.split(';').next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn what_stands_beside_the_good_one_is_expired_and_our_own_is_not() {
+    let app = app();
+    let house = Cloakroom::before(app.address).start();
+    let ticket = login(&house, "www.shop.test");
+    let (who, lines) = ask(&house, "www.shop.test", &format!("cloakroom=planted; {ticket}"));
+    assert_eq!(who, "alice", "a forged one beside it does no harm");
+    let all = lines.join("\n");
+    for wanted in ["Domain=shop.test", "Domain=www.shop.test", "Path=/shop", "Path=/shop/cart"] {
+        assert!(all.contains(wanted), "{wanted} in\n{all}");
+    }
+    for line in &lines {
+        assert!(line.starts_with("cloakroom=;") && line.contains("Max-Age=0"), "{line}");
+        let own = !line.contains("Domain=") && line.split("; ").any(|part| part == "Path=/");
+        assert!(!own, "our own identity is never expired: {line}");
+        assert!(!line.contains("Domain=test"), "no public suffix: {line}");
+    }
+    assert_eq!(ask(&house, "www.shop.test", &ticket).1, [""; 0], "one alone is left in peace");
+}
+
+#[test]
+fn two_good_ones_of_different_sessions_are_nobodys() {
+    let app = app();
+    let house = Cloakroom::before(app.address).start();
+    let (first, second) = (login(&house, "a.test"), login(&house, "a.test"));
+    let (who, lines) = ask(&house, "a.test", &format!("{first}; {second}"));
+    assert_eq!(who, "");
+    assert!(lines.iter().any(|line| line.contains("Max-Age=0") && line.contains("Path=/shop")), "{lines:?}");
+    let (who, _) = ask(&house, "a.test", &format!("{first}; {first}"));
+    assert_eq!(who, "alice", "the same twice is one");
+}
