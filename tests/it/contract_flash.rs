@@ -1,0 +1,120 @@
+//! What is delivered once: to the next page, to one page, and to nobody else.
+
+use crate::support::{App, Cloakroom, obey};
+
+const DOCUMENT: &str = "sec-fetch-dest: document\r\n";
+const SCRIPT: &str = "sec-fetch-dest: script\r\nsec-fetch-site: same-origin\r\n";
+
+#[test]
+fn a_flash_is_shown_once_and_to_the_next_page_alone() {
+    let app = App::puppet();
+    let house = Cloakroom::with(&app, "");
+    let mut visitor = house.browser();
+    visitor.answered("/", &["X-Session-Flash-Note: Saved%21"]);
+    for more in [SCRIPT, "sec-fetch-dest: image\r\n", "sec-fetch-dest: empty\r\n"] {
+        assert_eq!(visitor.answered_as("/", more, &[]).fields(), "", "{more}");
+    }
+    assert_eq!(visitor.answered_as("/", DOCUMENT, &[]).fields(), "note=Saved!");
+    assert_eq!(visitor.answered_as("/", DOCUMENT, &[]).fields(), "");
+    // A client that does not say what it asks for is taken for a page.
+    visitor.answered("/", &["X-Session-Flash-Note: a", "X-Session-Flash-Note: b", "X-Session-Flash-More: c"]);
+    assert_eq!((visitor.shown(), visitor.shown()), ("more=c note=b".to_owned(), String::new()));
+    // A flash and a field of one name.
+    visitor.answered("/", &["X-Session-Set-Role: field", "X-Session-Flash-Role: flash"]);
+    visitor.get("/");
+    assert_eq!(visitor.shown(), "role=field");
+    // clear takes them back.
+    visitor.answered("/", &["X-Session-Flash-Note: a"]);
+    visitor.answered_as("/", SCRIPT, &["X-Session-Action: clear"]);
+    assert_eq!(visitor.shown(), "");
+}
+
+#[test]
+fn a_flash_is_given_back_by_an_answer_that_shows_nothing() {
+    let app = App::puppet();
+    let house = Cloakroom::with(&app, "");
+    for (status, lines, given_back) in [
+        ("200", vec![], false),
+        ("404", vec![], false),
+        ("301", vec![], true),
+        ("302", vec![], true),
+        ("303", vec!["X-Session-Set-A: 1"], true),
+        ("307", vec!["X-Session-Principal: alice"], true),
+        ("302", vec!["X-Session-Flash-Note: newer"], true),
+        ("500", vec![], true),
+        ("503", vec![], true),
+    ] {
+        let mut visitor = house.browser();
+        visitor.answered("/", &["X-Session-Flash-Note: text"]);
+        let shown = visitor.answered_as("/", &format!("{DOCUMENT}x-status: {status}\r\n"), &lines);
+        assert_eq!(shown.told("note").as_deref(), Some("text"), "{status}");
+        let again = visitor.get("/").told("note");
+        let newer = lines.iter().any(|line| line.contains("newer"));
+        let wanted = given_back.then_some(if newer { "newer" } else { "text" });
+        assert_eq!(again.as_deref(), wanted, "{status} {lines:?}");
+    }
+}
+
+#[test]
+fn a_flash_is_given_back_by_a_redirect_whose_changes_were_too_late() {
+    let app = App::puppet();
+    for toml in ["", "[session]\non_conflict = 409"] {
+        let house = Cloakroom::with(&app, toml);
+        let mut visitor = house.browser();
+        visitor.answered("/", &["X-Session-Flash-Note: text"]);
+        let lines = ["X-Session-If-Version: 99", "X-Session-Set-A: 1"];
+        visitor.answered_as("/", "x-status: 302\r\n", &lines);
+        assert_eq!(visitor.shown(), "note=text", "{toml}");
+    }
+}
+
+#[test]
+fn a_flash_is_given_back_where_there_was_no_answer_at_all() {
+    let app = App::start(|request| match request.path() {
+        "/broken" => obey(request).with("content-length: 7"),
+        _ => obey(request),
+    });
+    let house = Cloakroom::with(&app, "");
+    let mut visitor = house.browser();
+    visitor.answered("/", &["X-Session-Flash-Note: text"]);
+    assert_eq!(visitor.get("/broken").status, 502);
+    assert_eq!(visitor.shown(), "note=text");
+}
+
+#[test]
+fn a_flash_of_one_person_never_reaches_the_next() {
+    let app = App::puppet();
+    let house = Cloakroom::with(&app, "");
+    for farewell in ["X-Session-Action: logout", "X-Session-Principal:", "X-Session-Principal: bob"] {
+        for status in ["200", "302"] {
+            let mut visitor = house.browser();
+            visitor.answered("/", &["X-Session-Principal: alice", "X-Session-Flash-Secret: of alice"]);
+            let more = format!("{DOCUMENT}x-status: {status}\r\n");
+            visitor.answered_as("/", &more, &[farewell, "X-Session-Flash-Bye: bye"]);
+            let next = visitor.get("/");
+            assert_eq!(next.told("bye").as_deref(), Some("bye"), "{farewell} {status}: this answer's own");
+            assert_eq!(next.told("secret"), None, "{farewell} {status}: {}", next.fields());
+        }
+    }
+}
+
+#[test]
+fn of_two_pages_at_once_one_shows_the_flash() {
+    let app = App::puppet();
+    let house = Cloakroom::with(&app, "");
+    for round in 0..50 {
+        let mut visitor = house.browser();
+        visitor.answered("/", &["X-Session-Flash-Note: text"]);
+        let shown: usize = std::thread::scope(|scope| {
+            let tabs: Vec<_> = (0..2)
+                .map(|_| {
+                    let mut tab = visitor.clone();
+                    scope.spawn(move || usize::from(tab.shown() == "note=text"))
+                })
+                .collect();
+            tabs.into_iter().filter_map(|tab| tab.join().ok()).sum()
+        });
+        assert_eq!(shown, 1, "round {round}");
+        assert_eq!(visitor.shown(), "");
+    }
+}
