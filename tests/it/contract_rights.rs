@@ -1,0 +1,228 @@
+//! What each upstream is shown and may do, how many sessions there may be, and what caches are told.
+
+use crate::support::{App, Browser, Cloakroom};
+
+/// Two upstreams: `/` may do all, `/part` what these rules say.
+fn parted(app: &App, rules: &str, more: &str) -> Cloakroom {
+    let all = "session_fields = [\"*\"]\nsession_write = true\nsession_login = true";
+    let toml = format!(
+        "[upstreams.part]\nservers = [\"http://{}\"]\n{rules}\n[[routes]]\nupstream = \"app\"\n\
+         [[routes]]\npath = \"/part\"\nupstream = \"part\"\n{more}",
+        app.address
+    );
+    Cloakroom::before(app.address).upstream(all).config(&toml).start()
+}
+
+#[test]
+fn an_upstream_is_shown_and_changes_only_its_own_fields() {
+    let app = App::puppet();
+    let rules = "session_fields = [\"cart-*\"]\nsession_write = true\nsession_login = true";
+    let house = parted(&app, rules, "");
+    for (line, all) in [
+        ("X-Plain: nothing", "cart-id=1 principal=alice role=user"),
+        ("X-Session-Set: cart-id=2&role=root", "cart-id=2 principal=alice role=user"),
+        ("X-Session-Unset: cart-id, role", "principal=alice role=user"),
+        ("X-Session-Action: clear", "principal=alice role=user"),
+        ("X-Session-Incr-Cart-Id: 4", "cart-id=5 principal=alice role=user"),
+        ("X-Session-Incr-Role-Count: 4", "cart-id=1 principal=alice role=user"),
+        ("X-Session-Set-Json-Role: 1", "cart-id=1 principal=alice role=user"),
+        ("X-Session-Flash-Role: root", "cart-id=1 principal=alice role=user"),
+    ] {
+        let mut visitor = house.browser();
+        visitor.answered("/", &["X-Session-Set: cart-id=1&role=user", "X-Session-Principal: alice"]);
+        assert_eq!(visitor.answered("/part", &[line]).fields(), "cart-id=1 principal=alice", "{line}");
+        assert_eq!(visitor.shown(), all, "{line}");
+    }
+}
+
+#[test]
+fn a_flash_waits_for_a_page_of_an_upstream_that_is_shown_it() {
+    let app = App::puppet();
+    let house = parted(&app, "session_fields = [\"cart-*\"]\nsession_write = true\nsession_login = true", "");
+    let mut visitor = house.browser();
+    visitor.answered("/", &["X-Session-Flash-Note: text", "X-Session-Flash-Cart-Note: cart"]);
+    assert_eq!(visitor.get("/part").fields(), "cart-note=cart");
+    assert_eq!(visitor.shown(), "note=text");
+}
+
+#[test]
+fn an_upstream_that_may_not_write_or_log_in_does_not() {
+    let app = App::puppet();
+    for (write, login, line, wanted) in [
+        (false, true, "X-Session-Set-A: 2", "a=1"),
+        (false, true, "X-Session-Action: clear", "a=1"),
+        (false, true, "X-Session-Incr-A: 1", "a=1"),
+        (false, true, "X-Session-Unset: a", "a=1"),
+        (false, true, "X-Session-Flash-B: 1", "a=1"),
+        (false, true, "X-Session-Principal: alice", "a=1 principal=alice"),
+        (true, false, "X-Session-Principal: alice", "a=1"),
+        (true, false, "X-Session-Set-A: 2", "a=2"),
+        (true, false, "X-Session-Action: clear", ""),
+    ] {
+        let rules = format!("session_fields = [\"*\"]\nsession_write = {write}\nsession_login = {login}");
+        let house = parted(&app, &rules, "");
+        let mut visitor = house.browser();
+        visitor.answered("/", &["X-Session-Set-A: 1"]);
+        assert_eq!(visitor.answered("/part", &[line]).status, 200);
+        assert_eq!(visitor.shown(), wanted, "{rules}: {line}");
+        assert_eq!(
+            house.log().contains("session instructions were dropped"),
+            wanted == "a=1",
+            "{rules}: {line}"
+        );
+    }
+}
+
+#[test]
+fn what_an_upstream_is_told_under_further_names_no_visitor_can_say_on_any_route() {
+    let app = App::puppet();
+    let rules = "session_fields = [\"*\"]\nsession_write = true\nsession_login = true\n\
+                 also = { \"Remote-User\" = \"principal\", \"X-Role\" = \"role\", \"X-Sid\" = \"id\" }";
+    let house = parted(&app, rules, "");
+    let mut visitor = house.browser();
+    visitor.answered("/", &["X-Session-Set-Role: a b", "X-Session-Principal: zo%C3%AB"]);
+    visitor.get("/part");
+    let told = app.last();
+    assert_eq!(told.all("remote-user"), ["zo%C3%AB"]);
+    assert_eq!((told.all("x-role"), told.all("x-sid")), (vec!["a%20b".to_owned()], told.all("x-session-id")));
+    visitor.get("/");
+    assert_eq!(app.last().header("remote-user"), None, "only where it was asked for");
+    for name in ["Remote-User", "remote_user", "REMOTE.USER", "Remote~User", "X_Role", "x!sid"] {
+        for path in ["/", "/part"] {
+            house.browser().get_with(path, &format!("{name}: mallory\r\nConnection: {name}\r\n"));
+            let head = String::from_utf8_lossy(&app.last().head).into_owned();
+            assert!(!head.contains("mallory"), "{name} on {path}: {head}");
+            let mut known = visitor.clone();
+            known.get_with(path, &format!("{name}: mallory\r\nConnection: Remote-User\r\n"));
+            let told = app.last();
+            assert!(!String::from_utf8_lossy(&told.head).contains("mallory"), "{name} on {path}");
+            assert_eq!(told.all("remote-user").len(), usize::from(path == "/part"), "{name} on {path}");
+        }
+    }
+}
+
+#[test]
+fn an_upstream_with_a_proof_gets_it_always_and_no_other_ever() {
+    let app = App::puppet();
+    let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
+    let file = folder.path().join("proof");
+    std::fs::write(&file, "open sesame").unwrap_or_else(|error| panic!("{error}"));
+    let rules = format!(
+        "session_fields = [\"*\"]\nsession_write = true\nsession_login = true\nproof = {{ file = \"{}\" }}",
+        file.display()
+    );
+    let house = parted(&app, &rules, "");
+    for _ in 0..2 {
+        house.browser().get_with("/part", "X-Session-Meta-Proof: mine\r\nX_Session_Meta_Proof: mine\r\n");
+        assert_eq!(app.last().all("x-session-meta-proof"), ["open sesame"]);
+        house.browser().get_with("/", "X-Session-Meta-Proof: mine\r\n");
+        assert_eq!(app.last().header("x-session-meta-proof"), None);
+    }
+    assert!(!house.log().contains("sesame"));
+}
+
+#[test]
+fn where_sessions_begin_with_the_first_write_nothing_is_minted_before() {
+    let app = App::puppet();
+    let house = Cloakroom::with(&app, "[session]\ncreate = \"write\"");
+    let mut visitor = house.browser();
+    for _ in 0..2 {
+        let first = visitor.get("/");
+        assert_eq!((first.told("state").as_deref(), first.told("id")), (Some("none"), None));
+        assert_eq!(first.set_cookies(), [""; 0]);
+    }
+    assert_eq!(visitor.answered("/", &["X-Session-Unset: a"]).set_cookies(), [""; 0], "nothing is kept");
+    for line in
+        ["X-Session-Set-A: 1", "X-Session-Flash-A: 1", "X-Session-Incr-A: 1", "X-Session-Principal: alice"]
+    {
+        let mut visitor = house.browser();
+        assert_eq!(visitor.answered("/", &[line]).set_cookies().len(), 1, "{line}");
+        assert_eq!(visitor.get("/").told("state").as_deref(), Some("active"), "{line}");
+    }
+}
+
+#[test]
+fn one_address_begins_no_more_sessions_than_configured_and_logs_in_all_the_same() {
+    let app = App::puppet();
+    let house = Cloakroom::with(&app, "[limits]\nnew_sessions_per_address = 2");
+    let mut early = house.browser();
+    assert_eq!(early.answered("/", &["X-Session-Set-A: 1"]).status, 200);
+    assert_eq!(house.browser().answered("/", &["X-Session-Set-A: 1"]).status, 200);
+    for line in ["X-Session-Set-A: 1", "X-Session-Flash-A: 1", "X-Session-Incr-A: 1"] {
+        let mut late = house.browser();
+        let refused = late.answered("/", &[line]);
+        assert_eq!((refused.status, refused.header("retry-after")), (503, None), "{line}");
+        assert_eq!(refused.header("cache-control").as_deref(), Some("no-store"), "{line}");
+        assert_eq!(late.shown(), "", "{line}");
+        assert_eq!(late.get("/").status, 200, "a visit without data is no session with data");
+    }
+    for _ in 0..5 {
+        let mut alice = house.browser();
+        assert_eq!(alice.answered("/", &["X-Session-Principal: alice", "X-Session-Set-A: 1"]).status, 200);
+        assert_eq!(alice.shown(), "a=1 principal=alice");
+    }
+    early.answered("/", &["X-Session-Set-A: 2"]);
+    assert_eq!(early.shown(), "a=2", "who is there already may write");
+    let tolerant = "[limits]\nnew_sessions_per_address = 1\n[[routes]]\nupstream = \"app\"\non_store_failure = \"anonymous\"";
+    let house = Cloakroom::with(&app, tolerant);
+    for shown in ["a=1", ""] {
+        let mut visitor = house.browser();
+        assert_eq!(visitor.answered("/", &["X-Session-Set-A: 1"]).status, 200);
+        assert_eq!(visitor.shown(), shown, "the app's answer goes out, the change does not stay");
+    }
+}
+
+#[test]
+fn a_principal_has_no_more_sessions_than_configured() {
+    let app = App::puppet();
+    let login = |house: &Cloakroom, name: &str| {
+        let mut browser = house.browser();
+        let status = browser.answered("/", &[&format!("X-Session-Principal: {name}")]).status;
+        (browser, status)
+    };
+    let two = "[session]\nmax_sessions_per_principal = 2";
+    let house = Cloakroom::with(&app, two);
+    let mut all: Vec<_> = (0..3).map(|_| login(&house, "alice").0).collect();
+    let shown: Vec<_> = all.iter_mut().map(Browser::shown).collect();
+    assert_eq!(shown, ["", "principal=alice", "principal=alice"], "the oldest goes");
+    all[1].answered("/", &["X-Session-Action: destroy"]);
+    login(&house, "alice");
+    assert_eq!(all[2].shown(), "principal=alice", "one that ended makes room");
+    assert_eq!(login(&house, "bob").0.shown(), "principal=bob");
+
+    let house = Cloakroom::with(&app, &format!("{two}\non_too_many = \"refuse\""));
+    let mut all: Vec<_> = (0..2).map(|_| login(&house, "alice").0).collect();
+    let (mut third, status) = login(&house, "alice");
+    assert!(status >= 400, "{status}: an app's \"welcome\" must not go out");
+    assert_eq!((third.shown().as_str(), all[0].shown().as_str()), ("", "principal=alice"));
+    all[0].answered("/", &["X-Session-Principal: alice"]);
+    assert_eq!(all[0].shown(), "principal=alice", "the same again is no other");
+    all[0].answered("/", &["X-Session-Action: logout"]);
+    third.answered("/", &["X-Session-Principal: alice"]);
+    assert_eq!(third.shown(), "principal=alice");
+}
+
+#[test]
+fn an_answer_that_was_shown_something_personal_is_not_for_shared_caches() {
+    let app = App::puppet();
+    for (toml, wanted) in
+        [("", Some("private")), ("cache = \"no-store\"", Some("no-store")), ("cache = \"off\"", None)]
+    {
+        let house = Cloakroom::with(&app, &format!("[session]\n{toml}"));
+        for (kept, personal) in [
+            ("X-Session-Set-A: 1", true),
+            ("X-Session-Principal: alice", true),
+            ("X-Session-Flash-A: 1", true),
+            ("X-Plain: 1", false),
+        ] {
+            let mut visitor = house.browser();
+            visitor.answered("/", &[kept]);
+            let told = visitor.get("/").header("cache-control");
+            assert_eq!(told.as_deref(), wanted.filter(|_| personal), "{toml} {kept}");
+            let own = "Cache-Control: max-age=5";
+            visitor.answered("/", &[kept]);
+            let told = visitor.answered("/", &[own]).header("cache-control");
+            assert_eq!(told.as_deref(), Some("max-age=5"), "{toml} {kept}: the app has spoken");
+        }
+    }
+}
