@@ -10,6 +10,7 @@ mod connections;
 mod contract;
 mod contract_flash;
 mod contract_lives;
+mod contract_model;
 mod contract_rights;
 mod contract_values;
 mod cookies;

@@ -9,6 +9,7 @@
 pub(crate) mod app;
 pub(crate) mod browser;
 pub(crate) mod cloakroom;
+pub(crate) mod desk;
 pub(crate) mod legacy;
 pub(crate) mod puppet;
 pub(crate) mod response;
@@ -20,6 +21,7 @@ pub(crate) mod wire;
 pub(crate) use app::{App, Reply, Request};
 pub(crate) use browser::Browser;
 pub(crate) use cloakroom::Cloakroom;
+pub(crate) use desk::{Desk, login};
 pub(crate) use legacy::Legacy;
 pub(crate) use puppet::{obey, orders};
 pub(crate) use response::Response;

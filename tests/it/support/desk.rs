@@ -1,0 +1,95 @@
+//! The session part alone, without a socket, under a time that the test winds forward.
+
+use std::net::IpAddr;
+
+use cloakroom::clock::Timestamp;
+use cloakroom::config::Config;
+use cloakroom::plan::Plan;
+use cloakroom::session::{Answer, Changes, Realm, Request, Resolved, StoreError, View, Visit};
+
+const REALM: Realm<'static> = Realm::Host("shop.test");
+
+/// A compiled configuration, and what it shows to an app that is shown everything.
+pub(crate) struct Desk {
+    /// Everything compiled.
+    pub(crate) plan: Plan,
+    view: View,
+    /// When it was opened.
+    pub(crate) opened: Timestamp,
+}
+
+impl Desk {
+    /// With this TOML more.
+    pub(crate) fn open(toml: &str) -> Self {
+        let base = "listen = [{ address = \"127.0.0.1:1\" }]\nroutes = [{ upstream = \"a\" }]\n\
+                    upstreams.a.servers = [\"http://127.0.0.1:2\"]\n";
+        let (config, _) = Config::parse("desk.toml", &format!("{base}{toml}")).unwrap();
+        let plan = Plan::build(&config).unwrap();
+        Self { plan, view: View::default(), opened: Timestamp::now() }
+    }
+
+    /// What a request with this ticket comes under.
+    pub(crate) fn resolve(&self, ticket: Option<&str>, now: Timestamp) -> Resolved {
+        self.resolve_as(ticket, true, now)
+    }
+
+    /// The same for what is no page: no flash is taken.
+    pub(crate) fn resolve_quietly(&self, ticket: Option<&str>, now: Timestamp) -> Resolved {
+        self.resolve_as(ticket, false, now)
+    }
+
+    fn resolve_as(&self, ticket: Option<&str>, is_document: bool, now: Timestamp) -> Resolved {
+        let candidates: Vec<&[u8]> = ticket.iter().map(|ticket| ticket.as_bytes()).collect();
+        self.plan.sessions.resolve(Request {
+            candidates: &candidates,
+            realm: REALM,
+            https: false,
+            visit: || Visit { may_mint: true, cross_site_write: false, is_document },
+            read_only: false,
+            view: &self.view,
+            now,
+        })
+    }
+
+    /// Commits an answer; the ticket that the browser gets, if any: an empty one is taken back.
+    pub(crate) fn commit(
+        &self,
+        resolved: &Resolved,
+        changes: Changes,
+        now: Timestamp,
+    ) -> Result<Option<String>, StoreError> {
+        let answer = Answer {
+            changes,
+            realm: REALM,
+            view: &self.view,
+            shared: || false,
+            shows_nothing: false,
+            client: None::<IpAddr>,
+            now,
+        };
+        let line = self.plan.sessions.commit(resolved, answer)?.set_cookie;
+        Ok(line.map(|line| {
+            let line = line.to_str().unwrap();
+            let (_, rest) = line.split_once('=').unwrap();
+            rest.split(';').next().unwrap_or_default().to_owned()
+        }))
+    }
+
+    /// A request and its answer at once; the ticket that the browser has afterwards.
+    pub(crate) fn visit(&self, ticket: Option<&str>, changes: Changes, now: Timestamp) -> Option<String> {
+        let resolved = self.resolve(ticket, now);
+        let given = self.commit(&resolved, changes, now).unwrap();
+        given.or_else(|| ticket.map(str::to_owned)).filter(|ticket| !ticket.is_empty())
+    }
+
+    /// Who a request with this ticket comes from.
+    pub(crate) fn principal(&self, ticket: &str, now: Timestamp) -> Option<String> {
+        let resolved = self.resolve(Some(ticket), now);
+        resolved.record().and_then(|record| record.principal.as_deref().map(str::to_owned))
+    }
+}
+
+/// An answer that logs somebody in.
+pub(crate) fn login(name: &str) -> Changes {
+    Changes { principal: Some(Some(name.into())), ..Changes::default() }
+}
