@@ -1,0 +1,218 @@
+//! Renewal by the clock, under a time that is wound forward: nobody is ever logged out by it.
+#![expect(clippy::unwrap_used, reason = "whatever is missing fails its test, with the place")]
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Barrier, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use cloakroom::clock::Timestamp;
+use cloakroom::session::{Changes, Resolved, Value};
+
+use crate::support::{Desk, login};
+
+const EACH_MINUTE: &str = "[session]\nrenew_interval = \"1m\"\nidle_timeout = \"2h\"\nabsolute_timeout = \"31d\"\n\
+                           permanent = { idle_timeout = \"31d\", absolute_timeout = \"180d\" }";
+
+fn nothing() -> Changes {
+    Changes::default()
+}
+
+/// Alice, with her ticket, and the time at so many seconds from then.
+fn alice() -> (Desk, String, impl Fn(u64) -> Timestamp) {
+    let desk = Desk::open(EACH_MINUTE);
+    let opened = desk.opened;
+    let first = desk.visit(None, nothing(), opened);
+    let ticket = desk.visit(first.as_deref(), login("alice"), opened).unwrap();
+    (desk, ticket, move |seconds| opened.plus(Duration::from_secs(seconds)))
+}
+
+#[test]
+fn the_old_ticket_leads_on_until_the_new_one_was_shown_and_thirty_seconds_beyond() {
+    let (desk, old, at) = alice();
+    assert_eq!(desk.visit(Some(&old), nothing(), at(59)).unwrap(), old, "not yet");
+    let new = desk.visit(Some(&old), nothing(), at(60)).unwrap();
+    assert_ne!(new, old);
+    for seconds in [61, 100, 1000] {
+        assert_eq!(desk.principal(&old, at(seconds)).as_deref(), Some("alice"), "{seconds}");
+        let again = desk.visit(Some(&old), nothing(), at(seconds)).unwrap();
+        assert_ne!(again, old, "each answer offers the new one again");
+    }
+    let shown = desk.visit(Some(&old), nothing(), at(1010)).unwrap();
+    assert_eq!(desk.principal(&shown, at(1010)).as_deref(), Some("alice"));
+    // Resolving alone has shown it; the old one has its thirty seconds now.
+    for (seconds, who) in [(1011, Some("alice")), (1039, Some("alice")), (1040, None), (2000, None)] {
+        assert_eq!(desk.principal(&old, at(seconds)).as_deref(), who, "{seconds}");
+    }
+    let late = desk.resolve(Some(&old), at(1041));
+    assert_eq!(
+        desk.commit(&late, nothing(), at(1041)).unwrap(),
+        None,
+        "a spent ticket's holder gets none at once"
+    );
+    assert_eq!(
+        desk.principal(&new, at(1041)).as_deref(),
+        Some("alice"),
+        "every copy of the new one is as good"
+    );
+}
+
+#[test]
+fn thirty_seconds_are_thirty_seconds_also_when_the_next_renewal_is_due() {
+    let (desk, old, at) = alice();
+    // Its answer is lost, and the next one comes much later.
+    let new = desk.visit(Some(&old), nothing(), at(60)).unwrap();
+    // The new one is shown; the next renewal has been due for long.
+    let newest = desk.visit(Some(&new), nothing(), at(600)).unwrap();
+    assert_eq!(
+        desk.principal(&old, at(601)).as_deref(),
+        Some("alice"),
+        "a request that was under way under the old one"
+    );
+    assert_eq!(desk.principal(&new, at(601)).as_deref(), Some("alice"));
+    assert_eq!(desk.principal(&newest, at(601)).as_deref(), Some("alice"));
+}
+
+#[test]
+fn an_answer_that_was_under_way_never_puts_the_old_ticket_back() {
+    let set = || Changes { set: vec![("a".into(), Value::Text("1".into()))], ..nothing() };
+    let permanent = || Changes { permanent: Some(true), ..nothing() };
+    for (what, changes) in
+        [("nothing", nothing as fn() -> Changes), ("a field", set), ("permanent", permanent)]
+    {
+        let (desk, old, at) = alice();
+        let under_way = desk.resolve(Some(&old), at(59));
+        let new = desk.visit(Some(&old), nothing(), at(60)).unwrap();
+        assert_eq!(desk.visit(Some(&new), nothing(), at(61)).unwrap(), new, "shown");
+        let given = desk.commit(&under_way, changes(), at(62)).unwrap();
+        let jar = given.unwrap_or(new);
+        assert_eq!(
+            desk.principal(&jar, at(120)).as_deref(),
+            Some("alice"),
+            "{what}: logged out by the late answer"
+        );
+    }
+}
+
+#[test]
+fn a_browser_that_a_late_answer_gave_the_old_ticket_back_gets_the_new_one_again() {
+    let (desk, old, at) = alice();
+    let permanent = Changes { permanent: Some(true), ..nothing() };
+    let sent_before = desk.visit(Some(&old), permanent, at(59)).unwrap();
+    let new = desk.visit(Some(&old), nothing(), at(60)).unwrap();
+    desk.visit(Some(&new), nothing(), at(61));
+    // The answer of second 59 arrives now.
+    let jar = desk.visit(Some(&sent_before), nothing(), at(62)).unwrap();
+    assert_eq!(desk.principal(&jar, at(120)).as_deref(), Some("alice"), "logged out by the late answer");
+}
+
+#[test]
+fn a_privilege_spends_both_tickets_of_a_renewal_by_the_clock_at_once() {
+    let (desk, old, at) = alice();
+    let new = desk.visit(Some(&old), nothing(), at(60)).unwrap();
+    let renewed = desk.visit(Some(&new), Changes { renew: true, ..nothing() }, at(61)).unwrap();
+    assert_eq!(
+        [&old, &new, &renewed].map(|ticket| desk.principal(ticket, at(61)).is_some()),
+        [false, false, true]
+    );
+}
+
+/// A generator that needs no more than to be uneven (xorshift64).
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, most: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % most
+    }
+}
+
+/// A request that is under way: at which round its answer is committed and, once it is, at which it arrives.
+struct UnderWay {
+    due: u64,
+    resolved: Resolved,
+    committed: bool,
+    given: Option<String>,
+}
+
+/// What became of a browser.
+#[derive(Default)]
+struct Story {
+    logged_out: AtomicU64,
+    renewals: AtomicU64,
+}
+
+/// A browser with a jar that its tabs share, on a network that loses so many of a hundred answers and is slow enough
+/// for answers to overtake each other: up to sixteen seconds there and back.
+struct Network<'a> {
+    desk: &'a Desk,
+    lost: u64,
+    jar: Mutex<String>,
+    millis: AtomicU64,
+    story: Story,
+}
+
+impl Network<'_> {
+    /// One round of one tab: answers arrive, answers are committed, and the next request begins.
+    fn round(&self, round: u64, dice: &mut Dice, under_way: &mut Vec<UnderWay>) {
+        let now = Timestamp(self.millis.load(Ordering::Relaxed));
+        for request in under_way.extract_if(.., |request| request.due <= round && request.committed) {
+            if let Some(given) = request.given
+                && dice.below(100) >= self.lost
+            {
+                self.story.renewals.fetch_add(1, Ordering::Relaxed);
+                *self.jar.lock().unwrap() = given;
+            }
+        }
+        for request in under_way.iter_mut().filter(|request| request.due <= round && !request.committed) {
+            let changes = match dice.below(16) {
+                0..4 => Changes { incr: vec![("n".into(), 1)], ..nothing() },
+                4 => Changes { permanent: Some(true), ..nothing() },
+                _ => nothing(),
+            };
+            request.given = self.desk.commit(&request.resolved, changes, now).unwrap();
+            request.committed = true;
+            request.due = round + dice.below(4);
+        }
+        let ticket = self.jar.lock().unwrap().clone();
+        let resolved = self.desk.resolve(Some(&ticket), now);
+        self.story.logged_out.fetch_add(u64::from(!resolved.has_principal()), Ordering::Relaxed);
+        under_way.push(UnderWay { due: round + dice.below(4), resolved, committed: false, given: None });
+    }
+}
+
+/// Requests that came as a stranger's, and tickets that arrived.
+fn bad_network(lost: u64, tabs: usize, rounds: u64) -> (u64, u64) {
+    let (desk, first, _) = alice();
+    let millis = AtomicU64::new(desk.opened.0 + 1000);
+    let network = Network { desk: &desk, lost, jar: Mutex::new(first), millis, story: Story::default() };
+    let together = Barrier::new(tabs);
+    thread::scope(|scope| {
+        for tab in 0..tabs {
+            let (network, together) = (&network, &together);
+            scope.spawn(move || {
+                let mut dice = Dice(0x9e37_79b9_7f4a_7c15 ^ (tab as u64 + 1));
+                let mut under_way = Vec::new();
+                for round in 0..rounds {
+                    if together.wait().is_leader() {
+                        network.millis.fetch_add(300 + dice.below(1700), Ordering::Relaxed);
+                    }
+                    together.wait();
+                    network.round(round, &mut dice, &mut under_way);
+                }
+            });
+        }
+    });
+    (network.story.logged_out.into_inner(), network.story.renewals.into_inner())
+}
+
+#[test]
+fn on_a_bad_network_nobody_is_ever_logged_out_by_the_clock() {
+    for (lost, tabs) in [(0, 1), (50, 1), (90, 1), (99, 1), (0, 4), (50, 4), (90, 4), (97, 4)] {
+        let (logged_out, renewals) = bad_network(lost, tabs, 1500);
+        assert_eq!(logged_out, 0, "of 1500 rounds, {lost} % of the answers lost, {tabs} tabs");
+        assert!(renewals > 5, "{renewals} tickets arrived, {lost} % of the answers lost, {tabs} tabs");
+    }
+}
