@@ -34,3 +34,4 @@ mod session;
 mod session_config;
 mod streams;
 mod support;
+mod threats;
