@@ -11,7 +11,11 @@ pub use logging::start as start_logging;
 use std::{io, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::{
+    runtime::Runtime,
+    signal::unix::{Signal, SignalKind, signal},
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -91,9 +95,11 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
         })?);
     }
     drop(access);
+    let signals = Signals::catch()?;
     ready(&names);
     systemd::ready(&names);
-    if wait(config.process.shutdown_timeout, &stop, &kill, workers, ended)? == Ending::Died {
+    let grace = config.process.shutdown_timeout;
+    if signals.wait(grace, &stop, &kill, workers, ended) == Ending::Died {
         // A worker less is a share of the visitors unserved: whoever started the process starts it again.
         return Err(AppError::Worker);
     }
@@ -172,45 +178,64 @@ impl Drop for Alive {
     }
 }
 
-/// Until a signal, or until a worker dies. After a signal the workers have `grace` to end, and no time at all after a
-/// second one.
-fn wait(
-    grace: Duration,
-    stop: &CancellationToken,
-    kill: &CancellationToken,
-    workers: usize,
-    mut ended: UnboundedReceiver<()>,
-) -> io::Result<Ending> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    runtime.block_on(async {
-        let mut term = signal(SignalKind::terminate())?;
-        let mut int = signal(SignalKind::interrupt())?;
-        let mut hangup = signal(SignalKind::hangup())?;
-        loop {
+/// The signals that end the process. Caught from before it says that it is ready: whoever waits for that may send one at
+/// once.
+struct Signals {
+    runtime: Runtime,
+    term: Signal,
+    int: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn catch() -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let context = runtime.enter();
+        let (term, int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let hangup = signal(SignalKind::hangup())?;
+        drop(context);
+        Ok(Self { runtime, term, int, hangup })
+    }
+
+    /// Until a signal, or until a worker dies. After a signal the workers have `grace` to end, and no time at all after
+    /// a second one.
+    fn wait(
+        self,
+        grace: Duration,
+        stop: &CancellationToken,
+        kill: &CancellationToken,
+        workers: usize,
+        mut ended: UnboundedReceiver<()>,
+    ) -> Ending {
+        let Self { runtime, mut term, mut int, mut hangup } = self;
+        runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    _ = term.recv() => break,
+                    _ = int.recv() => break,
+                    _ = ended.recv() => return Ending::Died,
+                    // A closed terminal or a log rotation is no reason to forget every session.
+                    _ = hangup.recv() => {
+                        tracing::warn!("SIGHUP: there is no reload; a changed configuration needs a restart");
+                    }
+                }
+            }
+            tracing::info!("stopping: no new connections; requests under way are finished");
+            systemd::stopping();
+            stop.cancel();
+            let all = async {
+                for _ in 0..workers {
+                    ended.recv().await;
+                }
+            };
             tokio::select! {
-                _ = term.recv() => break,
-                _ = int.recv() => break,
-                _ = ended.recv() => return Ok(Ending::Died),
-                // A closed terminal or a log rotation is no reason to forget every session.
-                _ = hangup.recv() => tracing::warn!("SIGHUP: there is no reload; a changed configuration needs a restart"),
+                () = all => return Ending::Told,
+                _ = term.recv() => {}
+                _ = int.recv() => {}
+                () = clock::sleep(grace) => {}
             }
-        }
-        tracing::info!("stopping: no new connections; requests under way are finished");
-        systemd::stopping();
-        stop.cancel();
-        let all = async {
-            for _ in 0..workers {
-                ended.recv().await;
-            }
-        };
-        tokio::select! {
-            () = all => return Ok(Ending::Told),
-            _ = term.recv() => {}
-            _ = int.recv() => {}
-            () = clock::sleep(grace) => {}
-        }
-        kill.cancel();
-        Ok(Ending::Told)
-    })
+            kill.cancel();
+            Ending::Told
+        })
+    }
 }

@@ -113,6 +113,8 @@ impl Changes {
             logout: false,
             renew: false,
             if_version: None,
+            // The flashes of the session that ended are its own.
+            give_back: Vec::new(),
             ..self.clone()
         }
     }

@@ -116,7 +116,7 @@ pub fn decide(found: &Found, apply: &Apply<'_>) -> Decision {
     if before.is_none() && !changes.stores() {
         return Decision::Nothing;
     }
-    if changes.by_clock && before.is_none_or(|r| r.is_passing_on()) {
+    if changes.by_clock && before.is_none_or(|r| r.overlaps(apply.now)) {
         return Decision::Nothing;
     }
     let mut record = before.map_or_else(

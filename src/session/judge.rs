@@ -92,7 +92,7 @@ impl SessionManager {
     ) -> Outcome {
         let age = now.since(ticket.stamped);
         let by_clock = |r: &Record| {
-            !r.is_passing_on()
+            !r.overlaps(now)
                 && self.rules.renew_interval.is_some_and(|interval| now.since(r.renewed) >= interval)
         };
         let clock = record.is_some_and(by_clock);
@@ -133,9 +133,7 @@ impl SessionManager {
                 self.give(&Ticket { stamped: now, current_key: true, ..*ticket }, Some(&current), now)
             }
             // The successor is offered until it was seen; under another key it would be another, and so is not.
-            Leads::Previous { succeeded: false }
-                if current.leads(&successor.hash(), now) == Leads::Current =>
-            {
+            Leads::Previous { .. } if current.leads(&successor.hash(), now) == Leads::Current => {
                 self.give(&successor, Some(&current), now)
             }
             _ => Outcome::Leave,
@@ -160,7 +158,9 @@ impl SessionManager {
         Ok(Some(match self.apply(seen, &next, changes, now)? {
             Applied::Saved { record, renewed: true, .. } => self.give(&next, Some(&record), now),
             // The browser's copy is to last as long as the session does from now on.
-            Applied::Saved { record, .. } if changes.permanent.is_some() => {
+            Applied::Saved { record, .. }
+                if changes.permanent.is_some() && record.leads(&ticket.hash(), now) == Leads::Current =>
+            {
                 let same = Ticket { stamped: now, current_key: true, ..*ticket };
                 self.give(&same, Some(&record), now)
             }
@@ -169,7 +169,13 @@ impl SessionManager {
             Applied::Ended => self.follow(resolved, changes, client, now)?,
             Applied::Straggler if changes.logs_in() => self.follow(resolved, changes, client, now)?,
             Applied::Straggler | Applied::Denied => Outcome::Leave,
-            Applied::Conflict => self.conflict(),
+            Applied::Conflict => {
+                // Where the visitor is told of it, whoever tells gives them back.
+                if self.rules.on_conflict == OnConflict::Drop && !changes.give_back.is_empty() {
+                    self.give_back(resolved, now);
+                }
+                self.conflict()
+            }
             Applied::Nothing | Applied::Saved { .. } => return Ok(None),
         }))
     }

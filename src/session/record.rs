@@ -153,6 +153,14 @@ impl Record {
         self.previous.as_ref().is_some_and(|p| p.succeeded.load(Ordering::Relaxed) == 0)
     }
 
+    /// True while two tickets lead here: the next renewal by the clock waits, or the oldest would be spent too early.
+    pub fn overlaps(&self, now: Timestamp) -> bool {
+        self.previous.as_ref().is_some_and(|p| match p.succeeded.load(Ordering::Relaxed) {
+            0 => true,
+            at => Timestamp(at).plus(OVERLAP) > now,
+        })
+    }
+
     /// Replaces the secret because of what happened: the old one is spent at once.
     pub(super) fn renew(&mut self, next: SecretHash, now: Timestamp) {
         self.secret = next;

@@ -253,8 +253,8 @@ impl SessionManager {
                 Leads::Current => {
                     Some(Standing::Known { ticket: *ticket, record: Some(record), passing_on: false })
                 }
-                Leads::Previous { succeeded } => {
-                    Some(Standing::Known { ticket: *ticket, record: Some(record), passing_on: !succeeded })
+                Leads::Previous { .. } => {
+                    Some(Standing::Known { ticket: *ticket, record: Some(record), passing_on: true })
                 }
                 Leads::No => fresh(record.spent(), now),
             },

@@ -209,6 +209,7 @@ fn who_comes_back_from_a_payment_page_is_still_logged_in() {
     // A post that logs someone in, as SAML does, gets its session.
     browser.open(&format!("{payment}/acs"));
     browser.click("button");
+    browser.comes_to(&format!("{shop}/acs"));
     browser.open(&shop);
     browser.shows("p", "active bob");
 }
