@@ -13,4 +13,5 @@ if (password_verify($_POST['password'] ?? '', $people[$name] ?? '')) {
 http_response_code($name === '' ? 200 : 403);
 ?>
 <!doctype html><meta charset="utf-8"><title>Log in</title><link rel="icon" href="data:,">
+<?= $name === '' ? '' : '<h1>Not you</h1>' ?>
 <form method="post"><input name="name"><input name="password" type="password"><button>Log in</button></form>

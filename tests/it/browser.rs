@@ -90,6 +90,7 @@ fn the_back_button_shows_nothing_of_who_logged_out() {
     browser.comes_to(&url("/account"));
     browser.shows("p", "active -");
     browser.back();
+    browser.comes_to(&url("/login"));
     assert!(!browser.source().contains("alice"), "{}", browser.source());
 }
 

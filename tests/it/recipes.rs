@@ -63,6 +63,7 @@ fn static_files_are_there_for_those_who_logged_in() {
     browser.enter("[name=name]", "zoë");
     browser.enter("[name=password]", "guessed");
     browser.click("button");
+    browser.shows("h1", "Not you");
     browser.open(&url("/report.html?page=2"));
     browser.comes_to(&url("/login?next=/report.html?page=2"));
     browser.enter("[name=name]", "zoë");

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::eventually;
+use super::eventually_within;
 use super::server::{announced, spawn, stop};
 use super::wire::Wire;
 
@@ -32,13 +32,9 @@ pub(crate) struct Chromium {
 impl Chromium {
     /// Opens an empty window.
     pub(crate) fn start() -> Self {
-        let mut command = Command::new("chromedriver");
-        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
-        let mut driver = spawn(&mut command, "chromium chromium-driver");
-        let found = announced(driver.stdout.take().unwrap(), |line| {
-            line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
-        });
-        let address = found.unwrap_or_else(|| panic!("chromedriver ended without naming its port"));
+        let (driver, address) = (0..9)
+            .find_map(|_| Self::driver())
+            .unwrap_or_else(|| panic!("chromedriver ended without naming its port"));
         let profile = tempfile::tempdir().unwrap();
         let mut browser = Self { driver, process: None, address, session: String::new(), profile };
         let profile = format!("--user-data-dir={}", browser.profile.path().display());
@@ -64,6 +60,21 @@ impl Chromium {
         browser
     }
 
+    /// chromedriver on a free port. It takes the same one in IPv4 and IPv6, and ends where only one of them is free.
+    fn driver() -> Option<(Child, SocketAddr)> {
+        let mut command = Command::new("chromedriver");
+        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut driver = spawn(&mut command, "chromium chromium-driver");
+        let address = announced(driver.stdout.take().unwrap(), |line| {
+            line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
+        });
+        let Some(address) = address else {
+            drop(driver.wait());
+            return None;
+        };
+        Some((driver, address))
+    }
+
     /// Goes to an address, as if it were typed.
     pub(crate) fn open(&self, url: &str) {
         self.post("/url", &json!({ "url": url }));
@@ -81,7 +92,7 @@ impl Chromium {
 
     /// Waits until the browser has come to this address.
     pub(crate) fn comes_to(&self, url: &str) {
-        eventually(&format!("the browser comes to {url}"), || self.get("/url") == url);
+        eventually_within(PATIENCE, &format!("the browser comes to {url}"), || self.get("/url") == url);
     }
 
     /// The page as it stands.
@@ -96,7 +107,7 @@ impl Chromium {
         let path = format!("{}/execute/sync", self.session);
         // On the way from one page to the next there is none to ask.
         let shown = || self.try_call("POST", &path, &script).unwrap_or_default();
-        eventually(&format!("{css} shows {text:?}"), || shown() == text);
+        eventually_within(PATIENCE, &format!("{css} shows {text:?}"), || shown() == text);
     }
 
     /// Clicks on it; where that leads to another page, the page is there afterwards.
