@@ -37,7 +37,7 @@ pub struct Limits {
     pub connections: Option<usize>,
     /// `connections_per_address` (a /64 in IPv6; loopback and trusted proxies excepted): 1,024; past it, closed.
     pub connections_per_address: Option<usize>,
-    /// `new_sessions_per_second`: 2,000, in all; sessions with data, answers that set a principal not counted.
+    /// `new_sessions_per_second`: 2,000, in all; of sessions with data. Answers that set a principal are not counted.
     pub new_sessions_per_second: Option<u32>,
     /// `new_sessions_per_address`: off; a minute, of one address (a /64 in IPv6). The same are not counted.
     pub new_sessions_per_address: Option<u32>,
