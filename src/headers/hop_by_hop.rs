@@ -27,26 +27,17 @@ const NO_TRAILER: [HeaderName; 9] = [
     CONTENT_RANGE,
 ];
 
-/// Takes out of a request what ends here and what `Connection` nominates (RFC 9110 section 7.6.1); returns what it
-/// would upgrade to, if it asks for that (section 7.8).
-pub fn strip_request(headers: &mut HeaderMap) -> Option<HeaderValue> {
-    strip(headers)
-}
-
-/// Takes out of a response what ends here and what `Connection` nominates; returns what a 101 upgrades to.
-pub fn strip_response(headers: &mut HeaderMap) -> Option<HeaderValue> {
-    strip(headers)
-}
-
 /// Takes out of trailers what ends here and what has no meaning or no business there (RFC 9110 section 6.5.1).
 pub fn strip_trailers(headers: &mut HeaderMap) {
-    strip(headers);
+    strip_hop_by_hop(headers);
     for name in &NO_TRAILER {
         headers.remove(name);
     }
 }
 
-fn strip(headers: &mut HeaderMap) -> Option<HeaderValue> {
+/// Takes out of a request or an answer what ends here and what `Connection` nominates (RFC 9110 section 7.6.1); returns
+/// what it would upgrade to, if it asks for that (section 7.8).
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Option<HeaderValue> {
     let upgrade = if headers.contains_key(CONNECTION) { nominated(headers) } else { None };
     // One pass over the names costs less than looking each of them up.
     let there = headers
@@ -129,7 +120,7 @@ mod tests {
         ];
         for (lines, left, upgrade) in rows {
             let mut headers = map(lines);
-            let found = strip_request(&mut headers);
+            let found = strip_hop_by_hop(&mut headers);
             assert_eq!(found.as_ref().map(HeaderValue::as_bytes), upgrade.map(str::as_bytes), "{lines:?}");
             let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
             names.sort_unstable_by_key(|name| left.iter().position(|other| other == name));
@@ -139,7 +130,7 @@ mod tests {
         headers.append(CONNECTION, HeaderValue::from_static("close"));
         headers.append(CONNECTION, HeaderValue::from_static("x-a"));
         headers.append("x-a", HeaderValue::from_static("1"));
-        strip_response(&mut headers);
+        strip_hop_by_hop(&mut headers);
         assert!(headers.is_empty());
     }
 

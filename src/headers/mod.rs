@@ -6,5 +6,5 @@ mod hop_by_hop;
 mod spoof;
 
 pub use forwarded::{Client, Forwarding, Peer};
-pub use hop_by_hop::{strip_request, strip_response, strip_trailers};
+pub use hop_by_hop::{strip_hop_by_hop, strip_trailers};
 pub use spoof::Guard;

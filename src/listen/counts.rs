@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{Peer, Rules};
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, net::network_of};
 
 /// The connections of the whole process.
 #[derive(Debug, Default)]
@@ -64,14 +64,6 @@ impl Counts {
 
     pub(super) fn is_full(&self, rules: &Rules) -> bool {
         rules.limits.connections.is_some_and(|most| self.all.load(Ordering::Relaxed) >= most)
-    }
-}
-
-/// One visitor's line: the address, or its /64 in IPv6.
-fn network_of(ip: IpAddr) -> IpAddr {
-    match ip {
-        IpAddr::V4(_) => ip,
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
     }
 }
 

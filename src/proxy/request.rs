@@ -52,7 +52,7 @@ impl Dressing<'_> {
         let via = if request.version() == Version::HTTP_10 { VIA_10 } else { VIA };
         let headers = request.headers_mut();
         // An upgrade is not asked for: the app answers as if it had not been.
-        headers::strip_request(headers);
+        headers::strip_hop_by_hop(headers);
         headers.remove(header::EXPECT);
         take_out_ours(&plan.sessions.cookie, headers);
         if let Some(host) = host(route, admitted) {

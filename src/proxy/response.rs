@@ -34,7 +34,7 @@ pub fn undress<B>(
     // Before anything is removed, which would change the order of the lines; and an app's own `Connection` cannot
     // nominate its instructions away.
     let changes = plan.sessions.wire.take(headers);
-    headers::strip_response(headers);
+    headers::strip_hop_by_hop(headers);
     // The same names in a spelling that is no instruction.
     plan.guard.strip_response(headers);
     let changes = if route.session == SessionMode::Off { Changes::default() } else { changes };

@@ -11,7 +11,7 @@ use std::{
 
 use moka::sync::Cache;
 
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, net::network_of};
 
 /// Addresses that are remembered at once; past it the least active are forgotten, and begin anew.
 const MOST_ADDRESSES: u64 = 100_000;
@@ -39,7 +39,7 @@ impl Flood {
     /// One more; false if that is too many.
     pub fn admits(&self, address: Option<IpAddr>, now: Timestamp) -> bool {
         if let (Some(most), Some(address)) = (self.per_address, address) {
-            let count = self.addresses.get_with(line_of(address), Arc::default);
+            let count = self.addresses.get_with(network_of(address), Arc::default);
             if count.fetch_add(1, Ordering::Relaxed) >= most {
                 return false;
             }
@@ -52,14 +52,6 @@ impl Flood {
         let next = |old: u64| if old >> COUNT_BITS << COUNT_BITS == second { old + 1 } else { second + 1 };
         let old = self.second.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(next(old)));
         next(old.unwrap_or_else(|old| old)) & ((1 << COUNT_BITS) - 1)
-    }
-}
-
-/// One visitor's line: the address, or its /64 in IPv6.
-fn line_of(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !u128::from(u64::MAX)).into()),
     }
 }
 
