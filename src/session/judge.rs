@@ -167,7 +167,10 @@ impl SessionManager {
             Applied::Ended if changes.destroys() => Outcome::Expire,
             // Another principal, or none: what this answer sets belongs to a session of its own.
             Applied::Ended => self.follow(resolved, changes, client, now)?,
-            Applied::Straggler if changes.logs_in() => self.follow(resolved, changes, client, now)?,
+            // Apps repeat who is logged in: from a straggler that is no login, and would undo a logout.
+            Applied::Straggler if changes.logs_in() && !resolved.repeats(changes) => {
+                self.follow(resolved, changes, client, now)?
+            }
             Applied::Straggler | Applied::Denied => Outcome::Leave,
             Applied::Conflict => {
                 // Where the visitor is told of it, whoever tells gives them back.

@@ -119,6 +119,12 @@ impl Resolved {
         self.crowded
     }
 
+    /// True if these changes log in who was logged in already when the request came.
+    pub(super) fn repeats(&self, changes: &Changes) -> bool {
+        let before = self.record().and_then(|r| r.principal.as_ref());
+        before.is_some() && changes.principal.as_ref().is_some_and(|wanted| wanted.as_ref() == before)
+    }
+
     /// True if somebody is logged in.
     pub fn has_principal(&self) -> bool {
         self.record().is_some_and(|r| r.principal.is_some())
