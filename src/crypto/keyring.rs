@@ -1,8 +1,8 @@
-//! The key ring: the first key signs, every key verifies.
+//! The key ring: the first key signs, every key verifies. HMAC-SHA256 (RFC 2104), truncated.
 
-use aws_lc_rs::{hkdf, hmac};
+use aws_lc_rs::hmac;
 
-use super::{random, same};
+use super::{Secrets, random, same};
 
 /// A truncated HMAC-SHA256.
 pub type Mac = [u8; 16];
@@ -25,15 +25,14 @@ impl std::fmt::Debug for Keyring {
 }
 
 impl Keyring {
-    /// A ring for `label` from secrets, the current one first. A key's number is a byte of its own digest, so it is
-    /// the same on every machine that shares the secret.
-    pub fn derive(label: &str, secrets: &[[u8; 32]]) -> Self {
+    /// A ring for `label`. A key's number is a byte of its own digest, so it is the same on every machine that shares the
+    /// secret.
+    pub fn derive(label: &str, secrets: &Secrets) -> Self {
         let keys = secrets
-            .iter()
-            .map(|secret| {
-                let derived = expand(label, secret);
-                let [number, ..] = super::sha256(&derived);
-                Key { number, hmac: hmac::Key::new(hmac::HMAC_SHA256, &derived) }
+            .expand(label)
+            .map(|derived| {
+                let [number, ..] = super::sha256(&*derived);
+                Key { number, hmac: hmac::Key::new(hmac::HMAC_SHA256, &*derived) }
             })
             .collect();
         Self { id: u64::from_ne_bytes(random()), keys }
@@ -41,7 +40,7 @@ impl Keyring {
 
     /// A ring of one key that nobody else has and that ends with the process.
     pub fn ephemeral(label: &str) -> Self {
-        Self::derive(label, &[random()])
+        Self::derive(label, &Secrets::ephemeral())
     }
 
     /// Tells rings of one process apart.
@@ -76,25 +75,6 @@ fn mac(key: &Key, parts: &[&[u8]]) -> Mac {
     out
 }
 
-struct Length;
-
-impl hkdf::KeyType for Length {
-    fn len(&self) -> usize {
-        32
-    }
-}
-
-#[expect(clippy::expect_used, reason = "32 bytes are within what HKDF-SHA256 can give")]
-fn expand(label: &str, secret: &[u8; 32]) -> [u8; 32] {
-    let mut out = [0; 32];
-    hkdf::Salt::new(hkdf::HKDF_SHA256, b"cloakroom")
-        .extract(secret)
-        .expand(&[label.as_bytes()], Length)
-        .and_then(|okm| okm.fill(&mut out))
-        .expect("HKDF gives 32 bytes");
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,12 +82,12 @@ mod tests {
     #[test]
     fn a_previous_key_still_verifies_and_the_current_one_signs() {
         let (old, new) = ([1; 32], [2; 32]);
-        let before = Keyring::derive("t", &[old]);
+        let before = Keyring::derive("t", &Secrets::new(old, []));
         let signed = before.sign(&[b"a", b"b"]);
-        let after = Keyring::derive("t", &[new, old]);
+        let after = Keyring::derive("t", &Secrets::new(new, [old]));
         assert!(after.verify(before.current(), &[b"ab"], &signed));
         assert_ne!(after.sign(&[b"ab"]), signed);
-        assert!(!Keyring::derive("t", &[new]).verify(before.current(), &[b"ab"], &signed));
-        assert!(!Keyring::derive("u", &[old]).verify(before.current(), &[b"ab"], &signed));
+        assert!(!Keyring::derive("t", &Secrets::new(new, [])).verify(before.current(), &[b"ab"], &signed));
+        assert!(!Keyring::derive("u", &Secrets::new(old, [])).verify(before.current(), &[b"ab"], &signed));
     }
 }

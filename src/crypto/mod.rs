@@ -1,10 +1,15 @@
-//! Cryptography: random bytes, digests, and the key ring under which tickets are signed.
+//! Cryptography: random bytes, digests, and what is derived from the secrets of `[keys]`: a [`Keyring`] signs, a
+//! [`Sealer`] encrypts.
 //!
 //! Here live thin names over `aws-lc-rs`; nothing here knows what a session is.
 
 mod keyring;
+mod sealer;
+mod secrets;
 
 pub use keyring::{Keyring, Mac};
+pub use sealer::{OVERHEAD, Opened, Sealer};
+pub use secrets::Secrets;
 
 use aws_lc_rs::{constant_time, digest, rand};
 
