@@ -35,6 +35,9 @@ pub struct Opened {
 
 impl Sealer {
     /// A ring for `label`; a key's number is a byte of its own digest, the same on every machine that has the secret.
+    ///
+    /// # Panics
+    /// Never: HKDF gives keys of the length that is asked for.
     #[expect(clippy::expect_used, reason = "a key of 32 bytes is what AES-256 takes")]
     pub fn derive(label: &str, secrets: &Secrets) -> Self {
         let key = |derived: &[u8; 32]| {
