@@ -10,6 +10,7 @@ use cloakroom::{
     message::cookie::{self, Retained},
     plan::{Plan, RoutePlan},
     session::{Answer, Changes, Realm, Request, Resolved, State, Value, View, Visit},
+    tasks::at_once,
 };
 use criterion::{BatchSize, BenchmarkGroup, Criterion, measurement::WallTime};
 use http::{HeaderMap, HeaderName, HeaderValue};
@@ -110,7 +111,7 @@ impl House {
 
     fn resolve(&self, ticket: Option<&str>, realm: Realm<'_>) -> Resolved {
         let candidate = [ticket.unwrap_or_default().as_bytes()];
-        self.plan.sessions.resolve(Request {
+        let request = Request {
             candidates: candidate.get(usize::from(ticket.is_none())..).unwrap_or_default(),
             realm,
             https: false,
@@ -118,7 +119,8 @@ impl House {
             read_only: false,
             view: &self.view,
             now: self.now,
-        })
+        };
+        at_once(self.plan.sessions.resolve(request)).unwrap().unwrap()
     }
 
     fn commit(&self, resolved: &Resolved, changes: &Changes) -> Option<HeaderValue> {
@@ -131,7 +133,7 @@ impl House {
             client: None,
             now: self.now,
         };
-        self.plan.sessions.commit(resolved, answer).unwrap().set_cookie
+        at_once(self.plan.sessions.commit(resolved, answer)).unwrap().unwrap().set_cookie
     }
 }
 

@@ -15,7 +15,10 @@ use crate::{
     crypto::Keyring,
     headers::{Forwarding, Guard},
     router::Router,
-    session::{SessionManager, View, store::Memory},
+    session::{
+        SessionManager, View,
+        store::{Memory, Store},
+    },
     upstream::Endpoints,
 };
 
@@ -173,7 +176,7 @@ impl Plan {
             Ok((route.host.clone(), route.path.clone(), route.ignore_case, plan))
         });
         let router = Router::new(routes.collect::<Result<Vec<_>, PlanError>>()?);
-        let store = Arc::new(Memory::new(config.store.max_bytes, &config.session, now));
+        let store = Arc::new(Store::Memory(Memory::new(config.store.max_bytes, &config.session, now)));
         let prefix = &config.session.headers.prefix;
         let limits = &config.limits;
         let sessions = SessionManager::new(

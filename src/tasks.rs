@@ -1,6 +1,12 @@
 //! Spawning: the only place that starts tasks and threads.
 
-use std::{future::Future, io, thread};
+use std::{
+    future::Future,
+    io,
+    pin::pin,
+    task::{Context, Poll, Waker},
+    thread,
+};
 
 /// Runs a future on this worker's own loop.
 #[expect(clippy::disallowed_methods, reason = "this is where tasks are spawned")]
@@ -21,4 +27,12 @@ where
     F: FnOnce() -> T + Send + 'static,
 {
     thread::Builder::new().name(name.to_owned()).spawn(run)
+}
+
+/// The output of a future that never waits, such as a session in the memory store; `None` if it would.
+pub fn at_once<F: Future>(future: F) -> Option<F::Output> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
+    }
 }

@@ -25,9 +25,12 @@ pub enum ProxyError {
     /// The app failed.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
-    /// The session store failed.
+    /// The session store failed when an answer was to be kept.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The session store failed when a session was looked up: the app was not asked.
+    #[error(transparent)]
+    Load(StoreError),
 }
 
 impl ProxyError {
@@ -39,7 +42,7 @@ impl ProxyError {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Elsewhere(_) => StatusCode::SEE_OTHER,
             Self::Store(StoreError::TooManySessions) => StatusCode::FORBIDDEN,
-            Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(_) | Self::Load(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Upstream(UpstreamError::Body(e)) => match e.downcast_ref() {
                 Some(BodyFault::Stalled) => StatusCode::REQUEST_TIMEOUT,
                 Some(BodyFault::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -62,7 +65,7 @@ impl ProxyError {
             Self::Upstream(_) => {
                 tracing::error!(%request, status = status.as_u16(), reason = %self, "the app failed");
             }
-            Self::Store(_) => {
+            Self::Store(_) | Self::Load(_) => {
                 tracing::error!(%request, status = status.as_u16(), reason = %self, "the session store failed");
             }
         }
@@ -79,6 +82,10 @@ impl ProxyError {
             }
             Self::Elsewhere(target) => {
                 response.headers_mut().insert(header::LOCATION, target.clone());
+            }
+            // Nothing was done: it may be asked again (RFC 9110 section 15.6.4).
+            Self::Load(_) => {
+                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
             _ => {}
         }

@@ -35,11 +35,11 @@ pub enum RequestFileError {
 ///
 /// # Errors
 /// It is no request.
-pub fn explain(plan: &Plan, raw: &[u8], peer: Peer) -> Result<Explanation, RequestFileError> {
+pub async fn explain(plan: &Plan, raw: &[u8], peer: Peer) -> Result<Explanation, RequestFileError> {
     let request = parse(raw)?;
     let mut exchange = Exchange::begin(&request, None);
     let mut findings = vec![("asked", format!("{} {}", request.method(), request.uri()))];
-    match prepare(plan, &mut exchange, request, peer) {
+    match prepare(plan, &mut exchange, request, peer).await {
         Err(error) => {
             findings.push(("answer", format!("{} without asking an app: {error}", error.status())));
             Ok(Explanation { findings, head: None })
@@ -79,6 +79,7 @@ fn why(resolved: &Resolved) -> &'static str {
     match (resolved.state(), resolved.id()) {
         (State::Active, _) => "the ticket is good",
         (State::New, _) => "no ticket that is good here, so a new one is given",
+        (State::Unavailable, _) => "the store does not answer",
         (State::None, _) => {
             "no ticket that is good here, and none may be given: cross-site, a subresource, a prefetch, a preflight, \
              or [session] create = \"write\""

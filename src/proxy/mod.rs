@@ -89,7 +89,7 @@ struct Prepared<'p, B> {
 }
 
 /// The stages before the app is asked. Any of them may end the request with a [`ProxyError`].
-fn prepare<'p, B>(
+async fn prepare<'p, B>(
     plan: &'p Plan,
     exchange: &mut Exchange,
     mut request: Request<B>,
@@ -113,7 +113,7 @@ fn prepare<'p, B>(
     plan.guard.strip_request(request.headers_mut());
     gate::cross_site(route, &request, &admitted, &client)?;
 
-    let resolved = session::resolve(plan, route, &admitted, &client, &request, exchange.now);
+    let resolved = session::resolve(plan, route, &admitted, &client, &request, exchange.now).await?;
     exchange.session = resolved.as_ref().and_then(Resolved::id);
     gate::require(route, &request, resolved.as_ref())?;
 
@@ -131,14 +131,14 @@ async fn stages(
     peer: Peer,
 ) -> Result<Response<Body>, ProxyError> {
     let Prepared { route, admitted, client, resolved, added, request } =
-        prepare(plan, exchange, request, peer)?;
+        prepare(plan, exchange, request, peer).await?;
     let request = request.map(|body| RequestBody::new(body, route.body_bytes, plan));
     let asked = Asked { plan, route, admitted: &admitted, client: &client, resolved: resolved.as_ref() };
     let outcome = asked.ask(worker, exchange.now, request, &added).await;
     if outcome.is_err()
         && let Some(resolved) = &resolved
     {
-        plan.sessions.give_back(resolved, Timestamp::now());
+        plan.sessions.give_back(resolved, Timestamp::now()).await;
     }
     outcome
 }
@@ -175,7 +175,7 @@ impl Asked<'_> {
         let changes = response::undress(plan, route, admitted, client, endpoint, began, &mut response)?;
         if let Some(resolved) = resolved {
             let answered = session::Answered { admitted, client, resolved, began };
-            session::commit(plan, route, &answered, changes, &mut response)?;
+            session::commit(plan, route, &answered, changes, &mut response).await?;
         }
         Ok(response.map(|body| Body::answer(body, Arc::clone(plan))))
     }

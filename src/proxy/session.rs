@@ -13,16 +13,19 @@ use crate::{
 };
 
 /// The session of a request; `None` where the route has none.
-pub fn resolve<B>(
+///
+/// # Errors
+/// The store failed, and the route does not ask the app without it.
+pub async fn resolve<B>(
     plan: &Plan,
     route: &RoutePlan,
     admitted: &Admitted,
     client: &Client,
     request: &Request<B>,
     now: Timestamp,
-) -> Option<Resolved> {
+) -> Result<Option<Resolved>, ProxyError> {
     if route.session == SessionMode::Off {
-        return None;
+        return Ok(None);
     }
     let form = &plan.sessions.cookie;
     let name = form.name(client.https).as_bytes();
@@ -38,7 +41,7 @@ pub fn resolve<B>(
     }
     let left = places.len();
     let (candidates, _) = candidates.split_at(session::MOST_CANDIDATES - left);
-    Some(plan.sessions.resolve(session::Request {
+    let resolved = plan.sessions.resolve(session::Request {
         candidates,
         realm: realm(plan, route, admitted),
         https: client.https,
@@ -46,7 +49,15 @@ pub fn resolve<B>(
         read_only: route.session == SessionMode::ReadOnly,
         view: &route.view,
         now,
-    }))
+    });
+    match resolved.await {
+        Ok(resolved) => Ok(Some(resolved)),
+        Err(error) if route.on_store_failure == OnStoreFailure::Anonymous => {
+            tracing::error!(%error, "a request goes on without its session: the route is on_store_failure = \"anonymous\"");
+            Ok(Some(Resolved::unavailable(client.https, now)))
+        }
+        Err(error) => Err(ProxyError::Load(error)),
+    }
 }
 
 /// A session belongs to the route's realm, else to the cookie's domain, else to the host.
@@ -72,7 +83,7 @@ pub struct Answered<'a> {
 }
 
 /// Stores the changes, before the visitor's first byte.
-pub fn commit<B>(
+pub async fn commit<B>(
     plan: &Plan,
     route: &RoutePlan,
     answered: &Answered<'_>,
@@ -94,7 +105,7 @@ pub fn commit<B>(
         shows_nothing: response.status().is_redirection() || response.status().is_server_error(),
         client: client.address,
     };
-    let issue = match plan.sessions.commit(resolved, answer) {
+    let issue = match plan.sessions.commit(resolved, answer).await {
         Ok(issue) => issue,
         Err(error) if weighty || route.on_store_failure == OnStoreFailure::Refuse => {
             return Err(error.into());

@@ -28,7 +28,7 @@ pub(super) enum Outcome {
 
 impl SessionManager {
     /// What becomes of the browser's ticket, and of the record.
-    pub(super) fn judge<S: FnOnce() -> bool>(
+    pub(super) async fn judge<S: FnOnce() -> bool>(
         &self,
         resolved: &Resolved,
         answer: Answer<'_, S>,
@@ -44,24 +44,29 @@ impl SessionManager {
             Standing::Known { ticket, record, passing_on } => {
                 if !changes.is_empty() {
                     let record = record.is_some();
-                    if let Some(outcome) = self.change(resolved, ticket, record, &changes, client, now)? {
+                    if let Some(outcome) =
+                        self.change(resolved, ticket, record, &changes, client, now).await?
+                    {
                         return Ok(outcome);
                     }
                 }
-                Ok(self.refresh(resolved, ticket, record.as_deref(), *passing_on, shared, now))
+                Ok(self.refresh(resolved, ticket, record.as_deref(), *passing_on, shared, now).await)
             }
             // Nothing of a spent ticket's holder is kept, except a login.
             Standing::Spent(_) if changes.logs_in() => {
-                self.begin(resolved, Ticket::mint(now), &changes, client, now)
+                self.begin(resolved, Ticket::mint(now), &changes, client, now).await
             }
             Standing::Spent(_) => Ok(Outcome::Leave),
+            // What it wants changed cannot be: whoever asked decides whether the visitor is told.
+            Standing::Unavailable if changes.is_empty() => Ok(Outcome::Leave),
+            Standing::Unavailable => Err(StoreError::Unavailable),
             Standing::Stranger(ticket) => {
                 if changes.if_version.is_some_and(|version| version != 0) {
                     return Ok(self.conflict());
                 }
                 if changes.stores() && (!resolved.cross_site_write || changes.logs_in()) {
                     let ticket = ticket.unwrap_or_else(|| Ticket::mint(now));
-                    return self.begin(resolved, ticket, &changes, client, now);
+                    return self.begin(resolved, ticket, &changes, client, now).await;
                 }
                 match ticket {
                     Some(ticket) if !changes.ends() && !shared() => Ok(self.give(ticket, None, now)),
@@ -81,7 +86,7 @@ impl SessionManager {
     }
 
     /// Nothing changes; the ticket may need a new stamp or a successor, or the browser a later expiry.
-    fn refresh(
+    async fn refresh(
         &self,
         resolved: &Resolved,
         ticket: &Ticket,
@@ -110,7 +115,7 @@ impl SessionManager {
         if clock {
             let changes = Changes { by_clock: true, ..Changes::default() };
             let seen = resolved.seen(ticket, true, true);
-            match self.apply(seen, &successor, &changes, now) {
+            match self.apply(seen, &successor, &changes, now).await {
                 Ok(Applied::Saved { record, .. }) => return self.give(&successor, Some(&record), now),
                 Ok(Applied::Nothing) => {}
                 Ok(_) => return Outcome::Leave,
@@ -121,9 +126,9 @@ impl SessionManager {
             }
         }
         // Only what still leads to the session: a ticket spent meanwhile must not overwrite its successor.
-        let current = match self.store.load(ticket.id.as_u128(), &self.rules, now) {
-            Found::Live(current) => current,
-            Found::Nothing if record.is_none() => {
+        let current = match self.store.load(ticket.id, now).await {
+            Ok(Found::Live(current)) => current,
+            Ok(Found::Nothing) if record.is_none() => {
                 return self.give(&Ticket { stamped: now, current_key: true, ..*ticket }, None, now);
             }
             _ => return Outcome::Leave,
@@ -141,7 +146,7 @@ impl SessionManager {
     }
 
     /// `None`: the browser's ticket is as good as it was.
-    fn change(
+    async fn change(
         &self,
         resolved: &Resolved,
         ticket: &Ticket,
@@ -155,7 +160,7 @@ impl SessionManager {
         }
         let next = Ticket { stamped: now, secret: crypto::random(), current_key: true, ..*ticket };
         let seen = resolved.seen(ticket, record, true);
-        Ok(Some(match self.apply(seen, &next, changes, now)? {
+        Ok(Some(match self.apply(seen, &next, changes, now).await? {
             Applied::Saved { record, renewed: true, .. } => self.give(&next, Some(&record), now),
             // The browser's copy is to last as long as the session does from now on.
             Applied::Saved { record, .. }
@@ -166,16 +171,16 @@ impl SessionManager {
             }
             Applied::Ended if changes.destroys() => Outcome::Expire,
             // Another principal, or none: what this answer sets belongs to a session of its own.
-            Applied::Ended => self.follow(resolved, changes, client, now)?,
+            Applied::Ended => self.follow(resolved, changes, client, now).await?,
             // Apps repeat who is logged in: from a straggler that is no login, and would undo a logout.
             Applied::Straggler if changes.logs_in() && !resolved.repeats(changes) => {
-                self.follow(resolved, changes, client, now)?
+                self.follow(resolved, changes, client, now).await?
             }
             Applied::Straggler | Applied::Denied => Outcome::Leave,
             Applied::Conflict => {
                 // Where the visitor is told of it, whoever tells gives them back.
                 if self.rules.on_conflict == OnConflict::Drop && !changes.give_back.is_empty() {
-                    self.give_back(resolved, now);
+                    self.give_back(resolved, now).await;
                 }
                 self.conflict()
             }
@@ -183,18 +188,18 @@ impl SessionManager {
         }))
     }
 
-    fn follow(
+    async fn follow(
         &self,
         resolved: &Resolved,
         changes: &Changes,
         client: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<Outcome, StoreError> {
-        self.begin(resolved, Ticket::mint(now), &changes.afterwards(), client, now)
+        self.begin(resolved, Ticket::mint(now), &changes.afterwards(), client, now).await
     }
 
     /// A new session with what this answer sets.
-    fn begin(
+    async fn begin(
         &self,
         resolved: &Resolved,
         ticket: Ticket,
@@ -205,7 +210,7 @@ impl SessionManager {
         self.admit(changes, client, now)?;
         let seen = resolved.seen(&ticket, false, false);
         // It is new: there is no older ticket to spend.
-        match self.apply(seen, &ticket, changes, now)? {
+        match self.apply(seen, &ticket, changes, now).await? {
             Applied::Saved { record, .. } => Ok(self.give(&ticket, Some(&record), now)),
             Applied::Denied => Ok(Outcome::Leave),
             _ => Ok(self.give(&ticket, None, now)),
@@ -221,7 +226,7 @@ impl SessionManager {
         Ok(())
     }
 
-    pub(super) fn apply(
+    pub(super) async fn apply(
         &self,
         seen: Seen,
         next: &Ticket,
@@ -230,7 +235,7 @@ impl SessionManager {
     ) -> Result<Applied, StoreError> {
         let apply =
             Apply { seen, changes, next_secret: next.hash(), now, rules: &self.rules, wire: &self.wire };
-        self.store.apply(seen.id.as_u128(), &apply)
+        self.store.apply(&apply).await
     }
 
     fn give(&self, ticket: &Ticket, record: Option<&Record>, now: Timestamp) -> Outcome {

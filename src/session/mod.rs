@@ -42,14 +42,14 @@ use crate::{clock::Timestamp, config::Session, crypto::Keyring};
 use flood::Flood;
 use judge::Outcome;
 use resolve::Standing;
-use store::Memory;
+use store::Store;
 
 /// Everything about sessions, behind two calls a request.
 #[derive(Debug)]
 pub struct SessionManager {
     keys: Keyring,
     rules: Session,
-    store: Arc<Memory>,
+    store: Arc<Store>,
     flood: Flood,
     /// The names of the headers.
     pub wire: Wire,
@@ -90,7 +90,7 @@ impl SessionManager {
     /// new sessions with data.
     pub fn new(
         rules: &Session,
-        store: Arc<Memory>,
+        store: Arc<Store>,
         keys: Keyring,
         per_second: Option<u64>,
         per_address: Option<u64>,
@@ -111,7 +111,7 @@ impl SessionManager {
     }
 
     /// The store, for the operator's view and the sweeper.
-    pub fn store(&self) -> &Arc<Memory> {
+    pub fn store(&self) -> &Arc<Store> {
         &self.store
     }
 
@@ -119,14 +119,14 @@ impl SessionManager {
     ///
     /// # Errors
     /// The store failed, or refuses; nothing was changed.
-    pub fn commit<S: FnOnce() -> bool>(
+    pub async fn commit<S: FnOnce() -> bool>(
         &self,
         resolved: &Resolved,
         mut answer: Answer<'_, S>,
     ) -> Result<Issue, StoreError> {
         self.restrict(resolved, &mut answer);
         let (realm, now) = (answer.realm, answer.now);
-        self.judge(resolved, answer).map(|outcome| {
+        self.judge(resolved, answer).await.map(|outcome| {
             let mut issue = Issue::default();
             match outcome {
                 Outcome::Leave => {}
@@ -142,13 +142,13 @@ impl SessionManager {
     }
 
     /// Flashes that an answer was to show and did not, because there was none.
-    pub fn give_back(&self, resolved: &Resolved, now: Timestamp) {
+    pub async fn give_back(&self, resolved: &Resolved, now: Timestamp) {
         if let Standing::Known { ticket, record: Some(_), .. } = &resolved.standing
             && !resolved.taken.is_empty()
         {
             let changes = Changes { give_back: resolved.taken.clone(), ..Changes::default() };
             let seen = resolved.seen(ticket, true, true);
-            if let Err(error) = self.apply(seen, ticket, &changes, now) {
+            if let Err(error) = self.apply(seen, ticket, &changes, now).await {
                 tracing::error!(%error, "flashes were lost: they could not be put back");
             }
         }

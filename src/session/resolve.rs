@@ -10,7 +10,7 @@ use super::{
     change::Name,
     commit::{Found, Seen},
     record::{Leads, Record},
-    store::Applied,
+    store::{Applied, StoreError},
     ticket::{Realm, SecretHash, Ticket},
     verified,
     visit::Visit,
@@ -35,6 +35,8 @@ pub enum State {
     Active,
     /// Nothing minted.
     None,
+    /// The store failed, and the route asks the app all the same.
+    Unavailable,
 }
 
 impl State {
@@ -44,6 +46,7 @@ impl State {
             Self::New => "new",
             Self::Active => "active",
             Self::None => "none",
+            Self::Unavailable => "unavailable",
         }
     }
 }
@@ -54,6 +57,8 @@ pub(super) enum Standing {
     Stranger(Option<Ticket>),
     /// The ticket was spent a moment ago: a throw-away id, and no ticket.
     Spent(Uuid),
+    /// Nobody can be told from anybody: the store failed.
+    Unavailable,
     /// A genuine ticket, with its record if there is one.
     Known {
         ticket: Ticket,
@@ -78,12 +83,26 @@ pub struct Resolved {
 }
 
 impl Resolved {
+    /// A request whose session cannot be told, because the store failed.
+    pub fn unavailable(https: bool, now: Timestamp) -> Self {
+        Self {
+            standing: Standing::Unavailable,
+            began: now,
+            taken: Vec::new(),
+            crowded: false,
+            cross_site_write: false,
+            https,
+            read_only: false,
+        }
+    }
+
     /// What the app is told.
     pub fn state(&self) -> State {
         match &self.standing {
             Standing::Known { .. } => State::Active,
             Standing::Spent(_) | Standing::Stranger(Some(_)) => State::New,
             Standing::Stranger(None) => State::None,
+            Standing::Unavailable => State::Unavailable,
         }
     }
 
@@ -93,6 +112,7 @@ impl Resolved {
             Standing::Known { ticket, .. } => Some(ticket.id),
             Standing::Stranger(ticket) => ticket.map(|t| t.id),
             Standing::Spent(id) => Some(*id),
+            Standing::Unavailable => None,
         }
     }
 
@@ -142,7 +162,7 @@ impl Resolved {
                 Some((now.since(ticket.minted), end.since(now)))
             }
             Standing::Spent(_) => Some((Duration::ZERO, plain.idle_timeout)),
-            Standing::Stranger(None) => None,
+            Standing::Stranger(None) | Standing::Unavailable => None,
         }
     }
 
@@ -180,7 +200,13 @@ pub struct Request<'a, V> {
 
 impl SessionManager {
     /// Resolves a request's session.
-    pub fn resolve<V: FnOnce() -> Visit>(&self, request: Request<'_, V>) -> Resolved {
+    ///
+    /// # Errors
+    /// The store failed: whose request this is cannot be told.
+    pub async fn resolve<V: FnOnce() -> Visit>(
+        &self,
+        request: Request<'_, V>,
+    ) -> Result<Resolved, StoreError> {
         let Request { candidates, realm, https, visit, read_only, view, now } = request;
         let mut found: Option<Standing> = None;
         let mut spent = false;
@@ -188,7 +214,7 @@ impl SessionManager {
         let mut crowded = candidates.len() > 1;
         for value in candidates.iter().take(MOST_CANDIDATES) {
             let Some((ticket, hash)) = verified::read(value, &self.keys, realm) else { continue };
-            match self.look_up(&ticket, &hash, now) {
+            match self.look_up(&ticket, &hash, now).await? {
                 Some(Standing::Spent(_)) => spent = true,
                 Some(standing) => {
                     // Two tickets of different sessions: someone planted one of them, and we cannot know which.
@@ -225,17 +251,17 @@ impl SessionManager {
                 record.shown(now);
             }
             if record.seen(now, self.touch_every(record)) || !was_confirmed {
-                self.store.touch(ticket.id.as_u128(), record);
+                self.store.touch(ticket.id, record);
             }
             if !record.flashes.is_empty() && visit().is_some_and(|v| v.is_document) {
-                self.take_flashes(&mut resolved, view, now);
+                self.take_flashes(&mut resolved, view, now).await;
             }
         }
-        resolved
+        Ok(resolved)
     }
 
     /// Takes out of the record, atomically, what this request will deliver: of two at a time only one does.
-    fn take_flashes(&self, resolved: &mut Resolved, view: &View, now: Timestamp) {
+    async fn take_flashes(&self, resolved: &mut Resolved, view: &View, now: Timestamp) {
         let Standing::Known { ticket, record: Some(record), .. } = &resolved.standing else { return };
         let shown = |name: &Name| view.shows(name);
         let take: Vec<Name> = record.flashes.keys().filter(|name| shown(name)).cloned().collect();
@@ -244,7 +270,7 @@ impl SessionManager {
         }
         let changes = Changes { take, ..Changes::default() };
         let seen = resolved.seen(ticket, true, true);
-        if let Ok(Applied::Saved { record: now, taken, .. }) = self.apply(seen, ticket, &changes, now) {
+        if let Ok(Applied::Saved { record: now, taken, .. }) = self.apply(seen, ticket, &changes, now).await {
             if let Standing::Known { record, .. } = &mut resolved.standing {
                 *record = Some(now);
             }
@@ -253,8 +279,13 @@ impl SessionManager {
     }
 
     /// `None`: a stranger's.
-    fn look_up(&self, ticket: &Ticket, hash: &SecretHash, now: Timestamp) -> Option<Standing> {
-        match self.store.load(ticket.id.as_u128(), &self.rules, now) {
+    async fn look_up(
+        &self,
+        ticket: &Ticket,
+        hash: &SecretHash,
+        now: Timestamp,
+    ) -> Result<Option<Standing>, StoreError> {
+        Ok(match self.store.load(ticket.id, now).await? {
             Found::Live(record) => match record.leads(hash, now) {
                 Leads::Current => {
                     Some(Standing::Known { ticket: *ticket, record: Some(record), passing_on: false })
@@ -272,7 +303,7 @@ impl SessionManager {
                     && ticket.minted.plus(lifetimes.absolute_timeout) > now;
                 good.then_some(Standing::Known { ticket: *ticket, record: None, passing_on: false })
             }
-        }
+        })
     }
 
     /// At most once a `touch_interval`, and at least four times per idle time, in milliseconds.

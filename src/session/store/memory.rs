@@ -125,13 +125,9 @@ impl Memory {
     }
 
     /// How many records there are, roughly.
+    #[expect(clippy::len_without_is_empty, reason = "the store above has it")]
     pub fn len(&self) -> u64 {
         self.people.entry_count() + self.visitors.entry_count() + self.unconfirmed.entry_count()
-    }
-
-    /// True without any record.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 
     /// No ticket without a record that was stamped before is taken.
@@ -174,11 +170,11 @@ impl Memory {
     }
 
     /// What is under this id. People, visitors, people: a login puts first and takes away after.
-    pub fn load(&self, id: u128, rules: &Session, now: Timestamp) -> Found {
+    pub fn load(&self, id: u128, now: Timestamp) -> Found {
         let record = self.people.get(&id).or_else(|| self.unpeopled(id)).or_else(|| self.people.get(&id));
         match record {
-            Some(record) if record.ends(rules) > now => Found::Live(record),
-            Some(record) => Found::Ended(record.ends(rules)),
+            Some(record) if record.ends(&self.rules) > now => Found::Live(record),
+            Some(record) => Found::Ended(record.ends(&self.rules)),
             None => self.ended.get(&id).map_or(Found::Nothing, Found::Ended),
         }
     }

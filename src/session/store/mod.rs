@@ -1,4 +1,4 @@
-//! Where records are kept. A store answers three questions, and each kind answers them alike:
+//! Where records are kept. A [`Store`] answers these questions, and each kind answers them alike:
 //!
 //! - `load`: what is under this id? Missing, expired and ended are answers, not errors.
 //! - `apply`: decides (by [`decide`](super::commit::decide)) on the record *as it is now*, atomically, and keeps what
@@ -16,11 +16,21 @@ pub use memory::Memory;
 
 use std::sync::Arc;
 
-use super::{change::Name, record::Record};
+use uuid::Uuid;
+
+use super::{
+    change::Name,
+    commit::{Apply, Found},
+    record::Record,
+};
+use crate::clock::Timestamp;
 
 /// The store failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
+    /// It does not answer.
+    #[error("the session store does not answer")]
+    Unavailable,
     /// No room.
     #[error("the session store is full ([store] max_bytes)")]
     Full,
@@ -54,4 +64,77 @@ pub enum Applied {
     Conflict,
     /// Everyone of that name was logged out while the login was under way: it does not count.
     Denied,
+}
+
+/// The kinds of stores.
+#[derive(Debug)]
+pub enum Store {
+    /// In memory alone: it never waits, and never fails to load.
+    Memory(Memory),
+}
+
+#[expect(clippy::unused_async, reason = "a kind that keeps records elsewhere waits")]
+impl Store {
+    /// What is under this id.
+    ///
+    /// # Errors
+    /// The store failed: nothing is known.
+    pub async fn load(&self, id: Uuid, now: Timestamp) -> Result<Found, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.load(id.as_u128(), now)),
+        }
+    }
+
+    /// Decides on the record as it is now, and keeps what comes of it.
+    ///
+    /// # Errors
+    /// See [`StoreError`]: nothing was changed.
+    pub async fn apply(&self, apply: &Apply<'_>) -> Result<Applied, StoreError> {
+        match self {
+            Self::Memory(memory) => memory.apply(apply.seen.id.as_u128(), apply),
+        }
+    }
+
+    /// Ends a session; whether there was one. Ending what has ended is no error.
+    ///
+    /// # Errors
+    /// The store failed: whether it ended is not known.
+    pub async fn delete(&self, id: Uuid, now: Timestamp) -> Result<bool, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.delete(id.as_u128(), now)),
+        }
+    }
+
+    /// A request came under this record, which the caller loaded.
+    pub fn touch(&self, id: Uuid, record: &Arc<Record>) {
+        match self {
+            Self::Memory(memory) => memory.touch(id.as_u128(), record),
+        }
+    }
+
+    /// No ticket without a record that was stamped before is taken.
+    pub fn floor(&self) -> Timestamp {
+        match self {
+            Self::Memory(memory) => memory.floor(),
+        }
+    }
+
+    /// How many records there are, roughly.
+    pub fn len(&self) -> u64 {
+        match self {
+            Self::Memory(memory) => memory.len(),
+        }
+    }
+
+    /// True without any record.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Work that is left to a thread in the background: expiry and eviction.
+    pub fn sweep(&self) {
+        match self {
+            Self::Memory(memory) => memory.sweep(),
+        }
+    }
 }

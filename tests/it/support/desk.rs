@@ -6,6 +6,7 @@ use cloakroom::clock::Timestamp;
 use cloakroom::config::Config;
 use cloakroom::plan::Plan;
 use cloakroom::session::{Answer, Changes, Realm, Request, Resolved, StoreError, View, Visit};
+use cloakroom::tasks::at_once;
 
 const REALM: Realm<'static> = Realm::Host("shop.test");
 
@@ -40,7 +41,7 @@ impl Desk {
 
     fn resolve_as(&self, ticket: Option<&str>, is_document: bool, now: Timestamp) -> Resolved {
         let candidates: Vec<&[u8]> = ticket.iter().map(|ticket| ticket.as_bytes()).collect();
-        self.plan.sessions.resolve(Request {
+        let request = Request {
             candidates: &candidates,
             realm: REALM,
             https: false,
@@ -48,7 +49,8 @@ impl Desk {
             read_only: false,
             view: &self.view,
             now,
-        })
+        };
+        at_once(self.plan.sessions.resolve(request)).unwrap().unwrap()
     }
 
     /// Commits an answer; the ticket that the browser gets, if any: an empty one is taken back.
@@ -67,7 +69,7 @@ impl Desk {
             client: None::<IpAddr>,
             now,
         };
-        let line = self.plan.sessions.commit(resolved, answer)?.set_cookie;
+        let line = at_once(self.plan.sessions.commit(resolved, answer)).unwrap()?.set_cookie;
         Ok(line.map(|line| {
             let line = line.to_str().unwrap();
             let (_, rest) = line.split_once('=').unwrap();
