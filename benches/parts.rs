@@ -116,8 +116,8 @@ impl House {
             realm,
             https: false,
             visit: || Visit { may_mint: ticket.is_none(), cross_site_write: false, is_document: true },
+            more: false,
             read_only: false,
-            view: &self.view,
             now: self.now,
         };
         at_once(self.plan.sessions.resolve(request)).unwrap().unwrap()

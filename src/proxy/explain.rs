@@ -2,7 +2,7 @@
 
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
 
-use super::{Prepared, exchange::Exchange, prepare};
+use super::{Prepared, admit, exchange::Exchange, prepare, route};
 use crate::{listen::Peer, plan::Plan, session::Resolved};
 
 /// The most fields that a request file may have.
@@ -39,6 +39,15 @@ pub async fn explain(plan: &Plan, raw: &[u8], peer: Peer) -> Result<Explanation,
     let request = parse(raw)?;
     let mut exchange = Exchange::begin(&request, None);
     let mut findings = vec![("asked", format!("{} {}", request.method(), request.uri()))];
+    // Before anything can refuse it: which route it was that did.
+    if let Ok(admitted) = admit::admit(&request, &plan.limits)
+        && let Ok(route) = route(plan, &admitted)
+    {
+        let chosen =
+            format!("{} (for host {:?}, path {})", route.name, admitted.authority.host, admitted.path());
+        findings.push(("route", chosen));
+        findings.push(("upstream", route.upstream.rules.name.clone()));
+    }
     match prepare(plan, &mut exchange, request, peer).await {
         Err(error) => {
             findings.push(("answer", format!("{} without asking an app: {error}", error.status())));
@@ -52,18 +61,25 @@ pub async fn explain(plan: &Plan, raw: &[u8], peer: Peer) -> Result<Explanation,
                 head.extend([name.as_str(), ": ", &String::from_utf8_lossy(value.as_bytes()), "\r\n"]);
             }
             head.push_str(&String::from_utf8_lossy(prepared.added.as_bytes()));
-            Ok(Explanation { findings, head: Some(head) })
+            Ok(Explanation { findings, head: Some(mask(plan, &head)) })
         }
     }
 }
 
+/// What is explained is pasted into tickets: passwords and proofs have no place there.
+fn mask(plan: &Plan, head: &str) -> String {
+    let secret = |name: &str| {
+        matches!(name, "authorization" | "proxy-authorization") || plan.sessions.wire.is_secret(name)
+    };
+    let line = |line: &str| match line.split_once(':') {
+        Some((name, _)) if secret(name) => format!("{name}: MASKED\r\n"),
+        _ => line.to_owned(),
+    };
+    head.split_inclusive("\r\n").map(line).collect()
+}
+
 fn tell<B>(prepared: &Prepared<'_, B>, findings: &mut Vec<(&'static str, String)>) {
-    let Prepared { route, admitted, client, resolved, .. } = prepared;
-    findings.push((
-        "route",
-        format!("{} (for host {:?}, path {})", route.name, admitted.authority.host, admitted.path()),
-    ));
-    findings.push(("upstream", route.upstream.rules.name.clone()));
+    let Prepared { client, resolved, .. } = prepared;
     let address = client.address.map_or_else(|| "unknown".to_owned(), |a| a.to_string());
     let scheme = if client.https { "https" } else { "http" };
     findings.push(("visitor", format!("{address} by {scheme}")));

@@ -36,7 +36,7 @@ pub fn require<B>(
 ) -> Result<(), ProxyError> {
     let has = match route.require {
         Require::Nothing => true,
-        Require::Session => resolved.is_some_and(Resolved::is_personal),
+        Require::Session => resolved.is_some_and(Resolved::has_data),
         Require::Principal => resolved.is_some_and(Resolved::has_principal),
     };
     if has || (route.preflight == Preflight::Pass && is_preflight(request)) {

@@ -113,12 +113,17 @@ async fn prepare<'p, B>(
     plan.guard.strip_request(request.headers_mut());
     gate::cross_site(route, &request, &admitted, &client)?;
 
-    let resolved = session::resolve(plan, route, &admitted, &client, &request, exchange.now).await?;
+    let mut resolved = session::resolve(plan, route, &admitted, &client, &request, exchange.now).await?;
     exchange.session = resolved.as_ref().and_then(Resolved::id);
     gate::require(route, &request, resolved.as_ref())?;
+    request::origin_form(&mut request)?;
 
+    // Nothing ends the request from here on before the app is asked.
+    if let Some(resolved) = &mut resolved {
+        session::deliver(plan, route, &admitted, &request, resolved).await;
+    }
     let dressing = request::Dressing { plan, route, admitted: &admitted, client: &client, source: &source };
-    let added = dressing.dress(resolved.as_ref(), exchange.now, &mut request)?;
+    let added = dressing.dress(resolved.as_ref(), exchange.now, &mut request);
     Ok(Prepared { route, admitted, client, resolved, added, request })
 }
 
@@ -138,7 +143,7 @@ async fn stages(
     if outcome.is_err()
         && let Some(resolved) = &resolved
     {
-        plan.sessions.give_back(resolved, Timestamp::now()).await;
+        session::give_back(plan, route, &admitted, resolved).await;
     }
     outcome
 }

@@ -38,17 +38,8 @@ pub struct Dressing<'a> {
 
 impl Dressing<'_> {
     /// Takes out of the request what is not the app's, and returns the lines that we add to it.
-    ///
-    /// # Errors
-    /// A target without a path.
-    pub fn dress<B>(
-        &self,
-        resolved: Option<&Resolved>,
-        now: Timestamp,
-        request: &mut Request<B>,
-    ) -> Result<Lines, ProxyError> {
+    pub fn dress<B>(&self, resolved: Option<&Resolved>, now: Timestamp, request: &mut Request<B>) -> Lines {
         let Self { plan, route, admitted, client, source } = *self;
-        origin_form(request)?;
         let via = if request.version() == Version::HTTP_10 { VIA_10 } else { VIA };
         let headers = request.headers_mut();
         // An upgrade is not asked for: the app answers as if it had not been.
@@ -67,12 +58,16 @@ impl Dressing<'_> {
         if let Some(resolved) = resolved {
             plan.sessions.wire.tell(resolved, &route.view, plan.sessions.rules(), now, &mut lines);
         }
-        Ok(lines)
+        plan.sessions.wire.prove(&route.view, &mut lines);
+        lines
     }
 }
 
 /// Absolute-form is for proxies; apps get origin-form (RFC 9112 §3.2.1).
-fn origin_form<B>(request: &mut Request<B>) -> Result<(), ProxyError> {
+///
+/// # Errors
+/// A target without a path.
+pub fn origin_form<B>(request: &mut Request<B>) -> Result<(), ProxyError> {
     if request.uri().scheme().is_some() || request.uri().authority().is_some() {
         let mut parts = http::uri::Parts::default();
         // An empty path is `/`, also before a query.

@@ -32,10 +32,12 @@ pub async fn resolve<B>(
     // In an array: there is seldom more than one, and more than four are not tried.
     let mut candidates: [&[u8]; session::MOST_CANDIDATES] = [b""; session::MOST_CANDIDATES];
     let mut places = candidates.iter_mut();
+    let mut more = false;
     for line in request.headers().get_all(header::COOKIE) {
         for (_, value) in cookie::pairs(line.as_bytes()).filter(|(n, _)| *n == name) {
-            if let Some(place) = places.next() {
-                *place = value;
+            match places.next() {
+                Some(place) => *place = value,
+                None => more = true,
             }
         }
     }
@@ -43,11 +45,11 @@ pub async fn resolve<B>(
     let (candidates, _) = candidates.split_at(session::MOST_CANDIDATES - left);
     let resolved = plan.sessions.resolve(session::Request {
         candidates,
+        more,
         realm: realm(plan, route, admitted),
         https: client.https,
         visit: || Visit::read(request.method(), request.headers(), form.same_site(), route.mint),
         read_only: route.session == SessionMode::ReadOnly,
-        view: &route.view,
         now,
     });
     match resolved.await {
@@ -58,6 +60,26 @@ pub async fn resolve<B>(
         }
         Err(error) => Err(ProxyError::Load(error)),
     }
+}
+
+/// Takes the flashes that this request delivers: the app is asked now.
+pub async fn deliver<B>(
+    plan: &Plan,
+    route: &RoutePlan,
+    admitted: &Admitted,
+    request: &Request<B>,
+    resolved: &mut Resolved,
+) {
+    let is_document = || {
+        let same_site = plan.sessions.cookie.same_site();
+        Visit::read(request.method(), request.headers(), same_site, route.mint).is_document
+    };
+    plan.sessions.deliver(resolved, realm(plan, route, admitted), &route.view, is_document).await;
+}
+
+/// Flashes that no answer showed are for the next page.
+pub async fn give_back(plan: &Plan, route: &RoutePlan, admitted: &Admitted, resolved: &Resolved) {
+    plan.sessions.give_back(resolved, realm(plan, route, admitted), Timestamp::now()).await;
 }
 
 /// A session belongs to the route's realm, else to the cookie's domain, else to the host.

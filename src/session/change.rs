@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::Value;
+use super::{Value, view::Scope};
 
 /// A field's name in normal form.
 pub type Name = Arc<str>;
@@ -13,6 +13,8 @@ pub type Name = Arc<str>;
 pub struct Changes {
     /// `clear`: all fields and flashes go, before anything else is applied.
     pub clear: bool,
+    /// Of `clear`: only those that the answer's upstream is shown.
+    pub clear_within: Option<Scope>,
     /// Fields to pop.
     pub unset: Vec<Name>,
     /// Fields to set, each once.
@@ -84,6 +86,11 @@ impl Changes {
     /// Somebody logs in.
     pub fn logs_in(&self) -> bool {
         !self.ends() && matches!(self.principal, Some(Some(_)))
+    }
+
+    /// It is meant for a record that is there already.
+    pub fn expects_a_record(&self) -> bool {
+        self.if_version.is_some_and(|version| version != 0)
     }
 
     /// Something that a visitor must not lose without being told: a failure to store it is a 503.

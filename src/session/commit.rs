@@ -8,7 +8,7 @@ use super::{
     Value,
     change::{Changes, Name},
     record::{Fields, Leads, Record},
-    ticket::SecretHash,
+    ticket::{Realm, SecretHash},
     wire::Wire,
 };
 use crate::{clock::Timestamp, config::Session, message::field::normal};
@@ -26,7 +26,9 @@ pub enum Found {
 
 /// What resolve saw when the request came.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen {
+pub struct Seen<'a> {
+    /// What the session belongs to.
+    pub realm: Realm<'a>,
     /// The session's id.
     pub id: Uuid,
     /// The hash of the ticket's secret.
@@ -41,13 +43,15 @@ pub struct Seen {
     pub began: Timestamp,
     /// When the ticket was last issued.
     pub stamped: Timestamp,
+    /// A session that is about to end for this one: it no longer counts as one of its principal's.
+    pub instead: Option<Uuid>,
 }
 
 /// A change on its way into the store.
 #[derive(Debug)]
 pub struct Apply<'a> {
     /// What the request came under.
-    pub seen: Seen,
+    pub seen: Seen<'a>,
     /// What the answer wants.
     pub changes: &'a Changes,
     /// The secret's hash after a renewal, should one be needed.
@@ -120,7 +124,7 @@ pub fn decide(found: &Found, apply: &Apply<'_>) -> Decision {
         return Decision::Nothing;
     }
     let mut record = before.map_or_else(
-        || Record::new(seen.id, seen.secret, seen.minted, apply.now, seen.confirmed),
+        || Record::new((seen.realm.key(), seen.id), seen.secret, seen.minted, apply.now, seen.confirmed),
         |r| r.fork(),
     );
     let flash = |name: &Name| Some((Arc::clone(name), Arc::clone(record.flashes.get(name)?)));
@@ -145,8 +149,9 @@ pub fn decide(found: &Found, apply: &Apply<'_>) -> Decision {
 fn fill(record: &mut Record, changes: &Changes, apply: &Apply<'_>) -> bool {
     let before: Option<Fields> = changes.touches_fields().then(|| record.fields.clone());
     if changes.clear {
-        record.fields.clear();
-        record.flashes.clear();
+        let stays = |name: &Name| changes.clear_within.as_ref().is_some_and(|within| !within.holds(name));
+        record.fields.retain(|name, _| stays(name));
+        record.flashes.retain(|name, _| stays(name));
     }
     for name in &changes.unset {
         record.fields.remove(&key(record, name, apply));
@@ -167,7 +172,8 @@ fn fill(record: &mut Record, changes: &Changes, apply: &Apply<'_>) -> bool {
     let mut changed = before.as_ref().is_some_and(|b| *b != record.fields);
     let privileged = changed
         && apply.rules.privilege_fields.iter().any(|name| {
-            before.as_ref().and_then(|b| b.get(name.as_str())) != record.fields.get(name.as_str())
+            let before = before.as_ref().and_then(|b| apply.wire.field(b, name));
+            before != apply.wire.field(&record.fields, name)
         });
     if let Some(Some(name)) = &changes.principal
         && record.principal.is_none()

@@ -13,8 +13,9 @@ use crate::{
 /// What browsers keep at most (RFC 6265bis §5.5).
 const LONGEST: Duration = Duration::from_hours(400 * 24);
 
-/// So many other identities are expired in one answer.
+/// So many other identities are expired in one answer, in no more bytes.
 const MOST_OTHERS: usize = 12;
+const MOST_OTHER_BYTES: usize = 4096;
 
 /// `[session.cookie]`, with the names that follow from it.
 #[derive(Debug, Clone)]
@@ -115,11 +116,16 @@ impl CookieForm {
         );
         let paths: Vec<&str> =
             paths.filter(|p| p.bytes().all(|b| matches!(b, b'!'..=b'~') && b != b';')).collect();
-        let own = (self.domain(), self.rules.path.as_str());
+        // To some jars a cookie of this host alone and one with this host as its domain are one and the same (RFC 6265
+        // section 5.3, step 11), so either may be ours.
+        let own = |(domain, path): &(Option<&str>, &str)| {
+            domain.unwrap_or(host) == self.domain().unwrap_or(host) && *path == self.rules.path
+        };
+        let mut left = MOST_OTHER_BYTES;
         std::iter::once(None)
             .chain(domains)
             .flat_map(|domain| paths.iter().map(move |path| (domain, *path)))
-            .filter(|identity| *identity != own)
+            .filter(|identity| !own(identity))
             .take(MOST_OTHERS)
             .filter_map(|(domain, path)| {
                 let mut cookie = Cookie::build((name, "")).path(path).secure(self.secure(https)).build();
@@ -128,6 +134,11 @@ impl CookieForm {
                 }
                 cookie.set_max_age(cookie::time::Duration::ZERO);
                 HeaderValue::try_from(cookie.to_string()).ok()
+            })
+            .take_while(|line| {
+                let fits = line.len() <= left;
+                left = left.saturating_sub(line.len());
+                fits
             })
             .collect()
     }

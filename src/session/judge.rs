@@ -3,11 +3,13 @@
 
 use std::{net::IpAddr, time::Duration};
 
+use uuid::Uuid;
+
 use super::{
-    Answer, Changes, Record, Resolved, SessionManager, StoreError,
+    Answer, Changes, Realm, Record, Resolved, SessionManager, StoreError,
     commit::{Apply, Found, Seen},
     record::Leads,
-    resolve::Standing,
+    resolved::Standing,
     store::Applied,
     ticket::Ticket,
 };
@@ -26,6 +28,19 @@ pub(super) enum Outcome {
     Conflict,
 }
 
+/// One answer's turn at a session.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Turn<'a> {
+    /// What its request came under.
+    pub resolved: &'a Resolved,
+    /// What the session belongs to.
+    pub realm: Realm<'a>,
+    /// The visitor.
+    pub client: Option<IpAddr>,
+    /// Now.
+    pub now: Timestamp,
+}
+
 impl SessionManager {
     /// What becomes of the browser's ticket, and of the record.
     pub(super) async fn judge<S: FnOnce() -> bool>(
@@ -36,51 +51,77 @@ impl SessionManager {
         if resolved.read_only {
             return Ok(Outcome::Leave);
         }
-        let Answer { mut changes, shared, shows_nothing, client, now, .. } = answer;
-        if shows_nothing {
+        let Answer { mut changes, realm, shared, shows_nothing, client, now, .. } = answer;
+        if shows_nothing && !changes.clear {
             changes.give_back.clone_from(&resolved.taken);
         }
-        match &resolved.standing {
-            Standing::Known { ticket, record, passing_on } => {
-                if !changes.is_empty() {
-                    let record = record.is_some();
-                    if let Some(outcome) =
-                        self.change(resolved, ticket, record, &changes, client, now).await?
-                    {
-                        return Ok(outcome);
-                    }
-                }
-                Ok(self.refresh(resolved, ticket, record.as_deref(), *passing_on, shared, now).await)
-            }
-            // Nothing of a spent ticket's holder is kept, except a login.
-            Standing::Spent(_) if changes.logs_in() => {
-                self.begin(resolved, Ticket::mint(now), &changes, client, now).await
-            }
-            Standing::Spent(_) => Ok(Outcome::Leave),
-            // What it wants changed cannot be: whoever asked decides whether the visitor is told.
-            Standing::Unavailable if changes.is_empty() => Ok(Outcome::Leave),
-            Standing::Unavailable => Err(StoreError::Unavailable),
-            Standing::Stranger(ticket) => {
-                if changes.if_version.is_some_and(|version| version != 0) {
-                    return Ok(self.conflict());
-                }
-                if changes.stores() && (!resolved.cross_site_write || changes.logs_in()) {
-                    let ticket = ticket.unwrap_or_else(|| Ticket::mint(now));
-                    return self.begin(resolved, ticket, &changes, client, now).await;
-                }
-                match ticket {
-                    Some(ticket) if !changes.ends() && !shared() => Ok(self.give(ticket, None, now)),
-                    _ => Ok(Outcome::Leave),
-                }
-            }
+        let turn = Turn { resolved, realm, client, now };
+        let Standing::Known { ticket, record, passing_on } = &resolved.standing else {
+            return self.meet(turn, &changes, shared).await;
+        };
+        let outcome = if changes.is_empty() {
+            None
+        } else if resolved.is_followed(&changes) {
+            Some(self.replace(turn, ticket, &changes).await?)
+        } else {
+            self.change(turn, ticket, record.is_some(), &changes).await?
+        };
+        match outcome {
+            Some(outcome) => Ok(outcome),
+            None => Ok(self.refresh(turn, ticket, record.as_deref(), *passing_on, shared).await),
         }
     }
 
-    fn conflict(&self) -> Outcome {
+    /// A stranger's answer: does a session begin with it?
+    async fn meet(
+        &self,
+        turn: Turn<'_>,
+        changes: &Changes,
+        shared: impl FnOnce() -> bool,
+    ) -> Result<Outcome, StoreError> {
+        let (ticket, spent) = match &turn.resolved.standing {
+            Standing::Stranger(ticket) => (*ticket, false),
+            Standing::Spent(_) => (None, true),
+            // Who asks decides whether the visitor is told that it was not kept.
+            _ if changes.is_empty() => return Ok(Outcome::Leave),
+            _ => return Err(StoreError::Unavailable),
+        };
+        // Whoever says so needs no session of that principal: an identity provider's back channel has none.
+        if changes.destroy_principal
+            && let Some(Some(name)) = &changes.principal
+        {
+            self.store.delete_all_of(&turn.realm.key(), name, turn.now).await?;
+        }
+        let begins = Changes { if_version: changes.if_version, ..changes.afterwards() };
+        // Nothing of a spent ticket's holder is kept, except a login.
+        if begins.logs_in() || (begins.stores() && !spent && !turn.resolved.cross_site_write) {
+            if changes.expects_a_record() {
+                return Ok(self.conflict(turn, changes).await);
+            }
+            let ticket = ticket.unwrap_or_else(|| Ticket::mint(turn.now));
+            return self.begin(turn, &ticket, &begins, None).await;
+        }
+        if !spent && changes.expects_a_record() {
+            return Ok(self.conflict(turn, changes).await);
+        }
+        match ticket {
+            Some(ticket) if !changes.ends() && !shared() => Ok(self.give(&ticket, None, turn.now)),
+            _ => Ok(Outcome::Leave),
+        }
+    }
+
+    /// Another version than the answer says: none of it counts.
+    async fn conflict(&self, turn: Turn<'_>, changes: &Changes) -> Outcome {
         self.wire.events.conflicts.raise();
         tracing::info!("session instructions were dropped: another version than If-Version");
         match self.rules.on_conflict {
-            OnConflict::Drop => Outcome::Leave,
+            OnConflict::Drop => {
+                if !changes.give_back.is_empty() {
+                    self.give_back(turn.resolved, turn.realm, turn.now).await;
+                }
+                Outcome::Leave
+            }
+            // Whoever tells the visitor gives them back.
             OnConflict::Refuse => Outcome::Conflict,
         }
     }
@@ -88,13 +129,13 @@ impl SessionManager {
     /// Nothing changes; the ticket may need a new stamp or a successor, or the browser a later expiry.
     async fn refresh(
         &self,
-        resolved: &Resolved,
+        turn: Turn<'_>,
         ticket: &Ticket,
         record: Option<&Record>,
         passing_on: bool,
         shared: impl FnOnce() -> bool,
-        now: Timestamp,
     ) -> Outcome {
+        let now = turn.now;
         let age = now.since(ticket.stamped);
         let by_clock = |r: &Record| {
             !r.overlaps(now)
@@ -114,7 +155,7 @@ impl SessionManager {
         let successor = ticket.successor(&self.keys, now);
         if clock {
             let changes = Changes { by_clock: true, ..Changes::default() };
-            let seen = resolved.seen(ticket, true, true);
+            let seen = turn.seen(ticket, true, true);
             match self.apply(seen, &successor, &changes, now).await {
                 Ok(Applied::Saved { record, .. }) => return self.give(&successor, Some(&record), now),
                 Ok(Applied::Nothing) => {}
@@ -148,18 +189,17 @@ impl SessionManager {
     /// `None`: the browser's ticket is as good as it was.
     async fn change(
         &self,
-        resolved: &Resolved,
+        turn: Turn<'_>,
         ticket: &Ticket,
         record: bool,
         changes: &Changes,
-        client: Option<IpAddr>,
-        now: Timestamp,
     ) -> Result<Option<Outcome>, StoreError> {
+        let now = turn.now;
         if !record {
-            self.admit(changes, client, now)?;
+            self.admit(turn, changes)?;
         }
         let next = Ticket { stamped: now, secret: crypto::random(), current_key: true, ..*ticket };
-        let seen = resolved.seen(ticket, record, true);
+        let seen = turn.seen(ticket, record, true);
         Ok(Some(match self.apply(seen, &next, changes, now).await? {
             Applied::Saved { record, renewed: true, .. } => self.give(&next, Some(&record), now),
             // The browser's copy is to last as long as the session does from now on.
@@ -169,57 +209,73 @@ impl SessionManager {
                 let same = Ticket { stamped: now, current_key: true, ..*ticket };
                 self.give(&same, Some(&record), now)
             }
-            Applied::Ended if changes.destroys() => Outcome::Expire,
-            // Another principal, or none: what this answer sets belongs to a session of its own.
-            Applied::Ended => self.follow(resolved, changes, client, now).await?,
+            Applied::Ended => Outcome::Expire,
             // Apps repeat who is logged in: from a straggler that is no login, and would undo a logout.
-            Applied::Straggler if changes.logs_in() && !resolved.repeats(changes) => {
-                self.follow(resolved, changes, client, now).await?
+            Applied::Straggler if changes.logs_in() && !turn.resolved.repeats(changes) => {
+                if changes.expects_a_record() {
+                    return Ok(Some(self.conflict(turn, changes).await));
+                }
+                self.begin(turn, &Ticket::mint(now), &changes.afterwards(), None).await?
             }
             Applied::Straggler | Applied::Denied => Outcome::Leave,
-            Applied::Conflict => {
-                // Where the visitor is told of it, whoever tells gives them back.
-                if self.rules.on_conflict == OnConflict::Drop && !changes.give_back.is_empty() {
-                    self.give_back(resolved, now).await;
-                }
-                self.conflict()
-            }
+            Applied::Conflict => self.conflict(turn, changes).await,
             Applied::Nothing | Applied::Saved { .. } => return Ok(None),
         }))
     }
 
-    async fn follow(
+    /// Another principal, or none: the session ends, and what this answer sets belongs to one of its own. That one
+    /// begins first: where it may not, nothing has ended, and the visitor is told.
+    async fn replace(
         &self,
-        resolved: &Resolved,
+        turn: Turn<'_>,
+        ticket: &Ticket,
         changes: &Changes,
-        client: Option<IpAddr>,
-        now: Timestamp,
     ) -> Result<Outcome, StoreError> {
-        self.begin(resolved, Ticket::mint(now), &changes.afterwards(), client, now).await
+        // Known beforehand: nobody's oldest session makes room for what will not be.
+        let version = turn.resolved.record().map_or(0, |r| r.version);
+        if changes.if_version.is_some_and(|wanted| wanted != version) {
+            return Ok(self.conflict(turn, changes).await);
+        }
+        let next = Ticket::mint(turn.now);
+        let begun = self.begin(turn, &next, &changes.afterwards(), Some(ticket.id)).await?;
+        let record = turn.resolved.record().is_some();
+        let ended = self.apply(turn.seen(ticket, record, true), ticket, changes, turn.now).await;
+        let conflict = match &ended {
+            // Nobody is logged in where everyone of that name was logged out meanwhile.
+            Ok(Applied::Ended) if matches!(begun, Outcome::Leave) => return Ok(Outcome::Expire),
+            Ok(Applied::Ended) => return Ok(begun),
+            Ok(Applied::Straggler) if changes.logs_in() && !changes.expects_a_record() => return Ok(begun),
+            Ok(Applied::Straggler) => changes.logs_in(),
+            other => matches!(other, Ok(Applied::Conflict)),
+        };
+        if let Err(error) = self.store.delete(next.id, turn.now).await {
+            tracing::warn!(%error, "a session that nobody has the ticket of is left to expire");
+        }
+        ended?;
+        Ok(if conflict { self.conflict(turn, changes).await } else { Outcome::Leave })
     }
 
-    /// A new session with what this answer sets.
+    /// A new session with what this answer sets, `instead` of another that is about to end.
     async fn begin(
         &self,
-        resolved: &Resolved,
-        ticket: Ticket,
+        turn: Turn<'_>,
+        ticket: &Ticket,
         changes: &Changes,
-        client: Option<IpAddr>,
-        now: Timestamp,
+        instead: Option<Uuid>,
     ) -> Result<Outcome, StoreError> {
-        self.admit(changes, client, now)?;
-        let seen = resolved.seen(&ticket, false, false);
+        self.admit(turn, changes)?;
+        let seen = Seen { instead, ..turn.seen(ticket, false, false) };
         // It is new: there is no older ticket to spend.
-        match self.apply(seen, &ticket, changes, now).await? {
-            Applied::Saved { record, .. } => Ok(self.give(&ticket, Some(&record), now)),
-            Applied::Denied => Ok(Outcome::Leave),
-            _ => Ok(self.give(&ticket, None, now)),
-        }
+        Ok(match self.apply(seen, ticket, changes, turn.now).await? {
+            Applied::Saved { record, .. } => self.give(ticket, Some(&record), turn.now),
+            Applied::Nothing => self.give(ticket, None, turn.now),
+            Applied::Denied | Applied::Ended | Applied::Straggler | Applied::Conflict => Outcome::Leave,
+        })
     }
 
     /// Visitors who begin sessions with data are counted; logins are not.
-    fn admit(&self, changes: &Changes, client: Option<IpAddr>, now: Timestamp) -> Result<(), StoreError> {
-        if changes.stores() && !changes.logs_in() && !self.flood.admits(client, now) {
+    fn admit(&self, turn: Turn<'_>, changes: &Changes) -> Result<(), StoreError> {
+        if changes.stores() && !changes.logs_in() && !self.flood.admits(turn.client, turn.now) {
             self.wire.events.floods.raise();
             return Err(StoreError::Flood);
         }
@@ -228,7 +284,7 @@ impl SessionManager {
 
     pub(super) async fn apply(
         &self,
-        seen: Seen,
+        seen: Seen<'_>,
         next: &Ticket,
         changes: &Changes,
         now: Timestamp,
@@ -241,5 +297,11 @@ impl SessionManager {
     fn give(&self, ticket: &Ticket, record: Option<&Record>, now: Timestamp) -> Outcome {
         let lasts = record.filter(|r| r.permanent).map(|r| r.lasts(&self.rules, now));
         Outcome::Give(*ticket, lasts)
+    }
+}
+
+impl<'a> Turn<'a> {
+    fn seen(&self, ticket: &Ticket, record: bool, confirmed: bool) -> Seen<'a> {
+        self.resolved.seen(ticket, self.realm, record, confirmed)
     }
 }

@@ -5,6 +5,7 @@
 //! before the app is asked, [`commit`](SessionManager::commit) before the visitor's first byte. RFC 6265bis binds the
 //! cookie.
 
+mod caches;
 mod change;
 mod commit;
 mod cookie;
@@ -14,6 +15,7 @@ mod instruct;
 mod judge;
 mod record;
 mod resolve;
+mod resolved;
 pub mod store;
 mod ticket;
 mod value;
@@ -22,16 +24,18 @@ mod view;
 mod visit;
 mod wire;
 
+pub use caches::{is_for_shared_caches, make_private};
 pub use change::Changes;
 pub use cookie::CookieForm;
 pub use events::Events;
 pub use record::Record;
-pub use resolve::{MOST_CANDIDATES, Request, Resolved, State};
+pub use resolve::{MOST_CANDIDATES, Request};
+pub use resolved::{Resolved, State};
 pub use store::StoreError;
 pub use ticket::Realm;
 pub use value::Value;
-pub use view::View;
-pub use visit::{Visit, is_for_shared_caches, make_private};
+pub use view::{Scope, View};
+pub use visit::Visit;
 pub use wire::Wire;
 
 use std::{net::IpAddr, sync::Arc};
@@ -41,7 +45,7 @@ use http::HeaderValue;
 use crate::{clock::Timestamp, config::Session, crypto::Keyring};
 use flood::Flood;
 use judge::Outcome;
-use resolve::Standing;
+use resolved::Standing;
 use store::Store;
 
 /// Everything about sessions, behind two calls a request.
@@ -142,12 +146,12 @@ impl SessionManager {
     }
 
     /// Flashes that an answer was to show and did not, because there was none.
-    pub async fn give_back(&self, resolved: &Resolved, now: Timestamp) {
+    pub async fn give_back(&self, resolved: &Resolved, realm: Realm<'_>, now: Timestamp) {
         if let Standing::Known { ticket, record: Some(_), .. } = &resolved.standing
             && !resolved.taken.is_empty()
         {
             let changes = Changes { give_back: resolved.taken.clone(), ..Changes::default() };
-            let seen = resolved.seen(ticket, true, true);
+            let seen = resolved.seen(ticket, realm, true, true);
             if let Err(error) = self.apply(seen, ticket, &changes, now).await {
                 tracing::error!(%error, "flashes were lost: they could not be put back");
             }
@@ -166,9 +170,7 @@ impl SessionManager {
         if answer.changes.is_empty() {
             return;
         }
-        let known =
-            resolved.record().map(|r| r.fields.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
-        if answer.view.restrict(&mut answer.changes, known.into_iter()) {
+        if answer.view.restrict(&mut answer.changes) {
             self.wire
                 .events
                 .forbidden("some", "session_fields, session_write or session_login of the upstream");

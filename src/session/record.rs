@@ -29,6 +29,8 @@ const OVERLAP: Duration = Duration::from_secs(30);
 pub struct Record {
     /// The public id.
     pub id: Uuid,
+    /// What it belongs to: [`Realm::key`](super::Realm), a letter for the kind and the host, domain or name.
+    pub realm: Arc<str>,
     /// When the session was created.
     pub created: Timestamp,
     /// From when the absolute lifetime counts: creation, or the last login.
@@ -83,9 +85,16 @@ pub enum Leads {
 
 impl Record {
     /// An empty record for a session.
-    pub fn new(id: Uuid, secret: SecretHash, created: Timestamp, now: Timestamp, confirmed: bool) -> Self {
+    pub fn new(
+        (realm, id): (Arc<str>, Uuid),
+        secret: SecretHash,
+        created: Timestamp,
+        now: Timestamp,
+        confirmed: bool,
+    ) -> Self {
         Self {
             id,
+            realm,
             created,
             counted_from: created,
             renewed: created,
@@ -108,6 +117,7 @@ impl Record {
     #[must_use]
     pub fn fork(&self) -> Self {
         Self {
+            realm: Arc::clone(&self.realm),
             principal: self.principal.clone(),
             fields: self.fields.clone(),
             flashes: self.flashes.clone(),
@@ -254,7 +264,7 @@ impl Record {
         // The maps' nodes have room for eleven, and are half full at worst.
         let nodes = (self.fields.len().div_ceil(6) + self.flashes.len().div_ceil(6)) * 480;
         let principal = self.principal.as_ref().map_or(0, |p| p.len() + 80);
-        let all = 720 + texts + flashes + nodes + principal + self.lines.as_bytes().len();
+        let all = 740 + self.realm.len() + texts + flashes + nodes + principal + self.lines.as_bytes().len();
         u32::try_from(all).unwrap_or(u32::MAX)
     }
 }
@@ -266,7 +276,7 @@ mod tests {
     #[test]
     fn an_old_secret_leads_on_for_a_while() {
         let at = |s: u32| Timestamp::from_seconds(s);
-        let mut record = Record::new(Uuid::nil(), [1; 32], at(0), at(0), true);
+        let mut record = Record::new(("h".into(), Uuid::nil()), [1; 32], at(0), at(0), true);
         assert_eq!(record.leads(&[1; 32], at(0)), Leads::Current);
         record.pass_on([2; 32], at(100));
         assert_eq!(record.leads(&[1; 32], at(9_999)), Leads::Previous { succeeded: false });

@@ -3,6 +3,8 @@
 //! base64url (no padding) of: format 1 B, key number 1 B, minted 4 B, stamped 4 B, public id 16 B, secret 16 B, and
 //! 16 B of HMAC-SHA256 over all before it and the realm. Times are seconds since 1970, big-endian.
 
+use std::sync::Arc;
+
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
@@ -39,6 +41,12 @@ impl Realm<'_> {
             Self::Domain(text) => (b'd', text),
             Self::Named(text) => (b'n', text),
         }
+    }
+
+    /// Kind and text in one, as a record keeps it.
+    pub(super) fn key(&self) -> Arc<str> {
+        let (kind, text) = self.tag();
+        format!("{}{text}", char::from(kind)).into()
     }
 }
 

@@ -1,15 +1,34 @@
 //! What one upstream is shown of a session, and what it may do to it.
 
+use std::sync::Arc;
+
 use http::HeaderValue;
 
-use super::change::{Changes, Name};
-use crate::config::{Also, FieldGlobs, Upstream};
+use super::change::Changes;
+use crate::{
+    config::{Also, FieldGlobs, Upstream},
+    message::field::normal,
+};
+
+/// The fields that an upstream is shown.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scope(Arc<FieldGlobs>);
+
+impl Scope {
+    /// True if this field is among them, in whatever spelling it is filed (an app for `mod_session` has keys of its
+    /// own, which are one field with their normal form).
+    pub fn holds(&self, field: &str) -> bool {
+        let plain = |b: u8| !b.is_ascii_uppercase() && b != b'_';
+        self.0.fits(field)
+            || (!field.bytes().all(plain) && normal(field).is_ok_and(|name| self.0.fits(&name)))
+    }
+}
 
 /// One upstream's part in sessions: `session_fields`, `session_write`, `session_login`, `also`, `proof`.
 #[derive(Debug, Clone)]
 pub struct View {
     /// `None`: all.
-    fields: Option<FieldGlobs>,
+    fields: Option<Scope>,
     write: bool,
     login: bool,
     also: Vec<Also>,
@@ -27,7 +46,8 @@ impl View {
     /// As configured; the proof is read by whoever builds the plan.
     pub fn new(upstream: &Upstream, proof: Option<HeaderValue>) -> Self {
         Self {
-            fields: (!upstream.session_fields.fit_all()).then(|| upstream.session_fields.clone()),
+            fields: (!upstream.session_fields.fit_all())
+                .then(|| Scope(Arc::new(upstream.session_fields.clone()))),
             write: upstream.session_write,
             login: upstream.session_login,
             also: upstream.also.clone(),
@@ -37,7 +57,7 @@ impl View {
 
     /// True if this field is shown.
     pub fn shows(&self, field: &str) -> bool {
-        self.fields.as_ref().is_none_or(|globs| globs.fits(field))
+        self.fields.as_ref().is_none_or(|scope| scope.holds(field))
     }
 
     /// True if every field is shown.
@@ -55,7 +75,7 @@ impl View {
 
     /// Leaves of an answer's changes what this upstream may change; `true` if something was taken out. Whoever is not
     /// shown a field cannot change it either.
-    pub fn restrict(&self, changes: &mut Changes, known: impl Iterator<Item = Name>) -> bool {
+    pub fn restrict(&self, changes: &mut Changes) -> bool {
         let before = changes.clone();
         if !self.write {
             changes.clear = false;
@@ -70,17 +90,15 @@ impl View {
             (changes.renew, changes.permanent, changes.idle, changes.max) = (false, None, None, None);
         }
         if !self.shows_all() {
-            // "All" is what this upstream knows of.
-            if changes.clear {
-                changes.clear = false;
-                changes.unset.extend(known.filter(|name| self.shows(name)));
-            }
             changes.unset.retain(|name| self.shows(name));
             changes.set.retain(|(name, _)| self.shows(name));
             changes.incr.retain(|(name, _)| self.shows(name));
             changes.flash.retain(|(name, _)| self.shows(name));
         }
-        before != *changes && !(before.clear && self.write)
+        let less = before != *changes;
+        // "All" is what this upstream knows of.
+        changes.clear_within.clone_from(&self.fields);
+        less
     }
 }
 
@@ -98,7 +116,6 @@ mod tests {
             principal: Some(Some("alice".into())),
             ..Changes::default()
         };
-        let known = || ["cart-old", "role"].map(Name::from).into_iter();
         let view = |rules: &str| {
             let text = format!(
                 "listen = [{{ address = \"127.0.0.1:1\" }}]\nroutes = [{{ upstream = \"a\" }}]\n\
@@ -107,15 +124,18 @@ mod tests {
             View::new(&Config::parse("x.toml", &text).unwrap().0.upstreams[0], None)
         };
         let mut changes = all.clone();
-        assert!(!View::default().restrict(&mut changes, known()));
+        assert!(!View::default().restrict(&mut changes));
         assert_eq!(changes, all);
 
-        view("session_fields = [\"cart-*\"]\nsession_login = false").restrict(&mut changes, known());
+        view("session_fields = [\"cart-*\"]\nsession_login = false").restrict(&mut changes);
         assert_eq!(changes.set, [("cart-id".into(), text("1"))]);
-        assert_eq!((changes.clear, changes.unset, changes.principal), (false, vec!["cart-old".into()], None));
+        assert_eq!(changes.principal, None);
+        let within = changes.clear_within.unwrap();
+        assert_eq!((changes.clear, within.holds("cart-old"), within.holds("role")), (true, true, false));
+        assert!(within.holds("Cart_Id"), "the key of an app for mod_session");
 
         let mut changes = all.clone();
-        assert!(view("session_write = false").restrict(&mut changes, known()));
+        assert!(view("session_write = false").restrict(&mut changes));
         assert_eq!(changes, Changes { principal: all.principal.clone(), ..Changes::default() });
     }
 }

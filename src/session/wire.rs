@@ -1,12 +1,18 @@
 //! What an app is told of the session: `X-Session-*` on its requests.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use http::{HeaderName, HeaderValue};
 use uuid::Uuid;
 
 use super::{
-    Value, change::Name, events::Events, record::Record, resolve::Resolved, value::percent, view::View,
+    Value,
+    change::Name,
+    events::Events,
+    record::{Fields, Record},
+    resolved::Resolved,
+    value::percent,
+    view::View,
 };
 use crate::{
     clock::Timestamp,
@@ -75,26 +81,41 @@ impl Wire {
     /// What an app that is shown everything is told of this record.
     pub fn lines(&self, record: &Record) -> Lines {
         let mut lines = Lines::default();
-        self.tell_record(record, &View::default(), &mut lines);
+        self.tell_record(record, &View::default(), &[], &mut lines);
         lines
     }
 
-    fn tell_record(&self, record: &Record, view: &View, lines: &mut Lines) {
+    /// A field by its name; with the keys of `mod_session`, under whatever spelling it is filed.
+    pub(super) fn field<'f>(&self, fields: &'f Fields, name: &str) -> Option<&'f Value> {
+        let spelt = || fields.iter().find(|(key, _)| normal(key).is_ok_and(|key| key == name));
+        match fields.get(name) {
+            None if self.has_keys() => spelt().map(|(_, value)| value),
+            found => found,
+        }
+    }
+
+    /// `Session: a=1&b=2` of these fields.
+    fn form<'f>(fields: impl Iterator<Item = (&'f Name, &'f Value)>) -> String {
+        let mut form = String::new();
+        for (name, value) in fields {
+            let amp = if form.is_empty() { "" } else { "&" };
+            form.extend([amp, &percent(name), "=", &percent(value.text())]);
+        }
+        form
+    }
+
+    fn tell_record(&self, record: &Record, view: &View, flashes: &[(Name, Arc<str>)], lines: &mut Lines) {
         self.tell_id(record.id, lines);
         lines.push_text(&self.version, itoa::Buffer::new().format(record.version));
         if let Some(value) = self.principal_of(record) {
             lines.push(&self.principal, &value);
         }
-        for (name, value) in record.fields.iter().filter(|(name, _)| view.shows(name)) {
+        let shown = || record.fields.iter().filter(|(name, _)| view.shows(name));
+        for (name, value) in shown().filter(|(name, _)| !hides(flashes, name)) {
             self.tell_field(name, value, lines);
         }
         if let Some(session) = &self.session {
-            let mut form = String::new();
-            for (name, value) in record.fields.iter().filter(|(name, _)| view.shows(name)) {
-                let amp = if form.is_empty() { "" } else { "&" };
-                form.extend([amp, &percent(name), "=", &percent(value.text())]);
-            }
-            lines.push_text(session, &form);
+            lines.push_text(session, &Self::form(shown()));
         }
     }
 
@@ -131,8 +152,12 @@ impl Wire {
     pub fn tell(&self, resolved: &Resolved, view: &View, rules: &Session, now: Timestamp, lines: &mut Lines) {
         lines.push_text(&self.state, resolved.state().as_str());
         match (resolved.record(), resolved.id()) {
-            (Some(record), _) if view.shows_all() => lines.append(&record.lines),
-            (Some(record), _) => self.tell_record(record, view, lines),
+            (Some(record), _)
+                if view.shows_all() && !record.fields.keys().any(|name| hides(resolved.flashes(), name)) =>
+            {
+                lines.append(&record.lines);
+            }
+            (Some(record), _) => self.tell_record(record, view, resolved.flashes(), lines),
             (None, Some(id)) => {
                 self.tell_id(id, lines);
                 lines.push_text(&self.version, "0");
@@ -155,12 +180,21 @@ impl Wire {
                 AlsoValue::Field(field) => resolved
                     .record()
                     .filter(|_| view.shows(field))
-                    .and_then(|r| self.value_of(field, r.fields.get(field.as_str())?)),
+                    .and_then(|r| self.value_of(field, self.field(&r.fields, field)?)),
             };
             if let Some(value) = value {
                 lines.push(&also.header, &value);
             }
         }
+    }
+
+    /// True for headers whose values are secrets between us and an app.
+    pub fn is_secret(&self, name: &str) -> bool {
+        self.proof.as_str() == name
+    }
+
+    /// What tells an app that a request came through here: on every route, whether it has sessions or not.
+    pub fn prove(&self, view: &View, lines: &mut Lines) {
         if let Some(proof) = view.proof() {
             lines.push(&self.proof, proof);
         }
@@ -192,6 +226,15 @@ impl Wire {
         let on_wire = |(k, v): (&Name, Value)| {
             self.prefix.len() + k.len() + 4 + v.encode(self.encoding_of(k)).map_or(0, |wire| wire.len())
         };
-        (texts().map(on_wire).sum::<usize>() > rules.max_header_bytes).then_some("max_header_bytes")
+        let form = self
+            .session
+            .as_ref()
+            .map_or(0, |name| name.as_str().len() + Self::form(record.fields.iter()).len() + 4);
+        (texts().map(on_wire).sum::<usize>() + form > rules.max_header_bytes).then_some("max_header_bytes")
     }
+}
+
+/// A flash is told under the name of a field: of the two, this once, it is the one that is told.
+fn hides(flashes: &[(Name, Arc<str>)], field: &str) -> bool {
+    flashes.iter().any(|(name, _)| **name == *field || normal(field).is_ok_and(|field| *field == **name))
 }

@@ -38,6 +38,9 @@ type Tombstones = Cache<u128, Timestamp>;
 
 const TOMBSTONE_BYTES: u64 = 160;
 
+/// A login whose request takes longer is no longer ended with those that it was under way beside.
+const LONGEST_REQUEST: Duration = Duration::from_hours(24);
+
 /// The memory store.
 #[derive(Debug)]
 pub struct Memory {
@@ -107,7 +110,7 @@ impl Memory {
                 if cause != RemovalCause::Replaced
                     && let Some(name) = &record.principal
                 {
-                    index.leave(name, *id);
+                    index.leave((&record.realm, name), *id);
                 }
             })
             .build();
@@ -141,12 +144,12 @@ impl Memory {
             cache.run_pending_tasks();
         }
         self.ended.run_pending_tasks();
-        self.principals.sweep(Timestamp::now(), self.rules.plain.idle_timeout);
+        self.principals.sweep(Timestamp::now(), LONGEST_REQUEST);
     }
 
-    /// The live sessions of this principal, oldest login first.
-    pub fn of(&self, principal: &str) -> Vec<Uuid> {
-        self.principals.of(principal).into_iter().map(Uuid::from_u128).collect()
+    /// The sessions of this principal in this realm ([`Record::realm`]), oldest login first.
+    pub fn of(&self, realm: &str, principal: &str) -> Vec<Uuid> {
+        self.principals.of((realm, principal)).into_iter().map(Uuid::from_u128).collect()
     }
 
     /// Ends a session; whether there was one. Ending what has ended is no error.
@@ -163,9 +166,9 @@ impl Memory {
 
     /// Ends every session of this principal, and each login of theirs whose request began before; how many there
     /// were.
-    pub fn delete_all_of(&self, principal: &Arc<str>, now: Timestamp) -> usize {
+    pub fn delete_all_of(&self, realm: &str, principal: &str, now: Timestamp) -> usize {
         // First the name: a login that comes after is denied, one that came before is among these.
-        let all = self.principals.end(principal, now);
+        let all = self.principals.end((realm, principal), now);
         all.iter().filter(|id| self.delete(**id, now)).count()
     }
 
@@ -225,7 +228,7 @@ impl Memory {
                     let record = Arc::new(*record);
                     let op = self.keep(id, Arc::clone(&record), personal)?;
                     if logged_in && let Some(name) = &record.principal {
-                        match self.enter(name, id, apply) {
+                        match self.enter((&record.realm, name), id, apply) {
                             Ok(others) => gone = others,
                             Err(denied) => {
                                 // `keep` has reserved the room that it does not take now.
@@ -250,15 +253,24 @@ impl Memory {
             self.delete(other, apply.now);
         }
         if let Some(name) = all_of {
-            self.delete_all_of(&name, apply.now);
+            self.delete_all_of(&apply.seen.realm.key(), &name, apply.now);
         }
         Ok(applied)
     }
 
-    fn enter(&self, name: &Arc<str>, id: u128, apply: &Apply<'_>) -> Result<Vec<u128>, Denied> {
+    fn enter(&self, who: (&str, &str), id: u128, apply: &Apply<'_>) -> Result<Vec<u128>, Denied> {
         let most = self.rules.max_sessions_per_principal.map(|most| most as usize);
+        if let Some(most) = most {
+            let all = self.principals.of(who);
+            // What is over is no session of theirs any more, although it may not have been swept yet.
+            let over = |other: &u128| !matches!(self.load(*other, apply.now), Found::Live(_));
+            for gone in all.iter().filter(|other| all.len() >= most && **other != id && over(other)) {
+                self.principals.leave(who, *gone);
+            }
+        }
+        let instead = apply.seen.instead.map(|id| id.as_u128());
         let evict = self.rules.on_too_many == OnTooMany::EvictOldest;
-        self.principals.enter(name, id, apply.seen.began, most, evict)
+        self.principals.enter(who, id, instead, apply.seen.began, most, evict)
     }
 
     /// `before`: what the record weighed among people. A full store refuses growth only: whoever is logged in can

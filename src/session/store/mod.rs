@@ -105,6 +105,22 @@ impl Store {
         }
     }
 
+    /// Ends every session of this principal in this realm ([`Record::realm`]), and each login of theirs whose request
+    /// began before; how many there were.
+    ///
+    /// # Errors
+    /// The store failed: some may be left.
+    pub async fn delete_all_of(
+        &self,
+        realm: &str,
+        principal: &str,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        match self {
+            Self::Memory(memory) => Ok(memory.delete_all_of(realm, principal, now)),
+        }
+    }
+
     /// A request came under this record, which the caller loaded.
     pub fn touch(&self, id: Uuid, record: &Arc<Record>) {
         match self {

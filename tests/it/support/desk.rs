@@ -43,14 +43,16 @@ impl Desk {
         let candidates: Vec<&[u8]> = ticket.iter().map(|ticket| ticket.as_bytes()).collect();
         let request = Request {
             candidates: &candidates,
+            more: false,
             realm: REALM,
             https: false,
             visit: || Visit { may_mint: true, cross_site_write: false, is_document },
             read_only: false,
-            view: &self.view,
             now,
         };
-        at_once(self.plan.sessions.resolve(request)).unwrap().unwrap()
+        let mut resolved = at_once(self.plan.sessions.resolve(request)).unwrap().unwrap();
+        at_once(self.plan.sessions.deliver(&mut resolved, REALM, &self.view, || is_document)).unwrap();
+        resolved
     }
 
     /// Commits an answer; the ticket that the browser gets, if any: an empty one is taken back.

@@ -1,0 +1,189 @@
+//! The session that a request comes under: what is known of it, and what the app is told.
+
+use std::{sync::Arc, time::Duration};
+
+use uuid::Uuid;
+
+use super::{
+    Changes,
+    change::Name,
+    commit::Seen,
+    record::Record,
+    ticket::{Realm, Ticket},
+};
+use crate::{clock::Timestamp, config::Session};
+
+/// What the app is told about the session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum State {
+    /// Minted in this request.
+    New,
+    /// The ticket came back.
+    Active,
+    /// Nothing minted.
+    None,
+    /// The store failed, and the route asks the app all the same.
+    Unavailable,
+}
+
+impl State {
+    /// The value of `X-Session-State`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Active => "active",
+            Self::None => "none",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) enum Standing {
+    /// Nobody we know; with the ticket that may be given.
+    Stranger(Option<Ticket>),
+    /// The ticket was spent a moment ago: a throw-away id, and no ticket.
+    Spent(Uuid),
+    /// Nobody can be told from anybody: the store failed.
+    Unavailable,
+    /// A genuine ticket, with its record if there is one.
+    Known {
+        ticket: Ticket,
+        record: Option<Arc<Record>>,
+        /// It was replaced by the clock, and its successor was not seen yet.
+        passing_on: bool,
+    },
+}
+
+/// The session that a request comes under.
+#[derive(Debug)]
+pub struct Resolved {
+    pub(super) standing: Standing,
+    pub(super) began: Timestamp,
+    /// Flashes that this request delivers.
+    pub(super) taken: Vec<(Name, Arc<str>)>,
+    /// Cookies of our name that lead elsewhere or nowhere stand beside the one that counts, or instead of it.
+    pub(super) crowded: bool,
+    pub(super) cross_site_write: bool,
+    pub(super) https: bool,
+    pub(super) read_only: bool,
+}
+
+impl Resolved {
+    /// A request whose session cannot be told, because the store failed.
+    pub fn unavailable(https: bool, now: Timestamp) -> Self {
+        Self {
+            standing: Standing::Unavailable,
+            began: now,
+            taken: Vec::new(),
+            crowded: false,
+            cross_site_write: false,
+            https,
+            read_only: false,
+        }
+    }
+
+    /// What the app is told.
+    pub fn state(&self) -> State {
+        match &self.standing {
+            Standing::Known { .. } => State::Active,
+            Standing::Spent(_) | Standing::Stranger(Some(_)) => State::New,
+            Standing::Stranger(None) => State::None,
+            Standing::Unavailable => State::Unavailable,
+        }
+    }
+
+    /// The public id, if there is one.
+    pub fn id(&self) -> Option<Uuid> {
+        match &self.standing {
+            Standing::Known { ticket, .. } => Some(ticket.id),
+            Standing::Stranger(ticket) => ticket.map(|t| t.id),
+            Standing::Spent(id) => Some(*id),
+            Standing::Unavailable => None,
+        }
+    }
+
+    /// The record as it was when the request came.
+    pub fn record(&self) -> Option<&Arc<Record>> {
+        match &self.standing {
+            Standing::Known { record, .. } => record.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// What the app is told once.
+    pub fn flashes(&self) -> &[(Name, Arc<str>)] {
+        &self.taken
+    }
+
+    /// True if the app is shown something of a person: a principal, or fields.
+    pub fn is_personal(&self) -> bool {
+        !self.taken.is_empty() || self.record().is_some_and(|r| r.principal.is_some() || !r.fields.is_empty())
+    }
+
+    /// True if there is something stored for it.
+    pub fn has_data(&self) -> bool {
+        self.is_personal() || self.record().is_some_and(|r| !r.flashes.is_empty())
+    }
+
+    /// True if several cookies of our name came: the others are to be expired.
+    pub fn is_crowded(&self) -> bool {
+        self.crowded
+    }
+
+    /// True if these changes log in who was logged in already when the request came.
+    pub(super) fn repeats(&self, changes: &Changes) -> bool {
+        let before = self.record().and_then(|r| r.principal.as_ref());
+        before.is_some() && changes.principal.as_ref().is_some_and(|wanted| wanted.as_ref() == before)
+    }
+
+    /// True if these changes end the session for another principal, or none. Exact, although the record may change
+    /// meanwhile: a login renews the ticket, so under the same ticket it has the same principal.
+    pub(super) fn is_followed(&self, changes: &Changes) -> bool {
+        let before = self.record().and_then(|r| r.principal.as_ref());
+        let other =
+            before.is_some() && changes.principal.as_ref().is_some_and(|wanted| wanted.as_ref() != before);
+        !changes.destroys() && (changes.logout || other)
+    }
+
+    /// True if somebody is logged in.
+    pub fn has_principal(&self) -> bool {
+        self.record().is_some_and(|r| r.principal.is_some())
+    }
+
+    /// Age, and how long it lasts without another request.
+    pub fn times(&self, rules: &Session, now: Timestamp) -> Option<(Duration, Duration)> {
+        let plain = rules.plain;
+        match &self.standing {
+            Standing::Known { record: Some(record), .. } => {
+                Some((now.since(record.created), record.lasts(rules, now)))
+            }
+            Standing::Known { ticket, record: None, .. } | Standing::Stranger(Some(ticket)) => {
+                let end = now.plus(plain.idle_timeout).min(ticket.minted.plus(plain.absolute_timeout));
+                Some((now.since(ticket.minted), end.since(now)))
+            }
+            Standing::Spent(_) => Some((Duration::ZERO, plain.idle_timeout)),
+            Standing::Stranger(None) | Standing::Unavailable => None,
+        }
+    }
+
+    pub(super) fn seen<'a>(
+        &self,
+        ticket: &Ticket,
+        realm: Realm<'a>,
+        record: bool,
+        confirmed: bool,
+    ) -> Seen<'a> {
+        Seen {
+            realm,
+            instead: None,
+            id: ticket.id,
+            secret: ticket.hash(),
+            minted: ticket.minted,
+            stamped: ticket.stamped,
+            record,
+            confirmed,
+            began: self.began,
+        }
+    }
+}
