@@ -58,6 +58,16 @@ fn the_old_ticket_leads_on_until_the_new_one_was_shown_and_thirty_seconds_beyond
 }
 
 #[test]
+fn the_new_ticket_was_shown_wherever_it_was_shown() {
+    let (desk, old, at) = alice();
+    let new = desk.visit(Some(&old), nothing(), at(60)).unwrap();
+    assert!(desk.resolve_reading(Some(&new), at(70)).has_principal());
+    for (seconds, who) in [(99, Some("alice")), (100, None)] {
+        assert_eq!(desk.principal(&old, at(seconds)).as_deref(), who, "{seconds}");
+    }
+}
+
+#[test]
 fn thirty_seconds_are_thirty_seconds_also_when_the_next_renewal_is_due() {
     let (desk, old, at) = alice();
     // Its answer is lost, and the next one comes much later.

@@ -22,6 +22,7 @@ fn a_flash_is_shown_once_and_to_the_next_page_alone() {
     // A flash and a field of one name.
     visitor.answered("/", &["X-Session-Set-Role: field", "X-Session-Flash-Role: flash"]);
     visitor.get("/");
+    assert_eq!(app.last().all("x-session-role"), ["flash"], "one line, and the flash is the one");
     assert_eq!(visitor.shown(), "role=field");
     // clear takes them back.
     visitor.answered("/", &["X-Session-Flash-Note: a"]);
@@ -43,6 +44,8 @@ fn a_flash_is_given_back_by_an_answer_that_shows_nothing() {
         ("302", vec!["X-Session-Flash-Note: newer"], true),
         ("500", vec![], true),
         ("503", vec![], true),
+        ("302", vec!["X-Session-Action: clear"], false),
+        ("302", vec!["X-Session-Unset: note"], true),
     ] {
         let mut visitor = house.browser();
         visitor.answered("/", &["X-Session-Flash-Note: text"]);
@@ -117,4 +120,34 @@ fn of_two_pages_at_once_one_shows_the_flash() {
         assert_eq!(shown, 1, "round {round}");
         assert_eq!(visitor.shown(), "");
     }
+}
+
+#[test]
+fn a_flash_waits_behind_a_gate() {
+    let app = App::puppet();
+    let toml = "[[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/in\"\nupstream = \"app\"\n\
+                require = \"principal\"\notherwise = \"/login\"";
+    let house = Cloakroom::with(&app, toml);
+    for (lines, status) in [("", 401), ("sec-fetch-mode: navigate\r\n", 303)] {
+        let mut visitor = house.browser();
+        visitor.answered("/", &["X-Session-Flash-Note: text"]);
+        assert_eq!(visitor.get_with("/in", &format!("{DOCUMENT}{lines}")).status, status);
+        assert_eq!(visitor.shown(), "note=text", "{status}: who was turned away is told at the next page");
+    }
+}
+
+#[test]
+fn clear_takes_the_flashes_that_its_upstream_is_shown() {
+    let app = App::puppet();
+    let toml = format!(
+        "[upstreams.part]\nservers = [\"http://{}\"]\nsession_fields = [\"cart-*\"]\nsession_write = true\n\
+         session_login = true\n[[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/part\"\nupstream = \"part\"",
+        app.address
+    );
+    let all = "session_fields = [\"*\"]\nsession_write = true\nsession_login = true";
+    let house = Cloakroom::before(app.address).upstream(all).config(&toml).start();
+    let mut visitor = house.browser();
+    visitor.answered("/", &["X-Session-Flash-Note: text", "X-Session-Flash-Cart-Note: cart"]);
+    visitor.answered_as("/part", SCRIPT, &["X-Session-Action: clear"]);
+    assert_eq!(visitor.shown(), "note=text");
 }

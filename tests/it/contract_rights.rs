@@ -111,8 +111,16 @@ fn an_upstream_with_a_proof_gets_it_always_and_no_other_ever() {
         "session_fields = [\"*\"]\nsession_write = true\nsession_login = true\nproof = {{ file = \"{}\" }}",
         file.display()
     );
-    let house = parted(&app, &rules, "");
+    let off = "[[routes]]\npath = \"/off\"\nupstream = \"part\"\nsession = \"off\"";
+    let house = parted(&app, &rules, off);
     for _ in 0..2 {
+        house.browser().get_with("/off", "X-Session-Meta-Proof: mine\r\n");
+        assert_eq!(
+            app.last().all("x-session-meta-proof"),
+            ["open sesame"],
+            "also where there are no sessions"
+        );
+        assert_eq!(app.last().header("x-session-state"), None);
         house.browser().get_with("/part", "X-Session-Meta-Proof: mine\r\nX_Session_Meta_Proof: mine\r\n");
         assert_eq!(app.last().all("x-session-meta-proof"), ["open sesame"]);
         house.browser().get_with("/", "X-Session-Meta-Proof: mine\r\n");

@@ -145,6 +145,37 @@ fn an_app_written_for_mod_session_is_told_and_obeyed_in_its_own_words() {
 }
 
 #[test]
+fn a_key_of_mod_session_is_the_field_of_its_name_in_every_rule() {
+    let app = App::puppet();
+    let toml = format!(
+        "{APACHE}\n[session]\nprivilege_fields = [\"user-role\"]\n\
+         [upstreams.part]\nservers = [\"http://{}\"]\nsession_fields = [\"cart-*\"]\nsession_write = true\n\
+         session_login = true\nalso = {{ \"Remote-User\" = \"cart-id\" }}\n\
+         [[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/part\"\nupstream = \"part\"",
+        app.address
+    );
+    let all = "session_fields = [\"*\"]\nsession_write = true\nsession_login = true";
+    let house = Cloakroom::before(app.address).upstream(all).config(&toml).start();
+    let mut visitor = house.browser();
+    visitor.answered("/", &["X-Replace-Session: Cart_Id=1&User_Role=user"]);
+    let old = visitor.ticket();
+    assert_eq!(visitor.get("/part").fields(), "cart-id=1 remote-user=1 session=Cart_Id=1");
+    visitor.answered("/part", &["X-Replace-Session: user-role=root&User_Role=root&cart-id=2"]);
+    assert_eq!(visitor.get("/").told("session").as_deref(), Some("Cart_Id=2&User_Role=user"));
+    assert_eq!(visitor.ticket(), old, "the cart is no privilege");
+    visitor.answered("/", &["X-Replace-Session: User_Role=root"]);
+    assert_ne!(visitor.ticket(), old, "the role is");
+}
+
+#[test]
+fn what_an_app_for_mod_session_is_told_keeps_within_the_headers_bytes() {
+    let toml = format!("{APACHE}\n[session]\nmax_header_bytes = 200");
+    let form = format!("X-Replace-Session: a={}&b={}", "x".repeat(60), "y".repeat(60));
+    let told = after(&toml, &[&[&form]]);
+    assert!(told.contains("xxx") && !told.contains("yyy"), "each stands there twice: {told}");
+}
+
+#[test]
 fn a_session_header_of_a_visitor_never_reaches_an_app_written_for_mod_session() {
     let app = App::puppet();
     let house = Cloakroom::with(&app, APACHE);

@@ -9,6 +9,7 @@ const CONFIG: &str = r#"
 address = "127.0.0.1:1"
 [upstreams.app]
 servers = ["http://127.0.0.1:2"]
+proof = { env = "PROOF" }
 [[routes]]
 upstream = "app"
 [[routes]]
@@ -24,6 +25,7 @@ fn explain(request: &str) -> Output {
     fs::write(path("config.toml"), CONFIG).unwrap();
     fs::write(path("request"), request).unwrap();
     Command::new(env!("CARGO_BIN_EXE_cloakroom"))
+        .env("PROOF", "open-sesame")
         .args(["explain", "--from", "192.0.2.7", "-c"])
         .arg(path("config.toml"))
         .arg(path("request"))
@@ -58,10 +60,20 @@ fn it_shows_what_the_app_would_get() {
 }
 
 #[test]
+fn it_shows_no_secret() {
+    let text = told("GET / HTTP/1.1\nHost: a\nAuthorization: Basic c2VjcmV0\n\n");
+    for wanted in ["authorization: MASKED\n", "x-session-meta-proof: MASKED\n"] {
+        assert!(text.contains(wanted), "{wanted:?} in\n{text}");
+    }
+    assert!(!text.contains("c2VjcmV0") && !text.contains("open-sesame"), "{text}");
+}
+
+#[test]
 fn it_says_why_the_app_would_not_be_asked() {
     for (request, wanted) in [
         ("GET /private HTTP/1.1\nHost: a\nAccept: text/html\n\n", "303 See Other"),
         ("GET /private HTTP/1.1\nHost: a\n\n", "401 Unauthorized"),
+        ("GET /private HTTP/1.1\nHost: a\n\n", "route     */private "),
         ("GET /x/../private HTTP/1.1\nHost: a\n\n", "400 Bad Request"),
         ("GET / HTTP/1.1\n\n", "no Host"),
     ] {

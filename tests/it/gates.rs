@@ -24,6 +24,7 @@ fn a_gate_asks_for_what_the_route_requires() {
         ("session", "X-Plain: 1", false),
         ("session", "X-Session-Set-A: 1", true),
         ("session", "X-Session-Principal: alice", true),
+        ("session", "X-Session-Flash-Note: text", true),
         ("principal", "X-Session-Set-A: 1", false),
         ("principal", "X-Session-Principal: alice", true),
     ] {

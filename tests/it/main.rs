@@ -12,6 +12,7 @@ mod contract_clock;
 mod contract_flash;
 mod contract_lives;
 mod contract_model;
+mod contract_people;
 mod contract_races;
 mod contract_rights;
 mod contract_values;

@@ -233,6 +233,16 @@ fn a_straggler_under_the_old_ticket_changes_nothing_in_the_session_that_logged_i
 }
 
 #[test]
+fn an_app_that_repeats_who_is_logged_in_undoes_no_farewell() {
+    for (farewell, left) in
+        [("/destroy", STRANGER), ("/logout", STRANGER), ("/login/bob", "bob - -"), ("/renew", "alice - -")]
+    {
+        let (mut visitor, _app, _house) = overtaken("/login/alice", farewell, "/held/login/alice");
+        assert_eq!(visitor.get("/").text(), left, "{farewell}, and then an answer that says alice once more");
+    }
+}
+
+#[test]
 fn a_second_login_under_the_old_ticket_begins_a_session_of_its_own() {
     let door = Door::closed();
     let app = obedient(Arc::clone(&door));

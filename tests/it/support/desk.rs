@@ -31,15 +31,26 @@ impl Desk {
 
     /// What a request with this ticket comes under.
     pub(crate) fn resolve(&self, ticket: Option<&str>, now: Timestamp) -> Resolved {
-        self.resolve_as(ticket, true, now)
+        self.resolve_as(ticket, true, false, now)
+    }
+
+    /// The same on a route that only reads.
+    pub(crate) fn resolve_reading(&self, ticket: Option<&str>, now: Timestamp) -> Resolved {
+        self.resolve_as(ticket, true, true, now)
     }
 
     /// The same for what is no page: no flash is taken.
     pub(crate) fn resolve_quietly(&self, ticket: Option<&str>, now: Timestamp) -> Resolved {
-        self.resolve_as(ticket, false, now)
+        self.resolve_as(ticket, false, false, now)
     }
 
-    fn resolve_as(&self, ticket: Option<&str>, is_document: bool, now: Timestamp) -> Resolved {
+    fn resolve_as(
+        &self,
+        ticket: Option<&str>,
+        is_document: bool,
+        read_only: bool,
+        now: Timestamp,
+    ) -> Resolved {
         let candidates: Vec<&[u8]> = ticket.iter().map(|ticket| ticket.as_bytes()).collect();
         let request = Request {
             candidates: &candidates,
@@ -47,7 +58,7 @@ impl Desk {
             realm: REALM,
             https: false,
             visit: || Visit { may_mint: true, cross_site_write: false, is_document },
-            read_only: false,
+            read_only,
             now,
         };
         let mut resolved = at_once(self.plan.sessions.resolve(request)).unwrap().unwrap();

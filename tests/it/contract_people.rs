@@ -1,0 +1,158 @@
+//! Principals: whose sessions they are, on which site, how many, and what a refused login leaves alone.
+use std::time::Duration;
+
+use cloakroom::clock::Timestamp;
+use cloakroom::session::{Changes, StoreError};
+
+use crate::support::{App, Browser, Cloakroom, Desk, Response, eventually, login, orders};
+
+const DESTROY_ALL: &str = "X-Session-Action: destroy-principal";
+
+/// A browser on one of the sites that a house serves.
+struct Guest {
+    browser: Browser,
+    host: &'static str,
+}
+
+impl Guest {
+    fn of(house: &Cloakroom, host: &'static str) -> Self {
+        Self { browser: house.browser(), host }
+    }
+
+    fn ask(&mut self, lines: &[&str]) -> Response {
+        let cookie = self.browser.ticket().map(|t| format!("cookie: cloakroom={t}\r\n")).unwrap_or_default();
+        let head = format!("GET / HTTP/1.1\r\nhost: {}\r\n{cookie}{}\r\n", self.host, orders(lines));
+        self.browser.send_raw(head.as_bytes())
+    }
+
+    fn shown(&mut self) -> String {
+        self.ask(&[]).fields()
+    }
+}
+
+#[test]
+fn a_name_on_one_site_is_nobody_on_another() {
+    let app = App::puppet();
+    let house = Cloakroom::with(&app, "[session]\nmax_sessions_per_principal = 1");
+    let mut bank = Guest::of(&house, "bank.test");
+    let mut forum = Guest::of(&house, "forum.test");
+    bank.ask(&["X-Session-Principal: admin"]);
+    forum.ask(&["X-Session-Principal: admin"]);
+    assert_eq!(bank.shown(), "principal=admin", "a login elsewhere takes no place of theirs");
+    forum.ask(&[DESTROY_ALL]);
+    assert_eq!(bank.shown(), "principal=admin", "and a logout everywhere is of that site");
+    assert_eq!(forum.shown(), "");
+    // The same name on the same site is one.
+    Guest::of(&house, "bank.test").ask(&["X-Session-Principal: admin"]);
+    assert_eq!(bank.shown(), "");
+}
+
+#[test]
+fn a_back_channel_without_a_session_logs_a_principal_out_everywhere() {
+    let app = App::puppet();
+    let house = Cloakroom::with(&app, "");
+    let mut alices: Vec<_> = (0..3).map(|_| house.browser()).collect();
+    let mut bob = house.browser();
+    for alice in &mut alices {
+        alice.answered("/", &["X-Session-Principal: alice"]);
+    }
+    bob.answered("/", &["X-Session-Principal: bob"]);
+    let told = house.browser().answered("/", &["X-Session-Principal: alice", DESTROY_ALL]);
+    assert_eq!(told.set_cookies(), [""; 0], "who says so gets no session by it");
+    for alice in &mut alices {
+        assert_eq!(alice.shown(), "");
+    }
+    assert_eq!(bob.shown(), "principal=bob");
+    eventually("alice may come again", || {
+        alices[0].answered("/", &["X-Session-Principal: alice"]);
+        alices[0].shown() == "principal=alice"
+    });
+}
+
+#[test]
+fn an_upstream_that_may_not_log_in_logs_nobody_out_without_a_session_either() {
+    let app = App::puppet();
+    let toml = format!(
+        "[upstreams.part]\nservers = [\"http://{}\"]\nsession_fields = [\"*\"]\nsession_write = true\n\
+         session_login = false\n[[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/part\"\nupstream = \"part\"",
+        app.address
+    );
+    let all = "session_fields = [\"*\"]\nsession_write = true\nsession_login = true";
+    let house = Cloakroom::before(app.address).upstream(all).config(&toml).start();
+    let mut alice = house.browser();
+    alice.answered("/", &["X-Session-Principal: alice"]);
+    house.browser().answered("/part", &["X-Session-Principal: alice", DESTROY_ALL]);
+    assert_eq!(alice.shown(), "principal=alice");
+}
+
+#[test]
+fn a_login_that_is_refused_ends_nothing() {
+    let app = App::puppet();
+    let house = Cloakroom::with(&app, "[session]\nmax_sessions_per_principal = 1\non_too_many = \"refuse\"");
+    let mut bob = house.browser();
+    bob.answered("/", &["X-Session-Principal: bob"]);
+    let mut alice = house.browser();
+    alice.answered("/", &["X-Session-Principal: alice", "X-Session-Set-A: 1"]);
+    let refused = alice.answered("/", &["X-Session-Principal: bob"]);
+    assert_eq!((refused.status, refused.set_cookies()), (403, Vec::new()));
+    assert_eq!(alice.shown(), "a=1 principal=alice", "she is still who she was");
+    assert_eq!(bob.shown(), "principal=bob");
+    // Her own session does not count against the one that follows it.
+    assert_eq!(alice.answered("/", &["X-Session-Action: logout", "X-Session-Principal: alice"]).status, 200);
+    assert_eq!(alice.shown(), "principal=alice");
+}
+
+#[test]
+fn a_logout_that_the_limit_on_new_sessions_refuses_ends_nothing() {
+    let app = App::puppet();
+    let house = Cloakroom::with(&app, "[limits]\nnew_sessions_per_second = 1");
+    let farewell = ["X-Session-Principal:", "X-Session-Set-A: 1"];
+    eventually("one of them is one too many", || {
+        let mut alice = house.browser();
+        alice.answered("/", &["X-Session-Principal: alice"]);
+        let answer = alice.answered("/", &farewell);
+        if answer.status == 200 {
+            assert_eq!(alice.shown(), "a=1");
+            return false;
+        }
+        assert_eq!((answer.status, answer.set_cookies()), (503, Vec::new()));
+        assert_eq!(alice.shown(), "principal=alice", "what failed changed nothing");
+        true
+    });
+}
+
+#[test]
+fn sessions_that_are_over_do_not_count() {
+    for rule in ["refuse", "evict_oldest"] {
+        let toml = format!(
+            "[session]\nidle_timeout = \"1m\"\nmax_sessions_per_principal = 2\non_too_many = \"{rule}\""
+        );
+        let desk = Desk::open(&toml);
+        let at = |seconds| desk.opened.plus(Duration::from_secs(seconds));
+        let kept = desk.visit(None, login("alice"), at(0)).unwrap();
+        desk.visit(None, login("alice"), at(1)).unwrap();
+        assert_eq!(desk.principal(&kept, at(40)).as_deref(), Some("alice"), "the one stays in use");
+        let third = desk.visit(None, login("alice"), at(70)).unwrap();
+        for ticket in [&kept, &third] {
+            assert_eq!(desk.principal(ticket, at(70)).as_deref(), Some("alice"), "{rule}");
+        }
+        let fourth = desk.resolve(None, at(71));
+        let fourth = desk.commit(&fourth, login("alice"), at(71));
+        assert_eq!(fourth.is_err(), rule == "refuse", "two are two");
+    }
+}
+
+#[test]
+fn a_login_without_a_session_or_under_a_spent_ticket_keeps_to_its_version() {
+    let desk = Desk::open("[session]\non_conflict = 409");
+    let now = desk.opened;
+    let conditional = || Changes { if_version: Some(7), ..login("bob") };
+    let versioned = |ticket: Option<&str>, now: Timestamp| -> Result<Option<String>, StoreError> {
+        desk.commit(&desk.resolve(ticket, now), conditional(), now)
+    };
+    assert_eq!(versioned(None, now), Ok(None), "a stranger has no version 7");
+    let visitor = desk.visit(None, Changes::default(), now).unwrap();
+    let alice = desk.visit(Some(&visitor), login("alice"), now).unwrap();
+    assert_eq!(versioned(Some(&visitor), now), Ok(None), "nor has a spent ticket");
+    assert_eq!(desk.principal(&alice, now).as_deref(), Some("alice"));
+}
