@@ -1,4 +1,5 @@
 //! Principals: whose sessions they are, on which site, how many, and what a refused login leaves alone.
+
 use std::time::Duration;
 
 use cloakroom::clock::Timestamp;
@@ -155,4 +156,16 @@ fn a_login_without_a_session_or_under_a_spent_ticket_keeps_to_its_version() {
     let alice = desk.visit(Some(&visitor), login("alice"), now).unwrap();
     assert_eq!(versioned(Some(&visitor), now), Ok(None), "nor has a spent ticket");
     assert_eq!(desk.principal(&alice, now).as_deref(), Some("alice"));
+
+    let app = App::puppet();
+    let house = Cloakroom::with(&app, "[session]\non_conflict = 409");
+    let conditional = ["X-Session-If-Version: 7", "X-Session-Principal: bob"];
+    let mut visitor = house.browser();
+    visitor.get("/");
+    let mut spent = visitor.clone();
+    visitor.answered("/", &["X-Session-Principal: alice"]);
+    for mut stranger in [house.browser(), spent.clone()] {
+        assert_eq!(stranger.answered("/", &conditional).status, 409, "and is told so");
+    }
+    assert_eq!(spent.shown(), "");
 }
