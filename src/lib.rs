@@ -31,7 +31,8 @@
 //! 5. **cleanse** ([`headers::Guard::strip_request`]): names that only cloakroom may write are gone. What another site
 //!    made a browser ask for is refused here, where the route says so (`proxy::gate`).
 //! 6. **resolve** ([`session::SessionManager::resolve`]): cookie, ticket, record; whatever is forged or dead makes a
-//!    stranger, never an error. Then the route's gate: does it require somebody to be logged in?
+//!    stranger, never an error. Then the route's gate: does it require somebody to be logged in? Whoever passes is
+//!    shown what is told once ([`session::SessionManager::deliver`]).
 //! 7. **dress** (`proxy::request`): our cookie out, hop-by-hop out, forwarding headers in, session headers last.
 //! 8. **send** ([`upstream::send()`]): balance, a pooled connection, the one safe retry. The conversation itself is
 //!    `upstream::http1`: head out, head in, framing that nobody can read in two ways.
@@ -52,7 +53,7 @@
 //! | guessing | 128 random bits and a MAC | `session::a_forged_ticket_gives_a_visitor` `src/session/ticket.rs::every_flipped_bit_is_refused` |
 //! | leaked store | it holds hashes of secrets: a copy logs nobody in | `threats::a_copied_store_logs_nobody_in` |
 //! | fixation | only cloakroom mints; a renewal by privilege spends the old ticket at once | `session::a_login_renews_the_ticket_and_the_old_ticket_is_a_stranger` `contract_races::under_a_ticket_that_a_login_spent_nothing_is_served_as_the_principal` |
-//! | straggler under a planted or spent ticket | changes nothing in that session, gets no ticket of it | `races::a_straggler_under_the_old_ticket_changes_nothing_in_the_session_that_logged_in` `contract_races::under_a_ticket_that_a_login_spent_nothing_is_served_as_the_principal` |
+//! | straggler under a planted or spent ticket | changes nothing in that session, gets no ticket of it | `races::a_straggler_under_the_old_ticket_changes_nothing_in_the_session_that_logged_in` `races::an_app_that_repeats_who_is_logged_in_undoes_no_farewell` `contract_races::under_a_ticket_that_a_login_spent_nothing_is_served_as_the_principal` |
 //! | the answer that was under way overwrites the new cookie | no Set-Cookie for a spent ticket for 30 s; only other identities are expired | `races::polling_through_two_thousand_logins_and_logouts_never_leaves_the_wrong_cookie` `contract_clock::an_answer_that_was_under_way_never_puts_the_old_ticket_back` |
 //! | logged out by a foreign page | nothing minted where our cookie could not have come | `threats::a_foreign_page_that_posts_here_leaves_the_visitor_logged_in` `minting::a_session_begins_only_where_the_cookie_could_have_come_and_will_matter` |
 //! | logged out by a bad network | the old ticket leads on until the new one was shown, and 30 s beyond | `contract_clock::on_a_bad_network_nobody_is_ever_logged_out_by_the_clock` |
@@ -64,13 +65,14 @@
 //! | a flood of anonymous sessions with data | half the memory, evictable; logins are neither counted nor refused | `threats::a_flood_of_anonymous_sessions_evicts_only_its_like` `contract_rights::one_address_begins_no_more_sessions_than_configured_and_logs_in_all_the_same` |
 //! | spoofed session headers | stripped under normalised names, in trailers, nominated in `Connection` | `session::forty_spellings_of_a_forged_session_header_reach_the_app_zero_times` `session::a_forged_session_header_among_the_trailers_never_reaches_the_app` `session::a_visitor_cannot_nominate_our_headers_away` `contract_rights::what_an_upstream_is_told_under_further_names_no_visitor_can_say_on_any_route` `contract_values::a_session_header_of_a_visitor_never_reaches_an_app_written_for_mod_session` |
 //! | spoofed Forwarded | one family believed, only from `trusted_proxies`, read from the right; made anew for the app | `hygiene::what_an_untrusted_peer_says_of_the_visitor_never_reaches_the_app` `hygiene::a_trusted_proxy_is_believed_from_the_right` `hygiene::the_forwarded_family_is_believed_where_it_is_the_configured_one` |
-//! | cookie tossing | at most four of our name are tried; two valid ones of different sessions: a stranger | `cookies::several_tickets_at_once_lead_to_one_session_or_to_none` |
+//! | cookie tossing | at most four of our name are tried; two valid ones of different sessions: a stranger | `cookies::several_tickets_at_once_lead_to_one_session_or_to_none` `duplicates::a_good_one_past_the_fourth_is_found_once_the_others_are_expired` |
 //! | cookie sandwich | names compared byte for byte; quotes, `$Version`, backslashes are plain characters | `threats::no_quoting_hides_or_moves_a_cookie` |
 //! | cookie bomb | more than 180 cookies or 16 KiB of Cookie: 431 | `limits::what_is_within_the_limits_passes_and_what_is_past_them_does_not` |
 //! | cached Set-Cookie | it waits, or the answer is made private | `minting::a_ticket_never_lands_in_a_cache_that_serves_many` |
 //! | cached personal page | `cache = "private"` for answers that were shown a principal or field | `contract_rights::an_answer_that_was_shown_something_personal_is_not_for_shared_caches` |
 //! | TRACE echoes our headers | 405 | `limits::methods_that_would_echo_or_tunnel_are_refused` |
 //! | late write after logout | tombstone; an exchange that saw a record never creates one | `races::a_write_that_was_under_way_does_not_bring_a_destroyed_session_back` `contract_races::five_hundred_sessions_that_end_while_writes_are_under_way_stay_ended` |
+//! | the same name on another site | principals are known by realm | `contract_people::a_name_on_one_site_is_nobody_on_another` |
 //! | login in flight when everyone is logged out | ended too, if its request began before | `contract_races::of_two_hundred_logins_under_way_when_everyone_is_logged_out_none_counts` |
 //! | lost update | changes, never snapshots | `races::two_hundred_writers_of_one_session_lose_no_field` `contract_races::a_number_that_a_hundred_requests_add_to_is_their_exact_sum` `contract_model::any_sequence_of_changes_equals_the_same_on_a_plain_map` |
 //! | secrets in logs | tickets, cookie values, field values and Authorization never; ids yes | `logs::no_log_holds_a_ticket_a_cookie_a_field_or_a_password` |
