@@ -176,7 +176,8 @@ impl Plan {
             Ok((route.host.clone(), route.path.clone(), route.ignore_case, plan))
         });
         let router = Router::new(routes.collect::<Result<Vec<_>, PlanError>>()?);
-        let store = Arc::new(Store::Memory(Memory::new(config.store.max_bytes, &config.session, now)));
+        let store =
+            Arc::new(Store::Memory(Box::new(Memory::new(config.store.max_bytes, &config.session, now))));
         let prefix = &config.session.headers.prefix;
         let limits = &config.limits;
         let sessions = SessionManager::new(

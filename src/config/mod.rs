@@ -40,7 +40,7 @@ pub use session::{
     Secure, Session, SessionCookie,
 };
 pub use source::Source;
-pub use store::{Store, StoreKind};
+pub use store::{Durability, Store, StoreKind};
 pub use upstream::{Also, AlsoValue, Server, ServerAddress, Upstream, UpstreamHost};
 
 /// Everything that the program was told, valid as a whole.

@@ -11,6 +11,18 @@ pub struct Store {
     pub max_bytes: u64,
 }
 
+/// `durability`: when a change counts as kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// `"group"`: synced, together with all that came while the sync before ran.
+    #[default]
+    Group,
+    /// `"sync"`: synced, each by itself.
+    Sync,
+    /// `"os"`: handed to the operating system; a power cut may lose the last seconds.
+    Os,
+}
+
 /// `kind`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StoreKind {

@@ -55,8 +55,8 @@ pub struct Record {
     pub secret: SecretHash,
     /// The secret before, if it was replaced by the clock.
     pub previous: Option<Previous>,
-    last_seen: AtomicU64,
-    confirmed: AtomicBool,
+    pub(super) last_seen: AtomicU64,
+    pub(super) confirmed: AtomicBool,
     /// Principal, version and fields as header lines to an app that is shown all, made once.
     pub lines: Lines,
 }
@@ -64,9 +64,27 @@ pub struct Record {
 /// A secret that was replaced by the clock.
 #[derive(Debug)]
 pub struct Previous {
-    secret: SecretHash,
+    pub(super) secret: SecretHash,
     /// When its successor was first shown; 0: not yet.
-    succeeded: AtomicU64,
+    pub(super) succeeded: AtomicU64,
+}
+
+/// What requests leave on a record without changing it; saved late.
+#[derive(Debug, Clone, Copy)]
+pub struct Traces {
+    last_seen: u64,
+    confirmed: bool,
+    /// When the successor of this secret was first shown.
+    succeeded: Option<(SecretHash, u64)>,
+}
+
+impl Traces {
+    /// With what a later request left.
+    pub fn merge(&mut self, later: &Self) {
+        self.last_seen = self.last_seen.max(later.last_seen);
+        self.confirmed |= later.confirmed;
+        self.succeeded = later.succeeded.or(self.succeeded);
+    }
 }
 
 /// What a secret is to a record.
@@ -149,12 +167,32 @@ impl Record {
         }
     }
 
-    /// The current secret was shown: its predecessor's time is running from the first time on.
-    pub fn shown(&self, now: Timestamp) {
-        if let Some(previous) = &self.previous
-            && previous.succeeded.load(Ordering::Relaxed) == 0
+    /// The current secret was shown: its predecessor's time is running from the first time on. True that time.
+    pub fn shown(&self, now: Timestamp) -> bool {
+        self.previous.as_ref().is_some_and(|previous| {
+            previous.succeeded.load(Ordering::Relaxed) == 0
+                && previous.succeeded.compare_exchange(0, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        })
+    }
+
+    /// What requests left on it.
+    pub fn traces(&self) -> Traces {
+        let succeeded = self.previous.as_ref().map(|p| (p.secret, p.succeeded.load(Ordering::Relaxed)));
+        Traces {
+            last_seen: self.last_seen.load(Ordering::Relaxed),
+            confirmed: self.is_confirmed(),
+            succeeded: succeeded.filter(|(_, at)| *at != 0),
+        }
+    }
+
+    /// Leaves them on another copy of it, be that older or newer.
+    pub fn leave(&self, traces: &Traces) {
+        self.last_seen.fetch_max(traces.last_seen, Ordering::Relaxed);
+        self.confirmed.fetch_or(traces.confirmed, Ordering::Relaxed);
+        if let (Some(previous), Some((secret, at))) = (&self.previous, traces.succeeded)
+            && previous.secret == secret
         {
-            let _ = previous.succeeded.compare_exchange(0, now.0, Ordering::Relaxed, Ordering::Relaxed);
+            let _ = previous.succeeded.compare_exchange(0, at, Ordering::Relaxed, Ordering::Relaxed);
         }
     }
 

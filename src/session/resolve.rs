@@ -87,8 +87,8 @@ impl SessionManager {
             Resolved { standing, began: now, taken: Vec::new(), crowded, cross_site_write, https, read_only };
         if let Standing::Known { ticket, record: Some(record), passing_on } = &resolved.standing {
             // On every route: that the browser has it is all that matters.
-            if !passing_on {
-                record.shown(now);
+            if !passing_on && record.shown(now) {
+                self.store.touch(ticket.id, record);
             }
             if read_only {
                 return Ok(resolved);

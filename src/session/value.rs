@@ -19,7 +19,8 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// What a field holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Value {
     /// Text without control characters.
     Text(Arc<str>),

@@ -20,13 +20,15 @@ use moka::{
 
 use super::{
     Applied, StoreError,
-    principals::{Denied, Principals},
+    principals::{Denied, LONGEST_REQUEST, Principals},
+    tombstones::Tombstones,
 };
 use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
     config::{OnTooMany, Session},
+    crypto,
     session::{
         commit::{Apply, Decision, Found, decide},
         record::Record,
@@ -34,12 +36,6 @@ use crate::{
 };
 
 type Records = Cache<u128, Arc<Record>>;
-type Tombstones = Cache<u128, Timestamp>;
-
-const TOMBSTONE_BYTES: u64 = 160;
-
-/// A login whose request takes longer is no longer ended with those that it was under way beside.
-const LONGEST_REQUEST: Duration = Duration::from_hours(24);
 
 /// The memory store.
 #[derive(Debug)]
@@ -51,8 +47,6 @@ pub struct Memory {
     principals: Arc<Principals>,
     used: Arc<AtomicU64>,
     max_bytes: u64,
-    /// Seconds; no ticket without a record that was stamped before is taken.
-    floor: Arc<AtomicU64>,
     rules: Session,
 }
 
@@ -83,8 +77,7 @@ impl Memory {
     /// An empty store: no ticket without a record from before its birth is taken.
     pub fn new(max_bytes: u64, rules: &Session, now: Timestamp) -> Self {
         let used = Arc::new(AtomicU64::new(0));
-        let floor = Arc::new(AtomicU64::new(u64::from(now.seconds())));
-        let ended = tombstones(max_bytes / 16, rules, Arc::clone(&floor));
+        let ended = Tombstones::new(max_bytes / 16, rules, now);
         let bounded = |bytes: u64| {
             let graves = ended.clone();
             Records::builder()
@@ -95,13 +88,13 @@ impl Memory {
                 .eviction_listener(move |id, record, cause| {
                     // Who is pushed out is a stranger afterwards, under a new id.
                     if cause == RemovalCause::Size {
-                        graves.insert(*id, record.last_seen());
+                        graves.add(*id, record.last_seen());
                     }
                 })
                 .build()
         };
         let freed = Arc::clone(&used);
-        let principals = Arc::new(Principals::new());
+        let principals = Arc::new(Principals::new(&crypto::random()));
         let index = Arc::clone(&principals);
         let people = Records::builder()
             .expire_after(Until(rules.clone()))
@@ -110,7 +103,7 @@ impl Memory {
                 if cause != RemovalCause::Replaced
                     && let Some(name) = &record.principal
                 {
-                    index.leave((&record.realm, name), *id);
+                    index.leave(index.who((&record.realm, name)), *id);
                 }
             })
             .build();
@@ -122,7 +115,6 @@ impl Memory {
             principals,
             used,
             max_bytes,
-            floor,
             rules: rules.clone(),
         }
     }
@@ -135,7 +127,7 @@ impl Memory {
 
     /// No ticket without a record that was stamped before is taken.
     pub fn floor(&self) -> Timestamp {
-        Timestamp(self.floor.load(Ordering::Relaxed) * 1000)
+        self.ended.floor()
     }
 
     /// Work that moka leaves to others: expiry and eviction. Called from a thread of its own.
@@ -143,13 +135,13 @@ impl Memory {
         for cache in [&self.people, &self.visitors, &self.unconfirmed] {
             cache.run_pending_tasks();
         }
-        self.ended.run_pending_tasks();
+        self.ended.sweep();
         self.principals.sweep(Timestamp::now(), LONGEST_REQUEST);
     }
 
     /// The sessions of this principal in this realm ([`Record::realm`]), oldest login first.
     pub fn of(&self, realm: &str, principal: &str) -> Vec<Uuid> {
-        self.principals.of((realm, principal)).into_iter().map(Uuid::from_u128).collect()
+        self.principals.of(self.principals.who((realm, principal))).into_iter().map(Uuid::from_u128).collect()
     }
 
     /// Ends a session; whether there was one. Ending what has ended is no error.
@@ -157,7 +149,7 @@ impl Memory {
         let mut there = false;
         self.people.entry(id).and_compute_with(|entry| {
             there = entry.is_some() || self.unpeopled(id).is_some();
-            self.ended.insert(id, now);
+            self.ended.add(id, now);
             self.forget(id);
             if entry.is_some() { Op::Remove } else { Op::Nop }
         });
@@ -168,7 +160,7 @@ impl Memory {
     /// were.
     pub fn delete_all_of(&self, realm: &str, principal: &str, now: Timestamp) -> usize {
         // First the name: a login that comes after is denied, one that came before is among these.
-        let all = self.principals.end((realm, principal), now);
+        let all = self.principals.end(self.principals.who((realm, principal)), now);
         all.iter().filter(|id| self.delete(**id, now)).count()
     }
 
@@ -178,7 +170,7 @@ impl Memory {
         match record {
             Some(record) if record.ends(&self.rules) > now => Found::Live(record),
             Some(record) => Found::Ended(record.ends(&self.rules)),
-            None => self.ended.get(&id).map_or(Found::Nothing, Found::Ended),
+            None => self.ended.get(id).map_or(Found::Nothing, Found::Ended),
         }
     }
 
@@ -205,7 +197,7 @@ impl Memory {
                 None if apply.seen.confirmed && apply.seen.stamped < self.floor() => {
                     Found::Ended(self.floor())
                 }
-                None => self.ended.get(&id).map_or(Found::Nothing, Found::Ended),
+                None => self.ended.get(id).map_or(Found::Nothing, Found::Ended),
             };
             match decide(&found, apply) {
                 Decision::Nothing => Ok(Op::Nop),
@@ -218,7 +210,7 @@ impl Memory {
                     Ok(Op::Nop)
                 }
                 Decision::End { all_of: everyone } => {
-                    self.ended.insert(id, apply.now);
+                    self.ended.add(id, apply.now);
                     self.forget(id);
                     applied = Applied::Ended;
                     all_of = everyone;
@@ -228,7 +220,7 @@ impl Memory {
                     let record = Arc::new(*record);
                     let op = self.keep(id, Arc::clone(&record), personal)?;
                     if logged_in && let Some(name) = &record.principal {
-                        match self.enter((&record.realm, name), id, apply) {
+                        match self.enter(self.principals.who((&record.realm, name)), id, apply) {
                             Ok(others) => gone = others,
                             Err(denied) => {
                                 // `keep` has reserved the room that it does not take now.
@@ -258,7 +250,7 @@ impl Memory {
         Ok(applied)
     }
 
-    fn enter(&self, who: (&str, &str), id: u128, apply: &Apply<'_>) -> Result<Vec<u128>, Denied> {
+    fn enter(&self, who: u128, id: u128, apply: &Apply<'_>) -> Result<Vec<u128>, Denied> {
         let most = self.rules.max_sessions_per_principal.map(|most| most as usize);
         if let Some(most) = most {
             let all = self.principals.of(who);
@@ -323,18 +315,4 @@ impl Memory {
             Op::Nop
         });
     }
-}
-
-fn tombstones(bytes: u64, rules: &Session, floor: Arc<AtomicU64>) -> Tombstones {
-    Tombstones::builder()
-        .eviction_policy(EvictionPolicy::lru())
-        .max_capacity(bytes / TOMBSTONE_BYTES)
-        .time_to_live(rules.plain.idle_timeout)
-        .eviction_listener(move |_, at: Timestamp, cause| {
-            // Past the budget one time stands for all that were pushed out.
-            if cause == RemovalCause::Size {
-                floor.fetch_max(u64::from(at.seconds()) + 1, Ordering::Relaxed);
-            }
-        })
-        .build()
 }

@@ -9,9 +9,15 @@
 //! An error means that the store failed and that nothing under this id was changed. (An answer that ends one session and
 //! begins another makes two applies: the first stays done when the second fails.)
 
+pub mod disk;
 mod memory;
 mod principals;
+mod tombstones;
 
+#[cfg(test)]
+mod conformance;
+
+pub use disk::Disk;
 pub use memory::Memory;
 
 use std::sync::Arc;
@@ -32,7 +38,7 @@ pub enum StoreError {
     #[error("the session store does not answer")]
     Unavailable,
     /// No room.
-    #[error("the session store is full ([store] max_bytes)")]
+    #[error("the session store is full ([store] max_bytes, max_disk_bytes, or the disk)")]
     Full,
     /// Too many visitors begin sessions.
     #[error("too many new sessions ([limits] new_sessions_per_second, new_sessions_per_address)")]
@@ -70,10 +76,11 @@ pub enum Applied {
 #[derive(Debug)]
 pub enum Store {
     /// In memory alone: it never waits, and never fails to load.
-    Memory(Memory),
+    Memory(Box<Memory>),
+    /// On disk, with memory in front.
+    Disk(Disk),
 }
 
-#[expect(clippy::unused_async, reason = "a kind that keeps records elsewhere waits")]
 impl Store {
     /// What is under this id.
     ///
@@ -82,6 +89,7 @@ impl Store {
     pub async fn load(&self, id: Uuid, now: Timestamp) -> Result<Found, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.load(id.as_u128(), now)),
+            Self::Disk(disk) => disk.load(id.as_u128(), now).await,
         }
     }
 
@@ -92,6 +100,7 @@ impl Store {
     pub async fn apply(&self, apply: &Apply<'_>) -> Result<Applied, StoreError> {
         match self {
             Self::Memory(memory) => memory.apply(apply.seen.id.as_u128(), apply),
+            Self::Disk(disk) => disk.apply(apply.seen.id.as_u128(), apply).await,
         }
     }
 
@@ -102,6 +111,7 @@ impl Store {
     pub async fn delete(&self, id: Uuid, now: Timestamp) -> Result<bool, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.delete(id.as_u128(), now)),
+            Self::Disk(disk) => disk.delete(id.as_u128(), now).await,
         }
     }
 
@@ -118,6 +128,15 @@ impl Store {
     ) -> Result<usize, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.delete_all_of(realm, principal, now)),
+            Self::Disk(disk) => disk.delete_all_of(realm, principal, now).await,
+        }
+    }
+
+    /// The sessions of this principal in this realm, oldest login first.
+    pub fn of(&self, realm: &str, principal: &str) -> Vec<Uuid> {
+        match self {
+            Self::Memory(memory) => memory.of(realm, principal),
+            Self::Disk(disk) => disk.of(realm, principal),
         }
     }
 
@@ -125,6 +144,7 @@ impl Store {
     pub fn touch(&self, id: Uuid, record: &Arc<Record>) {
         match self {
             Self::Memory(memory) => memory.touch(id.as_u128(), record),
+            Self::Disk(disk) => disk.touch(id.as_u128(), record),
         }
     }
 
@@ -132,6 +152,7 @@ impl Store {
     pub fn floor(&self) -> Timestamp {
         match self {
             Self::Memory(memory) => memory.floor(),
+            Self::Disk(disk) => disk.floor(),
         }
     }
 
@@ -139,6 +160,7 @@ impl Store {
     pub fn len(&self) -> u64 {
         match self {
             Self::Memory(memory) => memory.len(),
+            Self::Disk(disk) => disk.len(),
         }
     }
 
@@ -151,6 +173,8 @@ impl Store {
     pub fn sweep(&self) {
         match self {
             Self::Memory(memory) => memory.sweep(),
+            // Its own thread does it.
+            Self::Disk(_) => {}
         }
     }
 }

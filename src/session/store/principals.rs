@@ -1,37 +1,40 @@
 //! Who is logged in where: sessions by realm and principal, and who was logged out everywhere. The "admin" of one site
-//! is nobody on another. Kept beside the records, under locks that are held for a look.
+//! is nobody on another. Kept beside the records, under locks that are held for a look. A person is filed under a keyed
+//! hash of realm and name: sixteen bytes, and on disk it tells nobody's name.
 
 use std::{
     collections::HashMap,
-    hash::{BuildHasher, RandomState},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use crate::clock::Timestamp;
+use smallvec::SmallVec;
+
+use crate::{
+    clock::Timestamp,
+    crypto::{Keyring, Secrets},
+};
 
 const SHARDS: usize = 64;
+
+/// A login whose request takes longer is no longer ended with those that it was under way beside.
+pub(super) const LONGEST_REQUEST: Duration = Duration::from_hours(24);
 
 /// One principal's sessions, oldest login first.
 #[derive(Debug, Default)]
 struct Person {
-    sessions: Vec<u128>,
+    sessions: SmallVec<[u128; 1]>,
     /// Every session of theirs was ended then, and so is each login whose request began before.
     ended: Option<Timestamp>,
 }
 
-type Shard = HashMap<Arc<str>, Person>;
-
-/// What a person is filed under. No name has a control character, so the last NUL parts the two.
-fn person(realm: &str, name: &str) -> Arc<str> {
-    format!("{realm}\0{name}").into()
-}
+type Shard = HashMap<u128, Person>;
 
 /// The index.
 #[derive(Debug)]
 pub(super) struct Principals {
     shards: Vec<Mutex<Shard>>,
-    hasher: RandomState,
+    key: Keyring,
 }
 
 /// Why nobody is logged in.
@@ -44,28 +47,33 @@ pub(super) enum Denied {
 }
 
 impl Principals {
-    pub(super) fn new() -> Self {
-        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), hasher: RandomState::new() }
+    /// People are hashed under this key.
+    pub(super) fn new(key: &[u8; 32]) -> Self {
+        let key = Keyring::derive("principals", &Secrets::new(*key, []));
+        Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), key }
     }
 
-    fn shard(&self, person: &str) -> Option<MutexGuard<'_, Shard>> {
-        let place = self.hasher.hash_one(person) as usize % SHARDS;
-        self.shards.get(place).map(|s| s.lock().unwrap_or_else(PoisonError::into_inner))
+    /// What a person is filed under. No name has a control character, so the last NUL parts the two.
+    pub(super) fn who(&self, (realm, name): (&str, &str)) -> u128 {
+        u128::from_be_bytes(self.key.sign(&[realm.as_bytes(), b"\0", name.as_bytes()]))
+    }
+
+    fn shard(&self, who: u128) -> Option<MutexGuard<'_, Shard>> {
+        self.shards.get(who as usize % SHARDS).map(|s| s.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A session of theirs begins, `instead` of another; returns those that must go for it, oldest first.
     pub(super) fn enter(
         &self,
-        (realm, name): (&str, &str),
+        who: u128,
         id: u128,
         instead: Option<u128>,
         began: Timestamp,
         most: Option<usize>,
         evict: bool,
     ) -> Result<Vec<u128>, Denied> {
-        let key = person(realm, name);
-        let Some(mut shard) = self.shard(&key) else { return Ok(Vec::new()) };
-        let person = shard.entry(key).or_default();
+        let Some(mut shard) = self.shard(who) else { return Ok(Vec::new()) };
+        let person = shard.entry(who).or_default();
         if person.ended.is_some_and(|ended| began <= ended) {
             return Err(Denied::Ended);
         }
@@ -83,31 +91,37 @@ impl Principals {
         Ok(gone)
     }
 
+    /// A session of theirs was there before.
+    pub(super) fn join(&self, who: u128, id: u128) {
+        let Some(mut shard) = self.shard(who) else { return };
+        let person = shard.entry(who).or_default();
+        if !person.sessions.contains(&id) {
+            person.sessions.push(id);
+        }
+    }
+
     /// A session of theirs ended.
-    pub(super) fn leave(&self, (realm, name): (&str, &str), id: u128) {
-        let key = person(realm, name);
-        let Some(mut shard) = self.shard(&key) else { return };
-        if let Some(person) = shard.get_mut(&key) {
+    pub(super) fn leave(&self, who: u128, id: u128) {
+        let Some(mut shard) = self.shard(who) else { return };
+        if let Some(person) = shard.get_mut(&who) {
             person.sessions.retain(|session| *session != id);
             if person.sessions.is_empty() && person.ended.is_none() {
-                shard.remove(&key);
+                shard.remove(&who);
             }
         }
     }
 
     /// All of theirs end now; returns them.
-    pub(super) fn end(&self, (realm, name): (&str, &str), now: Timestamp) -> Vec<u128> {
-        let key = person(realm, name);
-        let Some(mut shard) = self.shard(&key) else { return Vec::new() };
-        let person = shard.entry(key).or_default();
+    pub(super) fn end(&self, who: u128, now: Timestamp) -> Vec<u128> {
+        let Some(mut shard) = self.shard(who) else { return Vec::new() };
+        let person = shard.entry(who).or_default();
         person.ended = Some(now);
-        std::mem::take(&mut person.sessions)
+        std::mem::take(&mut person.sessions).into_vec()
     }
 
     /// Their sessions, oldest login first.
-    pub(super) fn of(&self, (realm, name): (&str, &str)) -> Vec<u128> {
-        let key = person(realm, name);
-        self.shard(&key).and_then(|s| s.get(&key).map(|p| p.sessions.clone())).unwrap_or_default()
+    pub(super) fn of(&self, who: u128) -> Vec<u128> {
+        self.shard(who).and_then(|s| s.get(&who).map(|p| p.sessions.to_vec())).unwrap_or_default()
     }
 
     /// Forgets whom nobody can have been asking for any more: requests last no longer than `longest`.
@@ -130,8 +144,8 @@ mod tests {
 
     #[test]
     fn the_oldest_goes_or_the_newest_is_denied() {
-        let all = Principals::new();
-        let alice = ("hshop.test", "alice");
+        let all = Principals::new(&[1; 32]);
+        let alice = all.who(("hshop.test", "alice"));
         let at = Timestamp::from_seconds;
         for id in 1..=3 {
             assert_eq!(all.enter(alice, id, None, at(1), Some(3), true), Ok(vec![]));
@@ -153,14 +167,14 @@ mod tests {
 
     #[test]
     fn a_login_in_flight_is_ended_with_the_others() {
-        let all = Principals::new();
-        let alice = ("hshop.test", "alice");
+        let all = Principals::new(&[1; 32]);
+        let alice = all.who(("hshop.test", "alice"));
         let at = Timestamp::from_seconds;
         all.enter(alice, 1, None, at(1), None, true).unwrap();
         assert_eq!(all.end(alice, at(10)), [1]);
         assert_eq!(all.enter(alice, 2, None, at(10), None, true), Err(Denied::Ended));
         assert_eq!(all.enter(alice, 3, None, at(11), None, true), Ok(vec![]));
-        let namesake = ("hbank.test", "alice");
+        let namesake = all.who(("hbank.test", "alice"));
         assert_eq!(all.enter(namesake, 5, None, at(9), Some(1), true), Ok(vec![]), "of another site");
         all.sweep(at(100), Duration::from_mins(1));
         assert_eq!(all.enter(alice, 4, None, at(9), None, true), Ok(vec![]), "long forgotten");

@@ -1,0 +1,369 @@
+//! What every kind of store does alike, as sentences that each of them runs. The time is handed in, so it can be wound
+//! forward.
+
+use std::{sync::Arc, time::Duration};
+
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+use uuid::Uuid;
+
+use super::{
+    Applied, Disk, Memory, Store, StoreError,
+    disk::{self, Settings},
+};
+use crate::{
+    clock::Timestamp,
+    config::{Config, Durability, OnTooMany, Session},
+    crypto::Secrets,
+    session::{
+        Changes, Realm, Value, Wire,
+        commit::{Apply, Found, Seen},
+        record::Record,
+    },
+};
+
+/// When the tests begin: so late that no thread in the background takes anything for over by the time of day.
+pub(super) const START: Timestamp = Timestamp(4_000_000_000_000);
+
+/// A store and what an apply needs beside it.
+pub(super) struct Bench {
+    pub store: Store,
+    pub rules: Session,
+    wire: Wire,
+    runtime: Runtime,
+}
+
+/// The default rules.
+pub(super) fn rules() -> Session {
+    Config::from_flags("127.0.0.1:1", "http://127.0.0.1:2").unwrap().session
+}
+
+pub(super) fn at(seconds: u64) -> Timestamp {
+    START.plus(Duration::from_secs(seconds))
+}
+
+pub(super) fn id(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+/// How a visitor's request stands to a session: its secret is `[secret; 32]`.
+pub(super) fn seen(number: u128, secret: u8, record: bool, now: Timestamp) -> Seen<'static> {
+    Seen {
+        id: id(number),
+        realm: Realm::Host("shop.test"),
+        secret: [secret; 32],
+        minted: START,
+        record,
+        confirmed: true,
+        began: now,
+        stamped: now,
+        instead: None,
+    }
+}
+
+pub(super) fn sets(name: &str, value: &str) -> Changes {
+    Changes { set: vec![(name.into(), Value::Text(value.into()))], ..Changes::default() }
+}
+
+pub(super) fn login(name: &str) -> Changes {
+    Changes { principal: Some(Some(name.into())), ..Changes::default() }
+}
+
+impl Bench {
+    pub(super) fn new(store: Store, rules: Session) -> Self {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let wire = Wire::new(&rules).unwrap();
+        Self { store, rules, wire, runtime }
+    }
+
+    pub(super) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.block_on(future)
+    }
+
+    pub(super) fn apply(
+        &self,
+        seen: Seen<'_>,
+        changes: &Changes,
+        now: Timestamp,
+    ) -> Result<Applied, StoreError> {
+        let next_secret = [seen.secret[0] + 1; 32];
+        let apply = Apply { seen, changes, next_secret, now, rules: &self.rules, wire: &self.wire };
+        self.wait(self.store.apply(&apply))
+    }
+
+    /// Saves, and gives the record.
+    pub(super) fn save(&self, seen: Seen<'_>, changes: &Changes, now: Timestamp) -> Arc<Record> {
+        match self.apply(seen, changes, now) {
+            Ok(Applied::Saved { record, .. }) => record,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn load(&self, number: u128, now: Timestamp) -> Found {
+        self.wait(self.store.load(id(number), now)).unwrap()
+    }
+
+    pub(super) fn live(&self, number: u128, now: Timestamp) -> Arc<Record> {
+        match self.load(number, now) {
+            Found::Live(record) => record,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn of(&self, principal: &str) -> Vec<u128> {
+        self.store.of("hshop.test", principal).iter().map(Uuid::as_u128).collect()
+    }
+}
+
+pub(super) fn text(record: &Record, field: &str) -> Option<String> {
+    record.fields.get(field).map(|value| value.text().to_owned())
+}
+
+/// A disk store in a folder.
+pub(super) fn disk(folder: &TempDir, rules: &Session, secrets: &Secrets, max_bytes: u64) -> Disk {
+    open(folder, rules, secrets, max_bytes).unwrap()
+}
+
+pub(super) fn open(
+    folder: &TempDir,
+    rules: &Session,
+    secrets: &Secrets,
+    max_bytes: u64,
+) -> Result<Disk, disk::OpenError> {
+    let settings = Settings {
+        folder: folder.path(),
+        durability: Durability::Group,
+        commit_timeout: Duration::from_secs(5),
+        max_bytes,
+        max_disk_bytes: None,
+        secrets,
+        rules,
+        now: START,
+    };
+    Disk::open(&settings, || {})
+}
+
+/// Runs a sentence against every kind.
+fn every_kind(adjust: impl Fn(&mut Session), sentence: impl Fn(&Bench)) {
+    let mut rules = rules();
+    adjust(&mut rules);
+    sentence(&Bench::new(Store::Memory(Box::new(Memory::new(64 << 20, &rules, START))), rules.clone()));
+    let folder = tempfile::tempdir().unwrap();
+    let secrets = Secrets::ephemeral();
+    sentence(&Bench::new(Store::Disk(disk(&folder, &rules, &secrets, 64 << 20)), rules.clone()));
+    // With memory for two records or three, nearly all is read from disk.
+    let folder = tempfile::tempdir().unwrap();
+    sentence(&Bench::new(Store::Disk(disk(&folder, &rules, &secrets, 4096)), rules));
+}
+
+#[test]
+fn what_was_saved_is_found_and_nothing_else() {
+    every_kind(
+        |_| {},
+        |bench| {
+            assert!(matches!(bench.load(1, at(0)), Found::Nothing));
+            for number in 1..20 {
+                bench.save(seen(number, 1, false, at(1)), &sets("n", &number.to_string()), at(1));
+            }
+            for number in 1..20 {
+                let record = bench.live(number, at(2));
+                assert_eq!(text(&record, "n"), Some(number.to_string()));
+                assert_eq!((record.version, record.id, record.secret), (1, id(number), [1; 32]));
+            }
+            assert!(matches!(bench.load(99, at(2)), Found::Nothing));
+            assert!(matches!(
+                bench.apply(seen(99, 1, false, at(2)), &Changes::default(), at(2)),
+                Ok(Applied::Nothing)
+            ));
+        },
+    );
+}
+
+#[test]
+fn changes_meet_the_record_as_it_is_now() {
+    every_kind(
+        |_| {},
+        |bench| {
+            bench.save(seen(1, 1, false, at(1)), &sets("a", "1"), at(1));
+            bench.save(seen(1, 1, true, at(1)), &sets("b", "2"), at(2));
+            let record = bench.live(1, at(2));
+            assert_eq!((text(&record, "a"), text(&record, "b")), (Some("1".into()), Some("2".into())));
+            let old = Changes { if_version: Some(1), ..sets("c", "3") };
+            assert!(matches!(bench.apply(seen(1, 1, true, at(3)), &old, at(3)), Ok(Applied::Conflict)));
+            assert!(matches!(
+                bench.apply(seen(1, 9, true, at(3)), &sets("c", "3"), at(3)),
+                Ok(Applied::Straggler)
+            ));
+            assert_eq!(text(&bench.live(1, at(3)), "c"), None);
+        },
+    );
+}
+
+#[test]
+fn a_login_spends_the_ticket_and_the_old_one_is_a_straggler() {
+    every_kind(
+        |_| {},
+        |bench| {
+            bench.save(seen(1, 1, false, at(1)), &sets("cart", "42"), at(1));
+            let record = bench.save(seen(1, 1, true, at(2)), &login("alice"), at(2));
+            assert_eq!((record.secret, record.principal.as_deref()), ([2; 32], Some("alice")));
+            assert!(matches!(
+                bench.apply(seen(1, 1, true, at(3)), &sets("a", "1"), at(3)),
+                Ok(Applied::Straggler)
+            ));
+            assert_eq!(text(&bench.live(1, at(3)), "cart"), Some("42".into()));
+            assert_eq!(bench.of("alice"), [1]);
+            assert!(bench.store.of("hbank.test", "alice").is_empty());
+        },
+    );
+}
+
+#[test]
+fn what_ended_stays_ended() {
+    every_kind(
+        |_| {},
+        |bench| {
+            bench.save(seen(1, 1, false, at(1)), &login("alice"), at(1));
+            let destroy = Changes { destroy: true, ..Changes::default() };
+            assert!(matches!(bench.apply(seen(1, 2, true, at(2)), &destroy, at(2)), Ok(Applied::Ended)));
+            assert!(matches!(bench.load(1, at(3)), Found::Ended(when) if when == at(2)));
+            for record in [true, false] {
+                let late = bench.apply(seen(1, 2, record, at(3)), &login("alice"), at(3));
+                assert!(matches!(late, Ok(Applied::Straggler)), "{late:?}");
+            }
+            assert_eq!(bench.of("alice"), [0; 0]);
+            assert!(
+                !bench.wait(bench.store.delete(id(1), at(4))).unwrap(),
+                "ending what has ended is no error"
+            );
+            // One that has no record, and so could be given one.
+            assert!(!bench.wait(bench.store.delete(id(2), at(4))).unwrap());
+            let late = bench.apply(seen(2, 1, false, at(5)), &sets("a", "1"), at(5));
+            assert!(matches!(late, Ok(Applied::Straggler)), "{late:?}");
+        },
+    );
+}
+
+#[test]
+fn sessions_end_when_nobody_comes_and_a_request_prolongs_them() {
+    every_kind(
+        |_| {},
+        |bench| {
+            bench.save(seen(1, 1, false, at(0)), &sets("a", "1"), at(0));
+            let idle = bench.rules.plain.idle_timeout.as_secs();
+            let record = bench.live(1, at(idle - 1));
+            assert!(record.seen(at(idle - 1), 60_000));
+            bench.store.touch(id(1), &record);
+            assert!(matches!(bench.load(1, at(idle + 1)), Found::Live(_)));
+            assert!(matches!(bench.load(1, at(2 * idle)), Found::Ended(_)));
+            let late = bench.apply(seen(1, 1, true, at(2 * idle)), &sets("a", "2"), at(2 * idle));
+            assert!(matches!(late, Ok(Applied::Straggler)), "{late:?}");
+        },
+    );
+}
+
+#[test]
+fn everybody_of_one_name_is_logged_out_and_a_login_under_way_does_not_count() {
+    every_kind(
+        |_| {},
+        |bench| {
+            for number in 1..=5 {
+                bench.save(seen(number, 1, false, at(1)), &login("alice"), at(1));
+            }
+            bench.save(seen(9, 1, false, at(1)), &login("bob"), at(1));
+            assert_eq!(bench.of("alice"), [1, 2, 3, 4, 5]);
+            let count = bench.wait(bench.store.delete_all_of("hshop.test", "alice", at(10))).unwrap();
+            assert_eq!((count, bench.of("alice").len(), bench.of("bob").len()), (5, 0, 1));
+            for number in 1..=5 {
+                assert!(matches!(bench.load(number, at(11)), Found::Ended(_)));
+            }
+            let late = bench.apply(seen(6, 1, false, at(9)), &login("alice"), at(11));
+            assert!(matches!(late, Ok(Applied::Denied)), "{late:?}");
+            assert!(matches!(bench.load(6, at(11)), Found::Nothing));
+            bench.save(seen(7, 1, false, at(12)), &login("alice"), at(12));
+            let everyone = Changes { destroy_principal: true, ..Changes::default() };
+            assert!(matches!(bench.apply(seen(7, 2, true, at(13)), &everyone, at(13)), Ok(Applied::Ended)));
+            assert_eq!(bench.of("alice"), [0; 0]);
+        },
+    );
+}
+
+#[test]
+fn of_too_many_sessions_the_oldest_goes() {
+    every_kind(
+        |rules| rules.max_sessions_per_principal = Some(2),
+        |bench| {
+            for number in 1..=4 {
+                let now = at(u64::try_from(number).unwrap());
+                bench.save(seen(number, 1, false, now), &login("alice"), now);
+            }
+            assert_eq!(bench.of("alice"), [3, 4]);
+            assert!(matches!(bench.load(1, at(5)), Found::Ended(_)));
+            // What is over does not count, although nobody has swept it.
+            let late = 5 + bench.rules.plain.idle_timeout.as_secs();
+            bench.save(seen(5, 1, false, at(late)), &login("alice"), at(late));
+            assert_eq!(bench.of("alice"), [5]);
+        },
+    );
+}
+
+#[test]
+fn of_too_many_sessions_the_newest_is_refused() {
+    every_kind(
+        |rules| (rules.max_sessions_per_principal, rules.on_too_many) = (Some(1), OnTooMany::Refuse),
+        |bench| {
+            bench.save(seen(1, 1, false, at(1)), &login("alice"), at(1));
+            let more = bench.apply(seen(2, 1, false, at(2)), &login("alice"), at(2));
+            assert_eq!(more.err(), Some(StoreError::TooManySessions));
+            assert!(matches!(bench.load(2, at(2)), Found::Nothing));
+        },
+    );
+}
+
+#[test]
+fn no_ticket_without_a_record_from_before_the_stores_birth_is_taken() {
+    every_kind(
+        |_| {},
+        |bench| {
+            assert_eq!(bench.store.floor(), START);
+            let before = Timestamp(START.0 - 5000);
+            let old = Seen { stamped: before, ..seen(1, 1, false, at(1)) };
+            let outcome = bench.apply(old, &sets("a", "1"), at(1));
+            assert!(matches!(outcome, Ok(Applied::Straggler)), "{outcome:?}");
+        },
+    );
+}
+
+#[test]
+fn two_hundred_additions_at_once_are_their_sum() {
+    every_kind(
+        |_| {},
+        |bench| {
+            let adds = Changes { incr: vec![("n".into(), 1)], ..Changes::default() };
+            bench.save(seen(1, 1, false, at(1)), &adds, at(1));
+            let apply = Apply {
+                seen: seen(1, 1, true, at(1)),
+                changes: &adds,
+                next_secret: [2; 32],
+                now: at(1),
+                rules: &bench.rules,
+                wire: &bench.wire,
+            };
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        let runtime =
+                            tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                        runtime.block_on(async {
+                            for _ in 0..50 {
+                                bench.store.apply(&apply).await.unwrap();
+                            }
+                        });
+                    });
+                }
+            });
+            assert_eq!(text(&bench.live(1, at(1)), "n"), Some("201".into()));
+            assert_eq!(bench.store.len(), 1);
+        },
+    );
+}

@@ -1,0 +1,137 @@
+//! What the writer does between commits, in small bites: warming memory after a start (which opens every row once, and so
+//! finds the damaged ones), sweeping out what is over, flushing touches.
+
+use std::sync::Arc;
+
+use super::{file::Stored, front::Room, row, writer::Writer};
+use crate::clock::Timestamp;
+
+/// Rows in a bite: about a millisecond.
+const BITE: usize = 128;
+/// Milliseconds from one flush of touches to the next.
+const FLUSH: u64 = 1000;
+/// Milliseconds from one bite of the sweep to the next.
+const SWEEP: u64 = 100;
+
+/// Where it is.
+#[derive(Debug, Default)]
+pub(super) struct Background {
+    /// After which row the warming goes on; `None`: it is over.
+    pub(super) warming: Option<u128>,
+    /// Rows that were opened.
+    warmed: u64,
+    /// After which row the sweep goes on.
+    sweeping: Option<u128>,
+    swept: Timestamp,
+    pub(super) flushed: Timestamp,
+}
+
+impl Background {
+    /// From the first row on.
+    pub(super) fn warm() -> Self {
+        Self { warming: Some(0), ..Self::default() }
+    }
+
+    pub(super) fn is_warming(&self) -> bool {
+        self.warming.is_some()
+    }
+}
+
+impl Writer {
+    /// After each batch, and whenever there is none.
+    pub(super) fn look_after(&mut self, now: Timestamp) {
+        if now.0 >= self.background.flushed.0 + FLUSH {
+            self.background.flushed = now;
+            self.flush(now);
+        }
+        if let Some(after) = self.background.warming {
+            self.warm(after);
+        } else if now.0 >= self.background.swept.0 + SWEEP {
+            self.background.swept = now;
+            self.sweep(now);
+            self.measure();
+        }
+        self.checkpoint_if_grown();
+    }
+
+    fn warm(&mut self, after: u128) {
+        let rows = match self.file.after((after > 0).then_some(after), BITE) {
+            Ok(rows) => rows,
+            Err(error) => {
+                tracing::error!(%error, "sessions cannot be read through: what is left is read when it is asked for");
+                Vec::new()
+            }
+        };
+        self.background.warming = rows.last().map(|stored| stored.id);
+        self.background.warmed += rows.len() as u64;
+        for stored in rows {
+            match row::open(stored.id, stored.beside, &stored.row, &self.sealer) {
+                None => self.set_aside(&stored),
+                Some(record) if self.front.has_memory() => {
+                    self.front.warm(stored.id, || Some(Arc::new(record)));
+                }
+                Some(_) => {}
+            }
+        }
+        if self.background.warming.is_none() {
+            let damaged = self.front.damaged.load(std::sync::atomic::Ordering::Relaxed);
+            tracing::info!(sessions = self.background.warmed, damaged, "the store was read through");
+        }
+    }
+
+    /// The next bite, and tombstones whose time is over.
+    pub(super) fn sweep(&mut self, now: Timestamp) {
+        if self.front.room() == Room::Poisoned {
+            return;
+        }
+        let Ok(rows) = self.file.after(self.background.sweeping, BITE) else { return };
+        self.background.sweeping = rows.last().map(|stored| stored.id);
+        let over: Vec<_> = rows.into_iter().filter(|stored| stored.beside.until <= now.0).collect();
+        let first = self.background.sweeping.is_none();
+        if !over.is_empty() {
+            self.bury(&over, now);
+        }
+        if first {
+            let idle = self.front.rules.plain.idle_timeout;
+            let oldest = Timestamp(now.0.saturating_sub(idle.as_millis() as u64)).max(self.floor);
+            // In a transaction of its own only when there is something to do: an idle store is left alone.
+            if self.file.has_graves_before(oldest).unwrap_or(false) {
+                let _ = self.transact(|writer| writer.file.unbury(oldest).map(drop));
+            }
+            self.front.sweep(now);
+        }
+    }
+
+    /// Takes out what is over by the rules of today, and by what memory knows of it.
+    fn bury(&mut self, over: &[Stored], now: Timestamp) {
+        let front = Arc::clone(&self.front);
+        let mut damaged = Vec::new();
+        let outcome = self.transact(|writer| {
+            for stored in over {
+                let opened = row::open(stored.id, stored.beside, &stored.row, &writer.sealer);
+                let read = opened.map(Arc::new);
+                let mut outcome = Ok(());
+                front.forget(stored.id, stored.beside.who, || {
+                    let Some(record) = front.live(stored.id).or(read) else {
+                        damaged.push(stored);
+                        return false;
+                    };
+                    let over = row::columns(&record, stored.beside.who, &front.rules).until <= now.0;
+                    outcome = if over {
+                        writer.file.remove(stored.id).map(drop)
+                    } else {
+                        writer.put(&record, stored.beside.who)
+                    };
+                    over && outcome.is_ok()
+                });
+                outcome?;
+            }
+            Ok(())
+        });
+        if outcome.is_ok() {
+            for stored in damaged {
+                self.set_aside(stored);
+            }
+        }
+    }
+}

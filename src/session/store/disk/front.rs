@@ -1,0 +1,383 @@
+//! The live view. Every change is decided here, atomically for its id, and given to the writer under the same lock: the
+//! order in the queue is the order of the decisions.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU8, AtomicU64, Ordering},
+    },
+};
+
+use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
+use tokio::sync::oneshot;
+
+use super::{
+    pending::{Known, Pending},
+    queue::{Order, Queue, Receipt, What, Write},
+    row::Columns,
+};
+use crate::{
+    clock::Timestamp,
+    config::{OnTooMany, Session},
+    session::{
+        commit::{Apply, Decision, Found, decide},
+        record::{Record, Traces},
+        store::{
+            Applied, StoreError,
+            principals::{Denied, LONGEST_REQUEST, Principals},
+            tombstones::Tombstones,
+        },
+    },
+};
+
+/// What the disk still takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Room {
+    /// All.
+    Plenty = 0,
+    /// No new sessions of visitors: the rest is for those who log in.
+    Logins = 1,
+    /// No new sessions.
+    None = 2,
+    /// No changes: a sync failed, and what the disk holds cannot be known.
+    Poisoned = 3,
+}
+
+/// What a decision came to.
+pub(super) enum Step {
+    /// The record must be read first.
+    Cold,
+    /// Done, once this is on disk.
+    Done(Applied, Vec<Receipt>),
+}
+
+/// The live view.
+#[derive(Debug)]
+pub(super) struct Front {
+    /// Records by id, the longest unused leave first: they are found on disk again.
+    live: Cache<u128, Arc<Record>>,
+    pub(super) pending: Pending,
+    pub(super) known: Known,
+    pub(super) ended: Tombstones,
+    pub(super) people: Principals,
+    pub(super) queue: Queue,
+    /// What requests left on records, to be written behind.
+    touched: Mutex<HashMap<u128, Traces>>,
+    pub(super) rules: Session,
+    room: AtomicU8,
+    pub(super) damaged: AtomicU64,
+}
+
+impl Front {
+    /// `max_bytes` of memory for records.
+    pub(super) fn new(max_bytes: u64, rules: &Session, people: Principals, ended: Tombstones) -> Self {
+        let live = Cache::builder()
+            .eviction_policy(EvictionPolicy::lru())
+            .max_capacity(max_bytes)
+            .weigher(|_, record: &Arc<Record>| record.weight())
+            .build();
+        Self {
+            live,
+            pending: Pending::new(),
+            known: Known::new(),
+            ended,
+            people,
+            queue: Queue::default(),
+            touched: Mutex::default(),
+            rules: rules.clone(),
+            room: AtomicU8::new(0),
+            damaged: AtomicU64::new(0),
+        }
+    }
+
+    /// Who is logged in under this record.
+    pub(super) fn who(&self, record: &Record) -> Option<u128> {
+        record.principal.as_ref().map(|name| self.people.who((&record.realm, name)))
+    }
+
+    pub(super) fn room(&self) -> Room {
+        match self.room.load(Ordering::Relaxed) {
+            0 => Room::Plenty,
+            1 => Room::Logins,
+            2 => Room::None,
+            _ => Room::Poisoned,
+        }
+    }
+
+    /// Poison stays.
+    pub(super) fn set_room(&self, room: Room) {
+        if self.room() != Room::Poisoned {
+            self.room.store(room as u8, Ordering::Relaxed);
+        }
+    }
+
+    /// What is under this id; `None`: the disk must be asked.
+    pub(super) fn load(&self, id: u128, now: Timestamp) -> Option<Found> {
+        self.look(id, self.live.get(&id), &self.rules, now)
+    }
+
+    fn look(&self, id: u128, live: Option<Arc<Record>>, rules: &Session, now: Timestamp) -> Option<Found> {
+        let record = live.or_else(|| self.pending.get(id).flatten());
+        match record {
+            Some(record) => Some(alive(record, rules, now)),
+            None if self.known.has(id) => None,
+            None => Some(self.ended.get(id).map_or(Found::Nothing, Found::Ended)),
+        }
+    }
+
+    /// Decides on the record as it is now.
+    ///
+    /// # Errors
+    /// See [`StoreError`]: nothing was changed.
+    pub(super) fn apply(&self, id: u128, apply: &Apply<'_>) -> Result<Step, StoreError> {
+        let mut step = Step::Done(Applied::Nothing, Vec::new());
+        let mut gone = Vec::new();
+        let mut all_of = None;
+        self.live.entry(id).and_try_compute_with(|entry| {
+            let live = entry.map(moka::Entry::into_value);
+            let Some(found) = self.look(id, live, apply.rules, apply.now) else {
+                step = Step::Cold;
+                return Ok(Op::Nop);
+            };
+            // Past the budget one time stands for the tombstones that are gone.
+            let floored = apply.seen.confirmed && apply.seen.stamped < self.ended.floor();
+            let found = match found {
+                Found::Nothing if floored => Found::Ended(self.ended.floor()),
+                found => found,
+            };
+            let (next, op) = match decide(&found, apply) {
+                Decision::Nothing => (Applied::Nothing, None),
+                Decision::Straggler => (Applied::Straggler, None),
+                Decision::Conflict => (Applied::Conflict, None),
+                Decision::End { all_of: everyone } => {
+                    self.check(Room::None)?;
+                    all_of = everyone;
+                    let before = if let Found::Live(record) = &found { self.who(record) } else { None };
+                    (Applied::Ended, Some((self.end(id, before, apply.now), Op::Remove)))
+                }
+                Decision::Save { record, renewed, logged_in, taken } => {
+                    let record = Arc::new(*record);
+                    match self.save(&found, &record, logged_in, apply)? {
+                        Some((receipt, others)) => {
+                            gone = others;
+                            let saved = Applied::Saved { record: Arc::clone(&record), renewed, taken };
+                            (saved, Some((receipt, Op::Put(record))))
+                        }
+                        None => (Applied::Denied, None),
+                    }
+                }
+            };
+            let (receipt, op) = op.map_or((None, Op::Nop), |(receipt, op)| (Some(receipt), op));
+            step = Step::Done(next, receipt.into_iter().collect());
+            Ok(op)
+        })?;
+        if let Step::Done(_, receipts) = &mut step {
+            let everyone = all_of.map(|name| self.people.who((&apply.seen.realm.key(), &name)));
+            gone.extend(everyone.into_iter().flat_map(|who| self.people.end(who, apply.now)));
+            receipts.extend(gone.into_iter().map(|other| self.delete(other, apply.now).1));
+        }
+        Ok(step)
+    }
+
+    /// Whether there is as much room as that.
+    fn check(&self, most: Room) -> Result<(), StoreError> {
+        match self.room() {
+            Room::Poisoned => Err(StoreError::Unavailable),
+            room if room as u8 > most as u8 => Err(StoreError::Full),
+            _ => Ok(()),
+        }
+    }
+
+    /// Under the lock of the id; with the sessions that must go for it. `None`: everyone of this name was logged out after
+    /// the request began.
+    fn save(
+        &self,
+        found: &Found,
+        record: &Arc<Record>,
+        logged_in: bool,
+        apply: &Apply<'_>,
+    ) -> Result<Option<(Receipt, Vec<u128>)>, StoreError> {
+        self.check(match (found, &record.principal) {
+            (Found::Live(_), _) => Room::None,
+            (_, Some(_)) => Room::Logins,
+            (_, None) => Room::Plenty,
+        })?;
+        let id = record.id.as_u128();
+        let who = self.who(record);
+        let gone = match who.filter(|_| logged_in).map(|who| self.enter(who, id, apply)) {
+            None => Vec::new(),
+            Some(Ok(others)) => others,
+            Some(Err(Denied::TooMany)) => return Err(StoreError::TooManySessions),
+            Some(Err(Denied::Ended)) => return Ok(None),
+        };
+        self.known.add(id);
+        Ok(Some((self.order(id, who, What::Put(Arc::clone(record))), gone)))
+    }
+
+    fn enter(&self, who: u128, id: u128, apply: &Apply<'_>) -> Result<Vec<u128>, Denied> {
+        let most = self.rules.max_sessions_per_principal.map(|most| most as usize);
+        if let Some(most) = most {
+            let all = self.people.of(who);
+            // What is over is no session of theirs any more, although it may not have been swept yet.
+            let over = |other: &u128| matches!(self.load(*other, apply.now), Some(Found::Ended(_)));
+            for gone in all.iter().filter(|other| all.len() >= most && **other != id && over(other)) {
+                self.people.leave(who, *gone);
+            }
+        }
+        let instead = apply.seen.instead.map(|id| id.as_u128());
+        let evict = self.rules.on_too_many == OnTooMany::EvictOldest;
+        self.people.enter(who, id, instead, apply.seen.began, most, evict)
+    }
+
+    fn end(&self, id: u128, who: Option<u128>, now: Timestamp) -> Receipt {
+        // A look without the lock finds the tombstone as soon as it finds no record.
+        self.ended.add(id, now);
+        if let Some(who) = who {
+            self.people.leave(who, id);
+        }
+        let receipt = self.order(id, who, What::End(now));
+        self.known.remove(id);
+        receipt
+    }
+
+    /// Under the lock of the id.
+    fn order(&self, id: u128, who: Option<u128>, what: What) -> Receipt {
+        let number = self.queue.number();
+        let next = if let What::Put(record) = &what { Some(Arc::clone(record)) } else { None };
+        self.pending.add(id, number, next);
+        let (answer, receipt) = oneshot::channel();
+        self.queue.push(Order::Write(Write { id, number, what, who, answer }));
+        Receipt(receipt)
+    }
+
+    /// Ends a session, and says whether there was one.
+    pub(super) fn delete(&self, id: u128, now: Timestamp) -> (bool, Receipt) {
+        let mut there = false;
+        let mut receipt = None;
+        self.live.entry(id).and_compute_with(|entry| {
+            let record = entry.map(moka::Entry::into_value).or_else(|| self.pending.get(id).flatten());
+            there = record.is_some() || self.known.has(id);
+            receipt = Some(self.end(id, record.and_then(|record| self.who(&record)), now));
+            Op::Remove
+        });
+        // moka calls the closure exactly once.
+        let closed = || Receipt(oneshot::channel().1);
+        (there, receipt.unwrap_or_else(closed))
+    }
+
+    /// A request came under this record.
+    pub(super) fn touch(&self, id: u128, record: &Record) {
+        let traces = record.traces();
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        touched.entry(id).and_modify(|before| before.merge(&traces)).or_insert(traces);
+    }
+
+    /// What waits to be written behind belongs to a record that was read from disk.
+    pub(super) fn retrace(&self, id: u128, record: &Record) {
+        let touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(traces) = touched.get(&id) {
+            record.leave(traces);
+        }
+    }
+
+    /// Takes what is to be written behind.
+    pub(super) fn take_touched(&self) -> HashMap<u128, Traces> {
+        std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether there is room in memory for records that nobody asked for.
+    pub(super) fn has_memory(&self) -> bool {
+        self.live.weighted_size() < self.live.policy().max_capacity().unwrap_or(u64::MAX) / 8 * 7
+    }
+
+    /// A record that the writer read; what is decided already beats it. Returns what counts.
+    pub(super) fn warm(&self, id: u128, read: impl FnOnce() -> Option<Arc<Record>>) -> Option<Arc<Record>> {
+        let mut result = None;
+        self.live.entry(id).and_compute_with(|entry| {
+            if let Some(entry) = entry {
+                result = Some(entry.into_value());
+                return Op::Nop;
+            }
+            result = match self.pending.get(id) {
+                Some(next) => next,
+                None if self.known.has(id) => read(),
+                None => None,
+            };
+            result.clone().map_or(Op::Nop, Op::Put)
+        });
+        result
+    }
+
+    /// A change failed, and with it all that was derived from it: what is on disk counts again. Returns the number from
+    /// which on writes of this id are sound. `None` as truth: the disk cannot be read either.
+    pub(super) fn restore(
+        &self,
+        id: u128,
+        failed: Option<u128>,
+        truth: impl FnOnce() -> Option<(Option<Columns>, Option<Timestamp>)>,
+    ) -> u64 {
+        let mut sound = 0;
+        self.live.entry(id).and_compute_with(|_| {
+            self.pending.drop(id);
+            match truth() {
+                Some((columns, ended)) => {
+                    match ended {
+                        Some(at) => self.ended.add(id, at),
+                        None => self.ended.remove(id),
+                    }
+                    if let Some(who) = failed {
+                        self.people.leave(who, id);
+                    }
+                    match columns {
+                        Some(columns) => {
+                            self.known.add(id);
+                            if let Some(who) = columns.who {
+                                self.people.join(who, id);
+                            }
+                        }
+                        None => self.known.remove(id),
+                    }
+                }
+                // Whoever asks for it learns that the disk cannot be read.
+                None => self.known.add(id),
+            }
+            sound = self.queue.number();
+            Op::Remove
+        });
+        sound
+    }
+
+    /// A row is gone from the disk, because it was damaged or its time was over; unless something newer is decided.
+    pub(super) fn forget(&self, id: u128, who: Option<u128>, remove: impl FnOnce() -> bool) {
+        self.live.entry(id).and_compute_with(|_| {
+            if self.pending.get(id).is_some() || !remove() {
+                return Op::Nop;
+            }
+            self.known.remove(id);
+            if let Some(who) = who {
+                self.people.leave(who, id);
+            }
+            Op::Remove
+        });
+    }
+
+    /// The record in memory, if it is there.
+    pub(super) fn live(&self, id: u128) -> Option<Arc<Record>> {
+        self.live.get(&id)
+    }
+
+    pub(super) fn sweep(&self, now: Timestamp) {
+        self.live.run_pending_tasks();
+        self.ended.sweep();
+        self.people.sweep(now, LONGEST_REQUEST);
+    }
+}
+
+/// What a record is now.
+pub(super) fn alive(record: Arc<Record>, rules: &Session, now: Timestamp) -> Found {
+    match record.ends(rules) {
+        end if end > now => Found::Live(record),
+        end => Found::Ended(end),
+    }
+}

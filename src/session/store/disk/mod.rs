@@ -1,0 +1,231 @@
+//! Sessions on disk, with memory in front.
+//!
+//! Here live the database, the thread that holds it and the live view before it. Never: what a change means (that is
+//! [`decide`](crate::session::commit)). Called by [`Store`](super::Store).
+//!
+//! A change is decided in memory, queued, and acknowledged once the database has synced it (`durability`). What memory
+//! lets go is read again from disk when it is asked for. When a session was last seen is written behind.
+
+mod background;
+mod counter;
+mod file;
+mod front;
+mod pending;
+mod queue;
+mod row;
+mod start;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub use file::OpenError;
+pub use start::Settings;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::{Applied, StoreError};
+use crate::{
+    clock::{self, Timestamp},
+    session::{
+        commit::{Apply, Found},
+        record::Record,
+    },
+};
+use front::{Front, Room, Step, alive};
+use queue::{Order, Receipt};
+
+/// How often a record is read again that memory lets go at once: it must be short indeed.
+const TRIES: usize = 8;
+
+/// The disk store.
+#[derive(Debug)]
+pub struct Disk {
+    front: Arc<Front>,
+    commit_timeout: Duration,
+    thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+/// How the disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Health {
+    /// Changes are taken.
+    pub takes_changes: bool,
+    /// Rows that were found damaged since the start.
+    pub damaged: u64,
+}
+
+impl Disk {
+    /// What is under this id.
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub async fn load(&self, id: u128, now: Timestamp) -> Result<Found, StoreError> {
+        if let Some(found) = self.front.load(id, now) {
+            return Ok(found);
+        }
+        Ok(match self.read(id).await? {
+            Some(record) => alive(record, &self.front.rules, now),
+            // It ended, or was found damaged, meanwhile.
+            None => self.front.load(id, now).unwrap_or(Found::Nothing),
+        })
+    }
+
+    async fn read(&self, id: u128) -> Result<Option<Arc<Record>>, StoreError> {
+        let (answer, read) = oneshot::channel();
+        self.front.queue.push(Order::Read(id, answer));
+        match clock::timeout(Some(self.commit_timeout), read).await {
+            Ok(Ok(answer)) => answer,
+            _ => Err(StoreError::Unavailable),
+        }
+    }
+
+    /// Decides on the record as it is now, and waits until what comes of it is on disk.
+    ///
+    /// # Errors
+    /// See [`StoreError`]. After [`StoreError::Unavailable`] it is not known whether the change is on disk.
+    pub async fn apply(&self, id: u128, apply: &Apply<'_>) -> Result<Applied, StoreError> {
+        self.warm_others(apply).await?;
+        for _ in 0..TRIES {
+            match self.front.apply(id, apply)? {
+                Step::Cold => drop(self.read(id).await?),
+                Step::Done(applied, receipts) => {
+                    for receipt in receipts {
+                        self.wait(receipt).await?;
+                    }
+                    return Ok(applied);
+                }
+            }
+        }
+        Err(StoreError::Unavailable)
+    }
+
+    /// Where sessions of one principal are counted, it must be known which of them are over.
+    async fn warm_others(&self, apply: &Apply<'_>) -> Result<(), StoreError> {
+        if self.front.rules.max_sessions_per_principal.is_some()
+            && let Some(Some(name)) = &apply.changes.principal
+        {
+            for id in self.front.people.of(self.front.people.who((&apply.seen.realm.key(), name))) {
+                if self.front.load(id, apply.now).is_none() {
+                    self.read(id).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    async fn wait(&self, receipt: Receipt) -> Result<(), StoreError> {
+        receipt.wait(Some(self.commit_timeout)).await
+    }
+
+    /// Ends a session; whether there was one.
+    ///
+    /// # Errors
+    /// The disk did not take it: whether it ended is not known.
+    pub async fn delete(&self, id: u128, now: Timestamp) -> Result<bool, StoreError> {
+        // Who is logged in there stands in the record.
+        if self.front.load(id, now).is_none() {
+            self.read(id).await?;
+        }
+        if self.front.room() == Room::Poisoned {
+            return Err(StoreError::Unavailable);
+        }
+        let (there, receipt) = self.front.delete(id, now);
+        self.wait(receipt).await?;
+        Ok(there)
+    }
+
+    /// Ends every session of this principal in this realm, and each login of theirs whose request began before; how many
+    /// there were.
+    ///
+    /// # Errors
+    /// The disk did not take it: some may have ended.
+    pub async fn delete_all_of(
+        &self,
+        realm: &str,
+        principal: &str,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        if self.front.room() == Room::Poisoned {
+            return Err(StoreError::Unavailable);
+        }
+        let all = self.front.people.end(self.front.people.who((realm, principal)), now);
+        let receipts: Vec<_> = all.into_iter().map(|id| self.front.delete(id, now)).collect();
+        let mut count = 0;
+        for (there, receipt) in receipts {
+            self.wait(receipt).await?;
+            count += usize::from(there);
+        }
+        Ok(count)
+    }
+
+    /// The sessions of this principal in this realm, oldest login first.
+    pub fn of(&self, realm: &str, principal: &str) -> Vec<Uuid> {
+        let all = self.front.people.of(self.front.people.who((realm, principal)));
+        all.into_iter().map(Uuid::from_u128).collect()
+    }
+
+    /// A request came under this record: written behind, within a second.
+    pub fn touch(&self, id: u128, record: &Record) {
+        self.front.touch(id, record);
+    }
+
+    /// No ticket without a record that was stamped before is taken.
+    pub fn floor(&self) -> Timestamp {
+        self.front.ended.floor()
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> u64 {
+        self.front.known.len()
+    }
+
+    /// True without any record.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How the disk is, for whoever asks whether all is well.
+    pub fn health(&self) -> Health {
+        Health {
+            takes_changes: self.front.room() != Room::Poisoned,
+            damaged: self.front.damaged.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Writes behind what waits for it.
+    pub async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        self.front.queue.push(Order::Flush(done));
+        let _ = flushed.await;
+    }
+
+    /// Takes out a few of those that are over; its thread does so by itself.
+    pub async fn sweep_now(&self, now: Timestamp) {
+        let (done, swept) = oneshot::channel();
+        self.front.queue.push(Order::Sweep(now, done));
+        let _ = swept.await;
+    }
+
+    /// Writes what there is to write, and lets the database go. Afterwards nothing is taken any more.
+    pub fn close(&self) {
+        self.front.queue.close();
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if thread.is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the store's thread died");
+        }
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,123 @@
+//! What waits for the writer, in the order in which it was decided.
+
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+
+use crate::{
+    clock::{self, Timestamp},
+    session::{record::Record, store::StoreError},
+};
+
+/// A change of one session.
+#[derive(Debug)]
+pub(super) struct Write {
+    pub id: u128,
+    /// Its place among all writes.
+    pub number: u64,
+    pub what: What,
+    /// Who is logged in, or was.
+    pub who: Option<u128>,
+    /// Told when it is on disk, or that it will not be.
+    pub answer: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// What a change leaves.
+#[derive(Debug)]
+pub(super) enum What {
+    /// This record.
+    Put(Arc<Record>),
+    /// A tombstone.
+    End(Timestamp),
+}
+
+/// What a cold record's reader is told.
+pub(super) type Answer = Result<Option<Arc<Record>>, StoreError>;
+
+/// Something for the writer to do.
+pub(super) enum Order {
+    Write(Write),
+    /// A record that is on disk and not in memory.
+    Read(u128, oneshot::Sender<Answer>),
+    /// What is written behind, now.
+    Flush(oneshot::Sender<()>),
+    /// A bite of the sweep, as of then.
+    Sweep(Timestamp, oneshot::Sender<()>),
+}
+
+/// Orders, and whether there will be more.
+#[derive(Default)]
+pub(super) struct Queue {
+    orders: Mutex<(Vec<Order>, bool)>,
+    bell: Condvar,
+    numbers: AtomicU64,
+}
+
+impl std::fmt::Debug for Queue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Queue")
+    }
+}
+
+impl Queue {
+    /// The next write's place. Taken under the lock of its id, and before the order is given.
+    pub(super) fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Adds an order. After the end it is dropped, and whoever waits for it learns that.
+    pub(super) fn push(&self, order: Order) {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let (waiting, closed) = &mut *orders;
+        if !*closed {
+            waiting.push(order);
+            if waiting.len() == 1 {
+                self.bell.notify_one();
+            }
+        }
+    }
+
+    /// All that has gathered, and whether that was the last; waits for `patience` at most.
+    pub(super) fn take(&self, patience: Duration) -> (Vec<Order>, bool) {
+        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut orders, _) = self
+            .bell
+            .wait_timeout_while(orders, patience, |(orders, closed)| orders.is_empty() && !*closed)
+            .unwrap_or_else(PoisonError::into_inner);
+        (std::mem::take(&mut orders.0), orders.1)
+    }
+
+    /// Takes out the writes that `derived` is true for; the others keep their order.
+    pub(super) fn take_out(&self, derived: impl Fn(&Write) -> bool) -> Vec<Write> {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = orders.0.extract_if(.., |order| matches!(order, Order::Write(write) if derived(write)));
+        taken.filter_map(|order| if let Order::Write(write) = order { Some(write) } else { None }).collect()
+    }
+
+    /// No more orders: what was given is done, then the writer ends.
+    pub(super) fn close(&self) {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+        self.bell.notify_one();
+    }
+}
+
+/// What becomes of a write.
+#[derive(Debug)]
+pub(super) struct Receipt(pub(super) oneshot::Receiver<Result<(), StoreError>>);
+
+impl Receipt {
+    /// Until it is on disk, for `patience` at most. Whatever is given up before the writer came to it is not done.
+    pub(super) async fn wait(self, patience: Option<Duration>) -> Result<(), StoreError> {
+        match clock::timeout(patience, self.0).await {
+            Ok(Ok(outcome)) => outcome,
+            // The writer is gone, or the time is up.
+            Ok(Err(_)) | Err(_) => Err(StoreError::Unavailable),
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! A record as it lies on disk: `MessagePack` with named fields (so that a later version reads what an earlier one wrote),
+//! sealed under `[keys]`. The id and the columns beside the row are authenticated with it: whatever bit flips, it is
+//! found when the row is opened.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{
+    clock::Timestamp,
+    config::Session,
+    crypto::Sealer,
+    session::{
+        Value,
+        record::{Previous, Record},
+    },
+};
+
+/// The first byte of a row.
+const FORMAT: u8 = 1;
+
+/// What stands beside a row, readable without a key: ids are public, a principal is a keyed hash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::session::store) struct Columns {
+    /// When the row may be forgotten, in milliseconds since 1970: an idle time after its end, so that the record is its
+    /// own tombstone until no ticket for it is taken any more.
+    pub until: u64,
+    /// The last login, or the creation; what a principal's sessions are ordered by.
+    pub since: u64,
+    /// Who is logged in.
+    pub who: Option<u128>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Row {
+    realm: Arc<str>,
+    created: u64,
+    counted_from: u64,
+    renewed: u64,
+    permanent: bool,
+    idle: Option<u64>,
+    max: Option<u64>,
+    version: u64,
+    principal: Option<Arc<str>>,
+    fields: BTreeMap<Arc<str>, Value>,
+    flashes: BTreeMap<Arc<str>, Arc<str>>,
+    #[serde(with = "serde_bytes")]
+    secret: [u8; 32],
+    previous: Option<Spent>,
+    last_seen: u64,
+    confirmed: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Spent {
+    #[serde(with = "serde_bytes")]
+    secret: [u8; 32],
+    /// When its successor was first shown; 0: not yet.
+    succeeded: u64,
+}
+
+/// What belongs beside this record.
+pub(in crate::session::store) fn columns(record: &Record, who: Option<u128>, rules: &Session) -> Columns {
+    let until = record.ends(rules).plus(rules.plain.idle_timeout);
+    // SQLite's numbers have a sign.
+    Columns { until: until.0.min(i64::MAX as u64), since: record.counted_from.0, who }
+}
+
+/// `None` only where the libraries fail.
+pub(in crate::session::store) fn seal(record: &Record, beside: Columns, sealer: &Sealer) -> Option<Vec<u8>> {
+    let plain = rmp_serde::to_vec_named(&Row::of(record)).ok()?;
+    let mut row = vec![FORMAT];
+    row.extend(sealer.seal(&bound(record.id.as_u128(), beside), &plain)?);
+    Some(row)
+}
+
+/// `None`: changed since it was written, another's, of another format, or under a key we do not have.
+pub(in crate::session::store) fn open(
+    id: u128,
+    beside: Columns,
+    row: &[u8],
+    sealer: &Sealer,
+) -> Option<Record> {
+    let (format, sealed) = row.split_first()?;
+    if *format != FORMAT {
+        return None;
+    }
+    let opened = sealer.open(&bound(id, beside), sealed)?;
+    let row: Row = rmp_serde::from_slice(&opened.bytes).ok()?;
+    Some(row.record(id))
+}
+
+fn bound(id: u128, beside: Columns) -> Vec<u8> {
+    let mut bytes = b"session".to_vec();
+    bytes.push(FORMAT);
+    bytes.extend(id.to_be_bytes());
+    bytes.extend(beside.until.to_be_bytes());
+    bytes.extend(beside.since.to_be_bytes());
+    bytes.extend(beside.who.map(u128::to_be_bytes).into_iter().flatten());
+    bytes
+}
+
+impl Row {
+    fn of(record: &Record) -> Self {
+        let millis = |d: Duration| d.as_millis() as u64;
+        Self {
+            realm: Arc::clone(&record.realm),
+            created: record.created.0,
+            counted_from: record.counted_from.0,
+            renewed: record.renewed.0,
+            permanent: record.permanent,
+            idle: record.idle.map(millis),
+            max: record.max.map(millis),
+            version: record.version,
+            principal: record.principal.clone(),
+            fields: record.fields.clone(),
+            flashes: record.flashes.clone(),
+            secret: record.secret,
+            previous: record.previous.as_ref().map(|previous| Spent {
+                secret: previous.secret,
+                succeeded: previous.succeeded.load(Ordering::Relaxed),
+            }),
+            last_seen: record.last_seen().0,
+            confirmed: record.is_confirmed(),
+        }
+    }
+
+    fn record(self, id: u128) -> Record {
+        Record {
+            created: Timestamp(self.created),
+            counted_from: Timestamp(self.counted_from),
+            renewed: Timestamp(self.renewed),
+            permanent: self.permanent,
+            idle: self.idle.map(Duration::from_millis),
+            max: self.max.map(Duration::from_millis),
+            version: self.version,
+            principal: self.principal,
+            fields: self.fields,
+            flashes: self.flashes,
+            secret: self.secret,
+            previous: self
+                .previous
+                .map(|spent| Previous { secret: spent.secret, succeeded: AtomicU64::new(spent.succeeded) }),
+            last_seen: AtomicU64::new(self.last_seen),
+            confirmed: AtomicBool::new(self.confirmed),
+            ..Record::new((self.realm, Uuid::from_u128(id)), self.secret, Timestamp(0), Timestamp(0), false)
+        }
+    }
+}

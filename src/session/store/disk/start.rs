@@ -1,0 +1,217 @@
+//! How the store starts: the folder, the database, the keys; then every id is known, and it is ready. The records
+//! themselves are read in the background.
+
+use std::{
+    fs::{self, DirBuilder},
+    io,
+    os::unix::fs::DirBuilderExt,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use super::{
+    Disk,
+    background::Background,
+    counter::{Counter, Said},
+    file::{File, OpenError, PAGE},
+    front::Front,
+    row,
+    writer::Writer,
+};
+use crate::{
+    clock::{self, Timestamp},
+    config::{Durability, Session},
+    crypto::{self, Sealer, Secrets},
+    session::store::{principals::Principals, tombstones::Tombstones},
+    tasks,
+};
+
+/// What the store must know.
+#[derive(Debug)]
+pub struct Settings<'a> {
+    /// The state directory.
+    pub folder: &'a Path,
+    /// When a change counts as kept.
+    pub durability: Durability,
+    /// How long it may take until it is kept.
+    pub commit_timeout: Duration,
+    /// Of memory, in bytes.
+    pub max_bytes: u64,
+    /// Of the database, in bytes.
+    pub max_disk_bytes: Option<u64>,
+    /// Rows are sealed under these.
+    pub secrets: &'a Secrets,
+    /// `[session]`
+    pub rules: &'a Session,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// The label under which the key that seals rows is derived from `[keys]`.
+pub(in crate::session::store) const SEAL: &str = "disk store";
+/// Where the key that principals are hashed under is kept, sealed; twice, so that a damaged one is no loss.
+const WHO: [&str; 2] = ["who", "who copy"];
+
+impl Disk {
+    /// Opens the store, or makes it. `died` is called if its thread ends without having been told to.
+    ///
+    /// # Errors
+    /// See [`OpenError`].
+    pub fn open(settings: &Settings<'_>, died: impl FnOnce() + Send + 'static) -> Result<Self, OpenError> {
+        let folder = settings.folder;
+        make(folder).map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
+        let began = clock::instant();
+        let file = File::open(folder, settings.durability)?;
+        let no = |error| OpenError::Database { path: folder.join(super::file::NAME), error };
+        let sealer = Sealer::derive(SEAL, settings.secrets);
+        if let Some(most) = settings.max_disk_bytes {
+            file.pragma("max_page_count", &(most / PAGE).to_string()).map_err(no)?;
+        }
+        let who = who_key(&file, &sealer, folder)?;
+        let (counter, said) =
+            Counter::open(folder).map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
+        let commits = file.meta_number("commits").map_err(no)?;
+        compare(commits, said);
+        let floor = match file.meta_number("floor").map_err(no)? {
+            // Born now: no ticket without a record from before is taken.
+            0 => {
+                file.set_meta("floor", &settings.now.0.to_be_bytes()).map_err(no)?;
+                settings.now
+            }
+            floor => Timestamp(floor),
+        };
+        let ended = Tombstones::new(settings.max_bytes / 16, settings.rules, floor);
+        let front = Arc::new(Front::new(settings.max_bytes, settings.rules, who, ended));
+        read(&file, &front).map_err(no)?;
+        let sessions = front.known.len();
+        tracing::info!(sessions, commits, took = ?began.elapsed(), "the store is open");
+        let mut writer = Writer {
+            file,
+            sealer,
+            front: Arc::clone(&front),
+            durability: settings.durability,
+            max_bytes: settings.max_disk_bytes,
+            counter,
+            commits,
+            floor,
+            background: Background::warm(),
+            failing: None,
+        };
+        writer.measure();
+        let guard = Guard(Some(died));
+        let thread = tasks::thread("store", move || {
+            let mut guard = guard;
+            writer.run();
+            guard.0 = None;
+        });
+        let thread = Mutex::new(Some(thread.map_err(OpenError::Thread)?));
+        Ok(Self { front, commit_timeout: settings.commit_timeout, thread })
+    }
+}
+
+/// Tells that the thread ended, unless it was told to.
+struct Guard<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Drop for Guard<F> {
+    fn drop(&mut self) {
+        if let Some(died) = self.0.take() {
+            died();
+        }
+    }
+}
+
+/// For this user alone.
+fn make(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let probe: PathBuf = folder.join(".writable");
+    fs::write(&probe, b"")?;
+    fs::remove_file(&probe)
+}
+
+/// The random key that principals are hashed under. It is sealed itself, and tells whether `[keys]` fits the store.
+fn who_key(file: &File, sealer: &Sealer, folder: &Path) -> Result<Principals, OpenError> {
+    let path = folder.join(super::file::NAME);
+    let no = |error| OpenError::Database { path: path.clone(), error };
+    let mut copies = Vec::new();
+    for name in WHO {
+        copies.push(file.meta(name).map_err(no)?);
+    }
+    let opened = copies.iter().flatten().find_map(|sealed| sealer.open(b"who", sealed));
+    if let Some(key) = opened.as_ref().and_then(|opened| opened.bytes.as_slice().try_into().ok()) {
+        return Ok(Principals::new(key));
+    }
+    if copies.iter().any(Option::is_some) && !any_row_opens(file, sealer).map_err(no)? {
+        return Err(OpenError::Key(path));
+    }
+    let key: [u8; 32] = crypto::random();
+    let sealed = sealer.seal(b"who", &key).ok_or_else(|| OpenError::Key(path.clone()))?;
+    for name in WHO {
+        file.set_meta(name, &sealed).map_err(no)?;
+    }
+    let who = Principals::new(&key);
+    if copies.iter().any(Option::is_some) {
+        tracing::error!("the key of principals in the store was damaged: all are hashed anew");
+        rehash(file, sealer, &who).map_err(no)?;
+    }
+    Ok(who)
+}
+
+fn any_row_opens(file: &File, sealer: &Sealer) -> rusqlite::Result<bool> {
+    let rows = file.after(None, 100)?;
+    Ok(rows.iter().any(|s| row::open(s.id, s.beside, &s.row, sealer).is_some()))
+}
+
+/// Writes every row anew, with its principal under another key.
+fn rehash(file: &File, sealer: &Sealer, who: &Principals) -> rusqlite::Result<()> {
+    let mut after = None;
+    loop {
+        let rows = file.after(after, 1000)?;
+        let Some(last) = rows.last() else { return Ok(()) };
+        after = Some(last.id);
+        file.run("BEGIN IMMEDIATE")?;
+        for mut stored in rows {
+            let Some(record) = row::open(stored.id, stored.beside, &stored.row, sealer) else { continue };
+            stored.beside.who = record.principal.as_ref().map(|name| who.who((&record.realm, name)));
+            if let Some(row) = row::seal(&record, stored.beside, sealer) {
+                stored.row = row;
+                file.put(&stored)?;
+            }
+        }
+        file.run("COMMIT")?;
+    }
+}
+
+/// Whether the database holds all that was acknowledged.
+fn compare(commits: u64, said: Said) {
+    match said {
+        Said::Count(count) if count > commits => tracing::error!(
+            lost = count - commits,
+            "the database is behind: its write-ahead log was cut or damaged, and the last commits are lost"
+        ),
+        Said::Damaged => tracing::error!(
+            "the count of commits beside the database is damaged: whether any is missing cannot be told"
+        ),
+        Said::New if commits > 0 => tracing::warn!(
+            "the count of commits beside the database is missing: whether any is missing cannot be told"
+        ),
+        Said::New | Said::Count(_) => {}
+    }
+}
+
+/// Every id, and whose it is; the tombstones.
+fn read(file: &File, front: &Front) -> rusqlite::Result<()> {
+    file.graves(|id, at| front.ended.add(id, at))?;
+    let mut people = Vec::new();
+    file.scan(|id, beside| {
+        front.known.add(id);
+        if let Some(who) = beside.who {
+            people.push((beside.since, who, id));
+        }
+    })?;
+    people.sort_unstable();
+    for (_, who, id) in people {
+        front.people.join(who, id);
+    }
+    Ok(())
+}

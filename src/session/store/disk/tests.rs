@@ -1,0 +1,301 @@
+//! What the disk kind promises beyond the others.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
+
+use rusqlite::{Connection, params};
+use tempfile::TempDir;
+
+use super::{OpenError, file::NAME};
+use crate::{
+    clock::Timestamp,
+    config::Session,
+    crypto::Secrets,
+    session::{
+        Changes,
+        commit::Found,
+        store::{
+            Disk, Store,
+            conformance::{Bench, at, disk, id, login, open, rules, seen, sets, text},
+        },
+    },
+};
+
+const MEMORY: u64 = 64 << 20;
+
+/// A folder, its keys, and stores that are opened there one after the other.
+struct Place {
+    folder: TempDir,
+    secrets: Secrets,
+    rules: Session,
+}
+
+impl Place {
+    fn new() -> Self {
+        Self { folder: tempfile::tempdir().unwrap(), secrets: Secrets::ephemeral(), rules: rules() }
+    }
+
+    fn open(&self) -> Bench {
+        self.open_with(MEMORY)
+    }
+
+    fn open_with(&self, max_bytes: u64) -> Bench {
+        let disk = disk(&self.folder, &self.rules, &self.secrets, max_bytes);
+        Bench::new(Store::Disk(disk), self.rules.clone())
+    }
+
+    fn refusal(&self, secrets: &Secrets) -> OpenError {
+        open(&self.folder, &self.rules, secrets, MEMORY).unwrap_err()
+    }
+
+    fn sql(&self) -> Connection {
+        Connection::open(self.folder.path().join(NAME)).unwrap()
+    }
+}
+
+fn inner(bench: &Bench) -> &Disk {
+    match &bench.store {
+        Store::Disk(disk) => disk,
+        Store::Memory(_) => panic!("not on disk"),
+    }
+}
+
+fn flush(bench: &Bench) {
+    bench.wait(inner(bench).flush());
+}
+
+/// Until the whole store was read through.
+fn read_through(bench: &Bench, damaged: u64) {
+    for _ in 0..1000 {
+        if inner(bench).health().damaged == damaged {
+            return;
+        }
+        flush(bench);
+    }
+    panic!("{:?}", inner(bench).health());
+}
+
+#[test]
+fn everything_is_there_after_a_restart() {
+    let place = Place::new();
+    let bench = place.open();
+    for number in 1..=300 {
+        bench.save(seen(number, 1, false, at(1)), &sets("n", &number.to_string()), at(1));
+    }
+    bench.save(seen(1, 1, true, at(2)), &login("alice"), at(2));
+    bench.save(seen(2, 1, true, at(3)), &login("alice"), at(3));
+    let flash =
+        Changes { flash: vec![("hello".into(), "Zoë".into())], permanent: Some(true), ..sets("a", "b") };
+    bench.save(seen(3, 1, true, at(3)), &flash, at(3));
+    bench.wait(bench.store.delete(id(4), at(4))).unwrap();
+    let record = bench.live(5, at(900));
+    assert!(record.seen(at(900), 1));
+    bench.store.touch(id(5), &record);
+    drop(bench);
+
+    let bench = place.open();
+    assert_eq!(bench.store.len(), 299);
+    assert_eq!(bench.store.floor(), at(0), "a ticket without a record outlives a restart");
+    for number in 6..=300 {
+        assert_eq!(text(&bench.live(number, at(5)), "n"), Some(number.to_string()));
+    }
+    assert_eq!(bench.store.of("hshop.test", "alice"), [id(1), id(2)]);
+    let record = bench.live(3, at(5));
+    assert_eq!((record.flashes.get("hello").map(|text| &**text), record.permanent), (Some("Zoë"), true));
+    assert!(matches!(bench.load(4, at(5)), Found::Ended(when) if when == at(4)));
+    assert_eq!(bench.live(5, at(901)).last_seen(), at(900));
+    let late = bench.apply(seen(4, 1, true, at(5)), &sets("a", "1"), at(5));
+    assert!(matches!(late, Ok(super::Applied::Straggler)), "{late:?}");
+}
+
+#[test]
+fn that_a_successor_was_shown_is_written_behind() {
+    let place = Place::new();
+    let bench = place.open();
+    bench.save(seen(1, 1, false, at(1)), &sets("a", "1"), at(1));
+    bench.save(seen(1, 1, true, at(2)), &Changes { by_clock: true, ..Changes::default() }, at(2));
+    let record = bench.live(1, at(3));
+    assert!(record.shown(at(3)));
+    bench.store.touch(id(1), &record);
+    drop(bench);
+    let record = place.open().live(1, at(4));
+    assert!(!record.is_passing_on() && record.overlaps(at(4)) && !record.overlaps(at(40)));
+}
+
+#[test]
+fn far_more_sessions_than_memory_holds_are_all_served() {
+    let place = Place::new();
+    let bench = place.open_with(32 << 10);
+    for number in 1..=500 {
+        bench.save(seen(number, 1, false, at(1)), &login(&format!("p{number}")), at(1));
+    }
+    for number in (1..=500).rev() {
+        let record = bench.save(seen(number, 2, true, at(2)), &sets("n", &number.to_string()), at(2));
+        assert_eq!(record.principal.as_deref(), Some(format!("p{number}").as_str()));
+    }
+    drop(bench);
+    let bench = place.open_with(32 << 10);
+    for number in 1..=500 {
+        assert_eq!(text(&bench.live(number, at(3)), "n"), Some(number.to_string()));
+    }
+    assert_eq!(bench.wait(bench.store.delete_all_of("hshop.test", "p77", at(4))), Ok(1));
+    assert!(matches!(bench.load(77, at(4)), Found::Ended(_)));
+}
+
+#[test]
+fn a_second_store_in_one_folder_is_refused() {
+    let place = Place::new();
+    let _first = place.open();
+    let error = place.refusal(&place.secrets).to_string();
+    assert!(error.contains("is in use by another process"), "{error}");
+}
+
+#[test]
+fn a_store_under_another_key_is_refused_and_under_a_previous_one_is_not() {
+    let place = Place::new();
+    let (old, new) = (Secrets::new([1; 32], []), Secrets::new([2; 32], [[1; 32]]));
+    let first = disk(&place.folder, &place.rules, &old, MEMORY);
+    let bench = Bench::new(Store::Disk(first), place.rules.clone());
+    bench.save(seen(1, 1, false, at(1)), &login("alice"), at(1));
+    drop(bench);
+    let error = place.refusal(&place.secrets);
+    assert!(matches!(error, OpenError::Key(_)), "{error}");
+    let second = disk(&place.folder, &place.rules, &new, MEMORY);
+    let bench = Bench::new(Store::Disk(second), place.rules.clone());
+    assert_eq!(bench.live(1, at(2)).principal.as_deref(), Some("alice"));
+    bench.save(seen(1, 2, true, at(2)), &sets("a", "1"), at(2));
+    drop(bench);
+    // What was written since is under the new key alone.
+    let third = disk(&place.folder, &place.rules, &Secrets::new([2; 32], []), MEMORY);
+    let bench = Bench::new(Store::Disk(third), place.rules.clone());
+    assert_eq!(text(&bench.live(1, at(3)), "a"), Some("1".into()));
+    assert_eq!(bench.store.of("hshop.test", "alice"), [id(1)]);
+}
+
+#[test]
+fn what_is_not_ours_is_refused_and_left_as_it_was() {
+    let place = Place::new();
+    place.sql().execute_batch("CREATE TABLE theirs (a); PRAGMA application_id = 7").unwrap();
+    let before = fs::read(place.folder.path().join(NAME)).unwrap();
+    let error = place.refusal(&place.secrets).to_string();
+    assert!(error.contains("is not cloakroom's"), "{error}");
+    assert_eq!(fs::read(place.folder.path().join(NAME)).unwrap(), before);
+
+    let place = Place::new();
+    drop(place.open());
+    place.sql().execute_batch("PRAGMA user_version = 99").unwrap();
+    let error = place.refusal(&place.secrets).to_string();
+    assert!(error.contains("has format 99"), "{error}");
+}
+
+#[test]
+fn a_folder_that_cannot_be_used_is_told() {
+    let place = Place::new();
+    let file = place.folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    let below = super::Settings { folder: &file.join("below"), ..settings(&place, &file) };
+    let error = Disk::open(&below, || {}).unwrap_err().to_string();
+    assert!(error.contains("cannot be used") && error.contains("[store] path"), "{error}");
+}
+
+fn settings<'a>(place: &'a Place, folder: &'a Path) -> super::Settings<'a> {
+    super::Settings {
+        folder,
+        durability: crate::config::Durability::Group,
+        commit_timeout: Duration::from_secs(5),
+        max_bytes: MEMORY,
+        max_disk_bytes: None,
+        secrets: &place.secrets,
+        rules: &place.rules,
+        now: at(0),
+    }
+}
+
+#[test]
+fn the_folder_is_for_this_user_alone() {
+    let place = Place::new();
+    let folder = place.folder.path().join("a/b");
+    drop(Disk::open(&settings(&place, &folder), || {}).unwrap());
+    assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+}
+
+#[test]
+fn a_damaged_row_is_lost_and_no_other() {
+    let place = Place::new();
+    let bench = place.open();
+    for number in 1..=6 {
+        bench.save(seen(number, 1, false, at(1)), &login("alice"), at(1));
+    }
+    drop(bench);
+    let sql = place.sql();
+    let row: Vec<u8> =
+        sql.query_row("SELECT row FROM sessions WHERE id = ?", [id(1).as_bytes()], |r| r.get(0)).unwrap();
+    let mut bent = row.clone();
+    bent[row.len() / 2] ^= 4;
+    let change = |what: &str, value: &dyn rusqlite::ToSql, number: u128| {
+        sql.execute(
+            &format!("UPDATE sessions SET {what} = ? WHERE id = ?"),
+            params![value, id(number).as_bytes()],
+        )
+        .unwrap();
+    };
+    change("row", &bent, 1);
+    // Another's row under this id; a principal, a time and an id that were bent.
+    change("row", &row, 2);
+    change("who", &[7_u8; 16], 3);
+    change("until", &at(1).0.cast_signed(), 4);
+    change("id", &id(77).as_bytes(), 5);
+    drop(sql);
+    let bench = place.open();
+    read_through(&bench, 5);
+    for number in [1, 2, 3, 4, 5, 77] {
+        assert!(matches!(bench.load(number, at(2)), Found::Nothing), "{number}");
+    }
+    assert_eq!(bench.live(6, at(2)).principal.as_deref(), Some("alice"));
+    drop(bench);
+    let kept: u32 = place.sql().query_row("SELECT count(*) FROM damaged", [], |r| r.get(0)).unwrap();
+    assert_eq!(kept, 5, "set aside");
+    assert_eq!(place.open().store.len(), 1);
+}
+
+#[test]
+fn the_key_of_principals_may_be_damaged() {
+    let place = Place::new();
+    let bench = place.open();
+    bench.save(seen(1, 1, false, at(1)), &login("alice"), at(1));
+    drop(bench);
+    place.sql().execute("UPDATE meta SET value = x'00' WHERE name = 'who'", []).unwrap();
+    assert_eq!(place.open().store.of("hshop.test", "alice"), [id(1)], "there is a copy");
+    place.sql().execute("UPDATE meta SET value = x'00' WHERE name LIKE 'who%'", []).unwrap();
+    assert_eq!(place.open().store.of("hshop.test", "alice"), [id(1)], "and then they are hashed anew");
+    assert_eq!(place.open().store.of("hshop.test", "alice"), [id(1)]);
+}
+
+#[test]
+fn what_is_over_leaves_the_disk_by_the_rules_of_today() {
+    let mut place = Place::new();
+    let bench = place.open();
+    for number in 1..=400 {
+        bench.save(seen(number, 1, false, at(1)), &login("alice"), at(1));
+    }
+    bench.wait(bench.store.delete(id(400), at(2))).unwrap();
+    let idle = place.rules.plain.idle_timeout.as_secs();
+    // One that somebody came back to, of which the disk does not know yet.
+    let record = bench.live(7, at(idle));
+    record.seen(at(idle), 1);
+    let sweep = |bench: &Bench, now: Timestamp| {
+        for _ in 0..8 {
+            bench.wait(inner(bench).sweep_now(now));
+        }
+    };
+    sweep(&bench, at(idle + 100));
+    assert_eq!(bench.store.len(), 399, "an ended session is its own tombstone for an idle time");
+    sweep(&bench, at(2 * idle + 100));
+    assert_eq!((bench.store.len(), bench.store.of("hshop.test", "alice")), (1, vec![id(7)]));
+    drop(bench);
+    let graves: u32 = place.sql().query_row("SELECT count(*) FROM ended", [], |r| r.get(0)).unwrap();
+    assert_eq!(graves, 0);
+    place.rules.plain.idle_timeout *= 10;
+    let bench = place.open();
+    sweep(&bench, at(6 * idle));
+    assert_eq!(bench.store.len(), 1, "written under a shorter idle time");
+}

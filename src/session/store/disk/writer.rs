@@ -1,0 +1,334 @@
+//! The writer: one thread that holds the database. It takes all that gathered while the last sync ran, commits it as one,
+//! and tells each who waits. In between it flushes touches, reads what is cold, sweeps and warms.
+//!
+//! A change that fails takes with it what was derived from it, and the disk's truth counts again. After a sync that
+//! failed nothing more is acknowledged: the kernel may have dropped what it could not write, and a later sync that
+//! succeeds would say nothing of it.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use super::{
+    background::Background,
+    counter::Counter,
+    file::{Fault, File, PAGE, Stored},
+    front::{Front, Room},
+    queue::{Order, What, Write},
+    row,
+};
+use crate::{
+    clock::Timestamp,
+    config::Durability,
+    crypto::Sealer,
+    session::{record::Record, store::StoreError},
+};
+
+/// How long it waits for orders before it looks after other things.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// Frames of the write-ahead log after which it is worked into the database: fewer or more were slower at the far end.
+const CHECKPOINT: i64 = 4000;
+
+/// The writer.
+pub(super) struct Writer {
+    pub(super) file: File,
+    pub(super) sealer: Sealer,
+    pub(super) front: Arc<Front>,
+    pub(super) durability: Durability,
+    pub(super) max_bytes: Option<u64>,
+    pub(super) counter: Counter,
+    pub(super) commits: u64,
+    pub(super) floor: Timestamp,
+    pub(super) background: Background,
+    /// Why changes fail at present.
+    pub(super) failing: Option<Fault>,
+}
+
+impl Writer {
+    /// Until the queue is closed and worked off.
+    pub(super) fn run(mut self) {
+        loop {
+            let patience = if self.background.is_warming() { Duration::ZERO } else { PATIENCE };
+            let (orders, last) = self.front.queue.take(patience);
+            self.serve(orders);
+            if last {
+                break;
+            }
+            self.look_after(Timestamp::now());
+        }
+        self.flush(Timestamp::now());
+        self.checkpoint();
+    }
+
+    fn serve(&mut self, orders: Vec<Order>) {
+        let mut writes = Vec::new();
+        let mut flushed = Vec::new();
+        for order in orders {
+            match order {
+                Order::Write(write) => writes.push(write),
+                // What is decided already is found beside the database, so a read need not wait for the writes before it.
+                Order::Read(id, answer) => drop(answer.send(self.read(id))),
+                Order::Flush(done) => flushed.push(done),
+                Order::Sweep(now, done) => {
+                    self.sweep(now);
+                    let _ = done.send(());
+                }
+            }
+        }
+        if self.durability == Durability::Sync {
+            for write in writes {
+                self.commit(vec![write]);
+            }
+        } else if !writes.is_empty() {
+            self.commit(writes);
+        }
+        if !flushed.is_empty() {
+            self.flush(Timestamp::now());
+            for done in flushed {
+                let _ = done.send(());
+            }
+        }
+    }
+
+    fn read(&mut self, id: u128) -> Result<Option<Arc<Record>>, StoreError> {
+        let mut stored = match self.file.get(id) {
+            Ok(stored) => stored,
+            Err(error) => {
+                tracing::error!(%error, "a session could not be read from disk");
+                return Err(StoreError::Unavailable);
+            }
+        };
+        let opened = stored.as_ref().and_then(|s| row::open(id, s.beside, &s.row, &self.sealer));
+        if let Some(record) = &opened {
+            self.front.retrace(id, record);
+        } else {
+            match stored.take() {
+                Some(damaged) => self.set_aside(&damaged),
+                None => self.front.forget(id, None, || true),
+            }
+        }
+        Ok(self.front.warm(id, || opened.map(Arc::new)))
+    }
+
+    /// A row that does not open is lost, and no other.
+    pub(super) fn set_aside(&mut self, damaged: &Stored) {
+        let (file, now) = (&self.file, Timestamp::now());
+        self.front.forget(damaged.id, damaged.beside.who, || {
+            if let Err(error) = file.set_aside(damaged, now) {
+                tracing::error!(%error, "a damaged session could not be set aside");
+            }
+            true
+        });
+        let count = self.front.damaged.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        let id = uuid::Uuid::from_u128(damaged.id);
+        tracing::error!(session = %id, count, "a session on disk is damaged, and lost: it was set aside");
+    }
+
+    /// Commits them as one, and tells each what became of it.
+    fn commit(&mut self, writes: Vec<Write>) {
+        let mut dead: Vec<Write> = Vec::new();
+        let mut living = Vec::with_capacity(writes.len());
+        for write in writes {
+            // Nobody waits for it any more: it counts as failed already.
+            let given_up = write.answer.is_closed() || dead.iter().any(|other| other.id == write.id);
+            if given_up { dead.push(write) } else { living.push(write) }
+        }
+        match self.transaction(&living) {
+            Ok(()) => self.settle(living),
+            // One that cannot be written must not take others with it.
+            Err(Fault::Sync) => dead.extend(living),
+            Err(_) if living.len() == 1 => dead.extend(living),
+            Err(_) => {
+                for write in living {
+                    if dead.iter().any(|other| other.id == write.id) {
+                        dead.push(write);
+                        continue;
+                    }
+                    match self.transaction(std::slice::from_ref(&write)) {
+                        Ok(()) => self.settle(vec![write]),
+                        Err(_) => dead.push(write),
+                    }
+                }
+            }
+        }
+        if !dead.is_empty() {
+            self.fail(dead);
+        }
+    }
+
+    fn settle(&mut self, writes: Vec<Write>) {
+        if self.failing.take().is_some() {
+            tracing::info!("the disk takes changes again");
+        }
+        for write in writes {
+            self.front.pending.settle(write.id, write.number);
+            // Whoever gave up learns nothing: the change is there, and counts as failed.
+            let _ = write.answer.send(Ok(()));
+        }
+    }
+
+    fn transaction(&mut self, writes: &[Write]) -> Result<(), Fault> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        if self.front.room() == Room::Poisoned {
+            return Err(Fault::Sync);
+        }
+        self.transact(|writer| {
+            for write in writes {
+                match &write.what {
+                    What::Put(record) => writer.put(record, write.who)?,
+                    What::End(at) => {
+                        writer.file.remove(write.id)?;
+                        writer.file.bury(write.id, *at)?;
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn put(&self, record: &Record, who: Option<u128>) -> rusqlite::Result<()> {
+        let beside = row::columns(record, who, &self.front.rules);
+        let row = row::seal(record, beside, &self.sealer).ok_or_else(|| {
+            rusqlite::Error::InvalidParameterName("a record could not be sealed".to_owned())
+        })?;
+        self.file.put(&Stored { id: record.id.as_u128(), beside, row })
+    }
+
+    /// All of it or nothing, on disk when this returns.
+    pub(super) fn transact(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> rusqlite::Result<()>,
+    ) -> Result<(), Fault> {
+        let count = self.commits + 1;
+        let floor = self.front.ended.floor();
+        let all = || {
+            self.file.run("BEGIN IMMEDIATE")?;
+            work(self)?;
+            if floor != self.floor {
+                self.file.set_meta("floor", &floor.0.to_be_bytes())?;
+            }
+            self.file.set_meta("commits", &count.to_be_bytes())?;
+            self.file.run("COMMIT")
+        };
+        if let Err(error) = all() {
+            // Where SQLite has rolled back by itself, this fails, and nothing is lost by that.
+            let _ = self.file.run("ROLLBACK");
+            return Err(self.note(&error));
+        }
+        (self.commits, self.floor) = (count, floor);
+        if let Err(error) = self.counter.write(count) {
+            tracing::warn!(%error, "the count of commits could not be kept");
+        }
+        Ok(())
+    }
+
+    /// Says once what is wrong.
+    pub(super) fn note(&mut self, error: &rusqlite::Error) -> Fault {
+        let fault = Fault::of(error);
+        match fault {
+            Fault::Sync if self.front.room() != Room::Poisoned => {
+                self.front.set_room(Room::Poisoned);
+                tracing::error!(
+                    %error,
+                    "the disk failed to sync: no change is taken any more; sessions are still read; repair the disk and \
+                     restart"
+                );
+            }
+            Fault::Full if self.failing.is_none() => {
+                tracing::error!(%error, "the disk is full: changes fail until there is room; sessions are still read");
+                // What waits in the log is worked into the database, and its room used again.
+                self.checkpoint();
+            }
+            _ if self.failing.is_none() => tracing::error!(%error, "changes could not be written to disk"),
+            _ => {}
+        }
+        self.failing = Some(fault);
+        fault
+    }
+
+    /// They failed; so does what is queued and was derived from them. The disk's truth counts again.
+    fn fail(&mut self, mut dead: Vec<Write>) {
+        let mut sound = HashMap::new();
+        for write in &dead {
+            let file = &self.file;
+            let truth = || {
+                let beside = file.get(write.id).ok()?.map(|stored| stored.beside);
+                Some((beside, file.ended(write.id).ok()?))
+            };
+            sound.insert(write.id, self.front.restore(write.id, write.who, truth));
+        }
+        let derived = |write: &Write| sound.get(&write.id).is_some_and(|from| write.number < *from);
+        dead.extend(self.front.queue.take_out(derived));
+        for write in dead {
+            let full = self.failing == Some(Fault::Full);
+            let _ = write.answer.send(Err(if full { StoreError::Full } else { StoreError::Unavailable }));
+        }
+    }
+
+    /// Writes touches behind: onto the row as it is on disk, so that no older state comes back with them.
+    pub(super) fn flush(&mut self, now: Timestamp) {
+        let touched = self.front.take_touched();
+        if touched.is_empty() || self.front.room() == Room::Poisoned {
+            return;
+        }
+        self.background.flushed = now;
+        let mut damaged = Vec::new();
+        let outcome = self.transact(|writer| {
+            for (id, traces) in &touched {
+                let Some(stored) = writer.file.get(*id)? else { continue };
+                match row::open(*id, stored.beside, &stored.row, &writer.sealer) {
+                    Some(record) => {
+                        record.leave(traces);
+                        writer.put(&record, stored.beside.who)?;
+                    }
+                    None => damaged.push(stored),
+                }
+            }
+            Ok(())
+        });
+        if outcome.is_err() {
+            tracing::warn!(touches = touched.len(), "when sessions were last seen could not be written");
+        }
+        for stored in damaged {
+            self.set_aside(&stored);
+        }
+    }
+
+    /// Works the write-ahead log into the database once it has grown.
+    pub(super) fn checkpoint_if_grown(&mut self) {
+        let frames = self.file.connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| {
+            Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?.max(0))
+        });
+        if frames.is_ok_and(|frames| frames >= CHECKPOINT) {
+            self.checkpoint();
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        if self.front.room() == Room::Poisoned {
+            return;
+        }
+
+        let done = self.file.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        match done.as_ref().map_err(Fault::of) {
+            Err(Fault::Sync) => {
+                if let Err(error) = done {
+                    self.note(&error);
+                }
+            }
+            Err(fault) => tracing::warn!(?fault, "the write-ahead log could not be worked in"),
+            Ok(()) => {}
+        }
+    }
+
+    /// How much room is left for new sessions.
+    pub(super) fn measure(&mut self) {
+        let (Some(most), Ok(pages)) = (self.max_bytes, self.file.pages()) else { return };
+        let used = pages * PAGE;
+        self.front.set_room(match used {
+            used if used < most / 2 => Room::Plenty,
+            used if used < most / 16 * 15 => Room::Logins,
+            _ => Room::None,
+        });
+    }
+}

@@ -1,0 +1,65 @@
+//! What stays of sessions that ended: their ids for an idle time, within a budget. Past it one time stands for all that
+//! were pushed out, and no ticket without a record that was stamped before is taken.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use moka::{notification::RemovalCause, policy::EvictionPolicy, sync::Cache};
+
+use crate::{clock::Timestamp, config::Session};
+
+const BYTES: u64 = 160;
+
+/// Ids of sessions that ended, and when.
+#[derive(Debug, Clone)]
+pub(super) struct Tombstones {
+    ended: Cache<u128, Timestamp>,
+    /// Seconds.
+    floor: Arc<AtomicU64>,
+}
+
+impl Tombstones {
+    /// Within so many bytes; with a floor from before.
+    pub(super) fn new(bytes: u64, rules: &Session, floor: Timestamp) -> Self {
+        let floor = Arc::new(AtomicU64::new(u64::from(floor.seconds())));
+        let raised = Arc::clone(&floor);
+        let ended = Cache::builder()
+            .eviction_policy(EvictionPolicy::lru())
+            .max_capacity(bytes / BYTES)
+            .time_to_live(rules.plain.idle_timeout)
+            .eviction_listener(move |_, at: Timestamp, cause| {
+                if cause == RemovalCause::Size {
+                    raised.fetch_max(u64::from(at.seconds()) + 1, Ordering::Relaxed);
+                }
+            })
+            .build();
+        Self { ended, floor }
+    }
+
+    /// It ended then.
+    pub(super) fn add(&self, id: u128, at: Timestamp) {
+        self.ended.insert(id, at);
+    }
+
+    /// It did not end after all.
+    pub(super) fn remove(&self, id: u128) {
+        self.ended.invalidate(&id);
+    }
+
+    /// When it ended.
+    pub(super) fn get(&self, id: u128) -> Option<Timestamp> {
+        self.ended.get(&id)
+    }
+
+    /// No ticket without a record that was stamped before is taken.
+    pub(super) fn floor(&self) -> Timestamp {
+        Timestamp(self.floor.load(Ordering::Relaxed) * 1000)
+    }
+
+    /// Work that moka leaves to others.
+    pub(super) fn sweep(&self) {
+        self.ended.run_pending_tasks();
+    }
+}
