@@ -12,7 +12,7 @@ use crate::{
         Preset, Require, Route, SecretError, SecretSource, SessionMode, UpstreamHost,
     },
     cookies::CookieRules,
-    crypto::Keyring,
+    crypto::{Keyring, Secrets},
     headers::{Forwarding, Guard},
     router::Router,
     session::{
@@ -133,12 +133,21 @@ fn name(route: &Route) -> String {
 }
 
 impl Plan {
-    /// Compiles a configuration.
+    /// Compiles a configuration to be looked at: with a store in memory and a key of its own, so that nothing is opened
+    /// and nothing made.
     ///
     /// # Errors
     /// What `config` could not know to be wrong.
     pub fn build(config: &Config) -> Result<Self, PlanError> {
-        let now = Timestamp::now();
+        let memory = Memory::new(config.store.max_bytes, &config.session, Timestamp::now());
+        Self::with(config, Arc::new(Store::Memory(Box::new(memory))), &Secrets::ephemeral())
+    }
+
+    /// Compiles a configuration.
+    ///
+    /// # Errors
+    /// What `config` could not know to be wrong.
+    pub fn with(config: &Config, store: Arc<Store>, secrets: &Secrets) -> Result<Self, PlanError> {
         for upstream in &config.upstreams {
             if let UpstreamHost::Name(name) = &upstream.host
                 && HeaderValue::from_str(name).is_err()
@@ -176,14 +185,12 @@ impl Plan {
             Ok((route.host.clone(), route.path.clone(), route.ignore_case, plan))
         });
         let router = Router::new(routes.collect::<Result<Vec<_>, PlanError>>()?);
-        let store =
-            Arc::new(Store::Memory(Box::new(Memory::new(config.store.max_bytes, &config.session, now))));
         let prefix = &config.session.headers.prefix;
         let limits = &config.limits;
         let sessions = SessionManager::new(
             &config.session,
             store,
-            Keyring::ephemeral("ticket"),
+            Keyring::derive("ticket", secrets),
             limits.new_sessions_per_second.map(u64::from),
             limits.new_sessions_per_address.map(u64::from),
         )

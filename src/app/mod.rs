@@ -3,6 +3,7 @@
 //! Here live workers, signals, systemd, logging. Never: what a request means. Called by `cli`.
 
 mod logging;
+pub mod state;
 mod systemd;
 mod worker;
 
@@ -26,6 +27,7 @@ use crate::{
     proxy::AccessLog,
     tasks,
 };
+use state::StateError;
 use worker::Setup;
 
 /// Why the process cannot run.
@@ -34,6 +36,9 @@ pub enum AppError {
     /// The configuration cannot be put to work.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// No keys, or no store.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// No socket.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -43,6 +48,17 @@ pub enum AppError {
     /// A worker ended; what it said of that stands in the log before.
     #[error("a worker ended by itself")]
     Worker,
+}
+
+impl AppError {
+    /// True if it will be the same at the next start.
+    pub fn is_lasting(&self) -> bool {
+        match self {
+            Self::State(StateError::Store(error)) => error.is_lasting(),
+            Self::Plan(_) | Self::State(_) => true,
+            Self::Bind(_) | Self::Start(_) | Self::Worker => false,
+        }
+    }
 }
 
 /// What a caller may hand in beside the configuration.
@@ -57,7 +73,15 @@ pub struct Options {
 /// # Errors
 /// See [`AppError`].
 pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> Result<(), AppError> {
-    let plan = Arc::new(ArcSwap::from_pointee(Plan::build(config)?));
+    // What the configuration alone can be wrong in is told before anything is made or opened.
+    Plan::build(config)?;
+    let (alive, ended) = unbounded_channel();
+    let store_alive = alive.clone();
+    let (store, secrets) = state::open(config, move || {
+        // Nobody listens any more when the process is about to end anyway.
+        let _ = store_alive.send(());
+    })?;
+    let plan = Arc::new(ArcSwap::from_pointee(Plan::with(config, Arc::clone(&store), &secrets)?));
     let workers = config.process.workers.get();
     let listeners = match options.listeners {
         Some(given) => given,
@@ -68,7 +92,6 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
     let stop = CancellationToken::new();
     let kill = CancellationToken::new();
     let counts = Arc::new(listen::Counts::default());
-    let (alive, ended) = unbounded_channel();
     sweep(&plan)?;
 
     let mut lots: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
@@ -109,11 +132,10 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
     if let Some(writer) = writer {
         writer.join().map_err(|_| AppError::Worker)?;
     }
-    let plan = plan.load();
-    let store = plan.sessions.store();
     // What moka has not come round to yet would count, or be missing.
     store.sweep();
     tracing::info!(stored_sessions = store.len(), "stopped");
+    store.close();
     Ok(())
 }
 

@@ -10,7 +10,10 @@ pub(super) fn check(file: &Path) -> ExitCode {
     match Config::load(file) {
         Ok((config, warnings)) => {
             print(&warnings);
-            if let Err(error) = Plan::build(&config) {
+            // Whether they can be read, not which: a key that is not there yet is made by `run`.
+            let keys = config.keys.secrets(|| Ok([0; 32]));
+            let keys = keys.map_err(|error| format!("[keys]: {error}"));
+            if let Err(error) = Plan::build(&config).map_err(|e| e.to_string()).and(keys) {
                 anstream::eprintln!("error: {error}\n  --> {}", file.display());
                 return ExitCode::from(WRONG);
             }

@@ -5,6 +5,7 @@
 mod check;
 pub mod demo;
 mod explain;
+mod key;
 mod run;
 
 use std::{net::IpAddr, path::PathBuf, process::ExitCode};
@@ -44,8 +45,19 @@ enum Verb {
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
         from: IpAddr,
     },
+    /// Keys, for [keys]
+    Key {
+        #[command(subcommand)]
+        verb: KeyVerb,
+    },
     /// Start a small legacy app and cloakroom before it, and tell what to try
     Demo,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyVerb {
+    /// Print a new secret key, for a file or a credential that only cloakroom may read
+    Generate,
 }
 
 const DEFAULT: &str = "/etc/cloakroom/config.toml";
@@ -64,6 +76,7 @@ pub fn main() -> ExitCode {
         Verb::Run { .. } => run::from_file(&file),
         Verb::Check => check::check(&file),
         Verb::Explain { request, from } => explain::explain(&file, &request, from),
+        Verb::Key { verb: KeyVerb::Generate } => key::generate(),
         Verb::Demo => demo::run(),
     }
 }

@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use super::{FAILED, WRONG, print};
 use crate::{
-    app::{self, AppError, Options},
+    app::{self, Options},
     config::Config,
 };
 
@@ -47,7 +47,7 @@ fn run(config: &Config) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
-            ExitCode::from(if matches!(error, AppError::Plan(_)) { WRONG } else { FAILED })
+            ExitCode::from(if error.is_lasting() { WRONG } else { FAILED })
         }
     }
 }

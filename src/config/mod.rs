@@ -7,6 +7,7 @@ use toml::de::DeTable;
 mod cookie_rule;
 mod diagnostic;
 mod field;
+mod keys;
 mod limits;
 mod listen;
 mod log;
@@ -26,6 +27,7 @@ use value::{Notes, Reader};
 pub use cookie_rule::{CookieRule, RuleSecure};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use field::FieldGlobs;
+pub use keys::{KeyError, Keys};
 pub use limits::Limits;
 pub use listen::{Listen, ListenAddress};
 pub use log::{AccessFormat, Level, Log};
@@ -58,6 +60,8 @@ pub struct Config {
     pub session: Session,
     /// `[store]`
     pub store: Store,
+    /// `[keys]`
+    pub keys: Keys,
     /// `[[cookies]]`, first match wins.
     pub cookies: Vec<CookieRule>,
     /// `[limits]`
@@ -77,11 +81,12 @@ impl Config {
         Self::from_source(Source::new(name, text))
     }
 
-    /// One listener, one app, one route; all else by default.
+    /// One listener, one app, one route, sessions in memory; all else by default.
     pub fn from_flags(listen: &str, upstream: &str) -> Result<Self, Diagnostics> {
         let text = format!(
             "[[listen]]\naddress = {} # --listen\n[upstreams.app]\nservers = [{}] # --upstream\n\
-             [[routes]]\nupstream = \"app\"\n",
+             [[routes]]\nupstream = \"app\"\n\
+             [store]\nkind = \"memory\"\n",
             quoted(listen),
             quoted(upstream),
         );
@@ -119,11 +124,12 @@ fn read(text: &str) -> (Option<Config>, BTreeSet<String>, Vec<Diagnostic>) {
     let upstreams = Upstream::read_all(&root, &session.headers);
     let routes = Route::read_all(&root, &upstreams);
     let store = Store::read(&root.section("store"));
+    let keys = Keys::read(&root.section("keys"));
     let cookies = CookieRule::read_all(&root);
     let limits = Limits::read(&root.section("limits"));
     let log = Log::read(&root.section("log"));
     root.finish();
-    let config = Config { process, listen, upstreams, routes, session, store, cookies, limits, log };
+    let config = Config { process, listen, upstreams, routes, session, store, keys, cookies, limits, log };
     let (list, known) = notes.into_parts();
     (Some(config), known, list)
 }

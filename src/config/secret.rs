@@ -54,6 +54,8 @@ pub enum SecretError {
     TooLong(String),
 }
 
+const HELP: &str = "say where it lies: { credential = \"NAME\" }, { file = \"/PATH\" } or { env = \"NAME\" }";
+
 /// No secret is longer.
 const MOST: usize = 64 << 10;
 
@@ -86,8 +88,6 @@ impl SecretSource {
 
     /// Reads a key, if it is there and right.
     pub(super) fn parse(reader: &Reader<'_>, key: &'static str) -> Option<Self> {
-        const HELP: &str =
-            "say where it lies: { credential = \"NAME\" }, { file = \"/PATH\" } or { env = \"NAME\" }";
         let name = reader.dotted(key);
         if reader.value(key).is_some_and(|value| !value.get_ref().is_table()) {
             // Without its place: the line would be shown, and what stands there may well be the secret.
@@ -95,7 +95,18 @@ impl SecretSource {
             reader.notes().push(Diagnostic::error(message, None, "").help(HELP));
             return None;
         }
-        let table = reader.section(key);
+        Self::from_table(&reader.section(key), reader, key)
+    }
+
+    /// Reads an array of them.
+    pub(super) fn parse_all(reader: &Reader<'_>, key: &'static str) -> Vec<Self> {
+        let items = reader.array(key, "an array of places of secrets");
+        let read = |table: Reader<'_>| Self::from_table(&table, reader, key);
+        items.into_iter().filter_map(|item| reader.item(key, item)).filter_map(read).collect()
+    }
+
+    fn from_table(table: &Reader<'_>, reader: &Reader<'_>, key: &'static str) -> Option<Self> {
+        let name = reader.dotted(key);
         let credential = table.parsed("credential", "the name of a credential", credential);
         let file = table.parsed("file", "an absolute path", path);
         let env = table.parsed("env", "the name of a variable", variable);
@@ -138,7 +149,7 @@ impl fmt::Debug for Secret {
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is where secrets are read from the environment")]
-fn environment(name: &str) -> Option<OsString> {
+pub(super) fn environment(name: &str) -> Option<OsString> {
     std::env::var_os(name)
 }
 
@@ -155,7 +166,7 @@ fn credential(text: &str) -> Result<String, Mistake> {
     Ok(text.to_owned())
 }
 
-fn path(text: &str) -> Result<PathBuf, Mistake> {
+pub(super) fn path(text: &str) -> Result<PathBuf, Mistake> {
     if text.starts_with('/') && !text.contains('\0') {
         Ok(text.into())
     } else {

@@ -1,14 +1,27 @@
 //! `[store]`: where sessions live.
 
-use super::value::{Mistake, Reader};
+use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, time::Duration};
+
+use super::{
+    secret::{environment, path},
+    value::{Mistake, Reader},
+};
 
 /// `[store]`
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
     /// `kind`
     pub kind: StoreKind,
-    /// `max_bytes`: of memory.
+    /// `path`: of the state directory.
+    pub path: Option<PathBuf>,
+    /// `durability`: of the disk.
+    pub durability: Durability,
+    /// `commit_timeout`: how long the disk may take; after it a change counts as failed.
+    pub commit_timeout: Duration,
+    /// `max_bytes`: of memory; of the disk kind, what is kept in front.
     pub max_bytes: u64,
+    /// `max_disk_bytes`: of the database.
+    pub max_disk_bytes: Option<u64>,
 }
 
 /// `durability`: when a change counts as kept.
@@ -26,25 +39,85 @@ pub enum Durability {
 /// `kind`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum StoreKind {
-    /// `"memory"`
+    /// `"disk"`
     #[default]
+    Disk,
+    /// `"memory"`
     Memory,
 }
 
+const MIB: u64 = 1 << 20;
+
 impl Store {
     pub(super) fn read(reader: &Reader<'_>) -> Self {
-        let kind =
-            reader.parsed("kind", "\"memory\"", |kind| match kind {
-                "memory" => Ok(StoreKind::Memory),
-                "disk" | "redis" | "cookie" | "flask" => Err(Mistake::why("not built yet")
-                    .help("use kind = \"memory\": sessions end with the process")),
-                _ => Err(Mistake::VALUE),
-            });
+        let kind = reader.parsed("kind", "\"disk\" or \"memory\"", |kind| match kind {
+            "disk" => Ok(StoreKind::Disk),
+            "memory" => Ok(StoreKind::Memory),
+            "redis" | "cookie" | "flask" => {
+                Err(Mistake::why("not built yet").help("use kind = \"disk\": sessions outlive the process"))
+            }
+            _ => Err(Mistake::VALUE),
+        });
+        let durabilities = [("group", Durability::Group), ("sync", Durability::Sync), ("os", Durability::Os)];
+        let bytes = 16 * MIB..=1 << 50;
         let store = Self {
             kind: kind.unwrap_or_default(),
-            max_bytes: reader.size("max_bytes", &(1 << 20..=1 << 50), 512 << 20),
+            path: reader.parsed("path", "an absolute path", path),
+            durability: reader.choice("durability", &durabilities, Durability::Group),
+            commit_timeout: reader.duration("commit_timeout", Duration::from_secs(5)),
+            max_bytes: reader.size("max_bytes", &(MIB..=1 << 50), 512 * MIB),
+            max_disk_bytes: reader.optional_limit_size("max_disk_bytes", &bytes).unwrap_or(Some(8 << 30)),
         };
         reader.finish();
         store
+    }
+
+    /// The state directory: `path`, else what systemd made, else where such things go.
+    pub fn folder(&self) -> PathBuf {
+        let is_root = || fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
+        folder(self.path.clone(), |name| environment(name).map(PathBuf::from), is_root)
+    }
+}
+
+fn folder(
+    configured: Option<PathBuf>,
+    environment: impl Fn(&str) -> Option<PathBuf>,
+    is_root: impl Fn() -> bool,
+) -> PathBuf {
+    if let Some(path) = configured {
+        return path;
+    }
+    // systemd.exec(5): several are parted by colons.
+    if let Some(all) = environment("STATE_DIRECTORY")
+        && let Some(first) =
+            all.to_str().and_then(|all| all.split(':').next()).filter(|first| !first.is_empty())
+    {
+        return PathBuf::from(first);
+    }
+    match environment("HOME").filter(|home| home.is_absolute()) {
+        Some(home) if !is_root() => home.join(".local/state/cloakroom"),
+        _ => PathBuf::from("/var/lib/cloakroom"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_state_directory_is_where_it_was_said_to_be() {
+        let systemd = ("STATE_DIRECTORY", "/var/lib/shop:/var/lib/other");
+        let home = ("HOME", "/home/zoe");
+        for (path, set, root, wanted) in [
+            (Some("/srv/state"), &[systemd, home][..], true, "/srv/state"),
+            (None, &[systemd, home], false, "/var/lib/shop"),
+            (None, &[("STATE_DIRECTORY", ""), home], true, "/var/lib/cloakroom"),
+            (None, &[home], false, "/home/zoe/.local/state/cloakroom"),
+            (None, &[], false, "/var/lib/cloakroom"),
+        ] {
+            let environment =
+                |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.into());
+            assert_eq!(folder(path.map(PathBuf::from), environment, || root), PathBuf::from(wanted));
+        }
     }
 }

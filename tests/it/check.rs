@@ -40,7 +40,7 @@ fn every_broken_file_is_explained() {
 
 #[test]
 fn all_mistakes_are_told_at_once() {
-    let text = "[log]\nlevel = 1\nacces = \"json\"\n[store]\nkind = \"disk\"\n";
+    let text = "[log]\nlevel = 1\nacces = \"json\"\n[store]\nkind = \"redis\"\n";
     let diagnostics = Config::parse("x.toml", text).unwrap_err();
     assert_eq!(diagnostics.list.len(), 6, "{diagnostics}");
 }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use cloakroom::config::Config;
+use cloakroom::config::{Config, StoreKind};
 use toml::de::{DeTable, DeValue};
 
 const REFERENCE: &str = include_str!("../../config.toml");
@@ -16,6 +16,15 @@ fn uncommented() -> String {
     };
     let line = |line: &'static str| line.strip_prefix("# ").filter(|rest| is_key(rest)).unwrap_or(line);
     REFERENCE.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+/// Flags alone say no more than where to listen and whom to ask, and keep sessions in memory.
+#[expect(clippy::unwrap_used, reason = "two flags that are right")]
+fn defaults() -> Config {
+    let mut config = Config::from_flags("127.0.0.1:8080", "http://127.0.0.1:3000").unwrap();
+    assert_eq!(config.store.kind, StoreKind::Memory);
+    config.store.kind = StoreKind::default();
+    config
 }
 
 fn keys(path: &str, value: &DeValue<'_>, found: &mut BTreeSet<String>) {
@@ -37,7 +46,7 @@ fn keys(path: &str, value: &DeValue<'_>, found: &mut BTreeSet<String>) {
 fn the_reference_parses_as_it_stands_and_shows_the_defaults() {
     let (config, warnings) = Config::load(Path::new("config.toml")).unwrap_or_else(|e| panic!("{e}"));
     assert!(warnings.is_empty(), "{warnings}");
-    assert_eq!(config, Config::from_flags("127.0.0.1:8080", "http://127.0.0.1:3000").unwrap());
+    assert_eq!(config, defaults());
 }
 
 #[test]
@@ -53,7 +62,9 @@ fn the_reference_uncommented_says_the_same() {
     assert_eq!(all.session.headers.fields.drain().len(), 1);
     assert_eq!(all.routes[0].first_byte_timeout.take(), Some(all.upstreams[0].first_byte_timeout));
     assert_eq!(all.routes[0].body_bytes.take(), Some(all.limits.body_bytes));
-    assert_eq!(all, Config::from_flags("127.0.0.1:8080", "http://127.0.0.1:3000").unwrap());
+    assert_eq!(all.store.path.take(), Some("/var/lib/cloakroom".into()));
+    assert!(all.keys.current.take().is_some());
+    assert_eq!(all, defaults());
 }
 
 #[test]
@@ -67,6 +78,8 @@ fn every_key_is_in_the_reference() {
         ["servers.address", "servers.weight", "proof.file", "proof.env"]
             .map(|key| format!("upstreams.NAME.{key}")),
     );
+    let places = ["credential", "file", "env"];
+    found.extend(places.map(|place| format!("keys.current.{place}")));
     let missing: Vec<_> = Config::known_keys().into_iter().filter(|key| !found.contains(key)).collect();
     assert!(missing.is_empty(), "not in config.toml: {missing:?}");
 }

@@ -169,6 +169,14 @@ impl Store {
         self.len() == 0
     }
 
+    /// Writes what there is to write. Afterwards nothing is taken any more.
+    pub fn close(&self) {
+        match self {
+            Self::Memory(_) => {}
+            Self::Disk(disk) => disk.close(),
+        }
+    }
+
     /// Work that is left to a thread in the background: expiry and eviction.
     pub fn sweep(&self) {
         match self {

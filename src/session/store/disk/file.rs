@@ -82,6 +82,13 @@ pub enum OpenError {
     Thread(io::Error),
 }
 
+impl OpenError {
+    /// True if it will be the same at the next start.
+    pub fn is_lasting(&self) -> bool {
+        !matches!(self, Self::Held(_) | Self::Database { .. } | Self::Thread(_))
+    }
+}
+
 /// The database.
 #[derive(Debug)]
 pub(in crate::session::store) struct File {

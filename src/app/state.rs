@@ -1,0 +1,104 @@
+//! What outlives the process: the keys, and the sessions.
+
+use std::{
+    fs::{DirBuilder, File, OpenOptions},
+    io::{self, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crate::{
+    clock::Timestamp,
+    config::{Config, KeyError, Keys, SecretSource, StoreKind},
+    crypto::{self, Secrets},
+    session::store::{
+        Disk, Memory, Store,
+        disk::{OpenError, Settings},
+    },
+};
+
+/// The key that was made on the first start.
+const KEY: &str = "key";
+
+/// Why there are no keys, or no store.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// A key of `[keys]` cannot be had.
+    #[error("[keys]: {0}")]
+    Key(#[from] KeyError),
+    /// No key can be kept.
+    #[error("a key cannot be kept in the state directory {}: {why}; set [store] path to a folder that this user may \
+             write, or [keys] current", folder.display())]
+    Folder {
+        /// Which.
+        folder: PathBuf,
+        /// Why.
+        why: io::Error,
+    },
+    /// The store cannot be opened.
+    #[error("[store]: {0}")]
+    Store(#[from] OpenError),
+}
+
+/// Reads the keys and opens the store. `died` is called if the store's thread ends by itself.
+pub(super) fn open(
+    config: &Config,
+    died: impl FnOnce() + Send + 'static,
+) -> Result<(Arc<Store>, Secrets), StateError> {
+    let (rules, now) = (&config.session, Timestamp::now());
+    let secrets = secrets(config)?;
+    let store = match config.store.kind {
+        StoreKind::Memory => Store::Memory(Box::new(Memory::new(config.store.max_bytes, rules, now))),
+        StoreKind::Disk => Store::Disk(Disk::open(
+            &Settings {
+                folder: &config.store.folder(),
+                durability: config.store.durability,
+                commit_timeout: config.store.commit_timeout,
+                max_bytes: config.store.max_bytes,
+                max_disk_bytes: config.store.max_disk_bytes,
+                secrets: &secrets,
+                rules,
+                now,
+            },
+            died,
+        )?),
+    };
+    Ok((Arc::new(store), secrets))
+}
+
+/// The keys of `[keys]`; where there is no current one, that of the first start. Sessions in memory need none that lasts.
+pub fn secrets(config: &Config) -> Result<Secrets, StateError> {
+    if config.keys.current.is_none() && config.store.kind == StoreKind::Disk {
+        let folder = config.store.folder();
+        let why = |why| StateError::Folder { folder: folder.clone(), why };
+        make_key(&folder).map_err(why)?;
+        let file = SecretSource::File(folder.join(KEY));
+        return Ok(config.keys.secrets(|| Keys::read_one(&file))?);
+    }
+    Ok(config.keys.secrets(|| Ok(crypto::random()))?)
+}
+
+/// Makes the key, unless it is there: for this user alone, and on disk before anything is sealed under it.
+fn make_key(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let path = folder.join(KEY);
+    if path.exists() {
+        return Ok(());
+    }
+    // Under another name until it is whole: a key that was cut short would lock out all that it had sealed.
+    let draft = folder.join(".key");
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    file.write_all(Keys::generate().as_bytes())?;
+    file.sync_all()?;
+    // Another process may have made one meanwhile: then that is the key.
+    let made = std::fs::hard_link(&draft, &path);
+    std::fs::remove_file(&draft)?;
+    match made {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    File::open(folder)?.sync_all()?;
+    tracing::info!(path = %path.display(), "a key was made: who has it can read the store; [keys] names another place");
+    Ok(())
+}

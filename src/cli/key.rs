@@ -1,0 +1,11 @@
+//! `cloakroom key generate`: a new secret key.
+
+use std::process::ExitCode;
+
+use crate::config::Keys;
+
+/// Prints a key that was never seen before.
+pub(super) fn generate() -> ExitCode {
+    anstream::print!("{}", Keys::generate());
+    ExitCode::SUCCESS
+}
