@@ -141,7 +141,6 @@ pub fn decide(found: &Found, apply: &Apply<'_>) -> Decision {
     if !renewed && !changes.by_clock && before.is_some_and(|before| record.says_the_same(before)) {
         return Decision::Nothing;
     }
-    record.lines = apply.wire.lines(&record);
     Decision::Save { record: Box::new(record), renewed: renewed || changes.by_clock, logged_in, taken }
 }
 

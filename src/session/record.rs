@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -57,8 +57,8 @@ pub struct Record {
     pub previous: Option<Previous>,
     pub(super) last_seen: AtomicU64,
     pub(super) confirmed: AtomicBool,
-    /// Principal, version and fields as header lines to an app that is shown all, made once.
-    pub lines: Lines,
+    /// Principal, version and fields as header lines to an app that is shown all; made when it is first told.
+    pub lines: OnceLock<Lines>,
 }
 
 /// A secret that was replaced by the clock.
@@ -127,7 +127,7 @@ impl Record {
             previous: None,
             last_seen: AtomicU64::new(now.0),
             confirmed: AtomicBool::new(confirmed),
-            lines: Lines::default(),
+            lines: OnceLock::new(),
         }
     }
 
@@ -145,7 +145,7 @@ impl Record {
             }),
             last_seen: AtomicU64::new(self.last_seen.load(Ordering::Relaxed)),
             confirmed: AtomicBool::new(self.confirmed.load(Ordering::Relaxed)),
-            lines: Lines::default(),
+            lines: OnceLock::new(),
             ..*self
         }
     }
@@ -302,7 +302,9 @@ impl Record {
         // The maps' nodes have room for eleven, and are half full at worst.
         let nodes = (self.fields.len().div_ceil(6) + self.flashes.len().div_ceil(6)) * 480;
         let principal = self.principal.as_ref().map_or(0, |p| p.len() + 80);
-        let all = 740 + self.realm.len() + texts + flashes + nodes + principal + self.lines.as_bytes().len();
+        // The lines, which may be made later: id and version, and each field with some of its letters escaped.
+        let lines = 100 + texts + principal;
+        let all = 740 + self.realm.len() + texts + flashes + nodes + principal + lines;
         u32::try_from(all).unwrap_or(u32::MAX)
     }
 }

@@ -155,7 +155,7 @@ impl Wire {
             (Some(record), _)
                 if view.shows_all() && !record.fields.keys().any(|name| hides(resolved.flashes(), name)) =>
             {
-                lines.append(&record.lines);
+                lines.append(record.lines.get_or_init(|| self.lines(record)));
             }
             (Some(record), _) => self.tell_record(record, view, resolved.flashes(), lines),
             (None, Some(id)) => {

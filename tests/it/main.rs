@@ -33,6 +33,8 @@ mod recipes;
 mod reference;
 mod session;
 mod session_config;
+mod store;
+mod store_faults;
 mod streams;
 mod support;
 mod threats;

@@ -21,6 +21,13 @@ pub(crate) struct Plan {
     servers: String,
     rules: String,
     extra: String,
+    /// A program that it is started under, with its arguments.
+    under: Vec<String>,
+}
+
+/// TOML for sessions that are kept in this folder.
+pub(crate) fn on_disk(folder: &Path) -> String {
+    format!("[store]\nkind = \"disk\"\npath = \"{}\"", folder.display())
 }
 
 /// A running cloakroom; killed when dropped, and its config and log are printed if the test failed.
@@ -46,7 +53,27 @@ impl Cloakroom {
 
     /// A cloakroom before an upstream of these servers, written as in TOML.
     pub(crate) fn before_servers(servers: &str) -> Plan {
-        Plan { flags: None, servers: servers.to_owned(), rules: String::new(), extra: String::new() }
+        Plan {
+            flags: None,
+            servers: servers.to_owned(),
+            rules: String::new(),
+            extra: String::new(),
+            under: Vec::new(),
+        }
+    }
+
+    /// Exit code and log of a start that fails.
+    pub(crate) fn refusal(store: &str) -> (Option<i32>, String) {
+        let folder = TempDir::new().unwrap();
+        let file = folder.path().join("config.toml");
+        let text = format!(
+            "[[listen]]\naddress = \"127.0.0.1:0\"\n[upstreams.app]\nservers = [\"http://127.0.0.1:1\"]\n\
+             [[routes]]\nupstream = \"app\"\n{store}\n"
+        );
+        fs::write(&file, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom"));
+        let output = command.args(["run", "--config"]).arg(&file).output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
     }
 
     /// A connection of a visitor.
@@ -69,6 +96,16 @@ impl Cloakroom {
     pub(crate) fn terminate(&self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// Its process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Kills it, as `kill -9` does.
+    pub(crate) fn kill(&self) {
+        assert!(Command::new("kill").args(["-KILL", &self.pid().to_string()]).status().unwrap().success());
     }
 
     /// Waits for the end of the process.
@@ -110,6 +147,12 @@ impl Plan {
         self
     }
 
+    /// Starts it under a program that keeps its process id and its descriptors.
+    pub(crate) fn under(mut self, program: &[&str]) -> Self {
+        self.under = program.iter().map(|word| (*word).to_owned()).collect();
+        self
+    }
+
     /// Starts the binary and waits until it says that it is ready.
     pub(crate) fn start(self) -> Cloakroom {
         let folder = tempfile::tempdir().unwrap();
@@ -124,7 +167,9 @@ impl Plan {
         // The shell knows the pid that exec keeps; nothing here could know it before the spawn.
         let mut command = Command::new("sh");
         command
-            .args(["-c", r#"LISTEN_PID=$$ exec "$0" "$@""#, env!("CARGO_BIN_EXE_cloakroom"), "run"])
+            .args(["-c", r#"LISTEN_PID=$$ exec "$@""#, "sh"])
+            .args(&self.under)
+            .args([env!("CARGO_BIN_EXE_cloakroom"), "run"])
             .args(self.arguments(&path("config.toml")))
             .env("LISTEN_FDS", "1")
             .env("LISTEN_FDNAMES", "test")

@@ -15,12 +15,13 @@ pub(crate) mod puppet;
 pub(crate) mod response;
 pub(crate) mod server;
 pub(crate) mod stage;
+pub(crate) mod steady;
 pub(crate) mod webdriver;
 pub(crate) mod wire;
 
 pub(crate) use app::{App, Reply, Request};
 pub(crate) use browser::Browser;
-pub(crate) use cloakroom::Cloakroom;
+pub(crate) use cloakroom::{Cloakroom, on_disk};
 pub(crate) use desk::{Desk, login};
 pub(crate) use legacy::Legacy;
 pub(crate) use puppet::{obey, orders};

@@ -1,0 +1,82 @@
+//! The disk store from outside: sessions outlive the process, and only this one may have them.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use tempfile::TempDir;
+
+use crate::support::{App, Browser, Cloakroom, on_disk};
+
+/// The same browser, when the house has moved.
+fn moved(browser: &Browser, house: &Cloakroom) -> Browser {
+    let mut moved = house.browser();
+    moved.jar.clone_from(&browser.jar);
+    moved
+}
+
+#[test]
+fn sessions_tickets_and_keys_outlive_the_process() {
+    let (app, folder) = (App::puppet(), TempDir::new().unwrap());
+    let state = folder.path().join("state");
+    let mut house = Cloakroom::with(&app, &on_disk(&state));
+    let mut zoe = house.browser();
+    zoe.answered("/", &["X-Session-Set-Cart: 42", "X-Session-Principal: zo%C3%AB"]);
+    let mut stranger = house.browser();
+    let id = stranger.get("/").told("id");
+    let mut gone = house.browser();
+    gone.answered("/", &["X-Session-Set-A: 1"]);
+    let ended = gone.clone();
+    gone.answered("/", &["X-Session-Action: destroy"]);
+    house.terminate();
+    assert!(house.exit().success());
+    let mode = |name: &str| fs::metadata(state.join(name)).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode("."), mode("key")), (0o700, 0o600));
+
+    let house = Cloakroom::with(&app, &on_disk(&state));
+    assert_eq!(moved(&zoe, &house).shown(), "cart=42 principal=zo%C3%AB");
+    let mut stranger = moved(&stranger, &house);
+    assert_eq!(stranger.get("/").told("id"), id, "a session without data needs no store");
+    assert_ne!(moved(&ended, &house).get("/").told("state").as_deref(), Some("active"));
+}
+
+#[test]
+fn a_copied_store_tells_nothing_and_without_its_key_it_is_refused() {
+    let (app, folder) = (App::puppet(), TempDir::new().unwrap());
+    let house = Cloakroom::with(&app, &on_disk(folder.path()));
+    house.browser().answered("/", &["X-Session-Set-Card: 4111-1111", "X-Session-Principal: zebedee"]);
+    drop(house);
+    let mut looked = 0;
+    for entry in fs::read_dir(folder.path()).unwrap() {
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        for word in ["4111-1111", "zebedee", "card"] {
+            assert!(!bytes.windows(word.len()).any(|part| part == word.as_bytes()), "{word}");
+        }
+        looked += 1;
+    }
+    assert!(looked >= 3, "database, log and key");
+    fs::remove_file(folder.path().join("key")).unwrap();
+    let refused = Cloakroom::refusal(&on_disk(folder.path()));
+    assert_eq!(refused.0, Some(2));
+    assert!(refused.1.contains("was written under a key that [keys] does not have"), "{}", refused.1);
+}
+
+#[test]
+fn a_second_process_is_refused_and_the_first_goes_on() {
+    let (app, folder) = (App::puppet(), TempDir::new().unwrap());
+    let house = Cloakroom::with(&app, &on_disk(folder.path()));
+    let refused = Cloakroom::refusal(&on_disk(folder.path()));
+    assert_eq!(refused.0, Some(1), "it may be free at the next start");
+    assert!(refused.1.contains("is in use by another process"), "{}", refused.1);
+    let mut browser = house.browser();
+    browser.answered("/", &["X-Session-Set-A: 1"]);
+    assert_eq!(browser.shown(), "a=1");
+}
+
+#[test]
+fn a_state_directory_that_cannot_be_written_is_told() {
+    let folder = TempDir::new().unwrap();
+    fs::write(folder.path().join("file"), "").unwrap();
+    let refused = Cloakroom::refusal(&on_disk(&folder.path().join("file/state")));
+    assert_eq!(refused.0, Some(2));
+    assert!(refused.1.contains("state directory") && refused.1.contains("[store] path"), "{}", refused.1);
+}

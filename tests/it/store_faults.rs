@@ -1,0 +1,146 @@
+//! What was acknowledged is there, whatever happened to the process or to the disk.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::mpsc::channel;
+use std::thread;
+
+use tempfile::TempDir;
+
+use crate::support::steady::{Visitor, ask};
+use crate::support::{App, Cloakroom, eventually, on_disk};
+
+/// A number that nobody could have foreseen.
+fn random(below: u64) -> u64 {
+    RandomState::new().hash_one(0) % below
+}
+
+fn said(name: &str) -> Option<String> {
+    let all: HashMap<String, String> = std::env::vars().collect();
+    all.get(name).cloned()
+}
+
+/// How the machine goes down: `kill -9`, or what `tests/power-cut` does. `CLOAKROOM_CRASHES` says how often.
+#[test]
+fn whatever_was_acknowledged_is_there_after_a_crash_at_any_moment() {
+    let app = App::puppet();
+    let folder = TempDir::new().unwrap();
+    let state = said("CLOAKROOM_CRASH_STATE").map_or_else(|| folder.path().to_owned(), PathBuf::from);
+    let crashes = said("CLOAKROOM_CRASHES").map_or(8, |count| count.parse().unwrap());
+    let mut visitors: Vec<Visitor> = (0..6).map(|_| Visitor::default()).collect();
+    for _ in 0..crashes {
+        let house = Cloakroom::with(&app, &on_disk(&state.join("store")));
+        for visitor in &mut visitors {
+            visitor.verify(house.address);
+        }
+        let (acknowledged, heard) = channel();
+        visitors = thread::scope(|scope| {
+            let load: Vec<_> = visitors
+                .drain(..)
+                .map(|mut visitor| {
+                    let acknowledged = acknowledged.clone();
+                    scope.spawn(move || {
+                        while visitor.step(house.address) {
+                            // Once enough was heard, nobody listens.
+                            let _ = acknowledged.send(());
+                        }
+                        visitor
+                    })
+                })
+                .collect();
+            heard.iter().take(1 + random(150) as usize).for_each(drop);
+            match said("CLOAKROOM_CRASH") {
+                Some(crash) => {
+                    assert!(Command::new(crash).arg(house.pid().to_string()).status().unwrap().success());
+                }
+                None => house.kill(),
+            }
+            load.into_iter().map(|visitor| visitor.join().unwrap()).collect()
+        });
+    }
+    let house = Cloakroom::with(&app, &on_disk(&state.join("store")));
+    for visitor in &mut visitors {
+        visitor.verify(house.address);
+    }
+    assert!(!house.log().contains("ERROR"), "no commit lost, no row damaged");
+}
+
+/// Under strace, which makes the system calls of the store's thread fail.
+fn faulty(app: &App, folder: &Path, inject: &str) -> Cloakroom {
+    let trace = folder.join("trace").display().to_string();
+    let calls = inject.split(':').next().unwrap_or_default();
+    Cloakroom::before(app.address)
+        .config(&on_disk(&folder.join("state")))
+        .under(&[
+            "strace",
+            "-D",
+            "-f",
+            "-qq",
+            "-o",
+            &trace,
+            "-e",
+            &format!("trace={calls}"),
+            &format!("--inject={inject}"),
+        ])
+        .start()
+}
+
+#[test]
+fn after_a_failed_sync_no_change_is_taken_and_reads_go_on() {
+    let (app, folder) = (App::puppet(), TempDir::new().unwrap());
+    // Once: later syncs succeed, and must not be believed.
+    let house = faulty(&app, folder.path(), "fdatasync,fsync:error=EIO:when=20");
+    let mut kept = Vec::new();
+    let failed = (0..60).find(|n| {
+        let heard = ask(house.address, None, &[&format!("x-session-set-n: {n}")]).unwrap();
+        kept.extend((heard.status == 200).then(|| (heard.ticket().unwrap(), *n)));
+        heard.status != 200
+    });
+    assert!(failed.is_some_and(|n| n > 2), "{failed:?}");
+    let (ticket, n) = kept.last().unwrap();
+    for change in ["x-session-set-n: 99", "x-session-action: destroy", "x-session-principal: alice"] {
+        let heard = ask(house.address, Some(ticket), &[change]).unwrap();
+        assert_eq!(heard.status, 503, "{change}");
+        let heard = ask(house.address, Some(ticket), &[]).unwrap();
+        assert_eq!((heard.status, heard.told("n")), (200, Some(n.to_string().as_str())));
+        assert_eq!(heard.told("principal"), None);
+    }
+    assert_eq!(ask(house.address, None, &["x-session-set-n: 1"]).unwrap().status, 503);
+    assert!(house.log().contains("the disk failed to sync: no change is taken any more"), "{}", house.log());
+    drop(house);
+    let house = Cloakroom::with(&app, &on_disk(&folder.path().join("state")));
+    for (ticket, n) in kept {
+        assert_eq!(ask(house.address, Some(&ticket), &[]).unwrap().told("n"), Some(n.to_string().as_str()));
+    }
+}
+
+#[test]
+fn a_full_disk_refuses_changes_and_recovers_by_itself() {
+    let (app, folder) = (App::puppet(), TempDir::new().unwrap());
+    let house = faulty(&app, folder.path(), "pwrite64:error=ENOSPC:when=80..140");
+    let mut visitor = Visitor::default();
+    let mut refused = 0;
+    let mut kept = Vec::new();
+    eventually("it recovers", || {
+        let heard = ask(house.address, None, &["x-session-set-n: 7"]).unwrap();
+        refused += u64::from(heard.status == 503);
+        kept.extend((heard.status == 200).then(|| heard.ticket().unwrap()));
+        // What is there is read all along.
+        if let Some(ticket) = kept.last() {
+            assert_eq!(ask(house.address, Some(ticket), &[]).unwrap().told("n"), Some("7"));
+        }
+        refused > 0 && heard.status == 200
+    });
+    assert!((0..30).all(|_| visitor.step(house.address)));
+    let log = house.log();
+    assert!(log.contains("the disk is full") && log.contains("the disk takes changes again"), "{log}");
+    drop(house);
+    let house = Cloakroom::with(&app, &on_disk(&folder.path().join("state")));
+    visitor.verify(house.address);
+    for ticket in kept {
+        assert_eq!(ask(house.address, Some(&ticket), &[]).unwrap().told("n"), Some("7"));
+    }
+    assert!(!house.log().contains("ERROR"), "{}", house.log());
+}
