@@ -9,7 +9,7 @@ use cloakroom::{
     cookies::Verdict,
     message::cookie::{self, Retained},
     plan::{Plan, RoutePlan},
-    session::{Answer, Changes, Realm, Request, Resolved, State, Value, View, Visit},
+    session::{Answer, Changes, CookieForm, Realm, Request, Resolved, State, Value, View, Visit},
     tasks::at_once,
 };
 use criterion::{BatchSize, BenchmarkGroup, Criterion, measurement::WallTime};
@@ -76,6 +76,7 @@ struct House {
     plan: Plan,
     ticket: String,
     view: View,
+    cookie: CookieForm,
     now: Timestamp,
 }
 
@@ -98,6 +99,7 @@ impl House {
             plan: Plan::build(&config).unwrap(),
             ticket: String::new(),
             view: View::default(),
+            cookie: CookieForm::new(&config.session.cookie, None, &[]),
             now: Timestamp::now(),
         };
         let fields = ["cart", "lang", "role", "seen", "theme"]
@@ -115,7 +117,7 @@ impl House {
             candidates: candidate.get(usize::from(ticket.is_none())..).unwrap_or_default(),
             realm,
             https: false,
-            visit: || Visit { may_mint: ticket.is_none(), cross_site_write: false, is_document: true },
+            visit: || Visit { may_mint: ticket.is_none(), blind: false, is_document: true },
             more: false,
             read_only: false,
             now: self.now,
@@ -127,6 +129,7 @@ impl House {
         let answer = Answer {
             changes: changes.clone(),
             realm: REALM,
+            cookie: &self.cookie,
             view: &self.view,
             shared: || false,
             shows_nothing: false,
@@ -190,7 +193,7 @@ fn cookies(group: &mut Group<'_>, house: &House) {
         b.iter(|| rules.apply(black_box(other), true, now));
     });
 
-    let form = &house.plan.sessions.cookie;
+    let form = &house.cookie;
     let line = format!("theme=dark; cloakroom={}; lang=en; _ga=GA1.2.1234567890.1700000000", house.ticket);
     let keep = |name: &[u8]| !form.is_ours(name);
     assert!(matches!(cookie::retain(line.as_bytes(), keep), Retained::Changed(_)));

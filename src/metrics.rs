@@ -7,9 +7,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub struct Counter(AtomicU64);
 
 impl Counter {
-    /// One more.
-    pub fn raise(&self) {
-        self.0.fetch_add(1, Ordering::Relaxed);
+    /// One more; how many that makes.
+    pub fn raise(&self) -> u64 {
+        self.0.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     /// How many so far.

@@ -16,7 +16,7 @@ use crate::{
     headers::{Forwarding, Guard},
     router::Router,
     session::{
-        SessionManager, View,
+        CookieForm, SessionManager, View,
         store::{Memory, Store},
     },
     upstream::Endpoints,
@@ -33,6 +33,8 @@ pub struct RoutePlan {
     pub session: SessionMode,
     /// A realm of its own, or the host's.
     pub realm: Option<Arc<str>>,
+    /// The form of its sessions' cookie.
+    pub cookie: CookieForm,
     /// What follows when the store fails.
     pub on_store_failure: OnStoreFailure,
     /// When a ticket may be given.
@@ -122,6 +124,31 @@ fn proof(source: &SecretSource) -> Result<HeaderValue, ProofError> {
     Ok(value)
 }
 
+/// Realms that are not alone on their hosts. Of one cookie for two of them, each visit to one would take the other's.
+fn parted(routes: &[Route]) -> Vec<&str> {
+    let meet = |a: &Route, b: &Route| {
+        let below = |name: &str, domain: &str| name.strip_suffix(domain).is_some_and(|n| n.ends_with('.'));
+        match (&a.host, &b.host) {
+            (None, _) | (_, None) => true,
+            (Some(HostPattern::Exact(a)), Some(HostPattern::Exact(b))) => a == b,
+            (Some(HostPattern::Exact(name)), Some(HostPattern::Below(domain)))
+            | (Some(HostPattern::Below(domain)), Some(HostPattern::Exact(name))) => below(name, domain),
+            (Some(HostPattern::Below(a)), Some(HostPattern::Below(b))) => {
+                a == b || below(a, b) || below(b, a)
+            }
+        }
+    };
+    let on = |route: &&Route| route.session != SessionMode::Off;
+    let alone = |route: &Route| {
+        routes.iter().filter(on).all(|other| other.realm == route.realm || !meet(route, other))
+    };
+    let mut parted: Vec<&str> =
+        routes.iter().filter(on).filter(|r| !alone(r)).filter_map(|r| r.realm.as_deref()).collect();
+    parted.sort_unstable();
+    parted.dedup();
+    parted
+}
+
 /// Host and path, as an operator would look for it.
 fn name(route: &Route) -> String {
     let host = match &route.host {
@@ -163,6 +190,7 @@ impl Plan {
             };
             upstreams.push((Arc::new(Endpoints::new(rules)), Arc::new(View::new(rules, proof))));
         }
+        let parted = parted(&config.routes);
         let routes = config.routes.iter().map(|route| {
             let (upstream, view) = upstreams.get(route.upstream).ok_or(PlanError::Upstream)?;
             let plan = RoutePlan {
@@ -170,6 +198,11 @@ impl Plan {
                 upstream: Arc::clone(upstream),
                 session: route.session,
                 realm: route.realm.as_ref().map(|r| r.as_str().into()),
+                cookie: CookieForm::new(
+                    &config.session.cookie,
+                    route.realm.as_deref().filter(|realm| parted.contains(realm)),
+                    &parted,
+                ),
                 on_store_failure: route.on_store_failure,
                 mint: route.mint,
                 view: Arc::clone(view),

@@ -9,6 +9,7 @@ use http::{
 };
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const CLOSE: HeaderName = HeaderName::from_static("close");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 
 /// Fields about one connection, whether nominated or not.
@@ -27,18 +28,31 @@ const NO_TRAILER: [HeaderName; 9] = [
     CONTENT_RANGE,
 ];
 
-/// Takes out of trailers what ends here and what has no meaning or no business there (RFC 9110 section 6.5.1).
-pub fn strip_trailers(headers: &mut HeaderMap) {
+/// What `Connection` said of a message.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Nominations {
+    /// What it would upgrade to, if it asks for that (RFC 9110 section 7.8).
+    pub upgrade: Option<HeaderValue>,
+    /// The fields that end here, in trailers as well.
+    pub names: Vec<HeaderName>,
+}
+
+/// Takes out of trailers what ends here, what the head's `Connection` nominated, and what has no meaning or no business
+/// there (RFC 9110 section 6.5.1).
+pub fn strip_trailers(headers: &mut HeaderMap, nominated: &[HeaderName]) {
     strip_hop_by_hop(headers);
+    for name in nominated {
+        headers.remove(name);
+    }
     for name in &NO_TRAILER {
         headers.remove(name);
     }
 }
 
 /// Takes out of a request or an answer what ends here and what `Connection` nominates (RFC 9110 section 7.6.1); returns
-/// what it would upgrade to, if it asks for that (section 7.8).
-pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Option<HeaderValue> {
-    let upgrade = if headers.contains_key(CONNECTION) { nominated(headers) } else { None };
+/// what that was.
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Nominations {
+    let said = if headers.contains_key(CONNECTION) { nominated(headers) } else { Nominations::default() };
     // One pass over the names costs less than looking each of them up.
     let there = headers
         .keys()
@@ -49,11 +63,11 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Option<HeaderValue> {
             headers.remove(name);
         }
     }
-    upgrade
+    said
 }
 
 /// Honours the nominations.
-fn nominated(headers: &mut HeaderMap) -> Option<HeaderValue> {
+fn nominated(headers: &mut HeaderMap) -> Nominations {
     let (mut upgrade, mut others) = (false, false);
     for token in headers.get_all(CONNECTION).iter().flat_map(tokens) {
         if token.eq_ignore_ascii_case(b"upgrade") {
@@ -63,18 +77,22 @@ fn nominated(headers: &mut HeaderMap) -> Option<HeaderValue> {
         }
     }
     let upgrade = if upgrade { headers.get(UPGRADE).cloned() } else { None };
+    let mut names = Vec::new();
     if others {
         let lines: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
         for token in lines.iter().flat_map(tokens) {
             match HeaderName::from_bytes(token) {
                 Ok(name) if ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING].contains(&name) => {
-                    headers.remove(name);
+                    headers.remove(&name);
+                    if name != CLOSE && !OWN.contains(&name) {
+                        names.push(name);
+                    }
                 }
                 _ => {}
             }
         }
     }
-    upgrade
+    Nominations { upgrade, names }
 }
 
 fn tokens(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
@@ -121,7 +139,11 @@ mod tests {
         for (lines, left, upgrade) in rows {
             let mut headers = map(lines);
             let found = strip_hop_by_hop(&mut headers);
-            assert_eq!(found.as_ref().map(HeaderValue::as_bytes), upgrade.map(str::as_bytes), "{lines:?}");
+            assert_eq!(
+                found.upgrade.as_ref().map(HeaderValue::as_bytes),
+                upgrade.map(str::as_bytes),
+                "{lines:?}"
+            );
             let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
             names.sort_unstable_by_key(|name| left.iter().position(|other| other == name));
             assert_eq!(names, left, "{lines:?}");
@@ -130,7 +152,7 @@ mod tests {
         headers.append(CONNECTION, HeaderValue::from_static("close"));
         headers.append(CONNECTION, HeaderValue::from_static("x-a"));
         headers.append("x-a", HeaderValue::from_static("1"));
-        strip_hop_by_hop(&mut headers);
+        assert_eq!(strip_hop_by_hop(&mut headers).names, ["x-a"]);
         assert!(headers.is_empty());
     }
 
@@ -141,9 +163,10 @@ mod tests {
             ("host", "a"),
             ("authorization", "a"),
             ("x-sum", "1"),
+            ("x-hop", "1"),
             ("content-length", "1"),
         ]);
-        strip_trailers(&mut headers);
+        strip_trailers(&mut headers, &[HeaderName::from_static("x-hop")]);
         assert_eq!(headers.keys().collect::<Vec<_>>(), ["x-sum"]);
     }
 }

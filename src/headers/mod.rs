@@ -6,5 +6,5 @@ mod hop_by_hop;
 mod spoof;
 
 pub use forwarded::{Client, Forwarding, Peer};
-pub use hop_by_hop::{strip_hop_by_hop, strip_trailers};
+pub use hop_by_hop::{Nominations, strip_hop_by_hop, strip_trailers};
 pub use spoof::Guard;

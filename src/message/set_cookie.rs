@@ -11,6 +11,15 @@ pub fn name(line: &[u8]) -> &[u8] {
     name_value(line).0
 }
 
+/// The name under which browsers send it. A nameless cookie is sent as its value alone, and so may pass for another's
+/// (RFC 6265bis section 5.8.3, step 4).
+pub fn sent_name(line: &[u8]) -> &[u8] {
+    match name_value(line) {
+        (b"", value) => pair(value).0,
+        (name, _) => name,
+    }
+}
+
 /// The cookie's name and value.
 pub fn name_value(line: &[u8]) -> (&[u8], &[u8]) {
     pair(line.split(|byte| *byte == b';').next().unwrap_or_default())

@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use http::HeaderName;
 use http_body::{Frame, SizeHint};
 
 use super::exchange::Exchange;
@@ -41,11 +42,12 @@ struct Inner {
     timer: Timer,
     upload: Upload,
     plan: Arc<Plan>,
+    nominated: Vec<HeaderName>,
 }
 
 impl RequestBody {
-    /// A body under its limits; `most` in bytes.
-    pub fn new(incoming: Received, most: Option<u64>, plan: &Arc<Plan>) -> Self {
+    /// A body under its limits; `most` in bytes. The head's `Connection` nominated these of its trailers.
+    pub fn new(incoming: Received, most: Option<u64>, plan: &Arc<Plan>, nominated: Vec<HeaderName>) -> Self {
         if http_body::Body::is_end_stream(&incoming) {
             return Self(None);
         }
@@ -57,6 +59,7 @@ impl RequestBody {
             timer: Timer::new(idle),
             upload: Upload::default(),
             plan: Arc::clone(plan),
+            nominated,
         }))
     }
 }
@@ -98,7 +101,7 @@ impl http_body::Body for RequestBody {
                 }
                 if let Some(trailers) = frame.trailers_mut() {
                     inner.plan.guard.strip_trailers(trailers);
-                    crate::headers::strip_trailers(trailers);
+                    crate::headers::strip_trailers(trailers, &inner.nominated);
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
@@ -126,7 +129,7 @@ pub struct Body {
 #[derive(Debug)]
 enum Content {
     Full(Option<Bytes>),
-    Answer(Box<AnswerBody<RequestBody>>, Arc<Plan>),
+    Answer(Box<AnswerBody<RequestBody>>, Arc<Plan>, Vec<HeaderName>),
 }
 
 impl Body {
@@ -135,9 +138,9 @@ impl Body {
         Self { content: Content::Full((!bytes.is_empty()).then_some(bytes)), exchange: None }
     }
 
-    /// The app's.
-    pub fn answer(body: AnswerBody<RequestBody>, plan: Arc<Plan>) -> Self {
-        Self { content: Content::Answer(Box::new(body), plan), exchange: None }
+    /// The app's. The head's `Connection` nominated these of its trailers.
+    pub fn answer(body: AnswerBody<RequestBody>, plan: Arc<Plan>, nominated: Vec<HeaderName>) -> Self {
+        Self { content: Content::Answer(Box::new(body), plan, nominated), exchange: None }
     }
 
     /// The exchange ends with this body.
@@ -152,7 +155,7 @@ impl Body {
     fn is_over(&self) -> bool {
         match &self.content {
             Content::Full(bytes) => bytes.is_none(),
-            Content::Answer(body, _) => http_body::Body::is_end_stream(&**body),
+            Content::Answer(body, ..) => http_body::Body::is_end_stream(&**body),
         }
     }
 }
@@ -168,13 +171,13 @@ impl http_body::Body for Body {
         let this = self.get_mut();
         let polled = match &mut this.content {
             Content::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            Content::Answer(body, plan) => {
+            Content::Answer(body, plan, nominated) => {
                 let mut polled = Pin::new(&mut **body).poll_frame(cx);
                 if let Poll::Ready(Some(Ok(frame))) = &mut polled
                     && let Some(trailers) = frame.trailers_mut()
                 {
                     plan.guard.strip_trailers(trailers);
-                    crate::headers::strip_trailers(trailers);
+                    crate::headers::strip_trailers(trailers, nominated);
                 }
                 polled
             }
@@ -203,7 +206,7 @@ impl http_body::Body for Body {
     fn size_hint(&self) -> SizeHint {
         match &self.content {
             Content::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Content::Answer(body, _) => body.size_hint(),
+            Content::Answer(body, ..) => body.size_hint(),
         }
     }
 }

@@ -22,6 +22,9 @@ pub enum ProxyError {
     /// The same, and this is where it can be had.
     #[error("the route requires a session or a principal: sent to where it can be had")]
     Elsewhere(HeaderValue),
+    /// The visitor went, and the app did not answer within `finish_after_abort`.
+    #[error("the visitor went, and the app did not answer within finish_after_abort")]
+    GivenUp,
     /// The app failed.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -48,6 +51,7 @@ impl ProxyError {
                 Some(BodyFault::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
                 _ => StatusCode::BAD_REQUEST,
             },
+            Self::GivenUp => StatusCode::GATEWAY_TIMEOUT,
             Self::Upstream(e) if e.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
             Self::Upstream(_) => StatusCode::BAD_GATEWAY,
         }
@@ -59,7 +63,14 @@ impl ProxyError {
         match self {
             // As usual as a page: the access log has it.
             Self::LastHop | Self::Unauthorized | Self::Elsewhere(_) => {}
-            Self::Client(..) | Self::Upstream(UpstreamError::Body(_)) => {
+            // Each visitor past the limit would have a line: the limit itself has one, now and then.
+            Self::Store(StoreError::Flood) => {
+                tracing::debug!(%request, status = status.as_u16(), reason = %self, "request refused");
+            }
+            Self::Client(..)
+            | Self::GivenUp
+            | Self::Upstream(UpstreamError::Body(_))
+            | Self::Store(StoreError::TooManySessions) => {
                 tracing::info!(%request, status = status.as_u16(), reason = %self, "request refused");
             }
             Self::Upstream(_) => {

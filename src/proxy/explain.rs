@@ -1,9 +1,9 @@
 //! What would become of a request: the very stages of [`prepare`], without an app.
 
-use http::{HeaderName, HeaderValue, Method, Request, Uri, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 
 use super::{Prepared, admit, exchange::Exchange, prepare, route};
-use crate::{listen::Peer, plan::Plan, session::Resolved};
+use crate::{listen::Peer, message::cookie, plan::Plan, session::Resolved};
 
 /// The most fields that a request file may have.
 const MOST_FIELDS: usize = 200;
@@ -29,6 +29,9 @@ pub enum RequestFileError {
     /// No blank line.
     #[error("the request's head has no end: a blank line is missing")]
     Incomplete,
+    /// On the wire nobody could tell where it ends.
+    #[error("Content-Length is no number, or two of them differ: answered 400, and the connection is closed")]
+    Length,
 }
 
 /// Explains what would become of this request, were it to come from `peer`.
@@ -38,6 +41,7 @@ pub enum RequestFileError {
 pub async fn explain(plan: &Plan, raw: &[u8], peer: Peer) -> Result<Explanation, RequestFileError> {
     let request = parse(raw)?;
     let mut exchange = Exchange::begin(&request, None);
+    let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
     let mut findings = vec![("asked", format!("{} {}", request.method(), request.uri()))];
     // Before anything can refuse it: which route it was that did.
     if let Ok(admitted) = admit::admit(&request, &plan.limits)
@@ -57,6 +61,9 @@ pub async fn explain(plan: &Plan, raw: &[u8], peer: Peer) -> Result<Explanation,
             tell(&prepared, &mut findings);
             let parts = prepared.request.into_parts().0;
             let mut head = format!("{} {} HTTP/1.1\r\n", parts.method, parts.uri);
+            if chunked {
+                head.push_str("transfer-encoding: chunked\r\n");
+            }
             for (name, value) in &parts.headers {
                 head.extend([name.as_str(), ": ", &String::from_utf8_lossy(value.as_bytes()), "\r\n"]);
             }
@@ -73,9 +80,16 @@ fn mask(plan: &Plan, head: &str) -> String {
     };
     let line = |line: &str| match line.split_once(':') {
         Some((name, _)) if secret(name) => format!("{name}: MASKED\r\n"),
+        Some(("cookie", cookies)) => format!("cookie: {}\r\n", masked(cookies)),
         _ => line.to_owned(),
     };
     head.split_inclusive("\r\n").map(line).collect()
+}
+
+/// The cookies' names, which tell what became of them.
+fn masked(cookies: &str) -> String {
+    let name = |(name, _): (&[u8], &[u8])| format!("{}=MASKED", String::from_utf8_lossy(name));
+    cookie::pairs(cookies.trim().as_bytes()).map(name).collect::<Vec<_>>().join("; ")
 }
 
 fn tell<B>(prepared: &Prepared<'_, B>, findings: &mut Vec<(&'static str, String)>) {
@@ -117,5 +131,23 @@ fn parse(raw: &[u8]) -> Result<Request<()>, RequestFileError> {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(http::Error::from)?;
         request.headers_mut().append(name, HeaderValue::from_bytes(field.value).map_err(http::Error::from)?);
     }
+    framing(request.headers_mut())?;
     Ok(request)
+}
+
+/// What is done with it on the wire before a request is one (RFC 9112 section 6.3).
+fn framing(headers: &mut HeaderMap) -> Result<(), RequestFileError> {
+    if headers.contains_key(header::TRANSFER_ENCODING) {
+        headers.remove(header::CONTENT_LENGTH);
+        return Ok(());
+    }
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter().map(|value| {
+        let digits = !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit);
+        digits.then_some(value)
+    });
+    let Some(first) = lengths.next() else { return Ok(()) };
+    if first.is_none() || lengths.any(|other| other != first) {
+        return Err(RequestFileError::Length);
+    }
+    Ok(())
 }

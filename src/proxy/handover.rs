@@ -5,8 +5,10 @@
 //! broke off fails by itself, since the app is not given the end of it.
 
 use std::{
+    cell::Cell,
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
+    rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -19,10 +21,29 @@ use crate::{clock, tasks};
 
 type Life = Pin<Box<dyn Future<Output = Response<Body>>>>;
 
+/// Whether the app is awaited no longer: what is left then is to give back what was taken for it.
+#[derive(Clone, Default)]
+pub struct GivenUp(Rc<Cell<bool>>);
+
+impl GivenUp {
+    /// The output of a future; `None` once it is given up.
+    pub async fn or<F: Future>(&self, future: F) -> Option<F::Output> {
+        let mut future = pin!(future);
+        std::future::poll_fn(move |cx| {
+            if self.0.get() { Poll::Ready(None) } else { future.as_mut().poll(cx).map(Some) }
+        })
+        .await
+    }
+}
+
+/// What giving back may take.
+const LAST_WORDS: Duration = Duration::from_secs(10);
+
 /// A request's future. Dropped before its answer is there, it goes on until its changes are committed.
 pub struct Handover {
     life: Option<Life>,
     limit: Option<Duration>,
+    given_up: GivenUp,
     tracker: TaskTracker,
 }
 
@@ -33,8 +54,8 @@ impl std::fmt::Debug for Handover {
 }
 
 impl Handover {
-    pub(super) fn new(life: Life, limit: Option<Duration>, tracker: TaskTracker) -> Self {
-        Self { life: Some(life), limit, tracker }
+    pub(super) fn new(life: Life, limit: Option<Duration>, given_up: GivenUp, tracker: TaskTracker) -> Self {
+        Self { life: Some(life), limit, given_up, tracker }
     }
 }
 
@@ -53,12 +74,13 @@ impl Future for Handover {
 
 impl Drop for Handover {
     fn drop(&mut self) {
-        if let Some(life) = self.life.take() {
-            let limit = self.limit;
+        if let Some(mut life) = self.life.take() {
+            let (limit, given_up) = (self.limit, self.given_up.clone());
             // The answer that comes of it is dropped, and with it the connection to the app.
             tasks::spawn(self.tracker.track_future(async move {
-                if clock::timeout(limit, life).await.is_err() {
-                    tracing::info!("the visitor went, and the app did not answer within finish_after_abort");
+                if clock::timeout(limit, life.as_mut()).await.is_err() {
+                    given_up.0.set(true);
+                    drop(clock::timeout(Some(LAST_WORDS), life).await);
                 }
             }));
         }

@@ -19,6 +19,7 @@ pub use access_log::AccessLog;
 pub use body::{Body, RequestBody};
 pub use error::ProxyError;
 pub use explain::{Explanation, explain};
+use handover::GivenUp;
 pub use handover::Handover;
 
 use std::{rc::Rc, sync::Arc};
@@ -29,7 +30,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     clock::Timestamp,
-    headers::{self, Client},
+    headers::{self, Client, Nominations},
     listen::{Peer, Received},
     message::lines::Lines,
     plan::{Plan, RoutePlan},
@@ -57,8 +58,9 @@ pub struct Worker {
 pub fn answer(worker: &Rc<Worker>, request: Request<Received>, peer: Peer) -> Handover {
     let plan = worker.plan.load_full();
     let limit = plan.limits.finish_after_abort;
-    let life = handle(Rc::clone(worker), plan, request, peer);
-    Handover::new(Box::pin(life), limit, worker.tasks.clone())
+    let given_up = GivenUp::default();
+    let life = handle(Rc::clone(worker), plan, request, peer, given_up.clone());
+    Handover::new(Box::pin(life), limit, given_up, worker.tasks.clone())
 }
 
 async fn handle(
@@ -66,10 +68,11 @@ async fn handle(
     plan: Arc<Plan>,
     request: Request<Received>,
     peer: Peer,
+    given_up: GivenUp,
 ) -> Response<Body> {
     let mut exchange = Box::new(Exchange::begin(&request, worker.access.as_ref()));
     let accept = request.headers().get(http::header::ACCEPT).cloned();
-    let response = match stages(&worker, &plan, &mut exchange, request, peer).await {
+    let response = match stages(&worker, &plan, &mut exchange, request, peer, &given_up).await {
         Ok(response) => response,
         Err(error) => error.answer(accept.as_ref(), &exchange.id()),
     };
@@ -85,6 +88,8 @@ struct Prepared<'p, B> {
     resolved: Option<Resolved>,
     /// Lines that we add to its head.
     added: Lines,
+    /// What ended here.
+    nominations: Nominations,
     request: Request<B>,
 }
 
@@ -123,8 +128,8 @@ async fn prepare<'p, B>(
         session::deliver(plan, route, &admitted, &request, resolved).await;
     }
     let dressing = request::Dressing { plan, route, admitted: &admitted, client: &client, source: &source };
-    let added = dressing.dress(resolved.as_ref(), exchange.now, &mut request);
-    Ok(Prepared { route, admitted, client, resolved, added, request })
+    let (added, nominations) = dressing.dress(resolved.as_ref(), exchange.now, &mut request);
+    Ok(Prepared { route, admitted, client, resolved, added, nominations, request })
 }
 
 /// All stages.
@@ -134,12 +139,13 @@ async fn stages(
     exchange: &mut Exchange,
     request: Request<Received>,
     peer: Peer,
+    given_up: &GivenUp,
 ) -> Result<Response<Body>, ProxyError> {
-    let Prepared { route, admitted, client, resolved, added, request } =
+    let Prepared { route, admitted, client, resolved, added, nominations, request } =
         prepare(plan, exchange, request, peer).await?;
-    let request = request.map(|body| RequestBody::new(body, route.body_bytes, plan));
+    let request = request.map(|body| RequestBody::new(body, route.body_bytes, plan, nominations.names));
     let asked = Asked { plan, route, admitted: &admitted, client: &client, resolved: resolved.as_ref() };
-    let outcome = asked.ask(worker, exchange.now, request, &added).await;
+    let outcome = asked.ask(worker, exchange.now, request, &added, given_up).await;
     if outcome.is_err()
         && let Some(resolved) = &resolved
     {
@@ -164,6 +170,7 @@ impl Asked<'_> {
         began: Timestamp,
         request: Request<RequestBody>,
         added: &Lines,
+        given_up: &GivenUp,
     ) -> Result<Response<Body>, ProxyError> {
         let Self { plan, route, admitted, client, resolved } = *self;
         let upload = request.body().upload();
@@ -171,18 +178,19 @@ impl Asked<'_> {
             first_byte: Some(route.first_byte_timeout),
             answer_idle: route.answer_idle_timeout,
         };
-        let answer =
-            upstream::send(&route.upstream, &worker.pools, request, added, upload.as_ref(), waits, began)
-                .await?;
+        let sent =
+            upstream::send(&route.upstream, &worker.pools, request, added, upload.as_ref(), waits, began);
+        let answer = given_up.or(sent).await.ok_or(ProxyError::GivenUp)??;
 
         let endpoint = answer.endpoint;
         let mut response = answer.response;
-        let changes = response::undress(plan, route, admitted, client, endpoint, began, &mut response)?;
+        let (changes, nominations) =
+            response::undress(plan, route, admitted, client, endpoint, began, &mut response)?;
         if let Some(resolved) = resolved {
             let answered = session::Answered { admitted, client, resolved, began };
             session::commit(plan, route, &answered, changes, &mut response).await?;
         }
-        Ok(response.map(|body| Body::answer(body, Arc::clone(plan))))
+        Ok(response.map(|body| Body::answer(body, Arc::clone(plan), nominations.names)))
     }
 }
 

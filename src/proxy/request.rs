@@ -6,7 +6,7 @@ use super::{ProxyError, admit::Admitted};
 use crate::{
     clock::Timestamp,
     config::UpstreamHost,
-    headers::{self, Client, Peer},
+    headers::{self, Client, Nominations, Peer},
     message::{
         cookie::{self, Retained},
         lines::Lines,
@@ -37,15 +37,20 @@ pub struct Dressing<'a> {
 }
 
 impl Dressing<'_> {
-    /// Takes out of the request what is not the app's, and returns the lines that we add to it.
-    pub fn dress<B>(&self, resolved: Option<&Resolved>, now: Timestamp, request: &mut Request<B>) -> Lines {
+    /// Takes out of the request what is not the app's, and returns the lines that we add to it, and what ended here.
+    pub fn dress<B>(
+        &self,
+        resolved: Option<&Resolved>,
+        now: Timestamp,
+        request: &mut Request<B>,
+    ) -> (Lines, Nominations) {
         let Self { plan, route, admitted, client, source } = *self;
         let via = if request.version() == Version::HTTP_10 { VIA_10 } else { VIA };
         let headers = request.headers_mut();
         // An upgrade is not asked for: the app answers as if it had not been.
-        headers::strip_hop_by_hop(headers);
+        let nominations = headers::strip_hop_by_hop(headers);
         headers.remove(header::EXPECT);
-        take_out_ours(&plan.sessions.cookie, headers);
+        take_out_ours(&route.cookie, headers);
         if let Some(host) = host(route, admitted) {
             headers.insert(header::HOST, host);
         }
@@ -59,7 +64,7 @@ impl Dressing<'_> {
             plan.sessions.wire.tell(resolved, &route.view, plan.sessions.rules(), now, &mut lines);
         }
         plan.sessions.wire.prove(&route.view, &mut lines);
-        lines
+        (lines, nominations)
     }
 }
 

@@ -9,13 +9,13 @@ use crate::{
     clock::Timestamp,
     config::{SessionMode, UpstreamHost},
     cookies::Verdict,
-    headers::{self, Client},
+    headers::{self, Client, Nominations},
     message::set_cookie,
     plan::{Plan, RoutePlan},
-    session::Changes,
+    session::{Changes, CookieForm},
 };
 
-/// Undresses it, and returns what the app wants changed.
+/// Undresses it, and returns what the app wants changed, and what ended here.
 pub fn undress<B>(
     plan: &Plan,
     route: &RoutePlan,
@@ -24,7 +24,7 @@ pub fn undress<B>(
     endpoint: usize,
     now: Timestamp,
     response: &mut Response<B>,
-) -> Result<Changes, ProxyError> {
+) -> Result<(Changes, Nominations), ProxyError> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
         return Err(ProxyError::Client(StatusCode::BAD_GATEWAY, "the app changed the protocol unasked"));
     }
@@ -34,11 +34,11 @@ pub fn undress<B>(
     // Before anything is removed, which would change the order of the lines; and an app's own `Connection` cannot
     // nominate its instructions away.
     let changes = plan.sessions.wire.take(headers);
-    headers::strip_hop_by_hop(headers);
+    let nominations = headers::strip_hop_by_hop(headers);
     // The same names in a spelling that is no instruction.
     plan.guard.strip_response(headers);
     let changes = if route.session == SessionMode::Off { Changes::default() } else { changes };
-    cookies(plan, client, now, headers);
+    cookies(plan, &route.cookie, client, now, headers);
     if route.upstream.rules.rewrite_redirects
         && let Some(endpoint) = route.upstream.all.get(endpoint)
     {
@@ -49,16 +49,15 @@ pub fn undress<B>(
             }
         }
     }
-    Ok(changes)
+    Ok((changes, nominations))
 }
 
-fn cookies(plan: &Plan, client: &Client, now: Timestamp, headers: &mut HeaderMap) {
-    let form = &plan.sessions.cookie;
+fn cookies(plan: &Plan, form: &CookieForm, client: &Client, now: Timestamp, headers: &mut HeaderMap) {
     let header::Entry::Occupied(mut lines) = headers.entry(header::SET_COOKIE) else { return };
     let mut ours = false;
     for line in lines.iter_mut() {
         let name = set_cookie::name(line.as_bytes());
-        if form.is_ours(name) {
+        if form.is_ours(set_cookie::sent_name(line.as_bytes())) {
             tracing::warn!(
                 "a Set-Cookie of the app was dropped: it has the name of the session's own cookie"
             );
@@ -83,7 +82,7 @@ fn cookies(plan: &Plan, client: &Client, now: Timestamp, headers: &mut HeaderMap
     }
     if ours {
         let kept: Vec<HeaderValue> =
-            lines.iter().filter(|l| !form.is_ours(set_cookie::name(l.as_bytes()))).cloned().collect();
+            lines.iter().filter(|l| !form.is_ours(set_cookie::sent_name(l.as_bytes()))).cloned().collect();
         lines.remove_entry_mult();
         for line in kept {
             headers.append(header::SET_COOKIE, line);

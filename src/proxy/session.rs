@@ -27,7 +27,7 @@ pub async fn resolve<B>(
     if route.session == SessionMode::Off {
         return Ok(None);
     }
-    let form = &plan.sessions.cookie;
+    let form = &route.cookie;
     let name = form.name(client.https).as_bytes();
     // In an array: there is seldom more than one, and more than four are not tried.
     let mut candidates: [&[u8]; session::MOST_CANDIDATES] = [b""; session::MOST_CANDIDATES];
@@ -46,9 +46,12 @@ pub async fn resolve<B>(
     let resolved = plan.sessions.resolve(session::Request {
         candidates,
         more,
-        realm: realm(plan, route, admitted),
+        realm: realm(route, admitted),
         https: client.https,
-        visit: || Visit::read(request.method(), request.headers(), form.same_site(), route.mint),
+        visit: || {
+            let visit = Visit::read(request.method(), request.headers(), form.same_site(), route.mint);
+            visit.within(form.reaches(admitted.path()))
+        },
         read_only: route.session == SessionMode::ReadOnly,
         now,
     });
@@ -70,21 +73,19 @@ pub async fn deliver<B>(
     request: &Request<B>,
     resolved: &mut Resolved,
 ) {
-    let is_document = || {
-        let same_site = plan.sessions.cookie.same_site();
-        Visit::read(request.method(), request.headers(), same_site, route.mint).is_document
-    };
-    plan.sessions.deliver(resolved, realm(plan, route, admitted), &route.view, is_document).await;
+    let is_document =
+        || Visit::read(request.method(), request.headers(), route.cookie.same_site(), route.mint).is_document;
+    plan.sessions.deliver(resolved, realm(route, admitted), &route.view, is_document).await;
 }
 
 /// Flashes that no answer showed are for the next page.
 pub async fn give_back(plan: &Plan, route: &RoutePlan, admitted: &Admitted, resolved: &Resolved) {
-    plan.sessions.give_back(resolved, realm(plan, route, admitted), Timestamp::now()).await;
+    plan.sessions.give_back(resolved, realm(route, admitted), Timestamp::now()).await;
 }
 
 /// A session belongs to the route's realm, else to the cookie's domain, else to the host.
-fn realm<'a>(plan: &'a Plan, route: &'a RoutePlan, admitted: &'a Admitted) -> Realm<'a> {
-    match (&route.realm, plan.sessions.cookie.domain()) {
+fn realm<'a>(route: &'a RoutePlan, admitted: &'a Admitted) -> Realm<'a> {
+    match (&route.realm, route.cookie.domain()) {
         (Some(realm), _) => Realm::Named(realm),
         (None, Some(domain)) => Realm::Domain(domain),
         (None, None) => Realm::Host(&admitted.authority.host),
@@ -121,7 +122,8 @@ pub async fn commit<B>(
         // The app may have taken its time; where it changes nothing that does not matter.
         now: if changes.is_empty() { began } else { Timestamp::now() },
         changes,
-        realm: realm(plan, route, admitted),
+        realm: realm(route, admitted),
+        cookie: &route.cookie,
         view: &route.view,
         shared,
         shows_nothing: response.status().is_redirection() || response.status().is_server_error(),
@@ -134,14 +136,16 @@ pub async fn commit<B>(
         }
         Err(error) => {
             tracing::error!(%error, "changes of a session were dropped: the route is on_store_failure = \"anonymous\"");
-            return Ok(());
+            plan.sessions.wire.events.dropped.raise();
+            give_back(plan, route, admitted, resolved).await;
+            session::Issue::default()
         }
     };
     if issue.conflict {
         return Err(ProxyError::Client(StatusCode::CONFLICT, "If-Version named another version"));
     }
     let others = if resolved.is_crowded() {
-        plan.sessions.cookie.expire_others(client.https, &admitted.authority.host, admitted.path())
+        route.cookie.expire_others(client.https, &admitted.authority.host, admitted.path())
     } else {
         Vec::new()
     };

@@ -1,12 +1,14 @@
 //! A path as apps may read it (RFC 3986 section 5.2.4, and what servers do beyond it).
 
-/// Whether a path is plain, so that every app reads it alike; none if it holds what no path may.
+/// Whether a path is plain, so that every app reads it alike; none if it holds what no path may (RFC 3986 section 3.3).
+/// What browsers send raw all the same passes: `[`, `]`, `|` and `^` (URL Standard, path percent-encode set), and in
+/// queries, which choose no route, whatever hyper lets through.
 pub(super) fn scan(raw: &[u8]) -> Option<bool> {
     let mut plain = raw.first() == Some(&b'/');
     let mut before = 0;
     for byte in raw {
         match byte {
-            0..=b' ' | 0x7f.. | b'?' | b'#' => return None,
+            0..=b' ' | 0x7f.. | b'?' | b'#' | b'"' | b'<' | b'>' | b'`' | b'{' | b'}' => return None,
             b'%' | b'\\' | b';' => plain = false,
             b'/' | b'.' if before == b'/' => plain = false,
             _ => {}
@@ -182,6 +184,13 @@ mod tests {
     fn scans() {
         for (raw, wanted) in [
             ("/a.b/c", Some(true)),
+            ("/a[1]|b^c", Some(true)),
+            ("/a\"b", None),
+            ("/a<b", None),
+            ("/a>b", None),
+            ("/a`b", None),
+            ("/a{b", None),
+            ("/a}b", None),
             ("/", Some(true)),
             ("", Some(false)),
             ("*", Some(false)),

@@ -18,8 +18,10 @@ use crate::{clock::Timestamp, config::Session, message::field::normal};
 pub enum Found {
     /// A record that is alive.
     Live(Arc<Record>),
-    /// It ended then.
+    /// It was ended then.
     Ended(Timestamp),
+    /// Its time was over, or the store had no room for it: nobody ended it.
+    Over,
     /// Nothing.
     Nothing,
 }
@@ -99,7 +101,7 @@ pub fn decide(found: &Found, apply: &Apply<'_>) -> Decision {
             return Decision::Straggler;
         }
         Found::Live(record) => Some(record),
-        Found::Ended(_) => return Decision::Straggler,
+        Found::Ended(_) | Found::Over => return Decision::Straggler,
         Found::Nothing if seen.record => return Decision::Straggler,
         Found::Nothing => None,
     };
@@ -109,8 +111,7 @@ pub fn decide(found: &Found, apply: &Apply<'_>) -> Decision {
     }
     let principal_before = before.and_then(|r| r.principal.as_ref());
     if changes.destroy_principal {
-        let named = changes.principal.as_ref().and_then(Option::as_ref);
-        return Decision::End { all_of: principal_before.or(named).cloned() };
+        return Decision::End { all_of: principal_before.cloned() };
     }
     let other = principal_before.is_some()
         && changes.principal.as_ref().is_some_and(|wanted| wanted.as_ref() != principal_before);

@@ -1,6 +1,6 @@
 //! The session's own cookie: its name, and the Set-Cookie lines that give and take it.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use cookie::{Cookie, Expiration, SameSite as Site, time::OffsetDateTime};
 use http::HeaderValue;
@@ -21,18 +21,25 @@ const MOST_OTHER_BYTES: usize = 4096;
 #[derive(Debug, Clone)]
 pub struct CookieForm {
     rules: SessionCookie,
+    name: String,
     prefixed: String,
+    /// Without prefix, of every realm.
+    names: Arc<[String]>,
 }
 
 impl CookieForm {
-    /// The form that the configuration asks for.
-    pub fn new(rules: &SessionCookie) -> Self {
+    /// The form that the configuration asks for; in a realm of these that has to share hosts with others, and whose
+    /// cookie therefore has a name of its own.
+    pub fn new(rules: &SessionCookie, realm: Option<&str>, realms: &[&str]) -> Self {
+        let named = |realm: &str| format!("{}-{realm}", rules.name);
+        let name = realm.map_or_else(|| rules.name.clone(), named);
+        let names = std::iter::once(rules.name.clone()).chain(realms.iter().map(|realm| named(realm)));
         let prefix = match rules.prefix {
             CookiePrefix::None => "",
             CookiePrefix::Auto if rules.path == "/" && rules.domain.is_none() => "__Host-",
             CookiePrefix::Auto => "__Secure-",
         };
-        Self { rules: rules.clone(), prefixed: format!("{prefix}{}", rules.name) }
+        Self { rules: rules.clone(), prefixed: format!("{prefix}{name}"), name, names: names.collect() }
     }
 
     fn secure(&self, https: bool) -> bool {
@@ -45,13 +52,20 @@ impl CookieForm {
 
     /// The one name that is read and set.
     pub fn name(&self, https: bool) -> &str {
-        if self.secure(https) { &self.prefixed } else { &self.rules.name }
+        if self.secure(https) { &self.prefixed } else { &self.name }
     }
 
-    /// True for every spelling of our name: none of them ever reaches an app, or comes from one.
+    /// True for every spelling of our name, in every realm: none of them ever reaches an app, or comes from one.
     pub fn is_ours(&self, name: &[u8]) -> bool {
-        let prefix = name.strip_suffix(self.rules.name.as_bytes());
-        matches!(prefix, Some(b"" | b"__Host-" | b"__Secure-"))
+        self.names
+            .iter()
+            .any(|ours| matches!(name.strip_suffix(ours.as_bytes()), Some(b"" | b"__Host-" | b"__Secure-")))
+    }
+
+    /// True if browsers send the cookie with a request for this path (RFC 6265 section 5.1.4).
+    pub fn reaches(&self, path: &str) -> bool {
+        let rest = path.strip_prefix(self.rules.path.as_str());
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/') || self.rules.path.ends_with('/'))
     }
 
     /// The configured domain.

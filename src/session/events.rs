@@ -17,6 +17,8 @@ pub struct Events {
     pub forbidden: Counter,
     /// Answers whose `If-Version` did not match.
     pub conflicts: Counter,
+    /// Changes that the store did not keep, on routes whose visitors are not told.
+    pub dropped: Counter,
     /// New sessions past `new_sessions_per_second` or `new_sessions_per_address`.
     pub floods: Counter,
 }

@@ -56,6 +56,18 @@ impl SessionManager {
             changes.give_back.clone_from(&resolved.taken);
         }
         let turn = Turn { resolved, realm, client, now };
+        if let Some(name) = resolved.names_another(&changes) {
+            if changes.if_version.is_some_and(|wanted| wanted != turn.version()) {
+                return Ok(self.conflict(turn, &changes).await);
+            }
+            // Whoever says so needs no session of that principal, and keeps their own: an identity provider's back channel
+            // has none, an administrator has another.
+            self.store.delete_all_of(&realm.key(), &name, now).await?;
+            (changes.destroy_principal, changes.principal) = (false, None);
+            if !matches!(resolved.standing, Standing::Known { .. }) {
+                return Ok(Outcome::Leave);
+            }
+        }
         let Standing::Known { ticket, record, passing_on } = &resolved.standing else {
             return self.meet(turn, &changes, shared).await;
         };
@@ -86,15 +98,9 @@ impl SessionManager {
             _ if changes.is_empty() => return Ok(Outcome::Leave),
             _ => return Err(StoreError::Unavailable),
         };
-        // Whoever says so needs no session of that principal: an identity provider's back channel has none.
-        if changes.destroy_principal
-            && let Some(Some(name)) = &changes.principal
-        {
-            self.store.delete_all_of(&turn.realm.key(), name, turn.now).await?;
-        }
         let begins = Changes { if_version: changes.if_version, ..changes.afterwards() };
         // Nothing of a spent ticket's holder is kept, except a login.
-        if begins.logs_in() || (begins.stores() && !spent && !turn.resolved.cross_site_write) {
+        if begins.logs_in() || (begins.stores() && !spent && !turn.resolved.blind) {
             if changes.expects_a_record() {
                 return Ok(self.conflict(turn, changes).await);
             }
@@ -232,9 +238,11 @@ impl SessionManager {
         changes: &Changes,
     ) -> Result<Outcome, StoreError> {
         // Known beforehand: nobody's oldest session makes room for what will not be.
-        let version = turn.resolved.record().map_or(0, |r| r.version);
-        if changes.if_version.is_some_and(|wanted| wanted != version) {
+        if changes.if_version.is_some_and(|wanted| wanted != turn.version()) {
             return Ok(self.conflict(turn, changes).await);
+        }
+        if !changes.logs_in() && !self.leads_on(turn, ticket).await? {
+            return Ok(Outcome::Leave);
         }
         let next = Ticket::mint(turn.now);
         let begun = self.begin(turn, &next, &changes.afterwards(), Some(ticket.id)).await?;
@@ -255,6 +263,15 @@ impl SessionManager {
         Ok(if conflict { self.conflict(turn, changes).await } else { Outcome::Leave })
     }
 
+    /// Whether a ticket still leads to the session that it led to when the request came.
+    async fn leads_on(&self, turn: Turn<'_>, ticket: &Ticket) -> Result<bool, StoreError> {
+        Ok(match self.store.load(ticket.id, turn.now).await? {
+            Found::Live(record) => record.leads(&ticket.hash(), turn.now) != Leads::No,
+            Found::Nothing => turn.resolved.record().is_none(),
+            Found::Ended(_) | Found::Over => false,
+        })
+    }
+
     /// A new session with what this answer sets, `instead` of another that is about to end.
     async fn begin(
         &self,
@@ -263,7 +280,10 @@ impl SessionManager {
         changes: &Changes,
         instead: Option<Uuid>,
     ) -> Result<Outcome, StoreError> {
-        self.admit(turn, changes)?;
+        // A session for a session is none more.
+        if instead.is_none() || turn.resolved.record().is_none() {
+            self.admit(turn, changes)?;
+        }
         let seen = Seen { instead, ..turn.seen(ticket, false, false) };
         // It is new: there is no older ticket to spend.
         Ok(match self.apply(seen, ticket, changes, turn.now).await? {
@@ -276,7 +296,13 @@ impl SessionManager {
     /// Visitors who begin sessions with data are counted; logins are not.
     fn admit(&self, turn: Turn<'_>, changes: &Changes) -> Result<(), StoreError> {
         if changes.stores() && !changes.logs_in() && !self.flood.admits(turn.client, turn.now) {
-            self.wire.events.floods.raise();
+            let all = self.wire.events.floods.raise();
+            if all % 1000 == 1 {
+                tracing::warn!(
+                    all,
+                    "visitors are refused new sessions: [limits] new_sessions_per_second, or _per_address"
+                );
+            }
             return Err(StoreError::Flood);
         }
         Ok(())
@@ -301,6 +327,11 @@ impl SessionManager {
 }
 
 impl<'a> Turn<'a> {
+    /// The version of the session when the request came; of none, 0.
+    fn version(&self) -> u64 {
+        self.resolved.record().map_or(0, |record| record.version)
+    }
+
     fn seen(&self, ticket: &Ticket, record: bool, confirmed: bool) -> Seen<'a> {
         self.resolved.seen(ticket, self.realm, record, confirmed)
     }

@@ -57,8 +57,6 @@ pub struct SessionManager {
     flood: Flood,
     /// The names of the headers.
     pub wire: Wire,
-    /// The form of the cookie.
-    pub cookie: CookieForm,
 }
 
 /// An answer's part in a session.
@@ -68,6 +66,8 @@ pub struct Answer<'a, S> {
     pub changes: Changes,
     /// Whom the ticket's MAC binds it to.
     pub realm: Realm<'a>,
+    /// The form of its cookie.
+    pub cookie: &'a CookieForm,
     /// What its upstream may do.
     pub view: &'a View,
     /// Whether it may be kept by caches that serve many; asked only where that matters.
@@ -105,7 +105,6 @@ impl SessionManager {
             store,
             flood: Flood::new(per_second, per_address),
             wire: Wire::new(rules)?,
-            cookie: CookieForm::new(&rules.cookie),
         })
     }
 
@@ -129,16 +128,16 @@ impl SessionManager {
         mut answer: Answer<'_, S>,
     ) -> Result<Issue, StoreError> {
         self.restrict(resolved, &mut answer);
-        let (realm, now) = (answer.realm, answer.now);
+        let (realm, cookie, now) = (answer.realm, answer.cookie, answer.now);
         self.judge(resolved, answer).await.map(|outcome| {
             let mut issue = Issue::default();
             match outcome {
                 Outcome::Leave => {}
                 Outcome::Conflict => issue.conflict = true,
-                Outcome::Expire => issue.set_cookie = self.cookie.expire(resolved.https),
+                Outcome::Expire => issue.set_cookie = cookie.expire(resolved.https),
                 Outcome::Give(ticket, lasts) => {
                     let text = ticket.write(&self.keys, realm);
-                    issue.set_cookie = self.cookie.give(&text, resolved.https, lasts, now);
+                    issue.set_cookie = cookie.give(&text, resolved.https, lasts, now);
                 }
             }
             issue

@@ -56,6 +56,8 @@ pub struct Record {
     /// The secret before, if it was replaced by the clock.
     pub previous: Option<Previous>,
     pub(super) last_seen: AtomicU64,
+    /// What of `last_seen` the store knows.
+    pub(super) saved_seen: AtomicU64,
     pub(super) confirmed: AtomicBool,
     /// Principal, version and fields as header lines to an app that is shown all; made when it is first told.
     pub lines: OnceLock<Lines>,
@@ -126,6 +128,7 @@ impl Record {
             secret,
             previous: None,
             last_seen: AtomicU64::new(now.0),
+            saved_seen: AtomicU64::new(now.0),
             confirmed: AtomicBool::new(confirmed),
             lines: OnceLock::new(),
         }
@@ -144,6 +147,7 @@ impl Record {
                 succeeded: AtomicU64::new(p.succeeded.load(Ordering::Relaxed)),
             }),
             last_seen: AtomicU64::new(self.last_seen.load(Ordering::Relaxed)),
+            saved_seen: AtomicU64::new(self.last_seen.load(Ordering::Relaxed)),
             confirmed: AtomicBool::new(self.confirmed.load(Ordering::Relaxed)),
             lines: OnceLock::new(),
             ..*self
@@ -190,7 +194,7 @@ impl Record {
         self.last_seen.fetch_max(traces.last_seen, Ordering::Relaxed);
         self.confirmed.fetch_or(traces.confirmed, Ordering::Relaxed);
         if let (Some(previous), Some((secret, at))) = (&self.previous, traces.succeeded)
-            && previous.secret == secret
+            && crypto::same(&previous.secret, &secret)
         {
             let _ = previous.succeeded.compare_exchange(0, at, Ordering::Relaxed, Ordering::Relaxed);
         }
@@ -239,14 +243,17 @@ impl Record {
         Timestamp(self.last_seen.load(Ordering::Relaxed))
     }
 
-    /// A request came; true if that moved by `interval` milliseconds or more, so that it is worth saving.
+    /// A request came; true if that is `interval` milliseconds or more past what the store knows, so that it is to be
+    /// saved now: it is told once.
     pub fn seen(&self, now: Timestamp, interval: u64) -> bool {
         let before = self.last_seen.load(Ordering::Relaxed);
         if now.0 < before.saturating_add(interval.min(1000)) {
             return false;
         }
         self.last_seen.fetch_max(now.0, Ordering::Relaxed);
-        now.0 >= before.saturating_add(interval)
+        let saved = self.saved_seen.load(Ordering::Relaxed);
+        now.0 >= saved.saturating_add(interval)
+            && self.saved_seen.compare_exchange(saved, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
     /// Its ticket came back.
@@ -304,7 +311,7 @@ impl Record {
         let principal = self.principal.as_ref().map_or(0, |p| p.len() + 80);
         // The lines, which may be made later: id and version, and each field with some of its letters escaped.
         let lines = 100 + texts + principal;
-        let all = 740 + self.realm.len() + texts + flashes + nodes + principal + lines;
+        let all = 750 + self.realm.len() + texts + flashes + nodes + principal + lines;
         u32::try_from(all).unwrap_or(u32::MAX)
     }
 }
@@ -312,6 +319,18 @@ impl Record {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn when_it_was_seen_is_saved_once_an_interval_however_often_it_is_used() {
+        let at = |s: u32| Timestamp::from_seconds(s);
+        for pace in [1_u32, 2, 10, 59, 60, 61, 100] {
+            let record = Record::new(("h".into(), Uuid::nil()), [1; 32], at(0), at(0), true);
+            let seconds = (0..3600 / pace).map(|n| n * pace);
+            let saved: Vec<u32> = seconds.filter(|second| record.seen(at(*second), 60_000)).collect();
+            assert!(saved.len() >= 20, "each {pace} s: {saved:?}");
+            assert!(saved.windows(2).all(|two| two[1] - two[0] >= 60), "each {pace} s: {saved:?}");
+        }
+    }
 
     #[test]
     fn an_old_secret_leads_on_for_a_while() {

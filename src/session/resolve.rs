@@ -69,22 +69,22 @@ impl SessionManager {
                 None => {}
             }
         }
-        let mut cross_site_write = false;
+        let mut blind = false;
         let standing = match found {
             Some(standing) if !torn => standing,
             None if spent => Standing::Spent(Uuid::new_v4()),
             _ => {
                 let visit = visit();
-                cross_site_write = visit.cross_site_write;
-                // A new ticket would take the place of the one that was not tried.
-                let mints = visit.may_mint && !more && !read_only && self.rules.create == Create::Visit;
+                // A new ticket would take the place of the true one: which of two it is, or that it was not tried, is all
+                // that is known. Once the others are expired, it comes alone.
+                blind = visit.blind || torn || more;
+                let mints = visit.may_mint && !blind && !read_only && self.rules.create == Create::Visit;
                 Standing::Stranger(mints.then(|| Ticket::mint(now)))
             }
         };
         // Only other identities are ever expired, and only for those whom they lead astray.
         crowded &= !read_only && !matches!(standing, Standing::Spent(_));
-        let resolved =
-            Resolved { standing, began: now, taken: Vec::new(), crowded, cross_site_write, https, read_only };
+        let resolved = Resolved { standing, began: now, taken: Vec::new(), crowded, blind, https, read_only };
         if let Standing::Known { ticket, record: Some(record), passing_on } = &resolved.standing {
             // On every route: that the browser has it is all that matters.
             if !passing_on && record.shown(now) {
@@ -148,6 +148,8 @@ impl SessionManager {
                 Leads::No => fresh(record.spent(), now),
             },
             Found::Ended(at) => fresh(at, now),
+            // No answer that is under way gave its holder another.
+            Found::Over => None,
             Found::Nothing => {
                 let lifetimes = self.rules.plain;
                 let good = ticket.stamped >= self.store.floor()

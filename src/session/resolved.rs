@@ -64,7 +64,8 @@ pub struct Resolved {
     pub(super) taken: Vec<(Name, Arc<str>)>,
     /// Cookies of our name that lead elsewhere or nowhere stand beside the one that counts, or instead of it.
     pub(super) crowded: bool,
-    pub(super) cross_site_write: bool,
+    /// A ticket that the browser has may not have been read: only a login may take its place.
+    pub(super) blind: bool,
     pub(super) https: bool,
     pub(super) read_only: bool,
 }
@@ -77,7 +78,7 @@ impl Resolved {
             began: now,
             taken: Vec::new(),
             crowded: false,
-            cross_site_write: false,
+            blind: false,
             https,
             read_only: false,
         }
@@ -144,6 +145,13 @@ impl Resolved {
         let other =
             before.is_some() && changes.principal.as_ref().is_some_and(|wanted| wanted.as_ref() != before);
         !changes.destroys() && (changes.logout || other)
+    }
+
+    /// Who is to be logged out everywhere by these changes, where that is not who is logged in here.
+    pub(super) fn names_another(&self, changes: &Changes) -> Option<Arc<str>> {
+        let named = changes.principal.clone().flatten().filter(|_| changes.destroy_principal)?;
+        let own = self.record().and_then(|r| r.principal.as_ref());
+        (own != Some(&named)).then_some(named)
     }
 
     /// True if somebody is logged in.

@@ -99,7 +99,9 @@ pub fn decode_text(bytes: &[u8], encoding: Encoding) -> Result<String, &'static 
             let decoded = BASE64.decode(bytes.trim_ascii()).map_err(|_| "not base64url")?;
             printable(String::from_utf8(decoded).map_err(|_| "not UTF-8")?)
         }
-        Encoding::Raw | Encoding::Json => printable(lenient(bytes)),
+        Encoding::Raw => printable(lenient(bytes)),
+        // A number or list is a text here, as it is written.
+        Encoding::Json => Ok(Value::from_json(&lenient(bytes))?.text().to_owned()),
     }
 }
 

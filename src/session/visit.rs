@@ -13,13 +13,20 @@ const SUBRESOURCES: [&[u8]; 8] =
 pub struct Visit {
     /// A new ticket may be given.
     pub may_mint: bool,
-    /// A cross-site request that changes things: a session begins there only when the answer logs somebody in.
-    pub cross_site_write: bool,
+    /// A cookie that the browser has could not have come: a session begins there only when the answer logs somebody in,
+    /// since its ticket would take the place of that one.
+    pub blind: bool,
     /// A page that can show a flash: a document, or a client that does not say.
     pub is_document: bool,
 }
 
 impl Visit {
+    /// A request to where browsers do not send the cookie, which one may have all the same, is blind.
+    #[must_use]
+    pub fn within(self, reached: bool) -> Self {
+        Self { may_mint: self.may_mint && reached, blind: self.blind || !reached, ..self }
+    }
+
     /// Reads the Fetch Metadata headers. Where there are none, a ticket may be given.
     pub fn read(method: &Method, headers: &HeaderMap, same_site: SameSite, mint: MintRule) -> Self {
         let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
@@ -44,8 +51,10 @@ impl Visit {
         let always = mint == MintRule::Always;
         Self {
             may_mint: (cookie_could_come || always) && !subresource && !prefetch && !preflight,
-            is_document: get("sec-fetch-dest").is_none_or(|d| d == b"document"),
-            cross_site_write: cross_site && !method.is_safe() && !always && !cookie_could_come,
+            // Nobody sees what was fetched in advance.
+            is_document: get("sec-fetch-dest").is_none_or(|d| d == b"document") && !prefetch,
+            // Of a safe request to a Lax site the browser takes no cookie where it sent none.
+            blind: !cookie_could_come && !always && (!method.is_safe() || same_site == SameSite::Strict),
         }
     }
 }

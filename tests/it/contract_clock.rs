@@ -68,6 +68,22 @@ fn the_new_ticket_was_shown_wherever_it_was_shown() {
 }
 
 #[test]
+fn what_is_stored_right_after_an_idle_end_is_kept() {
+    let desk = Desk::open("");
+    let at = |seconds| desk.opened.plus(Duration::from_secs(seconds));
+    for late in [0, 5, 31] {
+        let first = desk.visit(None, login("alice"), at(0)).unwrap();
+        let now = at(1800 + late);
+        let next = desk.visit(Some(&first), login("bob"), now).unwrap();
+        assert_ne!(next, first);
+        assert_eq!(desk.principal(&next, now).as_deref(), Some("bob"), "{late} s after it was over");
+        let fields = Changes { set: vec![("a".into(), Value::Text("1".into()))], ..nothing() };
+        let visitor = desk.visit(Some(&first), fields, now).unwrap();
+        assert!(desk.resolve(Some(&visitor), now).has_data(), "{late} s after it was over");
+    }
+}
+
+#[test]
 fn thirty_seconds_are_thirty_seconds_also_when_the_next_renewal_is_due() {
     let (desk, old, at) = alice();
     // Its answer is lost, and the next one comes much later.

@@ -1,6 +1,6 @@
 //! What is delivered once: to the next page, to one page, and to nobody else.
 
-use crate::support::{App, Cloakroom, obey};
+use crate::support::{App, Cloakroom, Request, Stage, obey};
 
 const DOCUMENT: &str = "sec-fetch-dest: document\r\n";
 const SCRIPT: &str = "sec-fetch-dest: script\r\nsec-fetch-site: same-origin\r\n";
@@ -11,7 +11,8 @@ fn a_flash_is_shown_once_and_to_the_next_page_alone() {
     let house = Cloakroom::with(&app, "");
     let mut visitor = house.browser();
     visitor.answered("/", &["X-Session-Flash-Note: Saved%21"]);
-    for more in [SCRIPT, "sec-fetch-dest: image\r\n", "sec-fetch-dest: empty\r\n"] {
+    let ahead = format!("{DOCUMENT}sec-purpose: prefetch;prerender\r\n");
+    for more in [SCRIPT, &ahead, "sec-fetch-dest: image\r\n", "sec-fetch-dest: empty\r\n"] {
         assert_eq!(visitor.answered_as("/", more, &[]).fields(), "", "{more}");
     }
     assert_eq!(visitor.answered_as("/", DOCUMENT, &[]).fields(), "note=Saved!");
@@ -150,4 +151,32 @@ fn clear_takes_the_flashes_that_its_upstream_is_shown() {
     visitor.answered("/", &["X-Session-Flash-Note: text", "X-Session-Flash-Cart-Note: cart"]);
     visitor.answered_as("/part", SCRIPT, &["X-Session-Action: clear"]);
     assert_eq!(visitor.shown(), "note=text");
+}
+
+#[test]
+fn a_flash_whose_request_was_given_up_is_for_the_next_page() {
+    let stage = Stage::open();
+    let toml = "[process]\nworkers = 1\n[limits]\nfinish_after_abort = \"200ms\"";
+    let house = Cloakroom::before(stage.address()).config(toml).start();
+    let asked = |cookie: &str| {
+        let mut wire = house.dial();
+        wire.send(format!("GET / HTTP/1.1\r\nhost: a\r\n{cookie}\r\n"));
+        let mut app = stage.accept();
+        let told = Request::from(&mut app).header("x-session-note");
+        (wire, app, told)
+    };
+    let (mut wire, mut app, _) = asked("");
+    app.send(
+        "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\nx-session-flash-note: saved\r\n\r\n",
+    );
+    let mut visitor = house.browser();
+    visitor.remember(&wire.answer(false));
+    let cookie = format!("cookie: cloakroom={}\r\n", visitor.ticket().unwrap_or_default());
+    // The app is at work when the visitor goes, and is cut off.
+    let (gone, mut app, told) = asked(&cookie);
+    assert_eq!(told.as_deref(), Some("saved"));
+    gone.reset();
+    app.ending();
+    let (_wire, _app, told) = asked(&cookie);
+    assert_eq!(told.as_deref(), Some("saved"), "no answer showed it");
 }

@@ -104,22 +104,58 @@ fn a_login_that_is_refused_ends_nothing() {
 }
 
 #[test]
-fn a_logout_that_the_limit_on_new_sessions_refuses_ends_nothing() {
+fn a_logout_is_never_refused_by_the_limit_on_new_sessions() {
     let app = App::puppet();
-    let house = Cloakroom::with(&app, "[limits]\nnew_sessions_per_second = 1");
-    let farewell = ["X-Session-Principal:", "X-Session-Set-A: 1"];
-    eventually("one of them is one too many", || {
+    let house = Cloakroom::with(&app, "[limits]\nnew_sessions_per_address = 1");
+    assert_eq!(house.browser().answered("/", &["X-Session-Set-A: 1"]).status, 200);
+    assert_eq!(house.browser().answered("/", &["X-Session-Set-A: 1"]).status, 503, "the limit is reached");
+    for farewell in ["X-Session-Principal:", "X-Session-Action: logout"] {
         let mut alice = house.browser();
         alice.answered("/", &["X-Session-Principal: alice"]);
-        let answer = alice.answered("/", &farewell);
-        if answer.status == 200 {
-            assert_eq!(alice.shown(), "a=1");
-            return false;
-        }
-        assert_eq!((answer.status, answer.set_cookies()), (503, Vec::new()));
-        assert_eq!(alice.shown(), "principal=alice", "what failed changed nothing");
-        true
-    });
+        assert_eq!(alice.answered("/", &[farewell, "X-Session-Flash-Bye: bye"]).status, 200, "{farewell}");
+        assert_eq!(alice.shown(), "bye=bye", "{farewell}");
+    }
+}
+
+#[test]
+fn a_straggler_evicts_nobody() {
+    let desk = Desk::open("[session]\nmax_sessions_per_principal = 1");
+    let at = |seconds| desk.opened.plus(Duration::from_secs(seconds));
+    let first = desk.visit(None, login("alice"), at(0)).unwrap();
+    let slow = desk.resolve(Some(&first), at(1));
+    let second = desk.visit(None, login("alice"), at(2)).unwrap();
+    assert_eq!(desk.principal(&first, at(3)), None, "the newer login evicted it");
+    let again = Changes { logout: true, ..login("alice") };
+    assert_eq!(desk.commit(&slow, again, at(4)), Ok(None));
+    assert_eq!(desk.principal(&second, at(5)).as_deref(), Some("alice"));
+}
+
+#[test]
+fn who_logs_another_out_everywhere_stays() {
+    let app = App::puppet();
+    let house = Cloakroom::with(&app, "");
+    let (mut admin, mut bob) = (house.browser(), house.browser());
+    admin.answered("/", &["X-Session-Principal: admin"]);
+    bob.answered("/", &["X-Session-Principal: bob"]);
+    admin.answered("/", &["X-Session-Principal: bob", DESTROY_ALL, "X-Session-Set-Ended: bob"]);
+    assert_eq!((admin.shown().as_str(), bob.shown().as_str()), ("ended=bob principal=admin", ""));
+    admin.answered("/", &["X-Session-Principal: admin", DESTROY_ALL]);
+    assert_eq!(admin.shown(), "", "who names themselves goes");
+}
+
+#[test]
+fn a_logout_everywhere_for_another_version_ends_nothing() {
+    let app = App::puppet();
+    let house = Cloakroom::with(&app, "[session]\non_conflict = 409");
+    let (mut alice, mut bob) = (house.browser(), house.browser());
+    for (browser, name) in [(&mut alice, "alice"), (&mut bob, "bob")] {
+        browser.answered("/", &[&format!("X-Session-Principal: {name}")]);
+    }
+    let lines = ["X-Session-If-Version: 7", "X-Session-Principal: alice", DESTROY_ALL];
+    for browser in [&mut house.browser(), &mut bob] {
+        assert_eq!(browser.answered("/", &lines).status, 409);
+        assert_eq!(alice.shown(), "principal=alice");
+    }
 }
 
 #[test]

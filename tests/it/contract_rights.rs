@@ -211,6 +211,27 @@ fn a_principal_has_no_more_sessions_than_configured() {
 }
 
 #[test]
+fn an_answer_whose_change_was_dropped_was_shown_something_personal_all_the_same() {
+    let app = App::puppet();
+    let full = "[store]\nkind = \"memory\"\nmax_bytes = \"1 MiB\"\n[session]\nmax_bytes = \"64 KiB\"\n\
+                max_value_bytes = \"12 KiB\"\nmax_header_bytes = \"60 KiB\"\n[[routes]]\nupstream = \"app\"\n\
+                on_store_failure = \"anonymous\"";
+    let house = Cloakroom::with(&app, full);
+    let mut alice = house.browser();
+    alice.answered("/", &["X-Session-Principal: alice", "X-Session-Flash-Note: saved"]);
+    let large = format!("X-Session-Set-A: {}", "x".repeat(9000));
+    let refused = |n: &usize| {
+        let name = format!("X-Session-Principal: p{n}");
+        house.browser().answered("/", &[&name, &large]).status == 503
+    };
+    assert!((0..200).any(|n| refused(&n)), "the store is full");
+    let dropped = alice.answered("/", &[&large]);
+    assert_eq!((dropped.status, dropped.fields().as_str()), (200, "note=saved principal=alice"));
+    assert_eq!(dropped.header("cache-control").as_deref(), Some("private"));
+    assert_eq!(alice.shown(), "note=saved principal=alice", "and what it took for nothing is given back");
+}
+
+#[test]
 fn an_answer_that_was_shown_something_personal_is_not_for_shared_caches() {
     let app = App::puppet();
     for (toml, wanted) in

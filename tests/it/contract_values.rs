@@ -42,6 +42,23 @@ fn a_value_stands_on_the_wire_as_its_field_is_configured() {
 }
 
 #[test]
+fn a_principal_and_a_flash_come_back_as_they_were_sent_in_every_encoding() {
+    for (encoding, text) in
+        [("percent", "zo%C3%AB"), ("base64url", "em_Dqw"), ("raw", "zoe"), ("json", "\"zo\\u00eb\"")]
+    {
+        let app = App::puppet();
+        let house = Cloakroom::with(&app, &format!("[session.headers]\nencoding = \"{encoding}\""));
+        let mut visitor = house.browser();
+        let line = |name: &str| format!("X-Session-{name}: {text}");
+        visitor.answered("/", &[&line("Principal"), &line("Set-A"), &line("Flash-B")]);
+        assert_eq!(visitor.shown(), format!("a={text} b={text} principal={text}"));
+        let ticket = visitor.ticket();
+        visitor.answered("/", &[&line("Principal")]);
+        assert_eq!(visitor.ticket(), ticket, "{encoding}: the same again is no login");
+    }
+}
+
+#[test]
 fn fields_with_an_encoding_of_their_own_leave_the_others_alone() {
     let toml = "[session.headers]\nfields = { plain = \"raw\", packed = \"base64url\" }";
     let lines = ["X-Session-Set: plain=a+b&packed=a+b&other=a+b"];

@@ -15,7 +15,7 @@ fn setting() -> App {
     App::start(|request| {
         let lines = request.all("x-line").into_iter();
         let reply = lines.fold(Reply::text(""), |reply, line| reply.with(format!("Set-Cookie: {line}")));
-        match request.path() {
+        match request.path().trim_start_matches("/shop") {
             "/permanent" => reply.with("X-Session-Set-A: b").with("X-Session-Action: permanent"),
             "/store" => reply.with("X-Session-Set-A: b"),
             "/destroy" => reply.with("X-Session-Action: destroy"),
@@ -178,7 +178,7 @@ fn the_cookie_of_the_session_is_as_configured() {
             "__Host-cloakroom; HttpOnly; Partitioned; Path=/; SameSite=Lax; Secure",
         ),
     ] {
-        let (answer, line) = own(&format!("{cookie}{config}"), "/store", lines);
+        let (answer, line) = own(&format!("{cookie}{config}"), "/shop/store", lines);
         assert_eq!(line, wanted, "{config}");
         assert!(answer.header("cache-control").is_some_and(|value| value.contains("private")), "{config}");
     }
@@ -241,8 +241,8 @@ fn an_expired_cookie_is_taken_back_where_it_was_given() {
     let config = format!("{TRUSTED}[session.cookie]\npath = \"/shop\"\ndomain = \"shop.test\"");
     let house = Cloakroom::before(app.address).config(&config).start();
     let mut browser = house.browser();
-    browser.get_with("/store", HTTPS);
-    let answer = browser.get_with("/destroy", HTTPS);
+    browser.get_with("/shop/store", HTTPS);
+    let answer = browser.get_with("/shop/destroy", HTTPS);
     let line = answer.set_cookies().concat();
     for part in ["__Secure-cloakroom=;", "Path=/shop", "Domain=shop.test", "Secure", "Max-Age=0"] {
         assert!(line.contains(part), "{part}: {line}");

@@ -81,3 +81,20 @@ fn two_good_ones_of_different_sessions_are_nobodys() {
     let (who, _) = ask(&house, "a.test", &format!("{first}; {first}"));
     assert_eq!(who, "alice", "the same twice is one");
 }
+
+#[test]
+fn a_nameless_cookie_of_the_app_is_not_ours_in_disguise() {
+    let app = App::start(|_| {
+        Reply::text("")
+            .with("Set-Cookie: =cloakroom=planted; Path=/x")
+            .with("Set-Cookie: =__Host-cloakroom=planted; Path=/x")
+            .with("Set-Cookie: =other=fine")
+    });
+    let house = Cloakroom::before(app.address).start();
+    let lines = house.browser().get("/").set_cookies();
+    assert!(
+        lines.iter().all(|line| !line.contains("planted")),
+        "browsers send what comes after the =: {lines:?}"
+    );
+    assert!(lines.contains(&"=other=fine".to_owned()), "{lines:?}");
+}

@@ -50,7 +50,7 @@ fn it_shows_what_the_app_would_get() {
         "upstream  app\n",
         "visitor   192.0.2.7 by http\n",
         "session   new: ",
-        "cookie: a=b; c=d\n",
+        "cookie: a=MASKED; c=MASKED\n",
         "x-forwarded-for: 192.0.2.7\n",
         "x-session-state: new\n",
     ] {
@@ -84,7 +84,13 @@ fn it_says_why_the_app_would_not_be_asked() {
 
 #[test]
 fn what_is_no_request_is_refused() {
-    for request in ["", "hello", "GET / HTTP/1.1\nHost: a\n"] {
+    for request in [
+        "",
+        "hello",
+        "GET / HTTP/1.1\nHost: a\n",
+        "GET / HTTP/1.1\nHost: a\nContent-Length: x\n\n",
+        "GET / HTTP/1.1\nHost: a\nContent-Length: 1\nContent-Length: 2\n\n",
+    ] {
         assert_eq!(explain(request).status.code(), Some(2), "{request:?}");
     }
 }

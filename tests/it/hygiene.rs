@@ -1,6 +1,6 @@
 //! Headers that only cloakroom may write, and addresses that the visitor is to see.
 
-use crate::support::{App, Cloakroom, Reply, Request};
+use crate::support::{App, Cloakroom, Reply, Request, Stage};
 
 const TRUSTED: &str = "[process]\ntrusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]";
 
@@ -201,4 +201,24 @@ fn a_request_that_goes_round_in_a_circle_is_let_out() {
     assert_eq!(house.browser().get_with("/", &via(7)).status, 200, "a chain of them is fine");
     assert_eq!(house.browser().get_with("/", &via(8)).status, 508);
     assert_eq!(app.received().len(), 1);
+}
+
+#[test]
+fn what_connection_names_ends_here_in_trailers_as_well() {
+    let stage = Stage::open();
+    let house = Cloakroom::before(stage.address()).start();
+    let mut visitor = house.dial();
+    let trailers = "1\r\na\r\n0\r\nX-Hop: 1\r\nX-Sum: 1\r\n\r\n";
+    visitor.send(format!(
+        "POST / HTTP/1.1\r\nhost: a\r\nte: trailers\r\nconnection: x-hop, te\r\n\
+         transfer-encoding: chunked\r\n\r\n{trailers}"
+    ));
+    let mut app = stage.accept();
+    Request::from(&mut app);
+    app.send(format!("HTTP/1.1 200 OK\r\nconnection: x-hop\r\ntransfer-encoding: chunked\r\n\r\n{trailers}"));
+    visitor.answer(false);
+    for (side, got) in [("the app", &app.trailers), ("the visitor", &visitor.trailers)] {
+        let names: Vec<_> = got.iter().map(|(name, _)| name.to_ascii_lowercase()).collect();
+        assert!(!names.contains(&"x-hop".to_owned()), "to {side}: {names:?}");
+    }
 }

@@ -3,6 +3,7 @@
 mod answers;
 mod apache;
 mod apps;
+mod blind;
 mod browser;
 mod cache;
 mod check;

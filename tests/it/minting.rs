@@ -130,8 +130,11 @@ fn routes_of_one_realm_share_sessions_and_others_do_not() {
     let house = Cloakroom::before(app.address).config(routes).start();
     let ask = |host: &str, path: &str, ticket: &str| {
         let mut browser = house.browser();
-        let head = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\ncookie: cloakroom={ticket}\r\n\r\n");
-        (browser.send_raw(head.as_bytes()).text(), browser.ticket())
+        let head = format!(
+            "GET {path} HTTP/1.1\r\nhost: {host}\r\ncookie: cloakroom={ticket}; cloakroom-both={ticket}; cloakroom-own={ticket}\r\n\r\n"
+        );
+        let text = browser.send_raw(head.as_bytes()).text();
+        (text, browser.jar.get("cloakroom-both").cloned())
     };
     let ticket = ask("a.test", "/login", "").1.unwrap_or_default();
     assert_eq!(ask("b.test", "/", &ticket).0, "active");

@@ -63,7 +63,12 @@ impl Headers {
             if text.len() < 2 || !text.ends_with('-') {
                 return Err(Mistake::why("must end with -").help(format!("\"{text}-\"")));
             }
-            Ok(text.to_ascii_lowercase())
+            let prefix = text.to_ascii_lowercase();
+            if TAKEN.split(' ').any(|taken| prefix.starts_with(taken) || taken.starts_with(&prefix)) {
+                let why = "begins headers that mean something else, and all under it are taken out";
+                return Err(Mistake::why(why).help("\"X-Session-\""));
+            }
+            Ok(prefix)
         });
         let presets = [("cloakroom", Preset::Cloakroom), ("apache", Preset::Apache)];
         let headers = Self {
@@ -81,6 +86,13 @@ impl Headers {
         self.fields.get(field).copied().unwrap_or(self.encoding)
     }
 }
+
+/// How names begin that visitors, apps and what stands between them give a meaning of their own (IANA's field name
+/// registry, and what proxies added).
+const TAKEN: &str = "accept access-control- age- allow- alt- authentication- authorization- cache- cdn- clear- client- \
+    connection- content- cookie- cross- date- early- etag- expect- forwarded- host- http2- if- keep- last- link- \
+    location- max- origin- permissions- proxy- range- referrer- retry- sec- server- set- strict- surrogate- transfer- \
+    user- www- x-accel- x-client-cert- x-forwarded- x-real-";
 
 fn fields(reader: &Reader<'_>) -> HashMap<String, Encoding> {
     const KEY: &str = "fields";

@@ -255,7 +255,7 @@ fn sessions_end_when_nobody_comes_and_a_request_prolongs_them() {
             assert!(record.seen(at(idle - 1), 60_000));
             bench.store.touch(id(1), &record);
             assert!(matches!(bench.load(1, at(idle + 1)), Found::Live(_)));
-            assert!(matches!(bench.load(1, at(2 * idle)), Found::Ended(_)));
+            assert!(matches!(bench.load(1, at(2 * idle)), Found::Over));
             let late = bench.apply(seen(1, 1, true, at(2 * idle)), &sets("a", "2"), at(2 * idle));
             assert!(matches!(late, Ok(Applied::Straggler)), "{late:?}");
         },

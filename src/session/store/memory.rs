@@ -88,7 +88,7 @@ impl Memory {
                 .eviction_listener(move |id, record, cause| {
                     // Who is pushed out is a stranger afterwards, under a new id.
                     if cause == RemovalCause::Size {
-                        graves.add(*id, record.last_seen());
+                        graves.push_out(*id, record.last_seen());
                     }
                 })
                 .build()
@@ -169,8 +169,8 @@ impl Memory {
         let record = self.people.get(&id).or_else(|| self.unpeopled(id)).or_else(|| self.people.get(&id));
         match record {
             Some(record) if record.ends(&self.rules) > now => Found::Live(record),
-            Some(record) => Found::Ended(record.ends(&self.rules)),
-            None => self.ended.get(id).map_or(Found::Nothing, Found::Ended),
+            Some(_) => Found::Over,
+            None => self.ended.find(id),
         }
     }
 
@@ -192,12 +192,10 @@ impl Memory {
             let personal = mine.as_ref().map_or(0, |r| u64::from(r.weight()));
             let found = match mine.or_else(|| self.unpeopled(id)) {
                 Some(r) if r.ends(apply.rules) > apply.now => Found::Live(r),
-                Some(r) => Found::Ended(r.ends(apply.rules)),
+                Some(_) => Found::Over,
                 // Past the budget one time stands for the tombstones that are gone.
-                None if apply.seen.confirmed && apply.seen.stamped < self.floor() => {
-                    Found::Ended(self.floor())
-                }
-                None => self.ended.get(id).map_or(Found::Nothing, Found::Ended),
+                None if apply.seen.confirmed && apply.seen.stamped < self.floor() => Found::Over,
+                None => self.ended.find(id),
             };
             match decide(&found, apply) {
                 Decision::Nothing => Ok(Op::Nop),

@@ -6,8 +6,7 @@
 //! - `touch`: a request came; may be late, may be lost.
 //! - `delete`, `delete_all_of`, `of`: ends one session, or all of a principal; lists a principal's.
 //!
-//! An error means that the store failed and that nothing under this id was changed. (An answer that ends one session and
-//! begins another makes two applies: the first stays done when the second fails.)
+//! An error means that the store failed and that nothing under this id was changed.
 
 pub mod disk;
 mod memory;

@@ -8,14 +8,21 @@ use std::sync::{
 
 use moka::{notification::RemovalCause, policy::EvictionPolicy, sync::Cache};
 
-use crate::{clock::Timestamp, config::Session};
+use crate::{clock::Timestamp, config::Session, session::commit::Found};
 
 const BYTES: u64 = 160;
+
+#[derive(Debug, Clone, Copy)]
+struct Tombstone {
+    at: Timestamp,
+    /// Nobody ended it: there was no room for it.
+    pushed_out: bool,
+}
 
 /// Ids of sessions that ended, and when.
 #[derive(Debug, Clone)]
 pub(super) struct Tombstones {
-    ended: Cache<u128, Timestamp>,
+    ended: Cache<u128, Tombstone>,
     /// Seconds.
     floor: Arc<AtomicU64>,
 }
@@ -29,18 +36,23 @@ impl Tombstones {
             .eviction_policy(EvictionPolicy::lru())
             .max_capacity(bytes / BYTES)
             .time_to_live(rules.plain.idle_timeout)
-            .eviction_listener(move |_, at: Timestamp, cause| {
+            .eviction_listener(move |_, stone: Tombstone, cause| {
                 if cause == RemovalCause::Size {
-                    raised.fetch_max(u64::from(at.seconds()) + 1, Ordering::Relaxed);
+                    raised.fetch_max(u64::from(stone.at.seconds()) + 1, Ordering::Relaxed);
                 }
             })
             .build();
         Self { ended, floor }
     }
 
-    /// It ended then.
+    /// It was ended then.
     pub(super) fn add(&self, id: u128, at: Timestamp) {
-        self.ended.insert(id, at);
+        self.ended.insert(id, Tombstone { at, pushed_out: false });
+    }
+
+    /// There was no room for it any more; it was last seen then.
+    pub(super) fn push_out(&self, id: u128, last_seen: Timestamp) {
+        self.ended.insert(id, Tombstone { at: last_seen, pushed_out: true });
     }
 
     /// It did not end after all.
@@ -48,9 +60,13 @@ impl Tombstones {
         self.ended.invalidate(&id);
     }
 
-    /// When it ended.
-    pub(super) fn get(&self, id: u128) -> Option<Timestamp> {
-        self.ended.get(&id)
+    /// What an id without a record is.
+    pub(super) fn find(&self, id: u128) -> Found {
+        match self.ended.get(&id) {
+            None => Found::Nothing,
+            Some(Tombstone { pushed_out: true, .. }) => Found::Over,
+            Some(stone) => Found::Ended(stone.at),
+        }
     }
 
     /// No ticket without a record that was stamped before is taken.

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use cloakroom::clock::Timestamp;
 use cloakroom::config::Config;
 use cloakroom::plan::Plan;
-use cloakroom::session::{Answer, Changes, Realm, Request, Resolved, StoreError, View, Visit};
+use cloakroom::session::{Answer, Changes, CookieForm, Realm, Request, Resolved, StoreError, View, Visit};
 use cloakroom::tasks::at_once;
 
 const REALM: Realm<'static> = Realm::Host("shop.test");
@@ -15,6 +15,7 @@ pub(crate) struct Desk {
     /// Everything compiled.
     pub(crate) plan: Plan,
     view: View,
+    cookie: CookieForm,
     /// When it was opened.
     pub(crate) opened: Timestamp,
 }
@@ -26,7 +27,8 @@ impl Desk {
                     upstreams.a.servers = [\"http://127.0.0.1:2\"]\n";
         let (config, _) = Config::parse("desk.toml", &format!("{base}{toml}")).unwrap();
         let plan = Plan::build(&config).unwrap();
-        Self { plan, view: View::default(), opened: Timestamp::now() }
+        let cookie = CookieForm::new(&config.session.cookie, None, &[]);
+        Self { plan, view: View::default(), cookie, opened: Timestamp::now() }
     }
 
     /// What a request with this ticket comes under.
@@ -57,7 +59,7 @@ impl Desk {
             more: false,
             realm: REALM,
             https: false,
-            visit: || Visit { may_mint: true, cross_site_write: false, is_document },
+            visit: || Visit { may_mint: true, blind: false, is_document },
             read_only,
             now,
         };
@@ -76,6 +78,7 @@ impl Desk {
         let answer = Answer {
             changes,
             realm: REALM,
+            cookie: &self.cookie,
             view: &self.view,
             shared: || false,
             shows_nothing: false,

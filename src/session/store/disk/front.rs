@@ -122,7 +122,7 @@ impl Front {
         match record {
             Some(record) => Some(alive(record, rules, now)),
             None if self.known.has(id) => None,
-            None => Some(self.ended.get(id).map_or(Found::Nothing, Found::Ended)),
+            None => Some(self.ended.find(id)),
         }
     }
 
@@ -143,7 +143,7 @@ impl Front {
             // Past the budget one time stands for the tombstones that are gone.
             let floored = apply.seen.confirmed && apply.seen.stamped < self.ended.floor();
             let found = match found {
-                Found::Nothing if floored => Found::Ended(self.ended.floor()),
+                Found::Nothing if floored => Found::Over,
                 found => found,
             };
             let (next, op) = match decide(&found, apply) {
@@ -220,7 +220,8 @@ impl Front {
         if let Some(most) = most {
             let all = self.people.of(who);
             // What is over is no session of theirs any more, although it may not have been swept yet.
-            let over = |other: &u128| matches!(self.load(*other, apply.now), Some(Found::Ended(_)));
+            let over =
+                |other: &u128| matches!(self.load(*other, apply.now), Some(Found::Ended(_) | Found::Over));
             for gone in all.iter().filter(|other| all.len() >= most && **other != id && over(other)) {
                 self.people.leave(who, *gone);
             }
@@ -376,8 +377,5 @@ impl Front {
 
 /// What a record is now.
 pub(super) fn alive(record: Arc<Record>, rules: &Session, now: Timestamp) -> Found {
-    match record.ends(rules) {
-        end if end > now => Found::Live(record),
-        end => Found::Ended(end),
-    }
+    if record.ends(rules) > now { Found::Live(record) } else { Found::Over }
 }

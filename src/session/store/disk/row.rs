@@ -150,6 +150,7 @@ impl Row {
                 .previous
                 .map(|spent| Previous { secret: spent.secret, succeeded: AtomicU64::new(spent.succeeded) }),
             last_seen: AtomicU64::new(self.last_seen),
+            saved_seen: AtomicU64::new(self.last_seen),
             confirmed: AtomicBool::new(self.confirmed),
             ..Record::new((self.realm, Uuid::from_u128(id)), self.secret, Timestamp(0), Timestamp(0), false)
         }
