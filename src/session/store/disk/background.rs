@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{file::Stored, front::Room, row, writer::Writer};
+use super::{front::Room, row, rows::Stored, writer::Writer};
 use crate::clock::Timestamp;
 
 /// Rows in a bite: about a millisecond.
@@ -117,11 +117,8 @@ impl Writer {
                         return false;
                     };
                     let over = row::columns(&record, stored.beside.who, &front.rules).until <= now.0;
-                    outcome = if over {
-                        writer.file.remove(stored.id).map(drop)
-                    } else {
-                        writer.put(&record, stored.beside.who)
-                    };
+                    outcome =
+                        if over { writer.remove(stored.id) } else { writer.put(&record, stored.beside.who) };
                     over && outcome.is_ok()
                 });
                 outcome?;

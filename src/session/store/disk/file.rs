@@ -9,21 +9,29 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, ffi, params, types::ValueRef};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, ffi, types::ValueRef};
 
-use super::row::Columns;
-use crate::{clock::Timestamp, config::Durability};
+use crate::config::Durability;
 
 /// The name of the database in the state directory.
 pub(in crate::session::store) const NAME: &str = "sessions.db";
 /// "Clkr": what `PRAGMA application_id` says of our files.
 const APPLICATION: i32 = 0x436c_6b72;
-/// Of the tables and of what is in them.
-const FORMAT: i32 = 1;
+/// Of the tables and of what is in them: a number, and its complement, so that another format can be told from a bit that
+/// flipped.
+const FORMAT: i32 = with_complement(1);
 /// Bytes.
 pub(super) const PAGE: u64 = 4096;
 /// How long a predecessor that is about to end may still hold the lock.
 const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+
+const fn with_complement(number: u16) -> i32 {
+    (((number as u32) << 16) | !number as u32).cast_signed()
+}
+
+fn number_of(format: i32) -> u16 {
+    (format.cast_unsigned() >> 16) as u16
+}
 
 const TABLES: &str = "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
@@ -57,13 +65,13 @@ pub enum OpenError {
         application: i32,
     },
     /// It was written by another version.
-    #[error("{} has format {format}; this version of cloakroom knows format {FORMAT}: run the version that wrote it, \
+    #[error("{} has format {format}; this version of cloakroom knows format 1: run the version that wrote it, \
              or export it there and import it here", path.display())]
     Format {
         /// Which.
         path: PathBuf,
         /// What it says.
-        format: i32,
+        format: u16,
     },
     /// Its rows are sealed under another key.
     #[error("{} was written under a key that [keys] does not have; give it as current, or among previous: \
@@ -95,13 +103,6 @@ pub(in crate::session::store) struct File {
     pub(super) connection: Connection,
 }
 
-/// A row and what stands beside it.
-pub(in crate::session::store) struct Stored {
-    pub id: u128,
-    pub beside: Columns,
-    pub row: Vec<u8>,
-}
-
 impl File {
     /// Opens it, or makes it.
     pub(in crate::session::store) fn open(folder: &Path, durability: Durability) -> Result<Self, OpenError> {
@@ -131,7 +132,9 @@ impl File {
         match (application, format) {
             (APPLICATION, FORMAT) => Ok(()),
             (0, 0) if tables == 0 => Ok(()),
-            (APPLICATION, format) => Err(OpenError::Format { path: path.to_owned(), format }),
+            (APPLICATION, other) if other == with_complement(number_of(other)) => {
+                Err(OpenError::Format { path: path.to_owned(), format: number_of(other) })
+            }
             (application, _) => Err(OpenError::Foreign { path: path.to_owned(), application }),
         }
     }
@@ -175,160 +178,6 @@ impl File {
     pub(super) fn run(&self, sql: &str) -> rusqlite::Result<()> {
         self.connection.prepare_cached(sql)?.execute([]).map(drop)
     }
-
-    pub(in crate::session::store) fn put(&self, stored: &Stored) -> rusqlite::Result<()> {
-        const SQL: &str =
-            "INSERT OR REPLACE INTO sessions (id, until, since, who, row) VALUES (?, ?, ?, ?, ?)";
-        let Columns { until, since, who } = stored.beside;
-        let who = who.map(u128::to_be_bytes);
-        self.connection
-            .prepare_cached(SQL)?
-            .execute(params![blob(stored.id), until.cast_signed(), since.cast_signed(), who, stored.row])
-            .map(drop)
-    }
-
-    /// Whether there was one.
-    pub(super) fn remove(&self, id: u128) -> rusqlite::Result<bool> {
-        let rows =
-            self.connection.prepare_cached("DELETE FROM sessions WHERE id = ?")?.execute([blob(id)])?;
-        Ok(rows > 0)
-    }
-
-    pub(in crate::session::store) fn get(&self, id: u128) -> rusqlite::Result<Option<Stored>> {
-        const SQL: &str = "SELECT until, since, who, row FROM sessions WHERE id = ?";
-        let row = |row: &rusqlite::Row<'_>| {
-            Ok(Stored { id, beside: columns(row, [0, 1, 2])?, row: bytes(row.get_ref(3)?) })
-        };
-        self.connection.prepare_cached(SQL)?.query_row([blob(id)], row).optional()
-    }
-
-    /// At most so many rows after this id, in the order of ids.
-    pub(in crate::session::store) fn after(
-        &self,
-        id: Option<u128>,
-        most: usize,
-    ) -> rusqlite::Result<Vec<Stored>> {
-        const SQL: &str = "SELECT id, until, since, who, row FROM sessions WHERE id > ? ORDER BY id LIMIT ?";
-        let mut statement = self.connection.prepare_cached(SQL)?;
-        let from = id.map_or_else(Vec::new, |id| blob(id).to_vec());
-        let row = |row: &rusqlite::Row<'_>| {
-            Ok(Stored {
-                id: number(row.get_ref(0)?),
-                beside: columns(row, [1, 2, 3])?,
-                row: bytes(row.get_ref(4)?),
-            })
-        };
-        statement.query_map(params![from, i64::try_from(most).unwrap_or(i64::MAX)], row)?.collect()
-    }
-
-    /// Each id and what stands beside it.
-    pub(super) fn scan(&self, mut each: impl FnMut(u128, Columns)) -> rusqlite::Result<()> {
-        let mut statement =
-            self.connection.prepare("SELECT id, until, since, who FROM sessions ORDER BY id")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            each(number(row.get_ref(0)?), columns(row, [1, 2, 3])?);
-        }
-        Ok(())
-    }
-
-    pub(in crate::session::store) fn bury(&self, id: u128, at: Timestamp) -> rusqlite::Result<()> {
-        const SQL: &str = "INSERT OR REPLACE INTO ended (id, at) VALUES (?, ?)";
-        self.connection.prepare_cached(SQL)?.execute(params![blob(id), at.0.cast_signed()]).map(drop)
-    }
-
-    pub(super) fn ended(&self, id: u128) -> rusqlite::Result<Option<Timestamp>> {
-        let mut statement = self.connection.prepare_cached("SELECT at FROM ended WHERE id = ?")?;
-        statement.query_row([blob(id)], time).optional()
-    }
-
-    /// Each tombstone.
-    pub(in crate::session::store) fn graves(
-        &self,
-        mut each: impl FnMut(u128, Timestamp),
-    ) -> rusqlite::Result<()> {
-        let mut statement = self.connection.prepare("SELECT at, id FROM ended")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            each(number(row.get_ref(1)?), time(row)?);
-        }
-        Ok(())
-    }
-
-    /// Whether there are tombstones that are older than this.
-    pub(super) fn has_graves_before(&self, before: Timestamp) -> rusqlite::Result<bool> {
-        let mut statement = self.connection.prepare_cached("SELECT 1 FROM ended WHERE at < ? LIMIT 1")?;
-        statement.exists([before.0.cast_signed()])
-    }
-
-    /// Takes out tombstones that are older than this.
-    pub(super) fn unbury(&self, before: Timestamp) -> rusqlite::Result<usize> {
-        self.connection.prepare_cached("DELETE FROM ended WHERE at < ?")?.execute([before.0.cast_signed()])
-    }
-
-    /// A row that cannot be opened is set aside, and never looked at again.
-    pub(super) fn set_aside(&self, stored: &Stored, now: Timestamp) -> rusqlite::Result<()> {
-        const SQL: &str = "INSERT OR REPLACE INTO damaged (id, found, row) VALUES (?, ?, ?)";
-        self.connection.prepare_cached(SQL)?.execute(params![
-            blob(stored.id),
-            now.0.cast_signed(),
-            stored.row
-        ])?;
-        self.remove(stored.id).map(drop)
-    }
-
-    pub(in crate::session::store) fn meta(&self, name: &str) -> rusqlite::Result<Option<Vec<u8>>> {
-        let mut statement = self.connection.prepare_cached("SELECT value FROM meta WHERE name = ?")?;
-        statement.query_row([name], |row| row.get(0)).optional()
-    }
-
-    pub(in crate::session::store) fn set_meta(&self, name: &str, value: &[u8]) -> rusqlite::Result<()> {
-        const SQL: &str = "INSERT OR REPLACE INTO meta (name, value) VALUES (?, ?)";
-        self.connection.prepare_cached(SQL)?.execute(params![name, value]).map(drop)
-    }
-
-    /// A number that was kept as eight bytes; 0 if there is none.
-    pub(super) fn meta_number(&self, name: &str) -> rusqlite::Result<u64> {
-        let value = self.meta(name)?;
-        Ok(value.and_then(|value| value.as_slice().try_into().ok()).map_or(0, u64::from_be_bytes))
-    }
-
-    /// Pages that hold something.
-    pub(super) fn pages(&self) -> rusqlite::Result<u64> {
-        let number = |name: &str| self.connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
-        Ok(number("page_count")?.saturating_sub(number("freelist_count")?))
-    }
-}
-
-fn blob(id: u128) -> [u8; 16] {
-    id.to_be_bytes()
-}
-
-/// A bit that flipped may have made another type of it, and that must not end a whole scan: the row does not open.
-fn bytes(value: ValueRef<'_>) -> Vec<u8> {
-    if let ValueRef::Blob(bytes) = value { bytes.to_vec() } else { Vec::new() }
-}
-
-/// What is no id leads nowhere: no row opens under it.
-fn number(value: ValueRef<'_>) -> u128 {
-    let bytes = value.as_blob().ok().and_then(|bytes| bytes.try_into().ok());
-    bytes.map_or(0, u128::from_be_bytes)
-}
-
-fn integer(value: ValueRef<'_>) -> u64 {
-    if let ValueRef::Integer(number) = value { number.cast_unsigned() } else { 0 }
-}
-
-fn time(row: &rusqlite::Row<'_>) -> rusqlite::Result<Timestamp> {
-    Ok(Timestamp(integer(row.get_ref(0)?)))
-}
-
-fn columns(row: &rusqlite::Row<'_>, [until, since, who]: [usize; 3]) -> rusqlite::Result<Columns> {
-    let who = match row.get_ref(who)? {
-        ValueRef::Null => None,
-        other => Some(number(other)),
-    };
-    Ok(Columns { until: integer(row.get_ref(until)?), since: integer(row.get_ref(since)?), who })
 }
 
 /// What is wrong with the disk.

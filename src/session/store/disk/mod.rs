@@ -13,9 +13,13 @@ mod front;
 mod pending;
 mod queue;
 mod row;
+mod rows;
+mod salvage;
 mod start;
 mod writer;
 
+#[cfg(test)]
+mod damage;
 #[cfg(test)]
 mod tests;
 
@@ -46,11 +50,16 @@ use queue::{Order, Receipt};
 const TRIES: usize = 8;
 
 /// The disk store.
-#[derive(Debug)]
 pub struct Disk {
     front: Arc<Front>,
     commit_timeout: Duration,
     thread: Mutex<Option<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for Disk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Disk({} sessions)", self.len())
+    }
 }
 
 /// How the disk is.

@@ -16,7 +16,7 @@ use super::{
     counter::{Counter, Said},
     file::{File, OpenError, PAGE},
     front::Front,
-    row,
+    row, salvage,
     writer::Writer,
 };
 use crate::{
@@ -62,7 +62,7 @@ impl Disk {
         let folder = settings.folder;
         make(folder).map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
         let began = clock::instant();
-        let file = File::open(folder, settings.durability)?;
+        let file = salvage::open(folder, settings.durability)?;
         let no = |error| OpenError::Database { path: folder.join(super::file::NAME), error };
         let sealer = Sealer::derive(SEAL, settings.secrets);
         if let Some(most) = settings.max_disk_bytes {
@@ -72,6 +72,7 @@ impl Disk {
         let (counter, said) =
             Counter::open(folder).map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
         let commits = file.meta_number("commits").map_err(no)?;
+        let rows = file.meta_number("rows").map_err(no)?;
         compare(commits, said);
         let floor = match file.meta_number("floor").map_err(no)? {
             // Born now: no ticket without a record from before is taken.
@@ -94,6 +95,7 @@ impl Disk {
             max_bytes: settings.max_disk_bytes,
             counter,
             commits,
+            rows,
             floor,
             background: Background::warm(),
             failing: None,
@@ -130,7 +132,7 @@ fn make(folder: &Path) -> io::Result<()> {
 }
 
 /// The random key that principals are hashed under. It is sealed itself, and tells whether `[keys]` fits the store.
-fn who_key(file: &File, sealer: &Sealer, folder: &Path) -> Result<Principals, OpenError> {
+pub(super) fn who_key(file: &File, sealer: &Sealer, folder: &Path) -> Result<Principals, OpenError> {
     let path = folder.join(super::file::NAME);
     let no = |error| OpenError::Database { path: path.clone(), error };
     let mut copies = Vec::new();

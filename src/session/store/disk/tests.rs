@@ -182,7 +182,7 @@ fn what_is_not_ours_is_refused_and_left_as_it_was() {
 
     let place = Place::new();
     drop(place.open());
-    place.sql().execute_batch("PRAGMA user_version = 99").unwrap();
+    place.sql().execute_batch("PRAGMA user_version = 0x0063ff9c").unwrap();
     let error = place.refusal(&place.secrets).to_string();
     assert!(error.contains("has format 99"), "{error}");
 }

@@ -10,10 +10,11 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use super::{
     background::Background,
     counter::Counter,
-    file::{Fault, File, PAGE, Stored},
+    file::{Fault, File, PAGE},
     front::{Front, Room},
     queue::{Order, What, Write},
     row,
+    rows::Stored,
 };
 use crate::{
     clock::Timestamp,
@@ -36,6 +37,8 @@ pub(super) struct Writer {
     pub(super) max_bytes: Option<u64>,
     pub(super) counter: Counter,
     pub(super) commits: u64,
+    /// Sessions in the database: kept there too, so that a start finds whether any is missing.
+    pub(super) rows: u64,
     pub(super) floor: Timestamp,
     pub(super) background: Background,
     /// Why changes fail at present.
@@ -110,11 +113,14 @@ impl Writer {
 
     /// A row that does not open is lost, and no other.
     pub(super) fn set_aside(&mut self, damaged: &Stored) {
-        let (file, now) = (&self.file, Timestamp::now());
-        self.front.forget(damaged.id, damaged.beside.who, || {
-            if let Err(error) = file.set_aside(damaged, now) {
-                tracing::error!(%error, "a damaged session could not be set aside");
-            }
+        let front = Arc::clone(&self.front);
+        front.forget(damaged.id, damaged.beside.who, || {
+            // Where this fails, it stays unreadable where it is.
+            let _ = self.transact(|writer| {
+                let gone = writer.file.set_aside(damaged, Timestamp::now())?;
+                writer.rows -= u64::from(gone).min(writer.rows);
+                Ok(())
+            });
             true
         });
         let count = self.front.damaged.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
@@ -177,7 +183,7 @@ impl Writer {
                 match &write.what {
                     What::Put(record) => writer.put(record, write.who)?,
                     What::End(at) => {
-                        writer.file.remove(write.id)?;
+                        writer.remove(write.id)?;
                         writer.file.bury(write.id, *at)?;
                     }
                 }
@@ -186,12 +192,18 @@ impl Writer {
         })
     }
 
-    pub(super) fn put(&self, record: &Record, who: Option<u128>) -> rusqlite::Result<()> {
+    pub(super) fn put(&mut self, record: &Record, who: Option<u128>) -> rusqlite::Result<()> {
         let beside = row::columns(record, who, &self.front.rules);
         let row = row::seal(record, beside, &self.sealer).ok_or_else(|| {
             rusqlite::Error::InvalidParameterName("a record could not be sealed".to_owned())
         })?;
-        self.file.put(&Stored { id: record.id.as_u128(), beside, row })
+        self.rows += u64::from(self.file.put(&Stored { id: record.id.as_u128(), beside, row })?);
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, id: u128) -> rusqlite::Result<()> {
+        self.rows -= u64::from(self.file.remove(id)?).min(self.rows);
+        Ok(())
     }
 
     /// All of it or nothing, on disk when this returns.
@@ -199,7 +211,7 @@ impl Writer {
         &mut self,
         work: impl FnOnce(&mut Self) -> rusqlite::Result<()>,
     ) -> Result<(), Fault> {
-        let count = self.commits + 1;
+        let (count, rows) = (self.commits + 1, self.rows);
         let floor = self.front.ended.floor();
         let all = || {
             self.file.run("BEGIN IMMEDIATE")?;
@@ -208,11 +220,15 @@ impl Writer {
                 self.file.set_meta("floor", &floor.0.to_be_bytes())?;
             }
             self.file.set_meta("commits", &count.to_be_bytes())?;
+            if rows != self.rows {
+                self.file.set_meta("rows", &self.rows.to_be_bytes())?;
+            }
             self.file.run("COMMIT")
         };
         if let Err(error) = all() {
             // Where SQLite has rolled back by itself, this fails, and nothing is lost by that.
             let _ = self.file.run("ROLLBACK");
+            self.rows = rows;
             return Err(self.note(&error));
         }
         (self.commits, self.floor) = (count, floor);
