@@ -7,6 +7,7 @@ pub mod demo;
 mod explain;
 mod key;
 mod run;
+mod store;
 
 use std::{net::IpAddr, path::PathBuf, process::ExitCode};
 
@@ -50,6 +51,11 @@ enum Verb {
         #[command(subcommand)]
         verb: KeyVerb,
     },
+    /// Look after the sessions on disk, while no cloakroom runs
+    Store {
+        #[command(subcommand)]
+        verb: store::StoreVerb,
+    },
     /// Start a small legacy app and cloakroom before it, and tell what to try
     Demo,
 }
@@ -77,6 +83,7 @@ pub fn main() -> ExitCode {
         Verb::Check => check::check(&file),
         Verb::Explain { request, from } => explain::explain(&file, &request, from),
         Verb::Key { verb: KeyVerb::Generate } => key::generate(),
+        Verb::Store { verb } => store::run(&file, &verb),
         Verb::Demo => demo::run(),
     }
 }

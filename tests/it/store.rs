@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use tempfile::TempDir;
 
-use crate::support::{App, Browser, Cloakroom, on_disk};
+use crate::support::{App, Browser, Cloakroom, on_disk, tool};
 
 /// The same browser, when the house has moved.
 fn moved(browser: &Browser, house: &Cloakroom) -> Browser {
@@ -79,4 +79,53 @@ fn a_state_directory_that_cannot_be_written_is_told() {
     let refused = Cloakroom::refusal(&on_disk(&folder.path().join("file/state")));
     assert_eq!(refused.0, Some(2));
     assert!(refused.1.contains("state directory") && refused.1.contains("[store] path"), "{}", refused.1);
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn sessions_are_written_out_and_read_in_elsewhere() {
+    let (app, folder) = (App::puppet(), TempDir::new().unwrap());
+    let (here, there) = (folder.path().join("here"), folder.path().join("there"));
+    let nothing = tool(&here, "verify", b"");
+    assert_eq!(nothing.status.code(), Some(1));
+    assert!(text(&nothing.stderr).contains("there is no store in"), "{nothing:?}");
+
+    let mut house = Cloakroom::with(&app, &on_disk(&here));
+    let (mut zoe, mut gone) = (house.browser(), house.browser());
+    zoe.answered(
+        "/",
+        &["X-Session-Set-Cart: 42", "X-Session-Set-Json-L: [1]", "X-Session-Principal: zo%C3%AB"],
+    );
+    gone.answered("/", &["X-Session-Set-A: 1"]);
+    let ended = gone.clone();
+    gone.answered("/", &["X-Session-Action: destroy"]);
+    let held = tool(&here, "verify", b"");
+    assert!(text(&held.stderr).contains("is in use by another process"), "{held:?}");
+    house.terminate();
+    house.exit();
+
+    let verified = tool(&here, "verify", b"");
+    assert_eq!(verified.status.code(), Some(0));
+    assert!(text(&verified.stdout).starts_with("1 sessions whole, 0 damaged"), "{verified:?}");
+    assert!(tool(&here, "compact", b"").status.success());
+    let lines = tool(&here, "export", b"");
+    assert_eq!(text(&lines.stdout).lines().count(), 3, "{lines:?}");
+    assert!(text(&lines.stdout).contains(r#""cart":{"text":"42"}"#), "{lines:?}");
+    assert!(lines.stderr.is_empty(), "no bar but on a terminal: {lines:?}");
+
+    fs::create_dir(&there).unwrap();
+    fs::copy(here.join("key"), there.join("key")).unwrap();
+    let broken = tool(&there, "import", &[&lines.stdout[..], b"{}\n"].concat());
+    assert!(text(&broken.stderr).contains("line 4: "), "{broken:?}");
+    let imported = tool(&there, "import", &lines.stdout);
+    assert!(text(&imported.stderr).starts_with("1 sessions read in, 0 left"), "{imported:?}");
+    let again = tool(&there, "import", &lines.stdout);
+    assert!(text(&again.stderr).starts_with("0 sessions read in, 1 left"), "{again:?}");
+
+    let house = Cloakroom::with(&app, &on_disk(&there));
+    assert_eq!(moved(&zoe, &house).shown(), "cart=42 l=%5B1%5D principal=zo%C3%AB");
+    assert_ne!(moved(&ended, &house).get("/").told("state").as_deref(), Some("active"));
 }

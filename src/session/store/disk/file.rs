@@ -175,6 +175,11 @@ impl File {
         self.connection.query_row(&format!("PRAGMA {name} = {value}"), [], text).optional()
     }
 
+    /// One that does something.
+    pub(super) fn pragma_alone(&self, what: &str) -> rusqlite::Result<()> {
+        self.connection.query_row(&format!("PRAGMA {what}"), [], |_| Ok(()))
+    }
+
     pub(super) fn run(&self, sql: &str) -> rusqlite::Result<()> {
         self.connection.prepare_cached(sql)?.execute([]).map(drop)
     }

@@ -16,6 +16,7 @@ mod row;
 mod rows;
 mod salvage;
 mod start;
+mod vault;
 mod writer;
 
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod tests;
 
 pub use file::OpenError;
 pub use start::Settings;
+pub use vault::{Checked, Imported, Vault, VaultError};
 
 use std::{
     sync::{Arc, Mutex, PoisonError, atomic::Ordering},

@@ -39,8 +39,9 @@ pub(in crate::session::store) struct Columns {
     pub who: Option<u128>,
 }
 
+/// A record as it lies on disk, and, under its id, as it is exported.
 #[derive(Serialize, Deserialize)]
-struct Row {
+pub(super) struct Row {
     realm: Arc<str>,
     created: u64,
     counted_from: u64,
@@ -52,7 +53,7 @@ struct Row {
     principal: Option<Arc<str>>,
     fields: BTreeMap<Arc<str>, Value>,
     flashes: BTreeMap<Arc<str>, Arc<str>>,
-    #[serde(with = "serde_bytes")]
+    #[serde(with = "bytes")]
     secret: [u8; 32],
     previous: Option<Spent>,
     last_seen: u64,
@@ -61,7 +62,7 @@ struct Row {
 
 #[derive(Serialize, Deserialize)]
 struct Spent {
-    #[serde(with = "serde_bytes")]
+    #[serde(with = "bytes")]
     secret: [u8; 32],
     /// When its successor was first shown; 0: not yet.
     succeeded: u64,
@@ -108,8 +109,32 @@ fn bound(id: u128, beside: Columns) -> Vec<u8> {
     bytes
 }
 
+/// Bytes, and in JSON base64url.
+mod bytes {
+    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+    use serde::{Deserialize, Deserializer, Serializer, de::Error};
+
+    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
+        if serializer.is_human_readable() {
+            serializer.serialize_str(&URL_SAFE_NO_PAD.encode(bytes))
+        } else {
+            serde_bytes::serialize(bytes, serializer)
+        }
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
+        if deserializer.is_human_readable() {
+            let text = String::deserialize(deserializer)?;
+            let bytes = URL_SAFE_NO_PAD.decode(text).map_err(D::Error::custom)?;
+            bytes.try_into().map_err(|_| D::Error::custom("not 32 bytes"))
+        } else {
+            serde_bytes::deserialize(deserializer)
+        }
+    }
+}
+
 impl Row {
-    fn of(record: &Record) -> Self {
+    pub(super) fn of(record: &Record) -> Self {
         let millis = |d: Duration| d.as_millis() as u64;
         Self {
             realm: Arc::clone(&record.realm),
@@ -133,7 +158,7 @@ impl Row {
         }
     }
 
-    fn record(self, id: u128) -> Record {
+    pub(super) fn record(self, id: u128) -> Record {
         Record {
             created: Timestamp(self.created),
             counted_from: Timestamp(self.counted_from),

@@ -106,6 +106,11 @@ impl File {
         Ok(())
     }
 
+    /// How many rows were set aside.
+    pub(super) fn aside(&self) -> rusqlite::Result<u64> {
+        self.connection.query_row("SELECT count(*) FROM damaged", [], |row| row.get(0))
+    }
+
     /// Whether there are tombstones that are older than this.
     pub(super) fn has_graves_before(&self, before: Timestamp) -> rusqlite::Result<bool> {
         let mut statement = self.connection.prepare_cached("SELECT 1 FROM ended WHERE at < ? LIMIT 1")?;

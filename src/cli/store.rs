@@ -1,0 +1,113 @@
+//! `cloakroom store`: looks after the disk store while no cloakroom runs.
+
+use std::{
+    io::{self, BufWriter, IsTerminal},
+    path::Path,
+    process::ExitCode,
+};
+
+use clap::Subcommand;
+
+use super::{FAILED, WRONG, print};
+use crate::{
+    app::state,
+    config::{Config, StoreKind},
+    session::store::disk::Vault,
+};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum StoreVerb {
+    /// Open every row; exits with 1 where any is damaged
+    Verify,
+    /// Write all sessions to standard output, as JSON lines: keep them as you keep the store
+    Export,
+    /// Read sessions from standard input; what is there already stays as it is
+    Import,
+    /// Give room back to the filesystem
+    Compact,
+}
+
+/// Runs the verb.
+pub(super) fn run(file: &Path, verb: &StoreVerb) -> ExitCode {
+    let config = match Config::load(file) {
+        Ok((config, warnings)) => {
+            print(&warnings);
+            config
+        }
+        Err(mistakes) => {
+            print(&mistakes);
+            return ExitCode::from(WRONG);
+        }
+    };
+    if config.store.kind != StoreKind::Disk {
+        anstream::eprintln!("error: [store] kind is not \"disk\": there is nothing to look after");
+        return ExitCode::from(WRONG);
+    }
+    match act(&config, verb) {
+        Ok(code) => code,
+        Err(error) => {
+            anstream::eprintln!("error: {error}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn act(config: &Config, verb: &StoreVerb) -> anyhow::Result<ExitCode> {
+    let folder = config.store.folder();
+    if !Vault::is_in(&folder) && !matches!(verb, StoreVerb::Import) {
+        anyhow::bail!("there is no store in {}", folder.display());
+    }
+    let vault = Vault::open(&folder, &state::secrets(config)?)?;
+    let progress = &mut progress;
+    match verb {
+        StoreVerb::Verify => {
+            let found = vault.verify(progress)?;
+            anstream::println!(
+                "{} sessions whole, {} damaged, {} set aside before; {} ended ones remembered",
+                found.sessions,
+                found.damaged,
+                found.aside,
+                found.ended
+            );
+            return Ok(if found.damaged > 0 { ExitCode::from(FAILED) } else { ExitCode::SUCCESS });
+        }
+        StoreVerb::Export => {
+            let damaged = vault.export(BufWriter::new(io::stdout().lock()), progress)?;
+            if damaged > 0 {
+                anstream::eprintln!("{damaged} damaged sessions were left out");
+                return Ok(ExitCode::from(FAILED));
+            }
+        }
+        StoreVerb::Import => {
+            let found = vault.import(io::stdin().lock(), &config.session, progress)?;
+            anstream::eprintln!(
+                "{} sessions read in, {} left as they were; {} ended ones remembered",
+                found.sessions,
+                found.left,
+                found.ended
+            );
+        }
+        StoreVerb::Compact => {
+            let (before, after) = vault.compact()?;
+            let size = bytesize::ByteSize;
+            anstream::println!("{} before, {} now", size(before), size(after));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A bar, for whoever watches.
+fn progress(done: u64, total: u64) {
+    const WIDTH: usize = 40;
+    if !io::stderr().is_terminal() {
+        return;
+    }
+    // How many there are is not known of what is read in.
+    let Some(full) = (done * WIDTH as u64).checked_div(total) else {
+        anstream::eprint!("\r{done}");
+        return;
+    };
+    let bar = "#".repeat(usize::try_from(full).unwrap_or(WIDTH));
+    let end = if done == total { "\n" } else { "" };
+    anstream::eprint!("\r[{bar:<WIDTH$}] {done} of {total}{end}");
+}
