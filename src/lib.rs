@@ -24,7 +24,8 @@
 //!
 //! # The life of a request
 //!
-//! 1. **accept** ([`listen::serve`]): a task for each connection; an idle one is parked outside hyper.
+//! 1. **accept** ([`listen::serve`]): a task for each connection; TLS is begun there ([`listen::Entrance`]), an idle
+//!    connection is parked outside hyper.
 //! 2. **begin** (`proxy::exchange`): the [`plan::Plan`] is pinned, one timestamp taken.
 //! 3. **admit** (`proxy::admit`): ambiguous framing, a bad host, too large: refused before any thought.
 //! 4. **route** ([`router::Router::find`]): on the path as an app may read it.

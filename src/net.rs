@@ -1,4 +1,4 @@
-//! Streams: TCP and unix sockets behind one type, on either side of the proxy.
+//! Streams: TCP, unix sockets, and TLS over either behind one type, on both sides of the proxy.
 
 use std::{
     io::{self, IoSlice},
@@ -8,9 +8,10 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
+    io::{AsyncBufReadExt, AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
 };
+use tokio_rustls::TlsStream;
 
 /// A connected stream.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub enum Stream {
     Tcp(TcpStream),
     /// A unix socket.
     Unix(UnixStream),
+    /// TLS over one of them. Boxed: it is large, and the others are not to pay for that.
+    Tls(Box<TlsStream<Stream>>),
 }
 
 impl Stream {
@@ -26,11 +29,12 @@ impl Stream {
     ///
     /// # Errors
     /// The connection is broken.
-    pub async fn peek(&self) -> io::Result<bool> {
+    pub async fn peek(&mut self) -> io::Result<bool> {
         let mut byte = [0_u8; 1];
         match self {
             Self::Tcp(s) => Ok(s.peek(&mut byte).await? > 0),
             Self::Unix(s) => {
+                let s = &*s;
                 // tokio has no peek here; socket2 has, and readiness is told by the runtime.
                 s.async_io(tokio::io::Interest::READABLE, || {
                     let mut byte = [std::mem::MaybeUninit::uninit()];
@@ -39,6 +43,16 @@ impl Stream {
                 .await
                 .map(|n| n > 0)
             }
+            // What comes is deciphered, and stays where it is.
+            Self::Tls(s) => Ok(!s.fill_buf().await?.is_empty()),
+        }
+    }
+
+    /// What the bytes go over.
+    fn plain(&self) -> &Self {
+        match self {
+            Self::Tls(s) => s.get_ref().0.plain(),
+            plain => plain,
         }
     }
 
@@ -46,9 +60,10 @@ impl Stream {
     pub fn reset(self) {
         let now = Some(std::time::Duration::ZERO);
         // Where that cannot be had it is closed all the same.
-        let _ = match &self {
+        let _ = match self.plain() {
             Self::Tcp(s) => socket2::SockRef::from(s).set_linger(now),
             Self::Unix(s) => socket2::SockRef::from(s).set_linger(now),
+            Self::Tls(_) => Ok(()),
         };
     }
 
@@ -57,6 +72,7 @@ impl Stream {
         match self {
             Self::Tcp(s) => s.poll_read_ready(cx),
             Self::Unix(s) => s.poll_read_ready(cx),
+            Self::Tls(s) => s.get_ref().0.poll_read_ready(cx),
         }
     }
 
@@ -66,6 +82,7 @@ impl Stream {
         let peeked = match self {
             Self::Tcp(s) => socket2::SockRef::from(s).peek(&mut byte),
             Self::Unix(s) => socket2::SockRef::from(s).peek(&mut byte),
+            Self::Tls(s) => return s.get_ref().0.is_quiet(),
         };
         matches!(peeked, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
     }
@@ -76,6 +93,7 @@ impl AsyncRead for Stream {
         match self.get_mut() {
             Self::Tcp(s) => Pin::new(s).poll_read(cx, buf),
             Self::Unix(s) => Pin::new(s).poll_read(cx, buf),
+            Self::Tls(s) => Pin::new(s).poll_read(cx, buf),
         }
     }
 }
@@ -85,6 +103,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(s) => Pin::new(s).poll_write(cx, buf),
             Self::Unix(s) => Pin::new(s).poll_write(cx, buf),
+            Self::Tls(s) => Pin::new(s).poll_write(cx, buf),
         }
     }
 
@@ -96,6 +115,7 @@ impl AsyncWrite for Stream {
         match self.get_mut() {
             Self::Tcp(s) => Pin::new(s).poll_write_vectored(cx, bufs),
             Self::Unix(s) => Pin::new(s).poll_write_vectored(cx, bufs),
+            Self::Tls(s) => Pin::new(s).poll_write_vectored(cx, bufs),
         }
     }
 
@@ -103,14 +123,18 @@ impl AsyncWrite for Stream {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Tcp(_) | Self::Unix(_) => Poll::Ready(Ok(())),
+            Self::Tls(s) => Pin::new(s).poll_flush(cx),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(s) => Pin::new(s).poll_shutdown(cx),
             Self::Unix(s) => Pin::new(s).poll_shutdown(cx),
+            Self::Tls(s) => Pin::new(s).poll_shutdown(cx),
         }
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Here live workers, signals, systemd, logging. Never: what a request means. Called by `cli`.
 
+mod listeners;
 mod logging;
 pub mod state;
 mod systemd;
@@ -21,12 +22,13 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     clock,
-    config::{Config, ListenAddress},
-    listen::{self, BindError, Listener},
+    config::Config,
+    listen::{self, BindError, Entrance, Listener},
     plan::{Plan, PlanError},
     proxy::AccessLog,
     tasks,
 };
+use listeners::Door;
 use state::StateError;
 use worker::Setup;
 
@@ -39,6 +41,9 @@ pub enum AppError {
     /// No keys, or no store.
     #[error(transparent)]
     State(#[from] StateError),
+    /// Certificates that cannot be used; what is wrong with them stands in the log before.
+    #[error("a certificate cannot be used")]
+    Tls,
     /// No socket.
     #[error(transparent)]
     Bind(#[from] BindError),
@@ -55,7 +60,7 @@ impl AppError {
     pub fn is_lasting(&self) -> bool {
         match self {
             Self::State(StateError::Store(error)) => error.is_lasting(),
-            Self::Plan(_) | Self::State(_) => true,
+            Self::Plan(_) | Self::State(_) | Self::Tls => true,
             Self::Bind(_) | Self::Start(_) | Self::Worker => false,
         }
     }
@@ -84,26 +89,26 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
     let plan = Arc::new(ArcSwap::from_pointee(Plan::with(config, Arc::clone(&store), &secrets)?));
     let workers = config.process.workers.get();
     let listeners = match options.listeners {
-        Some(given) => given,
-        None => bind_all(config, workers)?,
+        Some(given) => given.into_iter().map(|listener| (listener, Entrance::default())).collect(),
+        None => listeners::bind_all(config, workers)?,
     };
-    let names = names(&listeners);
+    let names = listeners::names(&listeners);
     let (access, writer) = AccessLog::start(config.log.access)?.unzip();
     let stop = CancellationToken::new();
     let kill = CancellationToken::new();
     let counts = Arc::new(listen::Counts::default());
     sweep(&plan)?;
 
-    let mut lots: Vec<Vec<Listener>> = (0..workers).map(|_| Vec::new()).collect();
-    for (i, listener) in listeners.into_iter().enumerate() {
+    let mut lots: Vec<Vec<Door>> = (0..workers).map(|_| Vec::new()).collect();
+    for (i, door) in listeners.into_iter().enumerate() {
         if let Some(lot) = lots.get_mut(i % workers) {
-            lot.push(listener);
+            lot.push(door);
         }
     }
     let mut threads = Vec::new();
-    for (number, listeners) in lots.into_iter().enumerate() {
+    for (number, doors) in lots.into_iter().enumerate() {
         let setup = Setup {
-            listeners,
+            doors,
             plan: Arc::clone(&plan),
             access: access.clone(),
             counts: Arc::clone(&counts),
@@ -137,37 +142,6 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
     tracing::info!(stored_sessions = store.len(), "stopped");
     store.close();
     Ok(())
-}
-
-fn names(listeners: &[Listener]) -> Vec<String> {
-    let mut names: Vec<_> = listeners.iter().map(Listener::name).collect();
-    names.sort();
-    names.dedup();
-    names
-}
-
-/// For each address a socket for each worker.
-fn bind_all(config: &Config, workers: usize) -> Result<Vec<Listener>, AppError> {
-    let mut passed = systemd::Passed::take();
-    let mut all = Vec::new();
-    for entry in &config.listen {
-        match &entry.address {
-            ListenAddress::Systemd(name) => {
-                let found = passed.named(name)?;
-                if found.is_empty() {
-                    return Err(BindError::NotPassed(name.clone()).into());
-                }
-                for listener in found {
-                    for _ in 1..workers {
-                        all.push(listener.share()?);
-                    }
-                    all.push(listener);
-                }
-            }
-            address => all.extend(listen::bind(address, workers)?),
-        }
-    }
-    Ok(all)
 }
 
 /// Expired sessions leave, on a thread of their own.

@@ -6,9 +6,10 @@ use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use super::listeners::Door;
 use crate::{
     clock,
-    listen::{self, Counts, Listener, Rules},
+    listen::{self, Counts, Rules},
     plan::Plan,
     proxy::{self, AccessLog, Worker},
     tasks,
@@ -20,7 +21,7 @@ const SWEEP: Duration = Duration::from_millis(500);
 
 /// What a worker is given.
 pub(super) struct Setup {
-    pub(super) listeners: Vec<Listener>,
+    pub(super) doors: Vec<Door>,
     pub(super) plan: Arc<ArcSwap<Plan>>,
     pub(super) access: Option<AccessLog>,
     pub(super) counts: Arc<Counts>,
@@ -50,11 +51,12 @@ pub(super) fn run(setup: Setup) -> io::Result<()> {
             }
         });
         let rules = Rc::new(Rules { limits: setup.plan.load().limits.clone(), exempt: setup.exempt });
-        for listener in setup.listeners {
+        for (listener, entrance) in setup.doors {
             let worker = Rc::clone(&worker);
-            let handler = move |request, peer| proxy::answer(&worker, request, peer);
+            let handler = move |request, arrival| proxy::answer(&worker, request, arrival);
             let serving = listen::serve(
                 listener,
+                entrance,
                 Rc::clone(&rules),
                 Arc::clone(&setup.counts),
                 handler,

@@ -3,13 +3,22 @@
 use std::{path::Path, process::ExitCode};
 
 use super::{WRONG, print};
-use crate::{config::Config, plan::Plan};
+use crate::{
+    clock::Timestamp,
+    config::{Config, Diagnostics},
+    listen::{Entrance, Tickets},
+    plan::Plan,
+};
 
 /// Reads, validates, and builds the plan without running it.
 pub(super) fn check(file: &Path) -> ExitCode {
     match Config::load(file) {
         Ok((config, warnings)) => {
+            let warnings = with_certificates(&config, warnings);
             print(&warnings);
+            if warnings.has_errors() {
+                return ExitCode::from(WRONG);
+            }
             // Whether they can be read, not which: a key that is not there yet is made by `run`.
             let keys = config.keys.secrets(|| Ok([0; 32]));
             let keys = keys.map_err(|error| format!("[keys]: {error}"));
@@ -30,4 +39,12 @@ pub(super) fn check(file: &Path) -> ExitCode {
             ExitCode::from(WRONG)
         }
     }
+}
+
+/// The very look at certificates that `run` takes.
+fn with_certificates(config: &Config, mut found: Diagnostics) -> Diagnostics {
+    if let Ok(tickets) = Tickets::new() {
+        found.list.extend(Entrance::all(&config.listen, &tickets, Timestamp::now()).1);
+    }
+    Diagnostics::new(found.source, found.list)
 }

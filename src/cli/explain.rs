@@ -3,7 +3,12 @@
 use std::{io::Read as _, net::IpAddr, path::Path, process::ExitCode};
 
 use super::{FAILED, WRONG, print};
-use crate::{config::Config, listen::Peer, plan::Plan, proxy, tasks};
+use crate::{
+    config::Config,
+    listen::{Arrival, Peer},
+    plan::Plan,
+    proxy, tasks,
+};
 
 /// Explains the request in `request` (`-`: standard input), as if it came from `from`.
 pub(super) fn explain(file: &Path, request: &Path, from: IpAddr) -> ExitCode {
@@ -34,7 +39,7 @@ pub(super) fn explain(file: &Path, request: &Path, from: IpAddr) -> ExitCode {
             return ExitCode::from(WRONG);
         }
     };
-    let Some(explained) = tasks::at_once(proxy::explain(&plan, &raw, Peer::Ip(from))) else {
+    let Some(explained) = tasks::at_once(proxy::explain(&plan, &raw, Arrival::from(Peer::Ip(from)))) else {
         anstream::eprintln!("error: the session store does not answer");
         return ExitCode::from(FAILED);
     };

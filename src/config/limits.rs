@@ -7,6 +7,8 @@ use super::value::Reader;
 /// `[limits]`; `None` is `"off"`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
+    /// `tls_handshake_timeout`: 10 s; then the connection is closed.
+    pub tls_handshake_timeout: Option<Duration>,
     /// `request_head_timeout`: 10 s; then the connection is closed.
     pub request_head_timeout: Option<Duration>,
     /// `idle_timeout_http1`: 75 s between requests.
@@ -58,6 +60,7 @@ impl Limits {
             |key, most, default| reader.limit_number(key, &(1..=most), Some(default)).map(|n| n as usize);
         let rate = |key, default| reader.limit_number(key, &(1..=1 << 30), default).map(|n| n as u32);
         let limits = Self {
+            tls_handshake_timeout: seconds("tls_handshake_timeout", 10),
             request_head_timeout: seconds("request_head_timeout", 10),
             idle_timeout_http1: seconds("idle_timeout_http1", 75),
             head_bytes: bytes("head_bytes", 8 * KIB, 32 * KIB),

@@ -3,11 +3,12 @@
 use std::{
     net::{IpAddr, SocketAddr},
     ops::Range,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use super::{
     diagnostic::Diagnostic,
+    tls::Tls,
     value::{Mistake, Reader},
 };
 
@@ -16,6 +17,10 @@ use super::{
 pub struct Listen {
     /// `address`
     pub address: ListenAddress,
+    /// `tls`: absent, http is spoken.
+    pub tls: Option<Tls>,
+    /// `redirect_to_https`: everything is answered with a 308 there, but for `/.well-known/acme-challenge/`.
+    pub redirect_to_https: bool,
 }
 
 /// Where to listen.
@@ -33,7 +38,7 @@ const EXPECTED: &str =
     "\"127.0.0.1:8080\", \"[::]:80\", \"unix:/run/cloakroom/http.sock\" or \"systemd:NAME\"";
 
 impl Listen {
-    pub(super) fn read_all(root: &Reader<'_>) -> Vec<Self> {
+    pub(super) fn read_all(root: &Reader<'_>, folder: &Path) -> Vec<Self> {
         let readers = root.sections("listen");
         if readers.is_empty() {
             let help = "say where to listen:\n[[listen]]\naddress = \"127.0.0.1:8080\"";
@@ -42,11 +47,18 @@ impl Listen {
         let mut seen: Vec<(Self, Option<Range<usize>>)> = Vec::new();
         for reader in &readers {
             let address = reader.required("address", EXPECTED, parse);
+            let tls = Tls::read(reader, folder);
+            let redirect_to_https = reader.bool("redirect_to_https", false);
             reader.finish();
+            if tls.is_some() && redirect_to_https {
+                let message = "a listener that speaks https redirects to itself";
+                let label = "belongs to the listener that speaks http";
+                reader.notes().push(reader.error("redirect_to_https", message, label));
+            }
             let Some(address) = address else { continue };
-            let listen = Self { address };
+            let listen = Self { address, tls, redirect_to_https };
             if let Some((_, first)) =
-                seen.iter().find(|(other, _)| *other == listen && !listen.takes_any_port())
+                seen.iter().find(|(other, _)| other.address == listen.address && !listen.takes_any_port())
             {
                 let twice = reader.error("address", "two listeners on one address", "the same address again");
                 reader.notes().push(twice.also(first.clone(), "first here"));

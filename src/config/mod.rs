@@ -19,6 +19,7 @@ mod secret;
 mod session;
 mod source;
 mod store;
+mod tls;
 mod upstream;
 mod value;
 
@@ -43,6 +44,7 @@ pub use session::{
 };
 pub use source::Source;
 pub use store::{Durability, Store, StoreKind};
+pub use tls::{CertificateFiles, Tls};
 pub use upstream::{Also, AlsoValue, Server, ServerAddress, Upstream, UpstreamHost};
 
 /// Everything that the program was told, valid as a whole.
@@ -95,12 +97,13 @@ impl Config {
 
     /// Every key there is, as `session.cookie.name` or `upstreams.NAME.servers`.
     pub fn known_keys() -> BTreeSet<String> {
-        let text = "listen = [{}]\nroutes = [{}]\ncookies = [{}]\nupstreams.NAME.servers = [{}]\n";
-        read(text).1
+        let text = "listen = [{ tls.certificates = [{}] }]\nroutes = [{}]\ncookies = [{}]\nupstreams.NAME.servers = [{}]\n";
+        read(text, Path::new("")).1
     }
 
     fn from_source(source: Source) -> Result<(Self, Diagnostics), Diagnostics> {
-        let (config, _, list) = read(&source.text);
+        let folder = Path::new(&source.name).parent().unwrap_or(Path::new(""));
+        let (config, _, list) = read(&source.text, folder);
         let diagnostics = Diagnostics::new(source, list);
         match config {
             Some(config) if !diagnostics.has_errors() => Ok((config, diagnostics)),
@@ -109,7 +112,8 @@ impl Config {
     }
 }
 
-fn read(text: &str) -> (Option<Config>, BTreeSet<String>, Vec<Diagnostic>) {
+/// `folder`: where what is named without one is looked for.
+fn read(text: &str, folder: &Path) -> (Option<Config>, BTreeSet<String>, Vec<Diagnostic>) {
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         // What a broken text seems to say would only add mistakes that are none.
@@ -119,7 +123,7 @@ fn read(text: &str) -> (Option<Config>, BTreeSet<String>, Vec<Diagnostic>) {
     let notes = Notes::default();
     let root = Reader::new(&notes, table.get_ref());
     let process = Process::read(&root.section("process"));
-    let listen = Listen::read_all(&root);
+    let listen = Listen::read_all(&root, folder);
     let session = Session::read(&root.section("session"));
     let upstreams = Upstream::read_all(&root, &session.headers);
     let routes = Route::read_all(&root, &upstreams);

@@ -70,10 +70,11 @@ impl Listener {
         })
     }
 
-    /// Where it listens, for the log.
-    pub fn name(&self) -> String {
+    /// Where it listens, for the log; by https or not.
+    pub fn name(&self, https: bool) -> String {
+        let scheme = if https { "https" } else { "http" };
         match self {
-            Self::Tcp(l) => l.local_addr().map_or_else(|_| "?".into(), |a| format!("http://{a}")),
+            Self::Tcp(l) => l.local_addr().map_or_else(|_| "?".into(), |a| format!("{scheme}://{a}")),
             Self::Unix(l) => l
                 .local_addr()
                 .ok()

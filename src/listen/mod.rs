@@ -6,13 +6,18 @@
 mod bind;
 mod connection;
 mod counts;
+mod entrance;
+mod http1;
 mod service;
+mod tls;
 mod watched;
 
 pub use bind::{BindError, Listener, bind};
 pub use connection::{Rules, serve};
 pub use counts::Counts;
+pub use entrance::{Arrival, Entrance, Handler};
 pub use service::Received;
+pub use tls::{Certificates, Tickets, Tls};
 
 use std::net::IpAddr;
 

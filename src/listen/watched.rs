@@ -78,7 +78,7 @@ impl Watched {
         Self { io: TokioIo::new(io), prefix, activity, stall, stalled: RefCell::new(None) }
     }
 
-    fn wrote(&self, polled: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+    fn wrote<T>(&self, polled: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         match polled {
             Poll::Pending => {
                 // The visitor does not read just now: what hyper holds for them must not be parked away.
@@ -91,7 +91,6 @@ impl Watched {
                 if self.stalled.borrow().is_some() {
                     self.stalled.replace(None);
                 }
-                self.activity.unflushed.set(true);
                 ready
             }
         }
@@ -123,6 +122,7 @@ impl Read for Watched {
 impl Write for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write(cx, buf);
+        self.activity.unflushed.set(true);
         self.wrote(polled, cx)
     }
 
@@ -132,6 +132,7 @@ impl Write for Watched {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write_vectored(cx, bufs);
+        self.activity.unflushed.set(true);
         self.wrote(polled, cx)
     }
 
@@ -140,7 +141,9 @@ impl Write for Watched {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Only TLS has anything to flush, and may have to wait with that.
         let polled = Pin::new(&mut self.io).poll_flush(cx);
+        let polled = self.wrote(polled, cx);
         // hyper flushes also where there is nothing to flush: that is no sign of life.
         if polled.is_ready() && self.activity.unflushed.replace(false) {
             self.activity.idle_since.set(clock::tick());

@@ -23,6 +23,11 @@ pub struct Admitted {
 }
 
 impl Admitted {
+    /// Path and query, raw.
+    pub fn target(&self) -> &str {
+        self.target.as_ref().map(PathAndQuery::as_str).filter(|target| target.starts_with('/')).unwrap_or("/")
+    }
+
     /// The path, raw.
     pub fn path(&self) -> &str {
         self.target.as_ref().map(PathAndQuery::path).filter(|path| path.starts_with('/')).unwrap_or("/")

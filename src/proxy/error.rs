@@ -25,6 +25,9 @@ pub enum ProxyError {
     /// The visitor went, and the app did not answer within `finish_after_abort`.
     #[error("the visitor went, and the app did not answer within finish_after_abort")]
     GivenUp,
+    /// It came by http, and is to come by https: sent there (RFC 9110 section 15.4.9).
+    #[error("sent to https")]
+    ToHttps(HeaderValue),
     /// The app failed.
     #[error(transparent)]
     Upstream(#[from] UpstreamError),
@@ -44,6 +47,7 @@ impl ProxyError {
             Self::LastHop => StatusCode::NO_CONTENT,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::Elsewhere(_) => StatusCode::SEE_OTHER,
+            Self::ToHttps(_) => StatusCode::PERMANENT_REDIRECT,
             Self::Store(StoreError::TooManySessions) => StatusCode::FORBIDDEN,
             Self::Store(_) | Self::Load(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Upstream(UpstreamError::Body(e)) => match e.downcast_ref() {
@@ -62,7 +66,7 @@ impl ProxyError {
         let status = self.status();
         match self {
             // As usual as a page: the access log has it.
-            Self::LastHop | Self::Unauthorized | Self::Elsewhere(_) => {}
+            Self::LastHop | Self::Unauthorized | Self::Elsewhere(_) | Self::ToHttps(_) => {}
             // Each visitor past the limit would have a line: the limit itself has one, now and then.
             Self::Store(StoreError::Flood) => {
                 tracing::debug!(%request, status = status.as_u16(), reason = %self, "request refused");
@@ -91,7 +95,7 @@ impl ProxyError {
                     .headers_mut()
                     .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Cookie realm=\"session\""));
             }
-            Self::Elsewhere(target) => {
+            Self::Elsewhere(target) | Self::ToHttps(target) => {
                 response.headers_mut().insert(header::LOCATION, target.clone());
             }
             // Nothing was done: it may be asked again (RFC 9110 section 15.6.4).

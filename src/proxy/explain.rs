@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 
 use super::{Prepared, admit, exchange::Exchange, prepare, route};
-use crate::{listen::Peer, message::cookie, plan::Plan, session::Resolved};
+use crate::{listen::Arrival, message::cookie, plan::Plan, session::Resolved};
 
 /// The most fields that a request file may have.
 const MOST_FIELDS: usize = 200;
@@ -34,11 +34,11 @@ pub enum RequestFileError {
     Length,
 }
 
-/// Explains what would become of this request, were it to come from `peer`.
+/// Explains what would become of this request, were it to arrive so.
 ///
 /// # Errors
 /// It is no request.
-pub async fn explain(plan: &Plan, raw: &[u8], peer: Peer) -> Result<Explanation, RequestFileError> {
+pub async fn explain(plan: &Plan, raw: &[u8], arrival: Arrival) -> Result<Explanation, RequestFileError> {
     let request = parse(raw)?;
     let mut exchange = Exchange::begin(&request, None);
     let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
@@ -52,7 +52,7 @@ pub async fn explain(plan: &Plan, raw: &[u8], peer: Peer) -> Result<Explanation,
         findings.push(("route", chosen));
         findings.push(("upstream", route.upstream.rules.name.clone()));
     }
-    match prepare(plan, &mut exchange, request, peer).await {
+    match prepare(plan, &mut exchange, request, arrival).await {
         Err(error) => {
             findings.push(("answer", format!("{} without asking an app: {error}", error.status())));
             Ok(Explanation { findings, head: None })

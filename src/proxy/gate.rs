@@ -8,6 +8,7 @@ use super::{ProxyError, admit::Admitted};
 use crate::{
     config::{CrossSite, Otherwise, Preflight, Require},
     headers::Client,
+    listen::Arrival,
     plan::RoutePlan,
     session::Resolved,
 };
@@ -24,6 +25,30 @@ const IN_QUERY: &AsciiSet = &CONTROLS
     .add(b'>')
     .add(b'\\')
     .add(b'`');
+
+/// Sends to https what came by http, where the listener says so; the port is that of https.
+///
+/// # Errors
+/// The redirect.
+pub fn https(arrival: Arrival, client: &Client, admitted: &Admitted) -> Result<(), ProxyError> {
+    // Who came to a trusted proxy by https is there already.
+    if !arrival.redirect_to_https || client.https || is_acme(admitted.path()) {
+        return Ok(());
+    }
+    let host = &admitted.authority.host;
+    let target = format!("https://{host}{}", admitted.target());
+    let target = HeaderValue::try_from(target).ok().filter(|_| !host.is_empty());
+    Err(target.map_or(
+        ProxyError::Client(StatusCode::BAD_REQUEST, "no Host, and https is to be asked for"),
+        ProxyError::ToHttps,
+    ))
+}
+
+/// Somebody who gives out certificates asks for proof (RFC 8555 section 8.3), and that by http.
+fn is_acme(path: &str) -> bool {
+    path.strip_prefix("/.well-known/acme-challenge/")
+        .is_some_and(|token| token.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)))
+}
 
 /// Asks for what the route requires.
 ///

@@ -31,7 +31,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     clock::Timestamp,
     headers::{self, Client, Nominations},
-    listen::{Peer, Received},
+    listen::{Arrival, Peer, Received},
     message::lines::Lines,
     plan::{Plan, RoutePlan},
     router::Miss,
@@ -55,11 +55,11 @@ pub struct Worker {
 }
 
 /// Answers one request. The future may be dropped at any time: what must still be committed is handed over.
-pub fn answer(worker: &Rc<Worker>, request: Request<Received>, peer: Peer) -> Handover {
+pub fn answer(worker: &Rc<Worker>, request: Request<Received>, arrival: Arrival) -> Handover {
     let plan = worker.plan.load_full();
     let limit = plan.limits.finish_after_abort;
     let given_up = GivenUp::default();
-    let life = handle(Rc::clone(worker), plan, request, peer, given_up.clone());
+    let life = handle(Rc::clone(worker), plan, request, arrival, given_up.clone());
     Handover::new(Box::pin(life), limit, given_up, worker.tasks.clone())
 }
 
@@ -67,12 +67,12 @@ async fn handle(
     worker: Rc<Worker>,
     plan: Arc<Plan>,
     request: Request<Received>,
-    peer: Peer,
+    arrival: Arrival,
     given_up: GivenUp,
 ) -> Response<Body> {
     let mut exchange = Box::new(Exchange::begin(&request, worker.access.as_ref()));
     let accept = request.headers().get(http::header::ACCEPT).cloned();
-    let response = match stages(&worker, &plan, &mut exchange, request, peer, &given_up).await {
+    let response = match stages(&worker, &plan, &mut exchange, request, arrival, &given_up).await {
         Ok(response) => response,
         Err(error) => error.answer(accept.as_ref(), &exchange.id()),
     };
@@ -98,23 +98,24 @@ async fn prepare<'p, B>(
     plan: &'p Plan,
     exchange: &mut Exchange,
     mut request: Request<B>,
-    peer: Peer,
+    arrival: Arrival,
 ) -> Result<Prepared<'p, B>, ProxyError> {
     // Until more is known: refused requests have an address too.
-    exchange.client = match peer {
+    exchange.client = match arrival.peer {
         Peer::Ip(ip) => Some(ip),
         Peer::Unix => None,
     };
-    let source = match peer {
+    let source = match arrival.peer {
         Peer::Ip(ip) => headers::Peer::Ip(ip),
         Peer::Unix => headers::Peer::Unix,
     };
     let admitted = admit::admit(&request, &plan.limits)?;
+    let client = plan.forwarding.client(&source, arrival.https, request.headers());
+    exchange.client = client.address;
+    gate::https(arrival, &client, &admitted)?;
     let route = route(plan, &admitted)?;
     admit::body(&request, route.body_bytes)?;
 
-    let client = plan.forwarding.client(&source, false, request.headers());
-    exchange.client = client.address;
     plan.guard.strip_request(request.headers_mut());
     gate::cross_site(route, &request, &admitted, &client)?;
 
@@ -138,11 +139,11 @@ async fn stages(
     plan: &Arc<Plan>,
     exchange: &mut Exchange,
     request: Request<Received>,
-    peer: Peer,
+    arrival: Arrival,
     given_up: &GivenUp,
 ) -> Result<Response<Body>, ProxyError> {
     let Prepared { route, admitted, client, resolved, added, nominations, request } =
-        prepare(plan, exchange, request, peer).await?;
+        prepare(plan, exchange, request, arrival).await?;
     let request = request.map(|body| RequestBody::new(body, route.body_bytes, plan, nominations.names));
     let asked = Asked { plan, route, admitted: &admitted, client: &client, resolved: resolved.as_ref() };
     let outcome = asked.ask(worker, exchange.now, request, &added, given_up).await;

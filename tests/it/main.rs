@@ -39,3 +39,4 @@ mod store_faults;
 mod streams;
 mod support;
 mod threats;
+mod tls;

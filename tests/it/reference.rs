@@ -57,6 +57,7 @@ fn the_reference_uncommented_says_the_same() {
     // These are examples, or say what holds when they are absent.
     all.cookies.clear();
     all.routes[0].host = None;
+    assert!(all.listen[0].tls.take().is_some());
     assert_eq!(all.upstreams[0].also.drain(..).len(), 1);
     assert!(all.upstreams[0].proof.take().is_some());
     assert_eq!(all.session.headers.fields.drain().len(), 1);
@@ -75,8 +76,13 @@ fn every_key_is_in_the_reference() {
     keys("", &DeValue::Table(table.into_inner()), &mut found);
     // The long form of a server stands in a comment, and so do the other places of a secret.
     found.extend(
-        ["servers.address", "servers.weight", "proof.file", "proof.env"]
-            .map(|key| format!("upstreams.NAME.{key}")),
+        [
+            "upstreams.NAME.servers.address",
+            "upstreams.NAME.servers.weight",
+            "upstreams.NAME.proof.file",
+            "upstreams.NAME.proof.env",
+        ]
+        .map(str::to_owned),
     );
     let places = ["credential", "file", "env"];
     found.extend(places.map(|place| format!("keys.current.{place}")));

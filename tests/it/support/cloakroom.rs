@@ -15,10 +15,12 @@ use tempfile::TempDir;
 use super::{Browser, PATIENCE, Wire};
 
 /// What is about to be started.
+#[derive(Default)]
 pub(crate) struct Plan {
     /// Flags alone instead of a file.
     flags: Option<SocketAddr>,
     servers: String,
+    listen: String,
     rules: String,
     extra: String,
     /// A program that it is started under, with its arguments.
@@ -53,13 +55,7 @@ impl Cloakroom {
 
     /// A cloakroom before an upstream of these servers, written as in TOML.
     pub(crate) fn before_servers(servers: &str) -> Plan {
-        Plan {
-            flags: None,
-            servers: servers.to_owned(),
-            rules: String::new(),
-            extra: String::new(),
-            under: Vec::new(),
-        }
+        Plan { servers: servers.to_owned(), ..Plan::default() }
     }
 
     /// Exit code and log of a start that fails.
@@ -140,6 +136,13 @@ impl Plan {
         self
     }
 
+    /// Adds keys to the listener.
+    pub(crate) fn listen(mut self, toml: &str) -> Self {
+        self.listen += toml;
+        self.listen += "\n";
+        self
+    }
+
     /// Adds keys to the section of the upstream.
     pub(crate) fn upstream(mut self, toml: &str) -> Self {
         self.rules += toml;
@@ -209,8 +212,8 @@ impl Plan {
 
     fn toml(&self) -> String {
         let mut toml = format!(
-            "[[listen]]\naddress = \"systemd:test\"\n\n[upstreams.app]\nservers = [{}]\n{}",
-            self.servers, self.rules
+            "[[listen]]\naddress = \"systemd:test\"\n{}\n[upstreams.app]\nservers = [{}]\n{}",
+            self.listen, self.servers, self.rules
         );
         if !self.extra.contains("[[routes]]") {
             toml += "\n[[routes]]\nupstream = \"app\"\n";

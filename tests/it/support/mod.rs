@@ -16,6 +16,7 @@ pub(crate) mod response;
 pub(crate) mod server;
 pub(crate) mod stage;
 pub(crate) mod steady;
+pub(crate) mod tls;
 pub(crate) mod tool;
 pub(crate) mod webdriver;
 pub(crate) mod wire;
@@ -28,6 +29,7 @@ pub(crate) use legacy::Legacy;
 pub(crate) use puppet::{obey, orders};
 pub(crate) use response::Response;
 pub(crate) use stage::{Door, Port, Stage};
+pub(crate) use tls::{Authority, Caller};
 pub(crate) use tool::tool;
 pub(crate) use wire::{Ending, Framing, Wire};
 

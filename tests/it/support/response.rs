@@ -1,5 +1,7 @@
 //! What comes back to a visitor.
 
+use std::io::{Read, Write};
+
 use super::wire::{Framing, Headers, Wire, framing, header, parse};
 
 /// A final answer.
@@ -33,7 +35,7 @@ impl Response {
     }
 }
 
-impl Wire {
+impl<S: Read + Write> Wire<S> {
     /// The head of the next answer, interim ones included, without its body.
     pub(crate) fn answer_head(&mut self) -> Response {
         let head = self.head().unwrap().unwrap_or_else(|| panic!("closed without an answer"));

@@ -32,8 +32,8 @@ pub(crate) enum Ending {
 }
 
 /// A connection, by TCP or a unix socket, and what was read from it too early.
-pub(crate) struct Wire {
-    stream: Socket,
+pub(crate) struct Wire<S = Socket> {
+    stream: S,
     buffer: Vec<u8>,
     /// The trailers of the last chunked body.
     pub(crate) trailers: Headers,
@@ -53,16 +53,6 @@ impl Wire {
         wire
     }
 
-    /// The stream, to write to.
-    pub(crate) fn stream(&mut self) -> &mut Socket {
-        &mut self.stream
-    }
-
-    /// Writes all of it.
-    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
-        self.stream.write_all(bytes.as_ref()).unwrap();
-    }
-
     /// Ends what is sent; what comes is still read.
     pub(crate) fn finish(&mut self) {
         self.stream.shutdown(Shutdown::Write).unwrap();
@@ -71,6 +61,24 @@ impl Wire {
     /// Closes by a reset.
     pub(crate) fn reset(self) {
         self.stream.set_linger(Some(Duration::ZERO)).unwrap();
+    }
+}
+
+impl<S: Read + Write> Wire<S> {
+    /// Takes over what is no socket of its own, such as TLS.
+    pub(crate) fn over(stream: S) -> Self {
+        Self { stream, buffer: Vec::new(), trailers: Vec::new() }
+    }
+
+    /// The stream, to write to.
+    pub(crate) fn stream(&mut self) -> &mut S {
+        &mut self.stream
+    }
+
+    /// Writes all of it.
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).unwrap();
+        self.stream.flush().unwrap();
     }
 
     /// Waits for the end of the connection.

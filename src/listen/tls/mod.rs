@@ -1,0 +1,119 @@
+//! TLS towards visitors: 1.2 and 1.3 by rustls, certificates that can be replaced while connections go on.
+//!
+//! Here live certificates, the choice among them, the handshake. Never: what is said after it. `app` builds a
+//! [`Tls`] for each listener that has one. RFC 8446 and RFC 6066 section 3 (names) bind it.
+
+mod certificates;
+mod resolver;
+
+use std::{io, sync::Arc};
+
+use rustls::{
+    ServerConfig,
+    crypto::aws_lc_rs::{self, Ticketer},
+    server::ProducesTickets,
+};
+use tokio_rustls::TlsAcceptor;
+
+use crate::{
+    clock::Timestamp,
+    config::{self, Diagnostic},
+    net::Stream,
+};
+use resolver::Resolver;
+
+pub use certificates::Certificates;
+
+/// The keys that resumption tickets are sealed under: one set for the whole process, so that a visitor is known by
+/// every worker and after every reload. They change by themselves.
+#[derive(Debug, Clone)]
+pub struct Tickets(Arc<dyn ProducesTickets>);
+
+impl Tickets {
+    /// New keys.
+    ///
+    /// # Errors
+    /// The system has no randomness to give.
+    pub fn new() -> Result<Self, rustls::Error> {
+        Ticketer::new().map(Self)
+    }
+}
+
+/// One listener's TLS.
+#[derive(Debug, Clone)]
+pub struct Tls {
+    server: Arc<ServerConfig>,
+    resolver: Arc<Resolver>,
+}
+
+impl Tls {
+    /// Speaks TLS with these certificates.
+    ///
+    /// # Errors
+    /// The provider lacks what TLS 1.2 or 1.3 needs; never with the one that is built in.
+    pub fn new(certificates: Certificates, tickets: &Tickets) -> Result<Self, rustls::Error> {
+        let resolver = Arc::new(Resolver::new(certificates));
+        let mut server = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::clone(&resolver) as _);
+        server.ticketer = Arc::clone(&tickets.0);
+        server.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Ok(Self { server: Arc::new(server), resolver })
+    }
+
+    /// Reads the certificates anew; connections that are there go on. If there is an error among what is returned the
+    /// old ones stay.
+    pub fn renew(&self, tls: &config::Tls, now: Timestamp) -> Vec<Diagnostic> {
+        let (certificates, found) = Certificates::load(&tls.certificates, now);
+        if let Some(certificates) = certificates {
+            self.resolver.replace(certificates);
+        }
+        found
+    }
+
+    /// The handshake.
+    ///
+    /// # Errors
+    /// The connection broke, or the visitor speaks no TLS, or none that is spoken here.
+    pub(super) async fn accept(&self, stream: Stream) -> io::Result<Stream> {
+        let stream = TlsAcceptor::from(Arc::clone(&self.server)).accept(stream).await?;
+        Ok(Stream::Tls(Box::new(stream.into())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{fs, path::Path};
+
+    use super::*;
+    use crate::config::{CertificateFiles, SecretSource, Severity};
+
+    fn issue(folder: &Path, name: &str) {
+        let issued = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
+        fs::write(folder.join("cert"), issued.cert.pem()).unwrap();
+        fs::write(folder.join("key"), issued.signing_key.serialize_pem()).unwrap();
+    }
+
+    #[test]
+    fn certificates_are_replaced_and_the_last_good_ones_stay() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name| SecretSource::File(folder.path().join(name));
+        let files = CertificateFiles { certificate: file("cert"), key: file("key"), place: None };
+        let config = config::Tls { certificates: vec![files] };
+        issue(folder.path(), "a.example");
+        let (certificates, _) = Certificates::load(&config.certificates, Timestamp::now());
+        let tls = Tls::new(certificates.unwrap(), &Tickets::new().unwrap()).unwrap();
+        let shown = || tls.resolver.first_names();
+        assert_eq!(shown(), ["a.example"]);
+
+        issue(folder.path(), "b.example");
+        assert!(tls.renew(&config, Timestamp::now()).iter().all(|said| said.severity == Severity::Warning));
+        assert_eq!(shown(), ["b.example"]);
+
+        fs::write(folder.path().join("cert"), "half of a file").unwrap();
+        let found = tls.renew(&config, Timestamp::now());
+        assert!(found.iter().any(|said| said.severity == Severity::Error), "{found:?}");
+        assert_eq!(shown(), ["b.example"]);
+    }
+}
