@@ -13,6 +13,8 @@ pub struct Limits {
     pub request_head_timeout: Option<Duration>,
     /// `idle_timeout_http1`: 75 s between requests.
     pub idle_timeout_http1: Option<Duration>,
+    /// `idle_timeout_http2`: 300 s with no request under way.
+    pub idle_timeout_http2: Option<Duration>,
     /// `head_bytes`: 32 KiB; 431. At least 8 KiB.
     pub head_bytes: Option<usize>,
     /// `field_bytes`: 16 KiB, name and value; 431.
@@ -29,6 +31,22 @@ pub struct Limits {
     pub write_stall_timeout: Option<Duration>,
     /// `requests_per_connection_http1`: 1,000; then the connection is closed.
     pub requests_per_connection_http1: Option<u64>,
+    /// `requests_per_connection_http2`: 10,000; then the visitor is told to open another.
+    pub requests_per_connection_http2: Option<u64>,
+    /// `http2_streams`: 100 at a time on one connection.
+    pub http2_streams: Option<u32>,
+    /// `http2_stream_window`: 64 KiB, from 64 KiB to 2 GiB.
+    pub http2_stream_window: Option<usize>,
+    /// `http2_connection_window`: 1 MiB, from 64 KiB to 2 GiB.
+    pub http2_connection_window: Option<usize>,
+    /// `http2_send_buffer`: 64 KiB for each answer.
+    pub http2_send_buffer: Option<usize>,
+    /// `http2_pending_resets`: 20 requests taken back before they were looked at; then the connection is closed.
+    pub http2_pending_resets: Option<usize>,
+    /// `http2_local_resets`: 256 faults of a visitor's streams; then the connection is closed.
+    pub http2_local_resets: Option<usize>,
+    /// `http2_resets_per_10s`: 200 requests taken back before their answer; then the connection is closed.
+    pub http2_resets_per_10s: Option<u64>,
     /// `cookies`: 180; 431.
     pub cookies: Option<usize>,
     /// `cookie_bytes`: 16 KiB; 431.
@@ -59,10 +77,18 @@ impl Limits {
         let number =
             |key, most, default| reader.limit_number(key, &(1..=most), Some(default)).map(|n| n as usize);
         let rate = |key, default| reader.limit_number(key, &(1..=1 << 30), default).map(|n| n as u32);
+        let window = |key, default| {
+            // Less than 64 KiB less one is not to be had: it is what every connection begins with.
+            reader
+                .optional_limit_size(key, &(64 * KIB..=(1 << 31) - 1))
+                .unwrap_or(Some(default))
+                .map(|size| size as usize)
+        };
         let limits = Self {
             tls_handshake_timeout: seconds("tls_handshake_timeout", 10),
             request_head_timeout: seconds("request_head_timeout", 10),
             idle_timeout_http1: seconds("idle_timeout_http1", 75),
+            idle_timeout_http2: seconds("idle_timeout_http2", 300),
             head_bytes: bytes("head_bytes", 8 * KIB, 32 * KIB),
             field_bytes: bytes("field_bytes", 1, 16 * KIB),
             fields: number("fields", 100, 100),
@@ -75,6 +101,18 @@ impl Limits {
                 &(1..=u64::MAX),
                 Some(1000),
             ),
+            requests_per_connection_http2: reader.limit_number(
+                "requests_per_connection_http2",
+                &(1..=u64::MAX),
+                Some(10_000),
+            ),
+            http2_streams: number("http2_streams", 1 << 20, 100).map(|n| n as u32),
+            http2_stream_window: window("http2_stream_window", 64 * KIB),
+            http2_connection_window: window("http2_connection_window", 1024 * KIB),
+            http2_send_buffer: bytes("http2_send_buffer", KIB, 64 * KIB),
+            http2_pending_resets: number("http2_pending_resets", 1 << 20, 20),
+            http2_local_resets: number("http2_local_resets", 1 << 20, 256),
+            http2_resets_per_10s: number("http2_resets_per_10s", 1 << 20, 200).map(|n| n as u64),
             cookies: number("cookies", 1 << 20, 180),
             cookie_bytes: bytes("cookie_bytes", 1, 16 * KIB),
             finish_after_abort: seconds("finish_after_abort", 10),

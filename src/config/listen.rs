@@ -19,6 +19,8 @@ pub struct Listen {
     pub address: ListenAddress,
     /// `tls`: absent, http is spoken.
     pub tls: Option<Tls>,
+    /// `http2_prior_knowledge`: HTTP/2 also without TLS, for who begins with it unasked (RFC 9113 section 3.3).
+    pub http2_prior_knowledge: bool,
     /// `redirect_to_https`: everything is answered with a 308 there, but for `/.well-known/acme-challenge/`.
     pub redirect_to_https: bool,
 }
@@ -48,6 +50,7 @@ impl Listen {
         for reader in &readers {
             let address = reader.required("address", EXPECTED, parse);
             let tls = Tls::read(reader, folder);
+            let http2_prior_knowledge = reader.bool("http2_prior_knowledge", false);
             let redirect_to_https = reader.bool("redirect_to_https", false);
             reader.finish();
             if tls.is_some() && redirect_to_https {
@@ -56,7 +59,7 @@ impl Listen {
                 reader.notes().push(reader.error("redirect_to_https", message, label));
             }
             let Some(address) = address else { continue };
-            let listen = Self { address, tls, redirect_to_https };
+            let listen = Self { address, tls, http2_prior_knowledge, redirect_to_https };
             if let Some((_, first)) =
                 seen.iter().find(|(other, _)| other.address == listen.address && !listen.takes_any_port())
             {

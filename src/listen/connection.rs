@@ -4,7 +4,12 @@ use std::{io, rc::Rc, sync::Arc};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{Counts, Entrance, Handler, Listener, Peer, bind::Accepting, http1};
+use super::{
+    Counts, Entrance, Handler, Listener, Peer,
+    bind::Accepting,
+    entrance::{Admitted, Protocol},
+    http1, http2,
+};
 use crate::{clock, config::Limits, net::Stream};
 
 /// How connections are treated.
@@ -82,7 +87,10 @@ async fn one<H: Handler>(
         admitted = entrance.admit(stream, peer, &rules) => admitted,
         () = stop.cancelled() => None,
     };
-    if let Some((stream, arrival)) = admitted {
-        http1::serve(stream, arrival, rules, handler, stop).await;
+    let Some(Admitted { stream, prefix, arrival, protocol }) = admitted else { return };
+    match protocol {
+        Protocol::Http1 => http1::serve(stream, prefix, arrival, rules, handler, stop).await,
+        // Boxed: a task is as large as the largest thing it ever holds.
+        Protocol::Http2 => Box::pin(http2::serve(stream, prefix, arrival, rules, handler, stop)).await,
     }
 }

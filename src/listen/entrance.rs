@@ -1,10 +1,11 @@
 //! The entrance of a listener: what comes before the first request of a connection.
 
-use std::{io, rc::Rc, sync::Arc};
+use std::{io, sync::Arc, time::Duration};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use http_body::Body;
+use tokio::io::AsyncReadExt;
 
 use super::{Certificates, Peer, Received, Rules, Tickets, Tls};
 use crate::{
@@ -18,6 +19,8 @@ use crate::{
 pub struct Entrance {
     /// `tls`
     pub tls: Option<Arc<Tls>>,
+    /// `http2_prior_knowledge`
+    pub http2_prior_knowledge: bool,
     /// `redirect_to_https`
     pub redirect_to_https: bool,
 }
@@ -39,6 +42,23 @@ impl Arrival {
         Self { peer, https: false, redirect_to_https: false }
     }
 }
+
+/// What is spoken on a connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// A connection that was let in, and what was read of it by then.
+pub(super) struct Admitted {
+    pub(super) stream: Stream,
+    pub(super) prefix: Bytes,
+    pub(super) arrival: Arrival,
+    pub(super) protocol: Protocol,
+}
+
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What answers requests: a function of a request and how it arrived.
 pub trait Handler: 'static {
@@ -82,7 +102,11 @@ impl Entrance {
                         .map(Arc::new)
                 }
             };
-            Some(Self { tls, redirect_to_https: listen.redirect_to_https })
+            Some(Self {
+                tls,
+                http2_prior_knowledge: listen.http2_prior_knowledge,
+                redirect_to_https: listen.redirect_to_https,
+            })
         });
         // All are looked at, so that all is told at once.
         let all: Vec<_> = all.collect();
@@ -92,28 +116,36 @@ impl Entrance {
 
     /// Lets a connection in: in the task of the connection, since the other side may take its time. `None`: it was
     /// no visitor, or took too long.
-    pub(super) async fn admit(
-        &self,
-        stream: Stream,
-        peer: Peer,
-        rules: &Rc<Rules>,
-    ) -> Option<(Stream, Arrival)> {
+    pub(super) async fn admit(&self, mut stream: Stream, peer: Peer, rules: &Rules) -> Option<Admitted> {
         let arrival = Arrival { peer, https: self.tls.is_some(), redirect_to_https: self.redirect_to_https };
-        let Some(tls) = &self.tls else { return Some((stream, arrival)) };
-        // Boxed: a task is as large as the largest thing it ever holds.
-        let handshake = Box::pin(tls.accept(stream));
-        let shaken: Result<io::Result<Stream>, _> =
-            clock::timeout(rules.limits.tls_handshake_timeout, handshake).await;
-        match shaken {
-            Ok(Ok(stream)) => Some((stream, arrival)),
-            Ok(Err(error)) => {
-                tracing::debug!(%error, ?peer, "the TLS handshake failed");
-                None
-            }
-            Err(_) => {
-                tracing::debug!(?peer, "the TLS handshake took too long: tls_handshake_timeout");
-                None
-            }
+        let (mut protocol, mut prefix) = (Protocol::Http1, Bytes::new());
+        if let Some(tls) = &self.tls {
+            // Boxed: a task is as large as the largest thing it ever holds.
+            let handshake = Box::pin(tls.accept(stream));
+            (stream, protocol) = within(rules.limits.tls_handshake_timeout, handshake)
+                .await
+                .inspect_err(|error| tracing::debug!(%error, ?peer, "the TLS handshake failed"))
+                .ok()?;
+        } else if self.http2_prior_knowledge {
+            let begin = Box::pin(beginning(&mut stream));
+            (protocol, prefix) = within(rules.limits.request_head_timeout, begin).await.ok()?;
+        }
+        Some(Admitted { stream, prefix, arrival, protocol })
+    }
+}
+
+async fn within<T>(limit: Option<Duration>, begin: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    clock::timeout(limit, begin).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+}
+
+/// Reads until it is clear whether HTTP/2 begins (RFC 9113 section 3.4) or HTTP/1; what was read belongs to it.
+async fn beginning(stream: &mut Stream) -> io::Result<(Protocol, Bytes)> {
+    let mut read = BytesMut::with_capacity(PREFACE.len());
+    while read.len() < PREFACE.len() && PREFACE.starts_with(&read) {
+        if stream.read_buf(&mut read).await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
+    let protocol = if read.starts_with(PREFACE) { Protocol::Http2 } else { Protocol::Http1 };
+    Ok((protocol, read.freeze()))
 }

@@ -44,6 +44,7 @@ enum Then {
 /// Serves one connection to its end.
 pub(super) async fn serve<H: Handler>(
     mut stream: Stream,
+    mut prefix: Bytes,
     arrival: Arrival,
     rules: Rc<Rules>,
     handler: Rc<H>,
@@ -51,7 +52,6 @@ pub(super) async fn serve<H: Handler>(
 ) {
     let mut wait = rules.limits.request_head_timeout;
     let mut left = rules.limits.requests_per_connection_http1.unwrap_or(u64::MAX);
-    let mut prefix = Bytes::new();
     let mut parked: Option<u64> = None;
     while left > 0 {
         if prefix.is_empty() {

@@ -8,7 +8,10 @@ mod connection;
 mod counts;
 mod entrance;
 mod http1;
+mod http2;
+mod metered;
 mod service;
+mod streams;
 mod tls;
 mod watched;
 

@@ -11,20 +11,41 @@ use http::{Request, Response, Version};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::watched::Activity;
+use super::{streams::Streams, watched::Activity};
 
-/// A request's body as it arrives. As long as it has not been read to its end, its connection is in the middle of it,
-/// whatever became of the request: only hyper knows where the next one would begin.
+/// A request's body as it arrives.
 #[derive(Debug)]
 pub struct Received {
     incoming: Incoming,
-    activity: Option<Rc<Activity>>,
+    of: Of,
+}
+
+#[derive(Debug)]
+enum Of {
+    /// HTTP/1: as long as the body has not been read to its end, its connection is in the middle of it, whatever became
+    /// of the request: only hyper knows where the next one would begin.
+    Connection(Rc<Activity>),
+    Stream(Rc<Streams>),
+    /// All of it is here.
+    Nothing,
 }
 
 impl Received {
-    fn arrived(&mut self) {
-        if let Some(activity) = self.activity.take() {
-            activity.body_open.set(false);
+    /// The body of a request in a stream of its own.
+    pub(super) fn of_stream(incoming: Incoming, streams: &Rc<Streams>) -> Self {
+        let of = if incoming.is_end_stream() { Of::Nothing } else { Of::Stream(Rc::clone(streams)) };
+        Self { incoming, of }
+    }
+
+    /// True if an end that hyper tells of is none.
+    fn is_cut(&self) -> bool {
+        match &self.of {
+            // SECURITY: hyper's half of the body is dropped with its connection, and that reads as an end. It is none.
+            Of::Connection(activity) => activity.gone.get(),
+            // SECURITY: so does RST_STREAM with CANCEL or NO_ERROR. Passed on as an end, half a body would be a whole
+            // one for the app.
+            Of::Stream(_) => !self.incoming.is_end_stream(),
+            Of::Nothing => false,
         }
     }
 }
@@ -38,17 +59,29 @@ impl Body for Received {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         let polled = Pin::new(&mut self.incoming).poll_frame(cx);
-        // SECURITY: hyper's half of the body is dropped with its connection, and that reads as an end. It is none.
-        if matches!(polled, Poll::Ready(None)) && self.activity.as_ref().is_some_and(|a| a.gone.get()) {
+        if matches!(polled, Poll::Ready(None)) && self.is_cut() {
             return Poll::Ready(Some(Err("the visitor went within the body".into())));
         }
-        let over = match &polled {
-            Poll::Ready(None) => true,
-            Poll::Ready(Some(Ok(_))) => self.incoming.is_end_stream(),
-            _ => false,
-        };
-        if over {
-            self.arrived();
+        match &self.of {
+            Of::Connection(activity) => {
+                let over = match &polled {
+                    Poll::Ready(None) => true,
+                    Poll::Ready(Some(Ok(_))) => self.incoming.is_end_stream(),
+                    _ => false,
+                };
+                if over {
+                    activity.body_open.set(false);
+                    self.of = Of::Nothing;
+                }
+            }
+            Of::Stream(streams) => {
+                if let Poll::Ready(Some(Ok(frame))) = &polled
+                    && frame.data_ref().is_none_or(|data| !data.is_empty())
+                {
+                    streams.moved();
+                }
+            }
+            Of::Nothing => {}
         }
         polled.map_err(Into::into)
     }
@@ -76,8 +109,8 @@ impl<F> Serving<F> {
         let bodied = !request.body().is_end_stream();
         activity.body_open.set(bodied);
         activity.ends_by_close.set(request.version() == Version::HTTP_10);
-        let request =
-            request.map(|incoming| Received { incoming, activity: bodied.then(|| Rc::clone(activity)) });
+        let of = if bodied { Of::Connection(Rc::clone(activity)) } else { Of::Nothing };
+        let request = request.map(|incoming| Received { incoming, of });
         Self { answer: handler(request), flight: Some(Flight(Rc::clone(activity))), last }
     }
 }

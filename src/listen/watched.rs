@@ -12,6 +12,7 @@ use std::{
 use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::{
     clock::{self, Timer},
@@ -64,8 +65,8 @@ impl Activity {
     }
 }
 
-pub(super) struct Watched {
-    pub(super) io: TokioIo<Stream>,
+pub(super) struct Watched<S = Stream> {
+    pub(super) io: TokioIo<S>,
     /// Read already, by the hyper connection before this one.
     prefix: Bytes,
     activity: Rc<Activity>,
@@ -73,8 +74,8 @@ pub(super) struct Watched {
     stalled: RefCell<Option<Timer>>,
 }
 
-impl Watched {
-    pub(super) fn new(io: Stream, prefix: Bytes, activity: Rc<Activity>, stall: Option<Duration>) -> Self {
+impl<S> Watched<S> {
+    pub(super) fn new(io: S, prefix: Bytes, activity: Rc<Activity>, stall: Option<Duration>) -> Self {
         Self { io: TokioIo::new(io), prefix, activity, stall, stalled: RefCell::new(None) }
     }
 
@@ -97,7 +98,7 @@ impl Watched {
     }
 }
 
-impl Read for Watched {
+impl<S: AsyncRead + Unpin> Read for Watched<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -119,7 +120,7 @@ impl Read for Watched {
     }
 }
 
-impl Write for Watched {
+impl<S: AsyncWrite + Unpin> Write for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write(cx, buf);
         self.activity.unflushed.set(true);

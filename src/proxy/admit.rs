@@ -128,12 +128,14 @@ fn host<B>(request: &Request<B>, said: &Said<'_>) -> Result<Admitted, ProxyError
     if said.hosts > 1 {
         return refuse(StatusCode::BAD_REQUEST, "more than one Host");
     }
-    if said.hosts == 0 && request.version() >= Version::HTTP_11 {
+    // HTTP/2 says it by `:authority`, Host or both (RFC 9113 section 8.3.1).
+    let uri = request.uri();
+    let is_http2 = request.version() == Version::HTTP_2;
+    if said.hosts == 0 && request.version() >= Version::HTTP_11 && !(is_http2 && uri.authority().is_some()) {
         return refuse(StatusCode::BAD_REQUEST, "no Host");
     }
     // Authority-form is for CONNECT, asterisk-form for OPTIONS (RFC 9112 sections 3.2.3 and 3.2.4).
-    let uri = request.uri();
-    let asterisk = uri.path() == "*" && uri.authority().is_none();
+    let asterisk = uri.path() == "*" && (is_http2 || uri.authority().is_none());
     if (uri.scheme().is_none() && uri.authority().is_some())
         || (asterisk && request.method() != Method::OPTIONS)
     {
@@ -150,6 +152,12 @@ fn host<B>(request: &Request<B>, said: &Said<'_>) -> Result<Admitted, ProxyError
         // HTTP/1.0 knows no Host.
         None => Authority { host: String::new(), port: None },
     };
+    if is_http2
+        && let Some(line) = said.host
+        && Authority::parse(line.as_bytes()).as_ref() != Some(&authority)
+    {
+        return refuse(StatusCode::BAD_REQUEST, "a Host that is not the :authority");
+    }
     let forwards_left = match said.forwards {
         Some(0) if *request.method() == Method::OPTIONS => return Err(ProxyError::LastHop),
         Some(left) if *request.method() == Method::OPTIONS => Some(left - 1),

@@ -55,7 +55,8 @@ impl Exchange {
                     .path_and_query()
                     .map_or_else(|| request.uri().to_string(), ToString::to_string),
                 version: request.version(),
-                host: copy(header::HOST),
+                host: copy(header::HOST)
+                    .or_else(|| HeaderValue::from_str(request.uri().authority()?.as_str()).ok()),
                 referer: copy(header::REFERER),
                 agent: copy(header::USER_AGENT),
                 began: clock::instant(),

@@ -116,6 +116,7 @@ async fn prepare<'p, B>(
     let route = route(plan, &admitted)?;
     admit::body(&request, route.body_bytes)?;
 
+    request::join_crumbs(&mut request);
     plan.guard.strip_request(request.headers_mut());
     gate::cross_site(route, &request, &admitted, &client)?;
 

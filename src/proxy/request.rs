@@ -19,6 +19,7 @@ use crate::{
 pub const VIA_NAME: &str = "cloakroom";
 const VIA: &str = "1.1 cloakroom";
 const VIA_10: &str = "1.0 cloakroom";
+const VIA_20: &str = "2.0 cloakroom";
 const NO_HOST: HeaderValue = HeaderValue::from_static("");
 
 /// What a request is dressed with.
@@ -45,7 +46,11 @@ impl Dressing<'_> {
         request: &mut Request<B>,
     ) -> (Lines, Nominations) {
         let Self { plan, route, admitted, client, source } = *self;
-        let via = if request.version() == Version::HTTP_10 { VIA_10 } else { VIA };
+        let via = match request.version() {
+            Version::HTTP_10 => VIA_10,
+            Version::HTTP_2 => VIA_20,
+            _ => VIA,
+        };
         let headers = request.headers_mut();
         // An upgrade is not asked for: the app answers as if it had not been.
         let nominations = headers::strip_hop_by_hop(headers);
@@ -65,6 +70,21 @@ impl Dressing<'_> {
         }
         plan.sessions.wire.prove(&route.view, &mut lines);
         (lines, nominations)
+    }
+}
+
+/// HTTP/2 may send each cookie in a line of its own; HTTP/1 knows one line (RFC 9113 section 8.2.3).
+pub fn join_crumbs<B>(request: &mut Request<B>) {
+    if request.version() != Version::HTTP_2 {
+        return;
+    }
+    let header::Entry::Occupied(mut lines) = request.headers_mut().entry(header::COOKIE) else { return };
+    if lines.iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<_> = lines.iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        lines.insert(joined);
     }
 }
 

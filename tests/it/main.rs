@@ -24,6 +24,8 @@ mod faults;
 mod framing;
 mod gates;
 mod house;
+mod http2;
+mod http2_attacks;
 mod hygiene;
 mod limits;
 mod logs;

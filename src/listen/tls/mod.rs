@@ -15,6 +15,7 @@ use rustls::{
 };
 use tokio_rustls::TlsAcceptor;
 
+use super::entrance::Protocol;
 use crate::{
     clock::Timestamp,
     config::{self, Diagnostic},
@@ -23,6 +24,9 @@ use crate::{
 use resolver::Resolver;
 
 pub use certificates::Certificates;
+
+/// RFC 9113 section 3.2.
+const HTTP2: &[u8] = b"h2";
 
 /// The keys that resumption tickets are sealed under: one set for the whole process, so that a visitor is known by
 /// every worker and after every reload. They change by themselves.
@@ -58,7 +62,7 @@ impl Tls {
             .with_no_client_auth()
             .with_cert_resolver(Arc::clone(&resolver) as _);
         server.ticketer = Arc::clone(&tickets.0);
-        server.alpn_protocols = vec![b"http/1.1".to_vec()];
+        server.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
         Ok(Self { server: Arc::new(server), resolver })
     }
 
@@ -76,9 +80,11 @@ impl Tls {
     ///
     /// # Errors
     /// The connection broke, or the visitor speaks no TLS, or none that is spoken here.
-    pub(super) async fn accept(&self, stream: Stream) -> io::Result<Stream> {
+    pub(super) async fn accept(&self, stream: Stream) -> io::Result<(Stream, Protocol)> {
         let stream = TlsAcceptor::from(Arc::clone(&self.server)).accept(stream).await?;
-        Ok(Stream::Tls(Box::new(stream.into())))
+        let chosen = stream.get_ref().1.alpn_protocol();
+        let protocol = if chosen == Some(HTTP2) { Protocol::Http2 } else { Protocol::Http1 };
+        Ok((Stream::Tls(Box::new(stream.into())), protocol))
     }
 }
 

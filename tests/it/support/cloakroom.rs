@@ -88,6 +88,12 @@ impl Cloakroom {
         text.lines().map(str::to_owned).collect()
     }
 
+    /// What it holds in memory just now, in bytes.
+    pub(crate) fn memory(&self) -> u64 {
+        let text = fs::read_to_string(format!("/proc/{}/statm", self.child.id())).unwrap();
+        text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
+    }
+
     /// Asks it to stop, as systemd does.
     pub(crate) fn terminate(&self) {
         let pid = self.child.id().to_string();

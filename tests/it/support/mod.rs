@@ -10,6 +10,7 @@ pub(crate) mod app;
 pub(crate) mod browser;
 pub(crate) mod cloakroom;
 pub(crate) mod desk;
+pub(crate) mod http2;
 pub(crate) mod legacy;
 pub(crate) mod puppet;
 pub(crate) mod response;

@@ -108,6 +108,11 @@ impl Caller {
         self
     }
 
+    /// For clients that bring a stream of their own.
+    pub(crate) fn config(self) -> ClientConfig {
+        self.0
+    }
+
     /// Connects and shakes hands.
     pub(crate) fn dial(&self, address: SocketAddr, host: &str) -> Result<Sealed, rustls::Error> {
         let mut tcp = TcpStream::connect_timeout(&address, PATIENCE).unwrap();

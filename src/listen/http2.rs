@@ -1,0 +1,181 @@
+//! The life of an HTTP/2 connection (RFC 9113): many requests at a time, each in a task of its own.
+//!
+//! hyper and h2 read the frames and hold what they can count; what only we know ends a connection here: that it is
+//! idle, that it asks and takes back, that it sends without getting anywhere, that it does not read.
+
+use std::{
+    future::poll_fn,
+    pin::{Pin, pin},
+    rc::Rc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::Request;
+use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_fn};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    Arrival, Handler, Rules,
+    metered::Metered,
+    streams::{Streaming, Streams},
+    watched::{Activity, Watched},
+};
+use crate::{clock::Timer, config::Limits, net::Stream, tasks};
+
+/// How long a connection that was told to end may take to say good-bye.
+const FAREWELL: Duration = Duration::from_secs(2);
+/// What `"off"` means for a window (RFC 9113 section 6.9.1).
+const LARGEST_WINDOW: u32 = (1 << 31) - 1;
+/// Frames that lead nowhere (PING, SETTINGS, PRIORITY, empty DATA) may come to so many bytes in ten seconds, beyond
+/// what flow control allows to lie about.
+const IDLE_TALK: u64 = 256 * 1024;
+const TALK_WINDOW: Duration = Duration::from_secs(10);
+
+/// Puts each request on this worker's own loop.
+#[derive(Clone)]
+struct Local;
+
+impl<F: Future<Output = ()> + 'static> Executor<F> for Local {
+    fn execute(&self, future: F) {
+        tasks::spawn(future);
+    }
+}
+
+fn builder(limits: &Limits) -> http2::Builder<Local> {
+    let mut builder = http2::Builder::new(Local);
+    let window = |limit: Option<usize>| limit.and_then(|w| u32::try_from(w).ok()).unwrap_or(LARGEST_WINDOW);
+    builder
+        .max_concurrent_streams(limits.http2_streams)
+        .initial_stream_window_size(window(limits.http2_stream_window))
+        .initial_connection_window_size(window(limits.http2_connection_window))
+        .max_send_buf_size(limits.http2_send_buffer.unwrap_or(LARGEST_WINDOW as usize))
+        .max_pending_accept_reset_streams(limits.http2_pending_resets.unwrap_or(usize::MAX))
+        .max_local_error_reset_streams(limits.http2_local_resets)
+        .max_header_list_size(limits.head_bytes.and_then(|b| u32::try_from(b).ok()).unwrap_or(u32::MAX));
+    builder
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve<H: Handler>(
+    stream: Stream,
+    prefix: Bytes,
+    arrival: Arrival,
+    rules: Rc<Rules>,
+    handler: Rc<H>,
+    stop: CancellationToken,
+) {
+    let limits = &rules.limits;
+    let streams = Rc::new(Streams::new(limits.http2_resets_per_10s));
+    let came = Rc::default();
+    // Of a connection as a whole only its writing is watched here.
+    let activity = Rc::new(Activity::new(false, false));
+    let io = Watched::new(Metered::new(stream, &came), prefix, activity, limits.write_stall_timeout);
+    let noted = Rc::clone(&streams);
+    let service = service_fn(move |request: Request<Incoming>| {
+        Streaming::begin(request, &noted, |request| handler.handle(request, arrival))
+    });
+    let mut connection = builder(limits).serve_connection(io, service);
+    let mut watch = Watch::new(limits);
+    let mut stopping = pin!(stop.cancelled());
+    let over = poll_fn(|cx| {
+        streams.listens(cx);
+        loop {
+            if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
+                return Poll::Ready(result.err().map(|error| error.to_string()));
+            }
+            if let Poll::Ready(why) = watch.poll(&streams, came.get(), limits, cx) {
+                // Said, where the other side still listens, and then it is cut.
+                Pin::new(&mut connection).graceful_shutdown();
+                let _ = Pin::new(&mut connection).poll(cx);
+                return Poll::Ready(why.map(str::to_owned));
+            }
+            let full = streams.served.get() >= limits.requests_per_connection_http2.unwrap_or(u64::MAX);
+            if watch.told || !(full || watch.is_idle || stopping.as_mut().poll(cx).is_ready()) {
+                return Poll::Pending;
+            }
+            // Requests under way are finished, others are for another connection (RFC 9113 section 6.8).
+            watch.told = true;
+            watch.rest = None;
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+    })
+    .await;
+    if let Some(error) = over {
+        tracing::debug!(error, peer = ?arrival.peer, "HTTP/2 connection ended");
+    }
+}
+
+/// Tells when a connection is to end.
+struct Watch {
+    /// It was told that it is to end.
+    told: bool,
+    /// Nothing was asked for too long.
+    is_idle: bool,
+    rest: Option<Timer>,
+    stall: Timer,
+    seen: u64,
+    talk: Timer,
+    talk_from: (u64, u64),
+    most_talk: u64,
+}
+
+impl Watch {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            told: false,
+            is_idle: false,
+            rest: None,
+            stall: Timer::new(limits.write_stall_timeout),
+            seen: 0,
+            talk: Timer::new(Some(TALK_WINDOW)),
+            talk_from: (0, 0),
+            most_talk: limits
+                .http2_connection_window
+                .map_or(u64::MAX, |window| (window as u64).saturating_add(IDLE_TALK)),
+        }
+    }
+
+    /// Ready when it is to be cut, with why that is worth a word.
+    fn poll(
+        &mut self,
+        streams: &Streams,
+        came: u64,
+        limits: &Limits,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<&'static str>> {
+        if streams.takes_back.get() {
+            return Poll::Ready(Some("too many requests were taken back: http2_resets_per_10s"));
+        }
+        if streams.in_flight.get() > 0 {
+            self.rest = None;
+        } else {
+            let limit = match (self.told, streams.served.get()) {
+                (true, _) => Some(FAREWELL),
+                // The first request has the time of a head.
+                (false, 0) => limits.request_head_timeout,
+                (false, _) => limits.idle_timeout_http2,
+            };
+            self.is_idle = self.rest.get_or_insert_with(|| Timer::new(limit)).poll_elapsed(cx).is_ready();
+            if self.told && self.is_idle {
+                return Poll::Ready(None);
+            }
+        }
+        let progress = streams.progress.get();
+        if progress != self.seen || streams.unread.get() == 0 {
+            self.seen = progress;
+            self.stall.reset(limits.write_stall_timeout);
+        }
+        if streams.unread.get() > 0 && self.stall.poll_elapsed(cx).is_ready() {
+            return Poll::Ready(Some("the visitor does not read: write_stall_timeout"));
+        }
+        if self.talk_from.1 != progress || self.talk.poll_elapsed(cx).is_ready() {
+            self.talk_from = (came, progress);
+            self.talk.reset(Some(TALK_WINDOW));
+        } else if came - self.talk_from.0 > self.most_talk {
+            return Poll::Ready(Some("frames without end that lead nowhere"));
+        }
+        Poll::Pending
+    }
+}

@@ -1,0 +1,180 @@
+//! Attacks on HTTP/2: who floods is cut soon, memory stays where it was, and a visitor beside it sees no fault.
+
+use std::io::Write;
+use std::time::Duration;
+
+use cloakroom::clock;
+
+use crate::support::http2::{
+    CONTINUATION, DATA, GOAWAY, HEADERS, Http2, PING, PRIORITY, RST_STREAM, SETTINGS, block, frame, get,
+};
+use crate::support::{App, Cloakroom, Ending, Reply};
+
+/// What an attack may cost in memory.
+const MOST_MEMORY: u64 = 32 << 20;
+
+/// Many of one frame in a piece.
+fn many(frame: &[u8]) -> Vec<u8> {
+    frame.repeat(16_384 / frame.len())
+}
+
+/// What is sent in each round.
+type Next = Box<dyn FnMut(u32) -> Vec<u8>>;
+
+#[test]
+fn floods_are_cut_and_hurt_nobody_else() {
+    let app = App::start(|request| Reply::text(request.path()));
+    let house = Cloakroom::before(app.address)
+        .listen("http2_prior_knowledge = true")
+        .config("[process]\nworkers = 1")
+        .start();
+    let mut victim = Http2::dial(house.address);
+    for _ in 0..50 {
+        assert_eq!(victim.get("http://a/").status, 200);
+    }
+    let stream = |round: u32| 2 * round + 1;
+    let attacks: Vec<(&str, Vec<u8>, Next)> = vec![
+        (
+            "rapid reset",
+            Vec::new(),
+            Box::new(move |round| {
+                let id = stream(round);
+                [frame(HEADERS, 5, id, &get("/x", &[])), frame(RST_STREAM, 0, id, &[0, 0, 0, 8])].concat()
+            }),
+        ),
+        (
+            "CONTINUATION without end",
+            frame(HEADERS, 1, 1, &get("/x", &[])),
+            Box::new(|_| many(&frame(CONTINUATION, 0, 1, &block(&[("x", "yyyyyyyyyyyyyyyyyyyy")])))),
+        ),
+        (
+            "empty CONTINUATION",
+            frame(HEADERS, 1, 1, &get("/x", &[])),
+            Box::new(|_| many(&frame(CONTINUATION, 0, 1, b""))),
+        ),
+        (
+            "empty DATA",
+            frame(
+                HEADERS,
+                4,
+                1,
+                &block(&[(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/x")]),
+            ),
+            Box::new(|_| many(&frame(DATA, 0, 1, b""))),
+        ),
+        ("SETTINGS", Vec::new(), Box::new(|_| many(&frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0])))),
+        ("PING", Vec::new(), Box::new(|_| many(&frame(PING, 0, 0, b"12345678")))),
+        ("PRIORITY", Vec::new(), Box::new(|_| many(&frame(PRIORITY, 0, 3, &[0, 0, 0, 1, 9])))),
+        ("unknown frames", Vec::new(), Box::new(|_| many(&frame(0x42, 0, 0, &[7; 64])))),
+        (
+            "streams that are refused",
+            Vec::new(),
+            Box::new(move |round| frame(HEADERS, 5, stream(round), &get("/x", &[("connection", "close")]))),
+        ),
+    ];
+    for (what, begin, mut next) in attacks {
+        let before = house.memory();
+        let mut attacker = house.dial();
+        attacker.preface();
+        attacker.send(begin);
+        let began = clock::instant();
+        let sent = attacker.flood(&mut next);
+        let took = began.elapsed();
+        assert!(sent.is_some(), "{what}: it was not cut within {took:?}");
+        assert!(took < Duration::from_secs(4), "{what}: {took:?}");
+        let grown = house.memory().saturating_sub(before);
+        assert!(grown < MOST_MEMORY, "{what}: {grown} bytes after {sent:?}");
+        for _ in 0..20 {
+            assert_eq!(victim.get("http://a/").status, 200, "{what}: the victim");
+        }
+    }
+    assert!(!house.log().contains("panicked"), "{}", house.log());
+}
+
+#[test]
+fn requests_that_are_taken_back_before_their_answer_are_counted() {
+    let door = crate::support::Door::closed();
+    let held = std::sync::Arc::clone(&door);
+    let app = App::start(move |request| {
+        if request.path() == "/x" {
+            held.pass();
+        }
+        Reply::text("ok")
+    });
+    let house = Cloakroom::before(app.address)
+        .listen("http2_prior_knowledge = true")
+        .config("[limits]\nhttp2_resets_per_10s = 10\nfinish_after_abort = \"200ms\"")
+        .start();
+    let mut wire = house.dial();
+    wire.preface();
+    let mut streams = (0..).map(|n| 2 * n + 1);
+    // Each is under way at the app before it is taken back, so that only we can count it.
+    for (number, stream) in (1..=10).zip(streams.by_ref()) {
+        wire.send(frame(HEADERS, 5, stream, &get("/x", &[])));
+        door.reached(number);
+        wire.send(frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+    }
+    let next = streams.next().unwrap();
+    wire.send(frame(HEADERS, 5, next, &get("/", &[])));
+    assert!(wire.frame_of(HEADERS).is_some(), "as many as allowed");
+    let last = streams.next().unwrap();
+    wire.send(frame(HEADERS, 5, last, &get("/x", &[])));
+    door.reached(11);
+    wire.send(frame(RST_STREAM, 0, last, &[0, 0, 0, 8]));
+    assert!(wire.frame_of(GOAWAY).is_some());
+    while wire.frame().is_some() {}
+    assert_eq!(wire.ending(), Ending::Over);
+    door.open();
+}
+
+#[test]
+fn a_header_bomb_is_refused() {
+    let app = App::start(|_| Reply::text("ok"));
+    let house = Cloakroom::before(app.address).listen("http2_prior_knowledge = true").start();
+    let before = house.memory();
+    let mut wire = house.dial();
+    wire.preface();
+    // One large field in the table, and then a byte for each time that it is to come again.
+    let mut bomb = get("/", &[]);
+    bomb.extend([0x40, 1, b'x', 127, 0xb1, 0x1e]);
+    bomb.extend([b'v'; 4016]);
+    bomb.extend([0xbe; 12_000]);
+    for piece in 0..50_u32 {
+        let stream = 2 * piece + 1;
+        if wire.stream().write_all(&frame(HEADERS, 5, stream, &bomb)).is_err() {
+            break;
+        }
+    }
+    let grown = house.memory().saturating_sub(before);
+    assert!(grown < MOST_MEMORY, "{grown}");
+    assert_eq!(app.received().len(), 0);
+    assert_eq!(Http2::dial(house.address).get("http://a/").status, 200);
+}
+
+#[test]
+fn windows_that_stay_shut_hold_no_more_than_their_buffers() {
+    let app = App::start(|_| Reply::text("x".repeat(4 << 20)));
+    let house = Cloakroom::before(app.address)
+        .listen("http2_prior_knowledge = true")
+        .config("[limits]\nwrite_stall_timeout = \"1s\"")
+        .start();
+    let before = house.memory();
+    let mut wire = house.dial();
+    // No window at all (SETTINGS_INITIAL_WINDOW_SIZE of zero).
+    wire.send([crate::support::http2::PREFACE, &frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])].concat());
+    for stream in 0..100_u32 {
+        wire.send(frame(HEADERS, 5, 2 * stream + 1, &get("/", &[])));
+    }
+    let mut heads = 0;
+    while heads < 100 {
+        match wire.frame() {
+            Some((HEADERS, ..)) => heads += 1,
+            Some(_) => {}
+            None => break,
+        }
+    }
+    let grown = house.memory().saturating_sub(before);
+    assert!(grown < MOST_MEMORY, "{grown}");
+    while wire.frame().is_some() {}
+    assert_eq!(wire.ending(), Ending::Over, "write_stall_timeout");
+}
