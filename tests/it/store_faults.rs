@@ -1,15 +1,14 @@
 //! What was acknowledged is there, whatever happened to the process or to the disk.
 
 use std::collections::HashMap;
+use std::fs;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::mpsc::channel;
-use std::thread;
 
 use tempfile::TempDir;
 
-use crate::support::steady::{Visitor, ask};
+use crate::support::steady::{Visitor, ask, crowd, round};
 use crate::support::{App, Cloakroom, eventually, on_disk};
 
 /// A number that nobody could have foreseen.
@@ -29,35 +28,14 @@ fn whatever_was_acknowledged_is_there_after_a_crash_at_any_moment() {
     let folder = TempDir::new().unwrap();
     let state = said("CLOAKROOM_CRASH_STATE").map_or_else(|| folder.path().to_owned(), PathBuf::from);
     let crashes = said("CLOAKROOM_CRASHES").map_or(8, |count| count.parse().unwrap());
-    let mut visitors: Vec<Visitor> = (0..6).map(|_| Visitor::default()).collect();
+    let mut visitors = crowd();
     for _ in 0..crashes {
         let house = Cloakroom::with(&app, &on_disk(&state.join("store")));
-        for visitor in &mut visitors {
-            visitor.verify(house.address);
-        }
-        let (acknowledged, heard) = channel();
-        visitors = thread::scope(|scope| {
-            let load: Vec<_> = visitors
-                .drain(..)
-                .map(|mut visitor| {
-                    let acknowledged = acknowledged.clone();
-                    scope.spawn(move || {
-                        while visitor.step(house.address) {
-                            // Once enough was heard, nobody listens.
-                            let _ = acknowledged.send(());
-                        }
-                        visitor
-                    })
-                })
-                .collect();
-            heard.iter().take(1 + random(150) as usize).for_each(drop);
-            match said("CLOAKROOM_CRASH") {
-                Some(crash) => {
-                    assert!(Command::new(crash).arg(house.pid().to_string()).status().unwrap().success());
-                }
-                None => house.kill(),
+        visitors = round(&house, visitors, 1 + random(150), || match said("CLOAKROOM_CRASH") {
+            Some(crash) => {
+                assert!(Command::new(crash).arg(house.pid().to_string()).status().unwrap().success());
             }
-            load.into_iter().map(|visitor| visitor.join().unwrap()).collect()
+            None => house.kill(),
         });
     }
     let house = Cloakroom::with(&app, &on_disk(&state.join("store")));
@@ -65,6 +43,32 @@ fn whatever_was_acknowledged_is_there_after_a_crash_at_any_moment() {
         visitor.verify(house.address);
     }
     assert!(!house.log().contains("ERROR"), "no commit lost, no row damaged");
+}
+
+/// `tests/rolling` says how often, and after how many changes.
+#[test]
+fn restarts_under_load_change_no_answer_and_leave_nothing_behind() {
+    let number = |name: &str, default| said(name).map_or(default, |text| text.parse().unwrap());
+    let (app, folder) = (App::puppet(), TempDir::new().unwrap());
+    let mut visitors = crowd();
+    let (mut descriptors, mut bytes) = (Vec::new(), Vec::new());
+    for _ in 0..number("CLOAKROOM_ROUNDS", 4) {
+        let mut house = Cloakroom::with(&app, &on_disk(folder.path()));
+        visitors = round(&house, visitors, number("CLOAKROOM_CHANGES", 300), || {
+            descriptors.push(fs::read_dir(format!("/proc/{}/fd", house.pid())).unwrap().count());
+            house.terminate();
+        });
+        assert!(house.exit().success());
+        let log = house.log();
+        assert!(!log.contains("ERROR") && !log.contains("WARN"), "{log}");
+        let sizes =
+            fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
+        bytes.push(sizes.sum::<u64>());
+    }
+    assert!(visitors.iter().all(|visitor| visitor.refused == 0), "an answer was neither kept nor a cut line");
+    // Six visitors, their connections to the app, and what the process has open: no more in the last round.
+    assert!(descriptors.iter().all(|count| *count < 60), "{descriptors:?}");
+    assert!(bytes.iter().all(|size| *size < 32 << 20), "{bytes:?}");
 }
 
 /// Under strace, which makes the system calls of the store's thread fail.

@@ -2,8 +2,10 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::mpsc::channel;
+use std::thread;
 
-use super::{PATIENCE, orders};
+use super::{Cloakroom, PATIENCE, orders};
 
 /// One of them.
 #[derive(Default)]
@@ -14,6 +16,8 @@ pub(crate) struct Visitor {
     /// One more was sent, and no answer came.
     unsure: bool,
     steps: u64,
+    /// Answers that were whole, and not what was asked for.
+    pub(crate) refused: u64,
     /// Tickets of sessions whose end was acknowledged.
     ended: Vec<String>,
 }
@@ -55,6 +59,13 @@ pub(crate) fn ask(address: SocketAddr, ticket: Option<&str>, lines: &[&str]) -> 
 }
 
 impl Visitor {
+    /// Whether what came back is an acknowledgement.
+    fn granted(&mut self, heard: Option<Heard>) -> Option<Heard> {
+        let heard = heard?;
+        self.refused += u64::from(heard.status != 200);
+        (heard.status == 200).then_some(heard)
+    }
+
     /// The next change; true if it was acknowledged.
     pub(crate) fn step(&mut self, address: SocketAddr) -> bool {
         self.steps += 1;
@@ -62,7 +73,7 @@ impl Visitor {
         if self.steps.is_multiple_of(11) {
             self.ticket = None;
             let heard = ask(address, Some(&ticket), &["x-session-action: destroy"]);
-            let done = heard.is_some_and(|heard| heard.status == 200);
+            let done = self.granted(heard).is_some();
             if done {
                 self.ended.push(ticket);
             }
@@ -73,26 +84,24 @@ impl Visitor {
             self.ticket = None;
             let heard =
                 ask(address, Some(&ticket), &["x-session-principal: alice", "x-session-action: renew"]);
-            self.ticket = heard.filter(|heard| heard.status == 200).and_then(|heard| heard.ticket);
+            self.ticket = self.granted(heard).and_then(|heard| heard.ticket);
             return self.ticket.is_some();
         }
         let next = self.kept + 1;
-        match ask(address, Some(&ticket), &[&format!("x-session-set-n: {next}")]) {
-            Some(heard) if heard.status == 200 => {
-                self.kept = next;
-                true
-            }
-            _ => {
-                self.unsure = true;
-                false
-            }
+        let heard = ask(address, Some(&ticket), &[&format!("x-session-set-n: {next}")]);
+        let done = self.granted(heard).is_some();
+        if done {
+            self.kept = next;
+        } else {
+            self.unsure = true;
         }
+        done
     }
 
     fn begin(&mut self, address: SocketAddr) -> bool {
         (self.kept, self.unsure) = (0, false);
         let heard = ask(address, None, &["x-session-set-n: 0"]);
-        self.ticket = heard.filter(|heard| heard.status == 200).and_then(|heard| heard.ticket);
+        self.ticket = self.granted(heard).and_then(|heard| heard.ticket);
         self.ticket.is_some()
     }
 
@@ -112,4 +121,39 @@ impl Visitor {
         let old = self.ended.len().saturating_sub(5);
         self.ended.drain(..old);
     }
+}
+
+/// Six of them.
+pub(crate) fn crowd() -> Vec<Visitor> {
+    (0..6).map(|_| Visitor::default()).collect()
+}
+
+/// All of them find what they were told was kept; then they change things until so many changes were acknowledged and
+/// `end` has come.
+pub(crate) fn round(
+    house: &Cloakroom,
+    mut visitors: Vec<Visitor>,
+    changes: u64,
+    end: impl FnOnce(),
+) -> Vec<Visitor> {
+    for visitor in &mut visitors {
+        visitor.verify(house.address);
+    }
+    let (acknowledged, heard) = channel();
+    thread::scope(|scope| {
+        let step = |mut visitor: Visitor| {
+            let acknowledged = acknowledged.clone();
+            scope.spawn(move || {
+                while visitor.step(house.address) {
+                    // Once enough was heard, nobody listens.
+                    let _ = acknowledged.send(());
+                }
+                visitor
+            })
+        };
+        let load: Vec<_> = visitors.drain(..).map(step).collect();
+        heard.iter().take(changes as usize).for_each(drop);
+        end();
+        load.into_iter().map(|visitor| visitor.join().unwrap()).collect()
+    })
 }

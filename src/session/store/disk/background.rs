@@ -75,6 +75,7 @@ impl Writer {
         }
         if self.background.warming.is_none() {
             let damaged = self.front.damaged.load(std::sync::atomic::Ordering::Relaxed);
+            self.front.warming.store(false, std::sync::atomic::Ordering::Relaxed);
             tracing::info!(sessions = self.background.warmed, damaged, "the store was read through");
         }
     }

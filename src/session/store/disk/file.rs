@@ -4,7 +4,9 @@
 //! until the process ends, so that a second one is refused at once.
 
 use std::{
+    fs::OpenOptions,
     io,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -108,6 +110,9 @@ impl File {
     pub(in crate::session::store) fn open(folder: &Path, durability: Durability) -> Result<Self, OpenError> {
         let path = folder.join(NAME);
         let no = |error| refusal(&path, error);
+        // SQLite would make it readable for all; an empty file is a new database.
+        let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        made.map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
         let connection =
             Connection::open_with_flags(&path, OpenFlags::default() | OpenFlags::SQLITE_OPEN_EXRESCODE)
                 .map_err(no)?;
@@ -173,6 +178,12 @@ impl File {
             })
         };
         self.connection.query_row(&format!("PRAGMA {name} = {value}"), [], text).optional()
+    }
+
+    /// Frames of the write-ahead log that are not worked into the database yet.
+    pub(super) fn frames(&self) -> rusqlite::Result<i64> {
+        let mut statement = self.connection.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?;
+        statement.query_row([], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?.max(0)))
     }
 
     /// One that does something.

@@ -5,7 +5,7 @@ use std::{
     collections::HashMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU8, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
     },
 };
 
@@ -67,6 +67,8 @@ pub(super) struct Front {
     pub(super) rules: Session,
     room: AtomicU8,
     pub(super) damaged: AtomicU64,
+    /// The writer is reading through what is on disk.
+    pub(super) warming: AtomicBool,
 }
 
 impl Front {
@@ -88,6 +90,7 @@ impl Front {
             rules: rules.clone(),
             room: AtomicU8::new(0),
             damaged: AtomicU64::new(0),
+            warming: AtomicBool::new(true),
         }
     }
 

@@ -71,6 +71,8 @@ pub struct Health {
     pub takes_changes: bool,
     /// Rows that were found damaged since the start.
     pub damaged: u64,
+    /// What is on disk is still being read through.
+    pub is_warming: bool,
 }
 
 impl Disk {
@@ -208,6 +210,7 @@ impl Disk {
         Health {
             takes_changes: self.front.room() != Room::Poisoned,
             damaged: self.front.damaged.load(Ordering::Relaxed),
+            is_warming: self.front.warming.load(Ordering::Relaxed),
         }
     }
 

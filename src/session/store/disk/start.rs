@@ -127,8 +127,12 @@ impl<F: FnOnce()> Drop for Guard<F> {
 fn make(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let probe: PathBuf = folder.join(".writable");
-    fs::write(&probe, b"")?;
-    fs::remove_file(&probe)
+    match fs::write(&probe, b"") {
+        Ok(()) => fs::remove_file(&probe),
+        // What is there can be read all the same.
+        Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+        Err(error) => Err(error),
+    }
 }
 
 /// The random key that principals are hashed under. It is sealed itself, and tells whether `[keys]` fits the store.

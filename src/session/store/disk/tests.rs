@@ -14,7 +14,7 @@ use crate::{
         Changes,
         commit::Found,
         store::{
-            Disk, Store,
+            Disk, Store, StoreError,
             conformance::{Bench, at, disk, id, login, open, rules, seen, sets, text},
         },
     },
@@ -211,11 +211,37 @@ fn settings<'a>(place: &'a Place, folder: &'a Path) -> super::Settings<'a> {
 }
 
 #[test]
+fn a_bounded_disk_refuses_visitors_first_and_never_who_is_there() {
+    let place = Place::new();
+    let bounded = super::Settings { max_disk_bytes: Some(2 << 20), ..settings(&place, place.folder.path()) };
+    let bench = Bench::new(Store::Disk(Disk::open(&bounded, || {}).unwrap()), place.rules.clone());
+    let long = "x".repeat(1000);
+    // How much there is is measured ten times a second.
+    let until_full = |first: u128, changes: &dyn Fn(u128) -> Changes| {
+        (first..first + 100_000).find(|number| {
+            let outcome = bench.apply(seen(*number, 1, false, at(1)), &changes(*number), at(1));
+            outcome.err() == Some(StoreError::Full)
+        })
+    };
+    let visitors = until_full(1, &|_| sets("a", &long)).unwrap();
+    let named =
+        |number: u128| Changes { principal: login(&number.to_string()).principal, ..sets("a", &long) };
+    bench.save(seen(200_000, 1, false, at(1)), &named(1), at(1));
+    assert!(until_full(300_000, &named).is_some());
+    assert!(visitors > 100);
+    bench.save(seen(1, 1, true, at(2)), &sets("a", "short"), at(2));
+    bench.wait(bench.store.delete(id(2), at(2))).unwrap();
+    let size = fs::metadata(place.folder.path().join(NAME)).unwrap().len();
+    assert!(size <= 2 << 20, "{size}");
+}
+
+#[test]
 fn the_folder_is_for_this_user_alone() {
     let place = Place::new();
     let folder = place.folder.path().join("a/b");
     drop(Disk::open(&settings(&place, &folder), || {}).unwrap());
-    assert_eq!(fs::metadata(&folder).unwrap().permissions().mode() & 0o777, 0o700);
+    let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&folder), mode(&folder.join(NAME))), (0o700, 0o600));
 }
 
 #[test]

@@ -312,10 +312,7 @@ impl Writer {
 
     /// Works the write-ahead log into the database once it has grown.
     pub(super) fn checkpoint_if_grown(&mut self) {
-        let frames = self.file.connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| {
-            Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?.max(0))
-        });
-        if frames.is_ok_and(|frames| frames >= CHECKPOINT) {
+        if self.file.frames().is_ok_and(|frames| frames >= CHECKPOINT) {
             self.checkpoint();
         }
     }
