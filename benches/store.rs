@@ -17,7 +17,7 @@ use cloakroom::{
     config::{Config, Durability, Session},
     crypto::{Keyring, Secrets},
     session::{
-        Answer, Changes, Realm, Request, Resolved, SessionManager, Value, View, Visit,
+        Answer, Changes, CookieForm, Realm, Request, Resolved, SessionManager, Value, View, Visit,
         store::{Disk, Memory, Store, disk::Settings},
     },
     tasks,
@@ -72,7 +72,7 @@ async fn resolve(manager: &SessionManager, ticket: Option<&str>) -> Resolved {
         candidates: &candidates,
         realm: REALM,
         https: false,
-        visit: || Visit { may_mint: true, cross_site_write: false, is_document: true },
+        visit: || Visit { may_mint: true, blind: false, is_document: true },
         more: false,
         read_only: false,
         now: Timestamp::now(),
@@ -81,9 +81,11 @@ async fn resolve(manager: &SessionManager, ticket: Option<&str>) -> Resolved {
 }
 
 async fn commit(manager: &SessionManager, resolved: &Resolved, changes: Changes) -> Option<String> {
+    let cookie = CookieForm::new(&rules().cookie, None, &[]);
     let answer = Answer {
         changes,
         realm: REALM,
+        cookie: &cookie,
         view: &View::default(),
         shared: || false,
         shows_nothing: false,

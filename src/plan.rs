@@ -11,7 +11,7 @@ use crate::{
         Config, CrossSite, HostPattern, Limits, Log, MintRule, OnStoreFailure, Origin, Otherwise, Preflight,
         Preset, Require, Route, SecretError, SecretSource, SessionMode, UpstreamHost,
     },
-    cookies::CookieRules,
+    cookies::{CookieRules, Inventory},
     crypto::{Keyring, Secrets},
     headers::{Forwarding, Guard},
     router::Router,
@@ -80,6 +80,8 @@ pub struct Plan {
     pub sessions: SessionManager,
     /// What happens to the app's own Set-Cookie.
     pub cookies: CookieRules,
+    /// What the apps were seen to set.
+    pub inventory: Arc<Inventory>,
     /// Names that only cloakroom may write.
     pub guard: Guard,
     /// Whose forwarding headers are believed.
@@ -235,7 +237,8 @@ impl Plan {
         Ok(Self {
             router,
             sessions,
-            cookies: CookieRules::build(&config.cookies),
+            cookies: CookieRules::build(&config.cookies, secrets),
+            inventory: Arc::default(),
             guard: Guard::new(prefix, &ours),
             forwarding: Forwarding::new(&config.process.trusted_proxies, config.process.forwarded),
             limits: config.limits.clone(),

@@ -10,8 +10,9 @@ use crate::{
     plan::Plan,
 };
 
-/// Reads, validates, and builds the plan without running it.
-pub(super) fn check(file: &Path) -> ExitCode {
+/// Reads, validates, and builds the plan without running it. What is expanded goes to standard output alone, so that it
+/// can be put into a file.
+pub(super) fn check(file: &Path, expand: bool) -> ExitCode {
     match Config::load(file) {
         Ok((config, warnings)) => {
             let warnings = with_certificates(&config, warnings);
@@ -31,7 +32,14 @@ pub(super) fn check(file: &Path) -> ExitCode {
                 1 => "one warning, no errors".to_owned(),
                 many => format!("{many} warnings, no errors"),
             };
-            anstream::println!("{}: {verdict}", file.display());
+            if expand {
+                for rule in &config.cookies {
+                    anstream::println!("{rule}");
+                }
+                anstream::eprintln!("{}: {verdict}", file.display());
+            } else {
+                anstream::println!("{}: {verdict}", file.display());
+            }
             ExitCode::SUCCESS
         }
         Err(mistakes) => {

@@ -36,7 +36,11 @@ enum Verb {
         upstream: Option<String>,
     },
     /// Read the configuration and tell every mistake with its place
-    Check,
+    Check {
+        /// Print the rules of `[[cookies]]` as they are applied, every preset spelt out
+        #[arg(long)]
+        expand: bool,
+    },
     /// Tell what would become of a request: its route, its session, what the app would get, and why
     Explain {
         /// A raw request, as `curl -v` shows it or a browser sends it; `-` for standard input
@@ -80,7 +84,7 @@ pub fn main() -> ExitCode {
     match arguments.verb {
         Verb::Run { listen: Some(listen), upstream: Some(upstream) } => run::from_flags(&listen, &upstream),
         Verb::Run { .. } => run::from_file(&file),
-        Verb::Check => check::check(&file),
+        Verb::Check { expand } => check::check(&file, expand),
         Verb::Explain { request, from } => explain::explain(&file, &request, from),
         Verb::Key { verb: KeyVerb::Generate } => key::generate(),
         Verb::Store { verb } => store::run(&file, &verb),

@@ -25,7 +25,9 @@ mod value;
 
 use value::{Notes, Reader};
 
-pub use cookie_rule::{CookieRule, RuleSecure};
+pub use cookie_rule::{
+    CookieAction, CookieRule, KeepRenew, Priority, Rename, RuleSecure, SESSION_LIKE, Wanted,
+};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use field::FieldGlobs;
 pub use keys::{KeyError, Keys};
@@ -39,8 +41,8 @@ pub use route::{
 };
 pub use secret::{Secret, SecretError, SecretSource};
 pub use session::{
-    Cache, CookiePrefix, Create, Encoding, Headers, Lifetimes, OnConflict, OnTooMany, Preset, SameSite,
-    Secure, Session, SessionCookie,
+    Cache, CookiePrefix, Create, Encoding, Headers, JarLimits, Lifetimes, OnConflict, OnTooMany, Preset,
+    SameSite, Secure, Session, SessionCookie,
 };
 pub use source::Source;
 pub use store::{Durability, Store, StoreKind};
@@ -129,7 +131,7 @@ fn read(text: &str, folder: &Path) -> (Option<Config>, BTreeSet<String>, Vec<Dia
     let routes = Route::read_all(&root, &upstreams);
     let store = Store::read(&root.section("store"));
     let keys = Keys::read(&root.section("keys"));
-    let cookies = CookieRule::read_all(&root);
+    let cookies = CookieRule::read_all(&root, &upstreams, &routes, &session.cookie);
     let limits = Limits::read(&root.section("limits"));
     let log = Log::read(&root.section("log"));
     root.finish();

@@ -71,6 +71,14 @@ impl<'a> Reader<'a> {
         self.table?.get(key)
     }
 
+    /// The keys that are there.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'a str> {
+        self.table.into_iter().flat_map(DeTable::iter).map(|(key, _)| {
+            let key: &str = key.get_ref();
+            key
+        })
+    }
+
     /// Where the value of a key stands.
     pub(super) fn span(&self, key: &str) -> Option<Range<usize>> {
         self.table?.get(key).map(Spanned::span)

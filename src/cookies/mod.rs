@@ -1,8 +1,18 @@
-//! The app's own cookies: rules that set attributes in place (RFC 6265).
+//! The app's own cookies, by the rules of `[[cookies]]` (RFC 6265bis).
+//!
+//! Here live what becomes of a `Set-Cookie` line ([`CookieRules::apply`]) and of a cookie on its way back
+//! ([`CookieRules::read`]), and the [`Inventory`] of what apps were seen to set. Never: a session, whose jar keeps what
+//! a rule keeps here; a header map. Called by `proxy`.
 
-mod date;
+mod expire;
+mod inbound;
+mod inventory;
 mod rewrite;
 mod rule;
+mod seal;
+mod told;
 
-pub use rewrite::Verdict;
-pub use rule::CookieRules;
+pub use inbound::Sent;
+pub use inventory::{Finding, Inventory, Sighting};
+pub use rule::{CookieRules, Kept, Occasion, SealedFor, Verdict};
+pub use told::told;

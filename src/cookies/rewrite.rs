@@ -3,48 +3,41 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::{
-    config::{CookieRule, RuleSecure, SameSite},
-    message::set_cookie::Editor,
+    config::{CookieRule, RuleSecure, SameSite, Wanted},
+    message::{
+        cookie_date::{self, max_age},
+        set_cookie::Editor,
+    },
 };
 
-use super::date;
+use super::{
+    Occasion,
+    rule::{Promise, promise, renaming},
+};
 
 /// The longest life that browsers grant: 400 days (RFC 6265bis section 5.5).
 const LONGEST: i64 = 400 * 86_400;
 
-/// What became of a line.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict {
-    /// It already says what the rule wants, or no rule speaks of it.
-    Untouched,
-    /// It now reads so.
-    Rewritten(Vec<u8>),
-    /// Browsers would refuse the result, so the line passes as it is; why.
-    Refused(&'static str),
-}
+/// What browsers take of name and value together, in bytes (RFC 6265bis section 5.6).
+pub(super) const MOST_BYTES: usize = 4096;
 
-/// Applies one rule to one line.
-pub(super) fn rewrite<'a>(rule: &'a CookieRule, line: &'a [u8], https: bool, now: SystemTime) -> Verdict {
-    let mut editor = Editor::new(line);
+/// Sets what the rule wants, in place.
+pub(super) fn rewrite<'a>(rule: &'a CookieRule, editor: &mut Editor<'a>, occasion: &Occasion<'_>) {
     for (attribute, wanted) in [("Domain", &rule.domain), ("Path", &rule.path)] {
-        match wanted.as_deref() {
+        match wanted.as_ref().and_then(|wanted| wanted.when(editor.has(attribute))).map(String::as_str) {
             Some("") => editor.remove(attribute),
             Some(value) => editor.set(attribute, value.as_bytes(), |old| old == value.as_bytes()),
             None => {}
         }
     }
-    match rule.secure {
+    match rule.secure.as_ref().and_then(|secure| secure.when(editor.has("Secure"))) {
         Some(RuleSecure::Always) => editor.set_flag("Secure"),
-        Some(RuleSecure::Auto) if https => editor.set_flag("Secure"),
+        Some(RuleSecure::Auto) if occasion.https => editor.set_flag("Secure"),
         Some(RuleSecure::Never) => editor.remove("Secure"),
         _ => {}
     }
-    match rule.http_only {
-        Some(true) => editor.set_flag("HttpOnly"),
-        Some(false) => editor.remove("HttpOnly"),
-        None => {}
-    }
-    if let Some(same_site) = rule.same_site {
+    flag(editor, "HttpOnly", rule.http_only);
+    if let Some(same_site) = rule.same_site.as_ref().and_then(|s| s.when(editor.has("SameSite"))) {
         let value: &[u8] = match same_site {
             SameSite::Strict => b"Strict",
             SameSite::Lax => b"Lax",
@@ -52,14 +45,39 @@ pub(super) fn rewrite<'a>(rule: &'a CookieRule, line: &'a [u8], https: bool, now
         };
         editor.set("SameSite", value, |old| old.eq_ignore_ascii_case(value));
     }
-    live(rule, &mut editor, now);
-    if !editor.is_changed() {
-        return Verdict::Untouched;
+    flag(editor, "Partitioned", rule.partitioned);
+    if let Some(priority) = rule.priority.as_ref().and_then(|p| p.when(editor.has("Priority"))) {
+        let value = priority.as_str().as_bytes();
+        editor.set("Priority", value, |old| old.eq_ignore_ascii_case(value));
     }
-    if let Some(why) = refusal(&editor) {
-        return Verdict::Refused(why);
+    live(rule, editor, occasion.now);
+    rename(rule, editor, occasion.https);
+}
+
+fn flag(editor: &mut Editor<'_>, name: &'static str, wanted: Option<Wanted<bool>>) {
+    match wanted.as_ref().and_then(|wanted| wanted.when(editor.has(name))) {
+        Some(true) => editor.set_flag(name),
+        Some(false) => editor.remove(name),
+        None => {}
     }
-    editor.into_changed().map_or(Verdict::Untouched, Verdict::Rewritten)
+}
+
+/// The new name, and what it promises.
+fn rename(rule: &CookieRule, editor: &mut Editor<'_>, https: bool) {
+    let Some(rename) = renaming(rule, https) else { return };
+    let (name, _) = editor.name_value();
+    let new = match &rename.after {
+        Some(after) => [rename.before.as_bytes(), name, after.as_bytes()].concat(),
+        None => rename.before.clone().into_bytes(),
+    };
+    if let Some(promise) = promise(&new) {
+        editor.set_flag("Secure");
+        if promise == Promise::Host {
+            editor.remove("Domain");
+            editor.set("Path", b"/".as_slice(), |old| old == b"/");
+        }
+    }
+    editor.set_pair(Some(&new), None);
 }
 
 /// `max_age` and `max_age_limit`; a cookie that the app takes back is left to go.
@@ -69,14 +87,17 @@ fn live(rule: &CookieRule, editor: &mut Editor<'_>, now: SystemTime) {
     }
     let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0));
     let age = editor.get("Max-Age").and_then(max_age);
-    let end = editor.get("Expires").and_then(date::parse);
+    let end = editor.get("Expires").and_then(cookie_date::parse);
     if age.map_or(end.is_some_and(|end| end <= now), |age| age <= 0) {
         return;
     }
     let seconds =
         |time: Duration| i64::try_from(time.as_secs()).map_or(LONGEST, |seconds| seconds.min(LONGEST));
     let limit = rule.max_age_limit.map_or(LONGEST, seconds);
-    if let Some(wanted) = rule.max_age.map(|age| seconds(age).min(limit)) {
+    let said = age.is_some() || end.is_some();
+    if let Some(wanted) =
+        rule.max_age.as_ref().and_then(|age| age.when(said)).map(|age| seconds(*age).min(limit))
+    {
         set_age(editor, wanted);
         if end.is_none_or(|end| end.abs_diff(now + wanted) > 1) {
             set_expires(editor, now + wanted);
@@ -106,36 +127,16 @@ fn set_expires(editor: &mut Editor<'_>, at: i64) {
     }
 }
 
-/// Max-Age as browsers read it; none if they ignore it (RFC 6265 section 5.2.2).
-fn max_age(value: &[u8]) -> Option<i64> {
-    let (negative, digits) = value.strip_prefix(b"-").map_or((false, value), |rest| (true, rest));
-    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    let add = |sum: i64, digit: &u8| sum.saturating_mul(10).saturating_add(i64::from(digit - b'0'));
-    let number = digits.iter().fold(0, add);
-    Some(if negative { -number } else { number })
-}
-
 /// Why browsers would not take the line.
-fn refusal(editor: &Editor<'_>) -> Option<&'static str> {
+pub(super) fn refusal(editor: &Editor<'_>) -> Option<&'static str> {
     let (name, value) = editor.name_value();
-    let begins =
-        |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     let secure = editor.has("Secure");
-    if begins(b"__Host-") {
-        if !secure {
-            return Some("__Host- needs Secure");
-        }
-        if editor.get("Path") != Some(b"/") {
-            return Some("__Host- needs Path=/");
-        }
-        if editor.has("Domain") {
-            return Some("__Host- allows no Domain");
-        }
-    }
-    if begins(b"__Secure-") && !secure {
-        return Some("__Secure- needs Secure");
+    match promise(name) {
+        Some(Promise::Host) if !secure => return Some("__Host- needs Secure"),
+        Some(Promise::Host) if editor.get("Path") != Some(b"/") => return Some("__Host- needs Path=/"),
+        Some(Promise::Host) if editor.has("Domain") => return Some("__Host- allows no Domain"),
+        Some(Promise::Secure) if !secure => return Some("__Secure- needs Secure"),
+        _ => {}
     }
     if !secure && editor.has("Partitioned") {
         return Some("Partitioned needs Secure");
@@ -143,33 +144,60 @@ fn refusal(editor: &Editor<'_>) -> Option<&'static str> {
     if !secure && editor.get("SameSite").is_some_and(|value| value.eq_ignore_ascii_case(b"None")) {
         return Some("SameSite=None needs Secure");
     }
-    (name.len() + value.len() > 4096).then_some("name and value are longer than 4096 bytes")
+    (name.len() + value.len() > MOST_BYTES).then_some("name and value are longer than 4096 bytes")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::CookieRules;
+    use super::super::{CookieRules, SealedFor, Verdict};
     use super::*;
+    use crate::{
+        config::{Priority, Rename},
+        crypto::Secrets,
+    };
 
     fn run(rule: &CookieRule, line: &str) -> String {
-        let rules = CookieRules::build(&[CookieRule { name: "*".into(), ..rule.clone() }]);
-        match rules.apply(line.as_bytes(), true, UNIX_EPOCH + Duration::from_secs(784_111_777)) {
+        let rule = CookieRule { name: "*".into(), ..rule.clone() };
+        let rules = CookieRules::build(&[rule], &Secrets::ephemeral());
+        let occasion = Occasion {
+            host: "a.test",
+            path: "/",
+            upstream: "a",
+            https: true,
+            realm: (b'h', "a.test"),
+            now: UNIX_EPOCH + Duration::from_secs(784_111_777),
+        };
+        match rules.apply(line.as_bytes(), &occasion, SealedFor::Later) {
             Verdict::Untouched => "=".into(),
             Verdict::Rewritten(line) => String::from_utf8(line).unwrap(),
             Verdict::Refused(_) => "!".into(),
+            other => format!("{other:?}"),
         }
     }
 
     #[test]
     fn attributes() {
+        let always = Wanted::Always;
         let none = CookieRule::default();
-        let secure = CookieRule { secure: Some(RuleSecure::Auto), ..none.clone() };
-        let never = CookieRule { secure: Some(RuleSecure::Never), http_only: Some(false), ..none.clone() };
-        let lax = CookieRule { same_site: Some(SameSite::Lax), http_only: Some(true), ..none.clone() };
-        let cross = CookieRule { same_site: Some(SameSite::None), ..none.clone() };
-        let place = CookieRule { domain: Some(String::new()), path: Some("/x".into()), ..none.clone() };
+        let secure = CookieRule { secure: Some(always(RuleSecure::Auto)), ..none.clone() };
+        let never = CookieRule {
+            secure: Some(always(RuleSecure::Never)),
+            http_only: Some(Wanted::Always(false)),
+            ..none.clone()
+        };
+        let lax = CookieRule {
+            same_site: Some(Wanted::Always(SameSite::Lax)),
+            http_only: Some(Wanted::Always(true)),
+            ..none.clone()
+        };
+        let cross = CookieRule { same_site: Some(Wanted::Always(SameSite::None)), ..none.clone() };
+        let place = CookieRule {
+            domain: Some(Wanted::Always(String::new())),
+            path: Some(Wanted::Always("/x".into())),
+            ..none.clone()
+        };
         let limit = CookieRule { max_age_limit: Some(Duration::from_mins(1)), ..none.clone() };
-        let age = CookieRule { max_age: Some(Duration::from_mins(1)), ..none.clone() };
+        let age = CookieRule { max_age: Some(Wanted::Always(Duration::from_mins(1))), ..none.clone() };
         let long = format!("a={}", "x".repeat(4096));
         for (rule, line, wanted) in [
             (&none, "a=b", "="),
@@ -206,6 +234,60 @@ mod tests {
             (&age, "a=b; Max-Age=0", "="),
         ] {
             assert_eq!(run(rule, line), wanted, "{line}");
+        }
+    }
+
+    #[test]
+    fn defaults_hold_where_the_app_said_nothing() {
+        let rule = CookieRule {
+            domain: Some(Wanted::Default("x.test".into())),
+            path: Some(Wanted::Default("/x".into())),
+            secure: Some(Wanted::Default(RuleSecure::Auto)),
+            http_only: Some(Wanted::Default(true)),
+            same_site: Some(Wanted::Default(SameSite::Lax)),
+            priority: Some(Wanted::Default(Priority::High)),
+            max_age: Some(Wanted::Default(Duration::from_mins(1))),
+            ..CookieRule::default()
+        };
+        let rest = "; Secure; HttpOnly";
+        for (line, wanted) in [
+            (
+                "a=b",
+                format!(
+                    "a=b; Domain=x.test; Path=/x{rest}; SameSite=Lax; Priority=High; Max-Age=60; \
+                     Expires=Sun, 06 Nov 1994 08:50:37 GMT"
+                ),
+            ),
+            (
+                "a=b; priority=low; domain=y; path=/y; samesite=None; max-age=5",
+                format!("a=b; priority=low; domain=y; path=/y; samesite=None; max-age=5{rest}"),
+            ),
+        ] {
+            assert_eq!(run(&rule, line), wanted, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_new_name_keeps_its_promise() {
+        let named = |before: &str, after: Option<&str>| CookieRule {
+            rename: Some(Rename { before: before.into(), after: after.map(Into::into) }),
+            ..CookieRule::default()
+        };
+        let partitioned =
+            CookieRule { partitioned: Some(Wanted::Always(true)), ..named("__Secure-", Some("")) };
+        for (rule, line, wanted) in [
+            (named("__Host-", Some("")), "a=b; Foo", "__Host-a=b; Foo; Secure; Path=/"),
+            (
+                named("__Host-", Some("")),
+                " a = b; Domain=x; path=/y; Secure; Expires=0",
+                " __Host-a = b; path=/; Secure; Expires=0",
+            ),
+            (partitioned, "a=b", "__Secure-a=b; Partitioned; Secure"),
+            (named("x", None), "a=b; Path=/y", "x=b; Path=/y"),
+            (named("", Some("_2")), "a=", "a_2="),
+            (named("x", Some("")), "noequals", "x=noequals"),
+        ] {
+            assert_eq!(run(&rule, line), wanted, "{line}");
         }
     }
 }

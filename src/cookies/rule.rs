@@ -1,24 +1,104 @@
-//! Which rule a cookie falls under.
+//! Which rule a cookie falls under, and what that means for it.
 
-use std::time::SystemTime;
+use std::{borrow::Cow, time::SystemTime};
+
+use uuid::Uuid;
 
 use crate::{
-    config::CookieRule,
-    message::{glob, set_cookie::name},
+    config::{CookieAction, CookieRule, KeepRenew, Rename, RuleSecure, Wanted},
+    crypto::{Sealer, Secrets},
+    message::{
+        glob,
+        set_cookie::{Editor, name},
+    },
 };
 
-use super::rewrite::{Verdict, rewrite};
+use super::{
+    rewrite::{refusal, rewrite},
+    seal,
+};
 
 /// The rules of the configuration, first match wins.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub struct CookieRules {
-    rules: Vec<CookieRule>,
+    pub(super) rules: Vec<CookieRule>,
+    pub(super) sealer: Sealer,
+    reads_requests: bool,
+    reads_paths: bool,
+    expires: bool,
+}
+
+/// When and where a cookie is set, or sent.
+#[derive(Debug, Clone, Copy)]
+pub struct Occasion<'a> {
+    /// The host that the visitor asks for, lower case and without port.
+    pub host: &'a str,
+    /// The path that is asked for, as an app reads it; asked only where [`CookieRules::reads_paths`].
+    pub path: &'a str,
+    /// The name of the upstream.
+    pub upstream: &'a str,
+    /// The visitor came by https.
+    pub https: bool,
+    /// What sealed cookies are worth something in: a byte for its kind, and its name.
+    pub realm: (u8, &'a str),
+    /// Now.
+    pub now: SystemTime,
+}
+
+/// The session that a bound cookie is sealed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SealedFor {
+    /// Not known before the answer's changes are kept.
+    Later,
+    /// This one, or none.
+    Session(Option<Uuid>),
+}
+
+/// What became of a line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// It already says what the rule wants, or no rule speaks of it.
+    Untouched,
+    /// It now reads so.
+    Rewritten(Vec<u8>),
+    /// Browsers would refuse the result, so the line passes as it is; why.
+    Refused(&'static str),
+    /// It does not reach the browser: the rule says so.
+    Dropped,
+    /// It does not reach the browser: it was to be sealed and cannot be; why.
+    Unsealable(&'static str),
+    /// To be asked again once the session is known.
+    Bound,
+    /// It does not reach the browser: the session keeps it.
+    Kept(Kept<'a>),
+    /// It passes as it is. Without `report = true` this would have become of it.
+    Reported(Box<Verdict<'a>>),
+}
+
+/// A line for the session's jar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept<'a> {
+    /// With the attributes that the rule sets.
+    pub line: Cow<'a, [u8]>,
+    /// When it renews the ticket.
+    pub renew: KeepRenew,
+    /// It is sent to all upstreams.
+    pub share: bool,
 }
 
 impl CookieRules {
-    /// Takes the rules over.
-    pub fn build(rules: &[CookieRule]) -> Self {
-        Self { rules: rules.to_vec() }
+    /// Takes the rules over; what they seal is sealed under keys derived from these secrets.
+    pub fn build(rules: &[CookieRule], secrets: &Secrets) -> Self {
+        let any = |fits: fn(&CookieRule) -> bool| rules.iter().any(fits);
+        Self {
+            rules: rules.to_vec(),
+            sealer: Sealer::derive("cookie", secrets),
+            reads_requests: any(|rule| {
+                rule.rename.is_some() || matches!(rule.action, CookieAction::Seal | CookieAction::Keep)
+            }),
+            reads_paths: any(|rule| rule.request_path.is_some()),
+            expires: any(|rule| (rule.expires_on_logout || rule.bound) && !rule.report),
+        }
     }
 
     /// Whether no cookie is ever touched.
@@ -26,15 +106,182 @@ impl CookieRules {
         self.rules.is_empty()
     }
 
-    /// What becomes of one `Set-Cookie` line of a visitor who came by https or not.
-    pub fn apply(&self, line: &[u8], https: bool, now: SystemTime) -> Verdict {
-        if self.rules.is_empty() {
-            return Verdict::Untouched;
+    /// Whether any rule has to do with what browsers send.
+    pub fn reads_requests(&self) -> bool {
+        self.reads_requests
+    }
+
+    /// Whether any rule depends on the path.
+    pub fn reads_paths(&self) -> bool {
+        self.reads_paths
+    }
+
+    /// Whether any cookie goes with its session.
+    pub fn expires(&self) -> bool {
+        self.expires
+    }
+
+    /// The rule that a cookie of the app falls under.
+    pub fn find(&self, name: &[u8], occasion: &Occasion<'_>) -> Option<&CookieRule> {
+        self.rules.iter().find(|rule| {
+            glob::fits(rule.name.as_bytes(), name)
+                && rule.upstream.as_ref().is_none_or(|upstream| upstream == occasion.upstream)
+                && rule.host.as_ref().is_none_or(|host| host.fits(occasion.host))
+                && rule.request_path.as_ref().is_none_or(|path| is_below(occasion.path, path))
+        })
+    }
+
+    /// What becomes of one `Set-Cookie` line.
+    pub fn apply<'a>(&self, line: &'a [u8], occasion: &Occasion<'_>, session: SealedFor) -> Verdict<'a> {
+        let Some(rule) = self.find(name(line), occasion) else { return Verdict::Untouched };
+        let verdict = self.under(rule, line, occasion, session);
+        if !rule.report {
+            return verdict;
         }
-        let name = name(line);
-        match self.rules.iter().find(|rule| glob::fits(rule.name.as_bytes(), name)) {
-            Some(rule) => rewrite(rule, line, https, now),
-            None => Verdict::Untouched,
+        match verdict {
+            Verdict::Untouched => Verdict::Untouched,
+            verdict => Verdict::Reported(Box::new(verdict)),
+        }
+    }
+
+    fn under<'a>(
+        &self,
+        rule: &CookieRule,
+        line: &'a [u8],
+        occasion: &Occasion<'_>,
+        session: SealedFor,
+    ) -> Verdict<'a> {
+        match rule.action {
+            CookieAction::Pass => Verdict::Untouched,
+            CookieAction::Drop => Verdict::Dropped,
+            CookieAction::Rewrite => {
+                let mut editor = Editor::new(line);
+                rewrite(rule, &mut editor, occasion);
+                if !editor.is_changed() {
+                    return Verdict::Untouched;
+                }
+                match refusal(&editor) {
+                    Some(why) => Verdict::Refused(why),
+                    None => editor.into_changed().map_or(Verdict::Untouched, Verdict::Rewritten),
+                }
+            }
+            CookieAction::Keep => {
+                let mut editor = Editor::new(line);
+                rewrite(rule, &mut editor, occasion);
+                let line = editor.into_changed().map_or(Cow::Borrowed(line), Cow::Owned);
+                Verdict::Kept(Kept { line, renew: rule.renew, share: rule.share })
+            }
+            CookieAction::Seal => self.seal(rule, line, occasion, session),
+        }
+    }
+
+    /// SECURITY: whatever goes wrong here, the line does not pass: its value was never to be in a browser.
+    fn seal<'a>(
+        &self,
+        rule: &CookieRule,
+        line: &'a [u8],
+        occasion: &Occasion<'_>,
+        session: SealedFor,
+    ) -> Verdict<'a> {
+        let session = match (rule.bound, session) {
+            (false, _) => None,
+            (true, SealedFor::Later) => return Verdict::Bound,
+            (true, SealedFor::Session(None)) => {
+                return Verdict::Unsealable("there is no session to bind it to");
+            }
+            (true, SealedFor::Session(session)) => session,
+        };
+        let mut editor = Editor::new(line);
+        let (name, value) = editor.name_value();
+        let bound = seal::bound(name, occasion.realm, session);
+        let Some(sealed) = seal::seal(&self.sealer, &bound, value) else {
+            return Verdict::Unsealable("encryption failed");
+        };
+        rewrite(rule, &mut editor, occasion);
+        editor.set_pair(None, Some(&sealed));
+        match refusal(&editor) {
+            Some(why) => Verdict::Unsealable(why),
+            None => Verdict::Rewritten(editor.line()),
+        }
+    }
+}
+
+/// By segments: `/shop` is below `/shop`, `/shopping` is not.
+fn is_below(path: &str, prefix: &str) -> bool {
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The renaming that holds for this visitor: a prefix that promises Secure is only kept by https (RFC 6265bis section
+/// 4.1.3), so that by plain http the cookie has the app's name.
+pub(super) fn renaming(rule: &CookieRule, https: bool) -> Option<&Rename> {
+    let secure = https || rule.secure == Some(Wanted::Always(RuleSecure::Always));
+    rule.rename.as_ref().filter(|rename| secure || promise(rename.before.as_bytes()).is_none())
+}
+
+/// What a name promises to browsers, which ignore case there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Promise {
+    /// `__Host-`: Secure, `Path=/`, no Domain.
+    Host,
+    /// `__Secure-`: Secure.
+    Secure,
+}
+
+/// The promise of a name.
+pub(super) fn promise(name: &[u8]) -> Option<Promise> {
+    let begins =
+        |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    if begins(b"__Host-") {
+        Some(Promise::Host)
+    } else if begins(b"__Secure-") {
+        Some(Promise::Secure)
+    } else {
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::HostPattern;
+
+    #[test]
+    fn the_first_rule_that_fits() {
+        let rule = |name: &str| CookieRule { name: name.into(), ..CookieRule::default() };
+        let rules = CookieRules::build(
+            &[
+                CookieRule { upstream: Some("b".into()), ..rule("*") },
+                CookieRule { host: Some(HostPattern::Below("x.test".into())), ..rule("s*") },
+                CookieRule { request_path: Some("/shop".into()), ..rule("s*") },
+                rule("sid"),
+            ],
+            &Secrets::ephemeral(),
+        );
+        for (name, upstream, host, path, wanted) in [
+            ("sid", "b", "x.test", "/", Some(0)),
+            ("sid", "a", "y.x.test", "/", Some(1)),
+            ("sid", "a", "x.test", "/", Some(3)),
+            ("sid", "a", "zx.test", "/shop/1", Some(2)),
+            ("sid", "a", "x.test", "/shop", Some(2)),
+            ("sid", "a", "x.test", "/shopping", Some(3)),
+            ("other", "a", "x.test", "/", None),
+            ("", "b", "x.test", "/", Some(0)),
+        ] {
+            let occasion = Occasion {
+                host,
+                path,
+                upstream,
+                https: false,
+                realm: (b'h', host),
+                now: SystemTime::UNIX_EPOCH,
+            };
+            let found = rules.find(name.as_bytes(), &occasion).map(std::ptr::from_ref);
+            assert_eq!(
+                found,
+                wanted.map(|at: usize| std::ptr::from_ref(&rules.rules[at])),
+                "{name} {host} {path}"
+            );
         }
     }
 }

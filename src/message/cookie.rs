@@ -1,6 +1,8 @@
 //! The `Cookie` field as apps and browsers read it (RFC 6265 section 5.4): quotes, `$Version` and backslashes are
 //! plain characters.
 
+use std::borrow::Cow;
+
 /// Without the spaces and tabs around it.
 pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] = bytes {
@@ -25,7 +27,7 @@ pub fn pairs(line: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     line.split(|byte| *byte == b';').filter(|piece| !trim(piece).is_empty()).map(pair)
 }
 
-/// What [`retain`] left.
+/// What [`edit`] left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Retained {
     /// Every byte.
@@ -36,37 +38,98 @@ pub enum Retained {
     Changed(Vec<u8>),
 }
 
-/// The name alone; by hand, since a name is shorter than what a vector search needs to pay.
-fn name(piece: &[u8]) -> &[u8] {
-    let end = piece.iter().position(|byte| *byte == b'=').unwrap_or(0);
-    trim(piece.get(..end).unwrap_or_default())
+/// One pair as it stands in the line.
+#[derive(Debug, Clone, Copy)]
+pub struct Pair<'a>(&'a [u8]);
+
+impl<'a> Pair<'a> {
+    /// The pair of a piece between two `;`.
+    pub fn new(piece: &'a [u8]) -> Self {
+        Self(piece)
+    }
+
+    /// The name; empty where there is no `=`. By hand, since a name is shorter than what a vector search needs to pay.
+    pub fn name(self) -> &'a [u8] {
+        let end = self.0.iter().position(|byte| *byte == b'=').unwrap_or(0);
+        trim(self.0.get(..end).unwrap_or_default())
+    }
+
+    /// The value; all of it where there is no `=`.
+    pub fn value(self) -> &'a [u8] {
+        pair(self.0).1
+    }
+}
+
+/// A pair with another name or another value, and every other byte as it was.
+pub(super) fn rewrite_pair(piece: &[u8], name: Option<&[u8]>, value: Option<&[u8]>, out: &mut Vec<u8>) {
+    let (before, after) = match piece.iter().position(|byte| *byte == b'=') {
+        Some(at) => (piece.get(..at).unwrap_or_default(), piece.get(at + 1..).unwrap_or_default()),
+        None => (&b""[..], piece),
+    };
+    let put = |old: &[u8], new: Option<&[u8]>, out: &mut Vec<u8>| {
+        let Some(new) = new else { return out.extend_from_slice(old) };
+        let front = old.len() - old.trim_ascii_start().len();
+        let back = old.trim_ascii().len() + front;
+        out.extend_from_slice(old.get(..front).unwrap_or_default());
+        out.extend_from_slice(new);
+        out.extend_from_slice(old.get(back..).unwrap_or_default());
+    };
+    put(before, name, out);
+    if name.is_some_and(|name| !name.is_empty()) || before.len() + after.len() < piece.len() {
+        out.push(b'=');
+    }
+    put(after, value, out);
+}
+
+/// What becomes of one pair.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Edit<'a> {
+    /// It stays, byte for byte.
+    Keep,
+    /// It goes, with its separator.
+    Remove,
+    /// It is sent under another name.
+    Rename(Cow<'a, [u8]>),
+    /// It is sent with another value; under another name too, if one is given.
+    Replace(Option<Cow<'a, [u8]>>, Vec<u8>),
 }
 
 /// Takes out the pairs whose name is not to be kept, each with its separator; every other byte stays as it was.
 pub fn retain(line: &[u8], mut keep: impl FnMut(&[u8]) -> bool) -> Retained {
+    edit(line, |pair| if keep(pair.name()) { Edit::Keep } else { Edit::Remove })
+}
+
+/// Edits the pairs of a line; every byte of the others stays as it was.
+pub fn edit<'a>(line: &'a [u8], mut decide: impl FnMut(Pair<'a>) -> Edit<'a>) -> Retained {
     let mut out: Option<Vec<u8>> = None;
     let mut kept = false; // a piece stands before this one
     let mut pairs = false; // that is no blank
-    let mut start = 0;
+    let mut start: usize = 0;
     for piece in line.split(|byte| *byte == b';') {
         let blank = trim(piece).is_empty();
-        if blank || keep(name(piece)) {
-            if let Some(out) = &mut out {
-                if kept {
-                    out.push(b';');
-                    out.extend_from_slice(piece);
-                } else {
-                    out.extend_from_slice(piece.trim_ascii_start());
-                }
-            }
-            kept = true;
-            pairs |= !blank;
-        } else if out.is_none() {
+        let wanted = if blank { Edit::Keep } else { decide(Pair(piece)) };
+        if wanted != Edit::Keep && out.is_none() {
             let mut copy = Vec::with_capacity(line.len());
             copy.extend_from_slice(line.get(..start.max(1) - 1).unwrap_or_default());
             out = Some(copy);
         }
         start += piece.len() + 1;
+        if wanted == Edit::Remove {
+            continue;
+        }
+        if let Some(out) = &mut out {
+            let piece = if kept { piece } else { piece.trim_ascii_start() };
+            if kept {
+                out.push(b';');
+            }
+            match &wanted {
+                Edit::Rename(name) => rewrite_pair(piece, Some(name), None, out),
+                Edit::Replace(name, value) => rewrite_pair(piece, name.as_deref(), Some(value), out),
+                Edit::Keep | Edit::Remove => out.extend_from_slice(piece),
+            }
+        }
+        kept = true;
+        pairs |= !blank;
     }
     match out {
         None => Retained::Unchanged,
@@ -113,6 +176,29 @@ mod tests {
             ("; t=1; a", changed("; a")),
         ] {
             assert_eq!(retain(line.as_bytes(), |name| name != b"t"), wanted, "{line}");
+        }
+    }
+
+    #[test]
+    fn edits_names_and_values_alone() {
+        let rename = || Edit::Rename(Cow::Borrowed(b"new"));
+        let replace = |name: Option<&'static [u8]>| Edit::Replace(name.map(Cow::Borrowed), b"v".to_vec());
+        for (line, edit_of_t, wanted) in [
+            ("t=1; a=1", rename(), "new=1; a=1"),
+            ("a=1;  t = 1 ;b", rename(), "a=1;  new = 1 ;b"),
+            ("  t=; a", rename(), "new=; a"),
+            ("a;t = 1 ; b", replace(None), "a;t = v ; b"),
+            ("a;t= ; b", replace(None), "a;t= v; b"),
+            ("t=\"x=y\"", replace(Some(b"new")), "new=v"),
+            ("x; t=1;t=2", replace(Some(b"new")), "x; new=v;new=v"),
+        ] {
+            let of = |pair: Pair<'_>| if pair.name() == b"t" { edit_of_t.clone() } else { Edit::Keep };
+            let Retained::Changed(bytes) = edit(line.as_bytes(), of) else { panic!("{line}") };
+            assert_eq!(
+                bytes.escape_ascii().to_string(),
+                wanted.as_bytes().escape_ascii().to_string(),
+                "{line}"
+            );
         }
     }
 }

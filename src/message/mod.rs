@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod cookie;
+pub mod cookie_date;
 pub mod field;
 pub mod glob;
 pub mod lines;

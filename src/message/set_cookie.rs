@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-use super::cookie::{pair, trim};
+use super::cookie::{pair, rewrite_pair, trim};
 
 /// The cookie's name; empty where there is no `=` (RFC 6265bis section 5.6).
 pub fn name(line: &[u8]) -> &[u8] {
@@ -89,7 +89,7 @@ impl<'a> Attribute<'a> {
 /// if something changed.
 #[derive(Debug)]
 pub struct Editor<'a> {
-    pair: &'a [u8],
+    pair: Cow<'a, [u8]>,
     attributes: SmallVec<[Attribute<'a>; 10]>,
     changed: bool,
 }
@@ -99,9 +99,9 @@ impl<'a> Editor<'a> {
     pub fn new(line: &'a [u8]) -> Self {
         let mut ends = line.iter().enumerate().filter(|(_, byte)| **byte == b';').map(|(at, _)| at);
         let Some(mut start) = ends.next() else {
-            return Self { pair: line, attributes: SmallVec::new(), changed: false };
+            return Self { pair: line.into(), attributes: SmallVec::new(), changed: false };
         };
-        let pair = line.get(..start).unwrap_or_default();
+        let pair = line.get(..start).unwrap_or_default().into();
         let mut attributes = SmallVec::new();
         for end in ends.chain(std::iter::once(line.len())) {
             attributes.push(Attribute::read(line.get(start..end).unwrap_or_default()));
@@ -111,8 +111,17 @@ impl<'a> Editor<'a> {
     }
 
     /// The cookie's name and value.
-    pub fn name_value(&self) -> (&'a [u8], &'a [u8]) {
-        pair(self.pair)
+    pub fn name_value(&self) -> (&[u8], &[u8]) {
+        pair(&self.pair)
+    }
+
+    /// Sets the cookie's name, its value, or both; the blanks around them stay.
+    pub fn set_pair(&mut self, name: Option<&[u8]>, value: Option<&[u8]>) {
+        let mut out =
+            Vec::with_capacity(self.pair.len() + name.map_or(0, <[u8]>::len) + value.map_or(0, <[u8]>::len));
+        rewrite_pair(&self.pair, name, value, &mut out);
+        self.changed |= out != *self.pair;
+        self.pair = out.into();
     }
 
     /// Whether anything is other than it came.
@@ -124,7 +133,7 @@ impl<'a> Editor<'a> {
     pub fn line(&self) -> Vec<u8> {
         let length = self.pair.len() + self.attributes.iter().map(Attribute::length).sum::<usize>();
         let mut out = Vec::with_capacity(length);
-        out.extend_from_slice(self.pair);
+        out.extend_from_slice(&self.pair);
         for attribute in &self.attributes {
             attribute.write(&mut out);
         }

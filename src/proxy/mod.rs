@@ -6,6 +6,7 @@
 mod access_log;
 mod admit;
 mod body;
+mod cookies;
 mod error;
 mod exchange;
 mod explain;
@@ -39,6 +40,7 @@ use crate::{
     upstream::{self, Connections},
 };
 use admit::Admitted;
+use cookies::{After, Cookies, Crossing};
 use exchange::Exchange;
 
 /// What belongs to one worker: the plan that all share, and connections of its own.
@@ -86,6 +88,8 @@ struct Prepared<'p, B> {
     admitted: Admitted,
     client: Client,
     resolved: Option<Resolved>,
+    /// What its answer's cookies depend on.
+    crossing: Crossing,
     /// Lines that we add to its head.
     added: Lines,
     /// What ended here.
@@ -131,7 +135,9 @@ async fn prepare<'p, B>(
     }
     let dressing = request::Dressing { plan, route, admitted: &admitted, client: &client, source: &source };
     let (added, nominations) = dressing.dress(resolved.as_ref(), exchange.now, &mut request);
-    Ok(Prepared { route, admitted, client, resolved, added, nominations, request })
+    let cookies = Cookies { plan, route, client: &client, admitted: &admitted };
+    let crossing = cookies.inbound(resolved.as_ref(), exchange.now, &mut request);
+    Ok(Prepared { route, admitted, client, resolved, crossing, added, nominations, request })
 }
 
 /// All stages.
@@ -143,13 +149,14 @@ async fn stages(
     arrival: Arrival,
     given_up: &GivenUp,
 ) -> Result<Response<Body>, ProxyError> {
-    let Prepared { route, admitted, client, resolved, added, nominations, request } =
+    let Prepared { route, admitted, client, resolved, crossing, added, nominations, request } =
         prepare(plan, exchange, request, arrival).await?;
     let request = request.map(|body| RequestBody::new(body, route.body_bytes, plan, nominations.names));
-    let asked = Asked { plan, route, admitted: &admitted, client: &client, resolved: resolved.as_ref() };
+    let resolved = resolved.as_ref();
+    let asked = Asked { plan, route, admitted: &admitted, client: &client, resolved, crossing: &crossing };
     let outcome = asked.ask(worker, exchange.now, request, &added, given_up).await;
     if outcome.is_err()
-        && let Some(resolved) = &resolved
+        && let Some(resolved) = resolved
     {
         session::give_back(plan, route, &admitted, resolved).await;
     }
@@ -163,6 +170,7 @@ struct Asked<'a> {
     admitted: &'a Admitted,
     client: &'a Client,
     resolved: Option<&'a Resolved>,
+    crossing: &'a Crossing,
 }
 
 impl Asked<'_> {
@@ -174,7 +182,7 @@ impl Asked<'_> {
         added: &Lines,
         given_up: &GivenUp,
     ) -> Result<Response<Body>, ProxyError> {
-        let Self { plan, route, admitted, client, resolved } = *self;
+        let Self { plan, route, admitted, client, resolved, crossing } = *self;
         let upload = request.body().upload();
         let waits = upstream::Waits {
             first_byte: Some(route.first_byte_timeout),
@@ -186,12 +194,16 @@ impl Asked<'_> {
 
         let endpoint = answer.endpoint;
         let mut response = answer.response;
-        let (changes, nominations) =
-            response::undress(plan, route, admitted, client, endpoint, began, &mut response)?;
+        let (mut changes, nominations) =
+            response::undress(plan, route, admitted, client, endpoint, &mut response)?;
+        let cookies = Cookies { plan, route, client, admitted };
+        let waiting = cookies.outbound(crossing, began, response.headers_mut(), &mut changes.jar);
+        let mut after = After::default();
         if let Some(resolved) = resolved {
             let answered = session::Answered { admitted, client, resolved, began };
-            session::commit(plan, route, &answered, changes, &mut response).await?;
+            after = session::commit(plan, route, &answered, changes, &mut response).await?;
         }
+        cookies.finish(crossing, waiting, after, began, response.headers_mut());
         Ok(response.map(|body| Body::answer(body, Arc::clone(plan), nominations.names)))
     }
 }

@@ -1,18 +1,15 @@
-//! Dressing a request for the app: our cookie out, hop-by-hop out, forwarding headers in, session headers last.
+//! Dressing a request for the app: hop-by-hop out, forwarding headers in, session headers last.
 
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, Version, header, uri::PathAndQuery};
+use http::{HeaderValue, Request, StatusCode, Uri, Version, header, uri::PathAndQuery};
 
 use super::{ProxyError, admit::Admitted};
 use crate::{
     clock::Timestamp,
     config::UpstreamHost,
     headers::{self, Client, Nominations, Peer},
-    message::{
-        cookie::{self, Retained},
-        lines::Lines,
-    },
+    message::lines::Lines,
     plan::{Plan, RoutePlan},
-    session::{CookieForm, Resolved},
+    session::Resolved,
 };
 
 /// What we are called in `Via`.
@@ -55,7 +52,6 @@ impl Dressing<'_> {
         // An upgrade is not asked for: the app answers as if it had not been.
         let nominations = headers::strip_hop_by_hop(headers);
         headers.remove(header::EXPECT);
-        take_out_ours(&route.cookie, headers);
         if let Some(host) = host(route, admitted) {
             headers.insert(header::HOST, host);
         }
@@ -109,7 +105,7 @@ pub fn origin_form<B>(request: &mut Request<B>) -> Result<(), ProxyError> {
 }
 
 /// The Host that the app gets, where it is not the one that is there.
-fn host(route: &RoutePlan, admitted: &Admitted) -> Option<HeaderValue> {
+pub fn host(route: &RoutePlan, admitted: &Admitted) -> Option<HeaderValue> {
     match &route.upstream.rules.host {
         UpstreamHost::Visitor if admitted.host_stands => None,
         UpstreamHost::Visitor => Some(admitted.host.clone().unwrap_or(NO_HOST)),
@@ -118,32 +114,5 @@ fn host(route: &RoutePlan, admitted: &Admitted) -> Option<HeaderValue> {
             HeaderValue::from_str(if name.starts_with("unix:") { "localhost" } else { name }).ok()
         }
         UpstreamHost::Name(name) => HeaderValue::from_str(name).ok(),
-    }
-}
-
-/// Every cookie of our name, with and without prefix; every other byte stays.
-fn take_out_ours(form: &CookieForm, headers: &mut HeaderMap) {
-    let header::Entry::Occupied(mut lines) = headers.entry(header::COOKIE) else { return };
-    let mut empty = false;
-    for line in lines.iter_mut() {
-        match cookie::retain(line.as_bytes(), |name| !form.is_ours(name)) {
-            Retained::Unchanged => {}
-            Retained::Empty => {
-                *line = HeaderValue::from_static("");
-                empty = true;
-            }
-            Retained::Changed(bytes) => {
-                if let Ok(value) = HeaderValue::from_maybe_shared(bytes::Bytes::from(bytes)) {
-                    *line = value;
-                }
-            }
-        }
-    }
-    if empty {
-        let kept: Vec<HeaderValue> = lines.iter().filter(|l| !l.is_empty()).cloned().collect();
-        lines.remove_entry_mult();
-        for line in kept {
-            headers.append(header::COOKIE, line);
-        }
     }
 }

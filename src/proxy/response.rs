@@ -1,18 +1,14 @@
-//! Undressing an answer for the visitor: hop-by-hop out, instructions read and taken out, the app's cookies through
-//! their rules, redirects to the server's own address turned to the visitor's.
+//! Undressing an answer for the visitor: hop-by-hop out, instructions read and taken out, redirects to the server's own
+//! address turned to the visitor's.
 
-use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
 
 use super::{ProxyError, admit::Admitted};
 use crate::{
-    clock::Timestamp,
     config::{SessionMode, UpstreamHost},
-    cookies::Verdict,
     headers::{self, Client, Nominations},
-    message::set_cookie,
     plan::{Plan, RoutePlan},
-    session::{Changes, CookieForm},
+    session::Changes,
 };
 
 /// Undresses it, and returns what the app wants changed, and what ended here.
@@ -22,7 +18,6 @@ pub fn undress<B>(
     admitted: &Admitted,
     client: &Client,
     endpoint: usize,
-    now: Timestamp,
     response: &mut Response<B>,
 ) -> Result<(Changes, Nominations), ProxyError> {
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -38,7 +33,6 @@ pub fn undress<B>(
     // The same names in a spelling that is no instruction.
     plan.guard.strip_response(headers);
     let changes = if route.session == SessionMode::Off { Changes::default() } else { changes };
-    cookies(plan, &route.cookie, client, now, headers);
     if route.upstream.rules.rewrite_redirects
         && let Some(endpoint) = route.upstream.all.get(endpoint)
     {
@@ -50,44 +44,6 @@ pub fn undress<B>(
         }
     }
     Ok((changes, nominations))
-}
-
-fn cookies(plan: &Plan, form: &CookieForm, client: &Client, now: Timestamp, headers: &mut HeaderMap) {
-    let header::Entry::Occupied(mut lines) = headers.entry(header::SET_COOKIE) else { return };
-    let mut ours = false;
-    for line in lines.iter_mut() {
-        let name = set_cookie::name(line.as_bytes());
-        if form.is_ours(set_cookie::sent_name(line.as_bytes())) {
-            tracing::warn!(
-                "a Set-Cookie of the app was dropped: it has the name of the session's own cookie"
-            );
-            ours = true;
-            continue;
-        }
-        if plan.cookies.is_empty() {
-            continue;
-        }
-        match plan.cookies.apply(line.as_bytes(), client.https, now.system()) {
-            Verdict::Untouched => {}
-            Verdict::Rewritten(bytes) => {
-                if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(bytes)) {
-                    *line = value;
-                }
-            }
-            Verdict::Refused(why) => {
-                let name = String::from_utf8_lossy(name).into_owned();
-                tracing::warn!(cookie = %name, why, "a rule was not applied: the cookie would be refused by browsers");
-            }
-        }
-    }
-    if ours {
-        let kept: Vec<HeaderValue> =
-            lines.iter().filter(|l| !form.is_ours(set_cookie::sent_name(l.as_bytes()))).cloned().collect();
-        lines.remove_entry_mult();
-        for line in kept {
-            headers.append(header::SET_COOKIE, line);
-        }
-    }
 }
 
 /// `http://server/…` becomes what the visitor sees; `Refresh` has it after `url=`.

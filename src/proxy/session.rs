@@ -2,7 +2,7 @@
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 
-use super::{ProxyError, admit::Admitted};
+use super::{ProxyError, admit::Admitted, cookies::After};
 use crate::{
     clock::Timestamp,
     config::{Cache, OnStoreFailure, SessionMode},
@@ -84,7 +84,7 @@ pub async fn give_back(plan: &Plan, route: &RoutePlan, admitted: &Admitted, reso
 }
 
 /// A session belongs to the route's realm, else to the cookie's domain, else to the host.
-fn realm<'a>(route: &'a RoutePlan, admitted: &'a Admitted) -> Realm<'a> {
+pub fn realm<'a>(route: &'a RoutePlan, admitted: &'a Admitted) -> Realm<'a> {
     match (&route.realm, route.cookie.domain()) {
         (Some(realm), _) => Realm::Named(realm),
         (None, Some(domain)) => Realm::Domain(domain),
@@ -112,7 +112,7 @@ pub async fn commit<B>(
     answered: &Answered<'_>,
     changes: Changes,
     response: &mut Response<B>,
-) -> Result<(), ProxyError> {
+) -> Result<After, ProxyError> {
     let Answered { admitted, client, resolved, began } = *answered;
     // What can wait does on 304 and on answers for shared caches.
     let shared =
@@ -157,7 +157,7 @@ pub async fn commit<B>(
         session::make_private(headers);
     }
     cache(plan.sessions.rules().cache, resolved, headers);
-    Ok(())
+    Ok(After { session: issue.session, ended: issue.ended })
 }
 
 /// An answer that was shown something of a person, and says nothing of caches, is not for those that serve many.

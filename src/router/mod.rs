@@ -3,6 +3,8 @@
 mod host;
 mod path;
 
+use std::borrow::Cow;
+
 use crate::config::HostPattern;
 
 use host::Hosts;
@@ -51,6 +53,14 @@ impl<T> Router<T> {
             }
         }
         chosen.ok_or(Miss::NotFound)
+    }
+}
+
+/// A path as an app reads it: unreserved %XX decoded, dot segments and empty ones resolved, what is no text replaced.
+pub fn reading(raw_path: &str) -> Cow<'_, str> {
+    match path::scan(raw_path.as_bytes()) {
+        Some(true) => Cow::Borrowed(raw_path),
+        _ => Cow::Owned(String::from_utf8_lossy(Reader::new(raw_path.as_bytes()).main()).into_owned()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Value, view::Scope};
+use super::{Value, jar::JarChange, view::Scope};
 
 /// A field's name in normal form.
 pub type Name = Arc<str>;
@@ -47,6 +47,8 @@ pub struct Changes {
     pub give_back: Vec<(Name, Arc<str>)>,
     /// A new ticket because the time has come, not because anything happened.
     pub by_clock: bool,
+    /// Cookies of the app that are kept here.
+    pub jar: Vec<JarChange>,
 }
 
 impl Changes {
@@ -60,6 +62,7 @@ impl Changes {
             && self.principal.is_none()
             && self.idle.is_none()
             && self.max.is_none()
+            && self.jar.is_empty()
     }
 
     /// Fields or flashes change.
@@ -95,7 +98,7 @@ impl Changes {
 
     /// Something that a visitor must not lose without being told: a failure to store it is a 503.
     pub fn is_weighty(&self) -> bool {
-        self.ends() || self.renew || self.principal.is_some()
+        self.ends() || self.renew || self.principal.is_some() || self.jar.iter().any(|change| change.renews)
     }
 
     /// There is something to keep for a session that has no record yet.
@@ -108,7 +111,8 @@ impl Changes {
                 || self.permanent == Some(true)
                 || self.idle.is_some()
                 || self.max.is_some()
-                || self.renew)
+                || self.renew
+                || self.jar.iter().any(JarChange::keeps))
     }
 
     /// What is left for the session that follows one that ended by logout or by another principal.

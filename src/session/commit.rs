@@ -132,7 +132,8 @@ pub fn decide(found: &Found, apply: &Apply<'_>) -> Decision {
     let taken = changes.take.iter().filter_map(flash).collect();
     let logged_in = principal_before.is_none() && changes.logs_in();
     let privileged = fill(&mut record, changes, apply);
-    let renewed = logged_in || changes.renew || privileged;
+    let jar_renews = keep(&mut record, changes, apply);
+    let renewed = logged_in || changes.renew || privileged || jar_renews;
     if renewed {
         record.renew(apply.next_secret, apply.now);
     } else if changes.by_clock {
@@ -184,6 +185,18 @@ fn fill(record: &mut Record, changes: &Changes, apply: &Apply<'_>) -> bool {
     }
     record.version += u64::from(changed);
     privileged
+}
+
+/// The app's cookies, one by one; true if one that asks for it changed anything.
+fn keep(record: &mut Record, changes: &Changes, apply: &Apply<'_>) -> bool {
+    let mut renews = false;
+    for change in &changes.jar {
+        match record.jar.apply(change, &apply.rules.jar, apply.now) {
+            Ok(changed) => renews |= changed && change.renews,
+            Err(full) => apply.wire.events.not_kept(Some(record.id), &change.cookie.name, full.as_str()),
+        }
+    }
+    renews
 }
 
 /// What a field is filed under. With the keys of `mod_session` that is what the app wrote first: `cartId` and

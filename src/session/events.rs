@@ -13,6 +13,8 @@ pub struct Events {
     pub malformed: Counter,
     /// Changes that a limit of the session refused.
     pub over_limit: Counter,
+    /// Cookies of the app that could not be kept in a session.
+    pub not_kept: Counter,
     /// Changes of an upstream or on a route that may not make them.
     pub forbidden: Counter,
     /// Answers whose `If-Version` did not match.
@@ -34,6 +36,14 @@ impl Events {
     pub fn over_limit(&self, session: Uuid, field: &str, limit: &str) {
         self.over_limit.raise();
         tracing::warn!(%session, field, limit, "a field was not stored: over the limit");
+    }
+
+    /// A cookie of the app that was to be kept here is lost: it never reaches the browser either.
+    pub fn not_kept(&self, session: Option<Uuid>, name: &[u8], why: &str) {
+        self.not_kept.raise();
+        let session = session.map_or_else(|| "-".to_owned(), |id| id.to_string());
+        let cookie = String::from_utf8_lossy(name);
+        tracing::warn!(session, %cookie, why, "a cookie of the app was dropped: it could not be kept");
     }
 
     /// What an app may not do is not done.

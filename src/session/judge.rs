@@ -48,14 +48,14 @@ impl SessionManager {
         resolved: &Resolved,
         answer: Answer<'_, S>,
     ) -> Result<Outcome, StoreError> {
-        if resolved.read_only {
-            return Ok(Outcome::Leave);
-        }
         let Answer { mut changes, realm, shared, shows_nothing, client, now, .. } = answer;
         if shows_nothing && !changes.clear {
             changes.give_back.clone_from(&resolved.taken);
         }
         let turn = Turn { resolved, realm, client, now };
+        if resolved.read_only {
+            return self.keep_alone(turn, &changes).await;
+        }
         if let Some(name) = resolved.names_another(&changes) {
             if changes.if_version.is_some_and(|wanted| wanted != turn.version()) {
                 return Ok(self.conflict(turn, &changes).await);
@@ -65,7 +65,7 @@ impl SessionManager {
             self.store.delete_all_of(&realm.key(), &name, now).await?;
             (changes.destroy_principal, changes.principal) = (false, None);
             if !matches!(resolved.standing, Standing::Known { .. }) {
-                return Ok(Outcome::Leave);
+                return Ok(self.keep_nothing(&changes, "it logs somebody else out"));
             }
         }
         let Standing::Known { ticket, record, passing_on } = &resolved.standing else {
@@ -110,15 +110,39 @@ impl SessionManager {
         if !spent && changes.expects_a_record() {
             return Ok(self.conflict(turn, changes).await);
         }
+        self.keep_nothing(changes, "no session may begin here");
         match ticket {
             Some(ticket) if !changes.ends() && !shared() => Ok(self.give(&ticket, None, turn.now)),
             _ => Ok(Outcome::Leave),
         }
     }
 
+    /// On a route that only reads: nothing but cookies that are kept, for whoever has a session.
+    async fn keep_alone(&self, turn: Turn<'_>, changes: &Changes) -> Result<Outcome, StoreError> {
+        match &turn.resolved.standing {
+            _ if changes.jar.is_empty() => Ok(Outcome::Leave),
+            Standing::Known { ticket, record, .. } => {
+                let changes = Changes { jar: changes.jar.clone(), ..Changes::default() };
+                let outcome = self.change(turn, ticket, record.is_some(), &changes).await?;
+                Ok(outcome.unwrap_or(Outcome::Leave))
+            }
+            Standing::Unavailable => Err(StoreError::Unavailable),
+            _ => Ok(self.keep_nothing(changes, "there is no session, and on this route none begins")),
+        }
+    }
+
+    /// What was to be kept is lost.
+    fn keep_nothing(&self, changes: &Changes, why: &str) -> Outcome {
+        for change in changes.jar.iter().filter(|change| change.keeps()) {
+            self.wire.events.not_kept(None, &change.cookie.name, why);
+        }
+        Outcome::Leave
+    }
+
     /// Another version than the answer says: none of it counts.
     async fn conflict(&self, turn: Turn<'_>, changes: &Changes) -> Outcome {
         self.wire.events.conflicts.raise();
+        self.keep_nothing(changes, "another version than If-Version");
         tracing::info!("session instructions were dropped: another version than If-Version");
         match self.rules.on_conflict {
             OnConflict::Drop => {
@@ -223,7 +247,9 @@ impl SessionManager {
                 }
                 self.begin(turn, &Ticket::mint(now), &changes.afterwards(), None).await?
             }
-            Applied::Straggler | Applied::Denied => Outcome::Leave,
+            Applied::Straggler | Applied::Denied => {
+                self.keep_nothing(changes, "the ticket was spent meanwhile")
+            }
             Applied::Conflict => self.conflict(turn, changes).await,
             Applied::Nothing | Applied::Saved { .. } => return Ok(None),
         }))

@@ -12,6 +12,7 @@ mod cookie;
 mod events;
 mod flood;
 mod instruct;
+pub mod jar;
 mod judge;
 mod record;
 mod resolve;
@@ -41,6 +42,7 @@ pub use wire::Wire;
 use std::{net::IpAddr, sync::Arc};
 
 use http::HeaderValue;
+use uuid::Uuid;
 
 use crate::{clock::Timestamp, config::Session, crypto::Keyring};
 use flood::Flood;
@@ -87,6 +89,10 @@ pub struct Issue {
     pub set_cookie: Option<HeaderValue>,
     /// Another version than the answer's `If-Version`, and `on_conflict = 409`.
     pub conflict: bool,
+    /// The session that the browser is in from now on.
+    pub session: Option<Uuid>,
+    /// The one that it came under has ended.
+    pub ended: bool,
 }
 
 impl SessionManager {
@@ -129,13 +135,22 @@ impl SessionManager {
     ) -> Result<Issue, StoreError> {
         self.restrict(resolved, &mut answer);
         let (realm, cookie, now) = (answer.realm, answer.cookie, answer.now);
+        let ends = answer.changes.ends();
         self.judge(resolved, answer).await.map(|outcome| {
-            let mut issue = Issue::default();
+            let before = resolved.known_id();
+            let mut issue = Issue { session: before, ..Issue::default() };
             match outcome {
                 Outcome::Leave => {}
                 Outcome::Conflict => issue.conflict = true,
-                Outcome::Expire => issue.set_cookie = cookie.expire(resolved.https),
+                Outcome::Expire => {
+                    issue.set_cookie = cookie.expire(resolved.https);
+                    (issue.session, issue.ended) = (None, true);
+                }
                 Outcome::Give(ticket, lasts) => {
+                    issue.session = Some(ticket.id);
+                    // A straggler that logs in begins one beside it, which ends nothing.
+                    issue.ended =
+                        before.is_some_and(|id| id != ticket.id) && (ends || resolved.has_principal());
                     let text = ticket.write(&self.keys, realm);
                     issue.set_cookie = cookie.give(&text, resolved.https, lasts, now);
                 }
@@ -161,8 +176,12 @@ impl SessionManager {
     fn restrict<S>(&self, resolved: &Resolved, answer: &mut Answer<'_, S>) {
         if resolved.read_only {
             if !answer.changes.is_empty() {
-                self.wire.events.forbidden("all", "the route is read_only");
-                answer.changes = Changes::default();
+                // Kept cookies work as everywhere, with the renewal they ask for.
+                let jar = std::mem::take(&mut answer.changes.jar);
+                if !answer.changes.is_empty() {
+                    self.wire.events.forbidden("all", "the route is read_only");
+                }
+                answer.changes = Changes { jar, ..Changes::default() };
             }
             return;
         }

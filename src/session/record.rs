@@ -11,7 +11,7 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{Value, change::Name, ticket::SecretHash};
+use super::{Value, change::Name, jar::Jar, ticket::SecretHash};
 use crate::{clock::Timestamp, config::Session, crypto, message::lines::Lines};
 
 /// Field names (normal form) and values.
@@ -51,6 +51,8 @@ pub struct Record {
     pub fields: Fields,
     /// What the app wants told once.
     pub flashes: Flashes,
+    /// Cookies of the app that are kept here.
+    pub jar: Jar,
     /// The hash of the secret that leads here; any other is spent.
     pub secret: SecretHash,
     /// The secret before, if it was replaced by the clock.
@@ -125,6 +127,7 @@ impl Record {
             principal: None,
             fields: Fields::new(),
             flashes: Flashes::new(),
+            jar: Jar::default(),
             secret,
             previous: None,
             last_seen: AtomicU64::new(now.0),
@@ -142,6 +145,7 @@ impl Record {
             principal: self.principal.clone(),
             fields: self.fields.clone(),
             flashes: self.flashes.clone(),
+            jar: self.jar.clone(),
             previous: self.previous.as_ref().map(|p| Previous {
                 secret: p.secret,
                 succeeded: AtomicU64::new(p.succeeded.load(Ordering::Relaxed)),
@@ -283,6 +287,7 @@ impl Record {
         self.version == other.version
             && self.fields == other.fields
             && self.flashes == other.flashes
+            && self.jar == other.jar
             && self.principal == other.principal
             && (self.permanent, self.idle, self.max) == (other.permanent, other.idle, other.max)
     }
@@ -311,7 +316,8 @@ impl Record {
         let principal = self.principal.as_ref().map_or(0, |p| p.len() + 80);
         // The lines, which may be made later: id and version, and each field with some of its letters escaped.
         let lines = 100 + texts + principal;
-        let all = 750 + self.realm.len() + texts + flashes + nodes + principal + lines;
+        let held = texts + flashes + nodes + principal + self.jar.weight();
+        let all = 758 + self.realm.len() + held + lines;
         u32::try_from(all).unwrap_or(u32::MAX)
     }
 }

@@ -117,9 +117,12 @@ impl Resolved {
         &self.taken
     }
 
-    /// True if the app is shown something of a person: a principal, or fields.
+    /// True if the app is shown something of a person: a principal, fields, or cookies that are kept here.
     pub fn is_personal(&self) -> bool {
-        !self.taken.is_empty() || self.record().is_some_and(|r| r.principal.is_some() || !r.fields.is_empty())
+        !self.taken.is_empty()
+            || self
+                .record()
+                .is_some_and(|r| r.principal.is_some() || !r.fields.is_empty() || !r.jar.is_empty())
     }
 
     /// True if there is something stored for it.
@@ -152,6 +155,14 @@ impl Resolved {
         let named = changes.principal.clone().flatten().filter(|_| changes.destroy_principal)?;
         let own = self.record().and_then(|r| r.principal.as_ref());
         (own != Some(&named)).then_some(named)
+    }
+
+    /// The id of a session whose ticket came back.
+    pub fn known_id(&self) -> Option<Uuid> {
+        match &self.standing {
+            Standing::Known { ticket, .. } => Some(ticket.id),
+            _ => None,
+        }
     }
 
     /// True if somebody is logged in.

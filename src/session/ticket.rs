@@ -33,9 +33,9 @@ pub enum Realm<'a> {
     Named(&'a str),
 }
 
-impl Realm<'_> {
+impl<'a> Realm<'a> {
     /// A byte for the kind, so that no host passes for a name, and the text.
-    pub(super) fn tag(&self) -> (u8, &str) {
+    pub fn tag(&self) -> (u8, &'a str) {
         match self {
             Self::Host(text) => (b'h', text),
             Self::Domain(text) => (b'd', text),

@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, Method, header};
 
+use super::jar::From;
 use crate::config::{MintRule, SameSite};
 
 /// Sub-resources never begin a session (Fetch Metadata, `Sec-Fetch-Dest`).
@@ -20,6 +21,21 @@ pub struct Visit {
     pub is_document: bool,
 }
 
+impl From {
+    /// Reads the Fetch Metadata headers. A top-level navigation by a safe method carries Lax cookies, one in a frame
+    /// does not; nothing cross-site carries Strict ones (RFC 6265bis section 5.2).
+    pub fn read(method: &Method, headers: &HeaderMap) -> Self {
+        let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
+        if get("sec-fetch-site") != Some(b"cross-site") {
+            return Self::SameSite;
+        }
+        let navigates = method.is_safe()
+            && get("sec-fetch-mode").is_none_or(|m| m == b"navigate")
+            && get("sec-fetch-dest").is_none_or(|d| d == b"document");
+        if navigates { Self::Link } else { Self::CrossSite }
+    }
+}
+
 impl Visit {
     /// A request to where browsers do not send the cookie, which one may have all the same, is blind.
     #[must_use]
@@ -30,18 +46,12 @@ impl Visit {
     /// Reads the Fetch Metadata headers. Where there are none, a ticket may be given.
     pub fn read(method: &Method, headers: &HeaderMap, same_site: SameSite, mint: MintRule) -> Self {
         let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
-        let cross_site = get("sec-fetch-site") == Some(b"cross-site");
-        // A top-level navigation by a safe method carries Lax cookies, one in a frame does not; nothing cross-site
-        // carries Strict ones (RFC 6265bis section 5.2).
-        let navigates = method.is_safe()
-            && get("sec-fetch-mode").is_none_or(|m| m == b"navigate")
-            && get("sec-fetch-dest").is_none_or(|d| d == b"document");
-        let cookie_could_come = !cross_site
-            || match same_site {
-                SameSite::None => true,
-                SameSite::Lax => navigates,
-                SameSite::Strict => false,
-            };
+        let from = From::read(method, headers);
+        let cookie_could_come = match same_site {
+            SameSite::None => true,
+            SameSite::Lax => from != From::CrossSite,
+            SameSite::Strict => from == From::SameSite,
+        };
         let subresource = get("sec-fetch-dest").is_some_and(|d| SUBRESOURCES.contains(&d));
         let prefetch = ["sec-purpose", "purpose", "x-moz"]
             .iter()

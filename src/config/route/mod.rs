@@ -62,6 +62,18 @@ pub enum HostPattern {
     Below(String),
 }
 
+impl HostPattern {
+    /// Whether a host, lower case and without port, is meant.
+    pub fn fits(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(name) => name == host,
+            Self::Below(name) => host
+                .strip_suffix(name.as_str())
+                .is_some_and(|before| before.len() > 1 && before.ends_with('.')),
+        }
+    }
+}
+
 /// `session` of a route.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum SessionMode {
@@ -135,15 +147,7 @@ impl Route {
     }
 
     fn read(reader: &Reader<'_>, upstreams: &[Upstream]) -> Self {
-        let named = |name: &str| {
-            upstreams.iter().position(|upstream| upstream.name == name).ok_or_else(|| {
-                let why = Mistake::why(format!("there is no `[upstreams.{name}]`"));
-                match scalar::nearest(name, upstreams.iter().map(|upstream| upstream.name.as_str())) {
-                    Some(near) => why.help(format!("did you mean \"{near}\"?")),
-                    None => why,
-                }
-            })
-        };
+        let named = |name: &str| upstream_named(upstreams, name);
         let modes =
             [("on", SessionMode::On), ("read_only", SessionMode::ReadOnly), ("off", SessionMode::Off)];
         let failures = [("refuse", OnStoreFailure::Refuse), ("anonymous", OnStoreFailure::Anonymous)];
@@ -189,7 +193,18 @@ impl Route {
     }
 }
 
-fn host(text: &str) -> Result<HostPattern, Mistake> {
+/// The place of an upstream among all.
+pub(super) fn upstream_named(upstreams: &[Upstream], name: &str) -> Result<usize, Mistake> {
+    upstreams.iter().position(|upstream| upstream.name == name).ok_or_else(|| {
+        let why = Mistake::why(format!("there is no `[upstreams.{name}]`"));
+        match scalar::nearest(name, upstreams.iter().map(|upstream| upstream.name.as_str())) {
+            Some(near) => why.help(format!("did you mean \"{near}\"?")),
+            None => why,
+        }
+    })
+}
+
+pub(super) fn host(text: &str) -> Result<HostPattern, Mistake> {
     let lower = text.to_ascii_lowercase();
     let (name, below) = lower.strip_prefix("*.").map_or((lower.as_str(), false), |name| (name, true));
     if name == "*" {
@@ -208,7 +223,7 @@ fn host(text: &str) -> Result<HostPattern, Mistake> {
     Ok(if below { HostPattern::Below(name.to_owned()) } else { HostPattern::Exact(lower) })
 }
 
-fn path(text: &str) -> Result<String, Mistake> {
+pub(super) fn path(text: &str) -> Result<String, Mistake> {
     if !text.starts_with('/') {
         return Err(Mistake::why("a path begins with /"));
     }

@@ -51,10 +51,21 @@ pub struct Session {
     pub max_value_bytes: usize,
     /// `max_header_bytes`: of all fields that one upstream is shown, as they stand on the wire.
     pub max_header_bytes: usize,
+    /// `jar = { max_cookies, max_bytes }`: of the app's cookies that are kept here.
+    pub jar: JarLimits,
     /// `[session.cookie]`
     pub cookie: SessionCookie,
     /// `[session.headers]`
     pub headers: Headers,
+}
+
+/// `jar`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct JarLimits {
+    /// `max_cookies`
+    pub max_cookies: usize,
+    /// `max_bytes`: names, values, domains and paths of all.
+    pub max_bytes: usize,
 }
 
 /// How long a session lasts.
@@ -138,12 +149,24 @@ impl Session {
             max_bytes: reader.size("max_bytes", &(1..=1 << 30), 16 * KIB) as usize,
             max_value_bytes: reader.size("max_value_bytes", &(1..=1 << 20), KIB) as usize,
             max_header_bytes: reader.size("max_header_bytes", &(1..=1 << 20), 3 * KIB) as usize,
+            jar: JarLimits::read(&reader.section("jar")),
             cookie: SessionCookie::read(&reader.section("cookie")),
             headers: Headers::read(&reader.section("headers")),
         };
         permanent.finish();
         reader.finish();
         session
+    }
+}
+
+impl JarLimits {
+    fn read(reader: &Reader<'_>) -> Self {
+        let limits = Self {
+            max_cookies: reader.number("max_cookies", 1..=1000, 50) as usize,
+            max_bytes: reader.size("max_bytes", &(1..=1 << 20), 16 * KIB) as usize,
+        };
+        reader.finish();
+        limits
     }
 }
 

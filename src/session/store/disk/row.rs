@@ -20,6 +20,7 @@ use crate::{
     crypto::Sealer,
     session::{
         Value,
+        jar::{Cookie, Jar, Site},
         record::{Previous, Record},
     },
 };
@@ -53,11 +54,70 @@ pub(super) struct Row {
     principal: Option<Arc<str>>,
     fields: BTreeMap<Arc<str>, Value>,
     flashes: BTreeMap<Arc<str>, Arc<str>>,
+    /// Absent in rows of versions that kept none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    jar: Vec<Kept>,
     #[serde(with = "bytes")]
     secret: [u8; 32],
     previous: Option<Spent>,
     last_seen: u64,
     confirmed: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    owner: Option<Arc<str>>,
+    #[serde(with = "serde_bytes")]
+    name: Vec<u8>,
+    #[serde(with = "serde_bytes")]
+    value: Vec<u8>,
+    domain: Arc<str>,
+    host_only: bool,
+    #[serde(with = "serde_bytes")]
+    path: Vec<u8>,
+    secure: bool,
+    /// 0 Strict, 1 Lax, 2 None.
+    same_site: u8,
+    expires: Option<u64>,
+}
+
+impl Kept {
+    fn of(cookie: &Cookie) -> Self {
+        Self {
+            owner: cookie.owner.clone(),
+            name: cookie.name.to_vec(),
+            value: cookie.value.to_vec(),
+            domain: Arc::clone(&cookie.domain),
+            host_only: cookie.host_only,
+            path: cookie.path.to_vec(),
+            secure: cookie.secure,
+            same_site: match cookie.same_site {
+                Site::Strict => 0,
+                Site::Lax => 1,
+                Site::None => 2,
+            },
+            expires: cookie.expires.map(|at| at.0),
+        }
+    }
+
+    fn cookie(self) -> Cookie {
+        Cookie {
+            owner: self.owner,
+            name: self.name.into(),
+            value: self.value.into(),
+            domain: self.domain,
+            host_only: self.host_only,
+            path: self.path.into(),
+            secure: self.secure,
+            // What a later version may have written is taken for the strictest.
+            same_site: match self.same_site {
+                1 => Site::Lax,
+                2 => Site::None,
+                _ => Site::Strict,
+            },
+            expires: self.expires.map(Timestamp),
+        }
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -148,6 +208,7 @@ impl Row {
             principal: record.principal.clone(),
             fields: record.fields.clone(),
             flashes: record.flashes.clone(),
+            jar: record.jar.cookies().iter().map(Kept::of).collect(),
             secret: record.secret,
             previous: record.previous.as_ref().map(|previous| Spent {
                 secret: previous.secret,
@@ -170,6 +231,7 @@ impl Row {
             principal: self.principal,
             fields: self.fields,
             flashes: self.flashes,
+            jar: Jar::new(self.jar.into_iter().map(Kept::cookie).collect()),
             secret: self.secret,
             previous: self
                 .previous

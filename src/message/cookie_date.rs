@@ -1,7 +1,18 @@
-//! Dates of cookies, read as leniently as browsers do (RFC 6265 section 5.1.1).
+//! How long a cookie lives, read as leniently as browsers do (RFC 6265 section 5.1.1 and 5.2.2).
 
-/// Seconds since 1970.
-pub(super) fn parse(text: &[u8]) -> Option<i64> {
+/// Max-Age in seconds; none if browsers ignore it.
+pub fn max_age(value: &[u8]) -> Option<i64> {
+    let (negative, digits) = value.strip_prefix(b"-").map_or((false, value), |rest| (true, rest));
+    if digits.is_empty() || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let add = |sum: i64, digit: &u8| sum.saturating_mul(10).saturating_add(i64::from(digit - b'0'));
+    let number = digits.iter().fold(0, add);
+    Some(if negative { -number } else { number })
+}
+
+/// Expires, in seconds since 1970.
+pub fn parse(text: &[u8]) -> Option<i64> {
     let (mut time, mut day, mut month, mut year) = (None, None, None, None);
     let delimiter = |b: &u8| matches!(b, 0x09 | 0x20..=0x2f | 0x3b..=0x40 | 0x5b..=0x60 | 0x7b..=0x7e);
     for token in text.split(delimiter).filter(|token| !token.is_empty()) {

@@ -1,0 +1,84 @@
+//! Sets of rules that have a name.
+
+use std::time::Duration;
+
+use super::{
+    super::{SameSite, value::Reader},
+    CookieAction, CookieRule, LONGEST, RuleSecure, Wanted,
+};
+
+/// `preset`
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Preset {
+    /// `"harden"`: the attributes that a cautious app would have set itself.
+    Harden,
+    /// `"vault"`: no cookie of the app ever reaches a browser.
+    Vault,
+}
+
+/// Names under which apps keep who is logged in.
+pub const SESSION_LIKE: [&str; 12] = [
+    "*sess*",
+    "*SESS*",
+    "*Sess*",
+    "*sid",
+    "*SID",
+    "*Sid",
+    "*.sid*",
+    "*auth*",
+    "*Auth*",
+    "*AUTH*",
+    "*remember*",
+    "*login*",
+];
+
+/// Names of what scripts read and send back: never `HttpOnly`, even where they look like a session's.
+const READ_BY_SCRIPTS: [&str; 4] = ["*csrf*", "*CSRF*", "*xsrf*", "*XSRF*"];
+
+/// What may stand beside `preset`.
+const BESIDE: [&str; 7] = ["preset", "host", "request_path", "upstream", "report", "adopt_until", "share"];
+
+pub(super) fn read(reader: &Reader<'_>) -> Option<Preset> {
+    reader.optional_choice("preset", &[("harden", Preset::Harden), ("vault", Preset::Vault)])
+}
+
+/// What a preset says itself is not said beside it.
+pub(super) fn check(reader: &Reader<'_>) {
+    for key in reader.keys().filter(|key| !BESIDE.contains(key)) {
+        let message = format!("`{key}` beside `preset`");
+        let label = "a preset says this itself";
+        let help =
+            "`cloakroom check --expand` prints the rules of a preset: copy them and change what you like";
+        reader.notes().push(reader.error(key, message, label).help(help));
+    }
+    let vault_only = ["adopt_until", "share"];
+    for key in
+        vault_only.into_iter().filter(|key| !reader.says("preset", "vault") && reader.span(key).is_some())
+    {
+        let message = format!("`{}` has no effect here", reader.dotted(key));
+        reader.notes().push(reader.error(key, message, "only with preset = \"vault\""));
+    }
+}
+
+impl Preset {
+    /// Its rules, under the conditions of the section.
+    pub(super) fn expand(self, section: &CookieRule) -> Vec<CookieRule> {
+        let rule = |name: &str| CookieRule { name: name.to_owned(), ..section.clone() };
+        if self == Self::Vault {
+            return vec![CookieRule { action: CookieAction::Keep, ..rule("*") }];
+        }
+        let plain = |name| CookieRule {
+            secure: Some(Wanted::Always(RuleSecure::Auto)),
+            same_site: Some(Wanted::Default(SameSite::Lax)),
+            max_age_limit: Some(LONGEST),
+            ..rule(name)
+        };
+        let session = |name| CookieRule {
+            http_only: Some(Wanted::Always(true)),
+            max_age_limit: Some(Duration::from_hours(31 * 24)),
+            ..plain(name)
+        };
+        let scripts = READ_BY_SCRIPTS.into_iter().map(plain);
+        scripts.chain(SESSION_LIKE.into_iter().map(session)).chain([plain("*")]).collect()
+    }
+}

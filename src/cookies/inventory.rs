@@ -1,0 +1,338 @@
+//! Every cookie that the apps were seen to set: its attributes, and what a cautious eye finds about them.
+//!
+//! On the way of an answer this costs one hash: what a thread has noted already it knows by that, and only something new
+//! takes the lock. Bounded: names past [`MOST_NAMES`] are counted and not kept.
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, btree_map::Entry},
+    hash::{BuildHasher, Hasher},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use crate::{
+    config::SESSION_LIKE,
+    crypto,
+    message::{
+        cookie_date::{self, max_age},
+        glob,
+        set_cookie::name_value,
+    },
+};
+
+use super::rule::{Promise, promise};
+use super::{CookieRules, Occasion, rewrite::MOST_BYTES};
+
+/// So many cookies are kept, by upstream and name.
+pub const MOST_NAMES: usize = 1000;
+/// What is kept of a name, in bytes.
+const NAME_BYTES: usize = 128;
+/// What is kept of the attributes, in bytes.
+const ATTRIBUTE_BYTES: usize = 256;
+/// So many lines each thread remembers to have noted; a power of two.
+const KNOWN: usize = 256;
+const LONGEST: i64 = 400 * 86_400;
+const LONG_FOR_A_SESSION: i64 = 31 * 86_400;
+
+/// What is wrong with a cookie of an app.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Finding {
+    /// Set by https without Secure.
+    NotSecure,
+    /// Scripts can read what looks like a session's.
+    NotHttpOnly,
+    /// No SameSite: browsers differ in what they take for granted.
+    NoSameSite,
+    /// Longer than 400 days, or than 31 where it looks like a session's.
+    LongLived,
+    /// Sent to other hosts than the one that set it.
+    WideDomain,
+    /// Over 4096 bytes: browsers drop it.
+    TooLong,
+    /// The prefix of its name promises what its attributes do not keep: browsers drop it.
+    BrokenPrefix,
+}
+
+impl Finding {
+    /// In words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotSecure => "no Secure: it travels over plain http too",
+            Self::NotHttpOnly => "no HttpOnly: scripts can read what looks like a session's",
+            Self::NoSameSite => "no SameSite: browsers differ in what they take for granted",
+            Self::LongLived => "it lives longer than it should",
+            Self::WideDomain => "its Domain is wider than the host that set it",
+            Self::TooLong => "name and value are over 4096 bytes: browsers drop it",
+            Self::BrokenPrefix => {
+                "its attributes break what the prefix of its name promises: browsers drop it"
+            }
+        }
+    }
+}
+
+/// One cookie of one app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sighting {
+    /// The attributes of the latest new line, as the app wrote them; without the cookie's value.
+    pub attributes: String,
+    /// What the rules do with it: an `action`, `"report"`, or `"none"`.
+    pub action: &'static str,
+    /// All that was ever found, in order.
+    pub findings: Vec<Finding>,
+    /// When it was first seen, in seconds since 1970.
+    pub first_seen: u64,
+    domain: String,
+    path: String,
+}
+
+/// What was seen so far.
+#[derive(Debug)]
+pub struct Inventory {
+    seen: Mutex<BTreeMap<(String, String), Sighting>>,
+    hasher: std::hash::RandomState,
+    id: u64,
+    beyond: AtomicU64,
+}
+
+thread_local! {
+    static NOTED: RefCell<Vec<u64>> = RefCell::new(vec![0; KNOWN]);
+}
+
+impl Default for Inventory {
+    fn default() -> Self {
+        Self {
+            seen: Mutex::default(),
+            hasher: std::hash::RandomState::new(),
+            id: u64::from_ne_bytes(crypto::random()),
+            beyond: AtomicU64::new(0),
+        }
+    }
+}
+
+/// What there is to know of one line.
+struct Read<'a> {
+    name: &'a [u8],
+    attributes: &'a [u8],
+    domain: &'a [u8],
+    path: &'a [u8],
+    findings: u8,
+}
+
+const ALL: [Finding; 7] = [
+    Finding::NotSecure,
+    Finding::NotHttpOnly,
+    Finding::NoSameSite,
+    Finding::LongLived,
+    Finding::WideDomain,
+    Finding::TooLong,
+    Finding::BrokenPrefix,
+];
+
+impl Inventory {
+    /// Notes a line of an app; what is found for the first time is returned.
+    pub fn note(&self, line: &[u8], occasion: &Occasion<'_>, rules: &CookieRules) -> Vec<Finding> {
+        let shape = self.shape(line, occasion);
+        if !is_news(shape) {
+            return Vec::new();
+        }
+        let read = read(line, occasion);
+        let action = rules
+            .find(read.name, occasion)
+            .map_or("none", |rule| if rule.report { "report" } else { rule.action.as_str() });
+        let key = (occasion.upstream.to_owned(), text(read.name, NAME_BYTES));
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let full = seen.len() >= MOST_NAMES;
+        let sighting = match seen.entry(key) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(_) if full => {
+                if self.beyond.fetch_add(1, Ordering::Relaxed) == 0 {
+                    tracing::info!(MOST_NAMES, "the apps set more cookies than the inventory keeps");
+                }
+                return Vec::new();
+            }
+            Entry::Vacant(entry) => entry.insert(Sighting {
+                attributes: String::new(),
+                action,
+                findings: Vec::new(),
+                first_seen: seconds(occasion.now),
+                domain: String::new(),
+                path: String::new(),
+            }),
+        };
+        sighting.attributes = text(read.attributes, ATTRIBUTE_BYTES);
+        sighting.action = action;
+        sighting.domain = text(read.domain, ATTRIBUTE_BYTES);
+        sighting.path = text(read.path, ATTRIBUTE_BYTES);
+        let found = ALL.into_iter().enumerate().filter(|(bit, _)| read.findings & (1 << bit) != 0);
+        let new: Vec<_> = found.map(|(_, f)| f).filter(|f| !sighting.findings.contains(f)).collect();
+        sighting.findings.extend(&new);
+        sighting.findings.sort_unstable();
+        new
+    }
+
+    /// Whether this was never told of this cookie before, as far as this thread knows.
+    pub fn is_new(&self, name: &[u8], told: &str) -> bool {
+        is_news(self.hasher.hash_one((self.id, name, told)))
+    }
+
+    /// Domain and path of a cookie as the app set it last; empty where it did not say.
+    pub(super) fn identity(&self, upstream: &str, name: &[u8]) -> Option<(String, String)> {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.get(&(upstream.to_owned(), text(name, NAME_BYTES))).map(|s| (s.domain.clone(), s.path.clone()))
+    }
+
+    /// Everything seen, by upstream and name.
+    pub fn list(&self) -> BTreeMap<(String, String), Sighting> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Lines that were not noted, since there were too many names.
+    pub fn beyond(&self) -> u64 {
+        self.beyond.load(Ordering::Relaxed)
+    }
+
+    /// A hash of all that matters of a line: not of the cookie's value, nor of moments that change with every answer.
+    fn shape(&self, line: &[u8], occasion: &Occasion<'_>) -> u64 {
+        let mut hasher = self.hasher.build_hasher();
+        hasher.write_u64(self.id);
+        hasher.write(occasion.upstream.as_bytes());
+        hasher.write_u8(u8::from(occasion.https));
+        let mut parts = line.split(|byte| *byte == b';');
+        let pair = parts.next().unwrap_or_default();
+        let name = name_value(pair).0;
+        hasher.write(name);
+        hasher.write_u8(u8::from(pair.len() > MOST_BYTES));
+        for part in parts {
+            let moment = part.trim_ascii_start().get(..7).is_some_and(|n| n.eq_ignore_ascii_case(b"expires"));
+            if moment {
+                let end = cookie_date::parse(part).unwrap_or(0);
+                hasher.write_i64((end - now(occasion)).clamp(0, LONGEST + 1) / LONG_FOR_A_SESSION);
+            } else {
+                hasher.write(part);
+            }
+        }
+        hasher.finish()
+    }
+}
+
+/// Whether this thread has not met it of late; it has from now on.
+fn is_news(shape: u64) -> bool {
+    NOTED.with_borrow_mut(|noted| {
+        let place = usize::try_from(shape % KNOWN as u64).unwrap_or(0);
+        noted.get_mut(place).is_none_or(|known| std::mem::replace(known, shape) != shape)
+    })
+}
+
+fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
+fn now(occasion: &Occasion<'_>) -> i64 {
+    i64::try_from(seconds(occasion.now)).unwrap_or(i64::MAX)
+}
+
+fn text(bytes: &[u8], most: usize) -> String {
+    String::from_utf8_lossy(bytes.get(..most).unwrap_or(bytes)).into_owned()
+}
+
+fn read<'a>(line: &'a [u8], occasion: &Occasion<'_>) -> Read<'a> {
+    let (name, value) = name_value(line);
+    let pair = line.iter().position(|byte| *byte == b';').unwrap_or(line.len());
+    let attributes = line.get(pair + 1..).unwrap_or_default().trim_ascii();
+    let find = |wanted: &str| {
+        let mut parts = attributes.split(|byte| *byte == b';').map(name_or_flag);
+        parts.rfind(|(n, _)| n.eq_ignore_ascii_case(wanted.as_bytes())).map(|(_, value)| value)
+    };
+    let session_like = SESSION_LIKE.iter().any(|pattern| glob::fits(pattern.as_bytes(), name));
+    let domain = find("Domain").unwrap_or_default();
+    let domain = domain.strip_prefix(b".").unwrap_or(domain);
+    let secure = find("Secure").is_some();
+    let path = find("Path").unwrap_or_default();
+    let age = find("Max-Age").and_then(max_age);
+    let age = age.or_else(|| find("Expires").and_then(cookie_date::parse).map(|end| end - now(occasion)));
+    let gone = age.is_some_and(|age| age <= 0);
+    let longest = if session_like { LONG_FOR_A_SESSION } else { LONGEST };
+    let broken = match promise(name) {
+        Some(Promise::Host) => !secure || path != b"/" || !domain.is_empty(),
+        Some(Promise::Secure) => !secure,
+        None => false,
+    };
+    let found = [
+        occasion.https && !secure,
+        session_like && find("HttpOnly").is_none(),
+        find("SameSite").is_none(),
+        age.is_some_and(|age| age > longest),
+        !domain.is_empty() && !domain.eq_ignore_ascii_case(occasion.host.as_bytes()),
+        name.len() + value.len() > MOST_BYTES,
+        broken,
+    ];
+    // A cookie that is taken back need not be careful.
+    let bits = found.iter().enumerate().map(|(bit, found)| u8::from(*found) << bit);
+    let findings = if gone { 0 } else { bits.sum() };
+    Read { name, attributes, domain, path, findings }
+}
+
+fn name_or_flag(part: &[u8]) -> (&[u8], &[u8]) {
+    let end = part.iter().position(|byte| *byte == b'=').unwrap_or(part.len());
+    let value = part.get(end + 1..).unwrap_or_default();
+    (part.get(..end).unwrap_or_default().trim_ascii(), value.trim_ascii())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn occasion(https: bool) -> Occasion<'static> {
+        let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
+        Occasion { host: "shop.x.test", path: "/", upstream: "a", https, realm: (b'h', "shop.x.test"), now }
+    }
+
+    fn rules() -> CookieRules {
+        CookieRules::build(&[], &crypto::Secrets::ephemeral())
+    }
+
+    #[test]
+    fn what_is_found_is_told_once() {
+        use Finding::{BrokenPrefix, LongLived, NoSameSite, NotHttpOnly, NotSecure, TooLong, WideDomain};
+        let long = format!("big={}; SameSite=Lax; Secure", "x".repeat(4096));
+        for (https, line, wanted) in [
+            (true, "lang=fr; Secure; SameSite=Lax", vec![]),
+            (false, "lang=fr; SameSite=Lax", vec![]),
+            (true, "lang=fr", vec![NotSecure, NoSameSite]),
+            (false, "PHPSESSID=1; path=/; SameSite=Lax", vec![NotHttpOnly]),
+            (true, "__Host-a=1; Secure; SameSite=Lax", vec![BrokenPrefix]),
+            (true, "__Host-a=1; Secure; SameSite=Lax; path=/", vec![]),
+            (false, "a=1; SameSite=Lax; Max-Age=34560001", vec![LongLived]),
+            (false, "a=1; SameSite=Lax; Max-Age=34560000", vec![]),
+            (false, "a=1; SameSite=Lax; Expires=Fri, 31 Dec 9999 23:59:59 GMT", vec![LongLived]),
+            (false, "sid=1; HttpOnly; SameSite=Lax; Max-Age=2678401", vec![LongLived]),
+            (false, "sid=; Max-Age=0", vec![]),
+            (false, "a=1; SameSite=Lax; Domain=.x.test", vec![WideDomain]),
+            (false, "a=1; SameSite=Lax; Domain=Shop.X.test", vec![]),
+            (true, &long, vec![TooLong]),
+        ] {
+            let inventory = Inventory::default();
+            assert_eq!(inventory.note(line.as_bytes(), &occasion(https), &rules()), wanted, "{line}");
+            assert_eq!(inventory.note(line.as_bytes(), &occasion(https), &rules()), [], "{line}");
+            let list = inventory.list();
+            assert_eq!((list.len(), &list.values().next().unwrap().findings), (1, &wanted), "{line}");
+        }
+    }
+
+    #[test]
+    fn it_holds_no_value_and_no_more_than_so_many_names() {
+        let inventory = Inventory::default();
+        for number in 0..MOST_NAMES + 50 {
+            inventory.note(format!("c{number}=secret; Path=/; X=1").as_bytes(), &occasion(false), &rules());
+        }
+        assert_eq!((inventory.list().len(), inventory.beyond()), (MOST_NAMES, 50));
+        assert!(!format!("{inventory:?}").contains("secret"));
+        assert_eq!(inventory.list().values().next().unwrap().attributes, "Path=/; X=1");
+    }
+}

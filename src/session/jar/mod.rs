@@ -1,0 +1,259 @@
+//! The jar: cookies of the app that its session keeps, so that the browser never holds them.
+//!
+//! It stores and sends as a browser would (RFC 6265bis sections 5.6 to 5.8), to the upstream that set a cookie. Pure:
+//! nothing here knows a request, a clock, or where records are kept. What an answer changes is a list of [`JarChange`]s,
+//! applied to the jar as it is then; a jar is never written back whole.
+//!
+//! Two things are not as in a browser. There is no list of public suffixes: a cookie for `co.uk` is taken, and leads
+//! nowhere, since it is sent to its own upstream only. And a jar that is full refuses instead of forgetting: which of an
+//! app's cookies could go, nobody here knows.
+
+mod matching;
+mod read;
+
+pub use read::{Refused, Setting};
+
+use std::{fmt, sync::Arc};
+
+use crate::{clock::Timestamp, config::JarLimits};
+use matching::{domain_matches, path_matches};
+
+/// `SameSite` of a kept cookie; without one browsers take `Lax` for granted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Site {
+    /// `Strict`
+    Strict,
+    /// `Lax`, or none.
+    Lax,
+    /// `None`
+    None,
+}
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum From {
+    /// A page of this site, an address bar, a client that does not say.
+    SameSite,
+    /// A link of another site: a top-level navigation by a safe method.
+    Link,
+    /// Another site, in any other way.
+    CrossSite,
+}
+
+/// One kept cookie.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Cookie {
+    /// The upstream that set it; `None`: it is sent to all.
+    pub owner: Option<Arc<str>>,
+    /// May be empty.
+    pub name: Arc<[u8]>,
+    /// As the app wrote it, quotes and all.
+    pub value: Arc<[u8]>,
+    /// Lower case, without a dot before it.
+    pub domain: Arc<str>,
+    /// Sent to this very host only.
+    pub host_only: bool,
+    /// Where it is sent; begins with `/`.
+    pub path: Arc<[u8]>,
+    /// Sent by https only.
+    pub secure: bool,
+    /// Whether other sites' pages may make a browser send it.
+    pub same_site: Site,
+    /// `None`: as long as the session lasts.
+    pub expires: Option<Timestamp>,
+}
+
+impl fmt::Debug for Cookie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name.escape_ascii();
+        let path = self.path.escape_ascii();
+        write!(f, "Cookie({name}=MASKED; Domain={}; Path={path})", self.domain)
+    }
+}
+
+impl Cookie {
+    /// The same cookie, whatever its value: what replaces what (RFC 6265bis section 5.7, last steps).
+    fn is(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.domain == other.domain
+            && self.host_only == other.host_only
+            && self.path == other.path
+            && self.owner == other.owner
+    }
+
+    /// Whether its time is over.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.expires.is_some_and(|end| end <= now)
+    }
+
+    /// What it counts for in `max_bytes`: all of its text.
+    fn bytes(&self) -> usize {
+        self.name.len() + self.value.len() + self.domain.len() + self.path.len()
+    }
+}
+
+/// What one `Set-Cookie` of an answer changes. A cookie whose time is over takes away what it names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct JarChange {
+    /// The cookie as it is from now on.
+    pub cookie: Cookie,
+    /// It came by https: by plain http nobody overwrites a cookie that is Secure.
+    pub https: bool,
+    /// The ticket is replaced if this changes anything.
+    pub renews: bool,
+}
+
+impl JarChange {
+    /// Whether it puts something into the jar, and does not only take out.
+    pub fn keeps(&self) -> bool {
+        // The time of what is to go lies at the very beginning.
+        self.cookie.expires != Some(Timestamp(0))
+    }
+}
+
+/// Who asks for kept cookies.
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    /// The host that the app is sent, lower case and without port.
+    pub host: &'a str,
+    /// The path that it is sent.
+    pub path: &'a str,
+    /// The visitor came by https.
+    pub https: bool,
+    /// The upstream.
+    pub upstream: &'a str,
+    /// Where the request comes from.
+    pub from: From,
+}
+
+/// Why a cookie was not kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Full {
+    /// `max_cookies`
+    Cookies,
+    /// `max_bytes`
+    Bytes,
+    /// A cookie that is Secure stands under this name, and this one came by plain http.
+    Overlaid,
+}
+
+impl Full {
+    /// In words.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Cookies => "session.jar max_cookies",
+            Self::Bytes => "session.jar max_bytes",
+            Self::Overlaid => "by plain http nobody overwrites a cookie that is Secure",
+        }
+    }
+}
+
+/// The cookies of one session, oldest first. Empty, it is one word and costs nothing to copy.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Jar(Option<Arc<Vec<Cookie>>>);
+
+impl Jar {
+    /// A jar with these, oldest first: what a store read.
+    pub fn new(cookies: Vec<Cookie>) -> Self {
+        Self((!cookies.is_empty()).then(|| Arc::new(cookies)))
+    }
+
+    /// All of them, oldest first, also those whose time is over.
+    pub fn cookies(&self) -> &[Cookie] {
+        self.0.as_deref().map_or(&[], Vec::as_slice)
+    }
+
+    /// Nothing is kept.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    /// Roughly what it takes in memory, in bytes.
+    pub fn weight(&self) -> usize {
+        // Three texts of their own, each with two counts before it.
+        self.cookies().iter().map(|cookie| cookie.bytes() + size_of::<Cookie>() + 4 * 32).sum()
+    }
+
+    /// Applies a change; true if anything is other than before.
+    ///
+    /// # Errors
+    /// The cookie is not kept, and the jar is as it was.
+    pub fn apply(&mut self, change: &JarChange, limits: &JarLimits, now: Timestamp) -> Result<bool, Full> {
+        let cookie = &change.cookie;
+        if !change.https
+            && self.cookies().iter().any(|old| old.secure && !old.is_over(now) && overlays(cookie, old))
+        {
+            return Err(Full::Overlaid);
+        }
+        let place = self.cookies().iter().position(|old| old.is(cookie));
+        let old = place.and_then(|at| self.cookies().get(at));
+        let was_there = old.is_some_and(|old| !old.is_over(now));
+        if cookie.is_over(now) {
+            if let Some(at) = place {
+                self.edit(|all| drop(all.remove(at)));
+            }
+            return Ok(was_there);
+        }
+        if old == Some(cookie) {
+            return Ok(false);
+        }
+        let others = |old: &&Cookie| !old.is_over(now) && !old.is(cookie);
+        if self.cookies().iter().filter(others).count() >= limits.max_cookies {
+            return Err(Full::Cookies);
+        }
+        let bytes: usize = self.cookies().iter().filter(others).map(Cookie::bytes).sum();
+        if bytes + cookie.bytes() > limits.max_bytes {
+            return Err(Full::Bytes);
+        }
+        // What is replaced keeps its age (RFC 6265bis section 5.7): the order in which cookies are sent.
+        let changed = old.is_none_or(|old| old.is_over(now) || old.value != cookie.value);
+        self.edit(|all| {
+            match place.and_then(|at| all.get_mut(at)) {
+                Some(old) => *old = cookie.clone(),
+                None => all.push(cookie.clone()),
+            }
+            all.retain(|cookie| !cookie.is_over(now));
+        });
+        Ok(changed)
+    }
+
+    fn edit(&mut self, edit: impl FnOnce(&mut Vec<Cookie>)) {
+        let mut all = self.0.take().unwrap_or_default();
+        edit(Arc::make_mut(&mut all));
+        self.0 = (!all.is_empty()).then_some(all);
+    }
+
+    /// What a browser would send, in its order: longer paths first, then older cookies (RFC 6265bis section 5.8.3).
+    pub fn sent(&self, asking: &Asking<'_>, now: Timestamp) -> Vec<&Cookie> {
+        let mut sent: Vec<_> = self.cookies().iter().filter(|cookie| is_sent(cookie, asking, now)).collect();
+        sent.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
+        sent
+    }
+}
+
+fn is_sent(cookie: &Cookie, asking: &Asking<'_>, now: Timestamp) -> bool {
+    let host = if cookie.host_only {
+        *cookie.domain == *asking.host
+    } else {
+        domain_matches(asking.host, &cookie.domain)
+    };
+    let site = match cookie.same_site {
+        Site::None => true,
+        Site::Lax => asking.from != From::CrossSite,
+        Site::Strict => asking.from == From::SameSite,
+    };
+    let owner = cookie.owner.as_ref().is_none_or(|owner| **owner == *asking.upstream);
+    host && site
+        && owner
+        && (asking.https || !cookie.secure)
+        && !cookie.is_over(now)
+        && path_matches(asking.path.as_bytes(), &cookie.path)
+}
+
+/// "Leave Secure cookies alone" (RFC 6265bis section 5.7, step 16).
+fn overlays(new: &Cookie, old: &Cookie) -> bool {
+    new.name == old.name
+        && new.owner == old.owner
+        && (domain_matches(&new.domain, &old.domain) || domain_matches(&old.domain, &new.domain))
+        && path_matches(&new.path, &old.path)
+}

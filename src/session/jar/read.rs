@@ -1,0 +1,169 @@
+//! From a `Set-Cookie` line to what a browser would store of it (RFC 6265bis sections 5.6 and 5.7).
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Cookie, From, Site,
+    matching::{default_path, domain_matches},
+};
+use crate::{
+    clock::Timestamp,
+    message::{
+        cookie_date::{self, max_age},
+        set_cookie::name_value,
+    },
+};
+
+/// Name and value together, in bytes.
+const MOST_BYTES: usize = 4096;
+/// What an attribute may say, in bytes; longer ones are overlooked.
+const MOST_ATTRIBUTE: usize = 1024;
+/// The longest life: 400 days, in seconds.
+const LONGEST: i64 = 400 * 86_400;
+
+/// Where a cookie is set.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting<'a> {
+    /// The host that the app was sent, lower case and without port.
+    pub host: &'a str,
+    /// The path that it was sent.
+    pub path: &'a str,
+    /// The visitor came by https.
+    pub https: bool,
+    /// Where the request came from.
+    pub from: From,
+    /// The upstream; `None`: the cookie is for all.
+    pub owner: Option<&'a str>,
+}
+
+/// Why a browser would not store a line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Refused(pub &'static str);
+
+#[derive(Default)]
+struct Attributes<'a> {
+    age: Option<i64>,
+    expires: Option<i64>,
+    domain: Option<&'a [u8]>,
+    path: Option<&'a [u8]>,
+    secure: bool,
+    same_site: Option<Site>,
+}
+
+impl Cookie {
+    /// Reads a line; a cookie that is to go has its time behind it.
+    ///
+    /// # Errors
+    /// A browser would not store it.
+    pub fn read(line: &[u8], setting: &Setting<'_>, now: Timestamp) -> Result<Self, Refused> {
+        if line.iter().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127)) {
+            return Err(Refused("a control character"));
+        }
+        let (name, value) = name_value(line);
+        if name.is_empty() && value.is_empty() {
+            return Err(Refused("neither name nor value"));
+        }
+        if name.len() + value.len() > MOST_BYTES {
+            return Err(Refused("name and value are longer than 4096 bytes"));
+        }
+        let said = attributes(line);
+        let (domain, host_only) = domain(said.domain.unwrap_or_default(), setting.host)?;
+        let path = said.path.filter(|path| path.first() == Some(&b'/'));
+        let same_site = said.same_site.unwrap_or(Site::Lax);
+        if said.secure && !setting.https {
+            return Err(Refused("Secure, and the visitor came by plain http"));
+        }
+        if same_site != Site::None && setting.from == From::CrossSite {
+            return Err(Refused("SameSite, and another site made the browser ask"));
+        }
+        prefixes(name, value, &said, host_only, path)?;
+        Ok(Self {
+            owner: setting.owner.map(Arc::from),
+            name: name.into(),
+            value: value.into(),
+            domain: domain.into(),
+            host_only,
+            path: path.unwrap_or(default_path(setting.path).as_bytes()).into(),
+            secure: said.secure,
+            same_site,
+            expires: expires(&said, now),
+        })
+    }
+}
+
+/// Of several attributes of one name the last counts.
+fn attributes(line: &[u8]) -> Attributes<'_> {
+    let mut said = Attributes::default();
+    for part in line.split(|byte| *byte == b';').skip(1) {
+        let end = part.iter().position(|byte| *byte == b'=').unwrap_or(part.len());
+        let name = part.get(..end).unwrap_or_default().trim_ascii();
+        let value = part.get(end + 1..).unwrap_or_default().trim_ascii();
+        let is = |wanted: &str| name.eq_ignore_ascii_case(wanted.as_bytes());
+        if value.len() > MOST_ATTRIBUTE {
+            continue;
+        }
+        if is("Expires") {
+            said.expires = cookie_date::parse(value).or(said.expires);
+        } else if is("Max-Age") {
+            said.age = max_age(value).or(said.age);
+        } else if is("Domain") {
+            said.domain = Some(value);
+        } else if is("Path") {
+            said.path = Some(value);
+        } else if is("Secure") {
+            said.secure = true;
+        } else if is("SameSite") {
+            let words: [(&[u8], Site); 3] =
+                [(b"Strict", Site::Strict), (b"Lax", Site::Lax), (b"None", Site::None)];
+            said.same_site =
+                words.iter().find(|(word, _)| value.eq_ignore_ascii_case(word)).map(|(_, site)| *site);
+        }
+    }
+    said
+}
+
+/// The domain, and whether it is this host only.
+fn domain(said: &[u8], host: &str) -> Result<(String, bool), Refused> {
+    let said = said.strip_prefix(b".").unwrap_or(said);
+    if said.is_empty() {
+        return Ok((host.to_owned(), true));
+    }
+    let domain = std::str::from_utf8(said).map(str::to_ascii_lowercase);
+    match domain {
+        Ok(domain) if domain_matches(host, &domain) => Ok((domain, false)),
+        _ => Err(Refused("its Domain is not that of the host that the app was asked for")),
+    }
+}
+
+fn prefixes(
+    name: &[u8],
+    value: &[u8],
+    said: &Attributes<'_>,
+    host_only: bool,
+    path: Option<&[u8]>,
+) -> Result<(), Refused> {
+    let begins = |text: &[u8], prefix: &[u8]| {
+        text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+    };
+    if begins(name, b"__Secure-") && !said.secure {
+        return Err(Refused("__Secure- needs Secure"));
+    }
+    if begins(name, b"__Host-") && !(said.secure && host_only && path == Some(b"/")) {
+        return Err(Refused("__Host- needs Secure, Path=/ and no Domain"));
+    }
+    if name.is_empty() && (begins(value, b"__Secure-") || begins(value, b"__Host-")) {
+        return Err(Refused("a value that would be read as a name with a prefix"));
+    }
+    Ok(())
+}
+
+/// Max-Age wins. A time in the past is the end, however long ago.
+fn expires(said: &Attributes<'_>, now: Timestamp) -> Option<Timestamp> {
+    let left = match (said.age, said.expires) {
+        (Some(age), _) => age,
+        (None, Some(at)) => at.saturating_sub(i64::from(now.seconds())),
+        (None, None) => return None,
+    };
+    let left = u64::try_from(left.clamp(0, LONGEST)).unwrap_or(0);
+    Some(if left == 0 { Timestamp(0) } else { now.plus(Duration::from_secs(left)) })
+}
