@@ -42,3 +42,4 @@ mod streams;
 mod support;
 mod threats;
 mod tls;
+mod vault;

@@ -25,10 +25,20 @@ impl Legacy {
         Self::php_of("login.php")
     }
 
+    /// `regenerate.php`, the same way.
+    pub(crate) fn regenerate() -> Self {
+        Self::php_of("regenerate.php")
+    }
+
     fn php_of(name: &str) -> Self {
         let mut command = Command::new("php");
-        command.args(["-S", "127.0.0.1:0", &file(name)]).stderr(Stdio::piped());
-        let mut child = spawn(&mut command, "php-cli");
+        command.args(["-S", "127.0.0.1:0", &file(name)]);
+        Self::php_server(command)
+    }
+
+    /// A command that starts PHP's own server.
+    pub(crate) fn php_server(mut command: Command) -> Self {
+        let mut child = spawn(command.stderr(Stdio::piped()), "php-cli");
         let lines = child.stderr.take().unwrap();
         let found =
             announced(lines, |line| line.split_once("http://127.0.0.1:")?.1.split(')').next()?.parse().ok());
@@ -67,7 +77,7 @@ impl Legacy {
     }
 
     /// Starts an app whose first line is its port.
-    fn said(command: &mut Command, packages: &str) -> Self {
+    pub(crate) fn said(command: &mut Command, packages: &str) -> Self {
         let mut child = spawn(command.stdout(Stdio::piped()).stderr(Stdio::piped()), packages);
         let errors = child.stderr.take().unwrap();
         let errors = thread::spawn(move || read_to_string(errors).unwrap_or_default());
@@ -88,6 +98,7 @@ impl Drop for Legacy {
     }
 }
 
-fn file(name: &str) -> String {
+/// A file of `tests/apps`.
+pub(crate) fn file(name: &str) -> String {
     format!("{}/tests/apps/{name}", env!("CARGO_MANIFEST_DIR"))
 }

@@ -12,6 +12,7 @@ pub(crate) mod cloakroom;
 pub(crate) mod desk;
 pub(crate) mod http2;
 pub(crate) mod legacy;
+pub(crate) mod packaged;
 pub(crate) mod puppet;
 pub(crate) mod response;
 pub(crate) mod server;
