@@ -1,0 +1,206 @@
+//! The request's `Cookie`: ours out, the rules undone, kept cookies in.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Request, Version, header};
+
+use super::{Cookies, Crossing};
+use crate::{
+    clock::Timestamp,
+    cookies::{Occasion, Sent},
+    message::cookie::{self, Edit, Retained},
+    router,
+    session::{
+        Resolved,
+        jar::{Asking, Cookie, From},
+    },
+};
+
+impl Cookies<'_> {
+    /// The request's `Cookie` as the app is to get it: ours out, the rules undone, kept cookies in.
+    pub fn inbound<B>(
+        &self,
+        resolved: Option<&Resolved>,
+        now: Timestamp,
+        request: &mut Request<B>,
+    ) -> Crossing {
+        let rules = &self.plan.cookies;
+        let path = rules.reads_paths().then(|| router::reading(self.admitted.path()).into_owned());
+        let mut crossing = Crossing {
+            path,
+            from: From::read(request.method(), request.headers()),
+            safe: request.method().is_safe(),
+            leaving: Vec::new(),
+        };
+        let crumbs = request.version() == Version::HTTP_2;
+        let headers = request.headers_mut();
+        if crumbs {
+            join(headers);
+        }
+        let jar = resolved.and_then(Resolved::record).map(|record| &record.jar).filter(|jar| !jar.is_empty());
+        let host = if jar.is_some() { self.app_host() } else { Cow::Borrowed("") };
+        let asking = Asking {
+            host: &host,
+            path: self.admitted.path(),
+            https: self.client.https,
+            upstream: self.upstream(),
+            from: crossing.from,
+        };
+        let kept = jar.map(|jar| jar.sent(&asking, now)).unwrap_or_default();
+        if rules.expires() {
+            crossing.leaving = self.leaving(&self.occasion(&crossing, now), headers);
+        }
+        self.edit(resolved, &kept, &self.occasion(&crossing, now), headers);
+        if let Some(line) = as_line(&kept) {
+            append(headers, &line);
+        }
+        crossing
+    }
+
+    fn leaving(&self, occasion: &Occasion<'_>, headers: &HeaderMap) -> Vec<Vec<u8>> {
+        let rules = &self.plan.cookies;
+        let lines = headers.get_all(header::COOKIE).iter();
+        let names = lines.flat_map(|line| cookie::pairs(line.as_bytes())).map(|(name, _)| name);
+        names.filter(|name| rules.goes_with_session(name, occasion)).map(<[u8]>::to_vec).collect()
+    }
+
+    fn edit(
+        &self,
+        resolved: Option<&Resolved>,
+        kept: &[&Cookie],
+        occasion: &Occasion<'_>,
+        headers: &mut HeaderMap,
+    ) {
+        let form = &self.route.cookie;
+        let rules = &self.plan.cookies;
+        if !rules.reads_requests() {
+            return edit_lines(headers, |line| cookie::retain(line, |name| !form.is_ours(name)));
+        }
+        let lines: Vec<HeaderValue> = headers.get_all(header::COOKIE).iter().cloned().collect();
+        let bare = Sent { occasion, session: None, has: |_: &[u8]| false };
+        // Renamed ones are looked for only where one under the app's own name would be let in beside them.
+        let renamed = |wanted: &[u8]| {
+            lines.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).any(|piece| {
+                matches!(rules.read(cookie::Pair::new(piece), &bare), Edit::Rename(name) if *name == *wanted)
+            })
+        };
+        let has = |wanted: &[u8]| kept.iter().any(|cookie| *cookie.name == *wanted) || renamed(wanted);
+        let sent = Sent { occasion, session: resolved.and_then(Resolved::known_id), has };
+        edit_lines(headers, |line| {
+            cookie::edit(
+                line,
+                |pair| {
+                    if form.is_ours(pair.name()) { Edit::Remove } else { rules.read(pair, &sent) }
+                },
+            )
+        });
+    }
+}
+
+/// Edits each line; one that has no pair left goes.
+fn edit_lines(headers: &mut HeaderMap, edit: impl Fn(&[u8]) -> Retained) {
+    let header::Entry::Occupied(mut lines) = headers.entry(header::COOKIE) else { return };
+    let mut empty = false;
+    for line in lines.iter_mut() {
+        match edit(line.as_bytes()) {
+            Retained::Unchanged => {}
+            Retained::Empty => {
+                *line = HeaderValue::from_static("");
+                empty = true;
+            }
+            Retained::Changed(bytes) => {
+                // Of bytes that came as headers; were they ever none, the line is not passed on unedited.
+                let value = HeaderValue::from_maybe_shared(Bytes::from(bytes));
+                empty |= value.is_err();
+                *line = value.unwrap_or(HeaderValue::from_static(""));
+            }
+        }
+    }
+    if empty {
+        let kept: Vec<HeaderValue> = lines.iter().filter(|l| !l.is_empty()).cloned().collect();
+        lines.remove_entry_mult();
+        for line in kept {
+            headers.append(header::COOKIE, line);
+        }
+    }
+}
+
+/// HTTP/2 clients may send a pair a line; HTTP/1 has one line (RFC 9113 section 8.2.3).
+fn join(headers: &mut HeaderMap) {
+    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let lines: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(line) = HeaderValue::from_maybe_shared(Bytes::from(lines.join(&b"; "[..]))) {
+        headers.insert(header::COOKIE, line);
+    }
+}
+
+/// As a browser writes them (RFC 6265bis section 5.8.3).
+fn as_line(kept: &[&Cookie]) -> Option<Vec<u8>> {
+    let mut line = Vec::new();
+    for cookie in kept {
+        if !line.is_empty() {
+            line.extend_from_slice(b"; ");
+        }
+        line.extend_from_slice(&cookie.name);
+        if !cookie.name.is_empty() {
+            line.push(b'=');
+        }
+        line.extend_from_slice(&cookie.value);
+    }
+    (!line.is_empty()).then_some(line)
+}
+
+/// Adds pairs to the last line, or makes one.
+fn append(headers: &mut HeaderMap, pairs: &[u8]) {
+    let mut lines: Vec<HeaderValue> = headers.get_all(header::COOKIE).iter().cloned().collect();
+    let last = lines.pop();
+    let line = match &last {
+        Some(last) => [last.as_bytes(), b"; ", pairs].concat(),
+        None => pairs.to_vec(),
+    };
+    let Ok(line) = HeaderValue::from_maybe_shared(Bytes::from(line)) else { return };
+    headers.remove(header::COOKIE);
+    for line in lines.into_iter().chain([line]) {
+        headers.append(header::COOKIE, line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lines(headers: &HeaderMap) -> Vec<&str> {
+        headers.get_all(header::COOKIE).iter().map(|line| line.to_str().unwrap()).collect()
+    }
+
+    fn cookies(all: &[&'static str]) -> HeaderMap {
+        all.iter().map(|line| (header::COOKIE, HeaderValue::from_static(line))).collect()
+    }
+
+    #[test]
+    fn crumbs_become_one_line() {
+        for (crumbs, wanted) in
+            [(&["a=1"][..], &["a=1"][..]), (&["a=1", "b=2; c", " d=3"], &["a=1; b=2; c;  d=3"]), (&[], &[])]
+        {
+            let mut headers = cookies(crumbs);
+            join(&mut headers);
+            assert_eq!(lines(&headers), wanted);
+        }
+    }
+
+    #[test]
+    fn kept_cookies_come_after_the_browsers_own() {
+        for (before, wanted) in [
+            (&[][..], &["k=1; l"][..]),
+            (&["a=1"], &["a=1; k=1; l"]),
+            (&["a=1", "b=2"], &["a=1", "b=2; k=1; l"]),
+        ] {
+            let mut headers = cookies(before);
+            append(&mut headers, b"k=1; l");
+            assert_eq!(lines(&headers), wanted);
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! The app's own cookies on their way through: what the rules make of them, what the jar keeps and adds.
+
+mod inbound;
+mod outbound;
+
+pub use outbound::After;
+
+use std::borrow::Cow;
+
+use super::{admit::Admitted, request, session};
+use crate::{
+    clock::Timestamp,
+    cookies::Occasion,
+    headers::Client,
+    message::authority::Authority,
+    plan::{Plan, RoutePlan},
+    session::jar::From,
+};
+
+/// What an answer's cookies will have to know of the request.
+#[derive(Debug)]
+pub struct Crossing {
+    /// The path as an app reads it, where a rule asks for it.
+    path: Option<String>,
+    from: From,
+    /// RFC 9110 section 9.2.1.
+    safe: bool,
+    /// The browser's names of cookies that go when their session does.
+    leaving: Vec<Vec<u8>>,
+}
+
+/// The cookies of one request and its answer.
+#[derive(Debug)]
+pub struct Cookies<'a> {
+    /// The plan that it began with.
+    pub plan: &'a Plan,
+    /// The route that it takes.
+    pub route: &'a RoutePlan,
+    /// Who asks.
+    pub client: &'a Client,
+    /// What it asks for.
+    pub admitted: &'a Admitted,
+}
+
+impl<'a> Cookies<'a> {
+    fn occasion(&self, crossing: &'a Crossing, now: Timestamp) -> Occasion<'a> {
+        Occasion {
+            host: &self.admitted.authority.host,
+            path: crossing.path.as_deref().unwrap_or(self.admitted.path()),
+            upstream: &self.route.upstream.rules.name,
+            https: self.client.https,
+            realm: session::realm(self.route, self.admitted).tag(),
+            now: now.system(),
+        }
+    }
+
+    fn upstream(&self) -> &str {
+        &self.route.upstream.rules.name
+    }
+
+    /// The host that the app is asked for, as browsers compare it.
+    fn app_host(&self) -> Cow<'_, str> {
+        let other =
+            request::host(self.route, self.admitted).and_then(|host| Authority::parse(host.as_bytes()));
+        other.map_or(Cow::Borrowed(self.admitted.authority.host.as_str()), |other| Cow::Owned(other.host))
+    }
+}

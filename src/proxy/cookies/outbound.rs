@@ -1,0 +1,207 @@
+//! The answer's `Set-Cookie` lines: what the rules make of them, what the session keeps, what goes with it.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use uuid::Uuid;
+
+use super::{Cookies, Crossing};
+use crate::{
+    clock::Timestamp,
+    config::{KeepRenew, SessionMode},
+    cookies::{self, Finding, Occasion, SealedFor, Verdict},
+    message::set_cookie,
+    session::jar::{Cookie, JarChange, Setting},
+};
+
+/// Lines that wait until the session is known.
+#[derive(Debug, Default)]
+pub struct Waiting(Vec<HeaderValue>);
+
+/// What became of the session when an answer's changes were kept.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct After {
+    /// The one that the browser is in from now on.
+    pub session: Option<Uuid>,
+    /// The one that the request came under has ended.
+    pub ended: bool,
+}
+
+enum Fate {
+    Stays,
+    Becomes(HeaderValue),
+    Goes,
+    Waits,
+    IsKept(Box<JarChange>),
+}
+
+impl Cookies<'_> {
+    /// The answer's `Set-Cookie` lines as the browser is to get them, save those that wait for the session; what the
+    /// session is to keep is added to `kept`.
+    pub fn outbound(
+        &self,
+        crossing: &Crossing,
+        now: Timestamp,
+        headers: &mut HeaderMap,
+        kept: &mut Vec<JarChange>,
+    ) -> Waiting {
+        let mut waiting = Waiting::default();
+        let header::Entry::Occupied(mut lines) = headers.entry(header::SET_COOKIE) else { return waiting };
+        let occasion = self.occasion(crossing, now);
+        let mut gone: Vec<usize> = Vec::new();
+        for (at, line) in lines.iter_mut().enumerate() {
+            match self.fate(crossing, line, &occasion, now) {
+                Fate::Stays => {}
+                Fate::Becomes(new) => *line = new,
+                Fate::Goes => gone.push(at),
+                Fate::IsKept(change) => {
+                    gone.push(at);
+                    kept.push(*change);
+                }
+                Fate::Waits => {
+                    gone.push(at);
+                    waiting.0.push(line.clone());
+                }
+            }
+        }
+        if !gone.is_empty() {
+            let stays = lines.iter().enumerate().filter(|(at, _)| !gone.contains(at));
+            let left: Vec<HeaderValue> = stays.map(|(_, line)| line.clone()).collect();
+            lines.remove_entry_mult();
+            for line in left {
+                headers.append(header::SET_COOKIE, line);
+            }
+        }
+        waiting
+    }
+
+    fn fate(&self, crossing: &Crossing, line: &HeaderValue, occasion: &Occasion<'_>, now: Timestamp) -> Fate {
+        let bytes = line.as_bytes();
+        let name = set_cookie::name(bytes);
+        if self.route.cookie.is_ours(set_cookie::sent_name(bytes)) {
+            tracing::warn!(
+                "a Set-Cookie of the app was dropped: it has the name of the session's own cookie"
+            );
+            return Fate::Goes;
+        }
+        let rules = &self.plan.cookies;
+        self.note(bytes, occasion);
+        if rules.is_empty() {
+            return Fate::Stays;
+        }
+        match rules.apply(bytes, occasion, SealedFor::Later) {
+            Verdict::Bound => Fate::Waits,
+            Verdict::Kept(kept) => self.keep(crossing, &kept, name, now),
+            verdict => self.carry_out(bytes, verdict),
+        }
+    }
+
+    /// The inventory's part.
+    fn note(&self, line: &[u8], occasion: &Occasion<'_>) {
+        let new = self.plan.inventory.note(line, occasion, &self.plan.cookies);
+        if !new.is_empty() {
+            let cookie = String::from_utf8_lossy(set_cookie::name(line)).into_owned();
+            let found: Vec<_> = new.into_iter().map(Finding::as_str).collect();
+            tracing::info!(upstream = self.upstream(), %cookie, found = found.join("; "), "a cookie of the app");
+        }
+    }
+
+    fn carry_out(&self, line: &[u8], verdict: Verdict<'_>) -> Fate {
+        let name = set_cookie::name(line);
+        let cookie = String::from_utf8_lossy(name);
+        match verdict {
+            Verdict::Rewritten(bytes) => match HeaderValue::from_maybe_shared(Bytes::from(bytes)) {
+                Ok(value) => Fate::Becomes(value),
+                // Never of bytes that came as a header and of ours; and what was to be changed does not pass unchanged.
+                Err(_) => Fate::Goes,
+            },
+            Verdict::Refused(why) => {
+                if self.plan.inventory.is_new(name, why) {
+                    tracing::warn!(%cookie, why, "a rule was not applied: the cookie would be refused by browsers");
+                }
+                Fate::Stays
+            }
+            Verdict::Unsealable(why) => {
+                tracing::warn!(%cookie, why, "a cookie of the app was dropped: it could not be sealed");
+                Fate::Goes
+            }
+            Verdict::Reported(verdict) => {
+                let would = cookies::told(line, &verdict);
+                if self.plan.inventory.is_new(name, &would) {
+                    tracing::info!(%cookie, would, "report: without `report` this would have become of it");
+                }
+                Fate::Stays
+            }
+            Verdict::Dropped | Verdict::Kept(_) | Verdict::Bound => Fate::Goes,
+            Verdict::Untouched => Fate::Stays,
+        }
+    }
+
+    /// SECURITY: whatever comes of it, the line goes: it was never to be in a browser.
+    fn keep(&self, crossing: &Crossing, kept: &cookies::Kept<'_>, name: &[u8], now: Timestamp) -> Fate {
+        let lost = |why: &str| {
+            self.plan.sessions.wire.events.not_kept(None, name, why);
+            Fate::Goes
+        };
+        if self.route.session == SessionMode::Off {
+            return lost("the route has no session");
+        }
+        let host = self.app_host();
+        let setting = Setting {
+            host: &host,
+            path: self.admitted.path(),
+            https: self.client.https,
+            from: crossing.from,
+            owner: (!kept.share).then(|| self.upstream()),
+        };
+        let renews = match kept.renew {
+            KeepRenew::Unsafe => !crossing.safe,
+            KeepRenew::Always => true,
+            KeepRenew::Off => false,
+        };
+        match Cookie::read(&kept.line, &setting, now) {
+            Ok(cookie) => Fate::IsKept(Box::new(JarChange { cookie, https: self.client.https, renews })),
+            Err(refused) => lost(refused.0),
+        }
+    }
+
+    /// After the answer's changes were kept: what waited for the session, and what goes with one that ended.
+    pub fn finish(
+        &self,
+        crossing: &Crossing,
+        waiting: Waiting,
+        after: After,
+        now: Timestamp,
+        headers: &mut HeaderMap,
+    ) {
+        if waiting.0.is_empty() && !after.ended {
+            return;
+        }
+        let occasion = self.occasion(crossing, now);
+        for line in waiting.0 {
+            let verdict =
+                self.plan.cookies.apply(line.as_bytes(), &occasion, SealedFor::Session(after.session));
+            if let Fate::Becomes(line) = self.carry_out(line.as_bytes(), verdict) {
+                headers.append(header::SET_COOKIE, line);
+            }
+        }
+        if after.ended {
+            self.expire(crossing, &occasion, headers);
+        }
+    }
+
+    fn expire(&self, crossing: &Crossing, occasion: &Occasion<'_>, headers: &mut HeaderMap) {
+        for name in &crossing.leaving {
+            // What this very answer sets is not taken back.
+            let mut set =
+                headers.get_all(header::SET_COOKIE).iter().map(|line| set_cookie::name(line.as_bytes()));
+            if set.any(|set| set == name.as_slice()) {
+                continue;
+            }
+            for line in self.plan.cookies.expire(name, occasion, &self.plan.inventory) {
+                if let Ok(line) = HeaderValue::from_maybe_shared(Bytes::from(line)) {
+                    headers.append(header::SET_COOKIE, line);
+                }
+            }
+        }
+    }
+}

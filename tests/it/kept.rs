@@ -1,0 +1,252 @@
+//! Cookies that the session keeps: what reaches the app, what never reaches the browser, what renews the ticket.
+
+use crate::support::{App, Browser, Cloakroom, Reply, eventually};
+
+const TRUSTED: &str = "[process]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
+const KEEP: &str = "[[cookies]]\nname = \"k*\"\naction = \"keep\"\n";
+
+/// An app that sets the lines it is sent under `x-line`, obeys `x-do`, and tells which cookies it got.
+fn setting() -> App {
+    App::start(|request| {
+        let saw = request.all("cookie").join(" | ");
+        let lines = request.all("x-line").into_iter();
+        let reply = lines.fold(Reply::text(saw), |reply, line| reply.with(format!("Set-Cookie: {line}")));
+        request.all("x-do").into_iter().fold(reply, Reply::with)
+    })
+}
+
+fn line(line: &str) -> String {
+    format!("x-line: {line}\r\n")
+}
+
+fn set(visitor: &mut Browser, text: &str) {
+    let answer = visitor.get_with("/", &line(text));
+    assert_eq!((answer.status, answer.set_cookies().concat().contains(text)), (200, false), "{text}");
+}
+
+fn sees(visitor: &mut Browser, path: &str) -> String {
+    visitor.get(path).text()
+}
+
+#[test]
+fn a_kept_cookie_is_sent_as_a_browser_would() {
+    let app = setting();
+    let house = Cloakroom::before(app.address).config(KEEP).start();
+    let mut visitor = house.browser();
+    for text in [
+        "k1=one; Path=/",
+        "k2=\"two, 2\"; Path=/shop; HttpOnly",
+        "k3=3",
+        "k4=4; Max-Age=0",
+        "k5=5; SameSite=Strict",
+    ] {
+        set(&mut visitor, text);
+    }
+    assert_eq!(sees(&mut visitor, "/"), "k1=one; k3=3; k5=5");
+    assert_eq!(sees(&mut visitor, "/shop/a"), "k2=\"two, 2\"; k1=one; k3=3; k5=5");
+    assert_eq!(visitor.jar.keys().collect::<Vec<_>>(), ["cloakroom"]);
+    // What the browser has of its own stands before it, byte for byte.
+    visitor.jar.insert("a".to_owned(), "b=\"c".to_owned());
+    assert_eq!(sees(&mut visitor, "/"), "a=b=\"c; k1=one; k3=3; k5=5");
+    visitor.jar.remove("a");
+    set(&mut visitor, "k1=other; Path=/");
+    set(&mut visitor, "k3=; Expires=Thu, 01 Jan 1970 00:00:00 GMT");
+    assert_eq!(sees(&mut visitor, "/"), "k1=other; k5=5");
+    // From another site's page: what is Strict stays.
+    let link = "sec-fetch-site: cross-site\r\nsec-fetch-mode: navigate\r\nsec-fetch-dest: document\r\n";
+    assert_eq!(visitor.get_with("/", link).text(), "k1=other");
+    let other = house.browser().get("/").text();
+    assert_eq!(other, "", "another visitor has none of it");
+}
+
+#[test]
+fn what_a_browser_sends_under_a_kept_name_never_reaches_the_app() {
+    let app = setting();
+    let house = Cloakroom::before(app.address).config(KEEP).start();
+    let mut visitor = house.browser();
+    let forged = "cookie: k1=forged; a=1;  k2 = \"x\"\r\ncookie: k3=forged\r\n";
+    assert_eq!(visitor.get_with("/", forged).text(), "a=1");
+    set(&mut visitor, "k1=real");
+    assert_eq!(visitor.get_with("/", forged).text(), "a=1; k1=real");
+}
+
+#[test]
+fn old_logins_go_on_until_the_day_that_the_rule_says() {
+    let app = setting();
+    for (day, wanted) in [("2999-01-31", "k1=old"), ("2020-01-31", "")] {
+        let house = Cloakroom::before(app.address).config(&format!("{KEEP}adopt_until = \"{day}\"")).start();
+        let mut visitor = house.browser();
+        assert_eq!(visitor.get_with("/", "cookie: k1=old\r\n").text(), wanted, "{day}");
+        set(&mut visitor, "k1=new");
+        assert_eq!(visitor.get_with("/", "cookie: k1=old\r\n").text(), "k1=new", "{day}");
+    }
+}
+
+#[test]
+fn a_kept_cookie_that_changes_renews_the_ticket_as_the_rule_says() {
+    let app = setting();
+    for (renew, by_get, by_post) in [("unsafe", false, true), ("always", true, true), ("off", false, false)] {
+        let house = Cloakroom::before(app.address).config(&format!("{KEEP}renew = \"{renew}\"")).start();
+        let mut visitor = house.browser();
+        visitor.get("/");
+        let mut renews = |method: &str, text: &str| {
+            let before = visitor.ticket();
+            let head =
+                format!("{method} / HTTP/1.1\r\n{}{}content-length: 0\r\n\r\n", visitor.lines(), line(text));
+            assert_eq!(visitor.send_raw(head.as_bytes()).status, 200);
+            visitor.ticket() != before
+        };
+        assert_eq!(renews("GET", "k=1"), by_get, "{renew}");
+        assert_eq!(renews("POST", "k=2"), by_post, "{renew}");
+        assert!(!renews("POST", "k=2"), "{renew}: the same again changes nothing");
+        assert_eq!(renews("PUT", "k=; Max-Age=0"), by_post, "{renew}: it goes");
+        assert!(!renews("POST", "k=; Max-Age=0"), "{renew}: there is none");
+        assert_eq!(sees(&mut visitor, "/"), "");
+    }
+}
+
+#[test]
+fn the_jar_of_one_app_is_not_anothers_unless_it_is_shared() {
+    let (one, other) = (setting(), setting());
+    for (share, wanted) in [("", ""), ("share = true", "k=1")] {
+        let config = format!(
+            "{KEEP}{share}\n[upstreams.other]\nservers = [\"http://{}\"]\nsession_fields = []\n\
+             session_write = false\nsession_login = false\n\
+             [[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/other\"\nupstream = \"other\"",
+            other.address
+        );
+        let house = Cloakroom::before(one.address)
+            .upstream("session_fields = [\"*\"]\nsession_write = true\nsession_login = true")
+            .config(&config)
+            .start();
+        let mut visitor = house.browser();
+        set(&mut visitor, "k=1; Path=/");
+        assert_eq!(sees(&mut visitor, "/other"), wanted, "{share}");
+        assert_eq!(sees(&mut visitor, "/"), "k=1", "{share}");
+    }
+}
+
+#[test]
+fn a_logout_and_another_person_leave_nothing_in_the_jar() {
+    let app = setting();
+    let house = Cloakroom::before(app.address).config(KEEP).start();
+    let act = |visitor: &mut Browser, what: &str| visitor.get_with("/", &format!("x-do: {what}\r\n"));
+    for end in [
+        "X-Session-Action: destroy",
+        "X-Session-Action: logout",
+        "X-Session-Principal:",
+        "X-Session-Principal: bob",
+    ] {
+        let mut visitor = house.browser();
+        act(&mut visitor, "X-Session-Principal: alice");
+        set(&mut visitor, "k=secret");
+        assert_eq!(sees(&mut visitor, "/"), "k=secret", "{end}");
+        act(&mut visitor, "X-Session-Principal: alice");
+        act(&mut visitor, "X-Session-Action: clear");
+        assert_eq!(sees(&mut visitor, "/"), "k=secret", "fields are cleared, not the jar");
+        act(&mut visitor, end);
+        assert_eq!(sees(&mut visitor, "/"), "", "{end}");
+    }
+}
+
+#[test]
+fn routes_that_only_read_keep_cookies_of_those_who_have_a_session() {
+    let app = setting();
+    let config = format!(
+        "{KEEP}[[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/poll\"\nupstream = \"app\"\nsession = \"read_only\"\n\
+         [[routes]]\npath = \"/off\"\nupstream = \"app\"\nsession = \"off\""
+    );
+    let house = Cloakroom::before(app.address).config(&config).start();
+    let mut stranger = house.browser();
+    let answer = stranger.get_with("/poll", &line("k=1; Path=/"));
+    assert_eq!(answer.set_cookies(), [""; 0], "nothing is minted there, and nothing reaches the browser");
+    let mut visitor = house.browser();
+    visitor.get("/");
+    let before = visitor.ticket();
+    let head =
+        format!("POST /poll HTTP/1.1\r\n{}{}content-length: 0\r\n\r\n", visitor.lines(), line("k=1; Path=/"));
+    let answer = visitor.send_raw(head.as_bytes());
+    assert_eq!(answer.set_cookies().len(), 1, "the renewal that the cookie asks for");
+    assert_ne!(visitor.ticket(), before);
+    assert_eq!(sees(&mut visitor, "/poll"), "k=1");
+    assert_eq!(visitor.get_with("/off", &line("k=2; Path=/")).set_cookies(), [""; 0]);
+    assert_eq!(sees(&mut visitor, "/"), "k=1", "without a session there is nothing to keep it in");
+    eventually("the log tells", || house.log().contains("the route has no session"));
+}
+
+#[test]
+fn what_cannot_be_kept_is_dropped_and_told() {
+    let app = setting();
+    let config = format!("{KEEP}[session]\njar = {{ max_cookies = 2, max_bytes = \"1 KiB\" }}");
+    let house = Cloakroom::before(app.address).config(&config).start();
+    let mut visitor = house.browser();
+    let long = "x".repeat(1100);
+    for (text, why) in [
+        (format!("k1={long}"), "session.jar max_bytes"),
+        ("k1=1; Domain=elsewhere.test".to_owned(), "its Domain is not"),
+        ("k1=1; Secure".to_owned(), "plain http"),
+        ("k1=1".to_owned(), ""),
+        ("k2=2".to_owned(), ""),
+        ("k3=3".to_owned(), "session.jar max_cookies"),
+    ] {
+        let answer = visitor.get_with("/", &line(&text));
+        let passed = answer.set_cookies().iter().any(|line| line.starts_with('k'));
+        assert!(!passed, "{text}");
+        eventually(&text, || house.log().contains(why));
+    }
+    assert_eq!(sees(&mut visitor, "/"), "k1=1; k2=2");
+    assert!(!house.log().contains(&long), "no value is logged");
+}
+
+#[test]
+fn a_straggler_neither_changes_the_jar_nor_brings_a_session_back() {
+    let app = setting();
+    let house = Cloakroom::before(app.address).config(KEEP).start();
+    let mut visitor = house.browser();
+    set(&mut visitor, "k=before");
+    let mut late = visitor.clone();
+    let head = format!("POST / HTTP/1.1\r\n{}{}content-length: 0\r\n\r\n", visitor.lines(), line("k=login"));
+    visitor.send_raw(head.as_bytes());
+    let answer = late.get_with("/", &line("k=planted"));
+    assert_eq!((answer.text().as_str(), answer.set_cookies().len()), ("", 0));
+    assert_eq!(sees(&mut visitor, "/"), "k=login");
+}
+
+#[test]
+fn a_hundred_answers_at_once_keep_every_cookie() {
+    let app = setting();
+    let config = format!("{KEEP}[session]\njar = {{ max_cookies = 200 }}");
+    let house = Cloakroom::before(app.address).config(&config).start();
+    let mut visitor = house.browser();
+    set(&mut visitor, "k=0");
+    std::thread::scope(|scope| {
+        for worker in 0..10 {
+            let mut tab = visitor.clone();
+            scope.spawn(move || {
+                for number in 0..10 {
+                    tab.get_with("/", &line(&format!("k{worker}_{number}=v")));
+                }
+            });
+        }
+    });
+    let seen = sees(&mut visitor, "/");
+    assert_eq!(seen.split("; ").count(), 101, "{seen}");
+}
+
+#[test]
+fn by_https_secure_cookies_are_kept_and_by_http_they_stay_there() {
+    let app = setting();
+    let house = Cloakroom::before(app.address)
+        .config(&format!("{TRUSTED}{KEEP}[session.cookie]\nsecure = false"))
+        .start();
+    let mut visitor = house.browser();
+    let https = "x-forwarded-proto: https\r\n";
+    visitor.get_with("/", https);
+    visitor.get_with("/", &(line("k=1; Secure") + https));
+    assert_eq!(visitor.get_with("/", https).text(), "k=1");
+    assert_eq!(sees(&mut visitor, "/"), "");
+    visitor.get_with("/", &line("k=overwritten"));
+    assert_eq!(visitor.get_with("/", https).text(), "k=1", "by plain http nobody overwrites it");
+    let lines = app.received();
+    assert!(lines[0].header("cookie").is_none());
+}
