@@ -27,6 +27,7 @@ mod house;
 mod http2;
 mod http2_attacks;
 mod hygiene;
+mod jar;
 mod kept;
 mod limits;
 mod logs;
