@@ -32,6 +32,7 @@ mod kept;
 mod limits;
 mod logs;
 mod minting;
+mod odd_lines;
 mod paths;
 mod races;
 mod recipes;
