@@ -164,18 +164,20 @@ impl<'a> Editor<'a> {
         value: impl Into<Cow<'a, [u8]>>,
         same: impl Fn(&[u8]) -> bool,
     ) {
-        let value = value.into();
+        let mut value = Some(value.into());
         let mut found = false;
-        for old in self.attributes.iter_mut().filter(|a| a.is(attribute)) {
+        let mut all = self.attributes.iter_mut().filter(|a| a.is(attribute)).peekable();
+        while let Some(old) = all.next() {
             found = true;
             if !old.value.as_deref().is_some_and(&same) {
-                old.value = Some(value.clone());
+                // There is seldom more than one: it need not be copied for that.
+                old.value = if all.peek().is_some() { value.clone() } else { value.take() };
                 old.raw = None;
                 self.changed = true;
             }
         }
         if !found {
-            self.append(attribute, Some(value));
+            self.append(attribute, value);
         }
     }
 

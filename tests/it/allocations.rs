@@ -1,0 +1,76 @@
+//! What cookies cost, counted and not timed: how often memory is asked for.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use allocation_counter::measure;
+use bytes::Bytes;
+use cloakroom::{
+    clock::Timestamp,
+    config::{CookieRule, RuleSecure, SameSite, Wanted},
+    cookies::{CookieRules, Inventory, Occasion, SealedFor, Verdict},
+    crypto::Secrets,
+    session::jar::{Asking, From, Jar},
+};
+use http::HeaderValue;
+
+fn occasion() -> Occasion<'static> {
+    let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    Occasion {
+        host: "example.com",
+        path: "/",
+        upstream: "app",
+        https: true,
+        realm: (b'h', "example.com"),
+        now,
+    }
+}
+
+#[test]
+fn a_rewritten_cookie_costs_three_allocations_at_most_and_any_other_none() {
+    let rule = CookieRule {
+        name: "PHPSESSID".into(),
+        secure: Some(Wanted::Always(RuleSecure::Auto)),
+        http_only: Some(Wanted::Always(true)),
+        same_site: Some(Wanted::Default(SameSite::Lax)),
+        max_age_limit: Some(Duration::from_hours(24)),
+        path: Some(Wanted::Always("/".into())),
+        domain: Some(Wanted::Always(String::new())),
+        ..CookieRule::default()
+    };
+    let rules = CookieRules::build(&[rule], &Secrets::ephemeral());
+    let none = CookieRules::build(&[], &Secrets::ephemeral());
+    let inventory = Inventory::default();
+    // As an answer's line is treated: noted, judged, put in the place of the one before.
+    let cost = |rules: &CookieRules, line: &'static [u8]| {
+        inventory.note(line, &occasion(), rules);
+        let mut rewritten = false;
+        let count = measure(|| {
+            assert!(inventory.note(line, &occasion(), rules).is_empty());
+            if let Verdict::Rewritten(new) = rules.apply(line, &occasion(), SealedFor::Later) {
+                rewritten = HeaderValue::from_maybe_shared(Bytes::from(new)).is_ok();
+            }
+        });
+        (rewritten, count.count_total)
+    };
+    let php = b"PHPSESSID=9f3ca0c2d7b14e11; path=/x; Domain=.example.com; Max-Age=999999; Expires=Fri, 31 Dec 2100 23:59:59 GMT";
+    let (rewritten, count) = cost(&rules, php);
+    assert!(rewritten && count <= 3, "{count}");
+    assert_eq!(cost(&rules, b"lang=en; Path=/; Max-Age=31536000; SameSite=Lax"), (false, 0));
+    assert_eq!(cost(&none, php), (false, 0));
+}
+
+#[test]
+fn a_jar_that_is_not_used_costs_nothing() {
+    let jar = Jar::default();
+    let asking = Asking { host: "a.test", path: "/", https: true, upstream: "app", from: From::SameSite };
+    let count = measure(|| {
+        let copy = jar.clone();
+        assert!(
+            copy.is_empty()
+                && copy == jar
+                && copy.sent(&asking, Timestamp(0)).is_empty()
+                && copy.weight() == 0
+        );
+    });
+    assert_eq!((count.count_total, size_of::<Jar>()), (0, size_of::<usize>()));
+}
