@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::support::server::Server;
 use crate::support::webdriver::Chromium;
-use crate::support::{Cloakroom, Legacy, Port};
+use crate::support::{App, Cloakroom, Legacy, Port, Reply};
 
 /// The README's configurations.
 fn blocks() -> Vec<String> {
@@ -88,6 +88,27 @@ fn a_login_leads_to_no_other_site() {
         let answer = visitor.post(&format!("/login?next={next}"), form);
         assert_eq!((answer.status, answer.header("location").as_deref()), (303, Some(wanted)), "{next}");
         assert!(visitor.get("/").text().contains("the front page"));
+    }
+}
+
+#[test]
+fn the_recipes_for_an_apps_cookies_do_what_the_readme_shows() {
+    let console = include_str!("../../README.md").split_once("```console\n").expect("the session").1;
+    let console = console.split_once("```").expect("its end").0;
+    let sets: Vec<_> = console.lines().filter_map(|line| line.strip_prefix("# ")).collect();
+    assert_eq!(sets.len(), 3);
+    let app = App::start(move |request| {
+        let saw = request.header("cookie").unwrap_or_default();
+        sets.iter().fold(Reply::text(saw), |reply, line| reply.with(*line))
+    });
+    let rules = blocks().into_iter().find(|block| block.contains("rename = ")).expect("the rules");
+    let house = Cloakroom::before(app.address).config(&rules).start();
+    for asked in console.split("$ ").skip(1) {
+        let (command, answer) = asked.split_once('\n').expect("an answer");
+        let command = command.replace("127.0.0.1:8080", &house.address.to_string());
+        let done = Command::new("sh").args(["-c", &command]).output().expect("curl runs");
+        let said = String::from_utf8_lossy(&done.stdout).replace('\r', "");
+        assert_eq!(said.trim_end(), answer.trim_end(), "{command}");
     }
 }
 
