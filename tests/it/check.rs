@@ -56,6 +56,30 @@ fn a_warning_does_not_stop() {
 }
 
 #[test]
+fn a_preset_is_printed_as_the_rules_that_it_stands_for() {
+    let base = "listen = [{ address = \"127.0.0.1:1\" }]\nroutes = [{ upstream = \"a\" }]\n\
+                upstreams.a.servers = [\"http://127.0.0.1:2\"]\n";
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    for (preset, wanted) in [
+        (
+            "harden",
+            "name = \"*\"\nsecure = \"auto\"\nsame_site = { default = \"Lax\" }\nmax_age_limit = \"400d\"",
+        ),
+        ("vault", "[[cookies]]\nname = \"*\"\naction = \"keep\""),
+    ] {
+        fs::write(&file, format!("{base}[[cookies]]\npreset = \"{preset}\"\n")).unwrap();
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_cloakroom"));
+        let done = command.args(["check", "--expand", "-c"]).arg(&file).output().unwrap();
+        let printed = String::from_utf8(done.stdout).unwrap();
+        assert!(done.status.success() && printed.contains(wanted), "{printed}");
+        let rules = |text: &str| Config::parse("x", text).unwrap().0.cookies;
+        let before = rules(&fs::read_to_string(&file).unwrap());
+        assert_eq!(rules(&format!("{base}{printed}")), before, "{printed}");
+    }
+}
+
+#[test]
 fn flags_alone_are_enough() {
     let config = Config::from_flags("127.0.0.1:8080", "http://localhost:3000").unwrap();
     assert_eq!((config.listen.len(), config.upstreams.len(), config.routes.len()), (1, 1, 1));
@@ -72,6 +96,17 @@ fn what_cannot_work_is_refused_and_the_rest_is_not() {
         ("cookies = [{ name = \"__Host-*\", domain = \"a.b\" }]", false),
         ("cookies = [{ name = \"__host-a\", domain = \"\", path = \"/\" }]", true),
         ("cookies = [{ name = \"*\", same_site = \"None\", secure = false }]", false),
+        ("cookies = [{ name = \"*\", rename = \"__Secure-*\", secure = \"auto\" }]", true),
+        ("cookies = [{ name = \"*\", rename = \"__Secure-*\", secure = false }]", false),
+        ("cookies = [{ name = \"a\", rename = \"**\" }]", false),
+        ("cookies = [{ name = \"a\", rename = \"*\" }]", false),
+        ("cookies = [{ name = \"a\", max_age = { default = \"401d\" } }]", false),
+        ("cookies = [{ name = \"a\", partitioned = { default = true }, secure = false }]", false),
+        ("cookies = [{ preset = \"vaul\" }]", false),
+        ("cookies = [{ preset = \"vault\", host = \"a.test\", adopt_until = \"2027-02-30\" }]", false),
+        ("cookies = [{ name = \"pass\", action = \"pass\" }, { preset = \"vault\", report = true }]", true),
+        ("session.jar = { max_cookies = 0 }", false),
+        ("session.jar = { max_bytes = \"64 KiB\" }", true),
         ("session.cookie = { partitioned = true, secure = false }", false),
         ("session.cookie = { partitioned = true }", true),
         ("session.cookie = { name = \"__Secure-a\" }", false),

@@ -96,6 +96,10 @@ impl CookieRule {
             "max_age_limit",
         ];
         use CookieAction::{Drop, Keep, Pass, Rewrite, Seal};
+        // What was refused reads as the default: nothing is known of what it goes with.
+        if reader.span("action").is_some() && !reader.says("action", self.action.as_str()) {
+            return;
+        }
         let only: [(&[&str], &[CookieAction]); 6] = [
             (&ATTRIBUTES, &[Rewrite, Seal, Keep]),
             (&["rename"], &[Rewrite, Seal]),

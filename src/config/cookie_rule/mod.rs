@@ -142,11 +142,11 @@ impl CookieRule {
         let mut rules = Vec::new();
         for reader in &readers {
             let preset = preset::read(reader);
-            let rule = Self::read(reader, upstreams, preset.is_some());
+            let rule = Self::read(reader, upstreams, reader.span("preset").is_some());
             if let Some(preset) = preset {
                 preset::check(reader);
                 rules.extend(rule.map(|rule| preset.expand(&rule)).into_iter().flatten());
-            } else if let Some(rule) = rule {
+            } else if let Some(rule) = rule.filter(|_| reader.span("preset").is_none()) {
                 rule.check(reader, upstreams, routes, own);
                 rules.push(rule);
             }
