@@ -117,7 +117,7 @@ impl House {
             candidates: candidate.get(usize::from(ticket.is_none())..).unwrap_or_default(),
             realm,
             https: false,
-            visit: || Visit { may_mint: ticket.is_none(), blind: false, is_document: true },
+            visit: || Visit { may_mint: ticket.is_none(), withheld: false, blind: false, is_document: true },
             more: false,
             read_only: false,
             now: self.now,

@@ -72,7 +72,7 @@ async fn resolve(manager: &SessionManager, ticket: Option<&str>) -> Resolved {
         candidates: &candidates,
         realm: REALM,
         https: false,
-        visit: || Visit { may_mint: true, blind: false, is_document: true },
+        visit: || Visit { may_mint: true, withheld: false, blind: false, is_document: true },
         more: false,
         read_only: false,
         now: Timestamp::now(),

@@ -12,7 +12,7 @@ use crate::{
 };
 
 use super::{
-    CookieRules, Occasion,
+    CookieRules, Occasion, disguise,
     rule::renaming,
     seal::{bound, open},
 };
@@ -39,15 +39,25 @@ impl CookieRules {
                 Edit::Rename(original)
             };
         }
-        let Some(rule) = self.find(name, sent.occasion).filter(|rule| !rule.report) else {
-            return Edit::Keep;
+        let rule = self.find(name, sent.occasion);
+        let Some(rule) = rule.filter(|rule| guards(rule, sent.occasion)) else {
+            let guarded =
+                |name: &[u8]| self.find(name, sent.occasion).is_some_and(|rule| guards(rule, sent.occasion));
+            // A rule for this very name says that the app has such a cookie.
+            let meant = rule.is_some_and(|rule| rule.name.as_bytes() == name);
+            return if !meant && disguise::passes_for(pair, guarded) { Edit::Remove } else { Edit::Keep };
         };
         if rule.action == CookieAction::Keep || renaming(rule, sent.occasion.https).is_some() {
             let adopted =
                 rule.adopt_until.is_some_and(|day| !is_over(day, sent.occasion)) && !(sent.has)(name);
             return if adopted { Edit::Keep } else { Edit::Remove };
         }
-        if rule.action == CookieAction::Seal { self.open(rule, pair, None, sent) } else { Edit::Keep }
+        self.open(rule, pair, None, sent)
+    }
+
+    /// The app's name for a cookie that a browser sends under another one.
+    pub fn original_name<'n>(&self, name: &'n [u8], occasion: &Occasion<'_>) -> Option<Cow<'n, [u8]>> {
+        self.original(name, occasion).map(|(_, original)| original)
     }
 
     /// The rule under which the app's cookie got this name, and the app's name for it.
@@ -82,6 +92,12 @@ impl CookieRules {
             None => Edit::Remove,
         }
     }
+}
+
+/// Whether what a browser sends under the app's name is not what the app is to get.
+fn guards(rule: &CookieRule, occasion: &Occasion<'_>) -> bool {
+    let taken = matches!(rule.action, CookieAction::Keep | CookieAction::Seal);
+    !rule.report && (taken || renaming(rule, occasion.https).is_some())
 }
 
 /// The app's name for a cookie that a browser sends under this one.
@@ -153,6 +169,8 @@ mod tests {
             (&renamed, true, "__Host-sid=1; a=2; sid=3", "sid=1; a=2"),
             (&renamed, true, "__Host-other=1;a=2", "="),
             (&renamed, false, "__Host-sid=1; sid=3", "="),
+            (&kept, true, "x.id=1; s[a]=2; %73id=3; a=4", "x.id=1; a=4"),
+            (&kept, true, "a=1 sid=2; b=3, s=4; c=5 d=6; e=\"7 sid\"", "c=5 d=6; e=\"7 sid\""),
             (&fixed, false, "coat=1; sid=2", "sid=1"),
             (&sealed, true, "sx=plain; a=1", "a=1"),
             (&CookieRule { report: true, ..kept.clone() }, true, "sid=2", "="),

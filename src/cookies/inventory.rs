@@ -163,7 +163,7 @@ impl Inventory {
                 path: String::new(),
             }),
         };
-        sighting.attributes = text(read.attributes, ATTRIBUTE_BYTES);
+        sighting.attributes = known(read.attributes);
         sighting.action = action;
         sighting.domain = text(read.domain, ATTRIBUTE_BYTES);
         sighting.path = text(read.path, ATTRIBUTE_BYTES);
@@ -207,13 +207,18 @@ impl Inventory {
         hasher.write(name);
         hasher.write_u8(u8::from(pair.len() > MOST_BYTES));
         for part in parts {
-            let moment = part.trim_ascii_start().get(..7).is_some_and(|n| n.eq_ignore_ascii_case(b"expires"));
-            if moment {
-                let end = cookie_date::parse(part).unwrap_or(0);
-                hasher.write_i64((end - now(occasion)).clamp(0, LONGEST + 1) / LONG_FOR_A_SESSION);
+            let begins = |name: &[u8]| {
+                part.trim_ascii_start().get(..7).is_some_and(|start| start.eq_ignore_ascii_case(name))
+            };
+            let left = if begins(b"expires") {
+                cookie_date::parse(part).map(|end| end - now(occasion))
+            } else if begins(b"max-age") {
+                max_age(name_or_flag(part).1)
             } else {
                 hasher.write(part);
-            }
+                continue;
+            };
+            hasher.write_i64(left.map_or(-1, |left| left.clamp(0, LONGEST + 1) / LONG_FOR_A_SESSION));
         }
         hasher.finish()
     }
@@ -233,6 +238,27 @@ fn seconds(at: SystemTime) -> u64 {
 
 fn now(occasion: &Occasion<'_>) -> i64 {
     i64::try_from(seconds(occasion.now)).unwrap_or(i64::MAX)
+}
+
+/// The attributes that browsers know, as they stand there. Of what else stands there, such as the end of a quoted value
+/// with a `;` in it, nothing is kept.
+fn known(attributes: &[u8]) -> String {
+    const NAMES: [&[u8]; 9] = [
+        b"Expires",
+        b"Max-Age",
+        b"Domain",
+        b"Path",
+        b"Secure",
+        b"HttpOnly",
+        b"SameSite",
+        b"Partitioned",
+        b"Priority",
+    ];
+    let parts = attributes.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    let parts = parts.filter(|part| NAMES.iter().any(|name| name_or_flag(part).0.eq_ignore_ascii_case(name)));
+    let mut all: Vec<u8> = parts.collect::<Vec<_>>().join(&b"; "[..]);
+    all.truncate(ATTRIBUTE_BYTES);
+    text(&all, ATTRIBUTE_BYTES)
 }
 
 fn text(bytes: &[u8], most: usize) -> String {
@@ -329,10 +355,14 @@ mod tests {
     fn it_holds_no_value_and_no_more_than_so_many_names() {
         let inventory = Inventory::default();
         for number in 0..MOST_NAMES + 50 {
-            inventory.note(format!("c{number}=secret; Path=/; X=1").as_bytes(), &occasion(false), &rules());
+            inventory.note(
+                format!("c{number}=\"secret; more of the secret\"; Path=/; X=1").as_bytes(),
+                &occasion(false),
+                &rules(),
+            );
         }
         assert_eq!((inventory.list().len(), inventory.beyond()), (MOST_NAMES, 50));
         assert!(!format!("{inventory:?}").contains("secret"));
-        assert_eq!(inventory.list().values().next().unwrap().attributes, "Path=/; X=1");
+        assert_eq!(inventory.list().values().next().unwrap().attributes, "Path=/");
     }
 }

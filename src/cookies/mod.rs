@@ -4,6 +4,7 @@
 //! ([`CookieRules::read`]), and the [`Inventory`] of what apps were seen to set. Never: a session, whose jar keeps what
 //! a rule keeps here; a header map. Called by `proxy`.
 
+mod disguise;
 mod expire;
 mod inbound;
 mod inventory;

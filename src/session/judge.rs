@@ -98,7 +98,11 @@ impl SessionManager {
             _ if changes.is_empty() => return Ok(Outcome::Leave),
             _ => return Err(StoreError::Unavailable),
         };
-        let begins = Changes { if_version: changes.if_version, ..changes.afterwards() };
+        let mut begins = Changes { if_version: changes.if_version, ..changes.afterwards() };
+        // An app gives everyone without a cookie a new one: no reason to log out whoever followed a link here.
+        if turn.resolved.withheld && !begins.logs_in() {
+            begins.jar.clear();
+        }
         // Nothing of a spent ticket's holder is kept, except a login.
         if begins.logs_in() || (begins.stores() && !spent && !turn.resolved.blind) {
             if changes.expects_a_record() {

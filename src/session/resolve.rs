@@ -69,7 +69,7 @@ impl SessionManager {
                 None => {}
             }
         }
-        let mut blind = false;
+        let (mut blind, mut withheld) = (false, false);
         let standing = match found {
             Some(standing) if !torn => standing,
             None if spent => Standing::Spent(Uuid::new_v4()),
@@ -78,13 +78,15 @@ impl SessionManager {
                 // A new ticket would take the place of the true one: which of two it is, or that it was not tried, is all
                 // that is known. Once the others are expired, it comes alone.
                 blind = visit.blind || torn || more;
+                withheld = visit.withheld || blind;
                 let mints = visit.may_mint && !blind && !read_only && self.rules.create == Create::Visit;
                 Standing::Stranger(mints.then(|| Ticket::mint(now)))
             }
         };
         // Only other identities are ever expired, and only for those whom they lead astray.
         crowded &= !read_only && !matches!(standing, Standing::Spent(_));
-        let resolved = Resolved { standing, began: now, taken: Vec::new(), crowded, blind, https, read_only };
+        let taken = Vec::new();
+        let resolved = Resolved { standing, began: now, taken, crowded, blind, withheld, https, read_only };
         if let Standing::Known { ticket, record: Some(record), passing_on } = &resolved.standing {
             // On every route: that the browser has it is all that matters.
             if !passing_on && record.shown(now) {

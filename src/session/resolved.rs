@@ -66,6 +66,8 @@ pub struct Resolved {
     pub(super) crowded: bool,
     /// A ticket that the browser has may not have been read: only a login may take its place.
     pub(super) blind: bool,
+    /// Another site made the browser ask, and our cookie was kept back: there may be a session.
+    pub(super) withheld: bool,
     pub(super) https: bool,
     pub(super) read_only: bool,
 }
@@ -79,6 +81,7 @@ impl Resolved {
             taken: Vec::new(),
             crowded: false,
             blind: false,
+            withheld: false,
             https,
             read_only: false,
         }

@@ -14,6 +14,8 @@ const SUBRESOURCES: [&[u8]; 8] =
 pub struct Visit {
     /// A new ticket may be given.
     pub may_mint: bool,
+    /// Another site made the browser ask, and it kept our cookie back: who comes may have a session all the same.
+    pub withheld: bool,
     /// A cookie that the browser has could not have come: a session begins there only when the answer logs somebody in,
     /// since its ticket would take the place of that one.
     pub blind: bool,
@@ -63,6 +65,7 @@ impl Visit {
             may_mint: (cookie_could_come || always) && !subresource && !prefetch && !preflight,
             // Nobody sees what was fetched in advance.
             is_document: get("sec-fetch-dest").is_none_or(|d| d == b"document") && !prefetch,
+            withheld: !cookie_could_come && !always,
             // Of a safe request to a Lax site the browser takes no cookie where it sent none.
             blind: !cookie_could_come && !always && (!method.is_safe() || same_site == SameSite::Strict),
         }

@@ -14,7 +14,7 @@ use cloakroom::{
 use http::HeaderValue;
 
 fn occasion() -> Occasion<'static> {
-    let now = UNIX_EPOCH + Duration::from_secs(1_800_000_000);
+    let now = UNIX_EPOCH + Duration::from_hours(500_000);
     Occasion {
         host: "example.com",
         path: "/",

@@ -250,3 +250,17 @@ fn by_https_secure_cookies_are_kept_and_by_http_they_stay_there() {
     let lines = app.received();
     assert!(lines[0].header("cookie").is_none());
 }
+
+#[test]
+fn who_follows_a_link_of_another_site_stays_logged_in_where_the_ticket_is_strict() {
+    let app = setting();
+    let config = format!("{KEEP}[session.cookie]\nsame_site = \"Strict\"");
+    let house = Cloakroom::before(app.address).config(&config).start();
+    let link = "sec-fetch-site: cross-site\r\nsec-fetch-mode: navigate\r\nsec-fetch-dest: document\r\n";
+    // Strict keeps the ticket back, and the app takes the visitor for a new one.
+    let answer = house.browser().get_with("/", &(line("k=new") + link));
+    assert_eq!(answer.set_cookies(), [""; 0], "no ticket takes the place of the one that was kept back");
+    let answer =
+        house.browser().get_with("/", &(line("k=new") + link + "x-do: X-Session-Principal: alice\r\n"));
+    assert_eq!(answer.set_cookies().len(), 1, "save where somebody logs in");
+}

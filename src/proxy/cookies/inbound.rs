@@ -78,12 +78,12 @@ impl Cookies<'_> {
             return edit_lines(headers, |line| cookie::retain(line, |name| !form.is_ours(name)));
         }
         let lines: Vec<HeaderValue> = headers.get_all(header::COOKIE).iter().cloned().collect();
-        let bare = Sent { occasion, session: None, has: |_: &[u8]| false };
         // Renamed ones are looked for only where one under the app's own name would be let in beside them.
         let renamed = |wanted: &[u8]| {
-            lines.iter().flat_map(|line| line.as_bytes().split(|byte| *byte == b';')).any(|piece| {
-                matches!(rules.read(cookie::Pair::new(piece), &bare), Edit::Rename(name) if *name == *wanted)
-            })
+            let pairs = lines.iter().flat_map(|line| cookie::pairs(line.as_bytes()));
+            pairs
+                .filter_map(|(name, _)| rules.original_name(name, occasion))
+                .any(|original| *original == *wanted)
         };
         let has = |wanted: &[u8]| kept.iter().any(|cookie| *cookie.name == *wanted) || renamed(wanted);
         let sent = Sent { occasion, session: resolved.and_then(Resolved::known_id), has };

@@ -59,7 +59,7 @@ impl Desk {
             more: false,
             realm: REALM,
             https: false,
-            visit: || Visit { may_mint: true, blind: false, is_document },
+            visit: || Visit { may_mint: true, withheld: false, blind: false, is_document },
             read_only,
             now,
         };
