@@ -34,11 +34,12 @@
 //! 6. **resolve** ([`session::SessionManager::resolve`]): cookie, ticket, record; whatever is forged or dead makes a
 //!    stranger, never an error. Then the route's gate: does it require somebody to be logged in? Whoever passes is
 //!    shown what is told once ([`session::SessionManager::deliver`]).
-//! 7. **dress** (`proxy::request`): our cookie out, hop-by-hop out, forwarding headers in, session headers last.
+//! 7. **dress** (`proxy::request`): hop-by-hop out, forwarding headers in, session headers last; `proxy::cookies`: our
+//!    cookie out, the rules of [`cookies::CookieRules`] undone, cookies that the session keeps in.
 //! 8. **send** ([`upstream::send()`]): balance, a pooled connection, the one safe retry. The conversation itself is
 //!    `upstream::http1`: head out, head in, framing that nobody can read in two ways.
-//! 9. **undress** (`proxy::response`): hop-by-hop out, instructions read and removed, the app's cookies through
-//!    [`cookies::CookieRules`].
+//! 9. **undress** (`proxy::response`): hop-by-hop out, instructions read and removed; `proxy::cookies`: the app's
+//!    cookies through their rules, to the browser or to the session.
 //! 10. **commit** ([`session::SessionManager::commit`]): before the visitor's first byte. If the visitor goes while
 //!     the app works, [`proxy::Handover`] lets steps 8 to 10 go on in a task of their own.
 //! 11. **stream** ([`proxy::Body`]).
@@ -66,6 +67,10 @@
 //! | a flood of anonymous sessions with data | half the memory, evictable; logins are neither counted nor refused | `threats::a_flood_of_anonymous_sessions_evicts_only_its_like` `contract_rights::one_address_begins_no_more_sessions_than_configured_and_logs_in_all_the_same` |
 //! | spoofed session headers | stripped under normalised names, in trailers, nominated in `Connection` | `session::forty_spellings_of_a_forged_session_header_reach_the_app_zero_times` `session::a_forged_session_header_among_the_trailers_never_reaches_the_app` `session::a_visitor_cannot_nominate_our_headers_away` `contract_rights::what_an_upstream_is_told_under_further_names_no_visitor_can_say_on_any_route` `contract_values::a_session_header_of_a_visitor_never_reaches_an_app_written_for_mod_session` |
 //! | spoofed Forwarded | one family believed, only from `trusted_proxies`, read from the right; made anew for the app | `hygiene::what_an_untrusted_peer_says_of_the_visitor_never_reaches_the_app` `hygiene::a_trusted_proxy_is_believed_from_the_right` `hygiene::the_forwarded_family_is_believed_where_it_is_the_configured_one` |
+//! | fixation through the jar | a kept cookie that changes in answer to an unsafe method renews the ticket | `vault::a_ticket_planted_before_an_app_regenerates_its_id_is_worth_nothing_after_it` `kept::a_kept_cookie_that_changes_renews_the_ticket_as_the_rule_says` |
+//! | a planted cookie under a kept, sealed or renamed name | taken out of requests, in each spelling that some app reads as that name | `kept::what_a_browser_sends_under_a_kept_name_never_reaches_the_app` `src/cookies/disguise.rs::side_doors` |
+//! | tampered sealed cookie | bound to name, realm and, if configured, session; every flipped bit is refused | `src/cookies/seal.rs::no_bit_of_a_sealed_value_can_be_changed_and_nothing_else_opens_it` `sealed::a_sealed_cookie_is_worth_nothing_under_another_name_host_or_key` |
+//! | an app's cookie in clear where none may be | what cannot be kept or sealed is dropped | `sealed::what_cannot_be_sealed_never_passes_in_clear` `kept::what_cannot_be_kept_is_dropped_and_told` |
 //! | cookie tossing | at most four of our name are tried; two valid ones of different sessions: a stranger | `cookies::several_tickets_at_once_lead_to_one_session_or_to_none` `duplicates::a_good_one_past_the_fourth_is_found_once_the_others_are_expired` `blind::planted_cookies_beside_the_true_one_log_nobody_out` `duplicates::a_nameless_cookie_of_the_app_is_not_ours_in_disguise` |
 //! | cookie sandwich | names compared byte for byte; quotes, `$Version`, backslashes are plain characters | `threats::no_quoting_hides_or_moves_a_cookie` |
 //! | cookie bomb | more than 180 cookies or 16 KiB of Cookie: 431 | `limits::what_is_within_the_limits_passes_and_what_is_past_them_does_not` |
@@ -92,6 +97,8 @@
 //! - **principal**: who is logged in. At most one in a session's life.
 //! - **spent**: a ticket that was replaced. **tombstone**: what stays of an ended session. **straggler**: an answer
 //!   whose request came under a ticket that was spent meanwhile; it changes nothing.
+//! - **jar** ([`session::jar::Jar`]): cookies of the app that its session keeps. **kept**, **sealed**, **renamed**: what
+//!   a rule of `[[cookies]]` makes of one.
 //! - **stranger**: a request without a ticket that leads anywhere.
 
 pub mod clock;

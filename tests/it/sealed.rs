@@ -1,6 +1,15 @@
 //! Cookies that the browser holds and cannot read, or holds under another name; what is only reported; what goes at
 //! logout.
 
+use std::time::SystemTime;
+
+use cloakroom::{
+    config::{CookieAction, CookieRule},
+    cookies::{CookieRules, Occasion, SealedFor, Sent, Verdict},
+    crypto::Secrets,
+    message::cookie::{Retained, edit},
+};
+
 use crate::support::{App, Browser, Cloakroom, Reply, Wire, eventually};
 
 const TRUSTED: &str = "[process]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
@@ -114,6 +123,39 @@ fn a_sealed_cookie_is_worth_nothing_under_another_name_host_or_key() {
         assert_eq!(at(&one, "a.test", &format!("x=1; sid={plain}"), "").text(), "x=1", "{plain}");
     }
     assert_eq!(at(&one, "a.test", &format!("x=1; sid={sealed}="), "").text(), "x=1");
+}
+
+#[test]
+fn a_key_that_was_replaced_still_opens_what_it_sealed() {
+    let occasion = Occasion {
+        host: "a.test",
+        path: "/",
+        upstream: "app",
+        https: true,
+        realm: (b'h', "a.test"),
+        now: SystemTime::UNIX_EPOCH,
+    };
+    let rule = CookieRule { name: "*".into(), action: CookieAction::Seal, ..CookieRule::default() };
+    let ring = |current, previous: &[[u8; 32]]| {
+        CookieRules::build(std::slice::from_ref(&rule), &Secrets::new(current, previous.iter().copied()))
+    };
+    let (old, between) = (ring([1; 32], &[]), ring([2; 32], &[[1; 32]]));
+    let after = ring([3; 32], &[[2; 32]]);
+    for number in 0..1000 {
+        let line = format!("sid=value{number}");
+        let sealed = |rules: &CookieRules| match rules.apply(line.as_bytes(), &occasion, SealedFor::Later) {
+            Verdict::Rewritten(sealed) => sealed,
+            other => panic!("{other:?}"),
+        };
+        let opened = |rules: &CookieRules, sealed: &[u8]| {
+            let sent = Sent { occasion: &occasion, session: None, has: |_: &[u8]| false };
+            edit(sealed, |pair| rules.read(pair, &sent))
+        };
+        let wanted = Retained::Changed(line.clone().into_bytes());
+        assert_eq!(opened(&between, &sealed(&old)), wanted, "with the old key as a previous one");
+        assert_eq!(opened(&after, &sealed(&between)), wanted, "the current one seals");
+        assert_eq!(opened(&after, &sealed(&old)), Retained::Empty, "without it");
+    }
 }
 
 #[test]
