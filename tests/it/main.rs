@@ -38,6 +38,7 @@ mod paths;
 mod races;
 mod recipes;
 mod reference;
+mod rotation;
 mod sealed;
 mod session;
 mod session_config;

@@ -1,0 +1,69 @@
+//! What outlives a process and a key: kept and sealed cookies.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, with the place")]
+
+use std::fs;
+use std::path::Path;
+
+use crate::support::cloakroom::on_disk;
+use crate::support::{App, Browser, Cloakroom, Reply};
+
+const RULES: &str = "[[cookies]]\nname = \"k*\"\naction = \"keep\"\n\
+                     [[cookies]]\nname = \"s*\"\naction = \"seal\"\nbind = \"session\"\n";
+
+/// An app that sets the lines it is sent under `x-line`, and tells which cookies it got.
+fn setting() -> App {
+    App::start(|request| {
+        let saw = request.all("cookie").join(" | ");
+        let lines = request.all("x-line").into_iter();
+        lines.fold(Reply::text(saw), |reply, line| reply.with(format!("Set-Cookie: {line}")))
+    })
+}
+
+fn key(folder: &Path, name: &str) -> String {
+    let made = std::process::Command::new(env!("CARGO_BIN_EXE_cloakroom")).args(["key", "generate"]).output();
+    let path = folder.join(name);
+    fs::write(&path, made.unwrap().stdout).unwrap();
+    format!("{{ file = \"{}\" }}", path.display())
+}
+
+/// The visitor goes on with another process on the same store.
+fn moved(visitor: &Browser, house: &Cloakroom) -> Browser {
+    let mut there = house.browser();
+    there.jar.clone_from(&visitor.jar);
+    there
+}
+
+#[test]
+fn kept_and_sealed_cookies_outlive_the_process_and_the_key() {
+    let app = setting();
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two, three] = ["one", "two", "three"].map(|name| key(folder.path(), name));
+    let house = |keys: &str| {
+        let config = format!("{RULES}{}\n[keys]\n{keys}\n", on_disk(&folder.path().join("store")));
+        Cloakroom::before(app.address).config(&config).start()
+    };
+    let mut before = house(&format!("current = {one}"));
+    let mut visitors: Vec<Browser> = (0..20).map(|_| before.browser()).collect();
+    let all = "k1=a; Path=/; SameSite=None|k2=\"b, c\"; Path=/x; Max-Age=1000|k3=; Max-Age=0|k=\u{fc}; SameSite=Strict|s=sealed";
+    let lines: String = all.split('|').map(|line| format!("x-line: {line}\r\n")).collect();
+    for visitor in &mut visitors {
+        visitor.get_with("/", &lines);
+        assert_eq!(visitor.get("/x").text(), "s=sealed; k2=\"b, c\"; k1=a; k=\u{fc}");
+    }
+    before.kill();
+    before.exit();
+    let mut rotated = house(&format!("current = {two}\nprevious = [{one}]"));
+    for visitor in &mut visitors {
+        let mut there = moved(visitor, &rotated);
+        assert_eq!(there.get("/x").text(), "s=sealed; k2=\"b, c\"; k1=a; k=\u{fc}", "under a previous key");
+        there.get_with("/", "x-line: s=again\r\n");
+        there.get("/");
+        visitor.jar = there.jar;
+    }
+    rotated.kill();
+    rotated.exit();
+    let after = house(&format!("current = {three}\nprevious = [{two}, {one}]"));
+    for visitor in &visitors {
+        assert_eq!(moved(visitor, &after).get("/").text(), "s=again; k1=a; k=\u{fc}", "and of two before");
+    }
+}
