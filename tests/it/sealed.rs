@@ -233,6 +233,10 @@ fn a_renamed_cookie_has_its_own_name_for_the_app_and_nobody_else_can_set_it() {
         ["sid=1; HttpOnly"],
         "by plain http there is no such prefix"
     );
+    let ours =
+        Cloakroom::before(app.address).config("[[cookies]]\nname = \"*\"\nrename = \"cloak*\"").start();
+    let lines = ours.browser().get_with("/", &(line("room=planted") + &line("a=1"))).set_cookies();
+    assert!(!lines.concat().contains("planted") && lines.contains(&"cloaka=1".to_owned()), "{lines:?}");
     let both = format!("{rename}\naction = \"seal\"\nadopt_until = \"2999-01-01\"");
     let house = Cloakroom::before(app.address).config(&format!("{TRUSTED}{both}")).start();
     let mut visitor = house.browser();

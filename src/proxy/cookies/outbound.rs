@@ -109,6 +109,10 @@ impl Cookies<'_> {
         let name = set_cookie::name(line);
         let cookie = String::from_utf8_lossy(name);
         match verdict {
+            Verdict::Rewritten(bytes) if self.plan.sessions.cookie.is_ours(set_cookie::name(&bytes)) => {
+                tracing::warn!(%cookie, "a Set-Cookie of the app was dropped: renamed, it would be the session's own");
+                Fate::Goes
+            }
             Verdict::Rewritten(bytes) => match HeaderValue::from_maybe_shared(Bytes::from(bytes)) {
                 Ok(value) => Fate::Becomes(value),
                 // Never of bytes that came as a header and of ours; and what was to be changed does not pass unchanged.
