@@ -19,6 +19,9 @@ pub struct Listen {
     pub address: ListenAddress,
     /// `tls`: absent, http is spoken.
     pub tls: Option<Tls>,
+    /// `proxy_protocol`: every connection begins with the PROXY protocol, version 1 or 2, taken only from loopback, unix
+    /// sockets and `trusted_proxies`.
+    pub proxy_protocol: bool,
     /// `http2_prior_knowledge`: HTTP/2 also without TLS, for who begins with it unasked (RFC 9113 section 3.3).
     pub http2_prior_knowledge: bool,
     /// `redirect_to_https`: everything is answered with a 308 there, but for `/.well-known/acme-challenge/`.
@@ -50,6 +53,8 @@ impl Listen {
         for reader in &readers {
             let address = reader.required("address", EXPECTED, parse);
             let tls = Tls::read(reader, folder);
+            let proxy_protocol =
+                reader.choice("proxy_protocol", &[("off", false), ("required", true)], false);
             let http2_prior_knowledge = reader.bool("http2_prior_knowledge", false);
             let redirect_to_https = reader.bool("redirect_to_https", false);
             reader.finish();
@@ -59,7 +64,7 @@ impl Listen {
                 reader.notes().push(reader.error("redirect_to_https", message, label));
             }
             let Some(address) = address else { continue };
-            let listen = Self { address, tls, http2_prior_knowledge, redirect_to_https };
+            let listen = Self { address, tls, proxy_protocol, http2_prior_knowledge, redirect_to_https };
             if let Some((_, first)) =
                 seen.iter().find(|(other, _)| other.address == listen.address && !listen.takes_any_port())
             {

@@ -7,6 +7,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use super::{
     Counts, Entrance, Handler, Listener, Peer,
     bind::Accepting,
+    counts::Place,
     entrance::{Admitted, Protocol},
     http1, http2,
 };
@@ -17,8 +18,18 @@ use crate::{clock, config::Limits, net::Stream};
 pub struct Rules {
     /// `[limits]`
     pub limits: Limits,
-    /// Whose connections are not counted by address.
+    /// `trusted_proxies`: whose connections are not counted by address, and who may say whose they are.
     pub exempt: Vec<ipnet::IpNet>,
+}
+
+impl Rules {
+    /// Whether this peer is one of ours, or listed as such.
+    pub(super) fn believes(&self, peer: Peer) -> bool {
+        match peer {
+            Peer::Ip(ip) => ip.is_loopback() || self.exempt.iter().any(|network| network.contains(&ip)),
+            Peer::Unix => true,
+        }
+    }
 }
 
 /// Accepts until `stop`, and serves each connection in a task of its own that `tasks` keeps track of.
@@ -50,17 +61,13 @@ pub async fn serve<H: Handler>(
                 };
                 let one = one(
                     stream,
-                    peer,
+                    (peer, place, Arc::clone(&counts)),
                     Rc::clone(&entrance),
                     Rc::clone(&rules),
                     Rc::clone(&handler),
                     stop.clone(),
                 );
-                let tracked = tasks.track_future(async move {
-                    one.await;
-                    drop(place);
-                });
-                crate::tasks::spawn(tracked);
+                crate::tasks::spawn(tasks.track_future(one));
                 while counts.is_full(&rules) && !stop.is_cancelled() {
                     clock::pause(clock::TICK).await;
                 }
@@ -74,23 +81,36 @@ pub async fn serve<H: Handler>(
     }
 }
 
-/// One connection, from its entrance to its end.
+/// One connection, from its entrance to its end; it holds its place among the counts for as long.
 async fn one<H: Handler>(
-    stream: Stream,
-    peer: Peer,
+    mut stream: Stream,
+    (peer, mut place, counts): (Peer, Place, Arc<Counts>),
     entrance: Rc<Entrance>,
     rules: Rc<Rules>,
     handler: Rc<H>,
     stop: CancellationToken,
 ) {
     let admitted = tokio::select! {
-        admitted = entrance.admit(stream, peer, &rules) => admitted,
+        admitted = async {
+            let visitor = entrance.visitor(&mut stream, peer, &rules).await?;
+            if visitor != peer {
+                // It is the visitor's line that counts, and no longer the balancer's.
+                let Some(theirs) = counts.enter(visitor, &rules) else {
+                    counts.refused(visitor);
+                    return None;
+                };
+                place = theirs;
+            }
+            entrance.admit(stream, visitor, &rules).await
+        } => admitted,
         () = stop.cancelled() => None,
     };
+    drop(counts);
     let Some(Admitted { stream, prefix, arrival, protocol }) = admitted else { return };
     match protocol {
         Protocol::Http1 => http1::serve(stream, prefix, arrival, rules, handler, stop).await,
         // Boxed: a task is as large as the largest thing it ever holds.
         Protocol::Http2 => Box::pin(http2::serve(stream, prefix, arrival, rules, handler, stop)).await,
     }
+    drop(place);
 }

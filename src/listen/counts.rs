@@ -31,9 +31,7 @@ pub(super) struct Place {
 impl Counts {
     pub(super) fn enter(self: &Arc<Self>, peer: Peer, rules: &Rules) -> Option<Place> {
         let address = match (peer, rules.limits.connections_per_address) {
-            (Peer::Ip(ip), Some(most))
-                if !ip.is_loopback() && !rules.exempt.iter().any(|n| n.contains(&ip)) =>
-            {
+            (Peer::Ip(ip), Some(most)) if !rules.believes(peer) => {
                 let key = network_of(ip);
                 let mut all = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
                 let count = all.entry(key).or_default();

@@ -7,7 +7,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tokio::io::AsyncReadExt;
 
-use super::{Certificates, Peer, Received, Rules, Tickets, Tls};
+use super::{Certificates, Peer, Received, Rules, Tickets, Tls, proxy_protocol};
 use crate::{
     clock::{self, Timestamp},
     config::{Diagnostic, Listen, Severity},
@@ -21,6 +21,8 @@ pub struct Entrance {
     pub tls: Option<Arc<Tls>>,
     /// `http2_prior_knowledge`
     pub http2_prior_knowledge: bool,
+    /// `proxy_protocol`
+    pub proxy_protocol: bool,
     /// `redirect_to_https`
     pub redirect_to_https: bool,
 }
@@ -104,6 +106,7 @@ impl Entrance {
             };
             Some(Self {
                 tls,
+                proxy_protocol: listen.proxy_protocol,
                 http2_prior_knowledge: listen.http2_prior_knowledge,
                 redirect_to_https: listen.redirect_to_https,
             })
@@ -112,6 +115,29 @@ impl Entrance {
         let all: Vec<_> = all.collect();
         let fine = found.iter().all(|said| said.severity != Severity::Error);
         (if fine { all.into_iter().collect() } else { None }, found)
+    }
+
+    /// Who the visitor is, if a load balancer tells. `None`: nobody to be believed, or nothing that can be read.
+    pub(super) async fn visitor(&self, stream: &mut Stream, peer: Peer, rules: &Rules) -> Option<Peer> {
+        if !self.proxy_protocol {
+            return Some(peer);
+        }
+        if !rules.believes(peer) {
+            tracing::warn!(
+                ?peer,
+                "a connection is closed: proxy_protocol is taken from loopback, unix sockets and trusted_proxies alone"
+            );
+            return None;
+        }
+        let read = Box::pin(proxy_protocol::read(stream));
+        match clock::timeout(rules.limits.request_head_timeout, read).await {
+            Ok(Ok(told)) => Some(told.map_or(peer, Peer::Ip)),
+            Ok(Err(error)) => {
+                tracing::info!(%error, ?peer, "a connection is closed: proxy_protocol is required here");
+                None
+            }
+            Err(_) => None,
+        }
     }
 
     /// Lets a connection in: in the task of the connection, since the other side may take its time. `None`: it was

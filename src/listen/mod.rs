@@ -10,6 +10,7 @@ mod entrance;
 mod http1;
 mod http2;
 mod metered;
+mod proxy_protocol;
 mod service;
 mod streams;
 mod tls;

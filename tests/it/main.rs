@@ -35,6 +35,7 @@ mod logs;
 mod minting;
 mod odd_lines;
 mod paths;
+mod proxy_protocol;
 mod races;
 mod recipes;
 mod reference;

@@ -115,7 +115,11 @@ impl Caller {
 
     /// Connects and shakes hands.
     pub(crate) fn dial(&self, address: SocketAddr, host: &str) -> Result<Sealed, rustls::Error> {
-        let mut tcp = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
+        self.shake(TcpStream::connect_timeout(&address, PATIENCE).unwrap(), host)
+    }
+
+    /// Shakes hands on a connection that is there.
+    pub(crate) fn shake(&self, mut tcp: TcpStream, host: &str) -> Result<Sealed, rustls::Error> {
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
         tcp.set_write_timeout(Some(PATIENCE)).unwrap();
         let name = ServerName::try_from(host.to_owned()).unwrap();
