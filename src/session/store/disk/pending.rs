@@ -37,6 +37,15 @@ impl Known {
         }
     }
 
+    /// Many at once.
+    pub(super) fn fill(&self, ids: impl ExactSizeIterator<Item = u128>) {
+        let each = ids.len() / SHARDS;
+        for shard in &self.0 {
+            shard.lock().unwrap_or_else(PoisonError::into_inner).reserve(each + each / 8);
+        }
+        ids.for_each(|id| self.add(id));
+    }
+
     pub(super) fn remove(&self, id: u128) {
         if let Some(mut shard) = lock(&self.0, id) {
             shard.remove(&id);

@@ -73,14 +73,11 @@ impl File {
     }
 
     /// Each id and what stands beside it.
-    pub(super) fn scan(&self, mut each: impl FnMut(u128, Columns)) -> rusqlite::Result<()> {
+    pub(super) fn scan(&self) -> rusqlite::Result<Vec<(u128, Columns)>> {
         let mut statement =
             self.connection.prepare("SELECT id, until, since, who FROM sessions ORDER BY id")?;
-        let mut rows = statement.query([])?;
-        while let Some(row) = rows.next()? {
-            each(number(row.get_ref(0)?), columns(row, [1, 2, 3])?);
-        }
-        Ok(())
+        let row = |row: &rusqlite::Row<'_>| Ok((number(row.get_ref(0)?), columns(row, [1, 2, 3])?));
+        statement.query_map([], row)?.collect()
     }
 
     pub(in crate::session::store) fn bury(&self, id: u128, at: Timestamp) -> rusqlite::Result<()> {

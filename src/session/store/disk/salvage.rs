@@ -13,6 +13,7 @@ use std::{
 
 use super::{
     file::{Fault, File, NAME, OpenError, PAGE},
+    row::Columns,
     rows::Stored,
 };
 use crate::config::Durability;
@@ -26,12 +27,15 @@ const MOST_WRONG: usize = 8;
 const LOT: usize = 1000;
 const ENDINGS: [&str; 2] = ["", "-wal"];
 
-/// Opens the database; one that is ours and damaged is replaced by what can be read of it.
-pub(super) fn open(folder: &Path, durability: Durability) -> Result<File, OpenError> {
+/// The ids in it, and what stands beside each row.
+pub(super) type Ids = Vec<(u128, Columns)>;
+
+/// Opens the database, and reads the ids; one that is ours and damaged is replaced by what can be read of it.
+pub(super) fn open(folder: &Path, durability: Durability) -> Result<(File, Ids), OpenError> {
     let error = match File::open(folder, durability) {
         Ok(file) => match whole(&file) {
-            Ok(true) => return Ok(file),
-            Ok(false) => "rows are missing".to_owned(),
+            Ok(Some(ids)) => return Ok((file, ids)),
+            Ok(None) => "rows are missing".to_owned(),
             Err(error) if !is_damage(&error) => {
                 return Err(OpenError::Database { path: folder.join(NAME), error });
             }
@@ -64,7 +68,8 @@ pub(super) fn open(folder: &Path, durability: Durability) -> Result<File, OpenEr
             tracing::error!(%error, kept = %old.display(), "nothing of the damaged database could be read");
         }
     }
-    Ok(new)
+    let ids = new.scan().map_err(|error| OpenError::Database { path: folder.join(NAME), error })?;
+    Ok((new, ids))
 }
 
 /// Whether it is the content that is wrong, and not the disk or the rights.
@@ -73,12 +78,11 @@ fn is_damage(error: &rusqlite::Error) -> bool {
     Fault::of(error) == Fault::Corrupt || error.sqlite_error_code() == Some(rusqlite::ErrorCode::Unknown)
 }
 
-/// Whether every row is there that was.
-fn whole(file: &File) -> rusqlite::Result<bool> {
-    let mut rows = 0;
-    file.scan(|_, _| rows += 1)?;
+/// The ids, if every row is there that was.
+fn whole(file: &File) -> rusqlite::Result<Option<Ids>> {
+    let ids = file.scan()?;
     file.graves(|_, _| ())?;
-    Ok(rows == file.meta_number("rows")?)
+    Ok((ids.len() as u64 == file.meta_number("rows")?).then_some(ids))
 }
 
 /// The first page of a new database.

@@ -16,7 +16,8 @@ use super::{
     counter::{Counter, Said},
     file::{File, OpenError, PAGE},
     front::Front,
-    row, salvage,
+    row::{self, Columns},
+    salvage::{self, Ids},
     writer::Writer,
 };
 use crate::{
@@ -62,13 +63,13 @@ impl Disk {
         let folder = settings.folder;
         make(folder).map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
         let began = clock::instant();
-        let file = salvage::open(folder, settings.durability)?;
+        let (file, mut ids) = salvage::open(folder, settings.durability)?;
         let no = |error| OpenError::Database { path: folder.join(super::file::NAME), error };
         let sealer = Sealer::derive(SEAL, settings.secrets);
         if let Some(most) = settings.max_disk_bytes {
             file.pragma("max_page_count", &(most / PAGE).to_string()).map_err(no)?;
         }
-        let who = who_key(&file, &sealer, folder)?;
+        let who = who_key(&file, &sealer, folder, &mut ids)?;
         let (counter, said) =
             Counter::open(folder).map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
         let commits = file.meta_number("commits").map_err(no)?;
@@ -84,7 +85,8 @@ impl Disk {
         };
         let ended = Tombstones::new(settings.max_bytes / 16, settings.rules, floor);
         let front = Arc::new(Front::new(settings.max_bytes, settings.rules, who, ended));
-        read(&file, &front).map_err(no)?;
+        read(&file, &ids, &front).map_err(no)?;
+        drop(ids);
         let sessions = front.known.len();
         tracing::info!(sessions, commits, took = ?began.elapsed(), "the store is open");
         let mut writer = Writer {
@@ -136,7 +138,12 @@ fn make(folder: &Path) -> io::Result<()> {
 }
 
 /// The random key that principals are hashed under. It is sealed itself, and tells whether `[keys]` fits the store.
-pub(super) fn who_key(file: &File, sealer: &Sealer, folder: &Path) -> Result<Principals, OpenError> {
+pub(super) fn who_key(
+    file: &File,
+    sealer: &Sealer,
+    folder: &Path,
+    ids: &mut Ids,
+) -> Result<Principals, OpenError> {
     let path = folder.join(super::file::NAME);
     let no = |error| OpenError::Database { path: path.clone(), error };
     let mut copies = Vec::new();
@@ -144,23 +151,33 @@ pub(super) fn who_key(file: &File, sealer: &Sealer, folder: &Path) -> Result<Pri
         copies.push(file.meta(name).map_err(no)?);
     }
     let opened = copies.iter().flatten().find_map(|sealed| sealer.open(b"who", sealed));
-    if let Some(key) = opened.as_ref().and_then(|opened| opened.bytes.as_slice().try_into().ok()) {
+    if let Some(opened) = &opened
+        && let Ok(key) = opened.bytes.as_slice().try_into()
+    {
+        if !opened.current {
+            // The key that it was sealed under may be gone at the next start.
+            keep_who(file, sealer, key).map_err(no)?;
+        }
         return Ok(Principals::new(key));
     }
     if copies.iter().any(Option::is_some) && !any_row_opens(file, sealer).map_err(no)? {
         return Err(OpenError::Key(path));
     }
     let key: [u8; 32] = crypto::random();
-    let sealed = sealer.seal(b"who", &key).ok_or_else(|| OpenError::Key(path.clone()))?;
-    for name in WHO {
-        file.set_meta(name, &sealed).map_err(no)?;
-    }
+    keep_who(file, sealer, &key).map_err(no)?;
     let who = Principals::new(&key);
     if copies.iter().any(Option::is_some) {
         tracing::error!("the key of principals in the store was damaged: all are hashed anew");
         rehash(file, sealer, &who).map_err(no)?;
+        *ids = file.scan().map_err(no)?;
     }
     Ok(who)
+}
+
+fn keep_who(file: &File, sealer: &Sealer, key: &[u8; 32]) -> rusqlite::Result<()> {
+    // Sealing fails only where the library does; then the next start finds none, and makes another.
+    let sealed = sealer.seal(b"who", key).unwrap_or_default();
+    WHO.iter().try_for_each(|name| file.set_meta(name, &sealed))
 }
 
 fn any_row_opens(file: &File, sealer: &Sealer) -> rusqlite::Result<bool> {
@@ -206,15 +223,11 @@ fn compare(commits: u64, said: Said) {
 }
 
 /// Every id, and whose it is; the tombstones.
-fn read(file: &File, front: &Front) -> rusqlite::Result<()> {
+fn read(file: &File, ids: &Ids, front: &Front) -> rusqlite::Result<()> {
     file.graves(|id, at| front.ended.add(id, at))?;
-    let mut people = Vec::new();
-    file.scan(|id, beside| {
-        front.known.add(id);
-        if let Some(who) = beside.who {
-            people.push((beside.since, who, id));
-        }
-    })?;
+    front.known.fill(ids.iter().map(|(id, _)| *id));
+    let person = |(id, beside): &(u128, Columns)| Some((beside.since, beside.who?, *id));
+    let mut people: Vec<_> = ids.iter().filter_map(person).collect();
     people.sort_unstable();
     for (_, who, id) in people {
         front.people.join(who, id);

@@ -108,9 +108,9 @@ impl Vault {
     /// # Errors
     /// See [`OpenError`]: a running cloakroom holds it.
     pub fn open(folder: &Path, secrets: &Secrets) -> Result<Self, OpenError> {
-        let file = salvage::open(folder, Durability::Group)?;
+        let (file, mut ids) = salvage::open(folder, Durability::Group)?;
         let sealer = Sealer::derive(SEAL, secrets);
-        let people = who_key(&file, &sealer, folder)?;
+        let people = who_key(&file, &sealer, folder, &mut ids)?;
         Ok(Self { file, sealer, people, path: folder.join(NAME) })
     }
 
