@@ -42,7 +42,7 @@
 //!    cookies through their rules, to the browser or to the session.
 //! 10. **commit** ([`session::SessionManager::commit`]): before the visitor's first byte. If the visitor goes while
 //!     the app works, [`proxy::Handover`] lets steps 8 to 10 go on in a task of their own.
-//! 11. **stream** ([`proxy::Body`]).
+//! 11. **stream** ([`proxy::Body`]), or **tunnel** after a 101 (`proxy::upgrade`).
 //! 12. **finish** (`proxy::exchange`, on drop): the access log. Always runs.
 //!
 //! # Threats

@@ -40,6 +40,7 @@ pub(super) fn run(setup: Setup) -> io::Result<()> {
             plan: Arc::clone(&setup.plan),
             pools: Connections::default(),
             tasks: tracker.clone(),
+            stop: setup.stop.clone(),
             access: setup.access,
         });
         let sweeper = Rc::downgrade(&worker);

@@ -47,6 +47,8 @@ pub struct Limits {
     pub http2_local_resets: Option<usize>,
     /// `http2_resets_per_10s`: 200 requests taken back before their answer; then the connection is closed.
     pub http2_resets_per_10s: Option<u64>,
+    /// `tunnel_idle_timeout`: 1 h in which nothing goes through a tunnel, such as a websocket; then it is closed.
+    pub tunnel_idle_timeout: Option<Duration>,
     /// `cookies`: 180; 431.
     pub cookies: Option<usize>,
     /// `cookie_bytes`: 16 KiB; 431.
@@ -113,6 +115,7 @@ impl Limits {
             http2_pending_resets: number("http2_pending_resets", 1 << 20, 20),
             http2_local_resets: number("http2_local_resets", 1 << 20, 256),
             http2_resets_per_10s: number("http2_resets_per_10s", 1 << 20, 200).map(|n| n as u64),
+            tunnel_idle_timeout: seconds("tunnel_idle_timeout", 3600),
             cookies: number("cookies", 1 << 20, 180),
             cookie_bytes: bytes("cookie_bytes", 1, 16 * KIB),
             finish_after_abort: seconds("finish_after_abort", 10),

@@ -18,7 +18,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Arrival, Handler, Rules,
+    Arrival, Handler, Rules, Tunnel,
     service::Serving,
     watched::{Activity, Watched},
 };
@@ -38,6 +38,7 @@ const LINGER: Duration = Duration::from_secs(2);
 enum Then {
     Park(Stream, Bytes),
     Close(Stream),
+    Switch(Tunnel),
     Gone,
 }
 
@@ -71,6 +72,7 @@ pub(super) async fn serve<H: Handler>(
         match then {
             Then::Park(back, unread) => (stream, prefix) = (back, unread),
             Then::Close(back) => return Box::pin(linger(back)).await,
+            Then::Switch(tunnel) => return tunnel.await,
             Then::Gone => return,
         }
         parked = Some(clock::tick());
@@ -141,6 +143,10 @@ async fn active<H: Handler>(
     }
     // An empty one would still hold its buffer.
     let unread = if parts.read_buf.is_empty() { Bytes::new() } else { parts.read_buf };
+    if let Some(begin) = activity.switch.take() {
+        // Where the 101 has not left, nothing may follow it.
+        return if activity.unflushed.get() { Then::Gone } else { Then::Switch(begin(stream, unread)) };
+    }
     if done { Then::Close(stream) } else { Then::Park(stream, unread) }
 }
 

@@ -13,6 +13,7 @@ mod metered;
 mod proxy_protocol;
 mod service;
 mod streams;
+mod switch;
 mod tls;
 mod watched;
 
@@ -21,6 +22,7 @@ pub use connection::{Rules, serve};
 pub use counts::Counts;
 pub use entrance::{Arrival, Entrance, Handler};
 pub use service::Received;
+pub use switch::{Switch, Tunnel};
 pub use tls::{Certificates, Tickets, Tls};
 
 use std::net::IpAddr;

@@ -7,17 +7,18 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version, header::UPGRADE};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::{streams::Streams, watched::Activity};
+use super::{Switch, streams::Streams, watched::Activity};
 
 /// A request's body as it arrives.
 #[derive(Debug)]
 pub struct Received {
     incoming: Incoming,
     of: Of,
+    switch: Option<Switch>,
 }
 
 #[derive(Debug)]
@@ -34,7 +35,12 @@ impl Received {
     /// The body of a request in a stream of its own.
     pub(super) fn of_stream(incoming: Incoming, streams: &Rc<Streams>) -> Self {
         let of = if incoming.is_end_stream() { Of::Nothing } else { Of::Stream(Rc::clone(streams)) };
-        Self { incoming, of }
+        Self { incoming, of, switch: None }
+    }
+
+    /// What says what follows a change of protocol, if the request asks for one and can: in HTTP/1.1, and without a body.
+    pub fn take_switch(&mut self) -> Option<Switch> {
+        self.switch.take()
     }
 
     /// True if an end that hyper tells of is none.
@@ -110,8 +116,11 @@ impl<F> Serving<F> {
         activity.body_open.set(bodied);
         activity.ends_by_close.set(request.version() == Version::HTTP_10);
         let of = if bodied { Of::Connection(Rc::clone(activity)) } else { Of::Nothing };
-        let request = request.map(|incoming| Received { incoming, of });
-        Self { answer: handler(request), flight: Some(Flight(Rc::clone(activity))), last }
+        let upgrade = request.headers().contains_key(UPGRADE);
+        let can = upgrade && !bodied && request.version() == Version::HTTP_11;
+        let switch = can.then(|| Switch::new(activity));
+        let request = request.map(|incoming| Received { incoming, of, switch });
+        Self { answer: handler(request), flight: Some(Flight(Rc::clone(activity))), last, upgrade }
     }
 }
 
@@ -129,6 +138,7 @@ pub(super) struct Serving<F> {
     answer: F,
     flight: Option<Flight>,
     last: bool,
+    upgrade: bool,
 }
 
 impl<F, B> Future for Serving<F>
@@ -139,7 +149,9 @@ where
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Poll::Ready(mut response) = Pin::new(&mut self.answer).poll(cx) else { return Poll::Pending };
-        if self.last {
+        // SECURITY: what follows a refused change of protocol may have been meant for the tunnel: it is no request.
+        let refused = self.upgrade && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+        if self.last || refused {
             response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
         }
         let flight = self.flight.take();

@@ -14,13 +14,13 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::switch::Begin;
 use crate::{
     clock::{self, Timer},
     net::Stream,
 };
 
 /// What a connection did lately.
-#[derive(Debug)]
 pub(super) struct Activity {
     /// It was seen to come back soon after an answer.
     pub(super) comes_back: bool,
@@ -42,8 +42,16 @@ pub(super) struct Activity {
     pub(super) ends_by_close: Cell<bool>,
     /// hyper is done with it, however it ended.
     pub(super) gone: Cell<bool>,
+    /// What follows a 101.
+    pub(super) switch: Cell<Option<Begin>>,
     /// A head has begun to arrive.
     pub(super) head_begun: Cell<bool>,
+}
+
+impl std::fmt::Debug for Activity {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Activity")
+    }
 }
 
 impl Activity {
@@ -58,6 +66,7 @@ impl Activity {
             served: Cell::new(0),
             idle_since: Cell::new(clock::tick()),
             body_open: Cell::new(false),
+            switch: Cell::new(None),
             head_begun: Cell::new(false),
             ends_by_close: Cell::new(false),
             gone: Cell::new(false),

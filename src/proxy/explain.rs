@@ -52,7 +52,7 @@ pub async fn explain(plan: &Plan, raw: &[u8], arrival: Arrival) -> Result<Explan
         findings.push(("route", chosen));
         findings.push(("upstream", route.upstream.rules.name.clone()));
     }
-    match prepare(plan, &mut exchange, request, arrival).await {
+    match prepare(plan, &mut exchange, request, arrival, true).await {
         Err(error) => {
             findings.push(("answer", format!("{} without asking an app: {error}", error.status())));
             Ok(Explanation { findings, head: None })

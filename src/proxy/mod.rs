@@ -15,6 +15,7 @@ mod handover;
 mod request;
 mod response;
 mod session;
+mod upgrade;
 
 pub use access_log::AccessLog;
 pub use body::{Body, RequestBody};
@@ -26,18 +27,19 @@ pub use handover::Handover;
 use std::{rc::Rc, sync::Arc};
 
 use arc_swap::ArcSwap;
-use http::{Request, Response};
-use tokio_util::task::TaskTracker;
+use bytes::Bytes;
+use http::{HeaderValue, Request, Response, StatusCode};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     clock::Timestamp,
     headers::{self, Client, Nominations},
-    listen::{Arrival, Peer, Received},
+    listen::{Arrival, Peer, Received, Switch},
     message::lines::Lines,
     plan::{Plan, RoutePlan},
     router::Miss,
     session::Resolved,
-    upstream::{self, Connections},
+    upstream::{self, AnswerBody, Connections},
 };
 use admit::Admitted;
 use cookies::{After, Cookies, Crossing};
@@ -52,6 +54,8 @@ pub struct Worker {
     pub pools: Connections<RequestBody>,
     /// Requests that go on without their visitor.
     pub tasks: TaskTracker,
+    /// The process is to end.
+    pub stop: CancellationToken,
     /// The access log, if there is one.
     pub access: Option<AccessLog>,
 }
@@ -103,6 +107,7 @@ async fn prepare<'p, B>(
     exchange: &mut Exchange,
     mut request: Request<B>,
     arrival: Arrival,
+    can_switch: bool,
 ) -> Result<Prepared<'p, B>, ProxyError> {
     // Until more is known: refused requests have an address too.
     exchange.client = match arrival.peer {
@@ -133,7 +138,8 @@ async fn prepare<'p, B>(
     if let Some(resolved) = &mut resolved {
         session::deliver(plan, route, &admitted, &request, resolved).await;
     }
-    let dressing = request::Dressing { plan, route, admitted: &admitted, client: &client, source: &source };
+    let dressing =
+        request::Dressing { plan, route, admitted: &admitted, client: &client, source: &source, can_switch };
     let (added, nominations) = dressing.dress(resolved.as_ref(), exchange.now, &mut request);
     let cookies = Cookies { plan, route, client: &client, admitted: &admitted };
     let crossing = cookies.inbound(resolved.as_ref(), exchange.now, &mut request);
@@ -145,16 +151,18 @@ async fn stages(
     worker: &Worker,
     plan: &Arc<Plan>,
     exchange: &mut Exchange,
-    request: Request<Received>,
+    mut request: Request<Received>,
     arrival: Arrival,
     given_up: &GivenUp,
 ) -> Result<Response<Body>, ProxyError> {
+    let switch = request.body_mut().take_switch();
     let Prepared { route, admitted, client, resolved, crossing, added, nominations, request } =
-        prepare(plan, exchange, request, arrival).await?;
+        prepare(plan, exchange, request, arrival, switch.is_some()).await?;
     let request = request.map(|body| RequestBody::new(body, route.body_bytes, plan, nominations.names));
+    let upgrade = nominations.upgrade.zip(switch);
     let resolved = resolved.as_ref();
     let asked = Asked { plan, route, admitted: &admitted, client: &client, resolved, crossing: &crossing };
-    let outcome = asked.ask(worker, exchange.now, request, &added, given_up).await;
+    let outcome = asked.ask(worker, exchange.now, request, &added, given_up, upgrade).await;
     if outcome.is_err()
         && let Some(resolved) = resolved
     {
@@ -181,6 +189,7 @@ impl Asked<'_> {
         request: Request<RequestBody>,
         added: &Lines,
         given_up: &GivenUp,
+        upgrade: Option<(HeaderValue, Switch)>,
     ) -> Result<Response<Body>, ProxyError> {
         let Self { plan, route, admitted, client, resolved, crossing } = *self;
         let upload = request.body().upload();
@@ -195,7 +204,12 @@ impl Asked<'_> {
         let endpoint = answer.endpoint;
         let mut response = answer.response;
         let (mut changes, nominations) =
-            response::undress(plan, route, admitted, client, endpoint, &mut response)?;
+            response::undress(plan, route, admitted, client, endpoint, &mut response);
+        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if switched {
+            let asked = upgrade.as_ref().map(|(asked, _)| asked);
+            upgrade::agree(asked, nominations.upgrade, response.headers_mut())?;
+        }
         let cookies = Cookies { plan, route, client, admitted };
         let waiting = cookies.outbound(crossing, began, response.headers_mut(), &mut changes.jar);
         let mut after = After::default();
@@ -204,19 +218,32 @@ impl Asked<'_> {
             after = session::commit(plan, route, &answered, changes, &mut response).await?;
         }
         cookies.finish(crossing, waiting, after, began, response.headers_mut());
-        Ok(response.map(|body| Body::answer(body, Arc::clone(plan), nominations.names)))
+        match upgrade.filter(|_| switched) {
+            None => Ok(response.map(|body| Body::answer(body, Arc::clone(plan), nominations.names))),
+            Some((_, switch)) => Ok(response.map(|body| {
+                self.tunnel(worker, body, switch);
+                Body::full(Bytes::new())
+            })),
+        }
+    }
+
+    /// What follows the 101: after its instructions were committed, and after it has left.
+    fn tunnel(&self, worker: &Worker, body: AnswerBody<RequestBody>, switch: Switch) {
+        let Some(app) = body.into_stream() else { return };
+        let now = Timestamp::now();
+        let session = self.resolved.and_then(|resolved| self.plan.sessions.tunnel(resolved, now));
+        let terms = upgrade::Terms { plan: Arc::clone(self.plan), session, stop: worker.stop.clone() };
+        switch.to(move |visitor, unread| Box::pin(upgrade::tunnel(visitor, unread, app, terms)));
     }
 }
 
 fn route<'p>(plan: &'p Plan, admitted: &Admitted) -> Result<&'p RoutePlan, ProxyError> {
     plan.router.find(&admitted.authority.host, admitted.path(), RoutePlan::differs).map_err(|miss| match miss
     {
-        Miss::NotFound => ProxyError::Client(http::StatusCode::NOT_FOUND, "no route for this host and path"),
+        Miss::NotFound => ProxyError::Client(StatusCode::NOT_FOUND, "no route for this host and path"),
         Miss::Ambiguous => {
-            ProxyError::Client(http::StatusCode::BAD_REQUEST, "the path can be read as one of another route")
+            ProxyError::Client(StatusCode::BAD_REQUEST, "the path can be read as one of another route")
         }
-        Miss::BadPath => {
-            ProxyError::Client(http::StatusCode::BAD_REQUEST, "characters that no path may hold")
-        }
+        Miss::BadPath => ProxyError::Client(StatusCode::BAD_REQUEST, "characters that no path may hold"),
     })
 }

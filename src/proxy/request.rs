@@ -2,7 +2,7 @@
 
 use http::{HeaderValue, Request, StatusCode, Uri, Version, header, uri::PathAndQuery};
 
-use super::{ProxyError, admit::Admitted};
+use super::{ProxyError, admit::Admitted, upgrade};
 use crate::{
     clock::Timestamp,
     config::UpstreamHost,
@@ -32,6 +32,8 @@ pub struct Dressing<'a> {
     pub client: &'a Client,
     /// Who is at the other end of the connection.
     pub source: &'a Peer,
+    /// It may be asked to change to another protocol.
+    pub can_switch: bool,
 }
 
 impl Dressing<'_> {
@@ -42,15 +44,16 @@ impl Dressing<'_> {
         now: Timestamp,
         request: &mut Request<B>,
     ) -> (Lines, Nominations) {
-        let Self { plan, route, admitted, client, source } = *self;
+        let Self { plan, route, admitted, client, source, can_switch } = *self;
         let via = match request.version() {
             Version::HTTP_10 => VIA_10,
             Version::HTTP_2 => VIA_20,
             _ => VIA,
         };
         let headers = request.headers_mut();
-        // An upgrade is not asked for: the app answers as if it had not been.
-        let nominations = headers::strip_hop_by_hop(headers);
+        let mut nominations = headers::strip_hop_by_hop(headers);
+        // Where it is not passed on, the app answers as if it had not been asked for.
+        nominations.upgrade = nominations.upgrade.filter(|wanted| can_switch && upgrade::is_passed(wanted));
         headers.remove(header::EXPECT);
         if let Some(host) = host(route, admitted) {
             headers.insert(header::HOST, host);
@@ -59,6 +62,10 @@ impl Dressing<'_> {
             headers.insert(header::MAX_FORWARDS, left.into());
         }
         let mut lines = Lines::with_capacity(512);
+        if let Some(wanted) = &nominations.upgrade {
+            lines.push_text(&header::CONNECTION, "upgrade");
+            lines.push(&header::UPGRADE, wanted);
+        }
         lines.push_text(&header::VIA, via);
         plan.forwarding.write(client, source, admitted.host.as_ref().unwrap_or(&NO_HOST), &mut lines);
         if let Some(resolved) = resolved {

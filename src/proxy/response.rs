@@ -1,9 +1,9 @@
 //! Undressing an answer for the visitor: hop-by-hop out, instructions read and taken out, redirects to the server's own
 //! address turned to the visitor's.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, Version, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, Version, header};
 
-use super::{ProxyError, admit::Admitted};
+use super::admit::Admitted;
 use crate::{
     config::{SessionMode, UpstreamHost},
     headers::{self, Client, Nominations},
@@ -19,10 +19,7 @@ pub fn undress<B>(
     client: &Client,
     endpoint: usize,
     response: &mut Response<B>,
-) -> Result<(Changes, Nominations), ProxyError> {
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return Err(ProxyError::Client(StatusCode::BAD_GATEWAY, "the app changed the protocol unasked"));
-    }
+) -> (Changes, Nominations) {
     // The version is a matter of each connection (RFC 9110 section 2.5).
     *response.version_mut() = Version::HTTP_11;
     let headers = response.headers_mut();
@@ -43,7 +40,7 @@ pub fn undress<B>(
             }
         }
     }
-    Ok((changes, nominations))
+    (changes, nominations)
 }
 
 /// `http://server/…` becomes what the visitor sees; `Refresh` has it after `url=`.

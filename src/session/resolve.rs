@@ -163,7 +163,7 @@ impl SessionManager {
     }
 
     /// At most once a `touch_interval`, and at least four times per idle time, in milliseconds.
-    fn touch_every(&self, record: &Record) -> u64 {
+    pub(super) fn touch_every(&self, record: &Record) -> u64 {
         self.rules.touch_interval.min(record.idle_timeout(&self.rules) / 4).as_millis() as u64
     }
 }

@@ -49,4 +49,5 @@ mod streams;
 mod support;
 mod threats;
 mod tls;
+mod tunnels;
 mod vault;

@@ -41,6 +41,8 @@ pub struct Session {
     pub on_too_many: OnTooMany,
     /// `on_conflict`: what follows when `X-Session-If-Version` does not hold.
     pub on_conflict: OnConflict,
+    /// `close_tunnels`: websockets end with the session that they began under.
+    pub close_tunnels: bool,
     /// `cache`: the Cache-Control of answers that were shown a principal or a field and carry none.
     pub cache: Cache,
     /// `max_fields`
@@ -144,6 +146,7 @@ impl Session {
                 .map(|number| number as u32),
             on_too_many: reader.choice("on_too_many", &too_many, OnTooMany::EvictOldest),
             on_conflict: reader.optional("on_conflict", "\"drop\" or 409", on_conflict).unwrap_or_default(),
+            close_tunnels: reader.bool("close_tunnels", true),
             cache: reader.choice("cache", &caches, Cache::Private),
             max_fields: reader.number("max_fields", 1..=1024, 64) as usize,
             max_bytes: reader.size("max_bytes", &(1..=1 << 30), 16 * KIB) as usize,

@@ -109,7 +109,7 @@ impl Cookies<'_> {
         let name = set_cookie::name(line);
         let cookie = String::from_utf8_lossy(name);
         match verdict {
-            Verdict::Rewritten(bytes) if self.plan.sessions.cookie.is_ours(set_cookie::name(&bytes)) => {
+            Verdict::Rewritten(bytes) if self.route.cookie.is_ours(set_cookie::name(&bytes)) => {
                 tracing::warn!(%cookie, "a Set-Cookie of the app was dropped: renamed, it would be the session's own");
                 Fate::Goes
             }

@@ -15,7 +15,7 @@ use super::{
     chunked::{Chunks, Piece},
     head::Framing,
 };
-use crate::clock::Timer;
+use crate::{clock::Timer, net::Stream};
 
 /// An answer's body. Read to its end, its connection goes back to the pool; dropped before, the connection is closed.
 pub struct AnswerBody<B>(State<B>);
@@ -24,6 +24,8 @@ enum State<B> {
     /// All of it is here, and the connection is free.
     Here(Bytes),
     Coming(Box<Coming<B>>),
+    /// Another protocol follows.
+    Switched(Lease<B>),
     Over,
 }
 
@@ -71,8 +73,19 @@ where
             }
             Framing::Chunked => Rest::Chunks(Chunks::default()),
             Framing::UntilClose => Rest::UntilClose,
+            Framing::Switched => return Self(State::Switched(lease)),
         };
         Self(State::Coming(Box::new(Coming { lease, rest, idle, timer: Timer::new(idle) })))
+    }
+}
+
+impl<B> AnswerBody<B> {
+    /// The connection after a 101, and what came on it already.
+    pub fn into_stream(self) -> Option<(Stream, Bytes)> {
+        match self.0 {
+            State::Switched(lease) => Some(lease.connection.into_parts()),
+            _ => None,
+        }
     }
 }
 
@@ -156,7 +169,7 @@ where
         let polled = match state {
             State::Here(bytes) => Poll::Ready(Ok(Next::Last(Some(Frame::data(std::mem::take(bytes)))))),
             State::Coming(coming) => coming.poll(cx),
-            State::Over => return Poll::Ready(None),
+            State::Switched(_) | State::Over => return Poll::Ready(None),
         };
         match polled {
             Poll::Pending => Poll::Pending,
@@ -175,7 +188,7 @@ where
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.0, State::Over)
+        matches!(self.0, State::Over | State::Switched(_))
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -185,7 +198,7 @@ where
                 Rest::Length(left) => SizeHint::with_exact(left),
                 _ => SizeHint::default(),
             },
-            State::Over => SizeHint::with_exact(0),
+            State::Switched(_) | State::Over => SizeHint::with_exact(0),
         }
     }
 }

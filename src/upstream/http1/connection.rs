@@ -36,6 +36,13 @@ pub(in super::super) struct Connection<B> {
     pub(in super::super) since: u64,
 }
 
+impl<B> Connection<B> {
+    /// The stream, and what was read of it after the last answer.
+    pub(super) fn into_parts(self) -> (Stream, Bytes) {
+        (self.stream, self.inbound.freeze())
+    }
+}
+
 impl<B> Connection<B>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,

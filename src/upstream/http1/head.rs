@@ -28,6 +28,8 @@ pub(super) enum Framing {
     Chunked,
     /// Whatever comes until the connection is closed.
     UntilClose,
+    /// A 101: no answer follows, but another protocol.
+    Switched,
 }
 
 /// An answer's head, read.
@@ -191,6 +193,9 @@ impl Said {
         let bodiless = status.is_informational()
             || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
             || asked == Method::HEAD;
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return Ok(Framing::Switched);
+        }
         Ok(match (bodiless, self.chunked, self.length) {
             (true, ..) | (false, false, Some(0)) => Framing::Empty,
             (false, true, _) => Framing::Chunked,

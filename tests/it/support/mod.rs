@@ -20,6 +20,7 @@ pub(crate) mod stage;
 pub(crate) mod steady;
 pub(crate) mod tls;
 pub(crate) mod tool;
+pub(crate) mod tunnel;
 pub(crate) mod webdriver;
 pub(crate) mod wire;
 

@@ -70,6 +70,12 @@ impl<S: Read + Write> Wire<S> {
         Self { stream, buffer: Vec::new(), trailers: Vec::new() }
     }
 
+    /// The stream, for whoever speaks something else on it.
+    pub(crate) fn into_stream(self) -> S {
+        assert!(self.buffer.is_empty(), "something was read too early");
+        self.stream
+    }
+
     /// The stream, to write to.
     pub(crate) fn stream(&mut self) -> &mut S {
         &mut self.stream

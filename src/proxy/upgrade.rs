@@ -1,0 +1,220 @@
+//! Tunnels: what follows once the app has agreed to another protocol, such as a websocket (RFC 9110 section 7.8).
+//!
+//! SECURITY: nothing of a tunnel goes to the app before it has said 101. Until then what follows the request is a tunnel
+//! or the next request, and only the app's answer tells which.
+
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::{io::poll_read_buf, sync::CancellationToken};
+
+use super::ProxyError;
+use crate::{
+    clock::{self, Timestamp},
+    net::Stream,
+    plan::Plan,
+    session,
+};
+
+/// How often a tunnel looks after itself.
+const LOOK: Duration = Duration::from_secs(1);
+/// What is carried at once.
+const PIECE: usize = 16 * 1024;
+
+/// Whether a request to change to this is passed on: not what would change how *this* connection is spoken.
+pub fn is_passed(wanted: &HeaderValue) -> bool {
+    let own = |token: &[u8]| {
+        [&b"h2c"[..], b"http", b"tls"]
+            .iter()
+            .any(|own| token.get(..own.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(own)))
+    };
+    !tokens(wanted).any(own)
+}
+
+fn tokens(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
+/// Agrees to what the app agreed to, if that was asked for.
+///
+/// # Errors
+/// It was not.
+pub fn agree(
+    asked: Option<&HeaderValue>,
+    said: Option<HeaderValue>,
+    headers: &mut HeaderMap,
+) -> Result<(), ProxyError> {
+    let named = |said: &HeaderValue| {
+        asked.is_some_and(|asked| tokens(asked).any(|token| token.eq_ignore_ascii_case(said.as_bytes())))
+    };
+    let Some(said) = said.filter(named) else {
+        return Err(ProxyError::Client(
+            StatusCode::BAD_GATEWAY,
+            "the app changed to a protocol that was not asked for",
+        ));
+    };
+    headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(header::UPGRADE, said);
+    Ok(())
+}
+
+/// What ends a tunnel beside its two ends.
+#[derive(Debug)]
+pub struct Terms {
+    /// The plan that it began with.
+    pub plan: Arc<Plan>,
+    /// The session that it began under.
+    pub session: Option<session::Tunnel>,
+    /// The process is to end.
+    pub stop: CancellationToken,
+}
+
+/// Carries bytes either way until both have ended, or something else ends it.
+pub async fn tunnel<V>(visitor: V, unread: Bytes, app: (Stream, Bytes), mut terms: Terms)
+where
+    V: AsyncRead + AsyncWrite + Unpin,
+{
+    let (app, early) = app;
+    let mut ends = Ends { visitor, app, up: Way::new(&unread), down: Way::new(&early) };
+    drop((unread, early));
+    let idle = terms.plan.limits.tunnel_idle_timeout;
+    let mut quiet = Duration::ZERO;
+    loop {
+        tokio::select! {
+            over = poll_fn(|cx| ends.poll(cx)) => {
+                if let Err(error) = over {
+                    tracing::debug!(%error, "a tunnel broke");
+                }
+                return;
+            }
+            () = clock::pause(LOOK) => {}
+        }
+        let (up, down) = (std::mem::take(&mut ends.up.moved), std::mem::take(&mut ends.down.moved));
+        quiet = if up || down { Duration::ZERO } else { quiet + LOOK };
+        if idle.is_some_and(|idle| quiet >= idle) {
+            tracing::debug!("a tunnel was idle: tunnel_idle_timeout");
+            return;
+        }
+        // What is being said when the process is to end is said to its end.
+        if terms.stop.is_cancelled() && !quiet.is_zero() {
+            return;
+        }
+        if let Some(session) = &mut terms.session
+            && !terms.plan.sessions.holds(session, up, Timestamp::now()).await
+        {
+            tracing::debug!("a tunnel ends with its session");
+            return;
+        }
+    }
+}
+
+struct Ends<V> {
+    visitor: V,
+    app: Stream,
+    up: Way,
+    down: Way,
+}
+
+impl<V: AsyncRead + AsyncWrite + Unpin> Ends<V> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let up = self.up.poll(&mut self.visitor, &mut self.app, cx)?;
+        let down = self.down.poll(&mut self.app, &mut self.visitor, cx)?;
+        if up.is_ready() && down.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+}
+
+/// One way through a tunnel. While nothing comes it holds no buffer.
+struct Way {
+    held: BytesMut,
+    ended: bool,
+    told: bool,
+    unflushed: bool,
+    /// Something came since the last look.
+    moved: bool,
+}
+
+impl Way {
+    fn new(first: &[u8]) -> Self {
+        Self { held: first.into(), ended: false, told: false, unflushed: false, moved: false }
+    }
+
+    /// Ready once this way has ended, and the other side was told.
+    fn poll<R, W>(&mut self, from: &mut R, to: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        loop {
+            while !self.held.is_empty() {
+                let written = ready!(Pin::new(&mut *to).poll_write(cx, &self.held))?;
+                if written == 0 {
+                    return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                self.held.advance(written);
+                self.unflushed = true;
+                self.moved = true;
+            }
+            if self.ended {
+                if !self.told {
+                    ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
+                    self.told = true;
+                }
+                return Poll::Ready(Ok(()));
+            }
+            self.held.reserve(PIECE);
+            match poll_read_buf(Pin::new(&mut *from), cx, &mut self.held) {
+                Poll::Ready(read) => self.ended = read? == 0,
+                Poll::Pending => {
+                    self.held = BytesMut::new();
+                    if self.unflushed {
+                        ready!(Pin::new(&mut *to).poll_flush(cx))?;
+                        self.unflushed = false;
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_passed_and_what_is_agreed_to() {
+        let value = HeaderValue::from_static;
+        for (wanted, passed) in [
+            ("websocket", true),
+            ("WebSocket", true),
+            ("h2c", false),
+            ("H2C, websocket", false),
+            ("HTTP/2.0", false),
+            ("TLS/1.0", false),
+            ("foo/2, websocket", true),
+        ] {
+            assert_eq!(is_passed(&value(wanted)), passed, "{wanted}");
+        }
+        for (asked, said, fine) in [
+            (Some("websocket"), Some("WebSocket"), true),
+            (Some("foo, websocket"), Some("websocket"), true),
+            (Some("websocket"), Some("foo"), false),
+            (Some("websocket"), None, false),
+            (None, Some("websocket"), false),
+        ] {
+            let mut headers = HeaderMap::new();
+            let agreed = agree(asked.map(value).as_ref(), said.map(value), &mut headers);
+            assert_eq!(agreed.is_ok(), fine, "{asked:?} {said:?}");
+            assert_eq!(headers.contains_key("upgrade"), fine);
+        }
+    }
+}

@@ -1,0 +1,50 @@
+//! Tunnels and the session that they began under: whether it is still the one.
+//!
+//! A tunnel asks, now and then, and is not told: there are many ways in which a session ends, on this node and on
+//! others, and every one of them is seen in the record.
+
+use uuid::Uuid;
+
+use super::{Resolved, SessionManager, commit::Found, resolved::Standing};
+use crate::clock::Timestamp;
+
+/// What a tunnel began under.
+#[derive(Debug, Clone, Copy)]
+pub struct Tunnel {
+    id: Uuid,
+    began: Timestamp,
+    /// There was something stored.
+    record: bool,
+}
+
+impl SessionManager {
+    /// The session that a tunnel begins under, if it is to end with that. `now` is after the commit of the answer that
+    /// began it: a login by that very answer ends nothing.
+    pub fn tunnel(&self, resolved: &Resolved, now: Timestamp) -> Option<Tunnel> {
+        let (id, record) = match &resolved.standing {
+            Standing::Known { ticket, record, .. } => (ticket.id, record.is_some()),
+            Standing::Stranger(Some(ticket)) => (ticket.id, false),
+            _ => return None,
+        };
+        self.rules.close_tunnels.then_some(Tunnel { id, began: now, record })
+    }
+
+    /// Whether that session lives on under the same ticket; `active`: the visitor has sent something since the last
+    /// question, which is as good as a request. A store that fails ends nothing.
+    pub async fn holds(&self, tunnel: &mut Tunnel, active: bool, now: Timestamp) -> bool {
+        match self.store.load(tunnel.id, now).await {
+            Ok(Found::Live(record)) => {
+                tunnel.record = true;
+                if active && record.seen(now, self.touch_every(&record)) {
+                    self.store.touch(tunnel.id, &record);
+                }
+                // Replaced by the clock, both tickets are the visitor's.
+                record.previous.is_some() || record.renewed <= tunnel.began
+            }
+            // Without a record it is good for as long as its ticket is, and that is stamped anew by requests.
+            Ok(Found::Nothing) => !tunnel.record,
+            Ok(_) => false,
+            Err(_) => true,
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Tunnels: websockets through HTTP/1.1 and TLS, what may not go through before the app agrees, and what ends them.
+
+use std::thread;
+
+use crate::support::tunnel::{AGREES, ASKS, ask, converse, cookie, echo, open, order, roomy, talk};
+use crate::support::{Authority, Cloakroom, Ending, Request, Stage};
+
+fn before(stage: &Stage, config: &str) -> Cloakroom {
+    Cloakroom::before(stage.address()).config(config).start()
+}
+
+#[test]
+fn a_tunnel_is_asked_for_agreed_to_and_carries_bytes_either_way() {
+    let stage = Stage::open();
+    let house = before(&stage, "");
+    let mut visitor = house.dial();
+    let (mut app, asked) = ask(&mut visitor, &stage, "sec-websocket-key: k\r\nx-session-principal: root\r\n");
+    for (name, wanted) in [("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-key", "k")] {
+        assert_eq!(asked.all(name), [wanted]);
+    }
+    assert_eq!(asked.all("x-session-principal"), Vec::<String>::new());
+    app.send(format!("{AGREES}x-session-set-seen: 1\r\nx-session-meta-x: 1\r\n\r\nearly"));
+    let answer = visitor.answer(false);
+    assert_eq!(answer.status, 101);
+    for (name, wanted) in [("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-accept", "x")]
+    {
+        assert_eq!(answer.header(name).as_deref(), Some(wanted));
+    }
+    assert!(!answer.headers.iter().any(|(name, _)| name.starts_with("x-session")), "{:?}", answer.headers);
+    // Its instructions were committed before.
+    let ticket = answer.set_cookies()[0].split_once(';').unwrap().0.to_owned();
+    let mut other = house.dial();
+    other.send(format!("GET / HTTP/1.1\r\nhost: a\r\ncookie: {ticket}\r\n\r\n"));
+    let mut page = stage.accept();
+    assert_eq!(Request::from(&mut page).header("x-session-seen").as_deref(), Some("1"));
+    assert_eq!(visitor.exactly(5).unwrap(), b"early");
+    talk(&mut visitor, &mut app);
+    // One side ends, and still hears the other.
+    visitor.finish();
+    assert_eq!(app.ending(), Ending::Over);
+    app.send("last words");
+    app.finish();
+    assert_eq!(visitor.exactly(10).unwrap(), b"last words");
+    assert_eq!(visitor.ending(), Ending::Over);
+}
+
+#[test]
+fn nothing_of_a_tunnel_reaches_the_app_before_it_agrees_and_nothing_ever_if_it_refuses() {
+    let stage = Stage::open();
+    let house = before(&stage, "[process]\nworkers = 1");
+    let hidden = "GET /admin HTTP/1.1\r\nhost: a\r\nx-hidden: 1\r\n\r\n";
+    for refusal in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno",
+        "HTTP/1.1 426 Upgrade Required\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\n\r\n",
+    ] {
+        let mut visitor = house.dial();
+        visitor.send(format!("GET /ws HTTP/1.1\r\nhost: a\r\n{ASKS}\r\n{hidden}"));
+        let mut app = stage.accept();
+        Request::from(&mut app);
+        app.stream().set_read_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
+        assert!(app.exactly(1).is_err(), "nothing before the answer");
+        app.send(refusal);
+        let answer = visitor.answer(false);
+        assert_eq!(answer.status == 502, refusal.contains("101"), "{refusal}: {}", answer.start);
+        assert_eq!(answer.header("connection").as_deref(), Some("close"));
+        assert_eq!(visitor.ending(), Ending::Over, "{refusal}");
+        assert!(!stage.has_guests(), "{refusal}: nothing of it was taken for a request");
+        drop(app);
+    }
+    // Agreed to, it is the tunnel's.
+    let mut visitor = house.dial();
+    visitor.send(format!("GET /ws HTTP/1.1\r\nhost: a\r\n{ASKS}\r\n{hidden}"));
+    let mut app = stage.accept();
+    Request::from(&mut app);
+    app.send(format!("{AGREES}\r\n"));
+    assert_eq!(visitor.answer(false).status, 101);
+    assert_eq!(app.exactly(hidden.len()).unwrap(), hidden.as_bytes());
+}
+
+#[test]
+fn what_would_change_our_own_connection_or_has_a_body_is_not_passed_on() {
+    let stage = Stage::open();
+    let house = before(&stage, "");
+    for lines in [
+        "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n\r\n",
+        "connection: upgrade\r\nupgrade: TLS/1.0\r\n\r\n",
+        "upgrade: websocket\r\n\r\n",
+        "connection: upgrade\r\nupgrade: websocket\r\ncontent-length: 2\r\n\r\nhi",
+    ] {
+        let mut visitor = house.dial();
+        visitor.send(format!("GET / HTTP/1.1\r\nhost: a\r\n{lines}"));
+        let mut app = stage.accept();
+        let asked = Request::from(&mut app);
+        assert_eq!((asked.header("upgrade"), asked.header("connection")), (None, None), "{lines}");
+        app.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+        assert_eq!(visitor.answer(false).status, 200, "{lines}");
+        assert_eq!(visitor.ending(), Ending::Over, "{lines}");
+    }
+    let mut old = house.dial();
+    old.send(format!("GET / HTTP/1.0\r\nhost: a\r\n{ASKS}\r\n"));
+    assert_eq!(Request::from(&mut stage.accept()).header("upgrade"), None);
+}
+
+#[test]
+fn tunnels_end_with_the_session_that_they_began_under() {
+    let stage = Stage::open();
+    for (ends, how) in [
+        (true, "x-session-action: destroy\r\n"),
+        (true, "x-session-action: renew\r\n"),
+        (true, "x-session-principal: alice\r\n"),
+        (false, "x-session-set-a: 2\r\n"),
+    ] {
+        let house = before(&stage, "");
+        let cookie = cookie(&house, &stage, "x-session-set-a: 1\r\n");
+        let (mut visitor, mut app, _) = open(&house, &stage, &cookie);
+        let (mut stranger, mut strangers, _) = open(&house, &stage, "");
+        talk(&mut visitor, &mut app);
+        order(&house, &stage, &cookie, how);
+        if ends {
+            assert_eq!((visitor.ending(), app.ending()), (Ending::Over, Ending::Over), "{how}");
+        } else {
+            talk(&mut visitor, &mut app);
+        }
+        talk(&mut stranger, &mut strangers);
+    }
+    let house = before(&stage, "[session]\nclose_tunnels = false");
+    let cookie = cookie(&house, &stage, "x-session-set-a: 1\r\n");
+    let (mut visitor, mut app, _) = open(&house, &stage, &cookie);
+    order(&house, &stage, &cookie, "x-session-action: destroy\r\n");
+    talk(&mut visitor, &mut app);
+}
+
+#[test]
+fn a_login_by_the_answer_that_begins_a_tunnel_leaves_it_open() {
+    let stage = Stage::open();
+    let house = before(&stage, "[limits]\ntunnel_idle_timeout = \"3s\"");
+    let cookie = cookie(&house, &stage, "x-session-set-a: 1\r\n");
+    let mut visitor = house.dial();
+    let (mut app, _) = ask(&mut visitor, &stage, &cookie);
+    app.send(format!("{AGREES}x-session-principal: alice\r\n\r\n"));
+    assert_eq!(visitor.answer(false).set_cookies().len(), 1);
+    // Until it has been idle for long, which is more than one look at the session.
+    let began = cloakroom::clock::instant();
+    assert_eq!((visitor.ending(), app.ending()), (Ending::Over, Ending::Over));
+    assert!(began.elapsed() > std::time::Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[test]
+fn an_idle_tunnel_is_closed_and_a_busy_one_is_not() {
+    let stage = Stage::open();
+    let house = before(&stage, "[limits]\ntunnel_idle_timeout = \"2s\"");
+    let (mut idle, mut its, _) = open(&house, &stage, "");
+    let (mut busy, mut theirs, _) = open(&house, &stage, "");
+    thread::scope(|scope| {
+        let watch = scope.spawn(|| (idle.ending(), its.ending()));
+        while !watch.is_finished() {
+            talk(&mut busy, &mut theirs);
+            thread::yield_now();
+        }
+        assert_eq!(watch.join().unwrap(), (Ending::Over, Ending::Over));
+    });
+    talk(&mut busy, &mut theirs);
+}
+
+#[test]
+fn a_hundred_open_tunnels_do_not_hold_up_a_stop() {
+    let stage = Stage::open();
+    let mut house = before(&stage, "[process]\nshutdown_timeout = \"20s\"");
+    let tunnels: Vec<_> = (0..100).map(|_| open(&house, &stage, "")).collect();
+    house.terminate();
+    assert_eq!(house.exit().code(), Some(0));
+    for (mut visitor, mut app, _) in tunnels {
+        assert_eq!((visitor.ending(), app.ending()), (Ending::Over, Ending::Over));
+    }
+}
+
+#[test]
+fn websockets_are_carried_byte_for_byte_by_http_and_by_https() {
+    let authority = Authority::new();
+    authority.issue("shop", &["shop.example"]);
+    let app = echo();
+    let clear = Cloakroom::before(app).start();
+    let mut wire = clear.dial();
+    let (socket, _) =
+        tungstenite::client::client_with_config("ws://a/", wire.stream().try_clone().unwrap(), Some(roomy()))
+            .unwrap();
+    converse(socket);
+    let house = Cloakroom::before(app).listen(&authority.toml(&["shop"])).start();
+    let wire = authority.caller().dial(house.address, "shop.example").unwrap();
+    let (socket, answer) =
+        tungstenite::client::client_with_config("wss://shop.example/", wire.into_stream(), Some(roomy()))
+            .unwrap();
+    assert!(answer.headers().get("set-cookie").unwrap().to_str().unwrap().starts_with("__Host-"));
+    converse(socket);
+}
