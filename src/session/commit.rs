@@ -7,7 +7,8 @@ use uuid::Uuid;
 use super::{
     Value,
     change::{Changes, Name},
-    record::{Fields, Leads, Record},
+    fields::Fields,
+    record::{Leads, Record},
     ticket::{Realm, SecretHash},
     wire::Wire,
 };
@@ -151,8 +152,8 @@ fn fill(record: &mut Record, changes: &Changes, apply: &Apply<'_>) -> bool {
     let before: Option<Fields> = changes.touches_fields().then(|| record.fields.clone());
     if changes.clear {
         let stays = |name: &Name| changes.clear_within.as_ref().is_some_and(|within| !within.holds(name));
-        record.fields.retain(|name, _| stays(name));
-        record.flashes.retain(|name, _| stays(name));
+        record.fields.retain(stays);
+        record.flashes.retain(stays);
     }
     for name in &changes.unset {
         record.fields.remove(&key(record, name, apply));
@@ -214,11 +215,11 @@ fn key(record: &Record, name: &Name, apply: &Apply<'_>) -> Name {
 
 /// Sets a field, unless that breaks a limit.
 fn put(record: &mut Record, name: &Name, value: Value, apply: &Apply<'_>) {
-    let old = record.fields.insert(Arc::clone(name), value);
+    let old = record.fields.insert(name, value);
     if let Some(limit) = apply.wire.over_limit(record, name, apply.rules) {
         apply.wire.events.over_limit(record.id, name, limit);
         match old {
-            Some(old) => record.fields.insert(Arc::clone(name), old),
+            Some(old) => record.fields.insert(name, old),
             None => record.fields.remove(name),
         };
     }
@@ -229,14 +230,16 @@ fn flashes(record: &mut Record, changes: &Changes, apply: &Apply<'_>) {
         record.flashes.remove(name);
     }
     for (name, text) in &changes.give_back {
-        record.flashes.entry(Arc::clone(name)).or_insert_with(|| Arc::clone(text));
+        if !record.flashes.contains_key(name) {
+            record.flashes.insert(name, Arc::clone(text));
+        }
     }
     for (name, text) in &changes.flash {
-        let old = record.flashes.insert(Arc::clone(name), Arc::clone(text));
+        let old = record.flashes.insert(name, Arc::clone(text));
         if let Some(limit) = apply.wire.over_limit(record, name, apply.rules) {
             apply.wire.events.over_limit(record.id, name, limit);
             match old {
-                Some(old) => record.flashes.insert(Arc::clone(name), old),
+                Some(old) => record.flashes.insert(name, old),
                 None => record.flashes.remove(name),
             };
         }

@@ -1,7 +1,6 @@
 //! The record: what the store holds of a session.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc, OnceLock,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -11,14 +10,12 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{Value, change::Name, jar::Jar, ticket::SecretHash};
+use super::{
+    fields::{Fields, Flashes},
+    jar::Jar,
+    ticket::SecretHash,
+};
 use crate::{clock::Timestamp, config::Session, crypto, message::lines::Lines};
-
-/// Field names (normal form) and values.
-pub type Fields = BTreeMap<Name, Value>;
-
-/// Texts that are delivered once.
-pub type Flashes = BTreeMap<Name, Arc<str>>;
 
 /// How long a ticket that was replaced by the clock leads on after its successor was first shown: what was under way
 /// under the old one must not be logged out.
@@ -56,7 +53,7 @@ pub struct Record {
     /// The hash of the secret that leads here; any other is spent.
     pub secret: SecretHash,
     /// The secret before, if it was replaced by the clock.
-    pub previous: Option<Previous>,
+    pub previous: Option<Box<Previous>>,
     pub(super) last_seen: AtomicU64,
     /// What of `last_seen` the store knows.
     pub(super) saved_seen: AtomicU64,
@@ -125,8 +122,8 @@ impl Record {
             max: None,
             version: 0,
             principal: None,
-            fields: Fields::new(),
-            flashes: Flashes::new(),
+            fields: Fields::default(),
+            flashes: Flashes::default(),
             jar: Jar::default(),
             secret,
             previous: None,
@@ -146,9 +143,11 @@ impl Record {
             fields: self.fields.clone(),
             flashes: self.flashes.clone(),
             jar: self.jar.clone(),
-            previous: self.previous.as_ref().map(|p| Previous {
-                secret: p.secret,
-                succeeded: AtomicU64::new(p.succeeded.load(Ordering::Relaxed)),
+            previous: self.previous.as_ref().map(|p| {
+                Box::new(Previous {
+                    secret: p.secret,
+                    succeeded: AtomicU64::new(p.succeeded.load(Ordering::Relaxed)),
+                })
             }),
             last_seen: AtomicU64::new(self.last_seen.load(Ordering::Relaxed)),
             saved_seen: AtomicU64::new(self.last_seen.load(Ordering::Relaxed)),
@@ -226,7 +225,7 @@ impl Record {
 
     /// Replaces the secret because the time has come.
     pub(super) fn pass_on(&mut self, next: SecretHash, now: Timestamp) {
-        self.previous = Some(Previous { secret: self.secret, succeeded: AtomicU64::new(0) });
+        self.previous = Some(Box::new(Previous { secret: self.secret, succeeded: AtomicU64::new(0) }));
         self.secret = next;
         self.renewed = now;
     }
@@ -309,14 +308,12 @@ impl Record {
     /// Roughly what it takes in memory, in bytes, with what the store keeps beside it (measured with a hundred
     /// thousand of them, and rounded up).
     pub fn weight(&self) -> u32 {
-        let texts: usize = self.fields.iter().map(|(k, v)| k.len() + v.text().len() + 40).sum();
-        let flashes: usize = self.flashes.iter().map(|(k, v)| k.len() + v.len() + 32).sum();
-        // The maps' nodes have room for eleven, and are half full at worst.
-        let nodes = (self.fields.len().div_ceil(6) + self.flashes.len().div_ceil(6)) * 480;
+        let texts: usize = self.fields.iter().map(|(k, v)| k.len() + v.text().len() + 64).sum();
+        let flashes: usize = self.flashes.iter().map(|(k, v)| k.len() + v.len() + 56).sum();
         let principal = self.principal.as_ref().map_or(0, |p| p.len() + 80);
         // The lines, which may be made later: id and version, and each field with some of its letters escaped.
         let lines = 100 + texts + principal;
-        let held = texts + flashes + nodes + principal + self.jar.weight();
+        let held = texts + flashes + principal + self.jar.weight();
         let all = 758 + self.realm.len() + held + lines;
         u32::try_from(all).unwrap_or(u32::MAX)
     }

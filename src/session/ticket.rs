@@ -8,6 +8,7 @@ use std::sync::Arc;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
+use super::fields::shared;
 use crate::{
     clock::Timestamp,
     crypto::{self, Keyring},
@@ -46,7 +47,7 @@ impl<'a> Realm<'a> {
     /// Kind and text in one, as a record keeps it.
     pub(super) fn key(&self) -> Arc<str> {
         let (kind, text) = self.tag();
-        format!("{}{text}", char::from(kind)).into()
+        shared(&format!("{}{text}", char::from(kind)))
     }
 }
 

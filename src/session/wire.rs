@@ -6,12 +6,7 @@ use http::{HeaderName, HeaderValue};
 use uuid::Uuid;
 
 use super::{
-    Value,
-    change::Name,
-    events::Events,
-    record::{Fields, Record},
-    resolved::Resolved,
-    value::percent,
+    Value, change::Name, events::Events, fields::Fields, record::Record, resolved::Resolved, value::percent,
     view::View,
 };
 use crate::{

@@ -3,7 +3,6 @@
 //! found when the row is opened.
 
 use std::{
-    collections::BTreeMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -19,7 +18,7 @@ use crate::{
     config::Session,
     crypto::Sealer,
     session::{
-        Value,
+        fields::{Fields, Flashes, shared},
         jar::{Cookie, Jar, Site},
         record::{Previous, Record},
     },
@@ -52,8 +51,8 @@ pub(super) struct Row {
     max: Option<u64>,
     version: u64,
     principal: Option<Arc<str>>,
-    fields: BTreeMap<Arc<str>, Value>,
-    flashes: BTreeMap<Arc<str>, Arc<str>>,
+    fields: Fields,
+    flashes: Flashes,
     /// Absent in rows of versions that kept none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     jar: Vec<Kept>,
@@ -235,11 +234,18 @@ impl Row {
             secret: self.secret,
             previous: self
                 .previous
-                .map(|spent| Previous { secret: spent.secret, succeeded: AtomicU64::new(spent.succeeded) }),
+                .map(|spent| Previous { secret: spent.secret, succeeded: AtomicU64::new(spent.succeeded) })
+                .map(Box::new),
             last_seen: AtomicU64::new(self.last_seen),
             saved_seen: AtomicU64::new(self.last_seen),
             confirmed: AtomicBool::new(self.confirmed),
-            ..Record::new((self.realm, Uuid::from_u128(id)), self.secret, Timestamp(0), Timestamp(0), false)
+            ..Record::new(
+                (shared(&self.realm), Uuid::from_u128(id)),
+                self.secret,
+                Timestamp(0),
+                Timestamp(0),
+                false,
+            )
         }
     }
 }
