@@ -145,7 +145,11 @@ async fn active<H: Handler>(
     let unread = if parts.read_buf.is_empty() { Bytes::new() } else { parts.read_buf };
     if let Some(begin) = activity.switch.take() {
         // Where the 101 has not left, nothing may follow it.
-        return if activity.unflushed.get() { Then::Gone } else { Then::Switch(begin(stream, unread)) };
+        return if activity.unflushed.get() {
+            Then::Gone
+        } else {
+            Then::Switch(begin(Box::new(stream), unread))
+        };
     }
     if done { Then::Close(stream) } else { Then::Park(stream, unread) }
 }

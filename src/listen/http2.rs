@@ -47,6 +47,7 @@ fn builder(limits: &Limits) -> http2::Builder<Local> {
     let mut builder = http2::Builder::new(Local);
     let window = |limit: Option<usize>| limit.and_then(|w| u32::try_from(w).ok()).unwrap_or(LARGEST_WINDOW);
     builder
+        .enable_connect_protocol()
         .max_concurrent_streams(limits.http2_streams)
         .initial_stream_window_size(window(limits.http2_stream_window))
         .initial_connection_window_size(window(limits.http2_connection_window))

@@ -22,7 +22,7 @@ pub use connection::{Rules, serve};
 pub use counts::Counts;
 pub use entrance::{Arrival, Entrance, Handler};
 pub use service::Received;
-pub use switch::{Switch, Tunnel};
+pub use switch::{Duplex, Switch, Tunnel};
 pub use tls::{Certificates, Tickets, Tls};
 
 use std::net::IpAddr;

@@ -33,12 +33,13 @@ enum Of {
 
 impl Received {
     /// The body of a request in a stream of its own.
-    pub(super) fn of_stream(incoming: Incoming, streams: &Rc<Streams>) -> Self {
+    pub(super) fn of_stream(incoming: Incoming, streams: &Rc<Streams>, switch: Option<Switch>) -> Self {
         let of = if incoming.is_end_stream() { Of::Nothing } else { Of::Stream(Rc::clone(streams)) };
-        Self { incoming, of, switch: None }
+        Self { incoming, of, switch }
     }
 
-    /// What says what follows a change of protocol, if the request asks for one and can: in HTTP/1.1, and without a body.
+    /// What says what follows a change of protocol, if the request asks for one and can: without a body, in HTTP/1.1 or by an
+    /// extended CONNECT.
     pub fn take_switch(&mut self) -> Option<Switch> {
         self.switch.take()
     }

@@ -14,7 +14,10 @@ use http::{Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::Received;
+use super::{
+    Received,
+    switch::{self, Switch},
+};
 use crate::clock::{self, TICK};
 
 /// The window of `http2_resets_per_10s`.
@@ -84,8 +87,15 @@ impl Streams {
     }
 }
 
-/// Holds a request in flight until its answer is through.
-struct Flight(Rc<Streams>);
+/// Holds a request in flight until its answer is through, or its tunnel.
+pub(super) struct Flight(Rc<Streams>);
+
+impl Flight {
+    pub(super) fn new(streams: &Rc<Streams>) -> Self {
+        streams.in_flight.set(streams.in_flight.get() + 1);
+        Self(Rc::clone(streams))
+    }
+}
 
 impl Drop for Flight {
     fn drop(&mut self) {
@@ -101,20 +111,24 @@ impl Drop for Flight {
 pub(super) struct Streaming<F> {
     answer: F,
     flight: Option<Flight>,
+    /// It stands for an extended CONNECT.
+    connect: bool,
 }
 
 impl<F> Streaming<F> {
     /// Hands a request on.
     pub(super) fn begin(
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         streams: &Rc<Streams>,
         handler: impl FnOnce(Request<Received>) -> F,
     ) -> Self {
-        streams.in_flight.set(streams.in_flight.get() + 1);
+        let flight = Some(Flight::new(streams));
         streams.served.set(streams.served.get() + 1);
         streams.moved();
-        let request = request.map(|incoming| Received::of_stream(incoming, streams));
-        Self { answer: handler(request), flight: Some(Flight(Rc::clone(streams))) }
+        let switch = Switch::of_stream(&mut request, streams);
+        let connect = switch.is_some();
+        let request = request.map(|incoming| Received::of_stream(incoming, streams, switch));
+        Self { answer: handler(request), flight, connect }
     }
 }
 
@@ -125,7 +139,10 @@ where
     type Output = Result<Response<Outgoing<B>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let Poll::Ready(response) = Pin::new(&mut self.answer).poll(cx) else { return Poll::Pending };
+        let Poll::Ready(mut response) = Pin::new(&mut self.answer).poll(cx) else { return Poll::Pending };
+        if self.connect {
+            switch::answer(&mut response);
+        }
         let flight = self.flight.take();
         Poll::Ready(Ok(response.map(|body| Outgoing { body, flight, waits: false })))
     }

@@ -20,6 +20,7 @@ use tokio_util::{io::poll_read_buf, sync::CancellationToken};
 use super::ProxyError;
 use crate::{
     clock::{self, Timestamp},
+    listen::Duplex,
     net::Stream,
     plan::Plan,
     session,
@@ -79,10 +80,7 @@ pub struct Terms {
 }
 
 /// Carries bytes either way until both have ended, or something else ends it.
-pub async fn tunnel<V>(visitor: V, unread: Bytes, app: (Stream, Bytes), mut terms: Terms)
-where
-    V: AsyncRead + AsyncWrite + Unpin,
-{
+pub async fn tunnel(visitor: Box<dyn Duplex>, unread: Bytes, app: (Stream, Bytes), mut terms: Terms) {
     let (app, early) = app;
     let mut ends = Ends { visitor, app, up: Way::new(&unread), down: Way::new(&early) };
     drop((unread, early));
@@ -117,14 +115,14 @@ where
     }
 }
 
-struct Ends<V> {
-    visitor: V,
+struct Ends {
+    visitor: Box<dyn Duplex>,
     app: Stream,
     up: Way,
     down: Way,
 }
 
-impl<V: AsyncRead + AsyncWrite + Unpin> Ends<V> {
+impl Ends {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let up = self.up.poll(&mut self.visitor, &mut self.app, cx)?;
         let down = self.down.poll(&mut self.app, &mut self.visitor, cx)?;

@@ -1,9 +1,18 @@
 //! Tunnels: websockets through HTTP/1.1 and TLS, what may not go through before the app agrees, and what ends them.
 
+use std::io::{Read, Write};
 use std::thread;
 
+use tungstenite::WebSocket;
+use tungstenite::protocol::Role;
+
+use crate::support::http2::Http2;
 use crate::support::tunnel::{AGREES, ASKS, ask, converse, cookie, echo, open, order, roomy, talk};
 use crate::support::{Authority, Cloakroom, Ending, Request, Stage};
+
+/// The same with its end.
+const AGREES_WHOLE: &str =
+    "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
 
 fn before(stage: &Stage, config: &str) -> Cloakroom {
     Cloakroom::before(stage.address()).config(config).start()
@@ -194,4 +203,72 @@ fn websockets_are_carried_byte_for_byte_by_http_and_by_https() {
             .unwrap();
     assert!(answer.headers().get("set-cookie").unwrap().to_str().unwrap().starts_with("__Host-"));
     converse(socket);
+}
+
+#[test]
+fn websockets_are_carried_in_streams_of_http2() {
+    let authority = Authority::new();
+    authority.issue("shop", &["shop.example"]);
+    let house = Cloakroom::before(echo()).listen(&authority.toml(&["shop"])).start();
+    let visitor = Http2::dial_tls(house.address, &authority.caller(), "shop.example");
+    let (answer, inner) = visitor.connect("https://shop.example/");
+    assert_eq!(answer.status(), 200);
+    for name in ["upgrade", "connection", "sec-websocket-accept"] {
+        assert!(!answer.headers().contains_key(name), "{answer:?}");
+    }
+    assert!(answer.headers().get("set-cookie").unwrap().to_str().unwrap().starts_with("__Host-"));
+    converse(WebSocket::from_raw_socket(inner, Role::Client, Some(roomy())));
+}
+
+#[test]
+fn a_tunnel_in_a_stream_ends_like_any_other() {
+    let stage = Stage::open();
+    let house = Cloakroom::before(stage.address())
+        .listen("http2_prior_knowledge = true")
+        .config("[limits]\ntunnel_idle_timeout = \"2s\"\nidle_timeout_http2 = \"1s\"")
+        .start();
+    let open = |answer: &'static str| {
+        let visitor = Http2::dial(house.address);
+        thread::scope(|scope| {
+            let app = scope.spawn(|| {
+                let mut app = stage.accept();
+                let asked = Request::from(&mut app);
+                assert_eq!(asked.start, "GET /ws HTTP/1.1");
+                assert_eq!(asked.all("upgrade"), ["websocket"]);
+                assert_eq!(asked.header("sec-websocket-key").map(|key| key.len()), Some(24));
+                app.send(answer);
+                app
+            });
+            let (answer, inner) = visitor.connect("http://a/ws");
+            (answer.status().as_u16(), inner, app.join().unwrap())
+        })
+    };
+    // One side ends, and still hears the other; the connection is not idle meanwhile.
+    let (status, mut inner, mut app) = open(AGREES_WHOLE);
+    assert_eq!(status, 200);
+    inner.write_all(b"ping").unwrap();
+    inner.flush().unwrap();
+    assert_eq!(app.exactly(4).unwrap(), b"ping");
+    inner.finish();
+    inner.flush().unwrap();
+    assert_eq!(app.ending(), Ending::Over);
+    app.send("last words");
+    app.finish();
+    let mut heard = Vec::new();
+    inner.read_to_end(&mut heard).unwrap();
+    assert_eq!(heard, b"last words");
+    // Idle.
+    let (_, inner, mut app) = open(AGREES_WHOLE);
+    assert_eq!(app.ending(), Ending::Over);
+    drop(inner);
+    // Refused: by a failure, and by an answer that would be taken for a tunnel.
+    for (answer, wanted) in [
+        ("HTTP/1.1 403 Forbidden\r\ncontent-length: 2\r\n\r\nno", 403),
+        ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno", 502),
+    ] {
+        let (status, mut inner, _) = open(answer);
+        let mut heard = Vec::new();
+        inner.read_to_end(&mut heard).unwrap();
+        assert_eq!((status, heard.as_slice()), (wanted, b"no".as_slice()));
+    }
 }

@@ -1,12 +1,13 @@
 //! HTTP/2 from both ends of politeness: a client that keeps the rules, and frames as bytes for all who do not.
 
-use std::io::Write;
+use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
+use h2::ext::Protocol;
 use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use rustls::pki_types::ServerName;
@@ -21,6 +22,13 @@ use super::{Caller, PATIENCE, Wire};
 pub(crate) struct Http2 {
     runtime: Runtime,
     send: SendRequest<Bytes>,
+}
+
+/// As browsers have them: windows of some megabytes.
+fn roomy() -> h2::client::Builder {
+    let mut builder = h2::client::Builder::new();
+    builder.initial_window_size(6 << 20).initial_connection_window_size(15 << 20);
+    builder
 }
 
 /// An answer, whole.
@@ -45,7 +53,7 @@ impl Http2 {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let send = runtime.block_on(async {
             let tcp = TcpStream::connect(address).await.unwrap();
-            let (send, connection) = h2::client::handshake(tcp).await.unwrap();
+            let (send, connection) = roomy().handshake(tcp).await.unwrap();
             tokio::spawn(connection);
             send
         });
@@ -61,7 +69,7 @@ impl Http2 {
             let name = ServerName::try_from(host.to_owned()).unwrap();
             let tls = TlsConnector::from(config).connect(name, tcp).await.unwrap();
             assert_eq!(tls.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
-            let (send, connection) = h2::client::handshake(tls).await.unwrap();
+            let (send, connection) = roomy().handshake(tls).await.unwrap();
             tokio::spawn(connection);
             send
         });
@@ -111,6 +119,64 @@ impl Http2 {
             send.send_data(Bytes::copy_from_slice(body), true)?;
         }
         self.run(whole(answer))
+    }
+}
+
+/// A tunnel in a stream (RFC 8441), read and written like a socket.
+pub(crate) struct Inner {
+    connection: Http2,
+    send: SendStream<Bytes>,
+    receive: RecvStream,
+    left: Bytes,
+}
+
+impl Http2 {
+    /// An extended CONNECT: its answer, and the tunnel if it was agreed to.
+    pub(crate) fn connect(mut self, url: &str) -> (Response<()>, Inner) {
+        self.flush();
+        let request = Request::connect(url).extension(Protocol::from_static("websocket"));
+        let request = request.header("sec-websocket-version", "13").body(()).unwrap();
+        let (answer, send) = self.begin(request, false).unwrap();
+        let (parts, receive) = self.run(answer).unwrap().into_parts();
+        (Response::from_parts(parts, ()), Inner { connection: self, send, receive, left: Bytes::new() })
+    }
+}
+
+impl Inner {
+    /// Ends what is sent; what comes is still read.
+    pub(crate) fn finish(&mut self) {
+        self.send.send_data(Bytes::new(), true).unwrap();
+    }
+}
+
+impl Read for Inner {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if self.left.is_empty() {
+            let receive = &mut self.receive;
+            let Some(piece) = self.connection.run(receive.data()) else { return Ok(0) };
+            self.left = piece.map_err(io::Error::other)?;
+            self.receive.flow_control().release_capacity(self.left.len()).map_err(io::Error::other)?;
+        }
+        let length = self.left.len().min(buf.len());
+        buf.get_mut(..length).unwrap().copy_from_slice(&self.left.split_to(length));
+        Ok(length)
+    }
+}
+
+impl Write for Inner {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        let send = &mut self.send;
+        send.reserve_capacity(buf.len().min(16_384));
+        let room = self.connection.run(std::future::poll_fn(|cx| send.poll_capacity(cx)));
+        let room = room.ok_or(io::ErrorKind::BrokenPipe)?.map_err(io::Error::other)?;
+        let piece = buf.get(..room.min(buf.len())).unwrap();
+        self.send.send_data(Bytes::copy_from_slice(piece), false).map_err(io::Error::other)?;
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.connection.flush();
+        Ok(())
     }
 }
 
