@@ -47,7 +47,7 @@ pub use session::{
 pub use source::Source;
 pub use store::{Durability, Store, StoreKind};
 pub use tls::{CertificateFiles, Tls};
-pub use upstream::{Also, AlsoValue, Server, ServerAddress, Upstream, UpstreamHost};
+pub use upstream::{Also, AlsoValue, Balance, Server, ServerAddress, Upstream, UpstreamHost};
 
 /// Everything that the program was told, valid as a whole.
 #[derive(Debug, Clone, PartialEq)]

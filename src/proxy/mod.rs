@@ -193,12 +193,13 @@ impl Asked<'_> {
     ) -> Result<Response<Body>, ProxyError> {
         let Self { plan, route, admitted, client, resolved, crossing } = *self;
         let upload = request.body().upload();
-        let waits = upstream::Waits {
+        let terms = upstream::Terms {
             first_byte: Some(route.first_byte_timeout),
             answer_idle: route.answer_idle_timeout,
+            session: resolved.and_then(Resolved::id).map(|id| id.as_u64_pair().1),
         };
         let sent =
-            upstream::send(&route.upstream, &worker.pools, request, added, upload.as_ref(), waits, began);
+            upstream::send(&route.upstream, &worker.pools, request, added, upload.as_ref(), terms, began);
         let answer = given_up.or(sent).await.ok_or(ProxyError::GivenUp)??;
 
         let endpoint = answer.endpoint;

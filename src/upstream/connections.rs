@@ -9,7 +9,11 @@ use bytes::Bytes;
 use http_body::Body;
 use tokio::net::{TcpStream, UnixStream};
 
-use super::{BodyError, Endpoint, UpstreamError, endpoint::Endpoints, http1::Connection};
+use super::{
+    BodyError, Endpoint, UpstreamError,
+    endpoint::{Busy, Endpoints},
+    http1::Connection,
+};
 use crate::{
     clock::{self, TICK, Timestamp},
     config::ServerAddress,
@@ -43,6 +47,8 @@ impl<B> Default for Connections<B> {
 pub struct Lease<B> {
     pub(super) connection: Box<Connection<B>>,
     pool: Idle<B>,
+    /// The server has one request more for as long.
+    pub(super) busy: Option<Busy>,
 }
 
 impl<B> Lease<B> {
@@ -101,14 +107,14 @@ where
         {
             let surely = wanted == Wanted::Sure;
             if now.saturating_sub(connection.since) < connection.idle_ticks && connection.is_quiet(surely) {
-                return Ok(Lease { connection, pool });
+                return Ok(Lease { connection, pool, busy: None });
             }
         }
         let limit = Some(upstream.rules.connect_timeout);
         let stream =
             connect(endpoint, limit, patience).await.inspect_err(|_| endpoint.failed(Timestamp::now()))?;
         let idle_ticks = (upstream.rules.idle_timeout.as_millis() / TICK.as_millis()) as u64;
-        Ok(Lease { connection: Box::new(Connection::new(stream, idle_ticks)), pool })
+        Ok(Lease { connection: Box::new(Connection::new(stream, idle_ticks)), pool, busy: None })
     }
 }
 

@@ -1,7 +1,10 @@
 //! One server of an upstream, and what is known of its health. Shared by all workers.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,6 +26,8 @@ pub struct Endpoint {
     pub name: String,
     /// Its share.
     pub weight: u32,
+    /// Requests under way; counted only where it matters.
+    busy: Arc<AtomicU32>,
     window_began: AtomicU64,
     failures: AtomicU64,
     out_until: AtomicU64,
@@ -42,10 +47,22 @@ impl Endpoint {
             address: address.clone(),
             name,
             weight,
+            busy: Arc::default(),
             window_began: zero(),
             failures: zero(),
             out_until: zero(),
         }
+    }
+
+    /// Requests under way.
+    pub(super) fn busy(&self) -> u32 {
+        self.busy.load(Ordering::Relaxed)
+    }
+
+    /// One more is under way, until what is returned is dropped.
+    pub(super) fn begin(&self) -> Busy {
+        self.busy.fetch_add(1, Ordering::Relaxed);
+        Busy(Arc::clone(&self.busy))
     }
 
     /// In use, or out for a while.
@@ -71,6 +88,15 @@ impl Endpoint {
             self.out_until.store(now.plus(OUT).0, Ordering::Relaxed);
             tracing::warn!(server = %self.name, "three failures within ten seconds: not used for ten seconds");
         }
+    }
+}
+
+/// Counts a request that is under way.
+pub(super) struct Busy(Arc<AtomicU32>);
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

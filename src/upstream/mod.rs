@@ -15,7 +15,7 @@ pub use connections::{Connections, Lease};
 pub use endpoint::{Endpoint, Endpoints};
 pub use error::UpstreamError;
 pub use http1::{AnswerBody, Http1Error};
-pub use send::{Answer, Waits, send};
+pub use send::{Answer, Terms, send};
 pub use upload::Upload;
 
 /// What request bodies fail with.

@@ -18,6 +18,7 @@ use super::{
 };
 use crate::{
     clock::{TICK, Timer, Timestamp},
+    config::Balance,
     message::lines::Lines,
 };
 
@@ -30,13 +31,15 @@ pub struct Answer<B> {
     pub endpoint: usize,
 }
 
-/// How long an answer is waited for.
+/// What holds for one request.
 #[derive(Debug, Clone, Copy)]
-pub struct Waits {
+pub struct Terms {
     /// From the end of the request to the first byte of the answer.
     pub first_byte: Option<Duration>,
     /// Within the answer.
     pub answer_idle: Option<Duration>,
+    /// What the requests of its session have in common (`balance = "session"`).
+    pub session: Option<u64>,
 }
 
 /// Sends a request, with the lines `added` to its head; its body tells by `upload` how far it is.
@@ -53,7 +56,7 @@ pub async fn send<B>(
     request: Request<B>,
     added: &Lines,
     upload: Option<&Upload>,
-    waits: Waits,
+    terms: Terms,
     now: Timestamp,
 ) -> Result<Answer<B>, UpstreamError>
 where
@@ -66,7 +69,7 @@ where
     let mut left = upstream.rules.retries;
     let mut tried = Tried::default();
     loop {
-        let index = upstream.next(now, &tried);
+        let index = upstream.next(now, &tried, terms.session);
         let Some(endpoint) = upstream.all.get(index) else { unreachable!("next() is within all") };
         let wanted = match (tried.contains(index), repeatable && left > 0) {
             (true, _) => Wanted::New,
@@ -84,11 +87,14 @@ where
             }
             Err(e) => return Err(e),
         };
+        if upstream.rules.balance == Balance::LeastRequests {
+            lease.busy = Some(endpoint.begin());
+        }
         lease.connection.begin(&parts, added, body.take());
-        let failed = match exchange(&mut lease, upload, waits.first_byte).await {
+        let failed = match exchange(&mut lease, upload, terms.first_byte).await {
             Some(Ok(head)) => {
                 endpoint.succeeded();
-                return Ok(Answer { response: answer(lease, head, waits.answer_idle), endpoint: index });
+                return Ok(Answer { response: answer(lease, head, terms.answer_idle), endpoint: index });
             }
             Some(Err(Http1Error::Body(source))) => return Err(UpstreamError::Body(source)),
             Some(Err(error)) => Some(error),

@@ -4,6 +4,7 @@ mod allocations;
 mod answers;
 mod apache;
 mod apps;
+mod balance;
 mod blind;
 mod browser;
 mod cache;

@@ -28,6 +28,8 @@ pub struct Upstream {
     pub host: UpstreamHost,
     /// `rewrite_redirects`
     pub rewrite_redirects: bool,
+    /// `balance`: which server is next.
+    pub balance: Balance,
     /// `connect_timeout`
     pub connect_timeout: Duration,
     /// `first_byte_timeout`: from the request's end to the first byte of the answer's head.
@@ -47,6 +49,24 @@ pub struct Upstream {
     /// `proof`: X-Session-Meta-Proof, so that an app can refuse what did not come through cloakroom.
     pub proof: Option<SecretSource>,
 }
+
+/// `balance`: which server is next.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Balance {
+    /// `"round_robin"`: by turns.
+    #[default]
+    RoundRobin,
+    /// `"least_requests"`: the one with the fewest requests under way.
+    LeastRequests,
+    /// `"session"`: a session stays on its server while that lives; who has none by turns.
+    Session,
+}
+
+const BALANCES: [(&str, Balance); 3] = [
+    ("round_robin", Balance::RoundRobin),
+    ("least_requests", Balance::LeastRequests),
+    ("session", Balance::Session),
+];
 
 /// `host`: the Host that the app gets.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,6 +107,7 @@ impl Upstream {
             servers: Server::read_all(reader),
             host: reader.parsed("host", "\"visitor\", \"server\" or a name", host).unwrap_or_default(),
             rewrite_redirects: reader.bool("rewrite_redirects", true),
+            balance: reader.choice("balance", &BALANCES, Balance::RoundRobin),
             connect_timeout: reader.duration("connect_timeout", Duration::from_secs(5)),
             first_byte_timeout: reader.duration("first_byte_timeout", Duration::from_mins(1)),
             idle_timeout: reader.duration("idle_timeout", Duration::from_secs(4)),

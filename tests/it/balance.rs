@@ -1,0 +1,62 @@
+//! Which of several servers is asked.
+
+use std::sync::Arc;
+
+use crate::support::{App, Cloakroom, Door, Reply, eventually};
+
+fn three() -> Vec<App> {
+    (0..3).map(|number| App::start(move |_| Reply::text(number.to_string()))).collect()
+}
+
+fn before(apps: &[App], balance: &str) -> Cloakroom {
+    let servers: Vec<_> = apps.iter().map(|app| format!("\"http://{}\"", app.address)).collect();
+    Cloakroom::before_servers(&servers.join(", ")).upstream(&format!("balance = \"{balance}\"")).start()
+}
+
+#[test]
+fn a_session_stays_on_its_server_and_sessions_spread() {
+    let apps = three();
+    let house = before(&apps, "session");
+    let mut used = Vec::new();
+    for _ in 0..40 {
+        let mut visitor = house.browser();
+        let first = visitor.get("/").text();
+        for _ in 0..3 {
+            assert_eq!(visitor.get("/").text(), first);
+        }
+        used.push(first);
+    }
+    used.sort();
+    used.dedup();
+    assert_eq!(used, ["0", "1", "2"]);
+}
+
+#[test]
+fn the_server_with_the_fewest_requests_under_way_is_asked() {
+    let door = Door::closed();
+    let held = Arc::clone(&door);
+    let slow = App::start(move |request| {
+        if request.path() == "/held" {
+            held.pass();
+        }
+        Reply::text("slow")
+    });
+    let quick = App::start(|_| Reply::text("quick"));
+    let apps = [slow, quick];
+    let house = before(&apps, "least_requests");
+    // One of two goes to the slow one, and stays there.
+    let mut waiting = Vec::new();
+    eventually("the slow server has something to do", || {
+        let mut wire = house.dial();
+        wire.send("GET /held HTTP/1.1\r\nhost: a\r\n\r\n");
+        let seen = apps.iter().map(|app| app.received().len()).sum::<usize>();
+        eventually("it is under way", || apps.iter().map(|app| app.received().len()).sum::<usize>() >= seen);
+        waiting.push(wire);
+        !apps[0].received().is_empty()
+    });
+    let mut visitor = house.browser();
+    for _ in 0..20 {
+        assert_eq!(visitor.get("/").text(), "quick");
+    }
+    door.open();
+}
