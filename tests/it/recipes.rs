@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::support::server::Server;
 use crate::support::webdriver::Chromium;
-use crate::support::{App, Cloakroom, Legacy, Port, Reply};
+use crate::support::{App, Authority, Cloakroom, Legacy, Port, Reply};
 
 /// The README's configurations.
 fn blocks() -> Vec<String> {
@@ -114,8 +114,13 @@ fn the_recipes_for_an_apps_cookies_do_what_the_readme_shows() {
 
 #[test]
 fn every_configuration_of_the_readme_passes_the_check() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let file = folder.path().join("config.toml");
+    // The certificate that they name lies beside them.
+    let folder = Authority::new();
+    folder.issue("own", &["localhost"]);
+    for (made, named) in [("own.pem", "cert.pem"), ("own.key", "key.pem")] {
+        fs::rename(folder.path(made), folder.path(named)).expect("a certificate");
+    }
+    let file = folder.path("config.toml");
     for block in blocks() {
         // A part of a configuration stands for the whole.
         let whole = if block.contains("[[routes]]") {
