@@ -13,7 +13,7 @@ use crate::{
 
 use super::{
     CookieRules, Occasion, disguise,
-    rule::renaming,
+    rule::{is_for, renaming},
     seal::{bound, open},
 };
 
@@ -32,27 +32,55 @@ impl CookieRules {
     /// What becomes of one pair of a request's `Cookie`.
     pub fn read<'p, H: Fn(&[u8]) -> bool>(&self, pair: Pair<'p>, sent: &Sent<'_, H>) -> Edit<'p> {
         let name = pair.name();
+        // SECURITY: what else some app would read in this pair, whatever becomes of the pair itself.
+        let passes_for =
+            |name: &[u8], own: Option<&CookieRule>| self.guards_disguised(name, sent.occasion, own);
+        let smuggles = || disguise::within(pair).any(|name| passes_for(name, None));
         if let Some((rule, original)) = self.original(name, sent.occasion) {
             return if rule.action == CookieAction::Seal {
                 self.open(rule, pair, Some(original), sent)
+            } else if passes_for(&original, Some(rule)) || smuggles() {
+                Edit::Remove
             } else {
                 Edit::Rename(original)
             };
         }
+        let read_as = disguise::name(pair);
         let rule = self.find(name, sent.occasion);
         let Some(rule) = rule.filter(|rule| guards(rule, sent.occasion)) else {
-            let guarded =
-                |name: &[u8]| self.find(name, sent.occasion).is_some_and(|rule| guards(rule, sent.occasion));
-            // A rule for this very name says that the app has such a cookie.
-            let meant = rule.is_some_and(|rule| rule.name.as_bytes() == name);
-            return if !meant && disguise::passes_for(pair, guarded) { Edit::Remove } else { Edit::Keep };
+            return if passes_for(read_as, None) || smuggles() { Edit::Remove } else { Edit::Keep };
         };
         if rule.action == CookieAction::Keep || renaming(rule, sent.occasion.https).is_some() {
-            let adopted =
-                rule.adopt_until.is_some_and(|day| !is_over(day, sent.occasion)) && !(sent.has)(name);
+            let adopted = is_adopted(rule, sent.occasion)
+                && !(sent.has)(read_as)
+                && !passes_for(read_as, Some(rule))
+                && !smuggles();
             return if adopted { Edit::Keep } else { Edit::Remove };
         }
         self.open(rule, pair, None, sent)
+    }
+
+    /// Whether some app would read this name as one that a rule (but not its `own`) takes from browsers. A rule that
+    /// fits the name as it stands says that the app has such a cookie: rules behind it count only where they name one
+    /// cookie.
+    fn guards_disguised(&self, name: &[u8], occasion: &Occasion<'_>, own: Option<&CookieRule>) -> bool {
+        let is = |rule: &CookieRule, other: Option<&CookieRule>| {
+            other.is_some_and(|other| std::ptr::eq(other, rule))
+        };
+        let meant = self.find(name, occasion);
+        if let Some(rule) = meant.filter(|rule| rule.name.as_bytes() == name) {
+            return guards(rule, occasion) && !is(rule, own);
+        }
+        let mut behind = false;
+        self.rules.iter().any(|rule| {
+            let counts = !behind || is_plain(&rule.name);
+            behind |= is(rule, meant);
+            counts
+                && !is(rule, own)
+                && guards(rule, occasion)
+                && is_for(rule, occasion)
+                && disguise::passes_for(name, rule.name.as_bytes())
+        })
     }
 
     /// The app's name for a cookie that a browser sends under another one.
@@ -112,6 +140,16 @@ fn undo<'n>(rename: &Rename, app_name: &str, name: &'n [u8]) -> Option<Cow<'n, [
     }
 }
 
+/// Whether names that the rule took from browsers are let in still.
+fn is_adopted(rule: &CookieRule, occasion: &Occasion<'_>) -> bool {
+    rule.adopt_until.is_some_and(|day| !is_over(day, occasion))
+}
+
+/// Whether a rule's name is one name, and no pattern.
+fn is_plain(name: &str) -> bool {
+    !name.contains(['*', '?'])
+}
+
 /// The day itself still counts (UTC).
 fn is_over(day: Date, occasion: &Occasion<'_>) -> bool {
     let end = day.tomorrow().and_then(|next| next.to_zoned(TimeZone::UTC));
@@ -131,7 +169,11 @@ mod tests {
     };
 
     fn sent(rule: CookieRule, https: bool, line: &str) -> String {
-        let rules = CookieRules::build(&[rule], &Secrets::ephemeral());
+        sent_under(&[rule], https, line)
+    }
+
+    fn sent_under(rules: &[CookieRule], https: bool, line: &str) -> String {
+        let rules = CookieRules::build(rules, &Secrets::ephemeral());
         let occasion = Occasion {
             host: "a.test",
             path: "/",
@@ -171,12 +213,35 @@ mod tests {
             (&renamed, false, "__Host-sid=1; sid=3", "="),
             (&kept, true, "x.id=1; s[a]=2; %73id=3; a=4", "x.id=1; a=4"),
             (&kept, true, "a=1 sid=2; b=3, s=4; c=5 d=6; e=\"7 sid\"", "c=5 d=6; e=\"7 sid\""),
+            (&kept, true, "SID=1; a; sid; secure sid=2; \u{a0}s=3", "a"),
+            (&until(&kept, "2999-01-01"), true, "sid=1; sx=2 sid=3", "sid=1"),
+            (&here, true, "here; HERE=1; a=1", "a=1"),
+            (&renamed, true, "__Host-sid=1 sid=2; Sid=3; b=1", "b=1"),
             (&fixed, false, "coat=1; sid=2", "sid=1"),
             (&sealed, true, "sx=plain; a=1", "a=1"),
             (&CookieRule { report: true, ..kept.clone() }, true, "sid=2", "="),
             (&CookieRule { report: true, ..renamed.clone() }, true, "__Host-sid=1; sid=2", "="),
         ] {
             assert_eq!(sent(rule.clone(), https, line), wanted, "{line}");
+        }
+    }
+
+    #[test]
+    fn of_two_rules_the_one_that_fits_as_it_stands_says_whose_a_name_is() {
+        let rule = |name: &str, action| CookieRule { name: name.into(), action, ..CookieRule::default() };
+        let until = |rule: CookieRule| CookieRule { adopt_until: "2999-01-01".parse().ok(), ..rule };
+        let rename = Some(Rename { before: "c-".into(), after: Some(String::new()) });
+        let renamed = |name: &str| CookieRule { rename: rename.clone(), ..rule(name, CookieAction::Rewrite) };
+        let (pass, keep) = (CookieAction::Pass, CookieAction::Keep);
+        for (first, second, line, wanted) in [
+            (rule("SID", pass), rule("sid", keep), "SID=1; sid=2; Sid=3", "SID=1"),
+            (rule("s_id*", pass), rule("s*", keep), "s_id=1; s_id2=2; s_x=3", "s_id=1; s_id2=2"),
+            (rule("my*", pass), rule("my.sid", keep), "my_sid=1; my_x=2", "my_x=2"),
+            (rule("my.sid", keep), rule("m*", pass), "my_sid=1; my_x=2", "my_x=2"),
+            (rule("my.sid", keep), renamed("m*"), "c-my_sid=1; c-mx=2", "mx=2"),
+            (rule("my.sid", keep), until(rule("m*", keep)), "my_sid=1; mx=2", "mx=2"),
+        ] {
+            assert_eq!(sent_under(&[first, second], true, line), wanted, "{line}");
         }
     }
 }

@@ -123,12 +123,7 @@ impl CookieRules {
 
     /// The rule that a cookie of the app falls under.
     pub fn find(&self, name: &[u8], occasion: &Occasion<'_>) -> Option<&CookieRule> {
-        self.rules.iter().find(|rule| {
-            glob::fits(rule.name.as_bytes(), name)
-                && rule.upstream.as_ref().is_none_or(|upstream| upstream == occasion.upstream)
-                && rule.host.as_ref().is_none_or(|host| host.fits(occasion.host))
-                && rule.request_path.as_ref().is_none_or(|path| is_below(occasion.path, path))
-        })
+        self.rules.iter().find(|rule| glob::fits(rule.name.as_bytes(), name) && is_for(rule, occasion))
     }
 
     /// What becomes of one `Set-Cookie` line.
@@ -204,6 +199,13 @@ impl CookieRules {
             None => Verdict::Rewritten(editor.line()),
         }
     }
+}
+
+/// Whether all conditions of a rule hold but the one on the name.
+pub(super) fn is_for(rule: &CookieRule, occasion: &Occasion<'_>) -> bool {
+    rule.upstream.as_ref().is_none_or(|upstream| upstream == occasion.upstream)
+        && rule.host.as_ref().is_none_or(|host| host.fits(occasion.host))
+        && rule.request_path.as_ref().is_none_or(|path| is_below(occasion.path, path))
 }
 
 /// By segments: `/shop` is below `/shop`, `/shopping` is not.

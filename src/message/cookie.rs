@@ -54,6 +54,11 @@ impl<'a> Pair<'a> {
         trim(self.0.get(..end).unwrap_or_default())
     }
 
+    /// All of it, without the blanks around it.
+    pub fn text(self) -> &'a [u8] {
+        trim(self.0)
+    }
+
     /// The value; all of it where there is no `=`.
     pub fn value(self) -> &'a [u8] {
         pair(self.0).1

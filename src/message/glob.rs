@@ -1,7 +1,12 @@
 //! Globs: `*` is any run of bytes, `?` one.
 
 /// Whether the pattern fits all of the text; never goes back further than the last `*`.
-pub fn fits(mut pattern: &[u8], mut text: &[u8]) -> bool {
+pub fn fits(pattern: &[u8], text: &[u8]) -> bool {
+    fits_folded(pattern, text, |byte| byte)
+}
+
+/// The same, where two bytes are equal that fold to the same one.
+pub fn fits_folded(mut pattern: &[u8], mut text: &[u8], fold: impl Fn(u8) -> u8) -> bool {
     let mut star: Option<(&[u8], &[u8])> = None;
     loop {
         match (pattern, text) {
@@ -9,7 +14,9 @@ pub fn fits(mut pattern: &[u8], mut text: &[u8]) -> bool {
                 star = Some((rest, text));
                 pattern = rest;
             }
-            ([p, rest @ ..], [t, tail @ ..]) if *p == b'?' || p == t => (pattern, text) = (rest, tail),
+            ([p, rest @ ..], [t, tail @ ..]) if *p == b'?' || fold(*p) == fold(*t) => {
+                (pattern, text) = (rest, tail);
+            }
             ([], []) => return true,
             _ => match star {
                 Some((after, [_, tail @ ..])) => {
@@ -42,5 +49,9 @@ mod tests {
         ] {
             assert_eq!(fits(pattern.as_bytes(), text.as_bytes()), wanted, "{pattern} {text}");
         }
+        let folded = |pattern: &str, text: &str| {
+            fits_folded(pattern.as_bytes(), text.as_bytes(), |byte| byte.to_ascii_lowercase())
+        };
+        assert!(folded("A*c", "abC") && !folded("A?", "abc"));
     }
 }

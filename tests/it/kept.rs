@@ -71,6 +71,33 @@ fn what_a_browser_sends_under_a_kept_name_never_reaches_the_app() {
 }
 
 #[test]
+fn what_some_app_would_read_as_a_kept_cookie_never_reaches_it() {
+    let app = setting();
+    let config = "[[cookies]]\nname = \"lang\"\naction = \"pass\"\n\
+                  [[cookies]]\nname = \"sid\"\naction = \"keep\"\n\
+                  [[cookies]]\nname = \"my.sid\"\naction = \"keep\"\n\
+                  [[cookies]]\nname = \"token\"\nrename = \"coat-*\"";
+    let house = Cloakroom::before(app.address).config(config).start();
+    let mut visitor = house.browser();
+    set(&mut visitor, "sid=real; Path=/");
+    for (forged, wanted) in [
+        ("a=1; secure sid=evil", "a=1; sid=real"),
+        ("a=1; HttpOnly sid=evil", "a=1; sid=real"),
+        ("lang=fr sid=evil", "sid=real"),
+        ("coat-token=1 sid=evil", "sid=real"),
+        ("sid", "sid=real"),
+        ("my_sid=evil", "sid=real"),
+        ("SID=evil; Token=evil", "sid=real"),
+        ("a=1; $x sid=evil; b", "a=1; b; sid=real"),
+        ("lang=fr; coat-token=1; side=b; a=sid", "lang=fr; token=1; side=b; a=sid; sid=real"),
+    ] {
+        let cookies = [visitor.lines().trim_end(), "; ", forged, "\r\n"].concat();
+        let answer = visitor.send_raw(format!("GET / HTTP/1.1\r\n{cookies}\r\n").as_bytes());
+        assert_eq!(answer.text(), wanted, "{forged}");
+    }
+}
+
+#[test]
 fn old_logins_go_on_until_the_day_that_the_rule_says() {
     let app = setting();
     for (day, wanted) in [("2999-01-31", "k1=old"), ("2020-01-31", "")] {
