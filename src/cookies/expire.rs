@@ -1,6 +1,9 @@
 //! The browser's copies of cookies that go with their session.
 
-use crate::config::{CookieRule, Wanted};
+use crate::{
+    config::{CookieRule, Wanted},
+    message::cookie_scope::{domain_matches, path_matches},
+};
 
 use super::{
     CookieRules, Inventory, Occasion,
@@ -8,7 +11,7 @@ use super::{
 };
 
 /// So many lines for one cookie.
-const MOST_IDENTITIES: usize = 8;
+const MOST_IDENTITIES: usize = 20;
 
 /// A cookie is known by name, domain and path (RFC 6265 section 5.3); the browser tells us its name alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,29 +26,19 @@ impl CookieRules {
         self.rule_of(name, occasion).is_some_and(|(rule, _)| rule.expires_on_logout || rule.bound)
     }
 
-    /// The `Set-Cookie` lines that take it back: under the identity that the rule gives it, or that the app was seen to
-    /// give it, else under those that the host and the path allow.
+    /// The `Set-Cookie` lines that take it back: under the identity that the rule gives it, else under that which the app
+    /// was seen to give it, where such a cookie could have come with this request, and all that its host and path allow.
     pub fn expire(&self, name: &[u8], occasion: &Occasion<'_>, seen: &Inventory) -> Vec<Vec<u8>> {
         let Some((rule, original)) = self.rule_of(name, occasion) else { return Vec::new() };
         let seen = seen.identity(occasion.upstream, &original);
+        let seen = seen.as_ref().and_then(|(domain, path)| Identity::read(domain, path, occasion.host));
         let identities = if promise(name) == Some(Promise::Host) {
             vec![Identity { domain: None, path: "/" }]
         } else {
-            identities(rule, occasion, seen.as_ref().map(|(domain, path)| (domain.as_str(), path.as_str())))
+            let seen = seen.filter(|seen| path_matches(occasion.path.as_bytes(), seen.path.as_bytes()));
+            identities(rule, occasion, seen)
         };
-        let line = |identity: Identity<'_>| {
-            let mut line = [name, b"=; Path=", identity.path.as_bytes()].concat();
-            if let Some(domain) = identity.domain {
-                line.extend_from_slice(b"; Domain=");
-                line.extend_from_slice(domain.as_bytes());
-            }
-            line.extend_from_slice(b"; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT");
-            if occasion.https {
-                line.extend_from_slice(b"; Secure");
-            }
-            line
-        };
-        identities.into_iter().map(line).collect()
+        identities.into_iter().map(|identity| identity.expire(name, occasion.https)).collect()
     }
 
     fn rule_of<'n>(
@@ -59,41 +52,67 @@ impl CookieRules {
     }
 }
 
+impl<'a> Identity<'a> {
+    /// What a line of the app said; none if that is not known, or no cookie of this host.
+    fn read(domain: &'a str, path: &'a str, host: &str) -> Option<Self> {
+        let domain = (!domain.is_empty()).then_some(domain);
+        let here = domain.is_none_or(|domain| domain_matches(host, &domain.to_ascii_lowercase()));
+        (here && path.starts_with('/') && fits_a_line(path)).then_some(Self { domain, path })
+    }
+
+    fn expire(&self, name: &[u8], https: bool) -> Vec<u8> {
+        let mut line = [name, b"=; Path=", self.path.as_bytes()].concat();
+        if let Some(domain) = self.domain {
+            line.extend_from_slice(b"; Domain=");
+            line.extend_from_slice(domain.as_bytes());
+        }
+        line.extend_from_slice(b"; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT");
+        if https {
+            line.extend_from_slice(b"; Secure");
+        }
+        line
+    }
+}
+
+/// What is known before what may be: another visitor's cookie says nothing of this one's.
 fn identities<'a>(
     rule: &'a CookieRule,
     occasion: &Occasion<'a>,
-    seen: Option<(&'a str, &'a str)>,
+    seen: Option<Identity<'a>>,
 ) -> Vec<Identity<'a>> {
-    let path = match (&rule.path, seen) {
-        (Some(Wanted::Always(path)), _) if !path.is_empty() => Some(path.as_str()),
-        (_, Some((_, path))) if path.starts_with('/') => Some(path),
-        _ => None,
+    let domains = match &rule.domain {
+        Some(Wanted::Always(domain)) => vec![Some(domain.as_str()).filter(|domain| !domain.is_empty())],
+        _ => domains(occasion.host),
     };
-    let domain = match (&rule.domain, seen) {
-        (Some(Wanted::Always(domain)), _) => Some(domain.as_str()),
-        (_, Some((domain, _))) => Some(domain),
-        _ => None,
+    let paths = match &rule.path {
+        Some(Wanted::Always(path)) if !path.is_empty() => vec![path.as_str()],
+        _ => paths(occasion.path),
     };
-    let paths: Vec<&str> = if let Some(path) = path {
-        vec![path]
-    } else {
-        let below = occasion.path.match_indices('/').skip(1).filter_map(|(at, _)| occasion.path.get(..at));
-        std::iter::once("/").chain(below).filter(|path| fits_a_line(path)).collect()
-    };
-    let domains: Vec<Option<&str>> = match domain {
-        Some("") => vec![None],
-        Some(domain) => vec![Some(domain)],
-        None => {
-            let host = occasion.host;
-            let is_name = !host.starts_with('[') && !host.ends_with(|c: char| c.is_ascii_digit());
-            let parents =
-                host.match_indices('.').filter_map(|(at, _)| host.get(at + 1..)).filter(|p| p.contains('.'));
-            let all = is_name.then(|| std::iter::once(host).chain(parents)).into_iter().flatten();
-            std::iter::once(None).chain(all.map(Some)).collect()
-        }
-    };
-    let all = domains.into_iter().flat_map(|domain| paths.iter().map(move |path| Identity { domain, path }));
-    all.take(MOST_IDENTITIES).collect()
+    let known = seen.map(|seen| Identity {
+        domain: if let [only] = *domains { only } else { seen.domain },
+        path: if let [only] = *paths { only } else { seen.path },
+    });
+    let all =
+        paths.iter().flat_map(|path| domains.iter().map(move |domain| Identity { domain: *domain, path }));
+    let all = all.filter(|identity| Some(identity) != known.as_ref());
+    known.clone().into_iter().chain(all).take(MOST_IDENTITIES).collect()
+}
+
+/// Those that a cookie of this host may have; `None`: the host alone.
+fn domains(host: &str) -> Vec<Option<&str>> {
+    let is_name = !host.starts_with('[') && !host.ends_with(|c: char| c.is_ascii_digit());
+    let parents = host.match_indices('.').filter_map(|(at, _)| host.get(at + 1..));
+    let here = Some(host).filter(|host| !host.starts_with('['));
+    let all = here.into_iter().chain(parents.filter(|parent| is_name && parent.contains('.')));
+    std::iter::once(None).chain(all.map(Some)).collect()
+}
+
+/// Those of which a cookie comes with a request for this one: each folder, with and without its `/`.
+fn paths(path: &str) -> Vec<&str> {
+    let slashes = path.match_indices('/').skip(1).map(|(at, _)| at);
+    let below = slashes.flat_map(|at| [path.get(..at), path.get(..=at)]).flatten();
+    let whole = std::iter::once(path).filter(|path| path.starts_with('/') && !path.ends_with('/'));
+    std::iter::once("/").chain(below).chain(whole).filter(|path| fits_a_line(path)).collect()
 }
 
 fn fits_a_line(path: &str) -> bool {
@@ -129,21 +148,38 @@ mod tests {
             realm: (b'h', "a.b.test"),
             now: UNIX_EPOCH,
         };
-        let paths = |rule: &CookieRule| -> Vec<String> {
+        let taken_back = |rule: &CookieRule, path: &str, seen: &str| -> Vec<String> {
             let rules = CookieRules::build(std::slice::from_ref(rule), &Secrets::ephemeral());
+            let occasion = Occasion { path, ..occasion };
             assert!(rules.goes_with_session(b"a", &occasion) && !rules.goes_with_session(b"b", &occasion));
-            let lines = rules.expire(b"a", &occasion, &Inventory::default());
+            let inventory = Inventory::default();
+            inventory.note(seen.as_bytes(), &occasion, &rules);
             let cut = |line: Vec<u8>| {
                 let line = String::from_utf8(line).unwrap();
                 line.split_once("; Max-Age=0").unwrap().0.to_owned()
             };
-            lines.into_iter().map(cut).collect()
+            rules.expire(b"a", &occasion, &inventory).into_iter().map(cut).collect()
         };
-        assert_eq!(paths(&exact), ["a=; Path=/x; Domain=b.test"]);
-        let all = paths(&rule);
-        assert_eq!(all.len(), MOST_IDENTITIES);
-        for line in ["a=; Path=/", "a=; Path=/shop", "a=; Path=/shop/cart", "a=; Path=/; Domain=b.test"] {
-            assert!(all.iter().any(|l| l == line), "{line}: {all:?}");
+        assert_eq!(taken_back(&exact, "/shop/cart/1", "a=1; Path=/shop"), ["a=; Path=/x; Domain=b.test"]);
+        let all = taken_back(&rule, "/shop/cart/1", "");
+        assert_eq!(all.len(), 6 * 3);
+        for path in ["/", "/shop", "/shop/", "/shop/cart", "/shop/cart/", "/shop/cart/1"] {
+            for domain in ["", "; Domain=a.b.test", "; Domain=b.test"] {
+                let line = format!("a=; Path={path}{domain}");
+                assert!(all.contains(&line), "{line}: {all:?}");
+            }
+        }
+        let deep = "/1/2/3/4/5/6/7/8";
+        assert_eq!(taken_back(&rule, deep, "").len(), MOST_IDENTITIES);
+        let first = |seen: &str| taken_back(&rule, deep, seen).swap_remove(0);
+        for (seen, wanted) in [
+            ("a=1; Path=/1/2/3/4/5/6/7; Domain=.B.test", "a=; Path=/1/2/3/4/5/6/7; Domain=B.test"),
+            ("a=1; Path=/1/2/3/4/5/6/7", "a=; Path=/1/2/3/4/5/6/7"),
+            ("a=1; Path=/other", "a=; Path=/"),
+            ("a=1; Path=/1/2; Domain=c.test", "a=; Path=/"),
+            ("a=1", "a=; Path=/"),
+        ] {
+            assert_eq!(first(seen), wanted, "{seen}");
         }
     }
 }

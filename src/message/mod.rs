@@ -3,6 +3,7 @@
 pub mod authority;
 pub mod cookie;
 pub mod cookie_date;
+pub mod cookie_scope;
 pub mod field;
 pub mod glob;
 pub mod lines;

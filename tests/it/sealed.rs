@@ -174,7 +174,7 @@ fn a_cookie_bound_to_its_session_ends_with_it() {
     thief.jar.remove("cloakroom");
     assert_eq!(thief.get("/").text(), "", "in none");
     let old = alice.jar["sid"].clone();
-    let lines = given(&mut alice, "x-do: X-Session-Action: destroy\r\n");
+    let lines = alice.get_with("/x/out", "x-do: X-Session-Action: destroy\r\n").set_cookies();
     assert!(lines.iter().any(|line| line.starts_with("sid=; Path=/x; Max-Age=0")), "{lines:?}");
     alice.get("/");
     alice.jar.insert("sid".to_owned(), old);
@@ -307,14 +307,34 @@ fn cookies_that_are_to_go_at_logout_go_and_others_stay() {
     assert_eq!(visitor.get("/").text(), "cart=1; id=2; lang=fr");
     let lines = given(&mut visitor, "x-do: X-Session-Action: renew\r\n");
     assert_eq!(lines, [""; 0], "nothing ended");
-    let mut lines = given(&mut visitor, "x-do: X-Session-Principal:\r\n");
-    lines.sort_unstable();
+    let answer = visitor.get_with("/deep/down/out", "x-do: X-Session-Principal:\r\n");
+    let lines = answer.set_cookies();
     let gone = "Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT";
-    assert_eq!(
-        lines,
-        [format!("cart=; Path=/deep/down; Domain=127.0.0.1; {gone}"), format!("id-id=; Path=/x; {gone}"),]
-    );
+    for line in
+        [format!("cart=; Path=/deep/down; Domain=127.0.0.1; {gone}"), format!("cart=; Path=/; {gone}")]
+    {
+        assert!(lines.contains(&line), "{line}: {lines:?}");
+    }
+    let id: Vec<_> = lines.iter().filter(|line| line.starts_with("id")).collect();
+    assert_eq!(id, [&format!("id-id=; Path=/x; {gone}")], "the rule says where it is");
     assert_eq!(visitor.get("/").text(), "lang=fr");
+}
+
+#[test]
+fn what_goes_at_logout_goes_under_the_identities_that_this_visitor_may_have_it_under() {
+    let app = setting();
+    let house = house(&app, "[[cookies]]\nname = \"remember\"\nlogout = \"expire\"\n");
+    let (mut alice, mut bob) = (house.browser(), house.browser());
+    for (visitor, name) in [(&mut alice, "alice"), (&mut bob, "bob")] {
+        let lines = line(&format!("remember=1; Path=/{name}"));
+        visitor.get_with(&format!("/{name}/in"), &format!("{lines}x-do: X-Session-Principal: {name}\r\n"));
+    }
+    let answer = alice.get_with("/alice/out", "x-do: X-Session-Action: destroy\r\n");
+    let lines: Vec<_> = answer.set_cookies().into_iter().filter(|l| l.starts_with("remember=")).collect();
+    for path in ["/", "/alice", "/alice/"] {
+        assert!(lines.iter().any(|line| line.contains(&format!("Path={path};"))), "{path}: {lines:?}");
+    }
+    assert!(!lines.iter().any(|line| line.contains("/bob")), "{lines:?}");
 }
 
 #[test]

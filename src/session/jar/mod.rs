@@ -8,15 +8,17 @@
 //! nowhere, since it is sent to its own upstream only. And a jar that is full refuses instead of forgetting: which of an
 //! app's cookies could go, nobody here knows.
 
-mod matching;
 mod read;
 
 pub use read::{Refused, Setting};
 
 use std::{fmt, sync::Arc};
 
-use crate::{clock::Timestamp, config::JarLimits};
-use matching::{domain_matches, path_matches};
+use crate::{
+    clock::Timestamp,
+    config::JarLimits,
+    message::cookie_scope::{domain_matches, path_matches},
+};
 
 /// `SameSite` of a kept cookie; without one browsers take `Lax` for granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

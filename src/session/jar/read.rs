@@ -2,14 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    Cookie, From, Site,
-    matching::{default_path, domain_matches},
-};
+use super::{Cookie, From, Site};
 use crate::{
     clock::Timestamp,
     message::{
         cookie_date::{self, max_age},
+        cookie_scope::{default_path, domain_matches},
         set_cookie::name_value,
     },
 };

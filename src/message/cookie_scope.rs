@@ -1,7 +1,7 @@
-//! When a domain and a path match (RFC 6265bis sections 5.1.3 and 5.1.4).
+//! Where a browser sends a cookie: when a domain and a path match (RFC 6265bis sections 5.1.3 and 5.1.4).
 
 /// Whether a host, lower case, is the domain or below it.
-pub(super) fn domain_matches(host: &str, domain: &str) -> bool {
+pub fn domain_matches(host: &str, domain: &str) -> bool {
     host == domain
         || (host.strip_suffix(domain).is_some_and(|before| before.ends_with('.')) && !is_address(host))
 }
@@ -12,13 +12,13 @@ fn is_address(host: &str) -> bool {
 }
 
 /// Whether a request's path is the cookie's or below it.
-pub(super) fn path_matches(path: &[u8], cookie: &[u8]) -> bool {
+pub fn path_matches(path: &[u8], cookie: &[u8]) -> bool {
     path.strip_prefix(cookie)
         .is_some_and(|rest| rest.is_empty() || cookie.ends_with(b"/") || rest.starts_with(b"/"))
 }
 
 /// The path of a cookie that came without one: up to the last `/` of the request's.
-pub(super) fn default_path(path: &str) -> &str {
+pub fn default_path(path: &str) -> &str {
     match path.rfind('/') {
         Some(at) if at > 0 && path.starts_with('/') => path.get(..at).unwrap_or("/"),
         _ => "/",
