@@ -2,7 +2,10 @@
 
 use crate::{
     config::{CookieRule, Wanted},
-    message::cookie_scope::{domain_matches, path_matches},
+    message::{
+        cookie_scope::{default_path, domain_matches, path_matches},
+        set_cookie::Editor,
+    },
 };
 
 use super::{
@@ -23,7 +26,24 @@ struct Identity<'a> {
 impl CookieRules {
     /// Whether a cookie, by the name that the browser has for it, goes with the session.
     pub fn goes_with_session(&self, name: &[u8], occasion: &Occasion<'_>) -> bool {
-        self.rule_of(name, occasion).is_some_and(|(rule, _)| rule.expires_on_logout || rule.bound)
+        self.is_adopted(name, occasion)
+            || self.rule_of(name, occasion).is_some_and(|(rule, _)| rule.expires_on_logout || rule.bound)
+    }
+
+    /// The lines that take back the browser's copy of a cookie from before its rule, which this line of the app sets or
+    /// takes back itself: under the identity that the line names, and if the browser `sent` such a cookie with this
+    /// request, under all that its host and path allow.
+    pub fn expire_adopted(&self, line: &[u8], occasion: &Occasion<'_>, sent: bool) -> Vec<Vec<u8>> {
+        let editor = Editor::new(line);
+        let said = |attribute| editor.get(attribute).and_then(|value| std::str::from_utf8(value).ok());
+        let domain = said("Domain").unwrap_or_default();
+        let domain = domain.strip_prefix('.').unwrap_or(domain);
+        let path = said("Path").filter(|path| path.starts_with('/'));
+        let path = path.unwrap_or(default_path(occasion.path));
+        let own = Identity::read(domain, path, occasion.host);
+        let all = if sent { identities(None, occasion, own) } else { own.into_iter().collect() };
+        let name = editor.name_value().0;
+        all.into_iter().map(|identity| identity.expire(name, occasion.https)).collect()
     }
 
     /// The `Set-Cookie` lines that take it back: under the identity that the rule gives it, else under that which the app
@@ -36,6 +56,8 @@ impl CookieRules {
             vec![Identity { domain: None, path: "/" }]
         } else {
             let seen = seen.filter(|seen| path_matches(occasion.path.as_bytes(), seen.path.as_bytes()));
+            // What came under the app's own name is from before the rule.
+            let rule = Some(rule).filter(|_| !self.is_adopted(name, occasion));
             identities(rule, occasion, seen)
         };
         identities.into_iter().map(|identity| identity.expire(name, occasion.https)).collect()
@@ -76,22 +98,22 @@ impl<'a> Identity<'a> {
 
 /// What is known before what may be: another visitor's cookie says nothing of this one's.
 fn identities<'a>(
-    rule: &'a CookieRule,
+    rule: Option<&'a CookieRule>,
     occasion: &Occasion<'a>,
     seen: Option<Identity<'a>>,
 ) -> Vec<Identity<'a>> {
-    let domains = match &rule.domain {
-        Some(Wanted::Always(domain)) => vec![Some(domain.as_str()).filter(|domain| !domain.is_empty())],
-        _ => domains(occasion.host),
-    };
-    let paths = match &rule.path {
-        Some(Wanted::Always(path)) if !path.is_empty() => vec![path.as_str()],
-        _ => paths(occasion.path),
-    };
-    let known = seen.map(|seen| Identity {
-        domain: if let [only] = *domains { only } else { seen.domain },
-        path: if let [only] = *paths { only } else { seen.path },
+    let domain = rule.and_then(|rule| match &rule.domain {
+        Some(Wanted::Always(domain)) => Some(Some(domain.as_str()).filter(|domain| !domain.is_empty())),
+        _ => None,
     });
+    let path = rule.and_then(|rule| match &rule.path {
+        Some(Wanted::Always(path)) => Some(path.as_str()).filter(|path| !path.is_empty()),
+        _ => None,
+    });
+    let known =
+        seen.map(|seen| Identity { domain: domain.unwrap_or(seen.domain), path: path.unwrap_or(seen.path) });
+    let domains = domain.map_or_else(|| domains(occasion.host), |domain| vec![domain]);
+    let paths = path.map_or_else(|| paths(occasion.path), |path| vec![path]);
     let all =
         paths.iter().flat_map(|path| domains.iter().map(move |domain| Identity { domain: *domain, path }));
     let all = all.filter(|identity| Some(identity) != known.as_ref());

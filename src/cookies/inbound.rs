@@ -50,14 +50,22 @@ impl CookieRules {
         let Some(rule) = rule.filter(|rule| guards(rule, sent.occasion)) else {
             return if passes_for(read_as, None) || smuggles() { Edit::Remove } else { Edit::Keep };
         };
-        if rule.action == CookieAction::Keep || renaming(rule, sent.occasion.https).is_some() {
-            let adopted = is_adopted(rule, sent.occasion)
+        if adopts(rule, sent.occasion) {
+            let adopted = is_let_in(rule, sent.occasion)
                 && !(sent.has)(read_as)
                 && !passes_for(read_as, Some(rule))
                 && !smuggles();
             return if adopted { Edit::Keep } else { Edit::Remove };
         }
         self.open(rule, pair, None, sent)
+    }
+
+    /// Whether a cookie from before its rule is let in under this name of the app's.
+    pub fn is_adopted(&self, name: &[u8], occasion: &Occasion<'_>) -> bool {
+        self.adopts()
+            && self.find(name, occasion).is_some_and(|rule| {
+                guards(rule, occasion) && adopts(rule, occasion) && is_let_in(rule, occasion)
+            })
     }
 
     /// Whether some app would read this name as one that a rule (but not its `own`) takes from browsers. A rule that
@@ -140,8 +148,13 @@ fn undo<'n>(rename: &Rename, app_name: &str, name: &'n [u8]) -> Option<Cow<'n, [
     }
 }
 
+/// Whether there may be such a cookie from before the rule: browsers have none under this name since.
+fn adopts(rule: &CookieRule, occasion: &Occasion<'_>) -> bool {
+    rule.action == CookieAction::Keep || renaming(rule, occasion.https).is_some()
+}
+
 /// Whether names that the rule took from browsers are let in still.
-fn is_adopted(rule: &CookieRule, occasion: &Occasion<'_>) -> bool {
+fn is_let_in(rule: &CookieRule, occasion: &Occasion<'_>) -> bool {
     rule.adopt_until.is_some_and(|day| !is_over(day, occasion))
 }
 

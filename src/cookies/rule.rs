@@ -26,6 +26,7 @@ pub struct CookieRules {
     reads_requests: bool,
     reads_paths: bool,
     expires: bool,
+    adopts: bool,
 }
 
 /// When and where a cookie is set, or sent.
@@ -97,7 +98,10 @@ impl CookieRules {
                 rule.rename.is_some() || matches!(rule.action, CookieAction::Seal | CookieAction::Keep)
             }),
             reads_paths: any(|rule| rule.request_path.is_some()),
-            expires: any(|rule| (rule.expires_on_logout || rule.bound) && !rule.report),
+            expires: any(|rule| {
+                (rule.expires_on_logout || rule.bound || rule.adopt_until.is_some()) && !rule.report
+            }),
+            adopts: any(|rule| rule.adopt_until.is_some() && !rule.report),
         }
     }
 
@@ -119,6 +123,11 @@ impl CookieRules {
     /// Whether any cookie goes with its session.
     pub fn expires(&self) -> bool {
         self.expires
+    }
+
+    /// Whether any rule lets names in that it took from browsers.
+    pub fn adopts(&self) -> bool {
+        self.adopts
     }
 
     /// The rule that a cookie of the app falls under.

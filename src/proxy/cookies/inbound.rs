@@ -51,7 +51,9 @@ impl Cookies<'_> {
         if rules.expires() {
             crossing.leaving = self.leaving(&self.occasion(&crossing, now), headers);
         }
-        self.edit(resolved, &kept, &self.occasion(&crossing, now), headers);
+        // Where a cookie is kept under a name, none from before takes its place on other paths.
+        let stored = |name: &[u8]| jar.is_some_and(|jar| jar.holds(name, self.upstream(), now));
+        self.edit(resolved, stored, &self.occasion(&crossing, now), headers);
         if let Some(line) = as_line(&kept) {
             append(headers, &line);
         }
@@ -68,7 +70,7 @@ impl Cookies<'_> {
     fn edit(
         &self,
         resolved: Option<&Resolved>,
-        kept: &[&Cookie],
+        stored: impl Fn(&[u8]) -> bool,
         occasion: &Occasion<'_>,
         headers: &mut HeaderMap,
     ) {
@@ -85,7 +87,7 @@ impl Cookies<'_> {
                 .filter_map(|(name, _)| rules.original_name(name, occasion))
                 .any(|original| *original == *wanted)
         };
-        let has = |wanted: &[u8]| kept.iter().any(|cookie| *cookie.name == *wanted) || renamed(wanted);
+        let has = |wanted: &[u8]| stored(wanted) || renamed(wanted);
         let sent = Sent { occasion, session: resolved.and_then(Resolved::known_id), has };
         edit_lines(headers, |line| {
             cookie::edit(

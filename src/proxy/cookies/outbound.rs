@@ -10,12 +10,28 @@ use crate::{
     config::{KeepRenew, SessionMode},
     cookies::{self, Finding, Occasion, SealedFor, Verdict},
     message::set_cookie,
-    session::jar::{Cookie, JarChange, Setting},
+    session::{
+        jar::{Cookie, JarChange, Setting},
+        make_private,
+    },
 };
 
 /// Lines that wait until the session is known.
 #[derive(Debug, Default)]
-pub struct Waiting(Vec<HeaderValue>);
+pub struct Waiting {
+    /// To be sealed for it.
+    bound: Vec<HeaderValue>,
+    /// Of cookies from before their rule, whose old copies go.
+    adopted: Vec<Adopted>,
+}
+
+#[derive(Debug)]
+struct Adopted {
+    /// As the app wrote it.
+    line: HeaderValue,
+    /// The old copy stays unless the session has the new one.
+    needs_session: bool,
+}
 
 /// What became of the session when an answer's changes were kept.
 #[derive(Debug, Clone, Copy, Default)]
@@ -49,7 +65,11 @@ impl Cookies<'_> {
         let occasion = self.occasion(crossing, now);
         let mut gone: Vec<usize> = Vec::new();
         for (at, line) in lines.iter_mut().enumerate() {
-            match self.fate(crossing, line, &occasion, now) {
+            let fate = self.fate(crossing, line, &occasion, now);
+            if self.plan.cookies.adopts() {
+                waiting.adopted.extend(self.adopted(line, &fate, &occasion));
+            }
+            match fate {
                 Fate::Stays => {}
                 Fate::Becomes(new) => *line = new,
                 Fate::Goes => gone.push(at),
@@ -59,7 +79,7 @@ impl Cookies<'_> {
                 }
                 Fate::Waits => {
                     gone.push(at);
-                    waiting.0.push(line.clone());
+                    waiting.bound.push(line.clone());
                 }
             }
         }
@@ -72,6 +92,18 @@ impl Cookies<'_> {
             }
         }
         waiting
+    }
+
+    /// A line that takes the place of a cookie from before its rule, or takes it back.
+    fn adopted(&self, line: &HeaderValue, fate: &Fate, occasion: &Occasion<'_>) -> Option<Adopted> {
+        let needs_session = match fate {
+            Fate::Stays | Fate::Goes => return None,
+            Fate::Becomes(_) => false,
+            Fate::Waits => true,
+            Fate::IsKept(change) => change.keeps(),
+        };
+        let is_adopted = self.plan.cookies.is_adopted(set_cookie::name(line.as_bytes()), occasion);
+        is_adopted.then(|| Adopted { line: line.clone(), needs_session })
     }
 
     fn fate(&self, crossing: &Crossing, line: &HeaderValue, occasion: &Occasion<'_>, now: Timestamp) -> Fate {
@@ -146,9 +178,6 @@ impl Cookies<'_> {
             self.plan.sessions.wire.events.not_kept(None, name, why);
             Fate::Goes
         };
-        if self.route.session == SessionMode::Off {
-            return lost("the route has no session");
-        }
         let host = self.app_host();
         let setting = Setting {
             host: &host,
@@ -162,10 +191,15 @@ impl Cookies<'_> {
             KeepRenew::Always => true,
             KeepRenew::Off => false,
         };
-        match Cookie::read(&kept.line, &setting, now) {
-            Ok(cookie) => Fate::IsKept(Box::new(JarChange { cookie, https: self.client.https, renews })),
-            Err(refused) => lost(refused.0),
+        let cookie = match Cookie::read(&kept.line, &setting, now) {
+            Ok(cookie) => cookie,
+            Err(refused) => return lost(refused.0),
+        };
+        let change = JarChange { cookie, https: self.client.https, renews };
+        if self.route.session == SessionMode::Off && change.keeps() {
+            return lost("the route has no session");
         }
+        Fate::IsKept(Box::new(change))
     }
 
     /// After the answer's changes were kept: what waited for the session, and what goes with one that ended.
@@ -177,15 +211,22 @@ impl Cookies<'_> {
         now: Timestamp,
         headers: &mut HeaderMap,
     ) {
-        if waiting.0.is_empty() && !after.ended {
+        if waiting.bound.is_empty() && waiting.adopted.is_empty() && !after.ended {
             return;
         }
         let occasion = self.occasion(crossing, now);
-        for line in waiting.0 {
+        for line in waiting.bound {
             let verdict =
                 self.plan.cookies.apply(line.as_bytes(), &occasion, SealedFor::Session(after.session));
             if let Fate::Becomes(line) = self.carry_out(line.as_bytes(), verdict) {
                 headers.append(header::SET_COOKIE, line);
+            }
+        }
+        for Adopted { line, needs_session } in waiting.adopted {
+            if !needs_session || after.session.is_some() {
+                let sent = crossing.leaving.iter().any(|name| name == set_cookie::name(line.as_bytes()));
+                let lines = self.plan.cookies.expire_adopted(line.as_bytes(), &occasion, sent);
+                append(lines, headers);
             }
         }
         if after.ended {
@@ -201,11 +242,20 @@ impl Cookies<'_> {
             if set.any(|set| set == name.as_slice()) {
                 continue;
             }
-            for line in self.plan.cookies.expire(name, occasion, &self.plan.inventory) {
-                if let Ok(line) = HeaderValue::from_maybe_shared(Bytes::from(line)) {
-                    headers.append(header::SET_COOKIE, line);
-                }
-            }
+            append(self.plan.cookies.expire(name, occasion, &self.plan.inventory), headers);
         }
     }
+}
+
+/// Lines of ours are for one visitor.
+fn append(lines: Vec<Vec<u8>>, headers: &mut HeaderMap) {
+    if lines.is_empty() {
+        return;
+    }
+    for line in lines {
+        if let Ok(line) = HeaderValue::from_maybe_shared(Bytes::from(line)) {
+            headers.append(header::SET_COOKIE, line);
+        }
+    }
+    make_private(headers);
 }

@@ -83,6 +83,10 @@ impl Cookie {
             && self.owner == other.owner
     }
 
+    fn is_for(&self, upstream: &str) -> bool {
+        self.owner.as_ref().is_none_or(|owner| **owner == *upstream)
+    }
+
     /// Whether its time is over.
     pub fn is_over(&self, now: Timestamp) -> bool {
         self.expires.is_some_and(|end| end <= now)
@@ -225,6 +229,12 @@ impl Jar {
         self.0 = (!all.is_empty()).then_some(all);
     }
 
+    /// Whether there is a cookie of this name for the upstream, wherever it is sent.
+    pub fn holds(&self, name: &[u8], upstream: &str, now: Timestamp) -> bool {
+        let mut all = self.cookies().iter();
+        all.any(|cookie| *cookie.name == *name && cookie.is_for(upstream) && !cookie.is_over(now))
+    }
+
     /// What a browser would send, in its order: longer paths first, then older cookies (RFC 6265bis section 5.8.3).
     pub fn sent(&self, asking: &Asking<'_>, now: Timestamp) -> Vec<&Cookie> {
         let mut sent: Vec<_> = self.cookies().iter().filter(|cookie| is_sent(cookie, asking, now)).collect();
@@ -244,9 +254,8 @@ fn is_sent(cookie: &Cookie, asking: &Asking<'_>, now: Timestamp) -> bool {
         Site::Lax => asking.from != From::CrossSite,
         Site::Strict => asking.from == From::SameSite,
     };
-    let owner = cookie.owner.as_ref().is_none_or(|owner| **owner == *asking.upstream);
     host && site
-        && owner
+        && cookie.is_for(asking.upstream)
         && (asking.https || !cookie.secure)
         && !cookie.is_over(now)
         && path_matches(asking.path.as_bytes(), &cookie.path)

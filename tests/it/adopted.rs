@@ -1,0 +1,80 @@
+//! Cookies from before their rule: let in until the day that it says, and taken back where the app or the session ends
+//! them.
+
+use crate::support::{App, Browser, Cloakroom, Reply};
+
+const KEEP: &str = "[[cookies]]\nname = \"k*\"\naction = \"keep\"\n";
+
+/// An app that sets the lines it is sent under `x-line`, obeys `x-do`, and tells which cookies it got.
+fn setting() -> App {
+    App::start(|request| {
+        let saw = request.all("cookie").join(" | ");
+        let lines = request.all("x-line").into_iter();
+        let reply = lines.fold(Reply::text(saw), |reply, line| reply.with(format!("Set-Cookie: {line}")));
+        request.all("x-do").into_iter().fold(reply, Reply::with)
+    })
+}
+
+fn line(line: &str) -> String {
+    format!("x-line: {line}\r\n")
+}
+
+fn sees(visitor: &mut Browser, path: &str) -> String {
+    visitor.get(path).text()
+}
+
+/// A visitor with a login of the time before cloakroom.
+fn with_old_login(house: &Cloakroom) -> Browser {
+    let mut visitor = house.browser();
+    visitor.jar.insert("k1".to_owned(), "old".to_owned());
+    assert_eq!(sees(&mut visitor, "/"), "k1=old");
+    visitor
+}
+
+#[test]
+fn an_old_login_ends_when_the_app_takes_its_cookie_back() {
+    let app = setting();
+    for rule in [KEEP, "[[cookies]]\nname = \"k1\"\nrename = \"new-*\"\n"] {
+        let house =
+            Cloakroom::before(app.address).config(&format!("{rule}adopt_until = \"2999-01-31\"")).start();
+        let mut visitor = with_old_login(&house);
+        let answer = visitor.get_with("/shop/logout", &line("k1=; Path=/shop/; Domain=127.0.0.1; Max-Age=0"));
+        let lines = answer.set_cookies();
+        for identity in ["k1=; Path=/shop/; Domain=127.0.0.1; Max-Age=0", "k1=; Path=/; Max-Age=0"] {
+            assert!(lines.iter().any(|line| line.starts_with(identity)), "{rule}: {identity}: {lines:?}");
+        }
+        assert_eq!(answer.header("cache-control"), Some("private".to_owned()), "{rule}");
+        assert_eq!(sees(&mut visitor, "/"), "", "{rule}: logged out");
+    }
+}
+
+#[test]
+fn an_old_login_ends_when_its_session_does() {
+    let app = setting();
+    let config = format!("{KEEP}adopt_until = \"2999-01-31\"");
+    let house = Cloakroom::before(app.address).config(&config).start();
+    for end in ["X-Session-Action: destroy", "X-Session-Action: logout", "X-Session-Principal: bob"] {
+        let mut visitor = with_old_login(&house);
+        visitor.get_with("/", "x-do: X-Session-Principal: alice\r\n");
+        assert_eq!(sees(&mut visitor, "/"), "k1=old", "{end}: a login of its own takes nothing away");
+        visitor.get_with("/", &format!("x-do: {end}\r\n"));
+        assert_eq!(sees(&mut visitor, "/"), "", "{end}");
+    }
+}
+
+#[test]
+fn once_a_cookie_is_kept_the_browsers_copy_of_it_is_taken_back_and_no_other_let_in() {
+    let app = setting();
+    let config = format!("{KEEP}adopt_until = \"2999-01-31\"");
+    let house = Cloakroom::before(app.address).config(&config).start();
+    let mut visitor = with_old_login(&house);
+    let answer = visitor.get_with("/", &line("k1=new; Path=/shop; SameSite=Strict"));
+    assert!(answer.set_cookies().iter().any(|line| line.starts_with("k1=; Path=/shop; Max-Age=0")));
+    assert!(!visitor.jar.contains_key("k1"));
+    let link = "sec-fetch-site: cross-site\r\nsec-fetch-mode: navigate\r\nsec-fetch-dest: document\r\n";
+    for (path, more, wanted) in [("/shop", "", "k1=new"), ("/", "", ""), ("/shop", link, "")] {
+        let answer = visitor.get_with(path, &format!("cookie: k1=planted\r\n{more}"));
+        assert_eq!(answer.text(), wanted, "{path} {more}");
+        assert_eq!(answer.set_cookies(), [""; 0], "{path} {more}");
+    }
+}
