@@ -212,12 +212,21 @@ impl SessionManager {
             Leads::Current => {
                 self.give(&Ticket { stamped: now, current_key: true, ..*ticket }, Some(&current), now)
             }
-            // The successor is offered until it was seen; under another key it would be another, and so is not.
-            Leads::Previous { .. } if current.leads(&successor.hash(), now) == Leads::Current => {
-                self.give(&successor, Some(&current), now)
-            }
-            _ => Outcome::Leave,
+            Leads::Previous { .. } => self.offer(&successor, now).await,
+            Leads::No => Outcome::Leave,
         }
+    }
+
+    /// The successor is offered until it was seen; under another key it would be another, and so is not. Nor is it before
+    /// it is kept that it leads there: whoever had it then would be logged out.
+    async fn offer(&self, successor: &Ticket, now: Timestamp) -> Outcome {
+        if self.store.settled(successor.id).await.is_ok()
+            && let Ok(Found::Live(kept)) = self.store.load(successor.id, now).await
+            && kept.leads(&successor.hash(), now) == Leads::Current
+        {
+            return self.give(successor, Some(&kept), now);
+        }
+        Outcome::Leave
     }
 
     /// `None`: the browser's ticket is as good as it was.
@@ -295,6 +304,15 @@ impl SessionManager {
 
     /// Whether a ticket still leads to the session that it led to when the request came.
     async fn leads_on(&self, turn: Turn<'_>, ticket: &Ticket) -> Result<bool, StoreError> {
+        if self.leads_now(turn, ticket).await? {
+            return Ok(true);
+        }
+        // Whoever is told that they are logged out must be, also if this machine stops now.
+        self.store.settled(ticket.id).await?;
+        self.leads_now(turn, ticket).await
+    }
+
+    async fn leads_now(&self, turn: Turn<'_>, ticket: &Ticket) -> Result<bool, StoreError> {
         Ok(match self.store.load(ticket.id, turn.now).await? {
             Found::Live(record) => record.leads(&ticket.hash(), turn.now) != Leads::No,
             Found::Nothing => turn.resolved.record().is_none(),

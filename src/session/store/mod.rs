@@ -103,6 +103,17 @@ impl Store {
         }
     }
 
+    /// Waits until what was decided of this session is kept, or will never be: what `load` finds then is so.
+    ///
+    /// # Errors
+    /// The store failed: it is not known.
+    pub async fn settled(&self, id: Uuid) -> Result<(), StoreError> {
+        match self {
+            Self::Memory(_) => Ok(()),
+            Self::Disk(disk) => disk.settled(id.as_u128()).await,
+        }
+    }
+
     /// Ends a session; whether there was one. Ending what has ended is no error.
     ///
     /// # Errors

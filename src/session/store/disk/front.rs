@@ -48,8 +48,10 @@ pub(super) enum Room {
 pub(super) enum Step {
     /// The record must be read first.
     Cold,
-    /// Done, once this is on disk.
-    Done(Applied, Vec<Receipt>),
+    /// So it is, once what another request decided is on disk; if that fails, it must be decided again.
+    Rests(Applied, oneshot::Receiver<()>),
+    /// Done, once this is on disk, and every session of this principal has ended.
+    Done(Applied, Vec<Receipt>, Option<u128>),
 }
 
 /// The live view.
@@ -134,9 +136,8 @@ impl Front {
     /// # Errors
     /// See [`StoreError`]: nothing was changed.
     pub(super) fn apply(&self, id: u128, apply: &Apply<'_>) -> Result<Step, StoreError> {
-        let mut step = Step::Done(Applied::Nothing, Vec::new());
+        let mut step = Step::Done(Applied::Nothing, Vec::new(), None);
         let mut gone = Vec::new();
-        let mut all_of = None;
         self.live.entry(id).and_try_compute_with(|entry| {
             let live = entry.map(moka::Entry::into_value);
             let Some(found) = self.look(id, live, apply.rules, apply.now) else {
@@ -149,6 +150,7 @@ impl Front {
                 Found::Nothing if floored => Found::Over,
                 found => found,
             };
+            let mut all_of = None;
             let (next, op) = match decide(&found, apply) {
                 Decision::Nothing => (Applied::Nothing, None),
                 Decision::Straggler => (Applied::Straggler, None),
@@ -171,13 +173,18 @@ impl Front {
                     }
                 }
             };
-            let (receipt, op) = op.map_or((None, Op::Nop), |(receipt, op)| (Some(receipt), op));
-            step = Step::Done(next, receipt.into_iter().collect());
+            let Some((receipt, op)) = op else {
+                step = match self.pending.rest_on(id) {
+                    Some(settled) => Step::Rests(next, settled),
+                    None => Step::Done(next, Vec::new(), None),
+                };
+                return Ok(Op::Nop);
+            };
+            let everyone = all_of.map(|name| self.people.who((&apply.seen.realm.key(), &name)));
+            step = Step::Done(next, vec![receipt], everyone);
             Ok(op)
         })?;
-        if let Step::Done(_, receipts) = &mut step {
-            let everyone = all_of.map(|name| self.people.who((&apply.seen.realm.key(), &name)));
-            gone.extend(everyone.into_iter().flat_map(|who| self.people.end(who, apply.now)));
+        if let Step::Done(_, receipts, _) = &mut step {
             receipts.extend(gone.into_iter().map(|other| self.delete(other, apply.now).1));
         }
         Ok(step)

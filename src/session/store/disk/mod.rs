@@ -23,6 +23,8 @@ mod writer;
 mod damage;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod unsettled;
 
 pub use file::OpenError;
 pub use start::Settings;
@@ -109,7 +111,15 @@ impl Disk {
         for _ in 0..TRIES {
             match self.front.apply(id, apply)? {
                 Step::Cold => drop(self.read(id).await?),
-                Step::Done(applied, receipts) => {
+                Step::Rests(applied, settled) => {
+                    if self.is_settled(settled).await? {
+                        return Ok(applied);
+                    }
+                }
+                Step::Done(applied, receipts, everyone) => {
+                    if let Some(who) = everyone {
+                        self.end_all(who, apply.now).await?;
+                    }
                     for receipt in receipts {
                         self.wait(receipt).await?;
                     }
@@ -132,6 +142,22 @@ impl Disk {
             }
         }
         Ok(())
+    }
+
+    /// Waits until what is decided of this id is on disk, or never will be: what is found then is so.
+    ///
+    /// # Errors
+    /// It takes longer than `commit_timeout`.
+    pub async fn settled(&self, id: u128) -> Result<(), StoreError> {
+        match self.front.pending.rest_on(id) {
+            Some(settled) => self.is_settled(settled).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    async fn is_settled(&self, settled: oneshot::Receiver<()>) -> Result<bool, StoreError> {
+        let told = clock::timeout(Some(self.commit_timeout), settled).await;
+        told.map(|told| told.is_ok()).map_err(|_| StoreError::Unavailable)
     }
 
     async fn wait(&self, receipt: Receipt) -> Result<(), StoreError> {
@@ -166,17 +192,43 @@ impl Disk {
         principal: &str,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        if self.front.room() == Room::Poisoned {
-            return Err(StoreError::Unavailable);
-        }
-        let all = self.front.people.end(self.front.people.who((realm, principal)), now);
-        let receipts: Vec<_> = all.into_iter().map(|id| self.front.delete(id, now)).collect();
+        self.end_all(self.front.people.who((realm, principal)), now).await
+    }
+
+    async fn end_all(&self, who: u128, now: Timestamp) -> Result<usize, StoreError> {
         let mut count = 0;
-        for (there, receipt) in receipts {
-            self.wait(receipt).await?;
-            count += usize::from(there);
+        let mut all = self.front.people.end(who, now);
+        for _ in 0..TRIES {
+            if self.front.room() == Room::Poisoned {
+                return Err(StoreError::Unavailable);
+            }
+            let receipts: Vec<_> = all.into_iter().map(|id| self.front.delete(id, now)).collect();
+            // Whom another request is ending is listed no more, and is again if that fails.
+            let (done, served) = oneshot::channel();
+            self.front.queue.push(Order::Serve(done));
+            for (there, receipt) in receipts {
+                self.wait(receipt).await?;
+                count += usize::from(there);
+            }
+            let served = clock::timeout(Some(self.commit_timeout), served).await;
+            served.ok().and_then(Result::ok).ok_or(StoreError::Unavailable)?;
+            all = self.logged_in_before(who, now).await?;
+            if all.is_empty() {
+                return Ok(count);
+            }
         }
-        Ok(count)
+        Err(StoreError::Unavailable)
+    }
+
+    /// Those of them who logged in since may stay.
+    async fn logged_in_before(&self, who: u128, now: Timestamp) -> Result<Vec<u128>, StoreError> {
+        let mut before = Vec::new();
+        for id in self.front.people.of(who) {
+            if matches!(self.load(id, now).await?, Found::Live(record) if record.counted_from <= now) {
+                before.push(id);
+            }
+        }
+        Ok(before)
     }
 
     /// The sessions of this principal in this realm, oldest login first.

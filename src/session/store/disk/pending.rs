@@ -9,6 +9,8 @@ use std::{
     },
 };
 
+use tokio::sync::oneshot;
+
 use crate::session::record::Record;
 
 const SHARDS: usize = 64;
@@ -64,10 +66,20 @@ impl Known {
 /// What a session will be once the queue is worked off; `None`: it ended.
 pub(super) type Next = Option<Arc<Record>>;
 
+/// What is decided of one session.
+#[derive(Debug)]
+struct Decided {
+    /// The last write of it.
+    number: u64,
+    next: Next,
+    /// Who rests on which write.
+    waiting: Vec<(u64, oneshot::Sender<()>)>,
+}
+
 /// Decisions that are not on disk yet. Memory may let a record go at any time; until it is on disk it is found here.
 #[derive(Debug)]
 pub(super) struct Pending {
-    shards: Vec<Mutex<HashMap<u128, (u64, Next)>>>,
+    shards: Vec<Mutex<HashMap<u128, Decided>>>,
     count: AtomicUsize,
 }
 
@@ -78,24 +90,29 @@ impl Pending {
 
     /// Decided, as write `number`.
     pub(super) fn add(&self, id: u128, number: u64, next: Next) {
-        if let Some(mut shard) = lock(&self.shards, id)
-            && shard.insert(id, (number, next)).is_none()
-        {
+        let Some(mut shard) = lock(&self.shards, id) else { return };
+        if let Some(decided) = shard.get_mut(&id) {
+            (decided.number, decided.next) = (number, next);
+        } else {
+            shard.insert(id, Decided { number, next, waiting: Vec::new() });
             self.count.fetch_add(1, Ordering::Release);
         }
     }
 
     /// Write `number` is on disk: unless there is a later one, so is all.
     pub(super) fn settle(&self, id: u128, number: u64) {
-        if let Some(mut shard) = lock(&self.shards, id)
-            && shard.get(&id).is_some_and(|(last, _)| *last == number)
-        {
+        let Some(mut shard) = lock(&self.shards, id) else { return };
+        let Some(decided) = shard.get_mut(&id) else { return };
+        for (_, waits) in decided.waiting.extract_if(.., |(rests_on, _)| *rests_on <= number) {
+            let _ = waits.send(());
+        }
+        if decided.number == number {
             shard.remove(&id);
             self.count.fetch_sub(1, Ordering::Release);
         }
     }
 
-    /// Nothing of it will ever be on disk.
+    /// Nothing of it will ever be on disk; whoever rests on it learns that.
     pub(super) fn drop(&self, id: u128) {
         if let Some(mut shard) = lock(&self.shards, id)
             && shard.remove(&id).is_some()
@@ -105,9 +122,25 @@ impl Pending {
     }
 
     pub(super) fn get(&self, id: u128) -> Option<Next> {
-        if self.count.load(Ordering::Acquire) == 0 {
+        if self.is_empty() {
             return None;
         }
-        lock(&self.shards, id)?.get(&id).map(|(_, next)| next.clone())
+        lock(&self.shards, id)?.get(&id).map(|decided| decided.next.clone())
+    }
+
+    /// Told when what is decided of it now is on disk; closed if it never will be. `None`: all is on disk.
+    pub(super) fn rest_on(&self, id: u128) -> Option<oneshot::Receiver<()>> {
+        if self.is_empty() {
+            return None;
+        }
+        let (waits, told) = oneshot::channel();
+        let mut shard = lock(&self.shards, id)?;
+        let decided = shard.get_mut(&id)?;
+        decided.waiting.push((decided.number, waits));
+        Some(told)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.count.load(Ordering::Acquire) == 0
     }
 }

@@ -45,6 +45,8 @@ pub(super) enum Order {
     Write(Write),
     /// A record that is on disk and not in memory.
     Read(u128, oneshot::Sender<Answer>),
+    /// All writes that were given before.
+    Serve(oneshot::Sender<()>),
     /// What is written behind, now.
     Flush(oneshot::Sender<()>),
     /// A bite of the sweep, as of then.

@@ -63,12 +63,13 @@ impl Writer {
 
     fn serve(&mut self, orders: Vec<Order>) {
         let mut writes = Vec::new();
-        let mut flushed = Vec::new();
+        let (mut flushed, mut served) = (Vec::new(), Vec::new());
         for order in orders {
             match order {
                 Order::Write(write) => writes.push(write),
                 // What is decided already is found beside the database, so a read need not wait for the writes before it.
                 Order::Read(id, answer) => drop(answer.send(self.read(id))),
+                Order::Serve(done) => served.push(done),
                 Order::Flush(done) => flushed.push(done),
                 Order::Sweep(now, done) => {
                     self.sweep(now);
@@ -82,6 +83,9 @@ impl Writer {
             }
         } else if !writes.is_empty() {
             self.commit(writes);
+        }
+        for done in served {
+            let _ = done.send(());
         }
         if !flushed.is_empty() {
             self.flush(Timestamp::now());

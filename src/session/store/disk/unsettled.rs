@@ -1,0 +1,147 @@
+//! What rests on another request's change waits until that is on disk, and when that fails it is decided again.
+
+use std::{
+    pin::{Pin, pin},
+    sync::mpsc,
+    task::{Context, Poll, Waker},
+    thread,
+};
+
+use tokio::sync::oneshot;
+
+use super::{Disk, queue::Order};
+use crate::{
+    crypto::Secrets,
+    session::{
+        Changes, Wire,
+        commit::{Apply, Found},
+        store::{
+            Applied, Store, StoreError,
+            conformance::{Bench, at, disk, id, login, rules, seen, sets, text},
+        },
+    },
+};
+
+fn inner(bench: &Bench) -> &Disk {
+    match &bench.store {
+        Store::Disk(disk) => disk,
+        Store::Memory(_) => panic!("not on disk"),
+    }
+}
+
+/// While the writer stands still, at a session that nobody else asks for.
+fn held<T>(disk: &Disk, act: impl FnOnce() -> T) -> T {
+    const NOBODY: u128 = u128::MAX;
+    let ((locked, is_locked), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            disk.front.forget(NOBODY, None, || {
+                locked.send(()).unwrap();
+                // Ends when the other end is dropped.
+                released.recv().is_ok()
+            });
+        });
+        is_locked.recv().unwrap();
+        disk.front.queue.push(Order::Read(NOBODY, oneshot::channel().0));
+        let outcome = act();
+        drop(release);
+        outcome
+    })
+}
+
+fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Two at once; the first is given up before the writer came to it. What the second is told.
+fn given_up<T>(bench: &Bench, first: impl Future<Output = T>, second: impl Future<Output = T>) -> T {
+    bench.wait(async {
+        let mut second = pin!(second);
+        held(inner(bench), || {
+            assert!(poll(pin!(first)).is_pending());
+            assert!(poll(second.as_mut()).is_pending(), "answered before anything is on disk");
+        });
+        second.await
+    })
+}
+
+/// The same change in two answers at once.
+fn twice(bench: &Bench, secret: u8, changes: &Changes) -> Result<Applied, StoreError> {
+    let wire = Wire::new(&bench.rules).unwrap();
+    let apply = |next| Apply {
+        seen: seen(1, secret, true, at(2)),
+        changes,
+        next_secret: [next; 32],
+        now: at(3),
+        rules: &bench.rules,
+        wire: &wire,
+    };
+    let (first, second) = (apply(50), apply(51));
+    given_up(bench, bench.store.apply(&first), bench.store.apply(&second))
+}
+
+fn bench(folder: &tempfile::TempDir, secrets: &Secrets) -> Bench {
+    Bench::new(Store::Disk(disk(folder, &rules(), secrets, 64 << 20)), rules())
+}
+
+#[test]
+fn a_second_logout_counts_although_the_first_failed() {
+    let (folder, secrets) = (tempfile::tempdir().unwrap(), Secrets::ephemeral());
+    let bench_1 = bench(&folder, &secrets);
+    bench_1.save(seen(1, 1, false, at(1)), &login("alice"), at(1));
+    let told = twice(&bench_1, 2, &Changes { destroy: true, ..Changes::default() });
+    assert!(matches!(told, Ok(Applied::Ended)), "{told:?}");
+    drop(bench_1);
+    assert!(matches!(bench(&folder, &secrets).load(1, at(4)), Found::Ended(_)));
+}
+
+#[test]
+fn a_change_that_says_the_same_counts_although_the_first_failed() {
+    let (folder, secrets) = (tempfile::tempdir().unwrap(), Secrets::ephemeral());
+    let bench = bench(&folder, &secrets);
+    bench.save(seen(1, 1, false, at(1)), &sets("a", "0"), at(1));
+    let told = twice(&bench, 1, &sets("a", "paid"));
+    assert!(matches!(told, Ok(Applied::Saved { .. })), "{told:?}");
+    assert_eq!(text(&bench.live(1, at(4)), "a"), Some("paid".into()));
+}
+
+#[test]
+fn a_ticket_is_not_spent_by_a_renewal_that_failed() {
+    let (folder, secrets) = (tempfile::tempdir().unwrap(), Secrets::ephemeral());
+    let bench = bench(&folder, &secrets);
+    bench.save(seen(1, 1, false, at(1)), &sets("a", "0"), at(1));
+    let told = twice(&bench, 1, &Changes { renew: true, ..Changes::default() });
+    assert!(matches!(told, Ok(Applied::Saved { renewed: true, .. })), "{told:?}");
+    assert_eq!(bench.live(1, at(4)).secret, [51; 32]);
+}
+
+#[test]
+fn a_second_logout_everywhere_counts_although_the_first_failed() {
+    let (folder, secrets) = (tempfile::tempdir().unwrap(), Secrets::ephemeral());
+    let bench = bench(&folder, &secrets);
+    for number in 1..=3 {
+        bench.save(seen(number, 1, false, at(1)), &login("alice"), at(1));
+    }
+    let everywhere = || bench.store.delete_all_of("hshop.test", "alice", at(3));
+    assert_eq!(given_up(&bench, everywhere(), everywhere()), Ok(3));
+    for number in 1..=3 {
+        assert!(matches!(bench.load(number, at(4)), Found::Ended(_)));
+    }
+    assert!(bench.store.of("hshop.test", "alice").is_empty());
+}
+
+#[test]
+fn what_settles_meanwhile_is_answered_as_it_was_decided() {
+    let (folder, secrets) = (tempfile::tempdir().unwrap(), Secrets::ephemeral());
+    let bench = bench(&folder, &secrets);
+    bench.save(seen(1, 1, false, at(1)), &login("alice"), at(1));
+    bench.wait(async {
+        let mut first = pin!(bench.store.delete(id(1), at(3)));
+        let mut settled = pin!(bench.store.settled(id(1)));
+        held(inner(&bench), || {
+            assert!(poll(first.as_mut()).is_pending() && poll(settled.as_mut()).is_pending());
+        });
+        assert_eq!((first.await, settled.await), (Ok(true), Ok(())));
+    });
+    assert_eq!(bench.wait(bench.store.settled(id(1))), Ok(()), "nothing is under way");
+}
