@@ -115,13 +115,16 @@ impl Writer {
         Ok(self.front.warm(id, || opened.map(Arc::new)))
     }
 
-    /// A row that does not open is lost, and no other.
+    /// A row that does not open is lost, and no other. It knew which tickets were spent, so its session has ended.
     pub(super) fn set_aside(&mut self, damaged: &Stored) {
         let front = Arc::clone(&self.front);
+        let now = Timestamp::now();
         front.forget(damaged.id, damaged.beside.who, || {
+            front.ended.add(damaged.id, now);
             // Where this fails, it stays unreadable where it is.
             let _ = self.transact(|writer| {
-                let gone = writer.file.set_aside(damaged, Timestamp::now())?;
+                let gone = writer.file.set_aside(damaged, now)?;
+                writer.file.bury(damaged.id, now)?;
                 writer.rows -= u64::from(gone).min(writer.rows);
                 Ok(())
             });
