@@ -12,7 +12,7 @@ use super::{FAILED, WRONG, print};
 use crate::{
     app::state,
     config::{Config, StoreKind},
-    session::store::disk::Vault,
+    session::store::disk::{Salvaged, Vault},
 };
 
 #[derive(Debug, Subcommand)]
@@ -58,6 +58,13 @@ fn act(config: &Config, verb: &StoreVerb) -> anyhow::Result<ExitCode> {
         anyhow::bail!("there is no store in {}", folder.display());
     }
     let vault = Vault::open(&folder, &state::secrets(config)?)?;
+    if let Some(Salvaged { copied, missing, kept }) = vault.salvaged() {
+        anstream::eprintln!(
+            "the store was damaged: {copied} sessions were copied into a new one, at least {missing} are missing; \
+             the damaged one is kept in {}",
+            kept.display()
+        );
+    }
     let progress = &mut progress;
     match verb {
         StoreVerb::Verify => {

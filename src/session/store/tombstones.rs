@@ -55,11 +55,6 @@ impl Tombstones {
         self.ended.insert(id, Tombstone { at: last_seen, pushed_out: true });
     }
 
-    /// Some ended, and it is not known which.
-    pub(super) fn raise(&self, at: Timestamp) {
-        self.floor.fetch_max(u64::from(at.seconds()) + 1, Ordering::Relaxed);
-    }
-
     /// It did not end after all.
     pub(super) fn remove(&self, id: u128) {
         self.ended.invalidate(&id);

@@ -13,6 +13,9 @@ const FLUSH: u64 = 1000;
 /// Milliseconds from one bite of the sweep to the next.
 const SWEEP: u64 = 100;
 
+/// Over how much is stepped where a page cannot be read: a 256th of all ids.
+const STEP: u128 = 1 << 120;
+
 /// Where it is.
 #[derive(Debug, Default)]
 pub(super) struct Background {
@@ -24,6 +27,14 @@ pub(super) struct Background {
     sweeping: Option<u128>,
     swept: Timestamp,
     pub(super) flushed: Timestamp,
+    /// It was told that a page cannot be read.
+    told: bool,
+}
+
+/// Where a bite ends: always further on, whatever a key has become.
+fn end(rows: &[Stored], after: Option<u128>) -> Option<u128> {
+    let after = after.unwrap_or(0);
+    rows.iter().rev().map(|stored| stored.id).find(|id| *id > after)
 }
 
 impl Background {
@@ -54,15 +65,27 @@ impl Writer {
         self.checkpoint_if_grown();
     }
 
-    fn warm(&mut self, after: u128) {
-        let rows = match self.file.after((after > 0).then_some(after), BITE) {
-            Ok(rows) => rows,
-            Err(error) => {
-                tracing::error!(%error, "sessions cannot be read through: what is left is read when it is asked for");
-                Vec::new()
+    /// The next rows, and where they end; a page that cannot be read is stepped over.
+    fn bite(&mut self, after: Option<u128>) -> (Vec<Stored>, Option<u128>) {
+        match self.file.after(after, BITE) {
+            Ok(mut rows) => {
+                let end = end(&rows, after);
+                // A key that is no id is found by nobody, and is left to the next start.
+                rows.retain(|stored| stored.id > 0);
+                (rows, end)
             }
-        };
-        self.background.warming = rows.last().map(|stored| stored.id);
+            Err(error) => {
+                if !std::mem::replace(&mut self.background.told, true) {
+                    tracing::error!(%error, "a page of the store cannot be read: what is there is not swept; restart to mend it");
+                }
+                (Vec::new(), after.unwrap_or(0).checked_add(STEP))
+            }
+        }
+    }
+
+    fn warm(&mut self, after: u128) {
+        let (rows, end) = self.bite((after > 0).then_some(after));
+        self.background.warming = end;
         self.background.warmed += rows.len() as u64;
         for stored in rows {
             match row::open(stored.id, stored.beside, &stored.row, &self.sealer) {
@@ -85,8 +108,8 @@ impl Writer {
         if self.front.room() == Room::Poisoned {
             return;
         }
-        let Ok(rows) = self.file.after(self.background.sweeping, BITE) else { return };
-        self.background.sweeping = rows.last().map(|stored| stored.id);
+        let (rows, end) = self.bite(self.background.sweeping);
+        self.background.sweeping = end;
         let over: Vec<_> = rows.into_iter().filter(|stored| stored.beside.until <= now.0).collect();
         let first = self.background.sweeping.is_none();
         if !over.is_empty() {

@@ -52,7 +52,8 @@ fn outcome(image: &Image, secrets: &Secrets) -> Result<usize, String> {
 }
 
 fn outcome_in(folder: &TempDir, secrets: &Secrets) -> Result<usize, String> {
-    let disk = open(folder, &rules(), secrets, 64 << 20).map_err(|error| error.to_string())?;
+    // Without memory to speak of, each is looked for on disk.
+    let disk = open(folder, &rules(), secrets, 0).map_err(|error| error.to_string())?;
     let bench = Bench::new(Store::Disk(disk), rules());
     let mut whole = 0;
     for number in 1..SESSIONS {
@@ -132,5 +133,83 @@ fn a_store_of_many_pages_survives_the_loss_of_one() {
         image.insert("sessions.db".to_owned(), bytes);
         let whole = outcome(&image, &secrets).unwrap();
         assert!(number == 2 || whole >= 30, "{whole}");
+    }
+}
+
+/// Whoever has these files: the store is salvaged, and most of it is there.
+fn with_a_bad_page(closed: &Image) -> Image {
+    let mut image = closed.clone();
+    image.get_mut("sessions.db").unwrap()[6 * 4096..7 * 4096].fill(0xa5);
+    image
+}
+
+#[test]
+fn a_salvage_that_cannot_be_done_leaves_all_in_its_place() {
+    let secrets = Secrets::ephemeral();
+    let [_, closed] = images(&secrets);
+    let image = with_a_bad_page(&closed);
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in &image {
+        fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    // Stands in for a disk that is full.
+    let obstacle = folder.path().join("sessions.db.new");
+    fs::create_dir(&obstacle).unwrap();
+    assert!(outcome_in(&folder, &secrets).is_err());
+    assert_eq!(fs::read(folder.path().join("sessions.db")).unwrap(), image["sessions.db"]);
+    fs::remove_dir(&obstacle).unwrap();
+    // Nor is one that broke off taken for a whole one.
+    fs::write(&obstacle, &closed["sessions.db"][..3 * 4096]).unwrap();
+    fs::write(folder.path().join("sessions.db.new-wal"), "").unwrap();
+    assert!(outcome_in(&folder, &secrets).unwrap() >= 30);
+    assert!(!obstacle.exists() && folder.path().join("damaged-1/sessions.db").exists());
+}
+
+#[test]
+fn a_salvage_that_broke_off_at_its_last_step_is_finished() {
+    let secrets = Secrets::ephemeral();
+    let [crashed, closed] = images(&secrets);
+    let all = usize::try_from(SESSIONS).unwrap() - 1;
+    let mut image = closed.clone();
+    let new = image.remove("sessions.db").unwrap();
+    image.insert("sessions.db.new".to_owned(), new);
+    // Of the one that was moved away.
+    image.insert("sessions.db-wal".to_owned(), crashed["sessions.db-wal"].clone());
+    assert_eq!(outcome(&image, &secrets), Ok(all));
+}
+
+#[test]
+fn what_is_lost_with_a_page_leaves_no_spent_ticket_that_leads_anywhere() {
+    let secrets = Secrets::ephemeral();
+    let [_, closed] = images(&secrets);
+    let folder = tempfile::tempdir().unwrap();
+    for (name, bytes) in &with_a_bad_page(&closed) {
+        fs::write(folder.path().join(name), bytes).unwrap();
+    }
+    let disk = open(&folder, &rules(), &secrets, 64 << 20).unwrap();
+    // The salvage is as of the start of time.
+    assert_eq!(disk.floor(), at(1));
+}
+
+#[test]
+fn a_bit_that_flips_in_an_id_costs_that_session_alone() {
+    let secrets = Secrets::ephemeral();
+    let [_, closed] = images(&secrets);
+    let all = usize::try_from(SESSIONS).unwrap() - 1;
+    let database = &closed["sessions.db"];
+    for number in [3, 20, 39] {
+        let id = u128::to_be_bytes(number);
+        // A copy that a page left behind when it was split says nothing.
+        let places: Vec<_> = (16..database.len() - 16).filter(|at| database[*at..*at + 16] == id).collect();
+        for (from_start, bit) in [(None, 1), (Some(0), 0x80), (Some(15), 0x40)] {
+            let mut bent = closed.clone();
+            for place in &places {
+                // The type before it: a blob of 16 bytes becomes a text of 16 bytes.
+                let kind = (place - 8..*place).rev().find(|at| database[*at] == 0x2c);
+                let at = from_start.map_or(kind, |from_start| Some(place + from_start)).unwrap_or(place + 1);
+                bent.get_mut("sessions.db").unwrap()[at] ^= bit;
+            }
+            assert_eq!(outcome(&bent, &secrets), Ok(all - 1), "{number}: {bit:x}, {from_start:?}");
+        }
     }
 }

@@ -108,7 +108,12 @@ pub(in crate::session::store) struct File {
 impl File {
     /// Opens it, or makes it.
     pub(in crate::session::store) fn open(folder: &Path, durability: Durability) -> Result<Self, OpenError> {
-        let path = folder.join(NAME);
+        Self::open_as(NAME, folder, durability)
+    }
+
+    /// The same under another name.
+    pub(super) fn open_as(name: &str, folder: &Path, durability: Durability) -> Result<Self, OpenError> {
+        let path = folder.join(name);
         let no = |error| refusal(&path, error);
         // SQLite would make it readable for all; an empty file is a new database.
         let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
@@ -189,6 +194,12 @@ impl File {
     /// One that does something.
     pub(super) fn pragma_alone(&self, what: &str) -> rusqlite::Result<()> {
         self.connection.query_row(&format!("PRAGMA {what}"), [], |_| Ok(()))
+    }
+
+    /// All of it is in the database itself, and that is on disk: no log stays beside it.
+    pub(super) fn finish(self) -> rusqlite::Result<()> {
+        self.pragma_alone("wal_checkpoint(TRUNCATE)")?;
+        self.connection.close().map_err(|(_, error)| error)
     }
 
     pub(super) fn run(&self, sql: &str) -> rusqlite::Result<()> {

@@ -17,6 +17,7 @@ mod rows;
 mod salvage;
 mod start;
 mod vault;
+mod walk;
 mod writer;
 
 #[cfg(test)]
@@ -27,6 +28,7 @@ mod tests;
 mod unsettled;
 
 pub use file::OpenError;
+pub use salvage::Salvaged;
 pub use start::Settings;
 pub use vault::{Checked, Imported, Vault, VaultError};
 

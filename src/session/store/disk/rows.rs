@@ -62,14 +62,29 @@ impl File {
 
     fn lot(&self, sql: &str, from: &[u8], most: usize) -> rusqlite::Result<Vec<Stored>> {
         let mut statement = self.connection.prepare_cached(sql)?;
-        let row = |row: &rusqlite::Row<'_>| {
-            Ok(Stored {
-                id: number(row.get_ref(0)?),
-                beside: columns(row, [1, 2, 3])?,
-                row: bytes(row.get_ref(4)?),
-            })
+        statement.query_map(params![from, i64::try_from(most).unwrap_or(i64::MAX)], stored)?.collect()
+    }
+
+    /// Row by row, as they lie there; the inner result says whether all could be read.
+    pub(super) fn each<E>(
+        &self,
+        mut visit: impl FnMut(Stored) -> Result<(), E>,
+    ) -> Result<rusqlite::Result<()>, E> {
+        let mut statement = match self.connection.prepare("SELECT id, until, since, who, row FROM sessions") {
+            Ok(statement) => statement,
+            Err(error) => return Ok(Err(error)),
         };
-        statement.query_map(params![from, i64::try_from(most).unwrap_or(i64::MAX)], row)?.collect()
+        let mut rows = match statement.query([]) {
+            Ok(rows) => rows,
+            Err(error) => return Ok(Err(error)),
+        };
+        loop {
+            match rows.next().and_then(|row| row.map(stored).transpose()) {
+                Ok(Some(stored)) => visit(stored)?,
+                Ok(None) => return Ok(Ok(())),
+                Err(error) => return Ok(Err(error)),
+            }
+        }
     }
 
     /// Each id and what stands beside it.
@@ -151,6 +166,10 @@ impl File {
         let number = |name: &str| self.connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
         Ok(number("page_count")?.saturating_sub(number("freelist_count")?))
     }
+}
+
+fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
+    Ok(Stored { id: number(row.get_ref(0)?), beside: columns(row, [1, 2, 3])?, row: bytes(row.get_ref(4)?) })
 }
 
 fn blob(id: u128) -> [u8; 16] {

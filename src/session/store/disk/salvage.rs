@@ -5,7 +5,7 @@
 //! few wrong bytes in it are put right. Any other page that cannot be read is stepped over.
 
 use std::{
-    fs,
+    fs::{self, TryLockError},
     io::{self, Read},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
@@ -14,62 +14,152 @@ use std::{
 use super::{
     file::{Fault, File, NAME, OpenError, PAGE},
     row::Columns,
-    rows::Stored,
 };
-use crate::config::Durability;
+use crate::{clock::Timestamp, config::Durability};
 
 /// Numbers on the first page that change: change counter, pages, free pages, schema cookie; who counted (sqlite.org,
 /// fileformat2, section 1.3).
 const CHANGING: [std::ops::Range<usize>; 2] = [24..44, 92..100];
 /// With more wrong bytes it is not damaged but another's.
 const MOST_WRONG: usize = 8;
-/// Rows that are copied in one transaction.
-const LOT: usize = 1000;
 const ENDINGS: [&str; 2] = ["", "-wal"];
+/// What is copied lies under this name until it is all there.
+const NEW: &str = "sessions.db.new";
 
 /// The ids in it, and what stands beside each row.
 pub(super) type Ids = Vec<(u128, Columns)>;
 
-/// Opens the database, and reads the ids; one that is ours and damaged is replaced by what can be read of it.
-pub(super) fn open(folder: &Path, durability: Durability) -> Result<(File, Ids), OpenError> {
-    let error = match File::open(folder, durability) {
-        Ok(file) => match whole(&file) {
-            Ok(Some(ids)) => return Ok((file, ids)),
-            Ok(None) => "rows are missing".to_owned(),
-            Err(error) if !is_damage(&error) => {
-                return Err(OpenError::Database { path: folder.join(NAME), error });
-            }
-            Err(error) => error.to_string(),
-        },
-        Err(error) => {
-            let damage = match &error {
-                OpenError::Database { error, .. } => is_damage(error),
-                OpenError::Foreign { .. } => true,
-                _ => false,
-            };
-            if !damage || !is_ours(folder).unwrap_or(false) {
-                return Err(error);
-            }
-            error.to_string()
-        }
-    };
-    tracing::error!(%error, "the database is damaged: what can be read of it is copied into a new one");
+/// What was saved of a damaged database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Salvaged {
+    /// Sessions that were copied into a new one.
+    pub copied: u64,
+    /// Sessions that are missing there, at least.
+    pub missing: u64,
+    /// Where the damaged one lies.
+    pub kept: PathBuf,
+}
+
+/// An open database.
+pub(super) struct Opened {
+    pub file: File,
+    pub ids: Ids,
+    /// It is a new one.
+    pub salvaged: Option<Salvaged>,
+}
+
+enum Tried {
+    Whole(File, Ids),
+    /// Ours, and damaged; the file where it opens, and what is wrong.
+    Damaged(Option<File>, String),
+}
+
+/// Opens the database, and reads the ids; one that is ours and damaged is replaced by what can be read of it. Where that
+/// breaks off, the damaged one is still in its place.
+pub(super) fn open(folder: &Path, durability: Durability, now: Timestamp) -> Result<Opened, OpenError> {
     let no = |why| OpenError::Folder { folder: folder.to_owned(), why };
-    let old = set_aside(folder).map_err(no)?;
-    let new = File::open(folder, durability)?;
-    mend(&old).map_err(no)?;
-    let copied = File::open(&old, durability).map(|old| copy(&old, &new));
-    match copied {
-        Ok(Ok((copied, missing))) => {
-            tracing::error!(copied, missing, kept = %old.display(), "the damaged database was set aside");
+    let database = |error| OpenError::Database { path: folder.join(NAME), error };
+    let _lock = lock(folder)?;
+    resume(folder).map_err(no)?;
+    let (old, why) = match attempt(folder, durability)? {
+        Tried::Whole(file, ids) => return Ok(Opened { file, ids, salvaged: None }),
+        Tried::Damaged(file, why) => (file, why),
+    };
+    tracing::error!(error = why, "the database is damaged: what can be read of it is copied into a new one");
+    let old = match old {
+        Some(old) => Some(old),
+        None => mended(folder, durability)?,
+    };
+    let new = File::open_as(NEW, folder, durability)?;
+    let (copied, missing) = match &old {
+        Some(old) => copy(old, &new, now).map_err(database)?,
+        // The store is born again: no ticket without a record is taken from before.
+        None => (0, 0),
+    };
+    new.finish().map_err(database)?;
+    drop(old);
+    let kept = swap(folder).map_err(no)?;
+    tracing::error!(copied, missing, kept = %kept.display(), "the damaged database was set aside");
+    let file = File::open(folder, durability)?;
+    let ids = file.scan().map_err(database)?;
+    Ok(Opened { file, ids, salvaged: Some(Salvaged { copied, missing, kept }) })
+}
+
+fn attempt(folder: &Path, durability: Durability) -> Result<Tried, OpenError> {
+    match File::open(folder, durability) {
+        Ok(file) => match whole(&file) {
+            Ok(Some(ids)) => Ok(Tried::Whole(file, ids)),
+            Ok(None) => Ok(Tried::Damaged(Some(file), "rows are missing, or out of their place".to_owned())),
+            Err(error) if is_damage(&error) => Ok(Tried::Damaged(Some(file), error.to_string())),
+            Err(error) => Err(OpenError::Database { path: folder.join(NAME), error }),
+        },
+        Err(error) if is_damaged(&error) && is_ours(folder).unwrap_or(false) => {
+            Ok(Tried::Damaged(None, error.to_string()))
         }
-        Ok(Err(error)) => return Err(OpenError::Database { path: folder.join(NAME), error }),
-        Err(error) => {
-            tracing::error!(%error, kept = %old.display(), "nothing of the damaged database could be read");
+        Err(error) => Err(error),
+    }
+}
+
+/// With its first page put right; `None`: it does not open all the same.
+fn mended(folder: &Path, durability: Durability) -> Result<Option<File>, OpenError> {
+    mend(folder).map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
+    match File::open(folder, durability) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if is_damaged(&error) => {
+            tracing::error!(%error, "nothing of the damaged database could be read");
+            Ok(None)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Held while it is opened: two that start at once must not both salvage.
+fn lock(folder: &Path) -> Result<Option<fs::File>, OpenError> {
+    let no = |why| OpenError::Folder { folder: folder.to_owned(), why };
+    let handle = fs::File::open(folder).map_err(no)?;
+    match handle.try_lock() {
+        Ok(()) => Ok(Some(handle)),
+        Err(TryLockError::WouldBlock) => Err(OpenError::Held(folder.join(NAME))),
+        // Some filesystems have no such locks; that of the database is there all the same.
+        Err(TryLockError::Error(_)) => Ok(None),
+    }
+}
+
+/// What an earlier start left: a copy that was complete takes its place, any other is begun again.
+fn resume(folder: &Path) -> io::Result<()> {
+    let (there, log) = (folder.join(NAME).exists(), folder.join(format!("{NEW}-wal")));
+    let new = folder.join(NEW);
+    if !there && new.exists() && !log.exists() {
+        // The old one has been moved already; its log must not be taken for that of the new one.
+        if folder.join(format!("{NAME}-wal")).exists() {
+            set_aside(folder)?;
+        }
+        fs::rename(&new, folder.join(NAME))?;
+        return sync(folder);
+    }
+    for path in [new, log] {
+        match fs::remove_file(path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
         }
     }
-    let ids = new.scan().map_err(|error| OpenError::Database { path: folder.join(NAME), error })?;
-    Ok((new, ids))
+    Ok(())
+}
+
+/// The new one, all on disk, in the place of the old one; says where that is.
+fn swap(folder: &Path) -> io::Result<PathBuf> {
+    let new = folder.join(NEW);
+    sync(&new)?;
+    let aside = set_aside(folder)?;
+    sync(&aside)?;
+    sync(folder)?;
+    fs::rename(&new, folder.join(NAME))?;
+    sync(folder)?;
+    Ok(aside)
+}
+
+fn sync(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()
 }
 
 /// Whether it is the content that is wrong, and not the disk or the rights.
@@ -78,11 +168,21 @@ fn is_damage(error: &rusqlite::Error) -> bool {
     Fault::of(error) == Fault::Corrupt || error.sqlite_error_code() == Some(rusqlite::ErrorCode::Unknown)
 }
 
-/// The ids, if every row is there that was.
+fn is_damaged(error: &OpenError) -> bool {
+    match error {
+        OpenError::Database { error, .. } => is_damage(error),
+        OpenError::Foreign { .. } => true,
+        _ => false,
+    }
+}
+
+/// The ids, if every row is there that was, and each in its place: behind one that is not, a search goes astray.
 fn whole(file: &File) -> rusqlite::Result<Option<Ids>> {
     let ids = file.scan()?;
     file.graves(|_, _| ())?;
-    Ok((ids.len() as u64 == file.meta_number("rows")?).then_some(ids))
+    let in_order =
+        ids.is_sorted_by(|(one, _), (next, _)| one < next) && ids.first().is_none_or(|(id, _)| *id > 0);
+    Ok((in_order && ids.len() as u64 == file.meta_number("rows")?).then_some(ids))
 }
 
 /// The first page of a new database.
@@ -151,63 +251,28 @@ fn mend(folder: &Path) -> io::Result<()> {
 }
 
 /// How many rows were copied, and how many are missing.
-fn copy(old: &File, new: &File) -> rusqlite::Result<(u64, u64)> {
+fn copy(old: &File, new: &File, now: Timestamp) -> rusqlite::Result<(u64, u64)> {
     let expected = old.meta_number("rows").unwrap_or(0);
     new.run("BEGIN IMMEDIATE")?;
-    for name in ["who", "who copy", "floor", "commits"] {
+    for name in ["who", "who copy", "floor", "commits", "idle"] {
         if let Ok(Some(value)) = old.meta(name) {
             new.set_meta(name, &value)?;
         }
     }
     let mut graves = Vec::new();
     // What cannot be read of them is no reason to stop.
-    let _ = old.graves(|id, at| graves.push((id, at)));
+    let all_ended = old.graves(|id, at| graves.push((id, at)));
     for (id, at) in graves {
         new.bury(id, at)?;
     }
-    let mut copied = 0;
-    for backwards in [false, true] {
-        let mut reader = Reader { old, after: None, backwards };
-        while let Some(rows) = reader.next() {
-            for stored in rows {
-                copied += u64::from(new.put(&stored)?);
-            }
-        }
+    let walked = old.walk(|stored| new.put(&stored).map(drop))?;
+    let missing = walked.missing(expected);
+    if missing > 0 || all_ended.is_err() || expected == 0 {
+        // Nobody knows which: one time stands for the tickets that those had spent.
+        let floor = Timestamp::from_seconds(now.seconds().saturating_add(1));
+        new.set_meta("floor", &new.meta_number("floor")?.max(floor.0).to_be_bytes())?;
     }
-    new.set_meta("rows", &copied.to_be_bytes())?;
+    new.set_meta("rows", &walked.rows.to_be_bytes())?;
     new.run("COMMIT")?;
-    Ok((copied, expected.saturating_sub(copied)))
-}
-
-/// Walks through the ids, up or down; where a page cannot be read it steps over it, further each time.
-struct Reader<'a> {
-    old: &'a File,
-    after: Option<u128>,
-    backwards: bool,
-}
-
-impl Reader<'_> {
-    fn next(&mut self) -> Option<Vec<Stored>> {
-        for lot in [LOT, 1] {
-            if let Ok(rows) = self.read(lot) {
-                self.after = Some(rows.last()?.id);
-                return Some(rows);
-            }
-        }
-        // Ids are spread evenly: with 2^24 rows a page holds some 2^107 of them.
-        for bits in 100..128 {
-            let from = self.after.unwrap_or(if self.backwards { u128::MAX } else { 0 });
-            let step = 1_u128 << bits;
-            self.after = Some(if self.backwards { from.checked_sub(step)? } else { from.checked_add(step)? });
-            if let Ok(rows) = self.read(1) {
-                self.after = Some(rows.last()?.id);
-                return Some(rows);
-            }
-        }
-        None
-    }
-
-    fn read(&self, lot: usize) -> rusqlite::Result<Vec<Stored>> {
-        if self.backwards { self.old.before(self.after, lot) } else { self.old.after(self.after, lot) }
-    }
+    Ok((walked.rows, missing))
 }

@@ -63,7 +63,8 @@ impl Disk {
         let folder = settings.folder;
         make(folder).map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
         let began = clock::instant();
-        let (file, mut ids) = salvage::open(folder, settings.durability)?;
+        let opened = salvage::open(folder, settings.durability, settings.now)?;
+        let (file, mut ids) = (opened.file, opened.ids);
         let no = |error| OpenError::Database { path: folder.join(super::file::NAME), error };
         let sealer = Sealer::derive(SEAL, settings.secrets);
         if let Some(most) = settings.max_disk_bytes {

@@ -15,7 +15,7 @@ use super::{
     file::{File, NAME, OpenError},
     row::{self, Row},
     rows::Stored,
-    salvage,
+    salvage::{self, Salvaged},
     start::{SEAL, who_key},
 };
 use crate::{
@@ -35,6 +35,7 @@ pub struct Vault {
     sealer: Sealer,
     people: Principals,
     path: PathBuf,
+    salvaged: Option<Salvaged>,
 }
 
 /// Why it could not be done.
@@ -108,10 +109,16 @@ impl Vault {
     /// # Errors
     /// See [`OpenError`]: a running cloakroom holds it.
     pub fn open(folder: &Path, secrets: &Secrets) -> Result<Self, OpenError> {
-        let (file, mut ids) = salvage::open(folder, Durability::Group)?;
+        let salvage::Opened { file, mut ids, salvaged } =
+            salvage::open(folder, Durability::Group, Timestamp::now())?;
         let sealer = Sealer::derive(SEAL, secrets);
         let people = who_key(&file, &sealer, folder, &mut ids)?;
-        Ok(Self { file, sealer, people, path: folder.join(NAME) })
+        Ok(Self { file, sealer, people, path: folder.join(NAME), salvaged })
+    }
+
+    /// What had to be saved of a damaged store, if this one was.
+    pub fn salvaged(&self) -> Option<&Salvaged> {
+        self.salvaged.as_ref()
     }
 
     fn each(
