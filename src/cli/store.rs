@@ -12,7 +12,7 @@ use super::{FAILED, WRONG, print};
 use crate::{
     app::state,
     config::{Config, StoreKind},
-    session::store::disk::{Salvaged, Vault},
+    session::store::disk::{Checked, Salvaged, Vault},
 };
 
 #[derive(Debug, Subcommand)]
@@ -57,7 +57,11 @@ fn act(config: &Config, verb: &StoreVerb) -> anyhow::Result<ExitCode> {
     if !Vault::is_in(&folder) && !matches!(verb, StoreVerb::Import) {
         anyhow::bail!("there is no store in {}", folder.display());
     }
-    let vault = Vault::open(&folder, &state::secrets(config)?)?;
+    let secrets = state::secrets(config)?;
+    let vault = match verb {
+        StoreVerb::Verify | StoreVerb::Export => Vault::look(&folder, &secrets)?,
+        StoreVerb::Import | StoreVerb::Compact => Vault::open(&folder, &secrets)?,
+    };
     if let Some(Salvaged { copied, missing, kept }) = vault.salvaged() {
         anstream::eprintln!(
             "the store was damaged: {copied} sessions were copied into a new one, at least {missing} are missing; \
@@ -76,14 +80,14 @@ fn act(config: &Config, verb: &StoreVerb) -> anyhow::Result<ExitCode> {
                 found.aside,
                 found.ended
             );
-            return Ok(if found.damaged > 0 { ExitCode::from(FAILED) } else { ExitCode::SUCCESS });
+            return Ok(verdict(&found));
         }
         StoreVerb::Export => {
-            let damaged = vault.export(BufWriter::new(io::stdout().lock()), progress)?;
-            if damaged > 0 {
-                anstream::eprintln!("{damaged} damaged sessions were left out");
-                return Ok(ExitCode::from(FAILED));
+            let found = vault.export(BufWriter::new(io::stdout().lock()), progress)?;
+            if found.damaged > 0 {
+                anstream::eprintln!("{} damaged sessions were left out", found.damaged);
             }
+            return Ok(verdict(&found));
         }
         StoreVerb::Import => {
             let found = vault.import(io::stdin().lock(), &config.session, progress)?;
@@ -101,6 +105,16 @@ fn act(config: &Config, verb: &StoreVerb) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn verdict(found: &Checked) -> ExitCode {
+    if found.missing > 0 {
+        anstream::eprintln!("at least {} sessions are missing: the store itself is damaged", found.missing);
+    }
+    if found.forgets {
+        anstream::eprintln!("not all ended sessions could be read: the store itself is damaged");
+    }
+    if found.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 
 /// A bar, for whoever watches.

@@ -129,3 +129,60 @@ fn sessions_are_written_out_and_read_in_elsewhere() {
     assert_eq!(moved(&zoe, &house).shown(), "cart=42 l=%5B1%5D principal=zo%C3%AB");
     assert_ne!(moved(&ended, &house).get("/").told("state").as_deref(), Some("active"));
 }
+
+/// Sessions of three hundred people, as an export writes them.
+fn crowd() -> String {
+    let line = |number: u32| {
+        let id = format!("{:08x}-0000-4000-8000-000000000000", number * 14_000_000);
+        let (value, secret) = ("x".repeat(200), "A".repeat(43));
+        let times = r#""created":1,"counted_from":1,"renewed":1,"last_seen":4000000000000"#;
+        let rules = r#""permanent":true,"idle":null,"max":null,"version":1,"confirmed":true"#;
+        let holds =
+            format!(r#""principal":"u{number}","fields":{{"a":{{"text":"{value}"}}}},"flashes":{{}}"#);
+        let tickets = format!(r#""secret":"{secret}","previous":null"#);
+        format!(r#"{{"id":"{id}","session":{{"realm":"ha.test",{times},{rules},{holds},{tickets}}}}}"#) + "\n"
+    };
+    (1..=300).map(line).collect()
+}
+
+#[test]
+fn who_looks_at_a_damaged_store_changes_nothing_and_learns_what_is_missing() {
+    let folder = TempDir::new().unwrap();
+    // Neither it nor the one above is there yet.
+    let state = folder.path().join("lib/state");
+    fs::create_dir(folder.path().join("lib")).unwrap();
+    let imported = tool(&state, "import", crowd().as_bytes());
+    assert!(text(&imported.stderr).starts_with("300 sessions read in"), "{imported:?}");
+    assert!(tool(&state, "verify", b"").status.success());
+    let database = state.join("sessions.db");
+    let mut bytes = fs::read(&database).unwrap();
+    bytes[10 * 4096..11 * 4096].fill(0xa5);
+    fs::write(&database, &bytes).unwrap();
+    let names = || {
+        let mut names: Vec<_> =
+            fs::read_dir(&state).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = names();
+
+    for _ in 0..2 {
+        let verified = tool(&state, "verify", b"");
+        assert_eq!(verified.status.code(), Some(1), "{verified:?}");
+        assert!(text(&verified.stderr).contains(" sessions are missing: the store itself is damaged"));
+        let whole: u32 = text(&verified.stdout).split(' ').next().unwrap().parse().unwrap();
+        assert!((270..300).contains(&whole), "{verified:?}");
+        let exported = tool(&state, "export", b"");
+        assert_eq!(exported.status.code(), Some(1));
+        assert_eq!(text(&exported.stdout).matches("\"session\"").count(), whole as usize);
+        assert!(text(&exported.stderr).contains(&format!("at least {} sessions are missing", 300 - whole)));
+    }
+    assert_eq!(names(), before);
+    assert_eq!(fs::read(&database).unwrap(), bytes);
+
+    let compacted = tool(&state, "compact", b"");
+    assert!(compacted.status.success());
+    let told = text(&compacted.stderr);
+    assert!(told.contains("the store was damaged: ") && told.contains("damaged-1"), "{told}");
+    assert!(tool(&state, "verify", b"").status.success());
+}

@@ -127,7 +127,7 @@ impl<F: FnOnce()> Drop for Guard<F> {
 }
 
 /// For this user alone.
-fn make(folder: &Path) -> io::Result<()> {
+pub(super) fn make(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     let probe: PathBuf = folder.join(".writable");
     match fs::write(&probe, b"") {
@@ -173,6 +173,14 @@ pub(super) fn who_key(
         *ids = file.scan().map_err(no)?;
     }
     Ok(who)
+}
+
+/// Whether `[keys]` has the key that the store is sealed under, as far as that can be told.
+pub(super) fn fits(file: &File, sealer: &Sealer) -> bool {
+    let copies: Vec<_> = WHO.iter().filter_map(|name| file.meta(name).ok().flatten()).collect();
+    copies.is_empty()
+        || copies.iter().any(|sealed| sealer.open(b"who", sealed).is_some())
+        || any_row_opens(file, sealer).unwrap_or(true)
 }
 
 fn keep_who(file: &File, sealer: &Sealer, key: &[u8; 32]) -> rusqlite::Result<()> {

@@ -16,7 +16,7 @@ use super::{
     row::{self, Row},
     rows::Stored,
     salvage::{self, Salvaged},
-    start::{SEAL, who_key},
+    start::{SEAL, fits, make, who_key},
 };
 use crate::{
     clock::Timestamp,
@@ -26,14 +26,15 @@ use crate::{
 };
 
 /// Rows at a time.
-const LOT: usize = 1000;
+const LOT: u64 = 1000;
 
 /// The store, for whoever looks after it.
 #[derive(Debug)]
 pub struct Vault {
     file: File,
     sealer: Sealer,
-    people: Principals,
+    /// For whoever writes.
+    people: Option<Principals>,
     path: PathBuf,
     salvaged: Option<Salvaged>,
 }
@@ -74,6 +75,17 @@ pub struct Checked {
     pub ended: u64,
     /// Rows that were set aside before.
     pub aside: u64,
+    /// Sessions that are not there and should be, at least.
+    pub missing: u64,
+    /// Not all ended sessions could be read.
+    pub forgets: bool,
+}
+
+impl Checked {
+    /// All is there, and whole.
+    pub fn is_whole(&self) -> bool {
+        self.damaged == 0 && self.missing == 0 && !self.forgets
+    }
 }
 
 /// What was read in.
@@ -104,16 +116,31 @@ impl Vault {
         folder.join(NAME).exists()
     }
 
-    /// Opens the store in this folder. Where there is none, one is made.
+    /// Opens the store in this folder to be changed. Where there is none, one is made; one that is damaged is salvaged.
     ///
     /// # Errors
     /// See [`OpenError`]: a running cloakroom holds it.
     pub fn open(folder: &Path, secrets: &Secrets) -> Result<Self, OpenError> {
+        make(folder).map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
         let salvage::Opened { file, mut ids, salvaged } =
             salvage::open(folder, Durability::Group, Timestamp::now())?;
         let sealer = Sealer::derive(SEAL, secrets);
         let people = who_key(&file, &sealer, folder, &mut ids)?;
-        Ok(Self { file, sealer, people, path: folder.join(NAME), salvaged })
+        Ok(Self { file, sealer, people: Some(people), path: folder.join(NAME), salvaged })
+    }
+
+    /// Opens the store in this folder as it is, to be looked at.
+    ///
+    /// # Errors
+    /// See [`OpenError`]: it is damaged where it begins, or a running cloakroom holds it.
+    pub fn look(folder: &Path, secrets: &Secrets) -> Result<Self, OpenError> {
+        let path = folder.join(NAME);
+        let file = File::open(folder, Durability::Group)?;
+        let sealer = Sealer::derive(SEAL, secrets);
+        if !fits(&file, &sealer) {
+            return Err(OpenError::Key(path));
+        }
+        Ok(Self { file, sealer, people: None, path, salvaged: None })
     }
 
     /// What had to be saved of a damaged store, if this one was.
@@ -121,63 +148,75 @@ impl Vault {
         self.salvaged.as_ref()
     }
 
+    /// Every row that can be read; how many are missing.
     fn each(
         &self,
         progress: Progress<'_>,
         mut visit: impl FnMut(Stored) -> Result<(), VaultError>,
-    ) -> Result<(), VaultError> {
-        let (total, mut done, mut after) = (self.file.meta_number("rows")?, 0, None);
-        loop {
-            let rows = self.file.after(after, LOT)?;
-            let Some(last) = rows.last() else { return Ok(()) };
-            after = Some(last.id);
-            done += rows.len() as u64;
-            for stored in rows {
-                visit(stored)?;
+    ) -> Result<u64, VaultError> {
+        let total = self.file.meta_number("rows").unwrap_or(0);
+        let mut done = 0;
+        let walked = self.file.walk(|stored| {
+            done += 1;
+            if done % LOT == 0 {
+                progress(done, total.max(done));
             }
-            progress(done, total.max(done));
-        }
+            visit(stored)
+        })?;
+        progress(done, total.max(done));
+        Ok(walked.missing(total))
     }
 
-    /// Opens every row.
+    /// Tombstones, as far as they can be read, and the time that stands for those that are gone.
+    fn ended(&self) -> (Vec<(u128, Timestamp)>, bool) {
+        let mut graves = Vec::new();
+        let whole = self.file.graves(|id, at| graves.push((id, at))).is_ok();
+        (graves, whole)
+    }
+
+    /// Opens every row, and changes nothing.
     ///
     /// # Errors
-    /// The database cannot be read.
+    /// None at present: what cannot be read is counted.
     pub fn verify(&self, progress: Progress<'_>) -> Result<Checked, VaultError> {
         let mut checked = Checked::default();
-        self.each(progress, |stored| {
+        checked.missing = self.each(progress, |stored| {
             match row::open(stored.id, stored.beside, &stored.row, &self.sealer) {
                 Some(_) => checked.sessions += 1,
                 None => checked.damaged += 1,
             }
             Ok(())
         })?;
-        self.file.graves(|_, _| checked.ended += 1)?;
-        checked.aside = self.file.aside()?;
+        let (graves, whole) = self.ended();
+        checked.ended = graves.len() as u64;
+        checked.forgets = !whole;
+        checked.aside = self.file.aside().unwrap_or(0);
         Ok(checked)
     }
 
-    /// Writes it out; how many sessions were left out because they are damaged.
+    /// Writes it out, as far as it can be read, and changes nothing; what there was to read.
     ///
     /// # Errors
-    /// The database cannot be read, or the lines not written.
-    pub fn export(&self, mut to: impl Write, progress: Progress<'_>) -> Result<u64, VaultError> {
-        let mut damaged = 0;
-        write(&mut to, &Line::Floor { floor: self.file.meta_number("floor")? })?;
-        self.each(progress, |stored| {
+    /// The lines cannot be written.
+    pub fn export(&self, mut to: impl Write, progress: Progress<'_>) -> Result<Checked, VaultError> {
+        let mut checked = Checked::default();
+        write(&mut to, &Line::Floor { floor: self.file.meta_number("floor").unwrap_or(0) })?;
+        checked.missing = self.each(progress, |stored| {
             let Some(record) = row::open(stored.id, stored.beside, &stored.row, &self.sealer) else {
-                damaged += 1;
+                checked.damaged += 1;
                 return Ok(());
             };
+            checked.sessions += 1;
             write(&mut to, &Line::Session { id: record.id, session: Box::new(Row::of(&record)) })
         })?;
-        let mut graves = Vec::new();
-        self.file.graves(|id, at| graves.push((id, at)))?;
+        let (graves, whole) = self.ended();
+        checked.forgets = !whole;
         for (id, at) in graves {
+            checked.ended += 1;
             write(&mut to, &Line::Ended { ended: Uuid::from_u128(id), at: at.0 })?;
         }
         to.flush()?;
-        Ok(damaged)
+        Ok(checked)
     }
 
     /// Reads lines in. What is there already stays as it is, and what ended here stays ended. All or nothing.
@@ -216,7 +255,8 @@ impl Vault {
                         continue;
                     }
                     let record = session.record(id);
-                    let who = record.principal.as_ref().map(|name| self.people.who((&record.realm, name)));
+                    let who = self.people.as_ref().zip(record.principal.as_ref());
+                    let who = who.map(|(people, name)| people.who((&record.realm, name)));
                     let beside = row::columns(&record, who, rules);
                     let row = row::seal(&record, beside, &self.sealer).ok_or(VaultError::Seal)?;
                     rows += u64::from(self.file.put(&Stored { id, beside, row })?);
@@ -233,7 +273,7 @@ impl Vault {
                     self.file.set_meta("floor", &own.max(floor).to_be_bytes())?;
                 }
             }
-            if number % LOT == 0 {
+            if (number as u64).is_multiple_of(LOT) {
                 progress(number as u64, 0);
             }
         }
