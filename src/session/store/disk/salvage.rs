@@ -14,6 +14,7 @@ use std::{
 use super::{
     file::{Fault, File, NAME, OpenError, PAGE},
     row::Columns,
+    start::IDLE,
 };
 use crate::{clock::Timestamp, config::Durability};
 
@@ -254,7 +255,7 @@ fn mend(folder: &Path) -> io::Result<()> {
 fn copy(old: &File, new: &File, now: Timestamp) -> rusqlite::Result<(u64, u64)> {
     let expected = old.meta_number("rows").unwrap_or(0);
     new.run("BEGIN IMMEDIATE")?;
-    for name in ["who", "who copy", "floor", "commits", "idle"] {
+    for name in ["who", "who copy", "floor", "commits", IDLE] {
         if let Ok(Some(value)) = old.meta(name) {
             new.set_meta(name, &value)?;
         }

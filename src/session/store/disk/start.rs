@@ -51,6 +51,8 @@ pub struct Settings<'a> {
 
 /// The label under which the key that seals rows is derived from `[keys]`.
 pub(in crate::session::store) const SEAL: &str = "disk store";
+/// How long tombstones were kept by those who had the store before, in milliseconds.
+pub(super) const IDLE: &str = "idle";
 /// Where the key that principals are hashed under is kept, sealed; twice, so that a damaged one is no loss.
 const WHO: [&str; 2] = ["who", "who copy"];
 
@@ -76,14 +78,7 @@ impl Disk {
         let commits = file.meta_number("commits").map_err(no)?;
         let rows = file.meta_number("rows").map_err(no)?;
         compare(commits, said);
-        let floor = match file.meta_number("floor").map_err(no)? {
-            // Born now: no ticket without a record from before is taken.
-            0 => {
-                file.set_meta("floor", &settings.now.0.to_be_bytes()).map_err(no)?;
-                settings.now
-            }
-            floor => Timestamp(floor),
-        };
+        let floor = floor(&file, settings).map_err(no)?;
         let ended = Tombstones::new(settings.max_bytes / 16, settings.rules, floor);
         let front = Arc::new(Front::new(settings.max_bytes, settings.rules, who, ended));
         read(&file, &ids, &front).map_err(no)?;
@@ -212,6 +207,26 @@ fn rehash(file: &File, sealer: &Sealer, who: &Principals) -> rusqlite::Result<()
         }
         file.run("COMMIT")?;
     }
+}
+
+/// No ticket without a record that was stamped before is taken.
+fn floor(file: &File, settings: &Settings<'_>) -> rusqlite::Result<Timestamp> {
+    let idle = settings.rules.plain.idle_timeout.as_millis() as u64;
+    let (before, kept) = (file.meta_number("floor")?, file.meta_number(IDLE)?);
+    let floor = match before {
+        // Born now.
+        0 => settings.now.0,
+        // Whoever ended longer ago than the shorter idle time may be forgotten already.
+        floor if (1..idle).contains(&kept) => floor.max(settings.now.0.saturating_sub(kept)),
+        floor => floor,
+    };
+    if floor != before {
+        file.set_meta("floor", &floor.to_be_bytes())?;
+    }
+    if kept != idle {
+        file.set_meta(IDLE, &idle.to_be_bytes())?;
+    }
+    Ok(Timestamp(floor))
 }
 
 /// Whether the database holds all that was acknowledged.

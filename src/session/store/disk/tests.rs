@@ -12,7 +12,7 @@ use crate::{
     crypto::Secrets,
     session::{
         Changes,
-        commit::Found,
+        commit::{Found, Seen},
         store::{
             Disk, Store, StoreError,
             conformance::{Bench, at, disk, id, login, open, rules, seen, sets, text},
@@ -333,4 +333,26 @@ fn what_is_over_leaves_the_disk_by_the_rules_of_today() {
     let bench = place.open();
     sweep(&bench, at(6 * idle));
     assert_eq!(bench.store.len(), 1, "written under a shorter idle time");
+}
+
+#[test]
+fn what_ended_stays_ended_when_the_idle_time_is_raised() {
+    let mut place = Place::new();
+    let bench = place.open();
+    bench.save(seen(1, 1, false, at(1)), &login("alice"), at(1));
+    bench.wait(bench.store.delete(id(1), at(10))).unwrap();
+    // Forty minutes later it is forgotten: with thirty, no ticket from before is taken.
+    bench.wait(inner(&bench).sweep_now(at(2400)));
+    drop(bench);
+    place.rules.plain.idle_timeout = Duration::from_hours(8);
+    let open_at = |seconds| {
+        let settings = super::Settings { now: at(seconds), ..settings(&place, place.folder.path()) };
+        Bench::new(Store::Disk(Disk::open(&settings, || {}).unwrap()), place.rules.clone())
+    };
+    let bench = open_at(2401);
+    assert_eq!(bench.store.floor(), at(2401 - 1800), "and now none from before that time");
+    let late = bench.apply(Seen { stamped: at(9), ..seen(1, 1, false, at(2401)) }, &sets("a", "1"), at(2401));
+    assert!(matches!(late, Ok(super::Applied::Straggler)), "{late:?}");
+    drop(bench);
+    assert_eq!(open_at(4000).store.floor(), at(2401 - 1800), "once");
 }
