@@ -22,7 +22,11 @@ pub(super) enum StoreVerb {
     /// Write all sessions to standard output, as JSON lines: keep them as you keep the store
     Export,
     /// Read sessions from standard input; what is there already stays as it is
-    Import,
+    Import {
+        /// Also an export that is so old that sessions which ended since may come back
+        #[arg(long)]
+        force: bool,
+    },
     /// Give room back to the filesystem
     Compact,
 }
@@ -54,13 +58,13 @@ pub(super) fn run(file: &Path, verb: &StoreVerb) -> ExitCode {
 
 fn act(config: &Config, verb: &StoreVerb) -> anyhow::Result<ExitCode> {
     let folder = config.store.folder();
-    if !Vault::is_in(&folder) && !matches!(verb, StoreVerb::Import) {
+    if !Vault::is_in(&folder) && !matches!(verb, StoreVerb::Import { .. }) {
         anyhow::bail!("there is no store in {}", folder.display());
     }
     let secrets = state::secrets(config)?;
     let vault = match verb {
         StoreVerb::Verify | StoreVerb::Export => Vault::look(&folder, &secrets)?,
-        StoreVerb::Import | StoreVerb::Compact => Vault::open(&folder, &secrets)?,
+        StoreVerb::Import { .. } | StoreVerb::Compact => Vault::open(&folder, &secrets)?,
     };
     if let Some(Salvaged { copied, missing, kept }) = vault.salvaged() {
         anstream::eprintln!(
@@ -89,8 +93,8 @@ fn act(config: &Config, verb: &StoreVerb) -> anyhow::Result<ExitCode> {
             }
             return Ok(verdict(&found));
         }
-        StoreVerb::Import => {
-            let found = vault.import(io::stdin().lock(), &config.session, progress)?;
+        StoreVerb::Import { force } => {
+            let found = vault.import(io::stdin().lock(), &config.session, *force, progress)?;
             anstream::eprintln!(
                 "{} sessions read in, {} left as they were; {} ended ones remembered",
                 found.sessions,

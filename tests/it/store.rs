@@ -186,3 +186,42 @@ fn who_looks_at_a_damaged_store_changes_nothing_and_learns_what_is_missing() {
     assert!(told.contains("the store was damaged: ") && told.contains("damaged-1"), "{told}");
     assert!(tool(&state, "verify", b"").status.success());
 }
+
+#[test]
+fn an_export_that_would_log_people_in_again_is_refused_unless_forced() {
+    let (app, folder) = (App::puppet(), TempDir::new().unwrap());
+    let state = folder.path().join("state");
+    let serve = || Cloakroom::with(&app, &on_disk(&state));
+    let mut house = serve();
+    let mut zoe = house.browser();
+    zoe.answered("/", &["X-Session-Principal: zo%C3%AB", "X-Session-Action: permanent"]);
+    house.terminate();
+    house.exit();
+    let lines = text(&tool(&state, "export", b"").stdout);
+    // She logs out; of what has ended, the store knows.
+    let mut house = serve();
+    let kept = moved(&zoe, &house);
+    moved(&zoe, &house).answered("/", &["X-Session-Action: destroy"]);
+    house.terminate();
+    house.exit();
+    let fresh = tool(&state, "import", lines.as_bytes());
+    assert!(text(&fresh.stderr).starts_with("0 sessions read in, 1 left"), "{fresh:?}");
+
+    // The same, written out a day ago; or by a version that did not say when.
+    let (head, rest) = lines.split_once("\"exported\":").unwrap();
+    let (when, rest) = rest.split_once('}').unwrap();
+    let day_ago = when.parse::<u64>().unwrap() - 86_400_000;
+    for old in
+        [format!("{head}\"exported\":{day_ago}}}{rest}"), format!("{}}}{rest}", head.trim_end_matches(','))]
+    {
+        let refused = tool(&state, "import", old.as_bytes());
+        assert_eq!(refused.status.code(), Some(1));
+        assert!(text(&refused.stderr).contains("--force reads it in all the same"), "{refused:?}");
+        let forced = tool(&state, "import --force", old.as_bytes());
+        assert!(text(&forced.stderr).starts_with("0 sessions read in, 1 left"), "{forced:?}");
+        let elsewhere = folder.path().join(format!("elsewhere-{}", old.len()));
+        let taken = tool(&elsewhere, "import", old.as_bytes());
+        assert!(text(&taken.stderr).starts_with("1 sessions read in"), "a new store: {taken:?}");
+    }
+    assert_ne!(moved(&kept, &serve()).get("/").told("state").as_deref(), Some("active"));
+}

@@ -14,7 +14,7 @@ pub(crate) fn tool(folder: &Path, verb: &str, input: &[u8]) -> Output {
                 [[routes]]\nupstream = \"app\"\n";
     fs::write(&file, format!("{base}{}\n", on_disk(folder))).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom"));
-    command.args(["store", verb, "--config"]).arg(&file);
+    command.arg("store").args(verb.split(' ')).arg("--config").arg(&file);
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = piped.spawn().unwrap();
     // One that is refused reads nothing.

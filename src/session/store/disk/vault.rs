@@ -16,7 +16,7 @@ use super::{
     row::{self, Row},
     rows::Stored,
     salvage::{self, Salvaged},
-    start::{SEAL, fits, make, who_key},
+    start::{IDLE, SEAL, fits, make, who_key},
 };
 use crate::{
     clock::Timestamp,
@@ -59,6 +59,12 @@ pub enum VaultError {
         /// What is wrong.
         why: serde_json::Error,
     },
+    /// What has ended since it was written out may be forgotten.
+    #[error(
+        "this export is older than the ended sessions that this store remembers: who logged out since could be logged \
+         in again; --force reads it in all the same"
+    )]
+    Stale,
     /// A record cannot be sealed.
     #[error("a record cannot be sealed")]
     Seal,
@@ -102,9 +108,20 @@ pub struct Imported {
 #[derive(Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
 enum Line {
-    Session { id: Uuid, session: Box<Row> },
-    Ended { ended: Uuid, at: u64 },
-    Floor { floor: u64 },
+    Session {
+        id: Uuid,
+        session: Box<Row>,
+    },
+    Ended {
+        ended: Uuid,
+        at: u64,
+    },
+    Floor {
+        floor: u64,
+        /// When it was written out; absent in those of earlier versions.
+        #[serde(default)]
+        exported: Option<u64>,
+    },
 }
 
 /// Told how many of how many are done.
@@ -200,7 +217,13 @@ impl Vault {
     /// The lines cannot be written.
     pub fn export(&self, mut to: impl Write, progress: Progress<'_>) -> Result<Checked, VaultError> {
         let mut checked = Checked::default();
-        write(&mut to, &Line::Floor { floor: self.file.meta_number("floor").unwrap_or(0) })?;
+        write(
+            &mut to,
+            &Line::Floor {
+                floor: self.file.meta_number("floor").unwrap_or(0),
+                exported: Some(Timestamp::now().0),
+            },
+        )?;
         checked.missing = self.each(progress, |stored| {
             let Some(record) = row::open(stored.id, stored.beside, &stored.row, &self.sealer) else {
                 checked.damaged += 1;
@@ -219,7 +242,8 @@ impl Vault {
         Ok(checked)
     }
 
-    /// Reads lines in. What is there already stays as it is, and what ended here stays ended. All or nothing.
+    /// Reads lines in. What is there already stays as it is, and what ended here stays ended: an export from before the
+    /// oldest tombstone is refused, unless `force`. All or nothing.
     ///
     /// # Errors
     /// A line is none of ours, or the database does not take it.
@@ -227,20 +251,36 @@ impl Vault {
         &self,
         from: impl BufRead,
         rules: &Session,
+        force: bool,
         progress: Progress<'_>,
     ) -> Result<Imported, VaultError> {
         self.file.run("BEGIN IMMEDIATE")?;
-        let outcome = self.read_in(from, rules, progress);
+        let outcome = self.read_in(from, rules, force, progress);
         self.file.run(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
         outcome
+    }
+
+    /// Back to when it is known here which sessions have ended. In a store from which nobody was served none has.
+    fn reach(&self, rules: &Session) -> Result<Timestamp, VaultError> {
+        let (floor, kept) = (self.file.meta_number("floor")?, self.file.meta_number(IDLE)?);
+        if kept == 0 && self.file.meta_number("commits")? == 0 {
+            return Ok(Timestamp(0));
+        }
+        let idle = match (rules.plain.idle_timeout.as_millis() as u64, kept) {
+            (idle, 0) => idle,
+            (idle, kept) => idle.min(kept),
+        };
+        Ok(Timestamp(Timestamp::now().0.saturating_sub(idle).max(floor)))
     }
 
     fn read_in(
         &self,
         from: impl BufRead,
         rules: &Session,
+        force: bool,
         progress: Progress<'_>,
     ) -> Result<Imported, VaultError> {
+        let (reach, mut exported) = (self.reach(rules)?, Timestamp(0));
         let mut imported = Imported::default();
         let mut rows = self.file.meta_number("rows")?;
         for (number, text) in from.lines().enumerate() {
@@ -248,6 +288,7 @@ impl Vault {
             let line =
                 serde_json::from_str(&text).map_err(|why| VaultError::Line { line: number + 1, why })?;
             match line {
+                Line::Session { .. } if exported < reach && !force => return Err(VaultError::Stale),
                 Line::Session { id, session } => {
                     let id = id.as_u128();
                     if self.file.get(id)?.is_some() || self.file.ended(id)?.is_some() {
@@ -267,7 +308,8 @@ impl Vault {
                     self.file.bury(ended.as_u128(), Timestamp(at))?;
                     imported.ended += 1;
                 }
-                Line::Floor { floor } => {
+                Line::Floor { floor, exported: when } => {
+                    exported = when.map_or(exported, Timestamp);
                     let own = self.file.meta_number("floor")?;
                     // A new store has none; else the later one holds for both.
                     self.file.set_meta("floor", &own.max(floor).to_be_bytes())?;
