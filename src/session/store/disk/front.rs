@@ -292,6 +292,14 @@ impl Front {
         }
     }
 
+    /// It could not be written: another time.
+    pub(super) fn put_back(&self, traces: HashMap<u128, Traces>) {
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        for (id, before) in traces {
+            touched.entry(id).and_modify(|later| later.merge(&before)).or_insert(before);
+        }
+    }
+
     /// Takes what is to be written behind.
     pub(super) fn take_touched(&self) -> HashMap<u128, Traces> {
         std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner))

@@ -356,3 +356,26 @@ fn what_ended_stays_ended_when_the_idle_time_is_raised() {
     drop(bench);
     assert_eq!(open_at(4000).store.floor(), at(2401 - 1800), "once");
 }
+
+#[test]
+fn that_somebody_came_is_written_once_the_disk_takes_it_again() {
+    let place = Place::new();
+    let bench = place.open();
+    for number in [1, 2] {
+        bench.save(seen(number, 1, false, at(1)), &sets("a", "1"), at(1));
+    }
+    drop(bench);
+    // No row is changed as long as the second session is there.
+    let trigger = "CREATE TRIGGER no BEFORE UPDATE ON sessions WHEN EXISTS
+        (SELECT 1 FROM sessions WHERE id = x'00000000000000000000000000000002')
+        BEGIN SELECT RAISE(ABORT, 'no'); END";
+    place.sql().execute_batch(trigger).unwrap();
+    let bench = place.open();
+    let record = bench.live(1, at(900));
+    assert!(record.seen(at(900), 1));
+    bench.store.touch(id(1), &record);
+    flush(&bench);
+    bench.wait(bench.store.delete(id(2), at(901))).unwrap();
+    drop(bench);
+    assert_eq!(place.open().live(1, at(902)).last_seen(), at(900));
+}

@@ -311,6 +311,7 @@ impl Writer {
         });
         if outcome.is_err() {
             tracing::warn!(touches = touched.len(), "when sessions were last seen could not be written");
+            self.front.put_back(touched);
         }
         for stored in damaged {
             self.set_aside(&stored);
