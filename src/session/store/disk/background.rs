@@ -16,6 +16,9 @@ const SWEEP: u64 = 100;
 /// Over how much is stepped where a page cannot be read: a 256th of all ids.
 const STEP: u128 = 1 << 120;
 
+/// Milliseconds from one look for tombstones that are over to the next: it goes through all of them.
+const EXHUME: u64 = 10_000;
+
 /// Where it is.
 #[derive(Debug, Default)]
 pub(super) struct Background {
@@ -26,6 +29,7 @@ pub(super) struct Background {
     /// After which row the sweep goes on.
     sweeping: Option<u128>,
     swept: Timestamp,
+    exhumed: Timestamp,
     pub(super) flushed: Timestamp,
     /// It was told that a page cannot be read.
     told: bool,
@@ -119,8 +123,11 @@ impl Writer {
             let idle = self.front.rules.plain.idle_timeout;
             let oldest = Timestamp(now.0.saturating_sub(idle.as_millis() as u64)).max(self.floor);
             // In a transaction of its own only when there is something to do: an idle store is left alone.
-            if self.file.has_graves_before(oldest).unwrap_or(false) {
-                let _ = self.transact(|writer| writer.file.unbury(oldest).map(drop));
+            if now.0 >= self.background.exhumed.0 + EXHUME {
+                self.background.exhumed = now;
+                if self.file.has_graves_before(oldest).unwrap_or(false) {
+                    let _ = self.transact(|writer| writer.file.unbury(oldest).map(drop));
+                }
             }
             self.front.sweep(now);
         }
