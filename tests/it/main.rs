@@ -31,6 +31,7 @@ mod http2;
 mod http2_attacks;
 mod hygiene;
 mod jar;
+mod jar_model;
 mod kept;
 mod limits;
 mod logs;

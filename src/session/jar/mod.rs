@@ -191,10 +191,11 @@ impl Jar {
         {
             return Err(Full::Overlaid);
         }
-        let place = self.cookies().iter().position(|old| old.is(cookie));
+        // One whose time is over is no more: what takes its name is as young as it is.
+        let place = self.cookies().iter().position(|old| old.is(cookie) && !old.is_over(now));
         let old = place.and_then(|at| self.cookies().get(at));
-        let was_there = old.is_some_and(|old| !old.is_over(now));
         if cookie.is_over(now) {
+            let was_there = old.is_some();
             if let Some(at) = place {
                 self.edit(|all| drop(all.remove(at)));
             }
@@ -212,7 +213,7 @@ impl Jar {
             return Err(Full::Bytes);
         }
         // What is replaced keeps its age (RFC 6265bis section 5.7): the order in which cookies are sent.
-        let changed = old.is_none_or(|old| old.is_over(now) || old.value != cookie.value);
+        let changed = old.is_none_or(|old| old.value != cookie.value);
         self.edit(|all| {
             match place.and_then(|at| all.get_mut(at)) {
                 Some(old) => *old = cookie.clone(),
