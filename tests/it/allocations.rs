@@ -6,9 +6,10 @@ use allocation_counter::measure;
 use bytes::Bytes;
 use cloakroom::{
     clock::Timestamp,
-    config::{CookieRule, RuleSecure, SameSite, Wanted},
-    cookies::{CookieRules, Inventory, Occasion, SealedFor, Verdict},
+    config::{CookieAction, CookieRule, RuleSecure, SameSite, Wanted},
+    cookies::{CookieRules, Inventory, Occasion, SealedFor, Sent, Verdict},
     crypto::Secrets,
+    message::cookie::{Retained, edit},
     session::jar::{Asking, From, Jar},
 };
 use http::HeaderValue;
@@ -57,6 +58,19 @@ fn a_rewritten_cookie_costs_three_allocations_at_most_and_any_other_none() {
     assert!(rewritten && count <= 3, "{count}");
     assert_eq!(cost(&rules, b"lang=en; Path=/; Max-Age=31536000; SameSite=Lax"), (false, 0));
     assert_eq!(cost(&none, php), (false, 0));
+}
+
+#[test]
+fn a_cookie_that_no_rule_takes_costs_nothing_on_its_way_to_the_app() {
+    let rule = |name: &str, action| CookieRule { name: name.into(), action, ..CookieRule::default() };
+    let adopt_until = "2999-01-31".parse().ok();
+    let kept = CookieRule { adopt_until, ..rule("PHPSESSID", CookieAction::Keep) };
+    let rules = CookieRules::build(&[kept, rule("user.*", CookieAction::Seal)], &Secrets::ephemeral());
+    let occasion = occasion();
+    let sent = Sent { occasion: &occasion, session: None, has: |_: &[u8]| false };
+    let line = b"lang=en; _ga=GA1.2.3; prefs.shop={\"a\": 1}; b; n\xc3\xa4me=x y; q=a, b=c; PHPSESSID=old";
+    let count = measure(|| assert_eq!(edit(line, |pair| rules.read(pair, &sent)), Retained::Unchanged));
+    assert_eq!(count.count_total, 0);
 }
 
 #[test]
