@@ -50,7 +50,7 @@ enum Verb {
         #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
         from: IpAddr,
     },
-    /// Keys, for [keys]
+    /// Keys, for the section `keys`
     Key {
         #[command(subcommand)]
         verb: KeyVerb,
