@@ -20,7 +20,7 @@ use crate::{
     message::{
         cookie_date::{self, max_age},
         glob,
-        set_cookie::name_value,
+        set_cookie::{Line, name_value},
     },
 };
 
@@ -93,7 +93,7 @@ pub struct Sighting {
 #[derive(Debug)]
 pub struct Inventory {
     seen: Mutex<BTreeMap<(String, String), Sighting>>,
-    hasher: std::hash::RandomState,
+    hasher: foldhash::quality::RandomState,
     id: u64,
     beyond: AtomicU64,
 }
@@ -106,7 +106,7 @@ impl Default for Inventory {
     fn default() -> Self {
         Self {
             seen: Mutex::default(),
-            hasher: std::hash::RandomState::new(),
+            hasher: foldhash::quality::RandomState::default(),
             id: u64::from_ne_bytes(crypto::random()),
             beyond: AtomicU64::new(0),
         }
@@ -134,12 +134,17 @@ const ALL: [Finding; 7] = [
 
 impl Inventory {
     /// Notes a line of an app; what is found for the first time is returned.
-    pub fn note(&self, line: &[u8], occasion: &Occasion<'_>, rules: &CookieRules) -> Vec<Finding> {
-        let shape = self.shape(line, occasion);
-        if !is_news(shape) {
+    pub fn note<'l>(
+        &self,
+        line: impl Into<Line<'l>>,
+        occasion: &Occasion<'_>,
+        rules: &CookieRules,
+    ) -> Vec<Finding> {
+        let line = line.into();
+        if !is_news(self.shape(line, occasion)) {
             return Vec::new();
         }
-        let read = read(line, occasion);
+        let read = read(line.bytes(), occasion);
         let action = rules
             .find(read.name, occasion)
             .map_or("none", |rule| if rule.report { "report" } else { rule.action.as_str() });
@@ -196,17 +201,19 @@ impl Inventory {
     }
 
     /// A hash of all that matters of a line: not of the cookie's value, nor of moments that change with every answer.
-    fn shape(&self, line: &[u8], occasion: &Occasion<'_>) -> u64 {
+    fn shape(&self, line: Line<'_>, occasion: &Occasion<'_>) -> u64 {
         let mut hasher = self.hasher.build_hasher();
-        hasher.write_u64(self.id);
+        let flags = u64::from(occasion.https) | u64::from(line.pair().len() > MOST_BYTES) << 1;
+        hasher.write_u64(self.id ^ flags);
         hasher.write(occasion.upstream.as_bytes());
-        hasher.write_u8(u8::from(occasion.https));
-        let mut parts = line.split(|byte| *byte == b';');
-        let pair = parts.next().unwrap_or_default();
-        let name = name_value(pair).0;
-        hasher.write(name);
-        hasher.write_u8(u8::from(pair.len() > MOST_BYTES));
-        for part in parts {
+        hasher.write(line.name());
+        let attributes = line.attributes();
+        // Both attributes that tell of a moment have an x in their names; most lines have none anywhere.
+        if memchr::memchr2(b'x', b'X', attributes).is_none() {
+            hasher.write(attributes);
+            return hasher.finish();
+        }
+        for part in attributes.split(|byte| *byte == b';') {
             let begins = |name: &[u8]| {
                 part.trim_ascii_start().get(..7).is_some_and(|start| start.eq_ignore_ascii_case(name))
             };

@@ -9,7 +9,7 @@ use crate::{
     crypto::{Sealer, Secrets},
     message::{
         glob,
-        set_cookie::{Editor, name},
+        set_cookie::{Editor, Line},
     },
 };
 
@@ -136,9 +136,15 @@ impl CookieRules {
     }
 
     /// What becomes of one `Set-Cookie` line.
-    pub fn apply<'a>(&self, line: &'a [u8], occasion: &Occasion<'_>, session: SealedFor) -> Verdict<'a> {
-        let Some(rule) = self.find(name(line), occasion) else { return Verdict::Untouched };
-        let verdict = self.under(rule, line, occasion, session);
+    pub fn apply<'a>(
+        &self,
+        line: impl Into<Line<'a>>,
+        occasion: &Occasion<'_>,
+        session: SealedFor,
+    ) -> Verdict<'a> {
+        let line = line.into();
+        let Some(rule) = self.find(line.name(), occasion) else { return Verdict::Untouched };
+        let verdict = self.under(rule, line.bytes(), occasion, session);
         if !rule.report {
             return verdict;
         }

@@ -13,29 +13,33 @@ use hyper::body::Incoming;
 
 use super::{Switch, streams::Streams, watched::Activity};
 
-/// A request's body as it arrives.
-#[derive(Debug)]
+/// A request's body as it arrives; by default, one that is over.
+#[derive(Debug, Default)]
 pub struct Received {
-    incoming: Incoming,
+    /// None if there is nothing to come.
+    incoming: Option<Incoming>,
     of: Of,
     switch: Option<Switch>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 enum Of {
     /// HTTP/1: as long as the body has not been read to its end, its connection is in the middle of it, whatever became
     /// of the request: only hyper knows where the next one would begin.
     Connection(Rc<Activity>),
     Stream(Rc<Streams>),
     /// All of it is here.
+    #[default]
     Nothing,
 }
 
 impl Received {
     /// The body of a request in a stream of its own.
     pub(super) fn of_stream(incoming: Incoming, streams: &Rc<Streams>, switch: Option<Switch>) -> Self {
-        let of = if incoming.is_end_stream() { Of::Nothing } else { Of::Stream(Rc::clone(streams)) };
-        Self { incoming, of, switch }
+        if incoming.is_end_stream() {
+            return Self { switch, ..Self::default() };
+        }
+        Self { incoming: Some(incoming), of: Of::Stream(Rc::clone(streams)), switch }
     }
 
     /// What says what follows a change of protocol, if the request asks for one and can: without a body, in HTTP/1.1 or by an
@@ -51,7 +55,7 @@ impl Received {
             Of::Connection(activity) => activity.gone.get(),
             // SECURITY: so does RST_STREAM with CANCEL or NO_ERROR. Passed on as an end, half a body would be a whole
             // one for the app.
-            Of::Stream(_) => !self.incoming.is_end_stream(),
+            Of::Stream(_) => !self.is_end_stream(),
             Of::Nothing => false,
         }
     }
@@ -65,7 +69,8 @@ impl Body for Received {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let polled = Pin::new(&mut self.incoming).poll_frame(cx);
+        let Some(incoming) = &mut self.incoming else { return Poll::Ready(None) };
+        let polled = Pin::new(incoming).poll_frame(cx);
         if matches!(polled, Poll::Ready(None)) && self.is_cut() {
             return Poll::Ready(Some(Err("the visitor went within the body".into())));
         }
@@ -73,7 +78,7 @@ impl Body for Received {
             Of::Connection(activity) => {
                 let over = match &polled {
                     Poll::Ready(None) => true,
-                    Poll::Ready(Some(Ok(_))) => self.incoming.is_end_stream(),
+                    Poll::Ready(Some(Ok(_))) => self.is_end_stream(),
                     _ => false,
                 };
                 if over {
@@ -94,11 +99,11 @@ impl Body for Received {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.as_ref().is_none_or(Incoming::is_end_stream)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        self.incoming.as_ref().map_or_else(|| SizeHint::with_exact(0), Incoming::size_hint)
     }
 }
 
@@ -120,7 +125,7 @@ impl<F> Serving<F> {
         let upgrade = request.headers().contains_key(UPGRADE);
         let can = upgrade && !bodied && request.version() == Version::HTTP_11;
         let switch = can.then(|| Switch::new(activity));
-        let request = request.map(|incoming| Received { incoming, of, switch });
+        let request = request.map(|incoming| Received { incoming: bodied.then_some(incoming), of, switch });
         Self { answer: handler(request), flight: Some(Flight(Rc::clone(activity))), last, upgrade }
     }
 }

@@ -6,23 +6,70 @@ use smallvec::SmallVec;
 
 use super::cookie::{pair, rewrite_pair, trim};
 
+/// A line whose pair was found, once for all who ask.
+#[derive(Debug, Clone, Copy)]
+pub struct Line<'a> {
+    bytes: &'a [u8],
+    end: usize,
+    name: &'a [u8],
+    value: &'a [u8],
+}
+
+impl<'a> Line<'a> {
+    /// Finds the pair.
+    pub fn read(bytes: &'a [u8]) -> Self {
+        let end = memchr::memchr(b';', bytes).unwrap_or(bytes.len());
+        let (name, value) = pair(bytes.get(..end).unwrap_or_default());
+        Self { bytes, end, name, value }
+    }
+
+    /// All of it.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// Name, `=` and value, with the blanks around them.
+    pub fn pair(&self) -> &'a [u8] {
+        self.bytes.get(..self.end).unwrap_or_default()
+    }
+
+    /// What follows the pair, from the first `;` on.
+    pub fn attributes(&self) -> &'a [u8] {
+        self.bytes.get(self.end..).unwrap_or_default()
+    }
+
+    /// The cookie's name; empty where there is no `=` (RFC 6265bis section 5.6).
+    pub fn name(&self) -> &'a [u8] {
+        self.name
+    }
+
+    /// The cookie's value.
+    pub fn value(&self) -> &'a [u8] {
+        self.value
+    }
+
+    /// The name under which browsers send it. A nameless cookie is sent as its value alone, and so may pass for
+    /// another's (RFC 6265bis section 5.8.3, step 4).
+    pub fn sent_name(&self) -> &'a [u8] {
+        if self.name.is_empty() { pair(self.value).0 } else { self.name }
+    }
+}
+
+impl<'a> From<&'a [u8]> for Line<'a> {
+    fn from(bytes: &'a [u8]) -> Self {
+        Self::read(bytes)
+    }
+}
+
 /// The cookie's name; empty where there is no `=` (RFC 6265bis section 5.6).
 pub fn name(line: &[u8]) -> &[u8] {
     name_value(line).0
 }
 
-/// The name under which browsers send it. A nameless cookie is sent as its value alone, and so may pass for another's
-/// (RFC 6265bis section 5.8.3, step 4).
-pub fn sent_name(line: &[u8]) -> &[u8] {
-    match name_value(line) {
-        (b"", value) => pair(value).0,
-        (name, _) => name,
-    }
-}
-
 /// The cookie's name and value.
 pub fn name_value(line: &[u8]) -> (&[u8], &[u8]) {
-    pair(line.split(|byte| *byte == b';').next().unwrap_or_default())
+    let line = Line::read(line);
+    (line.name, line.value)
 }
 
 /// One attribute with the `;` before it.

@@ -30,9 +30,9 @@ pub enum BodyFault {
     TooLarge,
 }
 
-/// The visitor's body.
+/// The visitor's body. Boxed: most requests have none, and are not to carry room for it.
 #[derive(Debug, Default)]
-pub struct RequestBody(Option<Inner>);
+pub struct RequestBody(Option<Box<Inner>>);
 
 #[derive(Debug)]
 struct Inner {
@@ -52,7 +52,7 @@ impl RequestBody {
             return Self(None);
         }
         let idle = plan.limits.body_idle_timeout;
-        Self(Some(Inner {
+        Self(Some(Box::new(Inner {
             incoming,
             left: most.unwrap_or(u64::MAX),
             idle,
@@ -60,7 +60,7 @@ impl RequestBody {
             upload: Upload::default(),
             plan: Arc::clone(plan),
             nominated,
-        }))
+        })))
     }
 }
 

@@ -39,7 +39,7 @@ pub enum RequestFileError {
 /// # Errors
 /// It is no request.
 pub async fn explain(plan: &Plan, raw: &[u8], arrival: Arrival) -> Result<Explanation, RequestFileError> {
-    let request = parse(raw)?;
+    let mut request = parse(raw)?;
     let mut exchange = Exchange::begin(&request, None);
     let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
     let mut findings = vec![("asked", format!("{} {}", request.method(), request.uri()))];
@@ -52,19 +52,18 @@ pub async fn explain(plan: &Plan, raw: &[u8], arrival: Arrival) -> Result<Explan
         findings.push(("route", chosen));
         findings.push(("upstream", route.upstream.rules.name.clone()));
     }
-    match prepare(plan, &mut exchange, request, arrival, true).await {
+    match prepare(plan, &mut exchange, &mut request, arrival, true).await {
         Err(error) => {
             findings.push(("answer", format!("{} without asking an app: {error}", error.status())));
             Ok(Explanation { findings, head: None })
         }
         Ok(prepared) => {
             tell(&prepared, &mut findings);
-            let parts = prepared.request.into_parts().0;
-            let mut head = format!("{} {} HTTP/1.1\r\n", parts.method, parts.uri);
+            let mut head = format!("{} {} HTTP/1.1\r\n", request.method(), request.uri());
             if chunked {
                 head.push_str("transfer-encoding: chunked\r\n");
             }
-            for (name, value) in &parts.headers {
+            for (name, value) in request.headers() {
                 head.extend([name.as_str(), ": ", &String::from_utf8_lossy(value.as_bytes()), "\r\n"]);
             }
             head.push_str(&String::from_utf8_lossy(prepared.added.as_bytes()));
@@ -92,7 +91,7 @@ fn masked(cookies: &str) -> String {
     cookie::pairs(cookies.trim().as_bytes()).map(name).collect::<Vec<_>>().join("; ")
 }
 
-fn tell<B>(prepared: &Prepared<'_, B>, findings: &mut Vec<(&'static str, String)>) {
+fn tell(prepared: &Prepared<'_>, findings: &mut Vec<(&'static str, String)>) {
     let Prepared { client, resolved, .. } = prepared;
     let address = client.address.map_or_else(|| "unknown".to_owned(), |a| a.to_string());
     let scheme = if client.https { "https" } else { "http" };

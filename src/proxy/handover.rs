@@ -6,34 +6,47 @@
 
 use std::{
     cell::Cell,
-    future::Future,
-    pin::{Pin, pin},
+    future::{Future, poll_fn},
+    pin::Pin,
     rc::Rc,
     task::{Context, Poll},
     time::Duration,
 };
 
 use http::Response;
-use tokio_util::task::TaskTracker;
 
-use super::Body;
+use super::{Body, Worker};
 use crate::{clock, tasks};
 
 type Life = Pin<Box<dyn Future<Output = Response<Body>>>>;
 
-/// Whether the app is awaited no longer: what is left then is to give back what was taken for it.
-#[derive(Clone, Default)]
-pub struct GivenUp(Rc<Cell<bool>>);
+thread_local! {
+    /// While a life is polled: whether its app is awaited no longer. No part of the life itself, since nearly all end
+    /// without it.
+    static GIVEN_UP: Cell<bool> = const { Cell::new(false) };
+}
+
+/// For as long as this is there, [`GIVEN_UP`] holds; also where a poll panics.
+struct GivenUp;
 
 impl GivenUp {
-    /// The output of a future; `None` once it is given up.
-    pub async fn or<F: Future>(&self, future: F) -> Option<F::Output> {
-        let mut future = pin!(future);
-        std::future::poll_fn(move |cx| {
-            if self.0.get() { Poll::Ready(None) } else { future.as_mut().poll(cx).map(Some) }
-        })
-        .await
+    fn begin() -> Self {
+        GIVEN_UP.set(true);
+        Self
     }
+}
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        GIVEN_UP.set(false);
+    }
+}
+
+/// The output of a future; `None` once the app is awaited no longer: what is left then is to give back what was taken
+/// for it.
+pub async fn unless_given_up<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(move |cx| if GIVEN_UP.get() { Poll::Ready(None) } else { future.as_mut().poll(cx).map(Some) })
+        .await
 }
 
 /// What giving back may take.
@@ -42,9 +55,7 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 /// A request's future. Dropped before its answer is there, it goes on until its changes are committed.
 pub struct Handover {
     life: Option<Life>,
-    limit: Option<Duration>,
-    given_up: GivenUp,
-    tracker: TaskTracker,
+    worker: Rc<Worker>,
 }
 
 impl std::fmt::Debug for Handover {
@@ -54,8 +65,8 @@ impl std::fmt::Debug for Handover {
 }
 
 impl Handover {
-    pub(super) fn new(life: Life, limit: Option<Duration>, given_up: GivenUp, tracker: TaskTracker) -> Self {
-        Self { life: Some(life), limit, given_up, tracker }
+    pub(super) fn new(life: Life, worker: Rc<Worker>) -> Self {
+        Self { life: Some(life), worker }
     }
 }
 
@@ -75,12 +86,15 @@ impl Future for Handover {
 impl Drop for Handover {
     fn drop(&mut self) {
         if let Some(mut life) = self.life.take() {
-            let (limit, given_up) = (self.limit, self.given_up.clone());
+            let limit = self.worker.plan.load().limits.finish_after_abort;
             // The answer that comes of it is dropped, and with it the connection to the app.
-            tasks::spawn(self.tracker.track_future(async move {
+            tasks::spawn(self.worker.tasks.track_future(async move {
                 if clock::timeout(limit, life.as_mut()).await.is_err() {
-                    given_up.0.set(true);
-                    drop(clock::timeout(Some(LAST_WORDS), life).await);
+                    let last = poll_fn(|cx| {
+                        let _scope = GivenUp::begin();
+                        life.as_mut().poll(cx)
+                    });
+                    drop(clock::timeout(Some(LAST_WORDS), last).await);
                 }
             }));
         }

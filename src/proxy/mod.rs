@@ -21,10 +21,9 @@ pub use access_log::AccessLog;
 pub use body::{Body, RequestBody};
 pub use error::ProxyError;
 pub use explain::{Explanation, explain};
-use handover::GivenUp;
 pub use handover::Handover;
 
-use std::{rc::Rc, sync::Arc};
+use std::{future::Future, pin::pin, rc::Rc, sync::Arc};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -62,32 +61,31 @@ pub struct Worker {
 
 /// Answers one request. The future may be dropped at any time: what must still be committed is handed over.
 pub fn answer(worker: &Rc<Worker>, request: Request<Received>, arrival: Arrival) -> Handover {
-    let plan = worker.plan.load_full();
-    let limit = plan.limits.finish_after_abort;
-    let given_up = GivenUp::default();
-    let life = handle(Rc::clone(worker), plan, request, arrival, given_up.clone());
-    Handover::new(Box::pin(life), limit, given_up, worker.tasks.clone())
+    Handover::new(Box::pin(handle(Rc::clone(worker), request, arrival)), Rc::clone(worker))
 }
 
-async fn handle(
+/// Its future is what a request holds from its first byte to the head of its answer, and it is made anew for each: so
+/// what is large stays where it is and is lent, and what is rare is boxed where it happens. An `async fn` would hold
+/// its arguments twice, as they came and as they are used.
+fn handle(
     worker: Rc<Worker>,
-    plan: Arc<Plan>,
-    request: Request<Received>,
+    mut request: Request<Received>,
     arrival: Arrival,
-    given_up: GivenUp,
-) -> Response<Body> {
-    let mut exchange = Box::new(Exchange::begin(&request, worker.access.as_ref()));
-    let accept = request.headers().get(http::header::ACCEPT).cloned();
-    let response = match stages(&worker, &plan, &mut exchange, request, arrival, &given_up).await {
-        Ok(response) => response,
-        Err(error) => error.answer(accept.as_ref(), &exchange.id()),
-    };
-    exchange.status = response.status();
-    response.map(|body| body.ends(exchange))
+) -> impl Future<Output = Response<Body>> {
+    async move {
+        let plan = worker.plan.load_full();
+        let mut exchange = Box::new(Exchange::begin(&request, worker.access.as_ref()));
+        let response = match stages(&worker, &plan, &mut exchange, &mut request, arrival).await {
+            Ok(response) => response,
+            Err(error) => error.answer(request.headers().get(http::header::ACCEPT), &exchange.id()),
+        };
+        exchange.status = response.status();
+        response.map(|body| body.ends(exchange))
+    }
 }
 
-/// A request as the app is to get it, and what is known of it.
-struct Prepared<'p, B> {
+/// What is known of a request that is as the app is to get it.
+struct Prepared<'p> {
     route: &'p RoutePlan,
     admitted: Admitted,
     client: Client,
@@ -98,17 +96,16 @@ struct Prepared<'p, B> {
     added: Lines,
     /// What ended here.
     nominations: Nominations,
-    request: Request<B>,
 }
 
 /// The stages before the app is asked. Any of them may end the request with a [`ProxyError`].
 async fn prepare<'p, B>(
     plan: &'p Plan,
     exchange: &mut Exchange,
-    mut request: Request<B>,
+    request: &mut Request<B>,
     arrival: Arrival,
     can_switch: bool,
-) -> Result<Prepared<'p, B>, ProxyError> {
+) -> Result<Prepared<'p>, ProxyError> {
     // Until more is known: refused requests have an address too.
     exchange.client = match arrival.peer {
         Peer::Ip(ip) => Some(ip),
@@ -118,32 +115,32 @@ async fn prepare<'p, B>(
         Peer::Ip(ip) => headers::Peer::Ip(ip),
         Peer::Unix => headers::Peer::Unix,
     };
-    let admitted = admit::admit(&request, &plan.limits)?;
+    let admitted = admit::admit(request, &plan.limits)?;
     let client = plan.forwarding.client(&source, arrival.https, request.headers());
     exchange.client = client.address;
     gate::https(arrival, &client, &admitted)?;
     let route = route(plan, &admitted)?;
-    admit::body(&request, route.body_bytes)?;
+    admit::body(request, route.body_bytes)?;
 
-    request::join_crumbs(&mut request);
+    request::join_crumbs(request);
     plan.guard.strip_request(request.headers_mut());
-    gate::cross_site(route, &request, &admitted, &client)?;
+    gate::cross_site(route, request, &admitted, &client)?;
 
-    let mut resolved = session::resolve(plan, route, &admitted, &client, &request, exchange.now).await?;
+    let mut resolved = session::resolve(plan, route, &admitted, &client, request, exchange.now).await?;
     exchange.session = resolved.as_ref().and_then(Resolved::id);
-    gate::require(route, &request, resolved.as_ref())?;
-    request::origin_form(&mut request)?;
+    gate::require(route, request, resolved.as_ref())?;
+    request::origin_form(request)?;
 
     // Nothing ends the request from here on before the app is asked.
-    if let Some(resolved) = &mut resolved {
-        session::deliver(plan, route, &admitted, &request, resolved).await;
+    if let Some(resolved) = resolved.as_mut().filter(|resolved| resolved.has_flashes()) {
+        Box::pin(session::deliver(plan, route, &admitted, request, resolved)).await;
     }
     let dressing =
         request::Dressing { plan, route, admitted: &admitted, client: &client, source: &source, can_switch };
-    let (added, nominations) = dressing.dress(resolved.as_ref(), exchange.now, &mut request);
+    let (added, nominations) = dressing.dress(resolved.as_ref(), exchange.now, request);
     let cookies = Cookies { plan, route, client: &client, admitted: &admitted };
-    let crossing = cookies.inbound(resolved.as_ref(), exchange.now, &mut request);
-    Ok(Prepared { route, admitted, client, resolved, crossing, added, nominations, request })
+    let crossing = cookies.inbound(resolved.as_ref(), exchange.now, request);
+    Ok(Prepared { route, admitted, client, resolved, crossing, added, nominations })
 }
 
 /// All stages.
@@ -151,22 +148,22 @@ async fn stages(
     worker: &Worker,
     plan: &Arc<Plan>,
     exchange: &mut Exchange,
-    mut request: Request<Received>,
+    request: &mut Request<Received>,
     arrival: Arrival,
-    given_up: &GivenUp,
 ) -> Result<Response<Body>, ProxyError> {
     let switch = request.body_mut().take_switch();
-    let Prepared { route, admitted, client, resolved, crossing, added, nominations, request } =
+    let Prepared { route, admitted, client, resolved, crossing, added, nominations } =
         prepare(plan, exchange, request, arrival, switch.is_some()).await?;
-    let request = request.map(|body| RequestBody::new(body, route.body_bytes, plan, nominations.names));
+    let body = std::mem::take(request.body_mut());
+    let body = RequestBody::new(body, route.body_bytes, plan, nominations.names);
     let upgrade = nominations.upgrade.zip(switch);
     let resolved = resolved.as_ref();
     let asked = Asked { plan, route, admitted: &admitted, client: &client, resolved, crossing: &crossing };
-    let outcome = asked.ask(worker, exchange.now, request, &added, given_up, upgrade).await;
+    let outcome = asked.ask(worker, exchange.now, (request, body), &added, upgrade).await;
     if outcome.is_err()
-        && let Some(resolved) = resolved
+        && let Some(resolved) = resolved.filter(|resolved| resolved.has_taken())
     {
-        session::give_back(plan, route, &admitted, resolved).await;
+        Box::pin(session::give_back(plan, route, &admitted, resolved)).await;
     }
     outcome
 }
@@ -186,21 +183,23 @@ impl Asked<'_> {
         &self,
         worker: &Worker,
         began: Timestamp,
-        request: Request<RequestBody>,
+        (head, body): (&Request<Received>, RequestBody),
         added: &Lines,
-        given_up: &GivenUp,
         upgrade: Option<(HeaderValue, Switch)>,
     ) -> Result<Response<Body>, ProxyError> {
         let Self { plan, route, admitted, client, resolved, crossing } = *self;
-        let upload = request.body().upload();
-        let terms = upstream::Terms {
-            first_byte: Some(route.first_byte_timeout),
-            answer_idle: route.answer_idle_timeout,
-            session: resolved.and_then(Resolved::id).map(|id| id.as_u64_pair().1),
+        let answer = {
+            let upload = body.upload();
+            let terms = upstream::Terms {
+                first_byte: Some(route.first_byte_timeout),
+                answer_idle: route.answer_idle_timeout,
+                session: resolved.and_then(Resolved::id).map(|id| id.as_u64_pair().1),
+                upload: upload.as_ref(),
+                now: began,
+            };
+            let sent = pin!(upstream::send(&route.upstream, &worker.pools, head, added, body, terms));
+            handover::unless_given_up(sent).await.ok_or(ProxyError::GivenUp)??
         };
-        let sent =
-            upstream::send(&route.upstream, &worker.pools, request, added, upload.as_ref(), terms, began);
-        let answer = given_up.or(sent).await.ok_or(ProxyError::GivenUp)??;
 
         let endpoint = answer.endpoint;
         let mut response = answer.response;
@@ -212,11 +211,17 @@ impl Asked<'_> {
             upgrade::agree(asked, nominations.upgrade, response.headers_mut())?;
         }
         let cookies = Cookies { plan, route, client, admitted };
-        let waiting = cookies.outbound(crossing, began, response.headers_mut(), &mut changes.jar);
+        let waiting = cookies.outbound(crossing, began, response.headers_mut(), &mut changes);
         let mut after = After::default();
         if let Some(resolved) = resolved {
             let answered = session::Answered { admitted, client, resolved, began };
-            after = session::commit(plan, route, &answered, changes, &mut response).await?;
+            after = match changes {
+                None if plan.sessions.rests(resolved, began) => answered.rest(plan, route, &mut response),
+                changes => {
+                    let changes = changes.unwrap_or_default();
+                    Box::pin(answered.commit(plan, route, changes, &mut response)).await?
+                }
+            };
         }
         cookies.finish(crossing, waiting, after, began, response.headers_mut());
         match upgrade.filter(|_| switched) {

@@ -11,7 +11,7 @@ use crate::{
     session::Changes,
 };
 
-/// Undresses it, and returns what the app wants changed, and what ended here.
+/// Undresses it, and returns what the app wants changed, if anything, and what ended here.
 pub fn undress<B>(
     plan: &Plan,
     route: &RoutePlan,
@@ -19,7 +19,7 @@ pub fn undress<B>(
     client: &Client,
     endpoint: usize,
     response: &mut Response<B>,
-) -> (Changes, Nominations) {
+) -> (Option<Box<Changes>>, Nominations) {
     // The version is a matter of each connection (RFC 9110 section 2.5).
     *response.version_mut() = Version::HTTP_11;
     let headers = response.headers_mut();
@@ -29,7 +29,7 @@ pub fn undress<B>(
     let nominations = headers::strip_hop_by_hop(headers);
     // The same names in a spelling that is no instruction.
     plan.guard.strip_response(headers);
-    let changes = if route.session == SessionMode::Off { Changes::default() } else { changes };
+    let changes = changes.filter(|_| route.session != SessionMode::Off);
     if route.upstream.rules.rewrite_redirects
         && let Some(endpoint) = route.upstream.all.get(endpoint)
     {

@@ -105,59 +105,83 @@ pub struct Answered<'a> {
     pub began: Timestamp,
 }
 
-/// Stores the changes, before the visitor's first byte.
-pub async fn commit<B>(
-    plan: &Plan,
-    route: &RoutePlan,
-    answered: &Answered<'_>,
-    changes: Changes,
-    response: &mut Response<B>,
-) -> Result<After, ProxyError> {
-    let Answered { admitted, client, resolved, began } = *answered;
-    // What can wait does on 304 and on answers for shared caches.
-    let shared =
-        || response.status() == StatusCode::NOT_MODIFIED || session::is_for_shared_caches(response.headers());
-    let weighty = changes.is_weighty();
-    let answer = session::Answer {
-        // The app may have taken its time; where it changes nothing that does not matter.
-        now: if changes.is_empty() { began } else { Timestamp::now() },
-        changes,
-        realm: realm(route, admitted),
-        cookie: &route.cookie,
-        view: &route.view,
-        shared,
-        shows_nothing: response.status().is_redirection() || response.status().is_server_error(),
-        client: client.address,
-    };
-    let issue = match plan.sessions.commit(resolved, answer).await {
-        Ok(issue) => issue,
-        Err(error) if weighty || route.on_store_failure == OnStoreFailure::Refuse => {
-            return Err(error.into());
-        }
-        Err(error) => {
-            tracing::error!(%error, "changes of a session were dropped: the route is on_store_failure = \"anonymous\"");
-            plan.sessions.wire.events.dropped.raise();
-            give_back(plan, route, admitted, resolved).await;
-            session::Issue::default()
-        }
-    };
-    if issue.conflict {
-        return Err(ProxyError::Client(StatusCode::CONFLICT, "If-Version named another version"));
+impl Answered<'_> {
+    /// Nothing changes ([`rests`](session::SessionManager::rests)), as is nearly always so.
+    pub fn rest<B>(&self, plan: &Plan, route: &RoutePlan, response: &mut Response<B>) -> After {
+        self.tell(plan, route, None, response);
+        After { session: self.resolved.known_id(), ended: false }
     }
-    let others = if resolved.is_crowded() {
-        route.cookie.expire_others(client.https, &admitted.authority.host, admitted.path())
-    } else {
-        Vec::new()
-    };
-    let headers = response.headers_mut();
-    if !others.is_empty() || issue.set_cookie.is_some() {
-        for line in others.into_iter().chain(issue.set_cookie) {
-            headers.append(header::SET_COOKIE, line);
+
+    /// Stores the changes, before the visitor's first byte.
+    ///
+    /// # Errors
+    /// They could not be kept, and the visitor is to know; or `If-Version` named another version.
+    pub async fn commit<B>(
+        &self,
+        plan: &Plan,
+        route: &RoutePlan,
+        changes: Box<Changes>,
+        response: &mut Response<B>,
+    ) -> Result<After, ProxyError> {
+        let Answered { admitted, client, resolved, began } = *self;
+        // What can wait does on 304 and on answers for shared caches.
+        let shared = || {
+            response.status() == StatusCode::NOT_MODIFIED || session::is_for_shared_caches(response.headers())
+        };
+        let weighty = changes.is_weighty();
+        let answer = session::Answer {
+            // The app may have taken its time; where it changes nothing that does not matter.
+            now: if changes.is_empty() { began } else { Timestamp::now() },
+            changes: *changes,
+            realm: realm(route, admitted),
+            cookie: &route.cookie,
+            view: &route.view,
+            shared,
+            shows_nothing: response.status().is_redirection() || response.status().is_server_error(),
+            client: client.address,
+        };
+        let issue = match plan.sessions.commit(resolved, answer).await {
+            Ok(issue) => issue,
+            Err(error) if weighty || route.on_store_failure == OnStoreFailure::Refuse => {
+                return Err(error.into());
+            }
+            Err(error) => {
+                tracing::error!(%error, "changes of a session were dropped: the route is on_store_failure = \"anonymous\"");
+                plan.sessions.wire.events.dropped.raise();
+                give_back(plan, route, admitted, resolved).await;
+                session::Issue::default()
+            }
+        };
+        if issue.conflict {
+            return Err(ProxyError::Client(StatusCode::CONFLICT, "If-Version named another version"));
         }
-        session::make_private(headers);
+        self.tell(plan, route, issue.set_cookie, response);
+        Ok(After { session: issue.session, ended: issue.ended })
     }
-    cache(plan.sessions.rules().cache, resolved, headers);
-    Ok(After { session: issue.session, ended: issue.ended })
+
+    /// What the browser and caches are told.
+    fn tell<B>(
+        &self,
+        plan: &Plan,
+        route: &RoutePlan,
+        set_cookie: Option<HeaderValue>,
+        response: &mut Response<B>,
+    ) {
+        let Answered { admitted, client, resolved, .. } = *self;
+        let others = if resolved.is_crowded() {
+            route.cookie.expire_others(client.https, &admitted.authority.host, admitted.path())
+        } else {
+            Vec::new()
+        };
+        let headers = response.headers_mut();
+        if !others.is_empty() || set_cookie.is_some() {
+            for line in others.into_iter().chain(set_cookie) {
+                headers.append(header::SET_COOKIE, line);
+            }
+            session::make_private(headers);
+        }
+        cache(plan.sessions.rules().cache, resolved, headers);
+    }
 }
 
 /// An answer that was shown something of a person, and says nothing of caches, is not for those that serve many.

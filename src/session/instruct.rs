@@ -15,13 +15,14 @@ use crate::message::field::normal as field_name;
 impl Wire {
     /// Takes every session header out of an answer and reads its instructions. A malformed line is logged, counted
     /// and dropped, and takes no other with it.
-    pub fn take(&self, headers: &mut HeaderMap) -> Changes {
-        let mut changes = Changes::default();
+    pub fn take(&self, headers: &mut HeaderMap) -> Option<Box<Changes>> {
+        let mut changes: Option<Box<Changes>> = None;
         if let Some(name) = &self.replace
             && headers.contains_key(name)
         {
+            let changes = changes.get_or_insert_default();
             for value in headers.get_all(name) {
-                self.replace_session(value.as_bytes(), &mut changes);
+                self.replace_session(value.as_bytes(), changes);
             }
             headers.remove(name);
         }
@@ -29,10 +30,11 @@ impl Wire {
         if !headers.keys().any(ours) {
             return changes;
         }
+        let mut said = changes.unwrap_or_default();
         // All are read before any is removed: removing changes the order of the others.
         for (name, value) in headers.iter().filter(|(name, _)| ours(name)) {
             let instruction = name.as_str().get(self.prefix.len()..).unwrap_or_default();
-            if let Err(why) = self.read(instruction, value.as_bytes(), &mut changes) {
+            if let Err(why) = self.read(instruction, value.as_bytes(), &mut said) {
                 self.events.malformed(&name, why);
             }
         }
@@ -40,7 +42,7 @@ impl Wire {
         for name in names {
             headers.remove(name);
         }
-        changes
+        Some(said)
     }
 
     fn read(&self, instruction: &str, value: &[u8], changes: &mut Changes) -> Result<(), &'static str> {
@@ -187,7 +189,7 @@ mod tests {
             headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
         headers.append("content-type", HeaderValue::from_static("text/plain"));
-        let changes = wire.take(&mut headers);
+        let changes = wire.take(&mut headers).map(|changes| *changes).unwrap_or_default();
         assert_eq!(headers.len(), 1, "nothing else is taken out, and all of ours is");
         (changes, wire.events.malformed.get() - before)
     }

@@ -42,6 +42,18 @@ pub(super) struct Turn<'a> {
 }
 
 impl SessionManager {
+    /// Whether an answer that changes nothing leaves everything as it is: then there is nothing to
+    /// [`commit`](Self::commit).
+    pub fn rests(&self, resolved: &Resolved, now: Timestamp) -> bool {
+        let Standing::Known { ticket, record, passing_on } = &resolved.standing else { return false };
+        let record = record.as_deref();
+        resolved.taken.is_empty()
+            && (resolved.read_only
+                || !(*passing_on
+                    || self.is_due(ticket, record, now)
+                    || record.is_some_and(|record| self.is_due_by_clock(record, now))))
+    }
+
     /// What becomes of the browser's ticket, and of the record.
     pub(super) async fn judge<S: FnOnce() -> bool>(
         &self,
@@ -170,20 +182,8 @@ impl SessionManager {
         shared: impl FnOnce() -> bool,
     ) -> Outcome {
         let now = turn.now;
-        let age = now.since(ticket.stamped);
-        let by_clock = |r: &Record| {
-            !r.overlaps(now)
-                && self.rules.renew_interval.is_some_and(|interval| now.since(r.renewed) >= interval)
-        };
-        let clock = record.is_some_and(by_clock);
-        let due = clock
-            || passing_on
-            || !ticket.current_key
-            || match record {
-                None => age > self.rules.plain.idle_timeout / 2,
-                Some(r) => r.permanent && age > self.rules.touch_interval,
-            };
-        if !due || shared() {
+        let clock = record.is_some_and(|record| self.is_due_by_clock(record, now));
+        if !(clock || passing_on || self.is_due(ticket, record, now)) || shared() {
             return Outcome::Leave;
         }
         let successor = ticket.successor(&self.keys, now);
@@ -215,6 +215,21 @@ impl SessionManager {
             Leads::Previous { .. } => self.offer(&successor, now).await,
             Leads::No => Outcome::Leave,
         }
+    }
+
+    fn is_due_by_clock(&self, record: &Record, now: Timestamp) -> bool {
+        !record.overlaps(now)
+            && self.rules.renew_interval.is_some_and(|interval| now.since(record.renewed) >= interval)
+    }
+
+    /// Whether a ticket needs a new stamp, or one under the current key.
+    fn is_due(&self, ticket: &Ticket, record: Option<&Record>, now: Timestamp) -> bool {
+        let age = now.since(ticket.stamped);
+        !ticket.current_key
+            || match record {
+                None => age > self.rules.plain.idle_timeout / 2,
+                Some(record) => record.permanent && age > self.rules.touch_interval,
+            }
     }
 
     /// The successor is offered until it was seen; under another key it would be another, and so is not. Nor is it before

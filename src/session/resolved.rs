@@ -115,6 +115,16 @@ impl Resolved {
         }
     }
 
+    /// Its record holds something that an app is told once.
+    pub fn has_flashes(&self) -> bool {
+        self.record().is_some_and(|record| !record.flashes.is_empty())
+    }
+
+    /// This request delivers some of it.
+    pub fn has_taken(&self) -> bool {
+        !self.taken.is_empty()
+    }
+
     /// What the app is told once.
     pub fn flashes(&self) -> &[(Name, Arc<str>)] {
         &self.taken

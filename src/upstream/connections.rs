@@ -111,8 +111,9 @@ where
             }
         }
         let limit = Some(upstream.rules.connect_timeout);
-        let stream =
-            connect(endpoint, limit, patience).await.inspect_err(|_| endpoint.failed(Timestamp::now()))?;
+        // Boxed: it is rare, and the task of every request would have to carry room for it.
+        let stream = Box::pin(connect(endpoint, limit, patience)).await;
+        let stream = stream.inspect_err(|_| endpoint.failed(Timestamp::now()))?;
         let idle_ticks = (upstream.rules.idle_timeout.as_millis() / TICK.as_millis()) as u64;
         Ok(Lease { connection: Box::new(Connection::new(stream, idle_ticks)), pool, busy: None })
     }

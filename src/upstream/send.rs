@@ -33,16 +33,20 @@ pub struct Answer<B> {
 
 /// What holds for one request.
 #[derive(Debug, Clone, Copy)]
-pub struct Terms {
+pub struct Terms<'a> {
     /// From the end of the request to the first byte of the answer.
     pub first_byte: Option<Duration>,
     /// Within the answer.
     pub answer_idle: Option<Duration>,
     /// What the requests of its session have in common (`balance = "session"`).
     pub session: Option<u64>,
+    /// How far its body is; `None` without one.
+    pub upload: Option<&'a Upload>,
+    /// When it came.
+    pub now: Timestamp,
 }
 
-/// Sends a request, with the lines `added` to its head; its body tells by `upload` how far it is.
+/// Sends a request, with the lines `added` to its `head` (whose own body is not looked at).
 ///
 /// A server that cannot be reached costs nothing: all are tried. Beyond that a request is sent again, `retries` times,
 /// only if nothing of it was sent, or if its method is idempotent, it has no body, and the connection had been used
@@ -50,26 +54,24 @@ pub struct Terms {
 ///
 /// # Errors
 /// See [`UpstreamError`].
-pub async fn send<B>(
+pub async fn send<B, R>(
     upstream: &Endpoints,
     pools: &Connections<B>,
-    request: Request<B>,
+    head: &Request<R>,
     added: &Lines,
-    upload: Option<&Upload>,
-    terms: Terms,
-    now: Timestamp,
+    body: B,
+    terms: Terms<'_>,
 ) -> Result<Answer<B>, UpstreamError>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
-    let (parts, body) = request.into_parts();
     let mut body = (!body.is_end_stream()).then_some(body);
     let bodied = body.is_some();
-    let repeatable = !bodied && parts.method.is_idempotent();
+    let repeatable = !bodied && head.method().is_idempotent();
     let mut left = upstream.rules.retries;
     let mut tried = Tried::default();
     loop {
-        let index = upstream.next(now, &tried, terms.session);
+        let index = upstream.next(terms.now, &tried, terms.session);
         let Some(endpoint) = upstream.all.get(index) else { unreachable!("next() is within all") };
         let wanted = match (tried.contains(index), repeatable && left > 0) {
             (true, _) => Wanted::New,
@@ -90,8 +92,8 @@ where
         if upstream.rules.balance == Balance::LeastRequests {
             lease.busy = Some(endpoint.begin());
         }
-        lease.connection.begin(&parts, added, body.take());
-        let failed = match exchange(&mut lease, upload, terms.first_byte).await {
+        lease.connection.begin(head, added, body.take());
+        let failed = match exchange(&mut lease, terms).await {
             Some(Ok(head)) => {
                 endpoint.succeeded();
                 return Ok(Answer { response: answer(lease, head, terms.answer_idle), endpoint: index });
@@ -118,21 +120,17 @@ where
 }
 
 /// Polls request and answer together; `None`: the time was up.
-async fn exchange<B>(
-    lease: &mut Lease<B>,
-    upload: Option<&Upload>,
-    first_byte: Option<Duration>,
-) -> Option<Result<Head, Http1Error>>
+async fn exchange<B>(lease: &mut Lease<B>, terms: Terms<'_>) -> Option<Result<Head, Http1Error>>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
-    let mut timer = Timer::new(first_byte);
+    let mut timer = Timer::new(terms.first_byte);
     poll_fn(|cx: &mut Context<'_>| {
         if let Poll::Ready(result) = lease.connection.poll_head(cx) {
             return Poll::Ready(Some(result));
         }
-        if upload.is_some_and(Upload::excuses) {
-            timer.reset(first_byte);
+        if terms.upload.is_some_and(Upload::excuses) {
+            timer.reset(terms.first_byte);
         }
         timer.poll_elapsed(cx).map(|()| None)
     })

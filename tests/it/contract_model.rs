@@ -71,9 +71,9 @@ fn changes(desk: &Desk, lines: &[Line]) -> Changes {
         let name = HeaderName::try_from(format!("x-session-{name}")).unwrap();
         headers.append(name, HeaderValue::try_from(value).unwrap());
     }
-    let changes = desk.plan.sessions.wire.take(&mut headers);
+    let changes = desk.plan.sessions.wire.take(&mut headers).unwrap_or_default();
     assert!(headers.is_empty(), "every line is taken out");
-    changes
+    *changes
 }
 
 /// Two plain maps, and the contract's order: clear, unset, set, incr, flash.

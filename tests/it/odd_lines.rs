@@ -126,12 +126,12 @@ fn four_hundred_odd_lines_pass_or_change_in_the_one_thing_that_the_rule_names() 
     let (mut rewritten, mut judged) = (0, 0);
     for line in &lines {
         let shown = line.get(..line.len().min(80)).unwrap().escape_ascii();
-        assert_eq!(pass.apply(line, &occasion(), SealedFor::Later), Verdict::Untouched, "{shown}");
+        assert_eq!(pass.apply(line.as_slice(), &occasion(), SealedFor::Later), Verdict::Untouched, "{shown}");
         for (rules, attribute, value) in
             [(&secure, "Secure", None), (&http_only, "HttpOnly", None), (&lax, "SameSite", Some(&b"Lax"[..]))]
         {
             let wanted = by_hand(line, attribute, value);
-            match rules.apply(line, &occasion(), SealedFor::Later) {
+            match rules.apply(line.as_slice(), &occasion(), SealedFor::Later) {
                 Verdict::Untouched => assert_eq!(&wanted, line, "{attribute}: {shown}"),
                 Verdict::Rewritten(new) => {
                     assert_eq!(

@@ -9,8 +9,9 @@ use crate::{
     clock::Timestamp,
     config::{KeepRenew, SessionMode},
     cookies::{self, Finding, Occasion, SealedFor, Verdict},
-    message::set_cookie,
+    message::set_cookie::{self, Line},
     session::{
+        Changes,
         jar::{Cookie, JarChange, Setting},
         make_private,
     },
@@ -52,13 +53,13 @@ enum Fate {
 
 impl Cookies<'_> {
     /// The answer's `Set-Cookie` lines as the browser is to get them, save those that wait for the session; what the
-    /// session is to keep is added to `kept`.
+    /// session is to keep is added to `changes`.
     pub fn outbound(
         &self,
         crossing: &Crossing,
         now: Timestamp,
         headers: &mut HeaderMap,
-        kept: &mut Vec<JarChange>,
+        changes: &mut Option<Box<Changes>>,
     ) -> Waiting {
         let mut waiting = Waiting::default();
         let header::Entry::Occupied(mut lines) = headers.entry(header::SET_COOKIE) else { return waiting };
@@ -75,7 +76,7 @@ impl Cookies<'_> {
                 Fate::Goes => gone.push(at),
                 Fate::IsKept(change) => {
                     gone.push(at);
-                    kept.push(*change);
+                    changes.get_or_insert_default().jar.push(*change);
                 }
                 Fate::Waits => {
                     gone.push(at);
@@ -107,42 +108,46 @@ impl Cookies<'_> {
     }
 
     fn fate(&self, crossing: &Crossing, line: &HeaderValue, occasion: &Occasion<'_>, now: Timestamp) -> Fate {
-        let bytes = line.as_bytes();
-        let name = set_cookie::name(bytes);
-        if self.route.cookie.is_ours(set_cookie::sent_name(bytes)) {
+        let line = Line::read(line.as_bytes());
+        if self.route.cookie.is_ours(line.sent_name()) {
             tracing::warn!(
                 "a Set-Cookie of the app was dropped: it has the name of the session's own cookie"
             );
             return Fate::Goes;
         }
         let rules = &self.plan.cookies;
-        self.note(bytes, occasion);
+        self.note(line, occasion);
         if rules.is_empty() {
             return Fate::Stays;
         }
-        match rules.apply(bytes, occasion, SealedFor::Later) {
+        match rules.apply(line, occasion, SealedFor::Later) {
+            Verdict::Untouched => Fate::Stays,
             Verdict::Bound => Fate::Waits,
-            Verdict::Kept(kept) => self.keep(crossing, &kept, name, now),
-            verdict => self.carry_out(bytes, verdict),
+            Verdict::Kept(kept) => self.keep(crossing, &kept, line.name(), now),
+            verdict => self.carry_out(line, verdict),
         }
     }
 
     /// The inventory's part.
-    fn note(&self, line: &[u8], occasion: &Occasion<'_>) {
+    fn note(&self, line: Line<'_>, occasion: &Occasion<'_>) {
         let new = self.plan.inventory.note(line, occasion, &self.plan.cookies);
         if !new.is_empty() {
-            let cookie = String::from_utf8_lossy(set_cookie::name(line)).into_owned();
+            let cookie = String::from_utf8_lossy(line.name()).into_owned();
             let found: Vec<_> = new.into_iter().map(Finding::as_str).collect();
             tracing::info!(upstream = self.upstream(), %cookie, found = found.join("; "), "a cookie of the app");
         }
     }
 
-    fn carry_out(&self, line: &[u8], verdict: Verdict<'_>) -> Fate {
-        let name = set_cookie::name(line);
-        let cookie = String::from_utf8_lossy(name);
+    fn carry_out(&self, line: Line<'_>, verdict: Verdict<'_>) -> Fate {
+        let name = line.name();
+        let cookie = || String::from_utf8_lossy(name);
         match verdict {
-            Verdict::Rewritten(bytes) if self.route.cookie.is_ours(set_cookie::name(&bytes)) => {
-                tracing::warn!(%cookie, "a Set-Cookie of the app was dropped: renamed, it would be the session's own");
+            // Its own name was asked about before.
+            Verdict::Rewritten(bytes)
+                if (name.is_empty() || !bytes.starts_with(line.pair()))
+                    && self.route.cookie.is_ours(set_cookie::name(&bytes)) =>
+            {
+                tracing::warn!(cookie = %cookie(), "a Set-Cookie of the app was dropped: renamed, it would be the session's own");
                 Fate::Goes
             }
             Verdict::Rewritten(bytes) => match HeaderValue::from_maybe_shared(Bytes::from(bytes)) {
@@ -152,18 +157,18 @@ impl Cookies<'_> {
             },
             Verdict::Refused(why) => {
                 if self.plan.inventory.is_new(name, why) {
-                    tracing::warn!(%cookie, why, "a rule was not applied: the cookie would be refused by browsers");
+                    tracing::warn!(cookie = %cookie(), why, "a rule was not applied: the cookie would be refused by browsers");
                 }
                 Fate::Stays
             }
             Verdict::Unsealable(why) => {
-                tracing::warn!(%cookie, why, "a cookie of the app was dropped: it could not be sealed");
+                tracing::warn!(cookie = %cookie(), why, "a cookie of the app was dropped: it could not be sealed");
                 Fate::Goes
             }
             Verdict::Reported(verdict) => {
-                let would = cookies::told(line, &verdict);
+                let would = cookies::told(line.bytes(), &verdict);
                 if self.plan.inventory.is_new(name, &would) {
-                    tracing::info!(%cookie, would, "report: without `report` this would have become of it");
+                    tracing::info!(cookie = %cookie(), would, "report: without `report` this would have become of it");
                 }
                 Fate::Stays
             }
@@ -216,9 +221,9 @@ impl Cookies<'_> {
         }
         let occasion = self.occasion(crossing, now);
         for line in waiting.bound {
-            let verdict =
-                self.plan.cookies.apply(line.as_bytes(), &occasion, SealedFor::Session(after.session));
-            if let Fate::Becomes(line) = self.carry_out(line.as_bytes(), verdict) {
+            let line = Line::read(line.as_bytes());
+            let verdict = self.plan.cookies.apply(line, &occasion, SealedFor::Session(after.session));
+            if let Fate::Becomes(line) = self.carry_out(line, verdict) {
                 headers.append(header::SET_COOKIE, line);
             }
         }

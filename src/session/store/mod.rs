@@ -71,7 +71,8 @@ pub enum Applied {
     Denied,
 }
 
-/// The kinds of stores.
+/// The kinds of stores. What waits for a disk is boxed: a request that finds its session in memory is not to carry room
+/// for it.
 #[derive(Debug)]
 pub enum Store {
     /// In memory alone: it never waits, and never fails to load.
@@ -88,7 +89,10 @@ impl Store {
     pub async fn load(&self, id: Uuid, now: Timestamp) -> Result<Found, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.load(id.as_u128(), now)),
-            Self::Disk(disk) => disk.load(id.as_u128(), now).await,
+            Self::Disk(disk) => match disk.at_hand(id.as_u128(), now) {
+                Some(found) => Ok(found),
+                None => Box::pin(disk.load(id.as_u128(), now)).await,
+            },
         }
     }
 
@@ -99,7 +103,7 @@ impl Store {
     pub async fn apply(&self, apply: &Apply<'_>) -> Result<Applied, StoreError> {
         match self {
             Self::Memory(memory) => memory.apply(apply.seen.id.as_u128(), apply),
-            Self::Disk(disk) => disk.apply(apply.seen.id.as_u128(), apply).await,
+            Self::Disk(disk) => Box::pin(disk.apply(apply.seen.id.as_u128(), apply)).await,
         }
     }
 
@@ -110,7 +114,7 @@ impl Store {
     pub async fn settled(&self, id: Uuid) -> Result<(), StoreError> {
         match self {
             Self::Memory(_) => Ok(()),
-            Self::Disk(disk) => disk.settled(id.as_u128()).await,
+            Self::Disk(disk) => Box::pin(disk.settled(id.as_u128())).await,
         }
     }
 
@@ -121,7 +125,7 @@ impl Store {
     pub async fn delete(&self, id: Uuid, now: Timestamp) -> Result<bool, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.delete(id.as_u128(), now)),
-            Self::Disk(disk) => disk.delete(id.as_u128(), now).await,
+            Self::Disk(disk) => Box::pin(disk.delete(id.as_u128(), now)).await,
         }
     }
 
@@ -138,7 +142,7 @@ impl Store {
     ) -> Result<usize, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.delete_all_of(realm, principal, now)),
-            Self::Disk(disk) => disk.delete_all_of(realm, principal, now).await,
+            Self::Disk(disk) => Box::pin(disk.delete_all_of(realm, principal, now)).await,
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, request};
+use http::{Method, Request};
 use http_body::Body;
 use tokio_util::io::poll_read_buf;
 
@@ -65,9 +65,9 @@ where
     }
 
     /// Begins a request. Nothing is sent before it is polled.
-    pub(in super::super) fn begin(&mut self, parts: &request::Parts, added: &Lines, body: Option<B>) {
-        self.outbound.begin(parts, added, body);
-        self.asked = parts.method.clone();
+    pub(in super::super) fn begin<R>(&mut self, head: &Request<R>, added: &Lines, body: Option<B>) {
+        self.outbound.begin(head, added, body);
+        self.asked.clone_from(head.method());
         self.interim = 0;
         self.lines_came = false;
         self.keep_alive = false;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes};
-use http::request;
+use http::Request;
 use http_body::Body;
 use tokio::io::AsyncWrite;
 
@@ -75,13 +75,13 @@ where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
     /// Begins a request. Nothing is sent before it is polled.
-    pub(super) fn begin(&mut self, parts: &request::Parts, added: &Lines, body: Option<B>) {
+    pub(super) fn begin<R>(&mut self, head: &Request<R>, added: &Lines, body: Option<B>) {
         (self.framing, self.promised) = match body.as_ref().map(|body| body.size_hint().exact()) {
             None => (Framing::Empty, 0),
             Some(Some(length)) => (Framing::Length(length), length),
             Some(None) => (Framing::Chunked, 0),
         };
-        head::write(parts, added, self.framing, &mut self.text);
+        head::write(head, added, self.framing, &mut self.text);
         (self.written, self.begun, self.refused) = (0, false, None);
         self.body = body;
     }

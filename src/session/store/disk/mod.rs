@@ -80,12 +80,17 @@ pub struct Health {
 }
 
 impl Disk {
+    /// What is under this id, if that is known without the disk.
+    pub fn at_hand(&self, id: u128, now: Timestamp) -> Option<Found> {
+        self.front.load(id, now)
+    }
+
     /// What is under this id.
     ///
     /// # Errors
     /// The disk cannot be read.
     pub async fn load(&self, id: u128, now: Timestamp) -> Result<Found, StoreError> {
-        if let Some(found) = self.front.load(id, now) {
+        if let Some(found) = self.at_hand(id, now) {
             return Ok(found);
         }
         Ok(match self.read(id).await? {
