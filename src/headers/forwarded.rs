@@ -1,6 +1,6 @@
 //! Who the visitor is, and how the app is told: X-Forwarded-* and `Forwarded` (RFC 7239).
 
-use std::{fmt::Write as _, net::IpAddr};
+use std::{fmt::Write as _, io, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 
@@ -138,21 +138,21 @@ impl Forwarding {
             Peer::Unix => None,
         };
         let hops = || client.address.iter().chain(&client.chain).chain(&peer);
-        let mut buffer = String::with_capacity(96);
-        for hop in hops() {
-            if !buffer.is_empty() {
-                buffer.push_str(", ");
-            }
-            put_address(&mut buffer, *hop);
-        }
-        if !buffer.is_empty() {
-            lines.push_text(&FOR, &buffer);
+        if hops().next().is_some() {
+            lines.push_with(&FOR, |out| {
+                for (place, hop) in hops().enumerate() {
+                    if place > 0 {
+                        out.extend_from_slice(b", ");
+                    }
+                    put_address(out, *hop);
+                }
+            });
         }
         let proto = if client.https { "https" } else { "http" };
         lines.push_text(&PROTO, proto);
         let seen = client.host.as_ref().unwrap_or(host);
         if self.family == ForwardedFamily::Forwarded {
-            buffer.clear();
+            let mut buffer = String::with_capacity(96);
             let mut hops = hops();
             put(&mut buffer, hops.next());
             if let Ok(text) = seen.to_str() {
@@ -170,17 +170,17 @@ impl Forwarding {
 }
 
 /// An address as text; by hand for IPv4, which is what nearly every request needs.
-fn put_address(buffer: &mut String, address: IpAddr) {
+fn put_address(out: &mut Vec<u8>, address: IpAddr) {
     match address {
         IpAddr::V4(v4) => {
             for (place, octet) in v4.octets().into_iter().enumerate() {
                 if place > 0 {
-                    buffer.push('.');
+                    out.push(b'.');
                 }
-                buffer.push_str(itoa::Buffer::new().format(octet));
+                out.extend_from_slice(itoa::Buffer::new().format(octet).as_bytes());
             }
         }
-        IpAddr::V6(v6) => drop(write!(buffer, "{v6}")),
+        IpAddr::V6(v6) => drop(io::Write::write_fmt(out, format_args!("{v6}"))),
     }
 }
 

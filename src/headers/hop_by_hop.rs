@@ -52,12 +52,15 @@ pub fn strip_trailers(headers: &mut HeaderMap, nominated: &[HeaderName]) {
 /// Takes out of a request or an answer what ends here and what `Connection` nominates (RFC 9110 section 7.6.1); returns
 /// what that was.
 pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Nominations {
-    let said = if headers.contains_key(CONNECTION) { nominated(headers) } else { Nominations::default() };
     // One pass over the names costs less than looking each of them up.
     let there = headers
         .keys()
         .filter_map(|name| OWN.iter().position(|own| own == name))
         .fold(0, |all, at| all | 1 << at);
+    if there == 0 {
+        return Nominations::default();
+    }
+    let said = if headers.contains_key(CONNECTION) { nominated(headers) } else { Nominations::default() };
     for (at, name) in OWN.iter().enumerate() {
         if there & 1_u8 << at != 0 {
             headers.remove(name);

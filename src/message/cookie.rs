@@ -22,9 +22,20 @@ pub(super) fn pair(piece: &[u8]) -> (&[u8], &[u8]) {
     }
 }
 
+/// What stands between the `;` of a line.
+fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(line);
+    std::iter::from_fn(move || {
+        let line = rest?;
+        let end = memchr::memchr(b';', line);
+        rest = end.and_then(|at| line.get(at + 1..));
+        line.get(..end.unwrap_or(line.len()))
+    })
+}
+
 /// The pairs of one line, in order; pieces that are blank are left out (RFC 6265 section 5.4).
 pub fn pairs(line: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    line.split(|byte| *byte == b';').filter(|piece| !trim(piece).is_empty()).map(pair)
+    pieces(line).filter(|piece| !trim(piece).is_empty()).map(pair)
 }
 
 /// What [`edit`] left.
@@ -110,7 +121,7 @@ pub fn edit<'a>(line: &'a [u8], mut decide: impl FnMut(Pair<'a>) -> Edit<'a>) ->
     let mut kept = false; // a piece stands before this one
     let mut pairs = false; // that is no blank
     let mut start: usize = 0;
-    for piece in line.split(|byte| *byte == b';') {
+    for piece in pieces(line) {
         let blank = trim(piece).is_empty();
         let wanted = if blank { Edit::Keep } else { decide(Pair(piece)) };
         if wanted != Edit::Keep && out.is_none() {

@@ -20,12 +20,23 @@ impl Lines {
         self.0.extend_from_slice(b"\r\n");
     }
 
-    /// Adds a line whose value is text of our own making. Were it ever to hold what no value may (RFC 9110 section
-    /// 5.5), the line is left out.
+    /// Adds a line whose value is text of our own making.
     pub fn push_text(&mut self, name: &HeaderName, value: &str) {
-        if value.bytes().all(|b| matches!(b, b' '..=b'~')) {
-            self.begin(name);
-            self.0.extend_from_slice(value.as_bytes());
+        self.push_with(name, |out| out.extend_from_slice(value.as_bytes()));
+    }
+
+    /// Adds a line whose value is written by `write`. Were it ever to hold what no value may (RFC 9110 section 5.5), the
+    /// line is left out.
+    pub fn push_with(&mut self, name: &HeaderName, write: impl FnOnce(&mut Vec<u8>)) {
+        let before = self.0.len();
+        self.begin(name);
+        let start = self.0.len();
+        write(&mut self.0);
+        // No early end: so it is done for many bytes at a time.
+        let odd = |all: bool, byte: &u8| all | !matches!(byte, b' '..=b'~');
+        if self.0.get(start..).unwrap_or_default().iter().fold(false, odd) {
+            self.0.truncate(before);
+        } else {
             self.0.extend_from_slice(b"\r\n");
         }
     }

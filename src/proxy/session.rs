@@ -191,7 +191,7 @@ fn cache(rule: Cache, resolved: &Resolved, headers: &mut HeaderMap) {
         Cache::NoStore => "no-store",
         Cache::Off => return,
     };
-    if resolved.is_personal() && !headers.contains_key(header::CACHE_CONTROL) {
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(value));
+    if resolved.is_personal() {
+        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(value));
     }
 }

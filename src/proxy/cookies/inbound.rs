@@ -27,18 +27,16 @@ impl Cookies<'_> {
     ) -> Crossing {
         let rules = &self.plan.cookies;
         let path = rules.reads_paths().then(|| router::reading(self.admitted.path()).into_owned());
-        let mut crossing = Crossing {
-            path,
-            from: From::read(request.method(), request.headers()),
-            safe: request.method().is_safe(),
-            leaving: Vec::new(),
-        };
+        let jar = resolved.and_then(Resolved::record).map(|record| &record.jar).filter(|jar| !jar.is_empty());
+        // Asked only where it decides something.
+        let asks = jar.is_some() || rules.reads_requests();
+        let from = if asks { From::read(request.method(), request.headers()) } else { From::SameSite };
+        let mut crossing = Crossing { path, from, safe: request.method().is_safe(), leaving: Vec::new() };
         let crumbs = request.version() == Version::HTTP_2;
         let headers = request.headers_mut();
         if crumbs {
             join(headers);
         }
-        let jar = resolved.and_then(Resolved::record).map(|record| &record.jar).filter(|jar| !jar.is_empty());
         let host = if jar.is_some() { self.app_host() } else { Cow::Borrowed("") };
         let asking = Asking {
             host: &host,

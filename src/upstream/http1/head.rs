@@ -1,12 +1,13 @@
 //! Heads: a request's to bytes, an answer's from bytes. Pure.
 
-use std::mem::MaybeUninit;
+use std::{mem::MaybeUninit, ops::Range};
 
 use bytes::{Bytes, BytesMut};
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
+    header::{CONNECTION, CONTENT_LENGTH, InvalidHeaderValue, TRANSFER_ENCODING},
 };
+use smallvec::SmallVec;
 
 use super::Http1Error;
 use crate::message::lines::Lines;
@@ -106,17 +107,20 @@ pub(super) fn read(inbound: &mut BytesMut, asked: &Method) -> Result<Option<Head
     let version = if parsed.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
     // The values become slices of one shared piece: where they lie in it is noted before it is cut off.
     let start = inbound.as_ptr().addr();
-    let place = |text: &[u8]| (text.as_ptr().addr() - start, text.len());
-    let mut headers = HeaderMap::with_capacity(parsed.headers.len());
-    let mut places: smallvec::SmallVec<[(HeaderName, (usize, usize)); 24]> = smallvec::SmallVec::new();
-    for field in parsed.headers.iter() {
-        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| httparse::Error::HeaderName)?;
-        places.push((name, place(field.value)));
-    }
+    let place = |text: &[u8]| text.as_ptr().addr() - start..text.as_ptr().addr() - start + text.len();
+    let places: SmallVec<[(Range<usize>, Range<usize>); 24]> =
+        parsed.headers.iter().map(|field| (place(field.name.as_bytes()), place(field.value))).collect();
     let head = inbound.split_to(length).freeze();
+    // A line for the status, one for each field, and the blank one: where there are more, some field is folded.
+    let folded = memchr::memchr_iter(b'\n', &head).count() > places.len() + 2;
+    let mut headers = HeaderMap::with_capacity(places.len());
     let mut said = Said::default();
-    for (name, (at, length)) in places {
-        let value = value(head.slice(at..at + length))?;
+    for (name, at) in places {
+        let name = head.get(name).unwrap_or_default();
+        let name = HeaderName::from_bytes(name).map_err(|_| httparse::Error::HeaderName)?;
+        let value =
+            if folded { unfolded(head.slice(at)) } else { HeaderValue::from_maybe_shared(head.slice(at)) };
+        let value = value.map_err(|_| httparse::Error::HeaderValue)?;
         said.hear(&name, &value)?;
         headers.append(name, value);
     }
@@ -134,12 +138,12 @@ pub(super) fn read(inbound: &mut BytesMut, asked: &Method) -> Result<Option<Head
 }
 
 /// A field's value; a folded one on one line.
-fn value(bytes: Bytes) -> Result<HeaderValue, Http1Error> {
+fn unfolded(bytes: Bytes) -> Result<HeaderValue, InvalidHeaderValue> {
     if memchr::memchr2(b'\r', b'\n', &bytes).is_none() {
-        return HeaderValue::from_maybe_shared(bytes).map_err(|_| httparse::Error::HeaderValue.into());
+        return HeaderValue::from_maybe_shared(bytes);
     }
     let flat: Vec<u8> = bytes.iter().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { *b }).collect();
-    HeaderValue::from_bytes(flat.trim_ascii()).map_err(|_| httparse::Error::HeaderValue.into())
+    HeaderValue::from_bytes(flat.trim_ascii())
 }
 
 /// What the fields say of the connection and of the end of the answer.
