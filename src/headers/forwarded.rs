@@ -149,7 +149,11 @@ impl Forwarding {
             });
         }
         let proto = if client.https { "https" } else { "http" };
-        lines.push_text(&PROTO, proto);
+        lines.push_fixed(if client.https {
+            "x-forwarded-proto: https\r\n"
+        } else {
+            "x-forwarded-proto: http\r\n"
+        });
         let seen = client.host.as_ref().unwrap_or(host);
         if self.family == ForwardedFamily::Forwarded {
             let mut buffer = String::with_capacity(96);

@@ -7,7 +7,11 @@ use std::{
     future::poll_fn,
     pin::{Pin, pin},
     rc::Rc,
-    task::{Context, Poll},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
     time::Duration,
 };
 
@@ -104,11 +108,16 @@ async fn active<H: Handler>(
     let mut connection = builder.serve_connection(io, service);
     let mut watch = Watch { timer: Timer::new(Some(PARK_AFTER)), head: None, rest: None };
     let mut stopping = pin!(stop.cancelled());
+    let mut notice: Option<Arc<Notice>> = None;
     let mut told = false;
     let over = poll_fn(|cx| {
-        if !told && stopping.as_mut().poll(cx).is_ready() {
-            told = true;
-            Pin::new(&mut connection).graceful_shutdown();
+        let news = notice.as_ref().is_none_or(|notice| notice.came.load(Ordering::Acquire));
+        if news && !told {
+            let waker = Waker::from(Arc::clone(notice.get_or_insert_with(|| Notice::to(cx.waker()))));
+            if stopping.as_mut().poll(&mut Context::from_waker(&waker)).is_ready() {
+                told = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
         }
         if let Poll::Ready(result) = connection.poll_without_shutdown(cx) {
             return Poll::Ready(Some(result));
@@ -152,6 +161,26 @@ async fn active<H: Handler>(
         };
     }
     if done { Then::Close(stream) } else { Then::Park(stream, unread) }
+}
+
+/// Wakes a connection's task, and leaves word of it: whether the process is to end is asked only then, since asking takes
+/// a lock that all connections share.
+struct Notice {
+    came: AtomicBool,
+    task: Waker,
+}
+
+impl Notice {
+    fn to(task: &Waker) -> Arc<Self> {
+        Arc::new(Self { came: AtomicBool::new(false), task: task.clone() })
+    }
+}
+
+impl Wake for Notice {
+    fn wake(self: Arc<Self>) {
+        self.came.store(true, Ordering::Release);
+        self.task.wake_by_ref();
+    }
 }
 
 /// A head that did not arrive in time (RFC 9110 §15.5.9).

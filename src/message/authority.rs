@@ -14,43 +14,40 @@ pub struct Authority {
 impl Authority {
     /// Reads `host[:port]`; no user information, no empty host (RFC 3986 section 3.2).
     pub fn parse(bytes: &[u8]) -> Option<Self> {
-        let text = std::str::from_utf8(bytes).ok()?;
-        if let Some(rest) = text.strip_prefix('[') {
-            let (inner, after) = rest.split_once(']')?;
+        if let [b'[', rest @ ..] = bytes {
+            let end = rest.iter().position(|byte| *byte == b']')?;
+            let inner = std::str::from_utf8(rest.get(..end)?).ok()?;
             let address: Ipv6Addr = inner.parse().ok()?;
-            let port = match after.strip_prefix(':') {
-                Some(digits) => port(digits).ok()?,
-                None if after.is_empty() => None,
-                None => return None,
-            };
-            return Some(Self { host: format!("[{address}]"), port });
+            return Some(Self { host: format!("[{address}]"), port: port(rest.get(end + 1..)?)? });
         }
-        let (host, port) = match text.split_once(':') {
-            Some((host, digits)) => (host, port(digits).ok()?),
-            None => (text, None),
-        };
-        let host = host.strip_suffix('.').unwrap_or(host);
+        // By hand: a host is shorter than what a search by vectors, or by characters, needs to pay.
+        let end = bytes.iter().position(|byte| *byte == b':').unwrap_or(bytes.len());
+        let (host, after) = bytes.split_at_checked(end)?;
+        let port = port(after)?;
+        let host = host.strip_suffix(b".").unwrap_or(host);
         if host.is_empty()
             || host.len() > 255
-            || host.starts_with('.')
-            || host.ends_with('.')
-            || !is_reg_name(host.as_bytes())
+            || host.starts_with(b".")
+            || host.ends_with(b".")
+            || !is_reg_name(host)
         {
             return None;
         }
-        Some(Self { host: host.to_ascii_lowercase(), port })
+        Some(Self { host: String::from_utf8(host.to_ascii_lowercase()).ok()?, port })
     }
 }
 
-/// The digits after the colon; none at all is allowed (RFC 3986 section 3.2.3).
-fn port(digits: &str) -> Result<Option<u16>, ()> {
-    if digits.is_empty() {
-        return Ok(None);
+/// What follows the host: nothing, or a colon and digits, of which there may be none (RFC 3986 section 3.2.3).
+fn port(after: &[u8]) -> Option<Option<u16>> {
+    match after {
+        [] | [b':'] => Some(None),
+        [b':', digits @ ..] if digits.len() <= 5 => {
+            let digit =
+                |number: u32, byte: &u8| byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0'));
+            u16::try_from(digits.iter().try_fold(0, digit)?).ok().map(Some)
+        }
+        _ => None,
     }
-    if digits.len() > 5 || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(());
-    }
-    digits.parse().map(Some).map_err(drop)
 }
 
 /// What stands for itself in a `reg-name` (RFC 3986 section 3.2.2): unreserved and sub-delims.

@@ -20,6 +20,11 @@ impl Lines {
         self.0.extend_from_slice(b"\r\n");
     }
 
+    /// Adds a line that stands in the source as it goes out, with its CR LF.
+    pub fn push_fixed(&mut self, line: &'static str) {
+        self.0.extend_from_slice(line.as_bytes());
+    }
+
     /// Adds a line whose value is text of our own making.
     pub fn push_text(&mut self, name: &HeaderName, value: &str) {
         self.push_with(name, |out| out.extend_from_slice(value.as_bytes()));

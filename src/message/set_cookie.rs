@@ -137,7 +137,7 @@ impl<'a> Attribute<'a> {
 #[derive(Debug)]
 pub struct Editor<'a> {
     pair: Cow<'a, [u8]>,
-    attributes: SmallVec<[Attribute<'a>; 10]>,
+    attributes: SmallVec<[Attribute<'a>; 8]>,
     changed: bool,
 }
 

@@ -46,7 +46,7 @@ struct Said<'a> {
     codings: u8,
     chunked: bool,
     expects_other: bool,
-    cookies: usize,
+    cookie_lines: usize,
     cookie_bytes: usize,
     too_long: bool,
     passes: usize,
@@ -64,7 +64,7 @@ impl<'a> Said<'a> {
                 said.host = Some(value);
             } else if *name == header::COOKIE {
                 said.cookie_bytes += value.len();
-                said.cookies += 1 + memchr::memchr_iter(b';', value.as_bytes()).count();
+                said.cookie_lines += 1;
             } else if *name == header::TRANSFER_ENCODING {
                 said.codings = said.codings.saturating_add(1);
                 said.chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
@@ -77,6 +77,13 @@ impl<'a> Said<'a> {
             }
         }
         said
+    }
+
+    /// Whether there are more pairs in `Cookie` than that; counted only where there can be, with a `;` to each byte.
+    fn has_more_cookies(&self, most: usize, headers: &HeaderMap) -> bool {
+        let pairs = |line: &HeaderValue| 1 + memchr::memchr_iter(b';', line.as_bytes()).count();
+        self.cookie_bytes + self.cookie_lines > most
+            && headers.get_all(header::COOKIE).iter().map(pairs).sum::<usize>() > most
     }
 }
 
@@ -117,7 +124,7 @@ pub fn admit<B>(request: &Request<B>, limits: &Limits) -> Result<Admitted, Proxy
         return refuse(large, "field_bytes");
     }
     if limits.cookie_bytes.is_some_and(|most| said.cookie_bytes > most)
-        || limits.cookies.is_some_and(|most| said.cookies > most)
+        || limits.cookies.is_some_and(|most| said.has_more_cookies(most, headers))
     {
         return refuse(large, "cookies or cookie_bytes");
     }

@@ -14,9 +14,9 @@ use crate::{
 
 /// What we are called in `Via`.
 pub const VIA_NAME: &str = "cloakroom";
-const VIA: &str = "1.1 cloakroom";
-const VIA_10: &str = "1.0 cloakroom";
-const VIA_20: &str = "2.0 cloakroom";
+const VIA: &str = "via: 1.1 cloakroom\r\n";
+const VIA_10: &str = "via: 1.0 cloakroom\r\n";
+const VIA_20: &str = "via: 2.0 cloakroom\r\n";
 const NO_HOST: HeaderValue = HeaderValue::from_static("");
 
 /// What a request is dressed with.
@@ -63,10 +63,10 @@ impl Dressing<'_> {
         }
         let mut lines = Lines::with_capacity(512);
         if let Some(wanted) = &nominations.upgrade {
-            lines.push_text(&header::CONNECTION, "upgrade");
+            lines.push_fixed("connection: upgrade\r\n");
             lines.push(&header::UPGRADE, wanted);
         }
-        lines.push_text(&header::VIA, via);
+        lines.push_fixed(via);
         plan.forwarding.write(client, source, admitted.host.as_ref().unwrap_or(&NO_HOST), &mut lines);
         if let Some(resolved) = resolved {
             plan.sessions.wire.tell(resolved, &route.view, plan.sessions.rules(), now, &mut lines);

@@ -26,6 +26,9 @@ pub enum State {
     Unavailable,
 }
 
+/// All of them, in their order.
+pub(super) const STATES: [State; 4] = [State::New, State::Active, State::None, State::Unavailable];
+
 impl State {
     /// The value of `X-Session-State`.
     pub fn as_str(self) -> &'static str {

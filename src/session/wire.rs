@@ -6,7 +6,13 @@ use http::{HeaderName, HeaderValue};
 use uuid::Uuid;
 
 use super::{
-    Value, change::Name, events::Events, fields::Fields, record::Record, resolved::Resolved, value::percent,
+    Value,
+    change::Name,
+    events::Events,
+    fields::Fields,
+    record::Record,
+    resolved::{Resolved, STATES},
+    value::percent,
     view::View,
 };
 use crate::{
@@ -19,7 +25,8 @@ use crate::{
 #[derive(Debug)]
 pub struct Wire {
     pub(super) prefix: String,
-    state: HeaderName,
+    /// The line that tells each state.
+    states: [Lines; 4],
     id: HeaderName,
     principal: HeaderName,
     version: HeaderName,
@@ -43,11 +50,16 @@ impl Wire {
         let rules = &session.headers;
         let prefix = &rules.prefix;
         let name = |s: &str| HeaderName::try_from(format!("{prefix}{s}")).ok();
+        let told = name("state")?;
         let apache = rules.preset == Preset::Apache;
         let only_apache = |name| apache.then(|| HeaderName::from_static(name));
         Some(Self {
             prefix: prefix.clone(),
-            state: name("state")?,
+            states: STATES.map(|state| {
+                let mut lines = Lines::default();
+                lines.push_text(&told, state.as_str());
+                lines
+            }),
             id: name("id")?,
             principal: name("principal")?,
             version: name("meta-version")?,
@@ -145,7 +157,9 @@ impl Wire {
 
     /// Tells an app what its request comes under.
     pub fn tell(&self, resolved: &Resolved, view: &View, rules: &Session, now: Timestamp, lines: &mut Lines) {
-        lines.push_text(&self.state, resolved.state().as_str());
+        if let Some(state) = self.states.get(resolved.state() as usize) {
+            lines.append(state);
+        }
         match (resolved.record(), resolved.id()) {
             (Some(record), _)
                 if view.shows_all() && !record.fields.keys().any(|name| hides(resolved.flashes(), name)) =>

@@ -51,7 +51,7 @@ impl Cookies<'_> {
         }
         // Where a cookie is kept under a name, none from before takes its place on other paths.
         let stored = |name: &[u8]| jar.is_some_and(|jar| jar.holds(name, self.upstream(), now));
-        self.edit(resolved, stored, &self.occasion(&crossing, now), headers);
+        self.edit(resolved, stored, || self.occasion(&crossing, now), headers);
         if let Some(line) = as_line(&kept) {
             append(headers, &line);
         }
@@ -65,11 +65,11 @@ impl Cookies<'_> {
         names.filter(|name| rules.goes_with_session(name, occasion)).map(<[u8]>::to_vec).collect()
     }
 
-    fn edit(
+    fn edit<'o>(
         &self,
         resolved: Option<&Resolved>,
         stored: impl Fn(&[u8]) -> bool,
-        occasion: &Occasion<'_>,
+        occasion: impl FnOnce() -> Occasion<'o>,
         headers: &mut HeaderMap,
     ) {
         let form = &self.route.cookie;
@@ -77,6 +77,7 @@ impl Cookies<'_> {
         if !rules.reads_requests() {
             return edit_lines(headers, |line| cookie::retain(line, |name| !form.is_ours(name)));
         }
+        let occasion = &occasion();
         let lines: Vec<HeaderValue> = headers.get_all(header::COOKIE).iter().cloned().collect();
         // Renamed ones are looked for only where one under the app's own name would be let in beside them.
         let renamed = |wanted: &[u8]| {

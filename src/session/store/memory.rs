@@ -19,7 +19,7 @@ use moka::{
 };
 
 use super::{
-    Applied, StoreError,
+    Applied, ById, StoreError,
     principals::{Denied, LONGEST_REQUEST, Principals},
     tombstones::Tombstones,
 };
@@ -35,7 +35,7 @@ use crate::{
     },
 };
 
-type Records = Cache<u128, Arc<Record>>;
+type Records = Cache<u128, Arc<Record>, ById>;
 
 /// The memory store.
 #[derive(Debug)]
@@ -80,7 +80,7 @@ impl Memory {
         let ended = Tombstones::new(max_bytes / 16, rules, now);
         let bounded = |bytes: u64| {
             let graves = ended.clone();
-            Records::builder()
+            Cache::builder()
                 .eviction_policy(EvictionPolicy::lru())
                 .max_capacity(bytes)
                 .weigher(|_, r: &Arc<Record>| r.weight())
@@ -91,12 +91,12 @@ impl Memory {
                         graves.push_out(*id, record.last_seen());
                     }
                 })
-                .build()
+                .build_with_hasher(ById::default())
         };
         let freed = Arc::clone(&used);
         let principals = Arc::new(Principals::new(&crypto::random()));
         let index = Arc::clone(&principals);
-        let people = Records::builder()
+        let people = Cache::builder()
             .expire_after(Until(rules.clone()))
             .eviction_listener(move |id, record: Arc<Record>, cause| {
                 freed.fetch_sub(u64::from(record.weight()), Ordering::Relaxed);
@@ -106,7 +106,7 @@ impl Memory {
                     index.leave(index.who((&record.realm, name)), *id);
                 }
             })
-            .build();
+            .build_with_hasher(ById::default());
         Self {
             people,
             visitors: bounded(max_bytes / 8 * 3),

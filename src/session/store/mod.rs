@@ -30,6 +30,9 @@ use super::{
 };
 use crate::clock::Timestamp;
 
+/// How records are found by their ids, which are random and ours: nobody can choose them to collide.
+type ById = foldhash::quality::RandomState;
+
 /// The store failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {

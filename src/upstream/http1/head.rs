@@ -2,7 +2,7 @@
 
 use std::{mem::MaybeUninit, ops::Range};
 
-use bytes::{Bytes, BytesMut};
+use bytes::BytesMut;
 use http::{
     HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
     header::{CONNECTION, CONTENT_LENGTH, InvalidHeaderValue, TRANSFER_ENCODING},
@@ -111,15 +111,13 @@ pub(super) fn read(inbound: &mut BytesMut, asked: &Method) -> Result<Option<Head
     let places: SmallVec<[(Range<usize>, Range<usize>); 24]> =
         parsed.headers.iter().map(|field| (place(field.name.as_bytes()), place(field.value))).collect();
     let head = inbound.split_to(length).freeze();
-    // A line for the status, one for each field, and the blank one: where there are more, some field is folded.
-    let folded = memchr::memchr_iter(b'\n', &head).count() > places.len() + 2;
     let mut headers = HeaderMap::with_capacity(places.len());
     let mut said = Said::default();
     for (name, at) in places {
         let name = head.get(name).unwrap_or_default();
         let name = HeaderName::from_bytes(name).map_err(|_| httparse::Error::HeaderName)?;
-        let value =
-            if folded { unfolded(head.slice(at)) } else { HeaderValue::from_maybe_shared(head.slice(at)) };
+        let value = HeaderValue::from_maybe_shared(head.slice(at.clone()));
+        let value = value.or_else(|_| unfolded(head.get(at).unwrap_or_default()));
         let value = value.map_err(|_| httparse::Error::HeaderValue)?;
         said.hear(&name, &value)?;
         headers.append(name, value);
@@ -137,11 +135,8 @@ pub(super) fn read(inbound: &mut BytesMut, asked: &Method) -> Result<Option<Head
     Ok(Some(Head { response, framing, keep_alive, idle: said.idle }))
 }
 
-/// A field's value; a folded one on one line.
-fn unfolded(bytes: Bytes) -> Result<HeaderValue, InvalidHeaderValue> {
-    if memchr::memchr2(b'\r', b'\n', &bytes).is_none() {
-        return HeaderValue::from_maybe_shared(bytes);
-    }
+/// A folded field's value on one line.
+fn unfolded(bytes: &[u8]) -> Result<HeaderValue, InvalidHeaderValue> {
     let flat: Vec<u8> = bytes.iter().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { *b }).collect();
     HeaderValue::from_bytes(flat.trim_ascii())
 }

@@ -24,7 +24,7 @@ use crate::{
         commit::{Apply, Decision, Found, decide},
         record::{Record, Traces},
         store::{
-            Applied, StoreError,
+            Applied, ById, StoreError,
             principals::{Denied, LONGEST_REQUEST, Principals},
             tombstones::Tombstones,
         },
@@ -58,7 +58,7 @@ pub(super) enum Step {
 #[derive(Debug)]
 pub(super) struct Front {
     /// Records by id, the longest unused leave first: they are found on disk again.
-    live: Cache<u128, Arc<Record>>,
+    live: Cache<u128, Arc<Record>, ById>,
     pub(super) pending: Pending,
     pub(super) known: Known,
     pub(super) ended: Tombstones,
@@ -80,7 +80,7 @@ impl Front {
             .eviction_policy(EvictionPolicy::lru())
             .max_capacity(max_bytes)
             .weigher(|_, record: &Arc<Record>| record.weight())
-            .build();
+            .build_with_hasher(ById::default());
         Self {
             live,
             pending: Pending::new(),
