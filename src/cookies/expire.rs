@@ -43,15 +43,19 @@ impl CookieRules {
         let own = Identity::read(domain, path, occasion.host);
         let all = if sent { identities(None, occasion, own) } else { own.into_iter().collect() };
         let name = editor.name_value().0;
-        all.into_iter().map(|identity| identity.expire(name, occasion.https)).collect()
+        let partitioned = editor.has("Partitioned");
+        all.into_iter().map(|identity| identity.expire(name, occasion.https, partitioned)).collect()
     }
 
     /// The `Set-Cookie` lines that take it back: under the identity that the rule gives it, else under that which the app
     /// was seen to give it, where such a cookie could have come with this request, and all that its host and path allow.
     pub fn expire(&self, name: &[u8], occasion: &Occasion<'_>, seen: &Inventory) -> Vec<Vec<u8>> {
         let Some((rule, original)) = self.rule_of(name, occasion) else { return Vec::new() };
-        let seen = seen.identity(occasion.upstream, &original);
-        let seen = seen.as_ref().and_then(|(domain, path)| Identity::read(domain, path, occasion.host));
+        let seen = seen.seen(occasion.upstream, &original);
+        // A browser keeps what is partitioned apart: only a line that says so takes it back.
+        let has = seen.as_ref().is_some_and(|seen| seen.partitioned);
+        let partitioned = rule.partitioned.and_then(|wanted| wanted.when(has).copied()).unwrap_or(has);
+        let seen = seen.as_ref().and_then(|seen| Identity::read(&seen.domain, &seen.path, occasion.host));
         let identities = if promise(name) == Some(Promise::Host) {
             vec![Identity { domain: None, path: "/" }]
         } else {
@@ -60,7 +64,7 @@ impl CookieRules {
             let rule = Some(rule).filter(|_| !self.is_adopted(name, occasion));
             identities(rule, occasion, seen)
         };
-        identities.into_iter().map(|identity| identity.expire(name, occasion.https)).collect()
+        identities.into_iter().map(|identity| identity.expire(name, occasion.https, partitioned)).collect()
     }
 
     fn rule_of<'n>(
@@ -82,7 +86,7 @@ impl<'a> Identity<'a> {
         (here && path.starts_with('/') && fits_a_line(path)).then_some(Self { domain, path })
     }
 
-    fn expire(&self, name: &[u8], https: bool) -> Vec<u8> {
+    fn expire(&self, name: &[u8], https: bool, partitioned: bool) -> Vec<u8> {
         let mut line = [name, b"=; Path=", self.path.as_bytes()].concat();
         if let Some(domain) = self.domain {
             line.extend_from_slice(b"; Domain=");
@@ -91,6 +95,10 @@ impl<'a> Identity<'a> {
         line.extend_from_slice(b"; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT");
         if https {
             line.extend_from_slice(b"; Secure");
+            // Which browsers take from https alone.
+            if partitioned {
+                line.extend_from_slice(b"; Partitioned");
+            }
         }
         line
     }
@@ -191,6 +199,16 @@ mod tests {
                 assert!(all.contains(&line), "{line}: {all:?}");
             }
         }
+        let partitioned = |rule: &CookieRule, seen: &str| {
+            let rules = CookieRules::build(std::slice::from_ref(rule), &Secrets::ephemeral());
+            let inventory = Inventory::default();
+            inventory.note(seen.as_bytes(), &occasion, &rules);
+            let lines = rules.expire(b"a", &occasion, &inventory);
+            lines.iter().all(|line| line.ends_with(b"; Secure; Partitioned"))
+        };
+        let wanted = CookieRule { partitioned: Some(Wanted::Always(true)), ..exact.clone() };
+        assert!(partitioned(&wanted, "a=1") && partitioned(&rule, "a=1; Secure; PARTITIONED"));
+        assert!(!partitioned(&rule, "a=1; Secure"));
         let deep = "/1/2/3/4/5/6/7/8";
         assert_eq!(taken_back(&rule, deep, "").len(), MOST_IDENTITIES);
         let first = |seen: &str| taken_back(&rule, deep, seen).swap_remove(0);

@@ -89,6 +89,13 @@ pub struct Sighting {
     path: String,
 }
 
+/// What browsers know a cookie by beside its name; a text is empty where the app did not say.
+pub(super) struct Seen {
+    pub(super) domain: String,
+    pub(super) path: String,
+    pub(super) partitioned: bool,
+}
+
 /// What was seen so far.
 #[derive(Debug)]
 pub struct Inventory {
@@ -184,10 +191,16 @@ impl Inventory {
         is_news(self.hasher.hash_one((self.id, name, told)))
     }
 
-    /// Domain and path of a cookie as the app set it last; empty where it did not say.
-    pub(super) fn identity(&self, upstream: &str, name: &[u8]) -> Option<(String, String)> {
-        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        seen.get(&(upstream.to_owned(), text(name, NAME_BYTES))).map(|s| (s.domain.clone(), s.path.clone()))
+    /// What a cookie is known by in a browser, as the app set it last.
+    pub(super) fn seen(&self, upstream: &str, name: &[u8]) -> Option<Seen> {
+        let all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let sighting = all.get(&(upstream.to_owned(), text(name, NAME_BYTES)))?;
+        let mut attributes = sighting.attributes.split("; ");
+        Some(Seen {
+            domain: sighting.domain.clone(),
+            path: sighting.path.clone(),
+            partitioned: attributes.any(|attribute| attribute.eq_ignore_ascii_case("Partitioned")),
+        })
     }
 
     /// Everything seen, by upstream and name.

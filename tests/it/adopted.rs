@@ -1,23 +1,9 @@
 //! Cookies from before their rule: let in until the day that it says, and taken back where the app or the session ends
 //! them.
 
-use crate::support::{App, Browser, Cloakroom, Reply};
+use crate::support::{App, Browser, Cloakroom, line};
 
 const KEEP: &str = "[[cookies]]\nname = \"k*\"\naction = \"keep\"\n";
-
-/// An app that sets the lines it is sent under `x-line`, obeys `x-do`, and tells which cookies it got.
-fn setting() -> App {
-    App::start(|request| {
-        let saw = request.all("cookie").join(" | ");
-        let lines = request.all("x-line").into_iter();
-        let reply = lines.fold(Reply::text(saw), |reply, line| reply.with(format!("Set-Cookie: {line}")));
-        request.all("x-do").into_iter().fold(reply, Reply::with)
-    })
-}
-
-fn line(line: &str) -> String {
-    format!("x-line: {line}\r\n")
-}
 
 fn sees(visitor: &mut Browser, path: &str) -> String {
     visitor.get(path).text()
@@ -33,7 +19,7 @@ fn with_old_login(house: &Cloakroom) -> Browser {
 
 #[test]
 fn an_old_login_ends_when_the_app_takes_its_cookie_back() {
-    let app = setting();
+    let app = App::setting();
     for rule in [KEEP, "[[cookies]]\nname = \"k1\"\nrename = \"new-*\"\n"] {
         let house =
             Cloakroom::before(app.address).config(&format!("{rule}adopt_until = \"2999-01-31\"")).start();
@@ -50,7 +36,7 @@ fn an_old_login_ends_when_the_app_takes_its_cookie_back() {
 
 #[test]
 fn an_old_login_ends_when_its_session_does() {
-    let app = setting();
+    let app = App::setting();
     let config = format!("{KEEP}adopt_until = \"2999-01-31\"");
     let house = Cloakroom::before(app.address).config(&config).start();
     for end in ["X-Session-Action: destroy", "X-Session-Action: logout", "X-Session-Principal: bob"] {
@@ -64,7 +50,7 @@ fn an_old_login_ends_when_its_session_does() {
 
 #[test]
 fn once_a_cookie_is_kept_the_browsers_copy_of_it_is_taken_back_and_no_other_let_in() {
-    let app = setting();
+    let app = App::setting();
     let config = format!("{KEEP}adopt_until = \"2999-01-31\"");
     let house = Cloakroom::before(app.address).config(&config).start();
     let mut visitor = with_old_login(&house);

@@ -1,30 +1,20 @@
 //! What cookies cost, counted and not timed: how often memory is asked for.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use allocation_counter::measure;
 use bytes::Bytes;
 use cloakroom::{
     clock::Timestamp,
     config::{CookieAction, CookieRule, RuleSecure, SameSite, Wanted},
-    cookies::{CookieRules, Inventory, Occasion, SealedFor, Sent, Verdict},
+    cookies::{CookieRules, Inventory, SealedFor, Sent, Verdict},
     crypto::Secrets,
     message::cookie::{Retained, edit},
     session::jar::{Asking, From, Jar},
 };
 use http::HeaderValue;
 
-fn occasion() -> Occasion<'static> {
-    let now = UNIX_EPOCH + Duration::from_hours(500_000);
-    Occasion {
-        host: "example.com",
-        path: "/",
-        upstream: "app",
-        https: true,
-        realm: (b'h', "example.com"),
-        now,
-    }
-}
+use crate::support::occasion;
 
 #[test]
 fn a_rewritten_cookie_costs_three_allocations_at_most_and_any_other_none() {

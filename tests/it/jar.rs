@@ -21,7 +21,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::support::server::spawn;
-use crate::support::{App, Cloakroom, Reply};
+use crate::support::{App, Cloakroom};
 
 /// The same numbers in every run.
 struct Dice(u64);
@@ -114,16 +114,9 @@ fn got(app: &App) -> Vec<String> {
     pairs
 }
 
-fn setting() -> App {
-    App::start(|request| {
-        let lines = request.all("x-line").into_iter();
-        lines.fold(Reply::text(""), |reply, line| reply.with(format!("Set-Cookie: {line}")))
-    })
-}
-
 #[test]
 fn an_app_gets_from_the_jar_what_it_gets_from_curls() {
-    let (plain, kept) = (setting(), setting());
+    let (plain, kept) = (App::setting(), App::setting());
     let config = "[session.cookie]\ndomain = \"shop.test\"\n[session]\njar = { max_cookies = 1000, max_bytes = \"1 MiB\" }\n\
                   [[cookies]]\npreset = \"vault\"";
     let house = Cloakroom::before(kept.address).config(config).start();

@@ -1,23 +1,9 @@
 //! Cookies that the session keeps: what reaches the app, what never reaches the browser, what renews the ticket.
 
-use crate::support::{App, Browser, Cloakroom, Reply, eventually};
+use crate::support::{App, Browser, Cloakroom, eventually, line};
 
 const TRUSTED: &str = "[process]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
 const KEEP: &str = "[[cookies]]\nname = \"k*\"\naction = \"keep\"\n";
-
-/// An app that sets the lines it is sent under `x-line`, obeys `x-do`, and tells which cookies it got.
-fn setting() -> App {
-    App::start(|request| {
-        let saw = request.all("cookie").join(" | ");
-        let lines = request.all("x-line").into_iter();
-        let reply = lines.fold(Reply::text(saw), |reply, line| reply.with(format!("Set-Cookie: {line}")));
-        request.all("x-do").into_iter().fold(reply, Reply::with)
-    })
-}
-
-fn line(line: &str) -> String {
-    format!("x-line: {line}\r\n")
-}
 
 fn set(visitor: &mut Browser, text: &str) {
     let answer = visitor.get_with("/", &line(text));
@@ -30,7 +16,7 @@ fn sees(visitor: &mut Browser, path: &str) -> String {
 
 #[test]
 fn a_kept_cookie_is_sent_as_a_browser_would() {
-    let app = setting();
+    let app = App::setting();
     let house = Cloakroom::before(app.address).config(KEEP).start();
     let mut visitor = house.browser();
     for text in [
@@ -61,7 +47,7 @@ fn a_kept_cookie_is_sent_as_a_browser_would() {
 
 #[test]
 fn what_a_browser_sends_under_a_kept_name_never_reaches_the_app() {
-    let app = setting();
+    let app = App::setting();
     let house = Cloakroom::before(app.address).config(KEEP).start();
     let mut visitor = house.browser();
     let forged = "cookie: k1=forged; a=1;  k2 = \"x\"\r\ncookie: k3=forged\r\n";
@@ -72,7 +58,7 @@ fn what_a_browser_sends_under_a_kept_name_never_reaches_the_app() {
 
 #[test]
 fn what_some_app_would_read_as_a_kept_cookie_never_reaches_it() {
-    let app = setting();
+    let app = App::setting();
     let config = "[[cookies]]\nname = \"lang\"\naction = \"pass\"\n\
                   [[cookies]]\nname = \"sid\"\naction = \"keep\"\n\
                   [[cookies]]\nname = \"my.sid\"\naction = \"keep\"\n\
@@ -99,7 +85,7 @@ fn what_some_app_would_read_as_a_kept_cookie_never_reaches_it() {
 
 #[test]
 fn old_logins_go_on_until_the_day_that_the_rule_says() {
-    let app = setting();
+    let app = App::setting();
     for (day, wanted) in [("2999-01-31", "k1=old"), ("2020-01-31", "")] {
         let house = Cloakroom::before(app.address).config(&format!("{KEEP}adopt_until = \"{day}\"")).start();
         let mut visitor = house.browser();
@@ -111,7 +97,7 @@ fn old_logins_go_on_until_the_day_that_the_rule_says() {
 
 #[test]
 fn a_kept_cookie_that_changes_renews_the_ticket_as_the_rule_says() {
-    let app = setting();
+    let app = App::setting();
     for (renew, by_get, by_post) in [("unsafe", false, true), ("always", true, true), ("off", false, false)] {
         let house = Cloakroom::before(app.address).config(&format!("{KEEP}renew = \"{renew}\"")).start();
         let mut visitor = house.browser();
@@ -134,7 +120,7 @@ fn a_kept_cookie_that_changes_renews_the_ticket_as_the_rule_says() {
 
 #[test]
 fn the_jar_of_one_app_is_not_anothers_unless_it_is_shared() {
-    let (one, other) = (setting(), setting());
+    let (one, other) = (App::setting(), App::setting());
     for (share, wanted) in [("", ""), ("share = true", "k=1")] {
         let config = format!(
             "{KEEP}{share}\n[upstreams.other]\nservers = [\"http://{}\"]\nsession_fields = []\n\
@@ -155,7 +141,7 @@ fn the_jar_of_one_app_is_not_anothers_unless_it_is_shared() {
 
 #[test]
 fn a_logout_and_another_person_leave_nothing_in_the_jar() {
-    let app = setting();
+    let app = App::setting();
     let house = Cloakroom::before(app.address).config(KEEP).start();
     let act = |visitor: &mut Browser, what: &str| visitor.get_with("/", &format!("x-do: {what}\r\n"));
     for end in [
@@ -178,7 +164,7 @@ fn a_logout_and_another_person_leave_nothing_in_the_jar() {
 
 #[test]
 fn routes_that_only_read_keep_cookies_of_those_who_have_a_session() {
-    let app = setting();
+    let app = App::setting();
     let config = format!(
         "{KEEP}[[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/poll\"\nupstream = \"app\"\nsession = \"read_only\"\n\
          [[routes]]\npath = \"/off\"\nupstream = \"app\"\nsession = \"off\""
@@ -203,7 +189,7 @@ fn routes_that_only_read_keep_cookies_of_those_who_have_a_session() {
 
 #[test]
 fn what_cannot_be_kept_is_dropped_and_told() {
-    let app = setting();
+    let app = App::setting();
     let config = format!("{KEEP}[session]\njar = {{ max_cookies = 2, max_bytes = \"1 KiB\" }}");
     let house = Cloakroom::before(app.address).config(&config).start();
     let mut visitor = house.browser();
@@ -227,7 +213,7 @@ fn what_cannot_be_kept_is_dropped_and_told() {
 
 #[test]
 fn a_straggler_neither_changes_the_jar_nor_brings_a_session_back() {
-    let app = setting();
+    let app = App::setting();
     let house = Cloakroom::before(app.address).config(KEEP).start();
     let mut visitor = house.browser();
     set(&mut visitor, "k=before");
@@ -241,7 +227,7 @@ fn a_straggler_neither_changes_the_jar_nor_brings_a_session_back() {
 
 #[test]
 fn a_hundred_answers_at_once_keep_every_cookie() {
-    let app = setting();
+    let app = App::setting();
     let config = format!("{KEEP}[session]\njar = {{ max_cookies = 200 }}");
     let house = Cloakroom::before(app.address).config(&config).start();
     let mut visitor = house.browser();
@@ -262,7 +248,7 @@ fn a_hundred_answers_at_once_keep_every_cookie() {
 
 #[test]
 fn by_https_secure_cookies_are_kept_and_by_http_they_stay_there() {
-    let app = setting();
+    let app = App::setting();
     let house = Cloakroom::before(app.address)
         .config(&format!("{TRUSTED}{KEEP}[session.cookie]\nsecure = false"))
         .start();
@@ -280,7 +266,7 @@ fn by_https_secure_cookies_are_kept_and_by_http_they_stay_there() {
 
 #[test]
 fn who_follows_a_link_of_another_site_stays_logged_in_where_the_ticket_is_strict() {
-    let app = setting();
+    let app = App::setting();
     let config = format!("{KEEP}[session.cookie]\nsame_site = \"Strict\"");
     let house = Cloakroom::before(app.address).config(&config).start();
     let link = "sec-fetch-site: cross-site\r\nsec-fetch-mode: navigate\r\nsec-fetch-dest: document\r\n";

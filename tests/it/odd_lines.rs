@@ -2,18 +2,16 @@
 //! a rule names.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, with the place")]
 
-use std::time::{Duration, UNIX_EPOCH};
-
 use cloakroom::{
     config::{CookieAction, CookieRule, RuleSecure, SameSite, Wanted},
-    cookies::{CookieRules, Occasion, SealedFor, Verdict},
+    cookies::{CookieRules, SealedFor, Verdict},
     crypto::Secrets,
     message::cookie::{Retained, retain},
 };
 use cookie::Cookie;
 use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
 
-use crate::support::{App, Cloakroom, Reply};
+use crate::support::{App, Cloakroom, Reply, occasion};
 
 /// What stands before the first `;`. `@` is 8 KiB.
 const PAIRS: [&[u8]; 30] = [
@@ -71,18 +69,6 @@ fn corpus() -> Vec<Vec<u8>> {
     let long = "x".repeat(8192);
     let pair = |pair: &[u8]| if pair == b"a=@" { [b"a=", long.as_bytes()].concat() } else { pair.to_vec() };
     PAIRS.iter().flat_map(|p| TAILS.iter().map(move |tail| [&pair(p), *tail].concat())).collect()
-}
-
-fn occasion() -> Occasion<'static> {
-    let now = UNIX_EPOCH + Duration::from_hours(500_000);
-    Occasion {
-        host: "example.com",
-        path: "/",
-        upstream: "app",
-        https: true,
-        realm: (b'h', "example.com"),
-        now,
-    }
 }
 
 fn rules(rule: CookieRule) -> CookieRules {

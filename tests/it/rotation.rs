@@ -5,19 +5,10 @@ use std::fs;
 use std::path::Path;
 
 use crate::support::cloakroom::on_disk;
-use crate::support::{App, Browser, Cloakroom, Reply};
+use crate::support::{App, Browser, Cloakroom};
 
 const RULES: &str = "[[cookies]]\nname = \"k*\"\naction = \"keep\"\n\
                      [[cookies]]\nname = \"s*\"\naction = \"seal\"\nbind = \"session\"\n";
-
-/// An app that sets the lines it is sent under `x-line`, and tells which cookies it got.
-fn setting() -> App {
-    App::start(|request| {
-        let saw = request.all("cookie").join(" | ");
-        let lines = request.all("x-line").into_iter();
-        lines.fold(Reply::text(saw), |reply, line| reply.with(format!("Set-Cookie: {line}")))
-    })
-}
 
 fn key(folder: &Path, name: &str) -> String {
     let made = std::process::Command::new(env!("CARGO_BIN_EXE_cloakroom")).args(["key", "generate"]).output();
@@ -35,7 +26,7 @@ fn moved(visitor: &Browser, house: &Cloakroom) -> Browser {
 
 #[test]
 fn kept_and_sealed_cookies_outlive_the_process_and_the_key() {
-    let app = setting();
+    let app = App::setting();
     let folder = tempfile::tempdir().unwrap();
     let [one, two, three] = ["one", "two", "three"].map(|name| key(folder.path(), name));
     let house = |keys: &str| {

@@ -10,25 +10,11 @@ use cloakroom::{
     message::cookie::{Retained, edit},
 };
 
-use crate::support::{App, Browser, Cloakroom, Reply, Wire, eventually};
+use crate::support::{App, Browser, Cloakroom, Wire, eventually, line};
 
 const TRUSTED: &str = "[process]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
 const HTTPS: &str = "x-forwarded-proto: https\r\n";
 const SEAL: &str = "[[cookies]]\nname = \"s*\"\naction = \"seal\"\n";
-
-/// An app that sets the lines it is sent under `x-line`, obeys `x-do`, and tells which cookies it got.
-fn setting() -> App {
-    App::start(|request| {
-        let saw = request.all("cookie").join(" | ");
-        let lines = request.all("x-line").into_iter();
-        let reply = lines.fold(Reply::text(saw), |reply, line| reply.with(format!("Set-Cookie: {line}")));
-        request.all("x-do").into_iter().fold(reply, Reply::with)
-    })
-}
-
-fn line(line: &str) -> String {
-    format!("x-line: {line}\r\n")
-}
 
 /// What the browser gets for these lines, without the session's own.
 fn given(visitor: &mut Browser, head: &str) -> Vec<String> {
@@ -43,7 +29,7 @@ fn house(app: &App, config: &str) -> Cloakroom {
 
 #[test]
 fn a_sealed_value_is_opened_on_its_way_back_and_read_by_nobody_between() {
-    let app = setting();
+    let app = App::setting();
     let house = house(&app, SEAL);
     let mut visitor = house.browser();
     for value in ["1", "user=alice", "\"quoted, with \\\" and comma\"", "", "ü"] {
@@ -58,7 +44,7 @@ fn a_sealed_value_is_opened_on_its_way_back_and_read_by_nobody_between() {
 
 #[test]
 fn of_a_hundred_sealed_cookies_with_any_bit_changed_none_reaches_the_app() {
-    let app = setting();
+    let app = App::setting();
     let house = house(&app, SEAL);
     let mut visitor = house.browser();
     let mut sealed = Vec::new();
@@ -98,7 +84,7 @@ fn of_a_hundred_sealed_cookies_with_any_bit_changed_none_reaches_the_app() {
 
 #[test]
 fn a_sealed_cookie_is_worth_nothing_under_another_name_host_or_key() {
-    let app = setting();
+    let app = App::setting();
     let (one, other) = (house(&app, SEAL), house(&app, SEAL));
     let at = |house: &Cloakroom, host: &str, cookie: &str, more: &str| {
         let mut wire = house.dial();
@@ -160,7 +146,7 @@ fn a_key_that_was_replaced_still_opens_what_it_sealed() {
 
 #[test]
 fn a_cookie_bound_to_its_session_ends_with_it() {
-    let app = setting();
+    let app = App::setting();
     let house = house(&app, &format!("{SEAL}bind = \"session\""));
     let mut alice = house.browser();
     // In the very answer that begins the session.
@@ -191,7 +177,7 @@ fn a_cookie_bound_to_its_session_ends_with_it() {
 
 #[test]
 fn what_cannot_be_sealed_never_passes_in_clear() {
-    let app = setting();
+    let app = App::setting();
     let house =
         house(&app, &format!("{SEAL}bind = \"session\"\n[[cookies]]\nname = \"t\"\naction = \"seal\""));
     let mut visitor = house.browser();
@@ -212,7 +198,7 @@ fn what_cannot_be_sealed_never_passes_in_clear() {
 
 #[test]
 fn a_renamed_cookie_has_its_own_name_for_the_app_and_nobody_else_can_set_it() {
-    let app = setting();
+    let app = App::setting();
     let rename = "[[cookies]]\nname = \"sid\"\nrename = \"__Host-*\"\nhttp_only = true";
     let house = house(&app, rename);
     let mut visitor = house.browser();
@@ -247,7 +233,7 @@ fn a_renamed_cookie_has_its_own_name_for_the_app_and_nobody_else_can_set_it() {
 
 #[test]
 fn what_is_dropped_or_passed_and_where_rules_hold() {
-    let app = setting();
+    let app = App::setting();
     let config = "[[cookies]]\nname = \"t*\"\nhost = \"*.shop.test\"\naction = \"drop\"\n\
                   [[cookies]]\nname = \"t*\"\nrequest_path = \"/a b\"\naction = \"pass\"\n\
                   [[cookies]]\nname = \"*\"\nupstream = \"app\"\nhttp_only = { default = true }\n";
@@ -272,7 +258,7 @@ fn what_is_dropped_or_passed_and_where_rules_hold() {
 
 #[test]
 fn a_report_changes_nothing_and_tells_once_what_would_be() {
-    let app = setting();
+    let app = App::setting();
     let config = "[[cookies]]\nname = \"s\"\naction = \"keep\"\nreport = true\n\
                   [[cookies]]\nname = \"*\"\nsecure = true\nmax_age = \"1h\"\nrename = \"x-*\"\nreport = true\n";
     let house = house(&app, config);
@@ -294,7 +280,7 @@ fn a_report_changes_nothing_and_tells_once_what_would_be() {
 
 #[test]
 fn cookies_that_are_to_go_at_logout_go_and_others_stay() {
-    let app = setting();
+    let app = App::setting();
     let config = "[[cookies]]\nname = \"cart\"\naction = \"pass\"\nlogout = \"expire\"\n\
                   [[cookies]]\nname = \"id\"\nlogout = \"expire\"\nrename = \"id-*\"\npath = \"/x\"\ndomain = \"\"";
     let house = house(&app, config);
@@ -322,7 +308,7 @@ fn cookies_that_are_to_go_at_logout_go_and_others_stay() {
 
 #[test]
 fn what_goes_at_logout_goes_under_the_identities_that_this_visitor_may_have_it_under() {
-    let app = setting();
+    let app = App::setting();
     let house = house(&app, "[[cookies]]\nname = \"remember\"\nlogout = \"expire\"\n");
     let (mut alice, mut bob) = (house.browser(), house.browser());
     for (visitor, name) in [(&mut alice, "alice"), (&mut bob, "bob")] {
@@ -339,7 +325,7 @@ fn what_goes_at_logout_goes_under_the_identities_that_this_visitor_may_have_it_u
 
 #[test]
 fn findings_about_an_apps_cookies_are_told_once() {
-    let app = setting();
+    let app = App::setting();
     let house = house(&app, "");
     let mut visitor = house.browser();
     for number in 0..5 {

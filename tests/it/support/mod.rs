@@ -29,7 +29,7 @@ pub(crate) use browser::Browser;
 pub(crate) use cloakroom::{Cloakroom, on_disk};
 pub(crate) use desk::{Desk, login};
 pub(crate) use legacy::Legacy;
-pub(crate) use puppet::{obey, orders};
+pub(crate) use puppet::{line, obey, orders};
 pub(crate) use response::Response;
 pub(crate) use stage::{Door, Port, Stage};
 pub(crate) use tls::{Authority, Caller};
@@ -37,10 +37,24 @@ pub(crate) use tool::tool;
 pub(crate) use wire::{Ending, Framing, Wire};
 
 use std::sync::mpsc::channel;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use ::cloakroom::cookies::Occasion;
 
 /// How long anything in a test may take before it counts as hung.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A cookie of example.com's app, by https, in the year 2027.
+pub(crate) fn occasion() -> Occasion<'static> {
+    Occasion {
+        host: "example.com",
+        path: "/",
+        upstream: "app",
+        https: true,
+        realm: (b'h', "example.com"),
+        now: UNIX_EPOCH + Duration::from_hours(500_000),
+    }
+}
 
 /// Waits until something holds that nobody announces: a line in a log, a port that is closed.
 pub(crate) fn eventually(what: &str, holds: impl FnMut() -> bool) {

@@ -30,10 +30,25 @@ pub(crate) fn orders(lines: &[&str]) -> String {
     lines.iter().fold(String::new(), |all, line| all + "x-answer: " + line + "\r\n")
 }
 
+/// The header line by which a request orders that its answer sets this cookie.
+pub(crate) fn line(line: &str) -> String {
+    format!("x-line: {line}\r\n")
+}
+
 impl App {
     /// An app that [obeys](obey), and whose text is what it was told of the session.
     pub(crate) fn puppet() -> Self {
         Self::start(obey)
+    }
+
+    /// An app that sets the cookies that it is sent under `x-line`, obeys `x-do`, and tells which cookies it got.
+    pub(crate) fn setting() -> Self {
+        Self::start(|request| {
+            let saw = request.all("cookie").join(" | ");
+            let lines = request.all("x-line").into_iter();
+            let reply = lines.fold(Reply::text(saw), |reply, line| reply.with(format!("Set-Cookie: {line}")));
+            request.all("x-do").into_iter().fold(reply, Reply::with)
+        })
     }
 }
 
