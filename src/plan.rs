@@ -172,6 +172,12 @@ impl Plan {
         Self::with(config, Arc::new(Store::Memory(Box::new(memory))), &Secrets::ephemeral())
     }
 
+    /// Takes over from the plan before what is no matter of configuration: what was seen, and what was counted.
+    pub fn succeed(&mut self, before: &Self) {
+        self.inventory = Arc::clone(&before.inventory);
+        self.sessions.succeed(&before.sessions);
+    }
+
     /// Compiles a configuration.
     ///
     /// # Errors

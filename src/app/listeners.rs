@@ -18,7 +18,8 @@ pub(super) fn entrances(config: &Config) -> Result<Vec<Entrance>, AppError> {
     entrances.ok_or(AppError::Tls)
 }
 
-fn tell(said: &Diagnostic) {
+/// To the log.
+pub(super) fn tell(said: &Diagnostic) {
     let Diagnostic { severity, message, help, .. } = said;
     let help = help.as_deref().map(|help| format!("; {help}")).unwrap_or_default();
     match severity {
@@ -28,8 +29,11 @@ fn tell(said: &Diagnostic) {
 }
 
 /// For each address a socket for each worker.
-pub(super) fn bind_all(config: &Config, workers: usize) -> Result<Vec<Door>, AppError> {
-    let entrances = entrances(config)?;
+pub(super) fn bind_all(
+    config: &Config,
+    entrances: &[Entrance],
+    workers: usize,
+) -> Result<Vec<Door>, AppError> {
     let mut passed = systemd::Passed::take();
     let mut all = Vec::new();
     for (entry, entrance) in config.listen.iter().zip(entrances) {

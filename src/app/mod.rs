@@ -1,16 +1,17 @@
 //! Composition: from a configuration to a running process, flat and in order.
 //!
-//! Here live workers, signals, systemd, logging. Never: what a request means. Called by `cli`.
+//! Here live workers, signals, reload, systemd, logging. Never: what a request means. Called by `cli`.
 
 mod listeners;
 mod logging;
+mod reload;
 pub mod state;
 mod systemd;
 mod worker;
 
 pub use logging::start as start_logging;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio::{
@@ -29,7 +30,8 @@ use crate::{
     tasks,
 };
 use listeners::Door;
-use state::StateError;
+use reload::Reload;
+use state::{OwnKey, StateError};
 use worker::Setup;
 
 /// Why the process cannot run.
@@ -71,6 +73,8 @@ impl AppError {
 pub struct Options {
     /// Sockets that are bound already, instead of `[[listen]]`.
     pub listeners: Option<Vec<Listener>>,
+    /// The file that the configuration was read from, and is read from again on SIGHUP.
+    pub file: Option<PathBuf>,
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -82,15 +86,17 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
     Plan::build(config)?;
     let (alive, ended) = unbounded_channel();
     let store_alive = alive.clone();
-    let (store, secrets) = state::open(config, move || {
+    let own_key = OwnKey::default();
+    let (store, secrets) = state::open(config, &own_key, move || {
         // Nobody listens any more when the process is about to end anyway.
         let _ = store_alive.send(());
     })?;
     let plan = Arc::new(ArcSwap::from_pointee(Plan::with(config, Arc::clone(&store), &secrets)?));
     let workers = config.process.workers.get();
+    let entrances = listeners::entrances(config)?;
     let listeners = match options.listeners {
         Some(given) => given.into_iter().map(|listener| (listener, Entrance::default())).collect(),
-        None => listeners::bind_all(config, workers)?,
+        None => listeners::bind_all(config, &entrances, workers)?,
     };
     let names = listeners::names(&listeners);
     let (access, writer) = AccessLog::start(config.log.access)?.unzip();
@@ -112,7 +118,6 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
             plan: Arc::clone(&plan),
             access: access.clone(),
             counts: Arc::clone(&counts),
-            exempt: config.process.trusted_proxies.networks.clone(),
             stop: stop.clone(),
             kill: kill.clone(),
         };
@@ -127,7 +132,17 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
     ready(&names);
     systemd::ready(&names);
     let grace = config.process.shutdown_timeout;
-    if signals.wait(grace, &stop, &kill, workers, ended) == Ending::Died {
+    let mut reload = Reload {
+        file: options.file,
+        runs: config.clone(),
+        plan,
+        store: Arc::clone(&store),
+        own_key,
+        entrances,
+    };
+    let ending = signals.wait(grace, &stop, &kill, workers, ended, &mut reload);
+    drop(reload);
+    if ending == Ending::Died {
         // A worker less is a share of the visitors unserved: whoever started the process starts it again.
         return Err(AppError::Worker);
     }
@@ -202,6 +217,7 @@ impl Signals {
         kill: &CancellationToken,
         workers: usize,
         mut ended: UnboundedReceiver<()>,
+        reload: &mut Reload,
     ) -> Ending {
         let Self { runtime, mut term, mut int, mut hangup } = self;
         runtime.block_on(async {
@@ -210,9 +226,10 @@ impl Signals {
                     _ = term.recv() => break,
                     _ = int.recv() => break,
                     _ = ended.recv() => return Ending::Died,
-                    // A closed terminal or a log rotation is no reason to forget every session.
                     _ = hangup.recv() => {
-                        tracing::warn!("SIGHUP: there is no reload; a changed configuration needs a restart");
+                        systemd::reloading();
+                        reload.run();
+                        systemd::reloaded();
                     }
                 }
             }

@@ -8,6 +8,8 @@ use std::{
     sync::Arc,
 };
 
+use zeroize::Zeroizing;
+
 use crate::{
     clock::Timestamp,
     config::{Config, KeyError, Keys, SecretSource, StoreKind},
@@ -41,13 +43,29 @@ pub enum StateError {
     Store(#[from] OpenError),
 }
 
+/// The key of a process that is given none and need not keep one: it is the same for as long as the process lives.
+pub struct OwnKey(Zeroizing<[u8; 32]>);
+
+impl Default for OwnKey {
+    fn default() -> Self {
+        Self(Zeroizing::new(crypto::random()))
+    }
+}
+
+impl std::fmt::Debug for OwnKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("OwnKey(MASKED)")
+    }
+}
+
 /// Reads the keys and opens the store. `died` is called if the store's thread ends by itself.
 pub(super) fn open(
     config: &Config,
+    own: &OwnKey,
     died: impl FnOnce() + Send + 'static,
 ) -> Result<(Arc<Store>, Secrets), StateError> {
     let (rules, now) = (&config.session, Timestamp::now());
-    let secrets = secrets(config)?;
+    let secrets = secrets(config, own)?;
     let store = match config.store.kind {
         StoreKind::Memory => Store::Memory(Box::new(Memory::new(config.store.max_bytes, rules, now))),
         StoreKind::Disk => Store::Disk(Disk::open(
@@ -68,7 +86,7 @@ pub(super) fn open(
 }
 
 /// The keys of `[keys]`; where there is no current one, that of the first start. Sessions in memory need none that lasts.
-pub fn secrets(config: &Config) -> Result<Secrets, StateError> {
+pub fn secrets(config: &Config, own: &OwnKey) -> Result<Secrets, StateError> {
     if config.keys.current.is_none() && config.store.kind == StoreKind::Disk {
         let folder = config.store.folder();
         let why = |why| StateError::Folder { folder: folder.clone(), why };
@@ -76,7 +94,7 @@ pub fn secrets(config: &Config) -> Result<Secrets, StateError> {
         let file = SecretSource::File(folder.join(KEY));
         return Ok(config.keys.secrets(|| Keys::read_one(&file))?);
     }
-    Ok(config.keys.secrets(|| Ok(crypto::random()))?)
+    Ok(config.keys.secrets(|| Ok(*own.0))?)
 }
 
 /// Makes the key, unless it is there: for this user alone, and on disk before anything is sealed under it.

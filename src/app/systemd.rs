@@ -46,6 +46,18 @@ pub(super) fn ready(names: &[String]) {
     }
 }
 
+/// A reload has begun (`Type=notify-reload` waits for what follows).
+pub(super) fn reloading() {
+    if let Ok(now) = NotifyState::monotonic_usec_now() {
+        let _ = sd_notify::notify(&[NotifyState::Reloading, now]);
+    }
+}
+
+/// It is over, however it went: the log says.
+pub(super) fn reloaded() {
+    let _ = sd_notify::notify(&[NotifyState::Ready]);
+}
+
 /// The end has begun.
 pub(super) fn stopping() {
     let _ = sd_notify::notify(&[NotifyState::Stopping]);

@@ -1,6 +1,6 @@
 //! One worker: a thread, an event loop, its listeners, its connections to the apps.
 
-use std::{io, rc::Rc, sync::Arc, time::Duration};
+use std::{cell::RefCell, io, rc::Rc, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, LocalOptions};
@@ -25,7 +25,6 @@ pub(super) struct Setup {
     pub(super) plan: Arc<ArcSwap<Plan>>,
     pub(super) access: Option<AccessLog>,
     pub(super) counts: Arc<Counts>,
-    pub(super) exempt: Vec<ipnet::IpNet>,
     pub(super) stop: CancellationToken,
     pub(super) kill: CancellationToken,
 }
@@ -51,14 +50,14 @@ pub(super) fn run(setup: Setup) -> io::Result<()> {
                 clock::pause(SWEEP).await;
             }
         });
-        let rules = Rc::new(Rules { limits: setup.plan.load().limits.clone(), exempt: setup.exempt });
         for (listener, entrance) in setup.doors {
+            let rules = rules(&setup.plan);
             let worker = Rc::clone(&worker);
             let handler = move |request, arrival| proxy::answer(&worker, request, arrival);
             let serving = listen::serve(
                 listener,
                 entrance,
-                Rc::clone(&rules),
+                rules,
                 Arc::clone(&setup.counts),
                 handler,
                 tracker.clone(),
@@ -78,4 +77,23 @@ pub(super) fn run(setup: Setup) -> io::Result<()> {
         }
         Ok(())
     })
+}
+
+/// The rules of the current plan, made anew when there is another: each connection keeps those that it began under.
+fn rules(plan: &Arc<ArcSwap<Plan>>) -> impl Fn() -> Rc<Rules> + use<> {
+    let plan = Arc::clone(plan);
+    let made: RefCell<Option<(Arc<Plan>, Rc<Rules>)>> = RefCell::default();
+    move || {
+        let current = plan.load();
+        let mut made = made.borrow_mut();
+        if let Some((of, rules)) = &*made
+            && Arc::ptr_eq(of, &current)
+        {
+            return Rc::clone(rules);
+        }
+        let exempt = current.forwarding.networks().to_vec();
+        let rules = Rc::new(Rules { limits: current.limits.clone(), exempt });
+        *made = Some((Arc::clone(&current), Rc::clone(&rules)));
+        rules
+    }
 }

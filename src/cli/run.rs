@@ -13,7 +13,7 @@ pub(super) fn from_file(file: &Path) -> ExitCode {
     match Config::load(file) {
         Ok((config, warnings)) => {
             print(&warnings);
-            run(&config)
+            run(&config, Some(file))
         }
         Err(mistakes) => {
             print(&mistakes);
@@ -29,7 +29,7 @@ pub(super) fn from_flags(listen: &str, upstream: &str) -> ExitCode {
             anstream::eprintln!(
                 "sessions are kept in memory, under a key made now: they end with this process"
             );
-            run(&config)
+            run(&config, None)
         }
         Err(mistakes) => {
             print(&mistakes);
@@ -38,9 +38,10 @@ pub(super) fn from_flags(listen: &str, upstream: &str) -> ExitCode {
     }
 }
 
-fn run(config: &Config) -> ExitCode {
+fn run(config: &Config, file: Option<&Path>) -> ExitCode {
     app::start_logging(config.log.level);
-    let result = app::run(config, Options::default(), |names| {
+    let options = Options { file: file.map(Path::to_owned), ..Options::default() };
+    let result = app::run(config, options, |names| {
         tracing::info!(workers = config.process.workers, "listening on {}", names.join(", "));
     });
     match result {

@@ -61,7 +61,7 @@ fn act(config: &Config, verb: &StoreVerb) -> anyhow::Result<ExitCode> {
     if !Vault::is_in(&folder) && !matches!(verb, StoreVerb::Import { .. }) {
         anyhow::bail!("there is no store in {}", folder.display());
     }
-    let secrets = state::secrets(config)?;
+    let secrets = state::secrets(config, &state::OwnKey::default())?;
     let vault = match verb {
         StoreVerb::Verify | StoreVerb::Export => Vault::look(&folder, &secrets)?,
         StoreVerb::Import { .. } | StoreVerb::Compact => Vault::open(&folder, &secrets)?,

@@ -18,6 +18,7 @@ mod scalar;
 mod secret;
 mod session;
 mod source;
+mod standing;
 mod store;
 mod tls;
 mod upstream;

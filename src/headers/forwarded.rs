@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, io, net::IpAddr};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
+use ipnet::IpNet;
 
 use crate::{
     config::{ForwardedFamily, TrustedProxies},
@@ -48,6 +49,11 @@ impl Forwarding {
     /// Believes these proxies and this family.
     pub fn new(trusted: &TrustedProxies, family: ForwardedFamily) -> Self {
         Self { trusted: trusted.clone(), family }
+    }
+
+    /// Those that it believes.
+    pub fn networks(&self) -> &[IpNet] {
+        &self.trusted.networks
     }
 
     fn trusts(&self, address: &IpAddr) -> bool {

@@ -32,14 +32,15 @@ impl Rules {
     }
 }
 
-/// Accepts until `stop`, and serves each connection in a task of its own that `tasks` keeps track of.
+/// Accepts until `stop`, and serves each connection in a task of its own that `tasks` keeps track of, under the `rules`
+/// that hold when it comes.
 ///
 /// # Errors
 /// The socket cannot join this loop.
 pub async fn serve<H: Handler>(
     listener: Listener,
     entrance: Entrance,
-    rules: Rc<Rules>,
+    rules: impl Fn() -> Rc<Rules>,
     counts: Arc<Counts>,
     handler: H,
     tasks: TaskTracker,
@@ -55,7 +56,8 @@ pub async fn serve<H: Handler>(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let Some(place) = counts.enter(peer, &rules) else {
+                let current = rules();
+                let Some(place) = counts.enter(peer, &current) else {
                     counts.refused(peer);
                     continue;
                 };
@@ -63,12 +65,12 @@ pub async fn serve<H: Handler>(
                     stream,
                     (peer, place, Arc::clone(&counts)),
                     Rc::clone(&entrance),
-                    Rc::clone(&rules),
+                    current,
                     Rc::clone(&handler),
                     stop.clone(),
                 );
                 crate::tasks::spawn(tasks.track_future(one));
-                while counts.is_full(&rules) && !stop.is_cancelled() {
+                while counts.is_full(&rules()) && !stop.is_cancelled() {
                     clock::pause(clock::TICK).await;
                 }
             }

@@ -18,12 +18,12 @@ impl Authority {
             let end = rest.iter().position(|byte| *byte == b']')?;
             let inner = std::str::from_utf8(rest.get(..end)?).ok()?;
             let address: Ipv6Addr = inner.parse().ok()?;
-            return Some(Self { host: format!("[{address}]"), port: port(rest.get(end + 1..)?)? });
+            return Some(Self { host: format!("[{address}]"), port: port(rest.get(end + 1..)?).ok()? });
         }
         // By hand: a host is shorter than what a search by vectors, or by characters, needs to pay.
         let end = bytes.iter().position(|byte| *byte == b':').unwrap_or(bytes.len());
         let (host, after) = bytes.split_at_checked(end)?;
-        let port = port(after)?;
+        let port = port(after).ok()?;
         let host = host.strip_suffix(b".").unwrap_or(host);
         if host.is_empty()
             || host.len() > 255
@@ -38,15 +38,15 @@ impl Authority {
 }
 
 /// What follows the host: nothing, or a colon and digits, of which there may be none (RFC 3986 section 3.2.3).
-fn port(after: &[u8]) -> Option<Option<u16>> {
+fn port(after: &[u8]) -> Result<Option<u16>, ()> {
     match after {
-        [] | [b':'] => Some(None),
+        [] | [b':'] => Ok(None),
         [b':', digits @ ..] if digits.len() <= 5 => {
             let digit =
                 |number: u32, byte: &u8| byte.is_ascii_digit().then(|| number * 10 + u32::from(byte - b'0'));
-            u16::try_from(digits.iter().try_fold(0, digit)?).ok().map(Some)
+            u16::try_from(digits.iter().try_fold(0, digit).ok_or(())?).map(Some).map_err(drop)
         }
-        _ => None,
+        _ => Err(()),
     }
 }
 

@@ -67,6 +67,7 @@ pub fn answer(worker: &Rc<Worker>, request: Request<Received>, arrival: Arrival)
 /// Its future is what a request holds from its first byte to the head of its answer, and it is made anew for each: so
 /// what is large stays where it is and is lent, and what is rare is boxed where it happens. An `async fn` would hold
 /// its arguments twice, as they came and as they are used.
+#[expect(clippy::manual_async_fn, reason = "half the size")]
 fn handle(
     worker: Rc<Worker>,
     mut request: Request<Received>,

@@ -36,6 +36,11 @@ impl Flood {
         Self { per_second, per_address, second: AtomicU64::new(0), addresses }
     }
 
+    /// Whether what was counted against those limits counts against these.
+    pub fn has_the_limits_of(&self, other: &Self) -> bool {
+        (self.per_second, self.per_address) == (other.per_second, other.per_address)
+    }
+
     /// One more; false if that is too many.
     pub fn admits(&self, address: Option<IpAddr>, now: Timestamp) -> bool {
         if let (Some(most), Some(address)) = (self.per_address, address) {

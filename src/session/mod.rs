@@ -60,7 +60,7 @@ pub struct SessionManager {
     keys: Keyring,
     rules: Session,
     store: Arc<Store>,
-    flood: Flood,
+    flood: Arc<Flood>,
     /// The names of the headers.
     pub wire: Wire,
 }
@@ -113,9 +113,17 @@ impl SessionManager {
             keys,
             rules: rules.clone(),
             store,
-            flood: Flood::new(per_second, per_address),
+            flood: Arc::new(Flood::new(per_second, per_address)),
             wire: Wire::new(rules)?,
         })
+    }
+
+    /// Goes on counting where the one before stopped.
+    pub(crate) fn succeed(&mut self, before: &Self) {
+        self.wire.events = Arc::clone(&before.wire.events);
+        if self.flood.has_the_limits_of(&before.flood) {
+            self.flood = Arc::clone(&before.flood);
+        }
     }
 
     /// The rules, for whoever tells an app of a session.

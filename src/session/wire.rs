@@ -41,7 +41,7 @@ pub struct Wire {
     /// `X-Replace-Session`, likewise.
     pub(super) replace: Option<HeaderName>,
     /// What happened.
-    pub events: Events,
+    pub events: Arc<Events>,
 }
 
 impl Wire {
@@ -71,7 +71,7 @@ impl Wire {
             fields: rules.fields.clone(),
             session: only_apache("session"),
             replace: only_apache("x-replace-session"),
-            events: Events::default(),
+            events: Arc::default(),
         })
     }
 

@@ -42,6 +42,7 @@ mod proxy_protocol;
 mod races;
 mod recipes;
 mod reference;
+mod reload;
 mod rotation;
 mod sealed;
 mod session;

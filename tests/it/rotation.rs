@@ -1,21 +1,9 @@
 //! What outlives a process and a key: kept and sealed cookies.
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, with the place")]
 
-use std::fs;
-use std::path::Path;
-
-use crate::support::cloakroom::on_disk;
-use crate::support::{App, Browser, Cloakroom};
+use crate::support::{App, Browser, Cloakroom, key, on_disk};
 
 const RULES: &str = "[[cookies]]\nname = \"k*\"\naction = \"keep\"\n\
                      [[cookies]]\nname = \"s*\"\naction = \"seal\"\nbind = \"session\"\n";
-
-fn key(folder: &Path, name: &str) -> String {
-    let made = std::process::Command::new(env!("CARGO_BIN_EXE_cloakroom")).args(["key", "generate"]).output();
-    let path = folder.join(name);
-    fs::write(&path, made.unwrap().stdout).unwrap();
-    format!("{{ file = \"{}\" }}", path.display())
-}
 
 /// The visitor goes on with another process on the same store.
 fn moved(visitor: &Browser, house: &Cloakroom) -> Browser {

@@ -85,7 +85,7 @@ fn start() -> anyhow::Result<()> {
     let listeners =
         (1..config.process.workers.get()).map(|_| front.share()).collect::<Result<Vec<_>, _>>()?;
     let listeners = listeners.into_iter().chain([front]).collect();
-    process::run(&config, Options { listeners: Some(listeners) }, |_| {
+    process::run(&config, Options { listeners: Some(listeners), ..Options::default() }, |_| {
         anstream::println!("{}", instructions(&address));
     })?;
     Ok(())

@@ -16,11 +16,7 @@ use rustls::{
 use tokio_rustls::TlsAcceptor;
 
 use super::entrance::Protocol;
-use crate::{
-    clock::Timestamp,
-    config::{self, Diagnostic},
-    net::Stream,
-};
+use crate::net::Stream;
 use resolver::Resolver;
 
 pub use certificates::Certificates;
@@ -66,14 +62,9 @@ impl Tls {
         Ok(Self { server: Arc::new(server), resolver })
     }
 
-    /// Reads the certificates anew; connections that are there go on. If there is an error among what is returned the
-    /// old ones stay.
-    pub fn renew(&self, tls: &config::Tls, now: Timestamp) -> Vec<Diagnostic> {
-        let (certificates, found) = Certificates::load(&tls.certificates, now);
-        if let Some(certificates) = certificates {
-            self.resolver.replace(certificates);
-        }
-        found
+    /// Other certificates from now on; connections that are there go on.
+    pub fn replace(&self, certificates: Certificates) {
+        self.resolver.replace(certificates);
     }
 
     /// The handshake.
@@ -85,41 +76,5 @@ impl Tls {
         let chosen = stream.get_ref().1.alpn_protocol();
         let protocol = if chosen == Some(HTTP2) { Protocol::Http2 } else { Protocol::Http1 };
         Ok((Stream::Tls(Box::new(stream.into())), protocol))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{fs, path::Path};
-
-    use super::*;
-    use crate::config::{CertificateFiles, SecretSource, Severity};
-
-    fn issue(folder: &Path, name: &str) {
-        let issued = rcgen::generate_simple_self_signed([name.to_owned()]).unwrap();
-        fs::write(folder.join("cert"), issued.cert.pem()).unwrap();
-        fs::write(folder.join("key"), issued.signing_key.serialize_pem()).unwrap();
-    }
-
-    #[test]
-    fn certificates_are_replaced_and_the_last_good_ones_stay() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name| SecretSource::File(folder.path().join(name));
-        let files = CertificateFiles { certificate: file("cert"), key: file("key"), place: None };
-        let config = config::Tls { certificates: vec![files] };
-        issue(folder.path(), "a.example");
-        let (certificates, _) = Certificates::load(&config.certificates, Timestamp::now());
-        let tls = Tls::new(certificates.unwrap(), &Tickets::new().unwrap()).unwrap();
-        let shown = || tls.resolver.first_names();
-        assert_eq!(shown(), ["a.example"]);
-
-        issue(folder.path(), "b.example");
-        assert!(tls.renew(&config, Timestamp::now()).iter().all(|said| said.severity == Severity::Warning));
-        assert_eq!(shown(), ["b.example"]);
-
-        fs::write(folder.path().join("cert"), "half of a file").unwrap();
-        let found = tls.renew(&config, Timestamp::now());
-        assert!(found.iter().any(|said| said.severity == Severity::Error), "{found:?}");
-        assert_eq!(shown(), ["b.example"]);
     }
 }

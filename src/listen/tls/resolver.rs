@@ -23,11 +23,6 @@ impl Resolver {
     pub(super) fn replace(&self, certificates: Certificates) {
         self.0.store(Arc::new(certificates));
     }
-
-    #[cfg(test)]
-    pub(super) fn first_names(&self) -> Vec<String> {
-        self.0.load().first.names.clone()
-    }
 }
 
 impl ResolvesServerCert for Resolver {

@@ -32,6 +32,14 @@ pub(crate) fn on_disk(folder: &Path) -> String {
     format!("[store]\nkind = \"disk\"\npath = \"{}\"", folder.display())
 }
 
+/// A new key in a file of this folder, as `[keys]` names it.
+pub(crate) fn key(folder: &Path, name: &str) -> String {
+    let made = Command::new(env!("CARGO_BIN_EXE_cloakroom")).args(["key", "generate"]).output();
+    let path = folder.join(name);
+    fs::write(&path, made.unwrap().stdout).unwrap();
+    format!("{{ file = \"{}\" }}", path.display())
+}
+
 /// A running cloakroom; killed when dropped, and its config and log are printed if the test failed.
 pub(crate) struct Cloakroom {
     /// Where visitors connect.
@@ -98,6 +106,20 @@ impl Cloakroom {
     pub(crate) fn terminate(&self) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+    }
+
+    /// Changes its configuration and has it read again; what came of that is the line of the log that is returned.
+    pub(crate) fn reload(&self, edit: impl FnOnce(String) -> String) -> String {
+        let file = self.folder.path().join("config.toml");
+        fs::write(&file, edit(fs::read_to_string(&file).unwrap())).unwrap();
+        let outcomes = || {
+            let log = self.log();
+            log.lines().filter(|line| line.contains("reloaded")).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let before = outcomes().len();
+        assert!(Command::new("kill").args(["-HUP", &self.pid().to_string()]).status().unwrap().success());
+        super::eventually("the outcome of a reload is logged", || outcomes().len() > before);
+        outcomes().swap_remove(before)
     }
 
     /// Its process id.

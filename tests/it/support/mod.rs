@@ -26,7 +26,7 @@ pub(crate) mod wire;
 
 pub(crate) use app::{App, Reply, Request};
 pub(crate) use browser::Browser;
-pub(crate) use cloakroom::{Cloakroom, on_disk};
+pub(crate) use cloakroom::{Cloakroom, key, on_disk};
 pub(crate) use desk::{Desk, login};
 pub(crate) use legacy::Legacy;
 pub(crate) use puppet::{line, obey, orders};

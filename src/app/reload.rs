@@ -1,0 +1,100 @@
+//! A new configuration without a new process: read, checked whole, published at once. Requests under way keep the plan
+//! that they began with, and sessions their store.
+
+use std::{path::PathBuf, sync::Arc};
+
+use arc_swap::ArcSwap;
+
+use super::{
+    listeners::tell,
+    state::{self, OwnKey, StateError},
+};
+use crate::{
+    clock::Timestamp,
+    config::{Config, Diagnostics, Severity},
+    listen::Entrance,
+    plan::{Plan, PlanError},
+    session::store::Store,
+};
+
+/// Why what runs stays.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("it has mistakes:\n{0}")]
+    Config(#[from] Diagnostics),
+    #[error(transparent)]
+    Keys(#[from] StateError),
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    #[error("a certificate cannot be used")]
+    Tls,
+}
+
+/// What a reload needs to know.
+pub(super) struct Reload {
+    /// None: started by flags alone.
+    pub(super) file: Option<PathBuf>,
+    pub(super) runs: Config,
+    pub(super) plan: Arc<ArcSwap<Plan>>,
+    pub(super) store: Arc<Store>,
+    pub(super) own_key: OwnKey,
+    /// In the order of `[[listen]]`.
+    pub(super) entrances: Vec<Entrance>,
+}
+
+impl Reload {
+    /// Reads the file anew. What comes of it is told in the log.
+    pub(super) fn run(&mut self) {
+        let Some(file) = self.file.clone() else {
+            return tracing::warn!("SIGHUP: there is no file to read again; it was started by flags alone");
+        };
+        let file = file.display();
+        match self.publish() {
+            Ok(later) if later.is_empty() => tracing::info!(%file, "reloaded"),
+            Ok(later) => {
+                tracing::warn!(%file, "reloaded, but for what needs a restart: {}", later.join("; "));
+            }
+            Err(error) => tracing::error!(%file, "not reloaded, what runs stays: {error}"),
+        }
+    }
+
+    fn publish(&mut self) -> Result<Vec<&'static str>, Refusal> {
+        let file = self.file.as_deref().unwrap_or(std::path::Path::new(""));
+        let (mut config, warnings) = Config::load(file)?;
+        if !warnings.is_empty() {
+            tracing::warn!("{warnings}");
+        }
+        let later = config.take_standing(&self.runs);
+        let secrets = state::secrets(&config, &self.own_key)?;
+        let mut plan = Plan::with(&config, Arc::clone(&self.store), &secrets)?;
+        plan.succeed(&self.plan.load());
+        self.renew(&config)?;
+        self.plan.store(Arc::new(plan));
+        self.runs = config;
+        Ok(later)
+    }
+
+    /// Certificates: all of them, or none.
+    fn renew(&self, config: &Config) -> Result<(), Refusal> {
+        let pairs = || {
+            let tls = config.listen.iter().map(|listen| listen.tls.as_ref());
+            self.entrances.iter().zip(tls).filter_map(|(entrance, tls)| entrance.tls.as_ref().zip(tls))
+        };
+        let now = Timestamp::now();
+        let mut read = Vec::new();
+        let mut fine = true;
+        for (entrance, tls) in pairs() {
+            let (certificates, found) = crate::listen::Certificates::load(&tls.certificates, now);
+            found.iter().for_each(tell);
+            fine &= found.iter().all(|said| said.severity != Severity::Error);
+            read.push((entrance, certificates));
+        }
+        let all: Option<Vec<_>> =
+            read.into_iter().map(|(entrance, found)| Some((entrance, found?))).collect();
+        let all = all.filter(|_| fine).ok_or(Refusal::Tls)?;
+        for (entrance, certificates) in all {
+            entrance.replace(certificates);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,180 @@
+//! A new configuration under way: it holds for the next request, costs none, and a bad one changes nothing.
+
+use std::fs;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use crate::support::{App, Authority, Cloakroom, Reply, Request, Stage, key};
+
+const RULE: &str = "[[cookies]]\nname = \"theme\"\nhttp_only = true\n";
+
+/// An app that sets a cookie, and logs in whoever asks `/login`.
+fn theme() -> App {
+    App::start(|request| {
+        let told = request.header("x-session-principal").unwrap_or_default();
+        let reply = Reply::text(told).with("Set-Cookie: theme=dark");
+        if request.path() == "/login" { reply.with("X-Session-Principal: alice") } else { reply }
+    })
+}
+
+#[test]
+fn what_is_changed_holds_for_the_next_request_and_sessions_go_on() {
+    let app = theme();
+    let house = Cloakroom::before(app.address).start();
+    let mut visitor = house.browser();
+    assert_eq!(visitor.get("/login").set_cookies()[0], "theme=dark");
+    let told = house.reload(|text| text + RULE);
+    assert!(told.contains("INFO") && told.contains("config.toml"), "{told}");
+    let answer = visitor.get("/");
+    assert_eq!(
+        (answer.text(), answer.set_cookies()),
+        ("alice".to_owned(), vec!["theme=dark; HttpOnly".to_owned()])
+    );
+    house.reload(|text| text.replace("[[routes]]\n", "[[routes]]\nrequire = \"principal\"\n"));
+    assert_eq!((visitor.get("/").status, house.browser().get("/").status), (200, 401));
+}
+
+#[test]
+fn limits_hold_for_connections_that_come_after() {
+    let app = theme();
+    let house = Cloakroom::before(app.address).start();
+    let mut before = house.dial();
+    let mut ask = || {
+        before.send("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
+        before.answer(false).header("connection")
+    };
+    assert_eq!(ask(), None);
+    house.reload(|text| text + "[limits]\nrequests_per_connection_http1 = 1\n");
+    assert_eq!(house.browser().get("/").header("connection").as_deref(), Some("close"));
+    assert_eq!(ask(), None, "it keeps the limits that it began under");
+}
+
+#[test]
+fn a_request_under_way_keeps_what_it_began_with() {
+    let (old, new) = (Stage::open(), theme());
+    let house = Cloakroom::before(old.address()).start();
+    let mut wire = house.dial();
+    wire.send("GET /slow HTTP/1.1\r\nhost: h\r\n\r\n");
+    let mut app = old.accept();
+    Request::from(&mut app);
+    house.reload(|text| text.replace(&old.address().to_string(), &new.address.to_string()));
+    assert_eq!(house.browser().get("/").set_cookies()[0], "theme=dark", "the next one is another app's");
+    app.send("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nold");
+    assert_eq!(wire.answer(false).text(), "old");
+}
+
+#[test]
+fn a_bad_file_is_told_with_its_mistakes_and_changes_nothing() {
+    let app = theme();
+    let house = Cloakroom::before(app.address).start();
+    let told = house.reload(|text| text + RULE + "[limits]\nhead_bites = 1\n");
+    assert!(told.contains("ERROR") && told.contains("not reloaded, what runs stays"), "{told}");
+    let log = house.log();
+    assert!(
+        log.contains("head_bites") && log.contains("config.toml:") && log.contains("head_bytes"),
+        "{log}"
+    );
+    assert_eq!(house.browser().get("/").set_cookies()[0], "theme=dark");
+    let told = house.reload(|text| text.replace("head_bites = 1", ""));
+    assert!(!told.contains("not reloaded"), "{told}");
+    assert_eq!(house.browser().get("/").set_cookies()[0], "theme=dark; HttpOnly");
+}
+
+#[test]
+fn what_needs_a_restart_is_said_and_the_rest_is_done() {
+    let app = theme();
+    let house = Cloakroom::before(app.address).start();
+    let more = "[session]\nidle_timeout = \"5m\"\n[process]\nworkers = 7\n";
+    let told = house.reload(|text| text + RULE + more);
+    assert!(told.contains("WARN") && told.contains("needs a restart"), "{told}");
+    assert!(told.contains("[process] workers; [session] idle_timeout"), "{told}");
+    assert_eq!(house.browser().get("/").set_cookies()[0], "theme=dark; HttpOnly");
+}
+
+#[test]
+fn started_by_flags_alone_it_says_that_there_is_nothing_to_read() {
+    let app = theme();
+    let house = Cloakroom::by_flags(app.address).start();
+    assert!(Command::new("kill").args(["-HUP", &house.pid().to_string()]).status().unwrap().success());
+    crate::support::eventually("it is said", || house.log().contains("started by flags alone"));
+    assert_eq!(house.browser().get("/").status, 200);
+}
+
+#[test]
+fn a_new_key_logs_nobody_out_and_an_old_one_that_is_gone_everybody() {
+    let app = theme();
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["one", "two"].map(|name| key(folder.path(), name));
+    let house = Cloakroom::before(app.address).config(&format!("[keys]\ncurrent = {one}\n")).start();
+    let mut visitor = house.browser();
+    visitor.get("/login");
+    let before = visitor.jar.clone();
+    house.reload(|text| {
+        text.replace(&format!("current = {one}"), &format!("current = {two}\nprevious = [{one}]"))
+    });
+    assert_eq!(visitor.get("/").text(), "alice");
+    assert_ne!(visitor.jar, before, "the ticket is now one under the new key");
+    house.reload(|text| text.replace(&format!("previous = [{one}]"), ""));
+    assert_eq!(visitor.get("/").text(), "alice");
+    visitor.jar = before;
+    assert_eq!(visitor.get("/").text(), "", "a ticket under a key that is gone is a stranger's");
+}
+
+#[test]
+fn certificates_are_replaced_under_connections_that_go_on_and_the_last_good_ones_stay() {
+    let authority = Authority::new();
+    authority.issue("site", &["a.example"]);
+    let app = theme();
+    let house = Cloakroom::before(app.address).listen(&authority.toml(&["site"])).start();
+    let caller = authority.caller().offering(&["http/1.1"]);
+    let mut old = caller.dial(house.address, "a.example").unwrap();
+    authority.issue("site", &["b.example"]);
+    house.reload(|text| text);
+    assert!(caller.dial(house.address, "b.example").is_ok());
+    assert!(authority.caller().dial(house.address, "a.example").is_err());
+    old.send("GET / HTTP/1.1\r\nhost: a.example\r\n\r\n");
+    assert_eq!(old.answer(false).status, 200);
+    fs::write(authority.path("site.pem"), "half of a file").unwrap();
+    let told = house.reload(|text| text + RULE);
+    assert!(told.contains("not reloaded"), "{told}");
+    let mut wire = caller.dial(house.address, "b.example").unwrap();
+    wire.send("GET / HTTP/1.1\r\nhost: b.example\r\n\r\n");
+    assert_eq!(wire.answer(false).set_cookies()[0], "theme=dark", "and nothing of the file holds");
+}
+
+#[test]
+fn fifty_reloads_under_load_cost_no_request() {
+    let app = theme();
+    let house = Cloakroom::before(app.address).start();
+    let over = AtomicBool::new(false);
+    let asked = AtomicUsize::new(0);
+    thread::scope(|scope| {
+        let load = |_| {
+            let mut visitor = house.browser();
+            visitor.get("/login");
+            while !over.load(Ordering::Relaxed) {
+                let answer = visitor.get("/");
+                assert_eq!((answer.status, answer.text().as_str()), (200, "alice"));
+                asked.fetch_add(1, Ordering::Relaxed);
+            }
+        };
+        let all: Vec<_> = (0..4).map(|number| scope.spawn(move || load(number))).collect();
+        for round in 0..50 {
+            let line = "[[cookies]]\nname = \"theme\"\n";
+            let told = house.reload(|text| match round % 5 {
+                0 => text + line,
+                4 => text.replace(line, "[[cookies]]\nnome = \"theme\"\n"),
+                3 => text.replace(line, "") + line,
+                _ => text,
+            });
+            assert_eq!(told.contains("not reloaded"), round % 5 == 4, "{round}: {told}");
+            house.reload(|text| text.replace("[[cookies]]\nnome = \"theme\"\n", ""));
+        }
+        over.store(true, Ordering::Relaxed);
+        for one in all {
+            one.join().unwrap();
+        }
+    });
+    assert!(asked.into_inner() > 50);
+}
