@@ -13,7 +13,7 @@ use crate::{
     },
     cookies::{CookieRules, Inventory},
     crypto::{Keyring, Secrets},
-    headers::{Forwarding, Guard},
+    headers::{Forwarding, Guard, Prefix},
     router::Router,
     session::{
         CookieForm, SessionManager, View,
@@ -27,6 +27,8 @@ use crate::{
 pub struct RoutePlan {
     /// Host and path, for whoever asks why it was chosen.
     pub name: String,
+    /// What is taken off the path on the way to the app (`strip_prefix`).
+    pub prefix: Option<Prefix>,
     /// Where its requests go.
     pub upstream: Arc<Endpoints>,
     /// How sessions are treated.
@@ -65,6 +67,7 @@ impl RoutePlan {
         self.session != other.session
             || self.realm != other.realm
             || !Arc::ptr_eq(&self.upstream, &other.upstream)
+            || self.prefix != other.prefix
             || self.mint != other.mint
             || self.require != other.require
             || self.cross_site != other.cross_site
@@ -203,6 +206,7 @@ impl Plan {
             let (upstream, view) = upstreams.get(route.upstream).ok_or(PlanError::Upstream)?;
             let plan = RoutePlan {
                 name: name(route),
+                prefix: Prefix::new(&route.path, route.ignore_case).filter(|_| route.strip_prefix),
                 upstream: Arc::clone(upstream),
                 session: route.session,
                 realm: route.realm.as_ref().map(|r| r.as_str().into()),

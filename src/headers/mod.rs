@@ -3,8 +3,10 @@
 mod element;
 mod forwarded;
 mod hop_by_hop;
+mod prefix;
 mod spoof;
 
 pub use forwarded::{Client, Forwarding, Peer};
 pub use hop_by_hop::{Nominations, strip_hop_by_hop, strip_trailers};
+pub use prefix::{Prefix, X_FORWARDED_PREFIX};
 pub use spoof::Guard;

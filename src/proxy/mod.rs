@@ -131,6 +131,7 @@ async fn prepare<'p, B>(
     exchange.session = resolved.as_ref().and_then(Resolved::id);
     gate::require(route, request, resolved.as_ref())?;
     request::origin_form(request)?;
+    request::strip_prefix(route, request)?;
 
     // Nothing ends the request from here on before the app is asked.
     if let Some(resolved) = resolved.as_mut().filter(|resolved| resolved.has_flashes()) {

@@ -6,9 +6,10 @@ use super::{ProxyError, admit::Admitted, upgrade};
 use crate::{
     clock::Timestamp,
     config::UpstreamHost,
-    headers::{self, Client, Nominations, Peer},
+    headers::{self, Client, Nominations, Peer, Prefix, X_FORWARDED_PREFIX},
     message::lines::Lines,
     plan::{Plan, RoutePlan},
+    router,
     session::Resolved,
 };
 
@@ -68,6 +69,9 @@ impl Dressing<'_> {
         }
         lines.push_fixed(via);
         plan.forwarding.write(client, source, admitted.host.as_ref().unwrap_or(&NO_HOST), &mut lines);
+        if let Some(prefix) = &route.prefix {
+            lines.push(&X_FORWARDED_PREFIX, prefix.value());
+        }
         if let Some(resolved) = resolved {
             plan.sessions.wire.tell(resolved, &route.view, plan.sessions.rules(), now, &mut lines);
         }
@@ -108,6 +112,33 @@ pub fn origin_form<B>(request: &mut Request<B>) -> Result<(), ProxyError> {
         *request.uri_mut() = Uri::from_parts(parts)
             .map_err(|_| ProxyError::Client(StatusCode::BAD_REQUEST, "a target without a path"))?;
     }
+    Ok(())
+}
+
+/// Takes the route's prefix off the path, where it says so. The query stays.
+///
+/// # Errors
+/// Apps may read the path as one that is not below the prefix.
+pub fn strip_prefix<B>(route: &RoutePlan, request: &mut Request<B>) -> Result<(), ProxyError> {
+    match &route.prefix {
+        Some(prefix) => strip(prefix, request),
+        None => Ok(()),
+    }
+}
+
+fn strip<B>(prefix: &Prefix, request: &mut Request<B>) -> Result<(), ProxyError> {
+    let refused =
+        || ProxyError::Client(StatusCode::BAD_REQUEST, "the path can be read as one beside the route's");
+    let uri = request.uri();
+    let rest = router::below(uri.path(), prefix.path(), prefix.ignore_case()).ok_or_else(refused)?;
+    let rest = if rest.is_empty() { "/" } else { rest };
+    let target = match uri.query() {
+        Some(query) => format!("{rest}?{query}"),
+        None => rest.to_owned(),
+    };
+    let mut parts = http::uri::Parts::default();
+    parts.path_and_query = Some(PathAndQuery::try_from(target).map_err(|_| refused())?);
+    *request.uri_mut() = Uri::from_parts(parts).map_err(|_| refused())?;
     Ok(())
 }
 

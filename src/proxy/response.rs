@@ -1,12 +1,13 @@
 //! Undressing an answer for the visitor: hop-by-hop out, instructions read and taken out, redirects to the server's own
-//! address turned to the visitor's.
+//! address turned to the visitor's, and the prefix put back that the app was not sent.
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, Version, header};
 
 use super::admit::Admitted;
 use crate::{
     config::{SessionMode, UpstreamHost},
-    headers::{self, Client, Nominations},
+    headers::{self, Client, Nominations, Prefix},
     plan::{Plan, RoutePlan},
     session::Changes,
 };
@@ -30,17 +31,66 @@ pub fn undress<B>(
     // The same names in a spelling that is no instruction.
     plan.guard.strip_response(headers);
     let changes = changes.filter(|_| route.session != SessionMode::Off);
+    if headers.keys().any(|name| URLS.contains(name)) {
+        for name in &URLS {
+            url(headers, name, endpoint, route, admitted, client);
+        }
+    }
+    if let Some(prefix) = &route.prefix {
+        set_cookies(headers, prefix, prefix.is_all_of(admitted.path()));
+    }
+    (changes, nominations)
+}
+
+/// Fields of an answer that say where something is.
+const URLS: [HeaderName; 3] = [header::LOCATION, header::CONTENT_LOCATION, header::REFRESH];
+
+/// One of them, as the visitor needs it.
+fn url(
+    headers: &mut HeaderMap,
+    name: &HeaderName,
+    endpoint: usize,
+    route: &RoutePlan,
+    admitted: &Admitted,
+    client: &Client,
+) {
+    let Some(host) = client.host.as_ref().or(admitted.host.as_ref()) else { return };
     if route.upstream.rules.rewrite_redirects
         && let Some(endpoint) = route.upstream.all.get(endpoint)
     {
-        const NAMES: [HeaderName; 3] = [header::LOCATION, header::CONTENT_LOCATION, header::REFRESH];
-        if headers.keys().any(|name| NAMES.contains(name)) {
-            for name in NAMES {
-                redirect(headers, &name, &endpoint.name, route, admitted, client);
-            }
+        redirect(headers, name, &endpoint.name, route, host, client);
+    }
+    let (Some(prefix), Some(value)) = (&route.prefix, headers.get(name)) else { return };
+    let (value, bare) = (value.as_bytes(), prefix.is_all_of(admitted.path()));
+    let is_own = |authority: &[u8]| is_own(authority, host.as_bytes());
+    let new = if *name == header::REFRESH {
+        prefix.refresh(value, is_own, bare)
+    } else {
+        prefix.url(value, is_own, bare)
+    };
+    if let Some(new) = new.and_then(|new| HeaderValue::from_maybe_shared(Bytes::from(new)).ok()) {
+        headers.insert(name.clone(), new);
+    }
+}
+
+/// Whether a URL of the app names the host that the visitor asks for, by whichever scheme.
+fn is_own(authority: &[u8], host: &[u8]) -> bool {
+    let plain = |text: &[u8]| {
+        let port = [&b":80"[..], b":443"].into_iter().find_map(|port| text.strip_suffix(port));
+        port.unwrap_or(text).to_ascii_lowercase()
+    };
+    plain(authority) == plain(host)
+}
+
+/// The app's cookie paths, as the visitor's browser needs them: before any rule is asked.
+fn set_cookies(headers: &mut HeaderMap, prefix: &Prefix, bare: bool) {
+    let header::Entry::Occupied(mut lines) = headers.entry(header::SET_COOKIE) else { return };
+    for line in lines.iter_mut() {
+        let new = prefix.set_cookie(line.as_bytes(), bare);
+        if let Some(new) = new.and_then(|new| HeaderValue::from_maybe_shared(Bytes::from(new)).ok()) {
+            *line = new;
         }
     }
-    (changes, nominations)
 }
 
 /// `http://server/…` becomes what the visitor sees; `Refresh` has it after `url=`.
@@ -49,11 +99,10 @@ fn redirect(
     name: &HeaderName,
     server: &str,
     route: &RoutePlan,
-    admitted: &Admitted,
+    host: &HeaderValue,
     client: &Client,
 ) {
     let Some(value) = headers.get(name) else { return };
-    let Some(host) = client.host.as_ref().or(admitted.host.as_ref()) else { return };
     let value = value.as_bytes();
     let named = match &route.upstream.rules.host {
         UpstreamHost::Name(name) => name.as_str(),

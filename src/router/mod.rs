@@ -2,6 +2,7 @@
 
 mod host;
 mod path;
+mod strip;
 
 use std::borrow::Cow;
 
@@ -9,6 +10,7 @@ use crate::config::HostPattern;
 
 use host::Hosts;
 use path::Reader;
+pub use strip::below;
 
 /// Routes by host and path.
 #[derive(Debug)]

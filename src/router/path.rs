@@ -93,6 +93,11 @@ impl<'a> Reader<'a> {
         Self { raw, decoded, out: Vec::with_capacity(raw.len() + 1), matter, escapes, next: 0 }
     }
 
+    /// A reader of a part of the path, which goes through the same readings, step by step.
+    pub(super) fn of_part<'b>(&self, part: &'b [u8]) -> Reader<'b> {
+        Reader { matter: self.matter, escapes: self.escapes, ..Reader::new(part) }
+    }
+
     /// The reading that counts: everything resolved, %2F and %5C as they are.
     pub(super) fn main(&mut self) -> &[u8] {
         self.read(

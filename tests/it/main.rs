@@ -50,6 +50,7 @@ mod session_config;
 mod store;
 mod store_faults;
 mod streams;
+mod strip;
 mod support;
 mod threats;
 mod tls;

@@ -130,6 +130,43 @@ fn side_doors_are_told() {
 }
 
 #[test]
+fn doors_that_open_where_a_prefix_is_taken_off_are_told() {
+    let door = |strict: &str, lax: &str| {
+        format!("Warning: `upstreams.a` is guarded under {strict}, and less under {lax}")
+    };
+    let strip = "upstream = \"a\", strip_prefix = true";
+    for (routes, wanted) in [
+        (
+            format!("{{ upstream = \"a\", {PRINCIPAL} }}, {{ path = \"/public\", {strip} }}"),
+            vec![door("/", "/public")],
+        ),
+        (
+            format!("{{ upstream = \"a\" }}, {{ path = \"/admin\", {strip}, {PRINCIPAL} }}"),
+            vec![door("/admin", "/")],
+        ),
+        (
+            format!("{{ path = \"/s\", {strip} }}, {{ path = \"/s/admin\", {strip}, {PRINCIPAL} }}"),
+            vec![door("/s/admin", "/s")],
+        ),
+        (
+            format!("{{ path = \"/s\", {strip} }}, {{ upstream = \"a\", path = \"/admin\", {PRINCIPAL} }}"),
+            vec![door("/admin", "/s")],
+        ),
+        (format!("{{ path = \"/s\", {strip}, {PRINCIPAL} }}, {{ upstream = \"b\" }}"), vec![]),
+        (
+            format!("{{ path = \"/s\", {strip}, {PRINCIPAL} }}, {{ path = \"/t\", {strip}, {PRINCIPAL} }}"),
+            vec![],
+        ),
+        (
+            format!("{{ {strip} }}"),
+            vec!["Warning: `routes.strip_prefix` has no effect: there is nothing to take off".to_owned()],
+        ),
+    ] {
+        assert_eq!(said_of_routes(&routes), wanted, "{routes}");
+    }
+}
+
+#[test]
 fn gates_that_undo_themselves_are_told() {
     for (routes, wanted) in [
         (

@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::HashMap};
 
 use super::super::{Server, Upstream, diagnostic::Diagnostic};
-use super::{CrossSite, HostPattern, Otherwise, Placed, Preflight, Require, SessionMode};
+use super::{CrossSite, HostPattern, Otherwise, Placed, Preflight, Require, Route, SessionMode};
 
 /// Notes what is wrong with the gates of all routes.
 pub(super) fn gates(routes: &[Placed<'_>], upstreams: &[Upstream]) {
@@ -13,6 +13,7 @@ pub(super) fn gates(routes: &[Placed<'_>], upstreams: &[Upstream]) {
     }
     if routes.iter().any(|placed| placed.route.require > Require::Nothing) {
         side_doors(routes, upstreams);
+        stripped_doors(routes, upstreams);
     }
 }
 
@@ -33,6 +34,12 @@ fn contradictions(placed: &Placed<'_>) {
         let message = "a route without sessions can let nobody in";
         let error = reader.error("session", message, "nobody has a session here");
         reader.notes().push(error.also(reader.span("require"), "and everybody needs one"));
+    }
+    if route.strip_prefix && route.path.trim_end_matches('/').is_empty() {
+        let message =
+            format!("`{}` has no effect: there is nothing to take off", reader.dotted("strip_prefix"));
+        let warning = Diagnostic::warning(message, reader.span("strip_prefix"), "every path begins with /");
+        reader.notes().push(warning.help("path = \"/shop\""));
     }
     if route.cross_site == CrossSite::Pass && !route.trusted_origins.is_empty() {
         let key = "trusted_origins";
@@ -81,15 +88,53 @@ fn circle(at: usize, placed: &Placed<'_>, routes: &[Placed<'_>], upstreams: &[Up
     }
 }
 
-/// Apps that are guarded on one host, and not by the route that another host takes to the same path.
-fn side_doors(routes: &[Placed<'_>], upstreams: &[Upstream]) {
+/// Which app each route leads to: the first upstream with one of its servers stands for it.
+fn apps(routes: &[Placed<'_>], upstreams: &[Upstream]) -> Vec<usize> {
+    let servers = |at: usize| upstreams.get(at).map_or(&[][..], |upstream| upstream.servers.as_slice());
     let app = |index: usize| {
-        let servers = |at: usize| upstreams.get(at).map_or(&[][..], |upstream| upstream.servers.as_slice());
         let shared = |a: &Server| servers(index).iter().any(|b| a.address == b.address);
-        // The first upstream with one of its servers stands for the app.
         (0..upstreams.len()).find(|other| servers(*other).iter().any(shared)).unwrap_or(index)
     };
-    let apps: Vec<usize> = routes.iter().map(|placed| app(placed.route.upstream)).collect();
+    routes.iter().map(|placed| app(placed.route.upstream)).collect()
+}
+
+/// Apps that are guarded under one path, and less under another that is taken off: the app is sent the same by both.
+fn stripped_doors(routes: &[Placed<'_>], upstreams: &[Upstream]) {
+    let apps = apps(routes, upstreams);
+    // What the app's own path begins with.
+    let sent =
+        |route: &Route| if route.strip_prefix { "" } else { route.path.trim_end_matches('/') }.to_owned();
+    let within = |path: &str, prefix: &str| {
+        path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    };
+    for (at, lax) in routes.iter().enumerate().filter(|(at, _)| !is_login_page(*at, routes)) {
+        let meets = |strict: &&Placed<'_>| {
+            let (a, b) = (sent(&lax.route), sent(&strict.route));
+            within(&a, &b) || within(&b, &a)
+        };
+        let strict = routes
+            .iter()
+            .zip(&apps)
+            .filter(|(_, app)| Some(*app) == apps.get(at))
+            .map(|(strict, _)| strict)
+            .filter(|strict| strict.route.require > lax.route.require)
+            .filter(|strict| strict.route.strip_prefix || lax.route.strip_prefix)
+            .find(meets);
+        let Some(strict) = strict else { continue };
+        let name = upstreams.get(strict.route.upstream).map_or("", |upstream| upstream.name.as_str());
+        let message = format!(
+            "`upstreams.{name}` is guarded under {}, and less under {}",
+            strict.route.path, lax.route.path
+        );
+        let warning = Diagnostic::warning(message, lax.place("path"), "reached here past the gate");
+        let help = "with `strip_prefix` the app is sent the same path by both: require the same here";
+        lax.reader.notes().push(warning.also(strict.place("require"), "guarded here").help(help));
+    }
+}
+
+/// Apps that are guarded on one host, and not by the route that another host takes to the same path.
+fn side_doors(routes: &[Placed<'_>], upstreams: &[Upstream]) {
+    let apps = apps(routes, upstreams);
     let mut hosts: Vec<Option<&HostPattern>> = Vec::new();
     let mut paths: Vec<&[u8]> = Vec::new();
     for Placed { route, .. } in routes {

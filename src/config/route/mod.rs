@@ -25,6 +25,8 @@ pub struct Route {
     pub path: String,
     /// `ignore_case` of the path, for apps on file systems that do.
     pub ignore_case: bool,
+    /// `strip_prefix`: the app gets the path without `path`, which is more than `/`.
+    pub strip_prefix: bool,
     /// `upstream`: index into [`Config::upstreams`](super::Config::upstreams).
     pub upstream: usize,
     /// `session`
@@ -156,6 +158,7 @@ impl Route {
             host: reader.parsed("host", "a name such as \"shop.example.com\" or \"*.example.com\"", host),
             path: reader.parsed("path", "a path such as \"/shop\"", path).unwrap_or_else(|| "/".to_owned()),
             ignore_case: reader.bool("ignore_case", false),
+            strip_prefix: reader.bool("strip_prefix", false),
             upstream: reader.required("upstream", "the NAME of an `[upstreams.NAME]`", named).unwrap_or(0),
             session: reader.choice("session", &modes, SessionMode::On),
             realm: reader.parsed("realm", "a name", realm).flatten(),
