@@ -8,8 +8,8 @@ use http::HeaderValue;
 use crate::{
     clock::Timestamp,
     config::{
-        Config, CrossSite, HostPattern, Limits, Log, MintRule, OnStoreFailure, Origin, Otherwise, Preflight,
-        Preset, Require, Route, SecretError, SecretSource, SessionMode, UpstreamHost,
+        Config, CrossSite, Errors, HostPattern, Limits, Log, MintRule, OnStoreFailure, Origin, Otherwise,
+        Preflight, Preset, Require, Route, SecretError, SecretSource, SessionMode, UpstreamHost,
     },
     cookies::{CookieRules, Inventory},
     crypto::{Keyring, Secrets},
@@ -89,6 +89,8 @@ pub struct Plan {
     pub guard: Guard,
     /// Whose forwarding headers are believed.
     pub forwarding: Forwarding,
+    /// `[errors]`: pages of the operator's own.
+    pub errors: Errors,
     /// `[limits]`
     pub limits: Limits,
     /// `[log]`
@@ -251,6 +253,7 @@ impl Plan {
             inventory: Arc::default(),
             guard: Guard::new(prefix, &ours),
             forwarding: Forwarding::new(&config.process.trusted_proxies, config.process.forwarded),
+            errors: config.errors.clone(),
             limits: config.limits.clone(),
             log: config.log,
         })

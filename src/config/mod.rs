@@ -6,6 +6,7 @@ use toml::de::DeTable;
 
 mod cookie_rule;
 mod diagnostic;
+mod errors;
 mod field;
 mod keys;
 mod limits;
@@ -30,6 +31,7 @@ pub use cookie_rule::{
     CookieAction, CookieRule, KeepRenew, Priority, Rename, RuleSecure, SESSION_LIKE, Wanted,
 };
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use errors::Errors;
 pub use field::FieldGlobs;
 pub use keys::{KeyError, Keys};
 pub use limits::Limits;
@@ -69,6 +71,8 @@ pub struct Config {
     pub keys: Keys,
     /// `[[cookies]]`, first match wins.
     pub cookies: Vec<CookieRule>,
+    /// `[errors]`
+    pub errors: Errors,
     /// `[limits]`
     pub limits: Limits,
     /// `[log]`
@@ -133,10 +137,12 @@ fn read(text: &str, folder: &Path) -> (Option<Config>, BTreeSet<String>, Vec<Dia
     let store = Store::read(&root.section("store"));
     let keys = Keys::read(&root.section("keys"));
     let cookies = CookieRule::read_all(&root, &upstreams, &routes, &session.cookie);
+    let errors = Errors::read(&root.section("errors"), folder);
     let limits = Limits::read(&root.section("limits"));
     let log = Log::read(&root.section("log"));
     root.finish();
-    let config = Config { process, listen, upstreams, routes, session, store, keys, cookies, limits, log };
+    let config =
+        Config { process, listen, upstreams, routes, session, store, keys, cookies, errors, limits, log };
     let (list, known) = notes.into_parts();
     (Some(config), known, list)
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use super::body::{Body, BodyFault};
-use crate::{session::StoreError, upstream::UpstreamError};
+use crate::{config::Errors, session::StoreError, upstream::UpstreamError};
 
 /// Why a request got no answer of the app's.
 #[derive(Debug, thiserror::Error)]
@@ -61,8 +61,9 @@ impl ProxyError {
         }
     }
 
-    /// Logs it for the operator and answers the visitor, in JSON if `accept` would rather have that.
-    pub fn answer(&self, accept: Option<&HeaderValue>, request: &str) -> Response<Body> {
+    /// Logs it for the operator and answers the visitor, in JSON if `accept` would rather have that; else by the
+    /// operator's own page for the status, where there is one.
+    pub fn answer(&self, accept: Option<&HeaderValue>, request: &str, pages: &Errors) -> Response<Body> {
         let status = self.status();
         match self {
             // As usual as a page: the access log has it.
@@ -84,7 +85,7 @@ impl ProxyError {
                 tracing::error!(%request, status = status.as_u16(), reason = %self, "the session store failed");
             }
         }
-        let mut response = page(status, accept.is_some_and(wants_json));
+        let mut response = page(status, accept.is_some_and(wants_json), pages);
         match self {
             Self::LastHop => {
                 *response.body_mut() = Body::full(Bytes::new());
@@ -108,27 +109,32 @@ impl ProxyError {
     }
 }
 
+const HTML: &str = "text/html; charset=utf-8";
+
 /// True if the visitor would rather have JSON (`Accept`).
 fn wants_json(accept: &HeaderValue) -> bool {
     let accept = accept.as_bytes();
     memchr::memmem::find(accept, b"json").is_some() && memchr::memmem::find(accept, b"text/html").is_none()
 }
 
-/// A short page, or problem+json (RFC 9457).
-fn page(status: StatusCode, json: bool) -> Response<Body> {
+/// The operator's page, a short one, or problem+json (RFC 9457).
+fn page(status: StatusCode, json: bool, pages: &Errors) -> Response<Body> {
     let reason = status.canonical_reason().unwrap_or("Error");
     let code = status.as_u16();
     let (kind, text) = if json {
-        ("application/problem+json", format!("{{\"title\":\"{reason}\",\"status\":{code}}}\n"))
+        let text = format!("{{\"title\":\"{reason}\",\"status\":{code}}}\n");
+        ("application/problem+json", Bytes::from(text))
+    } else if let Some(own) = pages.page(code) {
+        (HTML, own)
     } else {
         let text = format!(
             "<!doctype html><html lang=en><meta charset=utf-8><title>{code} {reason}</title>\
              <style>body{{font:1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:20vh auto;padding:0 1rem}}</style>\
              <h1>{code} {reason}</h1>\n"
         );
-        ("text/html; charset=utf-8", text)
+        (HTML, Bytes::from(text))
     };
-    let mut response = Response::new(Body::full(Bytes::from(text)));
+    let mut response = Response::new(Body::full(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

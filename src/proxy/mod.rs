@@ -78,7 +78,9 @@ fn handle(
         let mut exchange = Box::new(Exchange::begin(&request, worker.access.as_ref()));
         let response = match stages(&worker, &plan, &mut exchange, &mut request, arrival).await {
             Ok(response) => response,
-            Err(error) => error.answer(request.headers().get(http::header::ACCEPT), &exchange.id()),
+            Err(error) => {
+                error.answer(request.headers().get(http::header::ACCEPT), &exchange.id(), &plan.errors)
+            }
         };
         exchange.status = response.status();
         response.map(|body| body.ends(exchange))

@@ -37,6 +37,7 @@ mod limits;
 mod logs;
 mod minting;
 mod odd_lines;
+mod pages;
 mod paths;
 mod proxy_protocol;
 mod races;
