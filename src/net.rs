@@ -76,13 +76,22 @@ impl Stream {
         }
     }
 
+    /// True if something came that was deciphered, and read by nobody yet: on the socket it is no longer to be seen.
+    pub fn holds_unread(&self) -> bool {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => false,
+            // A close is something that came, too.
+            Self::Tls(s) => !s.get_ref().1.wants_read(),
+        }
+    }
+
     /// True if the other side has neither closed nor sent anything: what a pooled connection must be.
     pub fn is_quiet(&self) -> bool {
         let mut byte = [std::mem::MaybeUninit::uninit()];
         let peeked = match self {
             Self::Tcp(s) => socket2::SockRef::from(s).peek(&mut byte),
             Self::Unix(s) => socket2::SockRef::from(s).peek(&mut byte),
-            Self::Tls(s) => return s.get_ref().0.is_quiet(),
+            Self::Tls(s) => return !self.holds_unread() && s.get_ref().0.is_quiet(),
         };
         matches!(peeked, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
     }

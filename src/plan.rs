@@ -19,7 +19,7 @@ use crate::{
         CookieForm, SessionManager, View,
         store::{Memory, Store},
     },
-    upstream::Endpoints,
+    upstream::{Endpoints, TlsError},
 };
 
 /// One route, ready for use.
@@ -109,6 +109,9 @@ pub enum PlanError {
     /// An upstream's `proof` cannot be had.
     #[error("[upstreams.{0}] proof: {1}")]
     Proof(String, ProofError),
+    /// An upstream cannot be spoken to by TLS.
+    #[error("[upstreams.{0}] tls: {1}")]
+    Tls(String, TlsError),
     /// A name in `host` is no header value.
     #[error("[upstreams.{0}] host: not a host name")]
     Host(String),
@@ -201,7 +204,8 @@ impl Plan {
                 Some(source) => Some(proof(source).map_err(|why| PlanError::Proof(rules.name.clone(), why))?),
                 None => None,
             };
-            upstreams.push((Arc::new(Endpoints::new(rules)), Arc::new(View::new(rules, proof))));
+            let endpoints = Endpoints::new(rules).map_err(|why| PlanError::Tls(rules.name.clone(), why))?;
+            upstreams.push((Arc::new(endpoints), Arc::new(View::new(rules, proof))));
         }
         let parted = parted(&config.routes);
         let routes = config.routes.iter().map(|route| {

@@ -8,6 +8,7 @@ use crate::{
     config::{Config, Diagnostics},
     listen::{Entrance, Tickets},
     plan::Plan,
+    upstream,
 };
 
 /// Reads, validates, and builds the plan without running it. What is expanded goes to standard output alone, so that it
@@ -54,5 +55,6 @@ fn with_certificates(config: &Config, mut found: Diagnostics) -> Diagnostics {
     if let Ok(tickets) = Tickets::new() {
         found.list.extend(Entrance::all(&config.listen, &tickets, Timestamp::now()).1);
     }
+    found.list.extend(upstream::look(&config.upstreams));
     Diagnostics::new(found.source, found.list)
 }

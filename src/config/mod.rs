@@ -50,7 +50,9 @@ pub use session::{
 pub use source::Source;
 pub use store::{Durability, Store, StoreKind};
 pub use tls::{CertificateFiles, Tls};
-pub use upstream::{Also, AlsoValue, Balance, Server, ServerAddress, Upstream, UpstreamHost};
+pub use upstream::{
+    Also, AlsoValue, Balance, Ca, Server, ServerAddress, Upstream, UpstreamHost, UpstreamTls,
+};
 
 /// Everything that the program was told, valid as a whole.
 #[derive(Debug, Clone, PartialEq)]
@@ -132,7 +134,7 @@ fn read(text: &str, folder: &Path) -> (Option<Config>, BTreeSet<String>, Vec<Dia
     let process = Process::read(&root.section("process"));
     let listen = Listen::read_all(&root, folder);
     let session = Session::read(&root.section("session"));
-    let upstreams = Upstream::read_all(&root, &session.headers);
+    let upstreams = Upstream::read_all(&root, &session.headers, folder);
     let routes = Route::read_all(&root, &upstreams);
     let store = Store::read(&root.section("store"));
     let keys = Keys::read(&root.section("keys"));

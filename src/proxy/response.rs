@@ -10,6 +10,7 @@ use crate::{
     headers::{self, Client, Nominations, Prefix},
     plan::{Plan, RoutePlan},
     session::Changes,
+    upstream::Endpoint,
 };
 
 /// Undresses it, and returns what the app wants changed, if anything, and what ended here.
@@ -58,7 +59,7 @@ fn url(
     if route.upstream.rules.rewrite_redirects
         && let Some(endpoint) = route.upstream.all.get(endpoint)
     {
-        redirect(headers, name, &endpoint.name, route, host, client);
+        redirect(headers, name, endpoint, route, host, client);
     }
     let (Some(prefix), Some(value)) = (&route.prefix, headers.get(name)) else { return };
     let (value, bare) = (value.as_bytes(), prefix.is_all_of(admitted.path()));
@@ -97,7 +98,7 @@ fn set_cookies(headers: &mut HeaderMap, prefix: &Prefix, bare: bool) {
 fn redirect(
     headers: &mut HeaderMap,
     name: &HeaderName,
-    server: &str,
+    endpoint: &Endpoint,
     route: &RoutePlan,
     host: &HeaderValue,
     client: &Client,
@@ -106,10 +107,10 @@ fn redirect(
     let value = value.as_bytes();
     let named = match &route.upstream.rules.host {
         UpstreamHost::Name(name) => name.as_str(),
-        _ => server,
+        _ => endpoint.name.as_str(),
     };
-    for server in [server, named] {
-        let Some((at, length)) = find_own(value, server) else { continue };
+    for server in [endpoint.name.as_str(), named] {
+        let Some((at, length)) = find_own(value, endpoint.scheme(), server) else { continue };
         if at > 0 && *name != header::REFRESH {
             continue;
         }
@@ -123,13 +124,17 @@ fn redirect(
     }
 }
 
-/// Where `http://SERVER` stands in a value, and how long it is, in any case and with the default port written out.
-fn find_own(value: &[u8], server: &str) -> Option<(usize, usize)> {
+/// Where `SCHEME://SERVER` stands in a value, and how long it is, in any case and with the default port written out.
+fn find_own(value: &[u8], scheme: &str, server: &str) -> Option<(usize, usize)> {
     let lower = value.to_ascii_lowercase();
-    let own = format!("http://{}", server.to_ascii_lowercase());
+    let own = format!("{scheme}://{}", server.to_ascii_lowercase());
     let at = memchr::memmem::find(&lower, own.as_bytes())?;
     let rest = lower.get(at + own.len()..)?;
-    let port = if server.ends_with(']') || !server.contains(':') { &b":80"[..] } else { b"" };
+    let port = match scheme {
+        _ if server.contains(':') && !server.ends_with(']') => &b""[..],
+        "https" => b":443",
+        _ => b":80",
+    };
     let length = own.len() + if !port.is_empty() && rest.starts_with(port) { port.len() } else { 0 };
     let whole = matches!(lower.get(at + length), None | Some(b'/' | b'?' | b'#'));
     whole.then_some((at, length))

@@ -125,7 +125,7 @@ mod tests {
             "listen = [{{ address = \"[::]:0\" }}]\nroutes = [{{ upstream = \"a\" }}]\n\
              [upstreams.a]\nbalance = \"{balance}\"\nservers = [{servers}]\n"
         );
-        Endpoints::new(&Config::parse("x", &text).unwrap().0.upstreams[0])
+        Endpoints::new(&Config::parse("x", &text).unwrap().0.upstreams[0]).unwrap()
     }
 
     const THREE: &str = "\"http://a\", \"http://b\", { address = \"http://c\", weight = 2 }";

@@ -3,7 +3,7 @@
 //! A connection is polled by whoever uses it, in the task of the request: no task of its own, no wake-up from one to
 //! the other. A pooled one is polled by nobody; whether it is still good is asked when it is taken out.
 
-use std::{cell::RefCell, collections::VecDeque, io, rc::Rc, time::Duration};
+use std::{cell::RefCell, collections::VecDeque, io, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body::Body;
@@ -13,6 +13,7 @@ use super::{
     BodyError, Endpoint, UpstreamError,
     endpoint::{Busy, Endpoints},
     http1::Connection,
+    tls::Tls,
 };
 use crate::{
     clock::{self, TICK, Timestamp},
@@ -26,9 +27,28 @@ const MOST_IDLE: usize = 256;
 /// Boxed: a connection is large, and goes through many hands.
 type Idle<B> = Rc<RefCell<VecDeque<Box<Connection<B>>>>>;
 
+/// A connection is for one server, and by TLS also for what was verified.
+struct Pool<B> {
+    address: ServerAddress,
+    tls: Option<Arc<Tls>>,
+    idle: Idle<B>,
+}
+
+impl<B> Pool<B> {
+    fn is_for(&self, endpoint: &Endpoint) -> bool {
+        self.address == endpoint.address
+            && self.tls.as_ref().map(Arc::as_ptr) == endpoint.tls.as_ref().map(Arc::as_ptr)
+    }
+
+    /// Nobody asks for it any more: what it was verified by was replaced.
+    fn is_forsaken(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| Arc::strong_count(tls) == 1)
+    }
+}
+
 /// The pools of one worker, by server.
 pub struct Connections<B> {
-    pools: RefCell<Vec<(ServerAddress, Idle<B>)>>,
+    pools: RefCell<Vec<Pool<B>>>,
 }
 
 impl<B> std::fmt::Debug for Connections<B> {
@@ -71,21 +91,23 @@ where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
     /// A list and no map: there are few servers, and comparing is cheaper than hashing.
-    fn pool(&self, address: &ServerAddress) -> Idle<B> {
+    fn pool(&self, endpoint: &Endpoint) -> Idle<B> {
         let mut pools = self.pools.borrow_mut();
-        if let Some((_, pool)) = pools.iter().find(|(known, _)| known == address) {
-            return Rc::clone(pool);
+        if let Some(pool) = pools.iter().find(|pool| pool.is_for(endpoint)) {
+            return Rc::clone(&pool.idle);
         }
-        let pool = Idle::default();
-        pools.push((address.clone(), Rc::clone(&pool)));
-        pool
+        let idle = Idle::default();
+        let (address, tls) = (endpoint.address.clone(), endpoint.tls.clone());
+        pools.push(Pool { address, tls, idle: Rc::clone(&idle) });
+        idle
     }
 
     /// Closes what has been unused for too long. Called now and then.
     pub fn sweep(&self) {
         let now = clock::tick();
-        for (_, pool) in self.pools.borrow().iter() {
-            pool.borrow_mut().retain(|c| now.saturating_sub(c.since) < c.idle_ticks && c.is_quiet(true));
+        self.pools.borrow_mut().retain(|pool| !pool.is_forsaken());
+        for pool in self.pools.borrow().iter() {
+            pool.idle.borrow_mut().retain(|c| now.saturating_sub(c.since) < c.idle_ticks && c.is_quiet(true));
         }
     }
 
@@ -100,7 +122,7 @@ where
         wanted: Wanted,
         patience: Patience,
     ) -> Result<Lease<B>, UpstreamError> {
-        let pool = self.pool(&endpoint.address);
+        let pool = self.pool(endpoint);
         let now = clock::tick();
         while wanted != Wanted::New
             && let Some(connection) = { pool.borrow_mut().pop_back() }
@@ -139,7 +161,7 @@ pub(super) enum Patience {
     Restart,
 }
 
-async fn connect(
+pub(super) async fn connect(
     endpoint: &Endpoint,
     limit: Option<Duration>,
     patience: Patience,
@@ -150,13 +172,14 @@ async fn connect(
         loop {
             match open(&endpoint.address).await {
                 Err(e) if patience == Patience::Restart && is_refusal(&e) => drop(refused.replace(Some(e))),
-                other => return other,
+                Err(source) => return Err(UpstreamError::Connect { endpoint: name(), source }),
+                Ok(stream) => return secure(endpoint, stream).await,
             }
             clock::pause(TICK).await;
         }
     };
     match clock::timeout(limit, attempts).await {
-        Ok(result) => result.map_err(|source| UpstreamError::Connect { endpoint: name(), source }),
+        Ok(result) => result,
         Err(_) => Err(match refused.take() {
             Some(source) => UpstreamError::Connect { endpoint: name(), source },
             None => UpstreamError::ConnectTimeout { endpoint: name() },
@@ -166,13 +189,22 @@ async fn connect(
 
 async fn open(address: &ServerAddress) -> io::Result<Stream> {
     match address {
-        ServerAddress::Tcp { host, port } => TcpStream::connect((host.as_str(), *port)).await.map(|s| {
+        ServerAddress::Tcp { host, port, .. } => TcpStream::connect((host.as_str(), *port)).await.map(|s| {
             // Without it the last piece of a request waits for an acknowledgement.
             let _ = s.set_nodelay(true);
             Stream::Tcp(s)
         }),
         ServerAddress::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
     }
+}
+
+/// The TLS handshake, where there is one.
+async fn secure(endpoint: &Endpoint, stream: Stream) -> Result<Stream, UpstreamError> {
+    let Some(tls) = &endpoint.tls else { return Ok(stream) };
+    // Boxed: every request would be as large as a handshake.
+    Box::pin(tls.connect(stream))
+        .await
+        .map_err(|source| UpstreamError::Handshake { endpoint: endpoint.name.clone(), source })
 }
 
 /// Nobody listens there just now.

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use super::tls::{self, Tls, TlsError};
 use crate::{
     clock::Timestamp,
     config::{ServerAddress, Upstream},
@@ -26,6 +27,8 @@ pub struct Endpoint {
     pub name: String,
     /// Its share.
     pub weight: u32,
+    /// How it is spoken to by TLS; `None`: in clear text.
+    pub(super) tls: Option<Arc<Tls>>,
     /// Requests under way; counted only where it matters.
     busy: Arc<AtomicU32>,
     window_began: AtomicU64,
@@ -34,11 +37,11 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    fn new(address: &ServerAddress, weight: u32) -> Self {
+    fn new(address: &ServerAddress, weight: u32, tls: Option<Arc<Tls>>) -> Self {
         let name = match address {
-            ServerAddress::Tcp { host, port } => {
+            ServerAddress::Tcp { host, port, tls } => {
                 let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
-                if *port == 80 { host } else { format!("{host}:{port}") }
+                if *port == if *tls { 443 } else { 80 } { host } else { format!("{host}:{port}") }
             }
             ServerAddress::Unix(path) => format!("unix:{}", path.display()),
         };
@@ -47,11 +50,17 @@ impl Endpoint {
             address: address.clone(),
             name,
             weight,
+            tls,
             busy: Arc::default(),
             window_began: zero(),
             failures: zero(),
             out_until: zero(),
         }
+    }
+
+    /// The scheme of URLs that name it.
+    pub fn scheme(&self) -> &'static str {
+        if self.tls.is_some() { "https" } else { "http" }
     }
 
     /// Requests under way.
@@ -113,16 +122,32 @@ pub struct Endpoints {
 
 impl Endpoints {
     /// From the configuration.
-    pub fn new(rules: &Upstream) -> Self {
-        let all: Vec<_> = rules.servers.iter().map(|s| Endpoint::new(&s.address, s.weight)).collect();
-        let mut all = all;
+    ///
+    /// # Errors
+    /// A server speaks https, and nobody's certificate could be believed.
+    pub fn new(rules: &Upstream) -> Result<Self, TlsError> {
+        let mut client = None;
+        let mut all = Vec::new();
+        for server in &rules.servers {
+            let tls = match &server.address {
+                ServerAddress::Tcp { host, tls: true, .. } => {
+                    let client = match &client {
+                        Some(client) => client,
+                        None => client.insert(tls::client(&rules.tls)?),
+                    };
+                    Some(Arc::new(Tls::new(client, rules.tls.name.as_deref(), host)?))
+                }
+                _ => None,
+            };
+            all.push(Endpoint::new(&server.address, server.weight, tls));
+        }
         // 100 and 200 are 1 and 2: a turn takes as few steps as can be.
         let common = all.iter().map(|e| e.weight).fold(0, gcd).max(1);
         for endpoint in &mut all {
             endpoint.weight /= common;
         }
         let weights = all.iter().map(|e| u64::from(e.weight)).sum();
-        Self { rules: rules.clone(), all, turn: AtomicU64::new(0), weights }
+        Ok(Self { rules: rules.clone(), all, turn: AtomicU64::new(0), weights })
     }
 }
 

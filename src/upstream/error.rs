@@ -15,6 +15,14 @@ pub enum UpstreamError {
         /// Why.
         source: io::Error,
     },
+    /// The TLS handshake failed.
+    #[error("no TLS with {endpoint}: {}", super::tls::told(source))]
+    Handshake {
+        /// Which server.
+        endpoint: String,
+        /// Why.
+        source: io::Error,
+    },
     /// No connection in time.
     #[error("cannot connect to {endpoint}: no answer within connect_timeout")]
     ConnectTimeout {

@@ -9,6 +9,7 @@ mod endpoint;
 mod error;
 mod http1;
 mod send;
+mod tls;
 mod upload;
 
 pub use connections::{Connections, Lease};
@@ -16,6 +17,7 @@ pub use endpoint::{Endpoint, Endpoints};
 pub use error::UpstreamError;
 pub use http1::{AnswerBody, Http1Error};
 pub use send::{Answer, Terms, send};
+pub use tls::{TlsError, look};
 pub use upload::Upload;
 
 /// What request bodies fail with.

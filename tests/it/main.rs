@@ -46,6 +46,7 @@ mod reference;
 mod reload;
 mod rotation;
 mod sealed;
+mod secure_upstreams;
 mod session;
 mod session_config;
 mod store;

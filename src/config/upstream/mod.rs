@@ -1,6 +1,6 @@
 //! `[upstreams.NAME]`: the apps.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use super::{
     authority,
@@ -13,9 +13,11 @@ use super::{
 
 mod also;
 mod server;
+mod tls;
 
 pub use also::{Also, AlsoValue};
 pub use server::{Server, ServerAddress};
+pub use tls::{Ca, UpstreamTls};
 
 /// `[upstreams.NAME]`
 #[derive(Debug, Clone, PartialEq)]
@@ -38,6 +40,8 @@ pub struct Upstream {
     pub idle_timeout: Duration,
     /// `retries`
     pub retries: u32,
+    /// `tls`: of its `https://` servers.
+    pub tls: UpstreamTls,
     /// `session_fields`: which fields it is shown.
     pub session_fields: FieldGlobs,
     /// `session_write`: whether it may write fields.
@@ -81,7 +85,7 @@ pub enum UpstreamHost {
 }
 
 impl Upstream {
-    pub(super) fn read_all(root: &Reader<'_>, headers: &Headers) -> Vec<Self> {
+    pub(super) fn read_all(root: &Reader<'_>, headers: &Headers, folder: &Path) -> Vec<Self> {
         let sections = root.named_sections("upstreams");
         if sections.is_empty() {
             let help = "say where the app is:\n[upstreams.app]\nservers = [\"http://127.0.0.1:3000\"]";
@@ -92,19 +96,21 @@ impl Upstream {
                 ask_for_rights(name, reader);
             }
         }
-        sections.into_iter().map(|(name, reader)| Self::read(name, &reader, headers)).collect()
+        sections.into_iter().map(|(name, reader)| Self::read(name, &reader, headers, folder)).collect()
     }
 
-    fn read(name: String, reader: &Reader<'_>, headers: &Headers) -> Self {
+    fn read(name: String, reader: &Reader<'_>, headers: &Headers, folder: &Path) -> Self {
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
         {
             let label = "letters, digits, `-`, `_` and `.` only";
             let message = "an upstream cannot have this name";
             reader.notes().push(Diagnostic::error(message, reader.place.clone(), label));
         }
+        let servers = Server::read_all(reader);
+        let tls = UpstreamTls::read(reader, &servers, folder);
         let upstream = Self {
             name,
-            servers: Server::read_all(reader),
+            servers,
             host: reader.parsed("host", "\"visitor\", \"server\" or a name", host).unwrap_or_default(),
             rewrite_redirects: reader.bool("rewrite_redirects", true),
             balance: reader.choice("balance", &BALANCES, Balance::RoundRobin),
@@ -112,6 +118,7 @@ impl Upstream {
             first_byte_timeout: reader.duration("first_byte_timeout", Duration::from_mins(1)),
             idle_timeout: reader.duration("idle_timeout", Duration::from_secs(4)),
             retries: reader.number("retries", 0..=10, 1) as u32,
+            tls,
             session_fields: FieldGlobs::read(reader, "session_fields"),
             session_write: reader.bool("session_write", true),
             session_login: reader.bool("session_login", true),

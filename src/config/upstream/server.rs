@@ -19,18 +19,22 @@ pub struct Server {
 /// Where a server listens.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ServerAddress {
-    /// `"http://HOST[:PORT]"`: a name or an address (IPv6 without brackets here), port 80 unless given.
+    /// `"http://HOST[:PORT]"` or `"https://…"`: a name or an address (IPv6 without brackets here), port 80 or 443 unless
+    /// given.
     Tcp {
         /// Name or address.
         host: String,
         /// Port.
         port: u16,
+        /// By TLS.
+        tls: bool,
     },
     /// `"unix:/run/app.sock"`
     Unix(PathBuf),
 }
 
-const SERVER: &str = "\"http://HOST[:PORT]\", \"unix:/PATH\", or a table { address = \"…\", weight = 2 }";
+const SERVER: &str =
+    "\"http://HOST[:PORT]\", \"https://…\", \"unix:/PATH\", or a table { address = \"…\", weight = 2 }";
 
 impl Server {
     pub(super) fn read_all(reader: &Reader<'_>) -> Vec<Self> {
@@ -50,7 +54,11 @@ impl Server {
                 }
             } else if item.get_ref().is_table() {
                 let Some(table) = reader.item(KEY, item) else { continue };
-                let address = table.required("address", "\"http://HOST[:PORT]\" or \"unix:/PATH\"", address);
+                let address = table.required(
+                    "address",
+                    "\"http://HOST[:PORT]\", \"https://…\" or \"unix:/PATH\"",
+                    address,
+                );
                 let weight = table.number("weight", 1..=1000, 1) as u32;
                 table.finish();
                 servers.extend(address.map(|address| Self { address, weight }));
@@ -70,19 +78,19 @@ fn address(text: &str) -> Result<ServerAddress, Mistake> {
             Err(Mistake::why("expected an absolute path after `unix:`"))
         };
     }
-    if text.starts_with("https://") {
-        return Err(Mistake::why("https:// to an app is not supported yet"));
-    }
-    let Some(rest) = text.strip_prefix("http://") else {
+    let by = |scheme: &'static str| text.strip_prefix(scheme).map(|rest| (scheme, rest));
+    let Some((scheme, rest)) = by("http://").or_else(|| by("https://")) else {
         return Err(match authority(text) {
             Some(_) => Mistake::VALUE.help(format!("with the scheme: \"http://{text}\"")),
             None => Mistake::VALUE,
         });
     };
     if let Some((before, _)) = rest.split_once(['/', '?', '#']) {
-        let help = format!("\"http://{before}\"");
+        let help = format!("\"{scheme}{before}\"");
         return Err(Mistake::why("a server has no path").help(format!("leave it out: {help}")));
     }
     let (host, port) = authority(rest).ok_or(Mistake::VALUE)?;
-    Ok(ServerAddress::Tcp { host: host.to_ascii_lowercase(), port: port.unwrap_or(80) })
+    let tls = scheme == "https://";
+    let port = port.unwrap_or(if tls { 443 } else { 80 });
+    Ok(ServerAddress::Tcp { host: host.to_ascii_lowercase(), port, tls })
 }

@@ -155,6 +155,7 @@ where
     pub(super) fn is_reusable(&self) -> bool {
         self.keep_alive
             && self.inbound.is_empty()
+            && !self.stream.holds_unread()
             && self.outbound.is_done()
             && self.outbound.refused.is_none()
     }

@@ -32,6 +32,8 @@ pub(super) struct Outbound<B> {
     framing: Framing,
     /// Bytes that the declared length still promises.
     promised: u64,
+    /// The stream may hold back what it was given: TLS does.
+    unflushed: bool,
     /// Something of this request has left.
     pub(super) begun: bool,
     /// The app takes no more; what it has to say of that may still be read.
@@ -48,6 +50,7 @@ impl<B> Outbound<B> {
             body: None,
             framing: Framing::Empty,
             promised: 0,
+            unflushed: false,
             begun: false,
             refused: None,
         }
@@ -62,10 +65,10 @@ impl<B> Outbound<B> {
 
     /// Nothing is left to send, or nobody takes it.
     pub(super) fn is_done(&self) -> bool {
-        self.refused.is_some() || (self.body.is_none() && self.is_flushed())
+        self.refused.is_some() || (self.body.is_none() && self.is_written() && !self.unflushed)
     }
 
-    fn is_flushed(&self) -> bool {
+    fn is_written(&self) -> bool {
         self.written == self.text.len() && self.piece.is_empty() && self.after.is_empty()
     }
 }
@@ -82,7 +85,7 @@ where
             Some(None) => (Framing::Chunked, 0),
         };
         head::write(head, added, self.framing, &mut self.text);
-        (self.written, self.begun, self.refused) = (0, false, None);
+        (self.written, self.unflushed, self.begun, self.refused) = (0, false, false, None);
         self.body = body;
     }
 
@@ -95,8 +98,12 @@ where
             } else {
                 Poll::Ready(())
             };
-            while !self.is_flushed() {
+            while !self.is_written() {
                 ready!(self.poll_write(stream, cx))?;
+            }
+            if self.unflushed {
+                ready!(Pin::new(&mut *stream).poll_flush(cx))?;
+                self.unflushed = false;
             }
             if self.body.is_none() {
                 return Poll::Ready(Ok(()));
@@ -171,6 +178,7 @@ where
             return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into()));
         }
         self.begun = true;
+        self.unflushed = true;
         let of_text = written.min(text.len());
         let of_piece = (written - of_text).min(self.piece.len());
         self.written += of_text;

@@ -1,6 +1,6 @@
 //! An upstream app whose answers a test decides, and which remembers every byte it was sent.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex};
 use std::thread;
@@ -101,15 +101,24 @@ pub(crate) struct App {
 impl App {
     /// Starts an app on a free port.
     pub(crate) fn start(handler: impl Fn(&Request) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start_by(|stream| Some(Wire::new(stream)), handler)
+    }
+
+    /// The same, by what is made of each connection, such as TLS; it may come to nothing.
+    pub(crate) fn start_by<S: Read + Write>(
+        begin: impl Fn(TcpStream) -> Option<Wire<S>> + Send + Sync + 'static,
+        handler: impl Fn(&Request) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
         let received = Arc::new(Mutex::new(Vec::new()));
         let handler: Arc<Handler> = Arc::new(handler);
+        let begin = Arc::new(begin);
         let log = Arc::clone(&received);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (log, handler) = (Arc::clone(&log), Arc::clone(&handler));
-                thread::spawn(move || converse(stream, &log, &*handler));
+                let (log, handler, begin) = (Arc::clone(&log), Arc::clone(&handler), Arc::clone(&begin));
+                thread::spawn(move || begin(stream).map(|wire| converse(wire, &log, &*handler)));
             }
         });
         Self { address, received }
@@ -127,8 +136,7 @@ impl App {
 }
 
 /// Answers the requests of one connection until the peer is done with it.
-fn converse(stream: TcpStream, log: &Mutex<Vec<Request>>, handler: &Handler) {
-    let mut wire = Wire::new(stream);
+fn converse<S: Read + Write>(mut wire: Wire<S>, log: &Mutex<Vec<Request>>, handler: &Handler) {
     while let Ok(Some(head)) = wire.head() {
         let (start, headers) = parse(&head);
         let Ok(body) = wire.body(framing(&headers, Framing::Length(0))) else { return };

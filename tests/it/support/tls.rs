@@ -9,8 +9,12 @@ use std::sync::Arc;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
-use rustls::{ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, StreamOwned};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+use rustls::{
+    ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, ServerConfig,
+    ServerConnection, StreamOwned,
+};
+use socket2::Socket;
 use tempfile::TempDir;
 
 use super::{PATIENCE, Wire};
@@ -69,6 +73,20 @@ impl Authority {
         };
         let entries: Vec<_> = names.iter().map(entry).collect();
         format!("tls = {{ certificates = [{}] }}", entries.join(", "))
+    }
+
+    /// An app's side of TLS, with what was issued under this name.
+    pub(crate) fn server(&self, name: &str) -> Server {
+        let read = |end: &str| fs::read(self.path(&format!("{name}.{end}"))).unwrap();
+        let chain = CertificateDer::pem_slice_iter(&read("pem")).collect::<Result<_, _>>().unwrap();
+        let key = PrivateKeyDer::from_pem_slice(&read("key")).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .unwrap();
+        Server(Arc::new(config))
     }
 
     /// A visitor who trusts it.
@@ -131,6 +149,34 @@ impl Caller {
             })?;
         }
         Ok(Wire::over(StreamOwned::new(session, tcp)))
+    }
+}
+
+/// An app's side of a connection by TLS.
+pub(crate) type Received = Wire<StreamOwned<ServerConnection, Socket>>;
+
+/// An app that speaks TLS.
+#[derive(Clone)]
+pub(crate) struct Server(Arc<ServerConfig>);
+
+impl Server {
+    /// Shakes hands.
+    pub(crate) fn shake(&self, socket: impl Into<Socket>) -> Result<Received, std::io::Error> {
+        let mut socket = socket.into();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
+        socket.set_write_timeout(Some(PATIENCE)).unwrap();
+        let mut session = ServerConnection::new(Arc::clone(&self.0)).unwrap();
+        while session.is_handshaking() {
+            session.complete_io(&mut socket)?;
+        }
+        Ok(Wire::over(StreamOwned::new(session, socket)))
+    }
+}
+
+impl Received {
+    /// The name that was asked for (SNI).
+    pub(crate) fn asked_for(&mut self) -> Option<String> {
+        self.stream().conn.server_name().map(str::to_owned)
     }
 }
 
