@@ -52,6 +52,8 @@ impl Endpoints {
             }
             fallback.get_or_insert(last);
         }
+        // A whole round was gone through: without one step more the next request would begin where this one did.
+        self.turn.fetch_add(1, Ordering::Relaxed);
         fallback.unwrap_or(last)
     }
 
@@ -164,6 +166,15 @@ mod tests {
         let mut shares = [0; 3];
         (0..400).for_each(|_| shares[all.next(NOW, &Tried::default(), None)] += 1);
         assert_eq!(shares, [100, 100, 200]);
+    }
+
+    #[test]
+    fn where_none_is_up_they_take_turns_all_the_same() {
+        let all = endpoints("round_robin", THREE);
+        all.all.iter().for_each(|endpoint| (0..3).for_each(|_| endpoint.failed(NOW)));
+        let mut shares = [0; 3];
+        (0..400).for_each(|_| shares[all.next(NOW, &Tried::default(), None)] += 1);
+        assert!(shares.iter().all(|share| *share >= 100), "{shares:?}");
     }
 
     #[test]
