@@ -79,6 +79,8 @@ impl RoutePlan {
 pub struct Plan {
     /// Host and path to route.
     pub router: Router<RoutePlan>,
+    /// The apps, and what each is shown: of all upstreams, once.
+    pub upstreams: Vec<(Arc<Endpoints>, Arc<View>)>,
     /// Sessions.
     pub sessions: SessionManager,
     /// What happens to the app's own Set-Cookie.
@@ -252,6 +254,7 @@ impl Plan {
         let ours: Vec<_> = also.chain(apache).collect();
         Ok(Self {
             router,
+            upstreams,
             sessions,
             cookies: CookieRules::build(&config.cookies, secrets),
             inventory: Arc::default(),

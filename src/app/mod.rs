@@ -2,6 +2,7 @@
 //!
 //! Here live workers, signals, reload, systemd, logging. Never: what a request means. Called by `cli`.
 
+mod health;
 mod listeners;
 mod logging;
 mod reload;
@@ -128,6 +129,12 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
         })?);
     }
     drop(access);
+    let needed = Needed { alive: alive.clone(), stop: stop.clone() };
+    tasks::thread("health", move || {
+        if let Err(error) = health::run(&plan, &needed.stop) {
+            tracing::error!(%error, "health checks cannot be made");
+        }
+    })?;
     let signals = Signals::catch()?;
     ready(&names);
     systemd::ready(&names);
@@ -186,6 +193,20 @@ impl Drop for Alive {
     fn drop(&mut self) {
         // Nobody listens any more when the process is about to end anyway.
         let _ = self.0.send(());
+    }
+}
+
+/// Held by a thread that is to end with the process and not before: says so if it does.
+struct Needed {
+    alive: UnboundedSender<()>,
+    stop: CancellationToken,
+}
+
+impl Drop for Needed {
+    fn drop(&mut self) {
+        if !self.stop.is_cancelled() {
+            let _ = self.alive.send(());
+        }
     }
 }
 

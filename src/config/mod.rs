@@ -51,7 +51,7 @@ pub use source::Source;
 pub use store::{Durability, Store, StoreKind};
 pub use tls::{CertificateFiles, Tls};
 pub use upstream::{
-    Also, AlsoValue, Balance, Ca, Server, ServerAddress, Upstream, UpstreamHost, UpstreamTls,
+    Also, AlsoValue, Balance, Ca, Health, Server, ServerAddress, Upstream, UpstreamHost, UpstreamTls,
 };
 
 /// Everything that the program was told, valid as a whole.

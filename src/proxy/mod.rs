@@ -239,11 +239,16 @@ impl Asked<'_> {
 
     /// What follows the 101: after its instructions were committed, and after it has left.
     fn tunnel(&self, worker: &Worker, body: AnswerBody<RequestBody>, switch: Switch) {
-        let Some(app) = body.into_stream() else { return };
+        let Some((app, early, busy)) = body.into_stream() else { return };
         let now = Timestamp::now();
         let session = self.resolved.and_then(|resolved| self.plan.sessions.tunnel(resolved, now));
         let terms = upgrade::Terms { plan: Arc::clone(self.plan), session, stop: worker.stop.clone() };
-        switch.to(move |visitor, unread| Box::pin(upgrade::tunnel(visitor, unread, app, terms)));
+        switch.to(move |visitor, unread| {
+            Box::pin(async move {
+                upgrade::tunnel(visitor, unread, (app, early), terms).await;
+                drop(busy);
+            })
+        });
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -34,6 +34,8 @@ pub struct Endpoint {
     window_began: AtomicU64,
     failures: AtomicU64,
     out_until: AtomicU64,
+    /// What health checks say.
+    unwell: AtomicBool,
 }
 
 impl Endpoint {
@@ -55,6 +57,7 @@ impl Endpoint {
             window_began: zero(),
             failures: zero(),
             out_until: zero(),
+            unwell: AtomicBool::new(false),
         }
     }
 
@@ -76,7 +79,20 @@ impl Endpoint {
 
     /// In use, or out for a while.
     pub fn is_up(&self, now: Timestamp) -> bool {
-        self.out_until.load(Ordering::Relaxed) <= now.0
+        self.out_until.load(Ordering::Relaxed) <= now.0 && !self.unwell.load(Ordering::Relaxed)
+    }
+
+    /// Its health checks succeed again.
+    pub(super) fn is_well(&self) {
+        self.succeeded();
+        self.unwell.store(false, Ordering::Relaxed);
+        tracing::info!(server = %self.name, "its health checks succeed: used again");
+    }
+
+    /// So many of its health checks failed.
+    pub(super) fn is_unwell(&self, checks: u32, why: &str) {
+        self.unwell.store(true, Ordering::Relaxed);
+        tracing::warn!(server = %self.name, checks, reason = why, "its health checks fail: not used until they succeed");
     }
 
     /// It answered.

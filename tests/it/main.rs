@@ -26,6 +26,7 @@ mod explain;
 mod faults;
 mod framing;
 mod gates;
+mod health;
 mod house;
 mod http2;
 mod http2_attacks;

@@ -58,6 +58,7 @@ fn the_reference_uncommented_says_the_same() {
     all.cookies.clear();
     all.routes[0].host = None;
     assert!(all.listen[0].tls.take().is_some());
+    assert!(all.upstreams[0].health.take().is_some());
     assert_eq!(all.upstreams[0].also.drain(..).len(), 1);
     assert!(all.upstreams[0].proof.take().is_some());
     assert_eq!(all.session.headers.fields.drain().len(), 1);

@@ -12,10 +12,12 @@ use super::{
 };
 
 mod also;
+mod health;
 mod server;
 mod tls;
 
 pub use also::{Also, AlsoValue};
+pub use health::Health;
 pub use server::{Server, ServerAddress};
 pub use tls::{Ca, UpstreamTls};
 
@@ -32,6 +34,8 @@ pub struct Upstream {
     pub rewrite_redirects: bool,
     /// `balance`: which server is next.
     pub balance: Balance,
+    /// `health`: absent, only what requests find counts.
+    pub health: Option<Health>,
     /// `connect_timeout`
     pub connect_timeout: Duration,
     /// `first_byte_timeout`: from the request's end to the first byte of the answer's head.
@@ -114,6 +118,7 @@ impl Upstream {
             host: reader.parsed("host", "\"visitor\", \"server\" or a name", host).unwrap_or_default(),
             rewrite_redirects: reader.bool("rewrite_redirects", true),
             balance: reader.choice("balance", &BALANCES, Balance::RoundRobin),
+            health: Health::read(reader),
             connect_timeout: reader.duration("connect_timeout", Duration::from_secs(5)),
             first_byte_timeout: reader.duration("first_byte_timeout", Duration::from_mins(1)),
             idle_timeout: reader.duration("idle_timeout", Duration::from_secs(4)),

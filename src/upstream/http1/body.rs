@@ -80,10 +80,14 @@ where
 }
 
 impl<B> AnswerBody<B> {
-    /// The connection after a 101, and what came on it already.
-    pub fn into_stream(self) -> Option<(Stream, Bytes)> {
+    /// The connection after a 101, and what came on it already; and what counts it among its server's requests for as
+    /// long as it is held.
+    pub fn into_stream(self) -> Option<(Stream, Bytes, impl Sized + use<B>)> {
         match self.0 {
-            State::Switched(lease) => Some(lease.connection.into_parts()),
+            State::Switched(lease) => {
+                let (stream, early) = lease.connection.into_parts();
+                Some((stream, early, lease.busy))
+            }
             _ => None,
         }
     }
