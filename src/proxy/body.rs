@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::HeaderName;
 use http_body::{Frame, SizeHint};
 
-use super::exchange::Exchange;
+use super::{events::EventStream, exchange::Exchange, upgrade};
 use crate::{
     clock::Timer,
     listen::Received,
@@ -130,6 +130,7 @@ pub struct Body {
 enum Content {
     Full(Option<Bytes>),
     Answer(Box<AnswerBody<RequestBody>>, Arc<Plan>, Vec<HeaderName>),
+    Events(Box<EventStream>, Vec<HeaderName>),
 }
 
 impl Body {
@@ -141,6 +142,12 @@ impl Body {
     /// The app's. The head's `Connection` nominated these of its trailers.
     pub fn answer(body: AnswerBody<RequestBody>, plan: Arc<Plan>, nominated: Vec<HeaderName>) -> Self {
         Self { content: Content::Answer(Box::new(body), plan, nominated), exchange: None }
+    }
+
+    /// The app's, where it is an event stream.
+    pub fn events(body: AnswerBody<RequestBody>, terms: upgrade::Terms, nominated: Vec<HeaderName>) -> Self {
+        let events = Box::new(EventStream::new(body, terms));
+        Self { content: Content::Events(events, nominated), exchange: None }
     }
 
     /// The exchange ends with this body.
@@ -156,7 +163,22 @@ impl Body {
         match &self.content {
             Content::Full(bytes) => bytes.is_none(),
             Content::Answer(body, ..) => http_body::Body::is_end_stream(&**body),
+            Content::Events(events, _) => events.is_over(),
         }
+    }
+}
+
+/// What is no trailer of the app's for the visitor, if these are trailers.
+fn strip_trailers(
+    polled: &mut Poll<Option<Result<Frame<Bytes>, BodyError>>>,
+    plan: &Plan,
+    nominated: &[HeaderName],
+) {
+    if let Poll::Ready(Some(Ok(frame))) = polled
+        && let Some(trailers) = frame.trailers_mut()
+    {
+        plan.guard.strip_trailers(trailers);
+        crate::headers::strip_trailers(trailers, nominated);
     }
 }
 
@@ -173,12 +195,12 @@ impl http_body::Body for Body {
             Content::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
             Content::Answer(body, plan, nominated) => {
                 let mut polled = Pin::new(&mut **body).poll_frame(cx);
-                if let Poll::Ready(Some(Ok(frame))) = &mut polled
-                    && let Some(trailers) = frame.trailers_mut()
-                {
-                    plan.guard.strip_trailers(trailers);
-                    crate::headers::strip_trailers(trailers, nominated);
-                }
+                strip_trailers(&mut polled, plan, nominated);
+                polled
+            }
+            Content::Events(events, nominated) => {
+                let mut polled = events.poll_frame(cx);
+                strip_trailers(&mut polled, events.plan(), nominated);
                 polled
             }
         };
@@ -207,6 +229,7 @@ impl http_body::Body for Body {
         match &self.content {
             Content::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Content::Answer(body, ..) => body.size_hint(),
+            Content::Events(..) => SizeHint::default(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod admit;
 mod body;
 mod cookies;
 mod error;
+mod events;
 mod exchange;
 mod explain;
 mod gate;
@@ -229,6 +230,9 @@ impl Asked<'_> {
         }
         cookies.finish(crossing, waiting, after, began, response.headers_mut());
         match upgrade.filter(|_| switched) {
+            None if events::is_event_stream(response.body(), response.headers()) => {
+                Ok(response.map(|body| Body::events(body, self.terms(worker), nominations.names)))
+            }
             None => Ok(response.map(|body| Body::answer(body, Arc::clone(plan), nominations.names))),
             Some((_, switch)) => Ok(response.map(|body| {
                 self.tunnel(worker, body, switch);
@@ -237,12 +241,17 @@ impl Asked<'_> {
         }
     }
 
+    /// What ends that which now begins, and may go on for long.
+    fn terms(&self, worker: &Worker) -> upgrade::Terms {
+        let now = Timestamp::now();
+        let session = self.resolved.and_then(|resolved| self.plan.sessions.tunnel(resolved, now));
+        upgrade::Terms { plan: Arc::clone(self.plan), session, stop: worker.stop.clone() }
+    }
+
     /// What follows the 101: after its instructions were committed, and after it has left.
     fn tunnel(&self, worker: &Worker, body: AnswerBody<RequestBody>, switch: Switch) {
         let Some((app, early, busy)) = body.into_stream() else { return };
-        let now = Timestamp::now();
-        let session = self.resolved.and_then(|resolved| self.plan.sessions.tunnel(resolved, now));
-        let terms = upgrade::Terms { plan: Arc::clone(self.plan), session, stop: worker.stop.clone() };
+        let terms = self.terms(worker);
         switch.to(move |visitor, unread| {
             Box::pin(async move {
                 upgrade::tunnel(visitor, unread, (app, early), terms).await;

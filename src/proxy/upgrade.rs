@@ -26,8 +26,8 @@ use crate::{
     session,
 };
 
-/// How often a tunnel looks after itself.
-const LOOK: Duration = Duration::from_secs(1);
+/// How often a tunnel, or an event stream, looks after itself.
+pub(super) const LOOK: Duration = Duration::from_secs(1);
 /// What is carried at once.
 const PIECE: usize = 16 * 1024;
 
@@ -68,7 +68,7 @@ pub fn agree(
     Ok(())
 }
 
-/// What ends a tunnel beside its two ends.
+/// What ends a tunnel, or an event stream, beside its two ends.
 #[derive(Debug)]
 pub struct Terms {
     /// The plan that it began with.

@@ -22,6 +22,7 @@ mod contract_rights;
 mod contract_values;
 mod cookies;
 mod duplicates;
+mod events;
 mod explain;
 mod faults;
 mod framing;

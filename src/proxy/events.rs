@@ -1,0 +1,156 @@
+//! Event streams (HTML, section 9.2): answers that go on for as long as there is something to tell. Like a tunnel one
+//! ends with the session that it began under, and holds up no stop of the process while it is silent.
+
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use http_body::{Body as _, Frame};
+
+use super::{
+    RequestBody,
+    upgrade::{LOOK, Terms},
+};
+use crate::{
+    clock::{Timer, Timestamp},
+    plan::Plan,
+    session::Tunnel,
+    upstream::{AnswerBody, BodyError},
+};
+
+type Asked = Pin<Box<dyn Future<Output = (Tunnel, bool)>>>;
+
+/// An answer that is one, on its way.
+pub struct EventStream {
+    body: Option<AnswerBody<RequestBody>>,
+    terms: Terms,
+    look: Timer,
+    /// Something came since the last look.
+    moved: bool,
+    /// Whether its session still holds, while the store is asked.
+    asked: Option<Asked>,
+}
+
+impl std::fmt::Debug for EventStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("EventStream")
+    }
+}
+
+/// Whether an answer is an event stream: of no known length, and said to be one.
+pub fn is_event_stream<B: http_body::Body>(body: &B, headers: &HeaderMap) -> bool {
+    const TYPE: &[u8] = b"text/event-stream";
+    body.size_hint().exact().is_none()
+        && headers.get(header::CONTENT_TYPE).is_some_and(|kind| {
+            let (kind, rest) = kind.as_bytes().split_at_checked(TYPE.len()).unwrap_or_default();
+            kind.eq_ignore_ascii_case(TYPE) && matches!(rest.first(), None | Some(b';' | b' ' | b'\t'))
+        })
+}
+
+impl EventStream {
+    /// Of this body, under these terms.
+    pub fn new(body: AnswerBody<RequestBody>, terms: Terms) -> Self {
+        Self { body: Some(body), terms, look: Timer::new(Some(LOOK)), moved: false, asked: None }
+    }
+
+    /// The plan that it began with.
+    pub fn plan(&self) -> &Plan {
+        &self.terms.plan
+    }
+
+    /// Nothing more will come.
+    pub fn is_over(&self) -> bool {
+        self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
+    }
+
+    /// The next piece. Where it ends before the app is done, it ends in order: there is no whole that this would be a
+    /// part of, and browsers come back in any case.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        if self.poll_end(cx).is_ready() {
+            // The app is left.
+            self.body = None;
+        }
+        let Some(body) = &mut self.body else { return Poll::Ready(None) };
+        let polled = Pin::new(body).poll_frame(cx);
+        self.moved |= polled.is_ready();
+        polled
+    }
+
+    /// Ready once something else than the app ends it.
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some(asked) = &mut self.asked {
+                let Poll::Ready((session, holds)) = asked.as_mut().poll(cx) else { return Poll::Pending };
+                self.asked = None;
+                if !holds {
+                    tracing::debug!("an event stream ends with its session");
+                    return Poll::Ready(());
+                }
+                self.terms.session = Some(session);
+                self.look.reset(Some(LOOK));
+            }
+            if self.look.poll_elapsed(cx).is_pending() {
+                return Poll::Pending;
+            }
+            // What is being said when the process is to end is said to its end.
+            if !std::mem::take(&mut self.moved) && self.terms.stop.is_cancelled() {
+                return Poll::Ready(());
+            }
+            match self.terms.session {
+                None => self.look.reset(Some(LOOK)),
+                Some(mut session) => {
+                    let plan = Arc::clone(&self.terms.plan);
+                    self.asked = Some(Box::pin(async move {
+                        let holds = plan.sessions.holds(&mut session, false, Timestamp::now()).await;
+                        (session, holds)
+                    }));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+    use http_body_util::Empty;
+
+    use super::*;
+
+    /// A body without a known length.
+    struct Open;
+
+    impl http_body::Body for Open {
+        type Data = Bytes;
+        type Error = BodyError;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+            Poll::Pending
+        }
+    }
+
+    #[test]
+    fn what_is_one() {
+        for (kind, wanted) in [
+            ("text/event-stream", true),
+            ("Text/Event-Stream; charset=utf-8", true),
+            ("text/event-stream;charset=utf-8", true),
+            ("text/event-streams", false),
+            ("text/html", false),
+            ("", false),
+        ] {
+            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
+            assert_eq!(is_event_stream(&Open, &headers), wanted, "{kind}");
+            assert!(!is_event_stream(&Empty::<Bytes>::new(), &headers), "{kind}: all of it is known");
+        }
+        assert!(!is_event_stream(&Open, &HeaderMap::new()));
+    }
+}

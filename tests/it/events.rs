@@ -1,0 +1,192 @@
+//! Event streams and long polling: passed on as they come, for as long as their session lasts.
+#![expect(clippy::unwrap_used, reason = "whatever is missing fails its test, with the place")]
+
+use std::io::{Read, Write};
+
+use http::Request as Asked;
+
+use crate::support::http2::Http2;
+use crate::support::tunnel::{cookie, order};
+use crate::support::{Authority, Cloakroom, Ending, PATIENCE, Request, Stage, Wire};
+
+const STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
+                      cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n";
+
+fn before(stage: &Stage, config: &str) -> Cloakroom {
+    Cloakroom::before(stage.address()).config(config).start()
+}
+
+/// An event, as a chunk.
+fn event(text: &str) -> String {
+    let data = format!("data: {text}\n\n");
+    format!("{:x}\r\n{data}\r\n", data.len())
+}
+
+/// The next event is this one.
+fn hears<S: Read + Write>(visitor: &mut Wire<S>, text: &str) {
+    let chunk = visitor.chunk().unwrap().unwrap_or_default();
+    assert_eq!(String::from_utf8_lossy(&chunk), format!("data: {text}\n\n"));
+}
+
+/// A stream whose first event was heard: both ends.
+fn open(house: &Cloakroom, stage: &Stage, lines: &str, head: &str) -> (Wire, Wire) {
+    let mut visitor = house.dial();
+    visitor.send(format!("GET /events HTTP/1.1\r\nhost: a\r\naccept: text/event-stream\r\n{lines}\r\n"));
+    let mut app = stage.accept();
+    Request::from(&mut app);
+    app.send(format!("{head}{}", event("first")));
+    assert_eq!(visitor.answer_head().status, 200);
+    hears(&mut visitor, "first");
+    (visitor, app)
+}
+
+#[test]
+fn events_reach_the_visitor_one_by_one_while_the_next_does_not_exist_yet() {
+    let authority = Authority::new();
+    authority.issue("shop", &["shop.example"]);
+    let stage = Stage::open();
+    let house = before(&stage, "");
+    let (mut visitor, mut app) = open(&house, &stage, "", STREAM);
+    for text in ["a", "b", "c"] {
+        app.send(event(text));
+        hears(&mut visitor, text);
+    }
+    app.send("0\r\n\r\n");
+    assert_eq!(visitor.chunk().unwrap(), None);
+
+    let secure = Cloakroom::before(stage.address()).listen(&authority.toml(&["shop"])).start();
+    let mut wire = authority.caller().dial(secure.address, "shop.example").unwrap();
+    wire.send("GET /events HTTP/1.1\r\nhost: shop.example\r\n\r\n");
+    let mut app = stage.accept();
+    Request::from(&mut app);
+    app.send(STREAM);
+    assert_eq!(wire.answer_head().status, 200);
+    for text in ["a", "b", "c"] {
+        app.send(event(text));
+        hears(&mut wire, text);
+    }
+
+    let mut http2 = Http2::dial_tls(secure.address, &authority.caller(), "shop.example");
+    let asked = Asked::get("https://shop.example/events").body(()).unwrap();
+    let (answer, _send) = http2.begin(asked, true).unwrap();
+    http2.flush();
+    let mut app = stage.accept();
+    Request::from(&mut app);
+    app.send(STREAM);
+    let mut events = http2.run(answer).unwrap().into_body();
+    for text in ["a", "b", "c"] {
+        app.send(event(text));
+        let piece = http2.run(events.data()).unwrap().unwrap();
+        assert_eq!(piece, format!("data: {text}\n\n"));
+    }
+}
+
+#[test]
+fn a_stream_ends_with_the_session_that_it_began_under() {
+    let stage = Stage::open();
+    for (ends, how) in [
+        (true, "x-session-action: destroy\r\n"),
+        (true, "x-session-action: renew\r\n"),
+        (true, "x-session-principal: alice\r\n"),
+        (false, "x-session-set-a: 2\r\n"),
+    ] {
+        let house = before(&stage, "");
+        let cookie = cookie(&house, &stage, "x-session-set-a: 1\r\n");
+        let (mut visitor, mut app) = open(&house, &stage, &cookie, STREAM);
+        let (mut stranger, mut strangers) = open(&house, &stage, "", STREAM);
+        order(&house, &stage, &cookie, how);
+        if ends {
+            assert_eq!(visitor.chunk().unwrap(), None, "{how}: in order");
+            assert_eq!(app.ending(), Ending::Over, "{how}: the app is left");
+        } else {
+            app.send(event("more"));
+            hears(&mut visitor, "more");
+        }
+        strangers.send(event("more"));
+        hears(&mut stranger, "more");
+    }
+}
+
+#[test]
+fn a_stream_that_never_pauses_ends_with_its_session_too() {
+    let stage = Stage::open();
+    let house = before(&stage, "");
+    let cookie = cookie(&house, &stage, "x-session-set-a: 1\r\n");
+    let (mut visitor, mut app) = open(&house, &stage, &cookie, STREAM);
+    order(&house, &stage, &cookie, "x-session-action: destroy\r\n");
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            let began = cloakroom::clock::instant();
+            let mut write = || app.stream().write_all(event("on and on").as_bytes());
+            while began.elapsed() < PATIENCE && write().is_ok() {}
+        });
+        while visitor.chunk().unwrap().is_some() {}
+    });
+}
+
+#[test]
+fn what_is_no_event_stream_or_is_not_to_end_goes_on() {
+    let stage = Stage::open();
+    let download = STREAM.replace("text/event-stream; charset=utf-8", "application/zip");
+    for (config, head) in [("", download.as_str()), ("[session]\nclose_tunnels = false", STREAM)] {
+        let house = before(&stage, config);
+        let ended = before(&stage, "");
+        // A stream of another house, which does end, tells when it is late enough.
+        let theirs = cookie(&ended, &stage, "x-session-set-a: 1\r\n");
+        let ours = cookie(&house, &stage, "x-session-set-a: 1\r\n");
+        let (mut visitor, mut app) = open(&house, &stage, &ours, head);
+        order(&house, &stage, &ours, "x-session-action: destroy\r\n");
+        let (mut other, _app) = open(&ended, &stage, &theirs, STREAM);
+        order(&ended, &stage, &theirs, "x-session-action: destroy\r\n");
+        assert_eq!(other.chunk().unwrap(), None);
+        app.send(event("more"));
+        hears(&mut visitor, "more");
+    }
+}
+
+#[test]
+fn open_streams_do_not_hold_up_a_stop() {
+    let stage = Stage::open();
+    let mut house = before(&stage, "[process]\nshutdown_timeout = \"20s\"");
+    let streams: Vec<_> = (0..20).map(|_| open(&house, &stage, "", STREAM)).collect();
+    house.terminate();
+    assert_eq!(house.exit().code(), Some(0));
+    for (mut visitor, mut app) in streams {
+        assert_eq!(visitor.chunk().unwrap(), None);
+        assert_eq!(app.ending(), Ending::Over);
+    }
+}
+
+#[test]
+fn a_route_for_long_polling_and_one_for_streams_have_times_of_their_own() {
+    let stage = Stage::open();
+    let routes = "[[routes]]\nupstream = \"app\"\nanswer_idle_timeout = \"300ms\"\n\
+                  [[routes]]\nupstream = \"app\"\npath = \"/poll\"\nfirst_byte_timeout = \"5m\"\n\
+                  [[routes]]\nupstream = \"app\"\npath = \"/events\"\nanswer_idle_timeout = \"off\"";
+    let house =
+        Cloakroom::before(stage.address()).upstream("first_byte_timeout = \"300ms\"").config(routes).start();
+    let mut poll = house.dial();
+    poll.send("GET /poll HTTP/1.1\r\nhost: a\r\n\r\n");
+    let mut polled = stage.accept();
+    Request::from(&mut polled);
+    let (mut visitor, mut app) = open(&house, &stage, "", STREAM);
+    // Longer than either would be given elsewhere.
+    for _ in 0..2 {
+        let mut late = house.dial();
+        late.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+        let mut silent = stage.accept();
+        Request::from(&mut silent);
+        assert_eq!(late.answer(false).status, 504);
+        let mut stalled = house.dial();
+        stalled.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+        let mut halting = stage.accept();
+        Request::from(&mut halting);
+        halting.send(STREAM);
+        assert_eq!(stalled.answer_head().status, 200);
+        assert!(stalled.chunk().is_err(), "cut, and not ended");
+    }
+    app.send(event("at last"));
+    hears(&mut visitor, "at last");
+    polled.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nnews");
+    assert_eq!(poll.answer(false).text(), "news");
+}
