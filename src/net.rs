@@ -148,6 +148,11 @@ impl AsyncWrite for Stream {
     }
 }
 
+/// Whether an address leads to this machine alone.
+pub fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}
+
 /// One visitor's line: the address, or its /64 in IPv6.
 pub fn network_of(ip: IpAddr) -> IpAddr {
     match ip {

@@ -3,7 +3,7 @@
 use super::{AppError, systemd};
 use crate::{
     clock::Timestamp,
-    config::{Config, Diagnostic, ListenAddress, Severity},
+    config::{Config, Diagnostic, IN_THE_CLEAR, Listen, ListenAddress, Severity},
     listen::{self, BindError, Entrance, Listener, Tickets},
 };
 
@@ -45,6 +45,7 @@ pub(super) fn bind_all(
                     return Err(BindError::NotPassed(name.clone()).into());
                 }
                 for listener in found {
+                    told_in_the_clear(entry, &listener, config);
                     for _ in 1..workers {
                         add(listener.share()?);
                     }
@@ -55,6 +56,20 @@ pub(super) fn bind_all(
         }
     }
     Ok(all)
+}
+
+/// What the configuration could not know of a socket that was passed on.
+fn told_in_the_clear(entry: &Listen, listener: &Listener, config: &Config) {
+    let at = match listener {
+        Listener::Tcp(listener) => listener.local_addr().ok(),
+        Listener::Unix(_) => None,
+    };
+    if at.is_some_and(|at| entry.is_in_the_clear(at, &config.process.trusted_proxies)) {
+        let help = IN_THE_CLEAR.replace('\n', " ");
+        tracing::warn!(
+            "visitors speak http over a network: whoever is on the way reads their tickets; {help}"
+        );
+    }
 }
 
 /// Where they listen, each once.

@@ -8,9 +8,11 @@ use std::{
 
 use super::{
     diagnostic::Diagnostic,
+    process::TrustedProxies,
     tls::Tls,
     value::{Mistake, Reader},
 };
+use crate::net::is_loopback;
 
 /// `[[listen]]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,8 +44,14 @@ pub enum ListenAddress {
 const EXPECTED: &str =
     "\"127.0.0.1:8080\", \"[::]:80\", \"unix:/run/cloakroom/http.sock\" or \"systemd:NAME\"";
 
+/// What to do about [`Listen::is_in_the_clear`].
+pub const IN_THE_CLEAR: &str = "speak https:\n\
+    tls = { certificates = [{ certificate = \"cert.pem\", key = \"key.pem\" }] }\n\
+    or name the load balancer that does, under [process]:\n\
+    trusted_proxies = [\"ADDRESS\"]";
+
 impl Listen {
-    pub(super) fn read_all(root: &Reader<'_>, folder: &Path) -> Vec<Self> {
+    pub(super) fn read_all(root: &Reader<'_>, folder: &Path, trusted: &TrustedProxies) -> Vec<Self> {
         let readers = root.sections("listen");
         if readers.is_empty() {
             let help = "say where to listen:\n[[listen]]\naddress = \"127.0.0.1:8080\"";
@@ -65,6 +73,11 @@ impl Listen {
             }
             let Some(address) = address else { continue };
             let listen = Self { address, tls, proxy_protocol, http2_prior_knowledge, redirect_to_https };
+            if matches!(listen.address, ListenAddress::Tcp(at) if listen.is_in_the_clear(at, trusted)) {
+                let message = "visitors speak http over a network: whoever is on the way reads their tickets";
+                let warning = Diagnostic::warning(message, reader.span("address"), "not only this machine");
+                reader.notes().push(warning.help(IN_THE_CLEAR));
+            }
             if let Some((_, first)) =
                 seen.iter().find(|(other, _)| other.address == listen.address && !listen.takes_any_port())
             {
@@ -74,6 +87,13 @@ impl Listen {
             seen.push((listen, reader.span("address")));
         }
         seen.into_iter().map(|(listen, _)| listen).collect()
+    }
+
+    /// Whether this listener, bound to that address, takes http from other machines, and not to send it to https. Behind a
+    /// proxy that is trusted to say it, visitors come by https all the same.
+    pub fn is_in_the_clear(&self, at: SocketAddr, trusted: &TrustedProxies) -> bool {
+        let alone = trusted.networks.is_empty();
+        self.tls.is_none() && !self.redirect_to_https && alone && !is_loopback(at.ip())
     }
 
     fn takes_any_port(&self) -> bool {

@@ -35,7 +35,7 @@ pub use errors::Errors;
 pub use field::FieldGlobs;
 pub use keys::{KeyError, Keys};
 pub use limits::Limits;
-pub use listen::{Listen, ListenAddress};
+pub use listen::{IN_THE_CLEAR, Listen, ListenAddress};
 pub use log::{AccessFormat, Level, Log};
 pub use process::{ForwardedFamily, Process, TrustedProxies};
 pub use route::{
@@ -132,7 +132,7 @@ fn read(text: &str, folder: &Path) -> (Option<Config>, BTreeSet<String>, Vec<Dia
     let notes = Notes::default();
     let root = Reader::new(&notes, table.get_ref());
     let process = Process::read(&root.section("process"));
-    let listen = Listen::read_all(&root, folder);
+    let listen = Listen::read_all(&root, folder, &process.trusted_proxies);
     let session = Session::read(&root.section("session"));
     let upstreams = Upstream::read_all(&root, &session.headers, folder);
     let routes = Route::read_all(&root, &upstreams);

@@ -1,6 +1,14 @@
 //! Who the visitor is, and how the app is told: X-Forwarded-* and `Forwarded` (RFC 7239).
 
-use std::{fmt::Write as _, io, net::IpAddr};
+use std::{
+    fmt::Write as _,
+    io,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
 
 use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
 use ipnet::IpNet;
@@ -43,12 +51,14 @@ pub struct Client {
 pub struct Forwarding {
     trusted: TrustedProxies,
     family: ForwardedFamily,
+    /// Somebody who is not believed said https, and that was told.
+    told: Arc<AtomicBool>,
 }
 
 impl Forwarding {
     /// Believes these proxies and this family.
     pub fn new(trusted: &TrustedProxies, family: ForwardedFamily) -> Self {
-        Self { trusted: trusted.clone(), family }
+        Self { trusted: trusted.clone(), family, told: Arc::default() }
     }
 
     /// Those that it believes.
@@ -76,8 +86,26 @@ impl Forwarding {
                 ForwardedFamily::Forwarded => self.read_forwarded(&mut client, headers),
             }
             client.chain.reverse();
+        } else if !https && !self.told.load(Ordering::Relaxed) {
+            self.tell(peer, headers);
         }
         client
+    }
+
+    /// Says once that somebody who is not believed spoke of https: it may well be the operator's own load balancer.
+    fn tell(&self, peer: &Peer, headers: &HeaderMap) {
+        let https = last(headers, &PROTO).is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"));
+        if https && !self.told.swap(true, Ordering::Relaxed) {
+            let peer = match peer {
+                Peer::Ip(address) => address.to_canonical().to_string(),
+                Peer::Unix => "unix".to_owned(),
+            };
+            tracing::warn!(
+                %peer,
+                "X-Forwarded-Proto says https, and who says so is not believed: visitors are served as by http. If it is \
+                 your load balancer, put under [process]: trusted_proxies = [\"{peer}\"]"
+            );
+        }
     }
 
     /// One step towards the visitor; whether to go on.

@@ -47,12 +47,57 @@ fn all_mistakes_are_told_at_once() {
 
 #[test]
 fn a_warning_does_not_stop() {
-    let text = "listen = [{ address = \"[::]:80\" }]\nupstreams.a.servers = [\"http://[::1]:3000\"]\n\
+    let text = "listen = [{ address = \"[::1]:80\" }]\nupstreams.a.servers = [\"http://[::1]:3000\"]\n\
                 routes = [{ upstream = \"a\" }]\nsession.idle_timeout = \"13h\"\n";
     let (config, warnings) = Config::parse("x.toml", text).unwrap();
     assert_eq!(config.session.plain.idle_timeout.as_secs(), 13 * 3600);
     assert_eq!(warnings.list.len(), 1, "{warnings}");
     assert_eq!(warnings.list[0].severity, Severity::Warning);
+}
+
+#[test]
+fn what_is_open_to_others_is_told_with_the_line_to_add() {
+    const LISTEN: &str = "visitors speak http over a network";
+    const SERVER: &str = "`upstreams.a` can be asked past cloakroom";
+    for (listen, upstream, process, wanted) in [
+        ("address = \"127.0.0.1:80\"", "\"http://127.0.0.1:1\"", "", None),
+        ("address = \"[::1]:80\"", "\"http://[::1]:1\", \"http://localhost\"", "", None),
+        ("address = \"unix:/x\"", "\"unix:/y\", \"http://app.localhost\"", "", None),
+        ("address = \"[::]:80\"", "\"unix:/y\"", "", Some((LISTEN, "tls = { certificates = "))),
+        ("address = \"192.0.2.1:80\"", "\"unix:/y\"", "", Some((LISTEN, "trusted_proxies = ["))),
+        ("address = \"[::]:80\", redirect_to_https = true", "\"unix:/y\"", "", None),
+        ("address = \"[::]:80\"", "\"unix:/y\"", "process.trusted_proxies = [\"10.0.0.1\"]", None),
+        (
+            "address = \"unix:/x\"",
+            "\"http://127.0.0.1\", \"http://10.0.0.2\"",
+            "",
+            Some((SERVER, "proof = {")),
+        ),
+        (
+            "address = \"unix:/x\"",
+            "{ address = \"http://app\", weight = 2 }",
+            "",
+            Some((SERVER, "proof = {")),
+        ),
+        ("address = \"unix:/x\"", "\"https://app\"", "", None),
+        ("address = \"unix:/x\"", "\"http://app\"", "upstreams.a.proof = { env = \"PROOF\" }", None),
+    ] {
+        let text = format!(
+            "listen = [{{ {listen} }}]\nroutes = [{{ upstream = \"a\" }}]\nupstreams.a.servers = [{upstream}]\n{process}\n"
+        );
+        let (_, warnings) = Config::parse("x.toml", &text).unwrap();
+        let said = warnings.render(false);
+        match wanted {
+            None => assert!(warnings.is_empty(), "{text}{said}"),
+            Some((what, line)) => {
+                assert!(
+                    said.contains(what) && said.contains(line) && warnings.list.len() == 1,
+                    "{text}{said}"
+                );
+                assert!(said.contains("--> x.toml:"), "{said}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -222,3 +222,20 @@ fn what_connection_names_ends_here_in_trailers_as_well() {
         assert!(!names.contains(&"x-hop".to_owned()), "to {side}: {names:?}");
     }
 }
+
+#[test]
+fn https_told_by_somebody_who_is_not_believed_is_told_once_with_the_line_to_add() {
+    let app = App::start(|_| Reply::text(""));
+    let house = Cloakroom::before(app.address).start();
+    let lines = "x-forwarded-proto: https\r\n";
+    house.browser().get("/");
+    assert!(!house.log().contains("trusted_proxies"));
+    for _ in 0..3 {
+        let answer = house.browser().get_with("/", lines);
+        assert!(!answer.set_cookies().swap_remove(0).contains("Secure"));
+    }
+    assert_eq!(house.log().matches("trusted_proxies = [\"127.0.0.1\"]").count(), 1, "{}", house.log());
+    let trusting = Cloakroom::before(app.address).config(TRUSTED).start();
+    trusting.browser().get_with("/", lines);
+    assert!(!trusting.log().contains("trusted_proxies"));
+}

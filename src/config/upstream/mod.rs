@@ -110,7 +110,18 @@ impl Upstream {
             let message = "an upstream cannot have this name";
             reader.notes().push(Diagnostic::error(message, reader.place.clone(), label));
         }
-        let servers = Server::read_all(reader);
+        let placed = Server::read_all(reader);
+        let proof = SecretSource::parse(reader, "proof");
+        if proof.is_none()
+            && let Some((_, place)) = placed.iter().find(|(server, _)| server.address.is_in_the_clear())
+        {
+            let message = format!("`upstreams.{name}` can be asked past cloakroom, and would not know it");
+            let warning = Diagnostic::warning(message, Some(place.clone()), "http over a network");
+            let help = "send it what it can insist on (X-Session-Meta-Proof), or speak https to it:\n\
+                        proof = { credential = \"app-proof\" }";
+            reader.notes().push(warning.help(help));
+        }
+        let servers: Vec<_> = placed.into_iter().map(|(server, _)| server).collect();
         let tls = UpstreamTls::read(reader, &servers, folder);
         let upstream = Self {
             name,
@@ -128,7 +139,7 @@ impl Upstream {
             session_write: reader.bool("session_write", true),
             session_login: reader.bool("session_login", true),
             also: Also::read_all(reader, headers),
-            proof: SecretSource::parse(reader, "proof"),
+            proof,
         };
         reader.finish();
         upstream

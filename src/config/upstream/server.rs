@@ -1,11 +1,12 @@
 //! `servers` of an upstream.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, ops::Range, path::PathBuf};
 
 use super::super::{
     authority,
     value::{Mistake, Reader},
 };
+use crate::net::is_loopback;
 
 /// One server of an upstream: `"http://127.0.0.1:3000"`, `"unix:/run/app.sock"`, or `{ address = …, weight = 2 }`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +38,8 @@ const SERVER: &str =
     "\"http://HOST[:PORT]\", \"https://…\", \"unix:/PATH\", or a table { address = \"…\", weight = 2 }";
 
 impl Server {
-    pub(super) fn read_all(reader: &Reader<'_>) -> Vec<Self> {
+    /// All of them, and where each stands.
+    pub(super) fn read_all(reader: &Reader<'_>) -> Vec<(Self, Range<usize>)> {
         const KEY: &str = "servers";
         let items = reader.array(KEY, "an array of servers");
         if items.is_empty() && !reader.is_not_array(KEY) {
@@ -49,7 +51,7 @@ impl Server {
         for item in items {
             if let Some(text) = item.get_ref().as_str() {
                 match address(text) {
-                    Ok(address) => servers.push(Self { address, weight: 1 }),
+                    Ok(address) => servers.push((Self { address, weight: 1 }, item.span())),
                     Err(mistake) => reader.refuse(KEY, item, SERVER, mistake),
                 }
             } else if item.get_ref().is_table() {
@@ -61,12 +63,26 @@ impl Server {
                 );
                 let weight = table.number("weight", 1..=1000, 1) as u32;
                 table.finish();
-                servers.extend(address.map(|address| Self { address, weight }));
+                servers.extend(address.map(|address| (Self { address, weight }, item.span())));
             } else {
                 reader.refuse(KEY, item, SERVER, Mistake::TYPE);
             }
         }
         servers
+    }
+}
+
+impl ServerAddress {
+    /// Whether what is said to it can be read on the way, and it may be reached past us.
+    pub(super) fn is_in_the_clear(&self) -> bool {
+        match self {
+            Self::Unix(_) | Self::Tcp { tls: true, .. } => false,
+            Self::Tcp { host, .. } => match host.parse::<IpAddr>() {
+                // To connect to no address in particular is to connect to oneself.
+                Ok(ip) => !is_loopback(ip) && !ip.is_unspecified(),
+                Err(_) => host != "localhost" && !host.ends_with(".localhost"),
+            },
+        }
     }
 }
 
