@@ -2,14 +2,22 @@
 
 use std::collections::HashMap;
 
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
 use crate::config::HostPattern;
 
 use super::path;
+
+/// What no client sends raw in a path (URL Standard, path percent-encode set).
+const ENCODED: &AsciiSet =
+    &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}').add(b'^');
 
 /// One route: its prefix as written and as apps read it, without a trailing `/`.
 #[derive(Debug)]
 struct Entry<T> {
     raw: Vec<u8>,
+    /// As it comes where it holds what is always escaped, in either case of the digits.
+    escaped: Option<[String; 2]>,
     read: Vec<u8>,
     ignore_case: bool,
     target: T,
@@ -35,10 +43,13 @@ impl<T> Hosts<T> {
                 Some(HostPattern::Below(name)) => hosts.below.entry(name).or_default(),
                 None => &mut hosts.any,
             };
-            let raw = prefix.trim_end_matches('/').as_bytes().to_vec();
+            let prefix = prefix.trim_end_matches('/');
+            let raw = prefix.as_bytes().to_vec();
+            let upper = utf8_percent_encode(prefix, ENCODED).to_string();
+            let escaped = (upper != prefix).then(|| [lower_escapes(&upper), upper]);
             let mut read = Vec::with_capacity(raw.len());
             path::decode(&raw, false, &mut read);
-            group.push(Entry { raw, read, ignore_case, target });
+            group.push(Entry { raw, escaped, read, ignore_case, target });
         }
         let groups = hosts.exact.values_mut().chain(hosts.below.values_mut());
         for group in groups.chain(std::iter::once(&mut hosts.any)) {
@@ -59,8 +70,10 @@ impl<T> Hosts<T> {
     /// The route of this reading of a path; `literal`: its escapes stand as they came.
     pub(super) fn pick(&self, host: &str, path: &[u8], literal: bool) -> Option<&T> {
         let fits = |entry: &&Entry<T>| {
+            let escaped = || entry.escaped.iter().flatten();
             starts(path, &entry.read, entry.ignore_case)
                 || (literal && starts(path, &entry.raw, entry.ignore_case))
+                || (literal && escaped().any(|it| starts(path, it.as_bytes(), entry.ignore_case)))
         };
         self.groups(host).find_map(|group| group.iter().find(fits)).map(|entry| &entry.target)
     }
@@ -72,6 +85,17 @@ impl<T> Hosts<T> {
             _ => None,
         }
     }
+}
+
+/// With the digits of its escapes in lower case.
+fn lower_escapes(text: &str) -> String {
+    let mut parts = text.split('%');
+    let mut lower = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let (digits, rest) = part.split_at_checked(2).unwrap_or((part, ""));
+        lower.extend(["%", &digits.to_ascii_lowercase(), rest]);
+    }
+    lower
 }
 
 /// Whether the path begins with the prefix, by segment.

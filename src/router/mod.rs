@@ -95,6 +95,7 @@ mod tests {
             ("shop.example.com", "/x", "exact"),
             ("shop.example.com", "/Y", "exact-i"),
             ("shop.example.com", "/caf%C3%A9", "cafe"),
+            ("shop.example.com", "/Thé à la menthe", "tea"),
         ]);
         for (host, path, wanted) in [
             ("other.test", "/", "any"),
@@ -110,6 +111,8 @@ mod tests {
             ("shop.example.com", "/y/Z", "exact-i"),
             ("shop.example.com", "/yy", "below"),
             ("shop.example.com", "/caf%C3%A9/x", "cafe"),
+            ("shop.example.com", "/Th%C3%A9%20%C3%A0%20la%20menthe", "tea"),
+            ("shop.example.com", "/Th%c3%a9%20%c3%a0%20la%20menthe/x", "tea"),
             ("shop.example.com", "/x/a%20b//c/./d;v=1/%zz", "exact"),
             ("notexample.com", "*", "any"),
             ("other.test", "/a%2Fb", "any"),
@@ -125,6 +128,7 @@ mod tests {
             ("b.test", "/x", Miss::NotFound),
             ("a.test", "/z", Miss::NotFound),
             ("a.test", "/z/%20", Miss::NotFound),
+            ("a.test", "/caf%C3%A9", Miss::NotFound),
             ("a.test", "//x", Miss::Ambiguous),
             ("a.test", "/x/../y", Miss::Ambiguous),
             ("a.test", "/x\u{e9}", Miss::BadPath),
