@@ -87,6 +87,34 @@
 //! | timing | lookups by id, secrets compared by hash, in constant time | `threats::secrets_are_compared_in_constant_time_alone` |
 //! | CRLF and friends | values are checked when written, by the app too | `contract::a_malformed_line_is_dropped_alone_and_told_in_the_log` `contract_values::a_raw_field_never_carries_what_would_break_a_header` |
 //!
+//! # Rules of the road
+//!
+//! What RFC 9110, 9112 and 9113 ask of who stands between two others, and the tests that hold it; `tests/it/threats.rs`
+//! looks after this table as well. `road` is a table of its own: raw bytes in, raw bytes out, a row for each of these.
+//!
+//! | section | rule | tests |
+//! | --- | --- | --- |
+//! | 9110 7.6.1 | `Connection` and all it names end here, in trailers as well; so do Keep-Alive, Proxy-Connection, TE, Transfer-Encoding, Upgrade | `road::each_rule_of_the_road_is_kept` `framing::what_speaks_of_one_connection_ends_here_and_all_else_passes` `hygiene::what_connection_names_ends_here_in_trailers_as_well` |
+//! | 9110 7.6.3, 7.6 | Via on requests; no loop to oneself | `road::each_rule_of_the_road_is_kept` `hygiene::a_request_that_goes_round_in_a_circle_is_let_out` |
+//! | 9110 7.6.2 | Max-Forwards on OPTIONS is counted down; TRACE is not served | `road::each_rule_of_the_road_is_kept` `connections::an_options_goes_no_further_than_it_may` `limits::methods_that_would_echo_or_tunnel_are_refused` |
+//! | 9110 5.1, 5.3 | unknown fields pass, and lines of one name in their order | `road::each_rule_of_the_road_is_kept` `answers::header_values_pass_byte_for_byte_and_line_by_line` |
+//! | 9110 5.5 | CR, LF and NUL in values are refused | `road::each_rule_of_the_road_is_kept` `http2::what_http1_could_read_in_two_ways_never_reaches_it` |
+//! | 9110 6.6.1 | Date, where the app sent none | `road::each_rule_of_the_road_is_kept` `framing::an_answer_has_a_date_and_keeps_the_one_it_had` |
+//! | 9110 8.6 | never a wrong Content-Length | `road::each_rule_of_the_road_is_kept` `streams::answers_without_a_body_end_with_their_head` `framing::the_version_of_an_answer_is_ours_and_not_the_apps` |
+//! | 9110 9.2.2 | what is not idempotent is never repeated once a byte of it left | `faults::a_post_is_never_sent_twice` `faults::a_get_on_a_pooled_connection_that_died_is_repeated_once` `faults::a_get_that_failed_on_a_new_connection_is_not_repeated` |
+//! | 9110 10.1.1 | `100-continue` is answered here; other expectations: 417 | `road::each_rule_of_the_road_is_kept` `streams::whoever_expects_100_continue_is_asked_for_the_body_and_the_app_is_not_bothered` `streams::any_other_expectation_fails` |
+//! | 9110 11.6.2, 13.2.1 | Authorization and conditionals are the app's | `road::each_rule_of_the_road_is_kept` |
+//! | 9110 15.2 | interim answers are read, and dropped | `road::each_rule_of_the_road_is_kept` `framing::interim_answers_are_not_taken_for_the_answer_and_say_nothing_of_sessions` |
+//! | 9112 3.2 | one good Host; absolute-form wins over it; `OPTIONS *` | `road::each_rule_of_the_road_is_kept` `paths::a_request_without_one_good_host_is_refused` `paths::the_host_of_an_absolute_target_wins_over_the_header` `paths::options_for_the_whole_server_reach_the_app_as_such` |
+//! | 9112 6.1, 6.3 | a length that can be read in two ways is refused, of an answer as well; of both, Transfer-Encoding wins and the connection is closed | `road::each_rule_of_the_road_is_kept` `framing::a_request_whose_length_can_be_read_in_two_ways_is_refused` `framing::an_answer_whose_length_can_be_read_in_two_ways_is_a_bad_gateway` `framing::a_length_beside_chunks_in_a_request_is_dropped_and_the_connection_closed` |
+//! | 9112 9.2 | bytes after an answer are never the next answer | `road::each_rule_of_the_road_is_kept` `framing::bytes_after_an_answer_are_never_the_next_answer` |
+//! | 9112 2.2, 5.2 | bare CR and folded lines | `road::each_rule_of_the_road_is_kept` `answers::what_is_odd_and_valid_passes` |
+//! | 9112 9.3 | HTTP/1.0 is kept only where it asks for that | `road::each_rule_of_the_road_is_kept` `framing::an_http_1_0_visitor_is_answered_and_left` `framing::an_http_1_0_visitor_who_asks_for_it_is_kept` |
+//! | 9110 7.8 | nothing of a tunnel goes to the app before it said 101; refused with bytes pending: close | `tunnels::nothing_of_a_tunnel_reaches_the_app_before_it_agrees_and_nothing_ever_if_it_refuses` `tunnels::what_would_change_our_own_connection_or_has_a_body_is_not_passed_on` `connections::after_a_change_of_protocol_that_nobody_asked_for_the_connection_is_thrown_away` |
+//! | 9112 9.3 | a body that was not read is drained or the connection closed, never read as a request | `answers::after_an_early_answer_the_rest_of_the_body_is_never_a_request` |
+//! | 9113 8.2, 8.3 | to HTTP/1: no CR, LF, NUL, no `:` in names, no connection fields, `:authority` against Host, Content-Length against DATA, cookies in one line | `http2::what_http1_could_read_in_two_ways_never_reaches_it` `http2::cookies_in_lines_of_their_own_become_one` |
+//! | 9112 8 | what was cut short is never shown as complete, either way | `streams::an_answer_that_the_app_cuts_short_is_never_shown_as_complete` `http2::an_answer_that_breaks_off_is_cut_and_never_shown_as_whole` `streams::an_upload_that_the_visitor_breaks_off_is_never_shown_to_the_app_as_complete` `http2::a_body_that_its_sender_takes_back_is_no_whole_body` |
+//!
 //! # Glossary
 //!
 //! - **visitor**, downstream: who sends requests. **app**, upstream: who answers them; an [`upstream::Endpoint`] is

@@ -46,6 +46,7 @@ mod races;
 mod recipes;
 mod reference;
 mod reload;
+mod road;
 mod rotation;
 mod sealed;
 mod secure_upstreams;

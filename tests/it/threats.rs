@@ -1,4 +1,4 @@
-//! The table of threats in `src/lib.rs`: each of its tests is there. And those of its tests that no other room has.
+//! The tables of threats and of the rules of the road in `src/lib.rs`: each of their tests is there. And those of its tests that no other room has.
 #![expect(clippy::unwrap_used, reason = "whatever is missing fails its test, with the place")]
 
 use std::fs;
@@ -16,12 +16,11 @@ fn read(file: &str) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// The rows of the table: the threat, and what stands in backticks in its last column.
-fn rows() -> Vec<(String, Vec<String>)> {
+/// The rows of the table under this heading: the first column, and what stands in backticks in the last.
+fn rows(heading: &str) -> Vec<(String, Vec<String>)> {
     let text = read("src/lib.rs");
     let lines = text.lines().filter_map(|line| line.strip_prefix("//! "));
-    let table =
-        lines.skip_while(|line| *line != "# Threats").skip(1).take_while(|line| !line.starts_with("# "));
+    let table = lines.skip_while(|line| *line != heading).skip(1).take_while(|line| !line.starts_with("# "));
     let cells = table.filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     let rows =
         cells.map(|row| row.split(" | ").collect::<Vec<_>>()).filter(|row| !row.iter().all(|c| *c == "---"));
@@ -49,17 +48,18 @@ fn is_test(test: &str) -> bool {
 }
 
 #[test]
-fn every_threat_has_its_tests() {
-    let rows = rows();
-    assert!(rows.len() > 25, "{} rows: the table was not found whole", rows.len());
+fn every_threat_and_every_rule_has_its_tests() {
+    let (threats, rules) = (rows("# Threats"), rows("# Rules of the road"));
+    assert!(threats.len() > 25 && rules.len() > 18, "the tables were not found whole");
+    let rows = [threats, rules].concat();
     let missing: Vec<_> = rows
         .iter()
         .flat_map(|(threat, tests)| tests.iter().map(move |test| (threat, test)))
         .filter(|(_, test)| !is_test(test))
         .collect();
-    assert!(missing.is_empty(), "threats, and tests that are not there: {missing:?}");
+    assert!(missing.is_empty(), "rows, and tests that are not there: {missing:?}");
     let bare: Vec<_> = rows.iter().filter(|(_, tests)| tests.is_empty()).collect();
-    assert!(bare.is_empty(), "threats without a test: {bare:?}");
+    assert!(bare.is_empty(), "rows without a test: {bare:?}");
     assert!(!is_test("threats::rows") && !is_test("threats::nobody"), "what is no test counts as none");
 }
 
