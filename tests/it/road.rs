@@ -81,6 +81,10 @@ impl Row {
         Self { app_closed: true, ..self.status(502) }
     }
 
+    fn left(self) -> Self {
+        Self { app_closed: true, ..self }
+    }
+
     fn to_head(self) -> Self {
         Self { to_head: true, ..self }
     }
@@ -141,10 +145,8 @@ fn try_row(stage: &Stage, house: &Cloakroom, row: Row) {
     if let Some(text) = row.text {
         assert_eq!(answer.text(), text, "{rule}");
     }
-    if row.app_closed {
-        assert_eq!(app.ending(), Ending::Over, "{rule}: the app's connection");
-    }
-    drop(app);
+    // Held, so that only cloakroom can close it: what comes next then takes another.
+    let held = row.app_closed.then_some(app);
     if row.closed {
         assert_eq!(visitor.ending(), Ending::Over, "{rule}");
         assert!(!stage.has_guests(), "{rule}: the app was asked for more");
@@ -156,6 +158,9 @@ fn try_row(stage: &Stage, house: &Cloakroom, row: Row) {
     assert_eq!(Request::from(&mut app).path(), "/next", "{rule}");
     app.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nnext");
     assert_eq!(visitor.answer(false).text(), "next", "{rule}");
+    if let Some(mut app) = held {
+        assert_eq!(app.ending(), Ending::Over, "{rule}: the app's connection");
+    }
 }
 
 #[test]
@@ -367,7 +372,8 @@ fn lengths() -> Vec<Row> {
             .text("ok"),
         Row::get("9112 9.2: bytes after an answer", "")
             .answered(format!("{OK}HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil"))
-            .text("ok"),
+            .text("ok")
+            .left(),
     ]
 }
 
