@@ -21,6 +21,7 @@ mod contract_races;
 mod contract_rights;
 mod contract_values;
 mod cookies;
+mod desync;
 mod duplicates;
 mod events;
 mod explain;

@@ -9,6 +9,7 @@
 pub(crate) mod app;
 pub(crate) mod browser;
 pub(crate) mod cloakroom;
+pub(crate) mod corpus;
 pub(crate) mod desk;
 pub(crate) mod http2;
 pub(crate) mod legacy;
@@ -18,6 +19,7 @@ pub(crate) mod response;
 pub(crate) mod server;
 pub(crate) mod stage;
 pub(crate) mod steady;
+pub(crate) mod strict;
 pub(crate) mod tls;
 pub(crate) mod tool;
 pub(crate) mod tunnel;
