@@ -46,10 +46,18 @@ impl Guard {
             [b'x', _, b'c', ..] => folded_starts_with(name, b"x-client-cert-"),
             [b'x', _, b'o', ..] => folded_eq(name, b"x-original-url"),
             b"forwarded" | b"proxy" => true,
+            // SECURITY: to an app that folds names these say where the request ends, and we have not read them.
+            [b'c', _, _, _, _, _, _, _, b'l', ..] => is_alias(name, b"content-length"),
+            [b't', _, _, _, _, _, _, _, _, b'e', ..] => is_alias(name, b"transfer-encoding"),
             _ => false,
         };
         family || self.is_session(name) || self.also.iter().any(|other| folded_eq(name, other))
     }
+}
+
+/// Whether it is another spelling of this name.
+fn is_alias(name: &[u8], of: &[u8]) -> bool {
+    name != of && folded_eq(name, of)
 }
 
 fn strip(headers: &mut HeaderMap, hit: impl Fn(&[u8]) -> bool) -> usize {
@@ -114,6 +122,14 @@ mod tests {
             ("proxy-authorization", 0, 0),
             ("cookie", 0, 0),
             ("x-client-cert", 0, 0),
+            ("content-length", 0, 0),
+            ("Content_Length", 1, 0),
+            ("content.length", 1, 0),
+            ("content-lengths", 0, 0),
+            ("content-language", 0, 0),
+            ("transfer-encoding", 0, 0),
+            ("Transfer_Encoding", 1, 0),
+            ("transfer-encodings", 0, 0),
         ] {
             assert_eq!(guard.strip_request(&mut headers(name)), request, "{name}");
             assert_eq!(guard.strip_response(&mut headers(name)), response, "{name}");

@@ -313,6 +313,12 @@ fn lengths() -> Vec<Row> {
         )
         .app(&["transfer-encoding: chunked"], &["content-length"])
         .body("hi"),
+        Row::raw(
+            "9112 6.3: a length in a spelling that CGI takes for it",
+            post("content_length: 9\r\nTransfer.Encoding: chunked\r\ncontent-length: 2\r\n\r\nhi"),
+        )
+        .app(&["content-length: 2"], &["content_length", "transfer.encoding"])
+        .body("hi"),
         Row::raw("9110 8.6: a method with a body that has none", post("content-length: 0\r\n\r\n"))
             .app(&["content-length: 0"], &[]),
         Row::raw("9112 6.3: differing lengths", post("content-length: 2\r\ncontent-length: 3\r\n\r\nhi!"))

@@ -123,6 +123,14 @@ fn read(head: &[u8]) -> Result<Read, &'static str> {
     if !target.starts_with('/') && *target != "*" {
         return Err("no target");
     }
+    let folded = |name: &str| name.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-");
+    let frames = ["content-length", "transfer-encoding"];
+    if headers
+        .iter()
+        .any(|(name, _)| frames.contains(&folded(name).as_str()) && name.contains(['_', '.', '!']))
+    {
+        return Err("a length under another spelling");
+    }
     let all = |name: &str| -> Vec<String> {
         let of = headers.iter().filter(|(known, _)| known.eq_ignore_ascii_case(name));
         of.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect()
