@@ -9,6 +9,7 @@
 pub(crate) mod app;
 pub(crate) mod browser;
 pub(crate) mod cloakroom;
+pub(crate) mod conformance;
 pub(crate) mod corpus;
 pub(crate) mod desk;
 pub(crate) mod http2;
