@@ -90,7 +90,8 @@ fn settle(app: &Strict, house: &mut Cloakroom) {
         let mut all = BTreeMap::<Asked, usize>::new();
         for line in house.access() {
             let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-            let part = |name: &str| line[name].as_str().unwrap_or_default().to_owned();
+            let part =
+                |name: &str| line.get(name).and_then(|part| part.as_str()).unwrap_or_default().to_owned();
             *all.entry((part("client"), part("method"), part("target"))).or_default() += 1;
         }
         all

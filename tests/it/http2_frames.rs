@@ -12,11 +12,11 @@ use crate::support::http2::{
     CONTINUATION, DATA, GOAWAY, HEADERS, PING, PRIORITY, RST_STREAM, SETTINGS, block, frame, get,
 };
 use crate::support::{App, Cloakroom, Reply};
+
 #[test]
 fn frames_and_header_blocks() {
     let open = || frame(HEADERS, END_STREAM, 1, &get("/", &[]));
-    let more = block(&[("x-more", "1")]);
-    check(vec![
+    check(&[
         case("4.1 an unknown kind of frame", GoesOn, frame(0xff, 0, 0, b"12345678")),
         case("4.1 flags without a meaning", GoesOn, frame(PING, 0xfe, 0, b"ignored!")),
         case("4.1 the reserved bit", GoesOn, frame(PING, 0, 1 << 31, b"ignored!")),
@@ -24,12 +24,12 @@ fn frames_and_header_blocks() {
         case(
             "4.2 one byte more of DATA",
             Stream(&[FRAME_SIZE]),
-            join(&[post(1, &[]), frame(DATA, END_STREAM, 1, &[7; 16_385])]),
+            join(&[post(1, &[]), frame(DATA, END_STREAM, 1, &vec![7; 16_385])]),
         ),
         case(
             "4.2 one byte more of HEADERS",
             Connection(&[FRAME_SIZE]),
-            frame(HEADERS, WHOLE, 1, &[0; 16_385]),
+            frame(HEADERS, WHOLE, 1, &vec![0; 16_385]),
         ),
         case("4.3 a block that is none", Connection(&[COMPRESSION]), frame(HEADERS, WHOLE, 1, &[0x40])),
         case(
@@ -74,6 +74,12 @@ fn frames_and_header_blocks() {
             Answer,
             frame(HEADERS, WHOLE | PRIORITISED, 1, &[[0, 0, 0, 0, 9].as_slice(), &get("/", &[])].concat()),
         ),
+    ]);
+}
+
+#[test]
+fn priorities_and_resets() {
+    check(&[
         case("6.3 PRIORITY of stream 0", Connection(&[PROTOCOL]), frame(PRIORITY, 0, 0, &[0, 0, 0, 0, 9])),
         case(
             "6.3 PRIORITY of another length",
@@ -102,6 +108,12 @@ fn frames_and_header_blocks() {
             Connection(&[FRAME_SIZE]),
             join(&[post(1, &[]), frame(RST_STREAM, 0, 1, &[0, 0, 8])]),
         ),
+    ]);
+}
+
+#[test]
+fn settings_pings_and_farewells() {
+    check(&[
         case(
             "6.5 an acknowledgement with a payload",
             Connection(&[FRAME_SIZE]),
@@ -132,6 +144,14 @@ fn frames_and_header_blocks() {
             GoesOn,
             join(&[post(1, &[]), frame(RST_STREAM, 0, 1, &[0, 0, 0, 0xff])]),
         ),
+    ]);
+}
+
+#[test]
+fn header_blocks_in_pieces() {
+    let open = || frame(HEADERS, END_STREAM, 1, &get("/", &[]));
+    let more = block(&[("x-more", "1")]);
+    check(&[
         case("6.10 CONTINUATION", Answer, join(&[open(), frame(CONTINUATION, END_HEADERS, 1, &more)])),
         case(
             "6.10 more of it",

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::http2::{DATA, GOAWAY, HEADERS, Http2, PING, PREFACE, RST_STREAM, SETTINGS, block, frame, get};
+use super::http2::{
+    DATA, GOAWAY, HEADERS, Http2, PING, PREFACE, RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, get,
+};
 use super::{App, Cloakroom, Ending, Reply, Wire};
 use Step::{Acknowledged, Answered, DataCame, Send};
 use Want::{Answer, Connection, Data, End, GoesOn, Stream};
 
-/// Kinds of frames.
-pub(crate) const WINDOW_UPDATE: u8 = 8;
+/// A kind of frame that clients never send.
 pub(crate) const PUSH_PROMISE: u8 = 5;
 
 /// Error codes (RFC 9113 section 7).
@@ -36,7 +37,7 @@ pub(crate) enum Want {
     /// The connection ends, with GOAWAY and one of these codes, or with the general one: h2 knows no other for frames
     /// that it cannot read.
     Connection(&'static [u8]),
-    /// RST_STREAM with one of these codes, or the same for the whole connection.
+    /// `RST_STREAM` with one of these codes, or the same for the whole connection.
     Stream(&'static [u8]),
     /// The connection ends, however.
     End,
@@ -81,7 +82,7 @@ pub(crate) fn setting(id: u8, value: u32) -> Vec<u8> {
     frame(SETTINGS, 0, 0, &[&[0, id], value.to_be_bytes().as_slice()].concat())
 }
 
-/// WINDOW_UPDATE.
+/// `WINDOW_UPDATE`.
 pub(crate) fn window(stream: u32, by: u32) -> Vec<u8> {
     frame(WINDOW_UPDATE, 0, stream, &by.to_be_bytes())
 }
@@ -97,7 +98,7 @@ pub(crate) fn post(stream: u32, more: &[(&str, &str)]) -> Vec<u8> {
     frame(HEADERS, END_HEADERS, stream, &block(&[own.as_slice(), more].concat()))
 }
 
-/// RST_STREAM with CANCEL.
+/// `RST_STREAM` with CANCEL.
 pub(crate) fn reset(stream: u32) -> Vec<u8> {
     frame(RST_STREAM, 0, stream, &[0, 0, 0, 8])
 }
@@ -173,7 +174,7 @@ fn differs(house: &Cloakroom, case: &Case) -> Option<String> {
             };
             return (!fine).then(|| story.join(", "));
         };
-        let code = |at: usize| payload.get(at..at + 4).map_or(0, |code| code[3]);
+        let code = |at: usize| payload.get(at + 3).copied().unwrap_or_default();
         story.push(match kind {
             GOAWAY => format!("GOAWAY {}", code(4)),
             RST_STREAM => format!("RST_STREAM {}", code(0)),
@@ -196,7 +197,7 @@ fn differs(house: &Cloakroom, case: &Case) -> Option<String> {
 }
 
 /// All of them, each on a connection of its own; and the proxy lives.
-pub(crate) fn check(cases: Vec<Case>) {
+pub(crate) fn check(cases: &[Case]) {
     let app = App::start(|_| Reply::text("hello, hello"));
     let house = Cloakroom::before(app.address).listen("http2_prior_knowledge = true").start();
     let different: Vec<_> = cases

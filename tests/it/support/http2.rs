@@ -3,7 +3,7 @@
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
@@ -208,6 +208,7 @@ pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const SETTINGS: u8 = 4;
 pub(crate) const PING: u8 = 6;
 pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const CONTINUATION: u8 = 9;
 
 /// A frame as bytes.
@@ -304,15 +305,20 @@ impl Wire {
         }
     }
 
-    /// Writes until the other side has had enough; how much it took, or nothing if it never had.
+    /// Writes until the other side has closed; how much it took, or nothing if it never did.
     pub(crate) fn flood(&mut self, mut next: impl FnMut(u32) -> Vec<u8>) -> Option<u64> {
-        self.stream().set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+        self.stream().set_write_timeout(Some(PATIENCE)).unwrap();
         let began = Instant::now();
         let mut sent = 0;
         for round in 0.. {
             let bytes = next(round);
-            if self.stream().write_all(&bytes).is_err() {
-                return Some(sent);
+            match self.stream().write_all(&bytes) {
+                Ok(()) => {}
+                // Who only stops reading has not closed.
+                Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
+                    break;
+                }
+                Err(_) => return Some(sent),
             }
             sent += bytes.len() as u64;
             if began.elapsed() > PATIENCE || sent > 64 << 20 {

@@ -1,5 +1,10 @@
 //! What is malformed or can be read in two ways, after the grammar of RFC 9110 and 9112 and after published tricks, and
 //! mutations of it from a seed: the same in every run.
+#![expect(clippy::indexing_slicing, reason = "places that were drawn within the bounds")]
+
+mod lists;
+
+use lists::{CHUNKS, CODINGS, HOSTS, HOT, LENGTHS, LINES, ODD_LINES, STARTS, STATUS_LINES};
 
 /// Random numbers that are the same in every run (`SplitMix64`).
 pub(crate) struct Seeded(pub(crate) u64);
@@ -22,62 +27,6 @@ impl Seeded {
         of[self.below(of.len())]
     }
 }
-
-/// What parsers have been led astray with.
-const HOT: [&[u8]; 28] = [
-    b"\r",
-    b"\n",
-    b"\0",
-    b"\t",
-    b" ",
-    b":",
-    b";",
-    b",",
-    b"\"",
-    b"\x0b",
-    b"\x0c",
-    b"\x85",
-    b"\xa0",
-    b"\xff",
-    b"\r\n",
-    b"\r\n\r\n",
-    b"\n\n",
-    b"\r\n ",
-    b"0",
-    b"1",
-    b"f",
-    b"-",
-    b"+",
-    b"_",
-    b"%0d%0a",
-    b"\x1f",
-    b"\x7f",
-    b"HTTP/1.1",
-];
-
-/// Lines that decide where a message ends, and some that were confused with them.
-const LINES: [&str; 20] = [
-    "Content-Length: 5\r\n",
-    "Content-Length: 0\r\n",
-    "Content-Length: 99\r\n",
-    "Transfer-Encoding: chunked\r\n",
-    "Transfer-Encoding: identity\r\n",
-    "Transfer_Encoding: chunked\r\n",
-    "Transfer-Encoding : chunked\r\n",
-    "Transfer-Encoding:\r\n chunked\r\n",
-    "Content-Length: 0x5\r\n",
-    "Content_Length: 5\r\n",
-    "Host: b\r\n",
-    "Connection: close\r\n",
-    "Connection: keep-alive, Content-Length\r\n",
-    "Connection: Transfer-Encoding\r\n",
-    "Connection: Upgrade\r\nUpgrade: websocket\r\n",
-    "Expect: 100-continue\r\n",
-    "TE: trailers, chunked\r\n",
-    "Trailer: Content-Length\r\n",
-    "X-Session-Principal: root\r\n",
-    "\r\n",
-];
 
 /// Changes a message in one to three places.
 fn mutated(message: &[u8], random: &mut Seeded) -> Vec<u8> {
@@ -110,12 +59,12 @@ fn mutated(message: &[u8], random: &mut Seeded) -> Vec<u8> {
 }
 
 /// So many of them: those written by hand, then mutations.
-fn filled(by_hand: Vec<Vec<u8>>, good: &[Vec<u8>], count: usize, seed: u64) -> Vec<Vec<u8>> {
+fn filled(by_hand: &[Vec<u8>], good: &[Vec<u8>], count: usize, seed: u64) -> Vec<Vec<u8>> {
     let mut random = Seeded(seed);
-    let mut all = by_hand.clone();
+    let mut all = by_hand.to_vec();
     while all.len() < count {
         // Every other one from what is valid: near misses are the more dangerous ones.
-        let from = if all.len().is_multiple_of(2) { good } else { &by_hand };
+        let from = if all.len().is_multiple_of(2) { good } else { by_hand };
         let changed = mutated(&from[random.below(from.len())], &mut random);
         if !from.contains(&changed) {
             all.push(changed);
@@ -189,224 +138,8 @@ pub(crate) fn requests(count: usize) -> Vec<Vec<u8>> {
         b"GET /old HTTP/1.0\r\nConnection: keep-alive\r\n\r\n".to_vec(),
         [post("Content-Length: 5\r\n", "hello"), get("")].concat(),
     ];
-    filled(all, &good, count, 0x0c10_a6f0)
+    filled(&all, &good, count, 0x0c10_a6f0)
 }
-
-const CODINGS: [&str; 34] = [
-    "Transfer-Encoding: chunked",
-    "Transfer-Encoding: xchunked",
-    "Transfer-Encoding : chunked",
-    "Transfer-Encoding\t: chunked",
-    "Transfer-Encoding:\tchunked",
-    "Transfer-Encoding:\x0bchunked",
-    "Transfer-Encoding:\x0cchunked",
-    "Transfer-Encoding:\u{a0}chunked",
-    "Transfer-Encoding: chunked\x0b",
-    "Transfer-Encoding: \"chunked\"",
-    "Transfer-Encoding: 'chunked'",
-    "Transfer-Encoding: chunked;q=1",
-    "Transfer-Encoding: Chunked",
-    "Transfer-Encoding: chunKed",
-    "Transfer-Encoding: chun\u{212a}ed",
-    "Transfer-Encoding: identity, chunked",
-    "Transfer-Encoding: chunked, identity",
-    "Transfer-Encoding: gzip, chunked",
-    "Transfer-Encoding: chunked, cow",
-    "Transfer-Encoding: chunked,",
-    "Transfer-Encoding: ,chunked",
-    "Transfer-Encoding: chunked, chunked",
-    "Transfer-Encoding:",
-    "Transfer-Encoding: ",
-    "Transfer-Encoding:\r\n chunked",
-    "Transfer-Encoding\r\n : chunked",
-    " Transfer-Encoding: chunked",
-    "\tTransfer-Encoding: chunked",
-    "X: y\rTransfer-Encoding: chunked",
-    "X: y\nTransfer-Encoding: chunked",
-    "Transfer-Encoding: chunked\nX: y",
-    "Transfer_Encoding: chunked",
-    "Transfer-Encoding: chunked\0",
-    "Transfer-Encoding:chunked\r\nTransfer-Encoding: cow",
-];
-
-const LENGTHS: [&str; 26] = [
-    "Content-Length: +5",
-    "Content-Length: -5",
-    "Content-Length: 05",
-    "Content-Length: 0x5",
-    "Content-Length: 5 ",
-    "Content-Length: 5\t",
-    "Content-Length:5",
-    "Content-Length : 5",
-    "Content-Length: 5, 5",
-    "Content-Length: 5, 6",
-    "Content-Length: 5,",
-    "Content-Length: 5;x",
-    "Content-Length: 5.0",
-    "Content-Length: 5e0",
-    "Content-Length: 5 6",
-    "Content-Length: \"5\"",
-    "Content-Length: \u{665}",
-    "Content-Length: 4294967301",
-    "Content-Length: 18446744073709551621",
-    "Content-Length: 99999999999999999999999999",
-    "Content-Length: ",
-    "Content-Length:\r\n 5",
-    "Content_Length: 5",
-    "Content-Length: 5\0",
-    "Content-Length: 5\x0b",
-    "Content-Length: nope",
-];
-
-const CHUNKS: [&str; 40] = [
-    "0\r\n\r\n",
-    "0\n\n",
-    "0\r\n\n",
-    "0\n\r\n",
-    "0\r\r\n\r\n",
-    "00\r\n\r\n",
-    "0 \r\n\r\n",
-    " 0\r\n\r\n",
-    "0\t\r\n\r\n",
-    "0;\r\n\r\n",
-    "0;a=b\r\n\r\n",
-    "0;a=\"\r\n\r\n\"\r\n\r\n",
-    "0;a\nb\r\n\r\n",
-    "0;a\rb\r\n\r\n",
-    "0x0\r\n\r\n",
-    "+0\r\n\r\n",
-    "-0\r\n\r\n",
-    "-1\r\n\r\n",
-    "\r\n0\r\n\r\n",
-    "5\r\nhello\r\n",
-    "5\r\nhelloX0\r\n\r\n",
-    "5\r\nhello0\r\n\r\n",
-    "5\r\nhello\n0\r\n\r\n",
-    "5\r\nhello\rX0\r\n\r\n",
-    "5\nhello\r\n0\r\n\r\n",
-    "5;\nhello\r\n0\r\n\r\n",
-    "5 ; x\r\nhello\r\n0\r\n\r\n",
-    "g\r\nhello\r\n0\r\n\r\n",
-    "5_\r\nhello\r\n0\r\n\r\n",
-    "10000000000000005\r\nhello\r\n0\r\n\r\n",
-    "ffffffffffffffff\r\nhello\r\n0\r\n\r\n",
-    "fffffffffffffffb\r\nhello\r\n0\r\n\r\n",
-    "0000000000000000000000005\r\nhello\r\n0\r\n\r\n",
-    "0\r\nX: y\r\n\r\n",
-    "0\r\nContent-Length: 30\r\n\r\n",
-    "0\r\nTransfer-Encoding: chunked\r\n\r\n",
-    "0\r\nX-Session-Principal: root\r\nHost: b\r\n\r\n",
-    "0\r\nX y: z\r\n\r\n",
-    "0\r\nX: y\r\n z\r\n\r\n",
-    "0\r\nX\r\n\r\n",
-];
-
-const ODD_LINES: [&str; 32] = [
-    "X",
-    "X:",
-    ":",
-    ": x",
-    "X : y",
-    "X\t: y",
-    "X: y\r\n z",
-    "X: y\r\n\tz",
-    "X: y\rZ: a",
-    "X: y\nZ: a",
-    "X: y\0z",
-    "X\0: y",
-    "X: \u{1}",
-    "X\u{e9}: y",
-    "X: \u{e9}",
-    "X(y): z",
-    "X[y]: z",
-    "\"X\": y",
-    "X;Y: z",
-    " X: y",
-    "\r",
-    "X: y\r",
-    "Connection: host",
-    "Connection: content-length",
-    "Connection: transfer-encoding, close",
-    "Connection: close, keep-alive",
-    "Connection: upgrade\r\nUpgrade: websocket",
-    "Upgrade: websocket",
-    "Expect: 100-continue",
-    "Expect: 100-Continue, x",
-    "Content-Length\r\n: 5",
-    "Host",
-];
-
-const STARTS: [&str; 44] = [
-    "GET /s",
-    "GET",
-    "GET /s HTTP/0.9",
-    "GET /s HTTP/1.0",
-    "GET /s HTTP/1.2",
-    "GET /s HTTP/2.0",
-    "GET /s HTTP/1",
-    "GET /s HTTP/11",
-    "GET /s HTTP/01.1",
-    "GET /s HTTP/1.1 ",
-    "GET /s  HTTP/1.1",
-    "GET  /s HTTP/1.1",
-    " GET /s HTTP/1.1",
-    "GET /s\tHTTP/1.1",
-    "GET\t/s HTTP/1.1",
-    "GET /s http/1.1",
-    "get /s HTTP/1.1",
-    "GET /s HTTP/1.1\r",
-    "GET /s HTTP/1.1\rX: y",
-    "GET /s HTTP/1.1\nX: y",
-    "GET /s\r HTTP/1.1",
-    "GET /s\0 HTTP/1.1",
-    "GET /s\u{e9} HTTP/1.1",
-    "GET /s?\u{e9} HTTP/1.1",
-    "GET /s HTTP/1.1\r\n",
-    "GET /s x HTTP/1.1",
-    "GET /s%0d%0aX:%20y HTTP/1.1",
-    "GET /s#frag HTTP/1.1",
-    "GET //s HTTP/1.1",
-    "GET s HTTP/1.1",
-    "GET * HTTP/1.1",
-    "GET ? HTTP/1.1",
-    "GET http:// HTTP/1.1",
-    "GET http://b HTTP/1.1",
-    "GET http://b?x HTTP/1.1",
-    "GET http://b@c/s HTTP/1.1",
-    "GET http://b:99999/s HTTP/1.1",
-    "GET https://b/s HTTP/1.1",
-    "GET ftp://b/s HTTP/1.1",
-    "GET b:80 HTTP/1.1",
-    "CONNECT b:80 HTTP/1.1",
-    "G(T /s HTTP/1.1",
-    "PRI * HTTP/2.0",
-    "HTTP/1.1 200 OK",
-];
-
-const HOSTS: [&str; 22] = [
-    "X: y",
-    "Host: a\r\nHost: a",
-    "Host: a\r\nHost: b",
-    "Host: a\r\nhost : b",
-    "Host:",
-    "Host: ",
-    "Host: a b",
-    "Host: a, b",
-    "Host: a/b",
-    "Host: a\\b",
-    "Host: a?b",
-    "Host: a#b",
-    "Host: x@a",
-    "Host: a:",
-    "Host: a:b",
-    "Host: a:-1",
-    "Host: a:65536",
-    "Host: [::1",
-    "Host: [::1]x",
-    "Host: a\0b",
-    "Host: \u{e9}",
-    "Host:\r\n a",
-];
 
 /// Answers, at least `count`. Many hold a second one that nobody asked for.
 pub(crate) fn answers(count: usize) -> Vec<Vec<u8>> {
@@ -427,38 +160,7 @@ pub(crate) fn answers(count: usize) -> Vec<Vec<u8>> {
     for line in ODD_LINES {
         all.push(ok(&format!("{line}\r\nContent-Length: 2\r\n"), &format!("ok{EVIL}")));
     }
-    for start in [
-        "",
-        "HTTP/1.1",
-        "HTTP/1.1 ",
-        "HTTP/1.1 20 OK",
-        "HTTP/1.1 2000 OK",
-        "HTTP/1.1 000 OK",
-        "HTTP/1.1 099 OK",
-        "HTTP/1.1 1000",
-        "HTTP/1.1 -200 OK",
-        "HTTP/1.1 abc OK",
-        "HTTP/1.1 200",
-        "HTTP/1.1 200\tOK",
-        "HTTP/1.1  200 OK",
-        "HTTP/2.0 200 OK",
-        "HTTP/1.2 200 OK",
-        "HTTP/0.9 200 OK",
-        "http/1.1 200 OK",
-        "ICY 200 OK",
-        " HTTP/1.1 200 OK",
-        "HTTP/1.1 200 OK\0",
-        "HTTP/1.1 200 OK\rX: y",
-        "HTTP/1.1 200 OK\nX: y",
-        "HTTP/1.1 101 Switching",
-        "HTTP/1.1 100 Continue",
-        "HTTP/1.1 199 What",
-        "HTTP/1.1 204 None",
-        "HTTP/1.1 205 Reset",
-        "HTTP/1.1 304 Same",
-        "HTTP/1.1 999 Odd",
-        "HTTP/1.1 200 \u{e9}",
-    ] {
+    for start in STATUS_LINES {
         all.push(format!("{start}\r\nContent-Length: 2\r\n\r\nok{EVIL}").into_bytes());
         all.push(
             format!("{start}\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n{EVIL}").into_bytes(),
@@ -484,5 +186,5 @@ pub(crate) fn answers(count: usize) -> Vec<Vec<u8>> {
         [b"HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n".to_vec(), ok("Content-Length: 2\r\n", "ok")]
             .concat(),
     ];
-    filled(all, &good, count, 0xa115_3e75)
+    filled(&all, &good, count, 0xa115_3e75)
 }
