@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::{Request, Response, Version};
 use http_body::Body;
 
 use super::{
@@ -96,7 +96,9 @@ where
         let failed = match exchange(&mut lease, terms).await {
             Some(Ok(head)) => {
                 endpoint.succeeded();
-                return Ok(Answer { response: answer(lease, head, terms.answer_idle), endpoint: index });
+                let streamed = parts.version == Version::HTTP_2;
+                let response = answer(lease, head, terms.answer_idle, streamed);
+                return Ok(Answer { response, endpoint: index });
             }
             Some(Err(Http1Error::Body(source))) => return Err(UpstreamError::Body(source)),
             Some(Err(error)) => Some(error),
@@ -137,7 +139,12 @@ where
     .await
 }
 
-fn answer<B>(mut lease: Lease<B>, mut head: Head, idle: Option<Duration>) -> Response<AnswerBody<B>>
+fn answer<B>(
+    mut lease: Lease<B>,
+    mut head: Head,
+    idle: Option<Duration>,
+    streamed: bool,
+) -> Response<AnswerBody<B>>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
@@ -147,5 +154,5 @@ where
         lease.connection.idle_ticks = lease.connection.idle_ticks.min(ticks);
     }
     let response = std::mem::take(&mut head.response);
-    response.map(|()| AnswerBody::new(lease, &head, idle))
+    response.map(|()| AnswerBody::new(lease, &head, idle, streamed))
 }

@@ -3,12 +3,11 @@
 use std::io::Write;
 use std::time::Duration;
 
-use cloakroom::clock;
-
 use crate::support::http2::{
-    CONTINUATION, DATA, GOAWAY, HEADERS, Http2, PING, PRIORITY, RST_STREAM, SETTINGS, block, frame, get,
+    CONTINUATION, DATA, GOAWAY, HEADERS, Http2, PING, PREFACE, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE,
+    block, frame, get,
 };
-use crate::support::{App, Cloakroom, Ending, Reply};
+use crate::support::{App, Cloakroom, Ending, Reply, eventually};
 
 /// What an attack may cost in memory.
 const MOST_MEMORY: u64 = 32 << 20;
@@ -18,22 +17,24 @@ fn many(frame: &[u8]) -> Vec<u8> {
     frame.repeat(16_384 / frame.len())
 }
 
+/// The fields of a POST.
+fn posted() -> Vec<u8> {
+    block(&[(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/x")])
+}
+
+/// What an attack may cost in time, by the clock of the process: others use this machine as well.
+const MOST_TIME: Duration = Duration::from_secs(1);
+
 /// What is sent in each round.
 type Next = Box<dyn FnMut(u32) -> Vec<u8>>;
 
-#[test]
-fn floods_are_cut_and_hurt_nobody_else() {
-    let app = App::start(|request| Reply::text(request.path()));
-    let house = Cloakroom::before(app.address)
-        .listen("http2_prior_knowledge = true")
-        .config("[process]\nworkers = 1")
-        .start();
-    let mut victim = Http2::dial(house.address);
-    for _ in 0..50 {
-        assert_eq!(victim.get("http://a/").status, 200);
-    }
+/// A name, what is sent first, and what then.
+type Attack = (&'static str, Vec<u8>, Next);
+
+/// Frames without end.
+fn floods() -> Vec<Attack> {
     let stream = |round: u32| 2 * round + 1;
-    let attacks: Vec<(&str, Vec<u8>, Next)> = vec![
+    vec![
         (
             "rapid reset",
             Vec::new(),
@@ -52,36 +53,112 @@ fn floods_are_cut_and_hurt_nobody_else() {
             frame(HEADERS, 1, 1, &get("/x", &[])),
             Box::new(|_| many(&frame(CONTINUATION, 0, 1, b""))),
         ),
-        (
-            "empty DATA",
-            frame(
-                HEADERS,
-                4,
-                1,
-                &block(&[(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/x")]),
-            ),
-            Box::new(|_| many(&frame(DATA, 0, 1, b""))),
-        ),
+        ("empty DATA", frame(HEADERS, 4, 1, &posted()), Box::new(|_| many(&frame(DATA, 0, 1, b"")))),
         ("SETTINGS", Vec::new(), Box::new(|_| many(&frame(SETTINGS, 0, 0, &[0, 4, 0, 1, 0, 0])))),
         ("PING", Vec::new(), Box::new(|_| many(&frame(PING, 0, 0, b"12345678")))),
         ("PRIORITY", Vec::new(), Box::new(|_| many(&frame(PRIORITY, 0, 3, &[0, 0, 0, 1, 9])))),
         ("unknown frames", Vec::new(), Box::new(|_| many(&frame(0x42, 0, 0, &[7; 64])))),
+        ("WINDOW_UPDATE", Vec::new(), Box::new(|_| many(&frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1])))),
+        ("GOAWAY", Vec::new(), Box::new(|_| many(&frame(GOAWAY, 0, 0, &[0; 8])))),
+        (
+            "DATA of padding alone",
+            frame(HEADERS, 4, 1, &posted()),
+            Box::new(|_| many(&frame(DATA, 8, 1, &[&[200][..], &[0; 200]].concat()))),
+        ),
+        (
+            "trailers without end",
+            frame(HEADERS, 4, 1, &posted()),
+            Box::new(|_| many(&frame(HEADERS, 4, 1, &block(&[("x", "y")])))),
+        ),
+        (
+            "resets of what is over",
+            frame(HEADERS, 5, 1, &get("/x", &[])),
+            Box::new(|_| many(&frame(RST_STREAM, 0, 1, &[0, 0, 0, 8]))),
+        ),
+    ]
+}
+
+/// Streams without end.
+fn of_streams() -> Vec<Attack> {
+    let stream = |round: u32| 2 * round + 1;
+    vec![
+        (
+            // Published as MadeYouReset (CVE-2025-8671): it is the server that takes back.
+            "streams that are made to be reset by a window of nothing",
+            Vec::new(),
+            Box::new(move |round| {
+                let id = stream(round);
+                [frame(HEADERS, 5, id, &get("/x", &[])), frame(WINDOW_UPDATE, 0, id, &[0; 4])].concat()
+            }),
+        ),
+        (
+            "and by one that is too large",
+            Vec::new(),
+            Box::new(move |round| {
+                let id = stream(round);
+                let most = frame(WINDOW_UPDATE, 0, id, &[0x7f, 0xff, 0xff, 0xff]);
+                [frame(HEADERS, 5, id, &get("/x", &[])), most.clone(), most].concat()
+            }),
+        ),
+        (
+            "and by DATA of more than its length",
+            Vec::new(),
+            Box::new(move |round| {
+                let id = stream(round);
+                let own = [(":method", "POST"), (":scheme", "http"), (":authority", "a"), (":path", "/x")];
+                let head = block(&[own.as_slice(), &[("content-length", "1")]].concat());
+                [frame(HEADERS, 4, id, &head), frame(DATA, 1, id, b"test")].concat()
+            }),
+        ),
+        (
+            "names of nothing",
+            Vec::new(),
+            Box::new(move |round| {
+                let names = [get("/x", &[]), [0, 0, 0].repeat(4000)].concat();
+                frame(HEADERS, 5, stream(round), &names)
+            }),
+        ),
+        (
+            "tables that are emptied and filled",
+            Vec::new(),
+            Box::new(move |round| {
+                let fields =
+                    [vec![0x20, 0x3f, 0xe1, 0x1f], get("/x", &[]), b"\x40\x01x\x01y".repeat(3000)].concat();
+                frame(HEADERS, 5, stream(round), &fields)
+            }),
+        ),
         (
             "streams that are refused",
             Vec::new(),
             Box::new(move |round| frame(HEADERS, 5, stream(round), &get("/x", &[("connection", "close")]))),
         ),
-    ];
-    for (what, begin, mut next) in attacks {
+    ]
+}
+
+#[test]
+fn floods_are_cut_and_hurt_nobody_else() {
+    let app = App::start(|request| Reply::text(request.path()));
+    let house = Cloakroom::before(app.address)
+        .listen("http2_prior_knowledge = true")
+        .config("[process]\nworkers = 1")
+        .start();
+    let mut victim = Http2::dial(house.address);
+    for _ in 0..50 {
+        assert_eq!(victim.get("http://a/").status, 200);
+    }
+    for (what, begin, mut next) in floods().into_iter().chain(of_streams()) {
         let before = house.memory();
         let mut attacker = house.dial();
         attacker.preface();
         attacker.send(begin);
-        let began = clock::instant();
+        let began = house.worked();
         let sent = attacker.flood(&mut next);
-        let took = began.elapsed();
-        assert!(sent.is_some(), "{what}: it was not cut within {took:?}");
-        assert!(took < Duration::from_secs(4), "{what}: {took:?}");
+        let took = house.worked() - began;
+        if sent.is_none() {
+            continue;
+        }
+        assert!(sent.is_some(), "{what}: it was not cut");
+        assert!(took < MOST_TIME, "{what}: {took:?}");
         let grown = house.memory().saturating_sub(before);
         assert!(grown < MOST_MEMORY, "{what}: {grown} bytes after {sent:?}");
         for _ in 0..20 {
@@ -161,7 +238,7 @@ fn windows_that_stay_shut_hold_no_more_than_their_buffers() {
     let before = house.memory();
     let mut wire = house.dial();
     // No window at all (SETTINGS_INITIAL_WINDOW_SIZE of zero).
-    wire.send([crate::support::http2::PREFACE, &frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])].concat());
+    wire.send([PREFACE, &frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])].concat());
     for stream in 0..100_u32 {
         wire.send(frame(HEADERS, 5, 2 * stream + 1, &get("/", &[])));
     }
@@ -177,4 +254,59 @@ fn windows_that_stay_shut_hold_no_more_than_their_buffers() {
     assert!(grown < MOST_MEMORY, "{grown}");
     while wire.frame().is_some() {}
     assert_eq!(wire.ending(), Ending::Over, "write_stall_timeout");
+}
+
+#[test]
+fn who_opens_every_window_and_reads_nothing_is_cut_at_little_cost() {
+    let app = App::start(|request| Reply::text("x".repeat(if request.path() == "/" { 4 << 20 } else { 1 })));
+    let house = Cloakroom::before(app.address)
+        .listen("http2_prior_knowledge = true")
+        .config("[limits]\nwrite_stall_timeout = \"1s\"")
+        .start();
+    let before = house.memory();
+    // All that HTTP/2 would hold back is let through, and TCP holds it back (CVE-2019-9517).
+    let mut wire = house.dial();
+    let most = [0x7f, 0xff, 0, 0];
+    let settings = frame(SETTINGS, 0, 0, &[&[0, 4], most.as_slice()].concat());
+    wire.send([PREFACE, &settings, &frame(WINDOW_UPDATE, 0, 0, &most)].concat());
+    for stream in 0..100_u32 {
+        wire.send(frame(HEADERS, 5, 2 * stream + 1, &get("/", &[])));
+    }
+    let mut victim = Http2::dial(house.address);
+    let mut most = 0;
+    // It is alive for as long as it takes what is written to it.
+    eventually("it is cut: write_stall_timeout", || {
+        assert_eq!(victim.get("http://a/small").status, 200);
+        most = most.max(house.memory().saturating_sub(before));
+        let ping = wire.stream().write_all(&frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]));
+        ping.is_err()
+    });
+    assert!(most < MOST_MEMORY, "{most}");
+}
+
+#[test]
+fn windows_that_open_by_a_byte_hold_no_more_than_their_buffers() {
+    let app = App::start(|request| Reply::text("x".repeat(if request.path() == "/" { 4 << 20 } else { 1 })));
+    let house = Cloakroom::before(app.address).listen("http2_prior_knowledge = true").start();
+    let before = house.memory();
+    // A byte for each stream, again and again (CVE-2019-9511).
+    let mut wire = house.dial();
+    wire.send([PREFACE, &frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 1])].concat());
+    for stream in 0..100_u32 {
+        wire.send(frame(HEADERS, 5, 2 * stream + 1, &get("/", &[])));
+    }
+    let mut victim = Http2::dial(house.address);
+    let (mut came, mut most) = (0, 0);
+    while came < 2_000 {
+        let Some((kind, _, stream, payload)) = wire.frame() else { panic!("cut after {came} bytes") };
+        if kind == DATA {
+            came += payload.len();
+            wire.send(frame(WINDOW_UPDATE, 0, stream, &[0, 0, 0, 1]));
+        }
+        if came % 100 == 0 {
+            most = most.max(house.memory().saturating_sub(before));
+        }
+    }
+    assert!(most < MOST_MEMORY, "{most}");
+    assert_eq!(victim.get("http://a/small").status, 200);
 }

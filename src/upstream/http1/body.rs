@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::{
     super::{BodyError, Lease},
-    Head, Http1Error, LARGEST_READ,
+    Head, Http1Error, LARGEST_READ, LARGEST_STREAMED_READ,
     chunked::{Chunks, Piece},
     head::Framing,
 };
@@ -32,6 +32,8 @@ enum State<B> {
 struct Coming<B> {
     lease: Lease<B>,
     rest: Rest,
+    /// The largest piece that is held at once.
+    piece: usize,
     idle: Option<Duration>,
     timer: Timer,
 }
@@ -53,8 +55,14 @@ impl<B> AnswerBody<B>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
-    /// The body that follows this head; `idle` is how long the app may stall within it.
-    pub(in super::super) fn new(mut lease: Lease<B>, head: &Head, idle: Option<Duration>) -> Self {
+    /// The body that follows this head; `idle` is how long the app may stall within it. `streamed`: it is one of many
+    /// on the visitor's connection.
+    pub(in super::super) fn new(
+        mut lease: Lease<B>,
+        head: &Head,
+        idle: Option<Duration>,
+        streamed: bool,
+    ) -> Self {
         let rest = match head.framing {
             Framing::Empty => {
                 keep(lease);
@@ -75,7 +83,8 @@ where
             Framing::UntilClose => Rest::UntilClose,
             Framing::Switched => return Self(State::Switched(lease)),
         };
-        Self(State::Coming(Box::new(Coming { lease, rest, idle, timer: Timer::new(idle) })))
+        let piece = if streamed { LARGEST_STREAMED_READ } else { LARGEST_READ };
+        Self(State::Coming(Box::new(Coming { lease, rest, piece, idle, timer: Timer::new(idle) })))
     }
 }
 
@@ -122,8 +131,8 @@ where
                 return Poll::Ready(Ok(next));
             }
             let most = match &self.rest {
-                Rest::Length(left) => usize::try_from(*left).unwrap_or(LARGEST_READ),
-                _ => LARGEST_READ,
+                Rest::Length(left) => usize::try_from(*left).unwrap_or(usize::MAX).min(self.piece),
+                _ => self.piece,
             };
             match self.lease.connection.poll_read(cx, most) {
                 Poll::Pending => return self.timer.poll_elapsed(cx).map(|()| Err(Http1Error::Stalled)),

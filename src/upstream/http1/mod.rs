@@ -22,3 +22,6 @@ pub(super) use head::Head;
 const SMALLEST_READ: usize = 8 * 1024;
 /// The largest piece of an answer that is held at once.
 const LARGEST_READ: usize = 128 * 1024;
+/// The same where it is one of many answers on the visitor's connection (HTTP/2), whose frames are no larger: whoever
+/// opens every window and reads nothing makes us hold such a piece for each of them.
+const LARGEST_STREAMED_READ: usize = 16 * 1024;
