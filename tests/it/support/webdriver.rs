@@ -1,7 +1,9 @@
 //! A real browser: headless Chromium, driven through chromedriver (`WebDriver`: HTTP and JSON).
 #![expect(clippy::indexing_slicing, reason = "JSON that lacks what is asked for gives null")]
 
+use std::fs;
 use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -32,10 +34,30 @@ pub(crate) struct Chromium {
 impl Chromium {
     /// Opens an empty window.
     pub(crate) fn start() -> Self {
+        Self::at_home_in(tempfile::tempdir().unwrap())
+    }
+
+    /// The same, and it trusts this CA as one that its owner has added.
+    pub(crate) fn trusting(root: &Path) -> Self {
+        let home = tempfile::tempdir().unwrap();
+        let store = home.path().join(".pki/nssdb");
+        fs::create_dir_all(&store).unwrap();
+        let store = format!("sql:{}", store.display());
+        for words in [
+            vec!["-N", "--empty-password"],
+            vec!["-A", "-t", "C,,", "-n", "test", "-i", root.to_str().unwrap()],
+        ] {
+            let mut command = Command::new("certutil");
+            command.args(["-d", &store]).args(words).stdout(Stdio::null());
+            assert!(spawn(&mut command, "libnss3-tools").wait().unwrap().success());
+        }
+        Self::at_home_in(home)
+    }
+
+    fn at_home_in(profile: TempDir) -> Self {
         let (driver, address) = (0..9)
-            .find_map(|_| Self::driver())
+            .find_map(|_| Self::driver(profile.path()))
             .unwrap_or_else(|| panic!("chromedriver ended without naming its port"));
-        let profile = tempfile::tempdir().unwrap();
         let mut browser = Self { driver, process: None, address, session: String::new(), profile };
         let profile = format!("--user-data-dir={}", browser.profile.path().display());
         let flags = [
@@ -61,9 +83,9 @@ impl Chromium {
     }
 
     /// chromedriver on a free port. It takes the same one in IPv4 and IPv6, and ends where only one of them is free.
-    fn driver() -> Option<(Child, SocketAddr)> {
+    fn driver(home: &Path) -> Option<(Child, SocketAddr)> {
         let mut command = Command::new("chromedriver");
-        command.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null());
+        command.arg("--port=0").env("HOME", home).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut driver = spawn(&mut command, "chromium chromium-driver");
         let address = announced(driver.stdout.take().unwrap(), |line| {
             line.split_once("successfully on port ")?.1.trim_end_matches('.').parse().ok()
