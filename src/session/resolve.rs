@@ -139,7 +139,38 @@ impl SessionManager {
         hash: &SecretHash,
         now: Timestamp,
     ) -> Result<Option<Standing>, StoreError> {
-        Ok(match self.store.load(ticket.id, now).await? {
+        let failures = self.store.failures();
+        let standing = self.standing(ticket, hash, self.store.load(ticket.id, now).await?, now);
+        if matches!(standing, Some(Standing::Known { .. }))
+            || (self.store.is_settled(ticket.id) && self.store.failures() == failures)
+        {
+            return Ok(standing);
+        }
+        // Rare, and not to make the future of each request larger.
+        Box::pin(self.look_again(ticket, hash, now)).await
+    }
+
+    /// Somebody is about to be told that a session has ended, or that its ticket was spent: so it must be, also if this
+    /// machine stops now.
+    async fn look_again(
+        &self,
+        ticket: &Ticket,
+        hash: &SecretHash,
+        now: Timestamp,
+    ) -> Result<Option<Standing>, StoreError> {
+        loop {
+            let failures = self.store.failures();
+            let kept = self.store.settled(ticket.id).await?;
+            let standing = self.standing(ticket, hash, self.store.load(ticket.id, now).await?, now);
+            if matches!(standing, Some(Standing::Known { .. })) || (kept && self.store.failures() == failures)
+            {
+                return Ok(standing);
+            }
+        }
+    }
+
+    fn standing(&self, ticket: &Ticket, hash: &SecretHash, found: Found, now: Timestamp) -> Option<Standing> {
+        match found {
             Found::Live(record) => match record.leads(hash, now) {
                 Leads::Current => {
                     Some(Standing::Known { ticket: *ticket, record: Some(record), passing_on: false })
@@ -159,7 +190,7 @@ impl SessionManager {
                     && ticket.minted.plus(lifetimes.absolute_timeout) > now;
                 good.then_some(Standing::Known { ticket: *ticket, record: None, passing_on: false })
             }
-        })
+        }
     }
 
     /// At most once a `touch_interval`, and at least four times per idle time, in milliseconds.

@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use tempfile::TempDir;
 
@@ -102,8 +104,10 @@ fn sessions_are_written_out_and_read_in_elsewhere() {
     gone.answered("/", &["X-Session-Set-A: 1"]);
     let ended = gone.clone();
     gone.answered("/", &["X-Session-Action: destroy"]);
-    let held = tool(&here, "verify", b"");
-    assert!(text(&held.stderr).contains("is in use by another process"), "{held:?}");
+    for verb in ["import", "compact"] {
+        let held = tool(&here, verb, b"");
+        assert!(text(&held.stderr).contains("is in use by another process"), "{held:?}");
+    }
     house.terminate();
     house.exit();
 
@@ -128,6 +132,42 @@ fn sessions_are_written_out_and_read_in_elsewhere() {
     let house = Cloakroom::with(&app, &on_disk(&there));
     assert_eq!(moved(&zoe, &house).shown(), "cart=42 l=%5B1%5D principal=zo%C3%AB");
     assert_ne!(moved(&ended, &house).get("/").told("state").as_deref(), Some("active"));
+}
+
+#[test]
+fn a_store_is_looked_through_and_written_out_while_it_serves() {
+    let (app, folder) = (App::puppet(), TempDir::new().unwrap());
+    let state = folder.path().join("state");
+    let house = Cloakroom::with(&app, &on_disk(&state));
+    for n in 1..=20 {
+        let mut browser = house.browser();
+        browser.answered("/", &[&format!("X-Session-Set-N: {n}")]);
+        // What was acknowledged is there.
+        let verified = tool(&state, "verify", b"");
+        assert!(
+            text(&verified.stdout).starts_with(&format!("{n} sessions whole, 0 damaged")),
+            "{verified:?}"
+        );
+        let exported = text(&tool(&state, "export", b"").stdout);
+        assert!(exported.contains(&format!(r#""n":{{"text":"{n}"}}"#)), "{exported}");
+        assert_eq!(browser.shown(), format!("n={n}"));
+    }
+    let over = AtomicBool::new(false);
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let mut browser = house.browser();
+                browser.answered("/", &["X-Session-Set-N: 0"]);
+                browser.answered("/", &["X-Session-Action: destroy"]);
+            }
+        });
+        let looks: Vec<_> = (0..40).map(|_| tool(&state, "verify", b"")).collect();
+        over.store(true, Ordering::Relaxed);
+        for look in looks {
+            assert_eq!((look.status.code(), text(&look.stderr)), (Some(0), String::new()));
+        }
+    });
+    assert!(!house.log().contains("ERROR"), "{}", house.log());
 }
 
 /// Sessions of three hundred people, as an export writes them.

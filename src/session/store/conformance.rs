@@ -12,7 +12,7 @@ use super::{
     disk::{self, Settings},
 };
 use crate::{
-    clock::Timestamp,
+    clock::{self, Timestamp},
     config::{Config, Durability, OnTooMany, Session},
     crypto::Secrets,
     session::{
@@ -77,7 +77,13 @@ impl Bench {
     }
 
     pub(super) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
-        self.runtime.block_on(future)
+        self.runtime.block_on(async {
+            tokio::select! {
+                outcome = future => outcome,
+                // What waits too long gives up, and fails.
+                () = clock::drive() => unreachable!("time goes on"),
+            }
+        })
     }
 
     pub(super) fn apply(

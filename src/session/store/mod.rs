@@ -1,6 +1,7 @@
 //! Where records are kept. A [`Store`] answers these questions, and each kind answers them alike:
 //!
-//! - `load`: what is under this id? Missing, expired and ended are answers, not errors.
+//! - `load`: what is under this id? Missing, expired and ended are answers, not errors. What was acknowledged is found by
+//!   every later load, on whichever worker.
 //! - `apply`: decides (by [`decide`](super::commit::decide)) on the record *as it is now*, atomically, and keeps what
 //!   comes of it. Two applies on one id never see the same record.
 //! - `touch`: a request came; may be late, may be lost.
@@ -110,13 +111,32 @@ impl Store {
         }
     }
 
-    /// Waits until what was decided of this session is kept, or will never be: what `load` finds then is so.
+    /// True if all that was decided of this session is kept. What `load` finds is what was decided, kept or not: who tells
+    /// somebody of it waits.
+    pub fn is_settled(&self, id: Uuid) -> bool {
+        match self {
+            Self::Memory(_) => true,
+            Self::Disk(disk) => disk.is_settled(id.as_u128()),
+        }
+    }
+
+    /// How many decisions have failed and were taken back: where that is the same before a `load` and after, it has seen
+    /// none of them.
+    pub fn failures(&self) -> u64 {
+        match self {
+            Self::Memory(_) => 0,
+            Self::Disk(disk) => disk.failures(),
+        }
+    }
+
+    /// Waits until what was decided of this session is kept, or will never be: what `load` finds then is so. False if it
+    /// never will be.
     ///
     /// # Errors
     /// The store failed: it is not known.
-    pub async fn settled(&self, id: Uuid) -> Result<(), StoreError> {
+    pub async fn settled(&self, id: Uuid) -> Result<bool, StoreError> {
         match self {
-            Self::Memory(_) => Ok(()),
+            Self::Memory(_) => Ok(true),
             Self::Disk(disk) => Box::pin(disk.settled(id.as_u128())).await,
         }
     }

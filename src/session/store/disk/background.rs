@@ -3,7 +3,12 @@
 
 use std::sync::Arc;
 
-use super::{front::Room, row, rows::Stored, writer::Writer};
+use super::{
+    front::{Read, Room},
+    row,
+    rows::Stored,
+    writer::Writer,
+};
 use crate::clock::Timestamp;
 
 /// Rows in a bite: about a millisecond.
@@ -95,7 +100,9 @@ impl Writer {
             match row::open(stored.id, stored.beside, &stored.row, &self.sealer) {
                 None => self.set_aside(&stored),
                 Some(record) if self.front.has_memory() => {
-                    self.front.warm(stored.id, || Some(Arc::new(record)));
+                    self.front.touches.leave_on(stored.id, &record);
+                    let mark = self.front.marks.of(stored.id);
+                    let _ = self.front.warm(stored.id, &Read { mark, record: Some(Arc::new(record)) });
                 }
                 Some(_) => {}
             }

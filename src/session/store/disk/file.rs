@@ -1,7 +1,7 @@
 //! The database: how it is opened, what its tables are, and every statement.
 //!
-//! One connection, on the writer's thread alone. `locking_mode = EXCLUSIVE` takes the lock when it is opened and keeps it
-//! until the process ends, so that a second one is refused at once.
+//! One connection changes it: that of the writer's thread, or of a verb of `cloakroom store`, whoever holds the [`Lock`] of
+//! the folder. Others read beside it, and neither waits for the other (WAL).
 
 use std::{
     fs::OpenOptions,
@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use super::lock::Lock;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, ffi, types::ValueRef};
 
 use crate::config::Durability;
@@ -24,8 +25,10 @@ const APPLICATION: i32 = 0x436c_6b72;
 const FORMAT: i32 = with_complement(1);
 /// Bytes.
 pub(super) const PAGE: u64 = 4096;
-/// How long a predecessor that is about to end may still hold the lock.
-const LOCK_PATIENCE: Duration = Duration::from_secs(2);
+/// How long another connection may have the database to itself: to recover it, or to end.
+const BUSY_PATIENCE: Duration = Duration::from_secs(2);
+/// What the write-ahead log is cut down to, in bytes, once it was worked in: whoever reads for long makes it grow.
+const LOG_BYTES: &str = "67108864";
 
 const fn with_complement(number: u16) -> i32 {
     (((number as u32) << 16) | !number as u32).cast_signed()
@@ -106,27 +109,53 @@ pub(in crate::session::store) struct File {
 }
 
 impl File {
-    /// Opens it, or makes it.
-    pub(in crate::session::store) fn open(folder: &Path, durability: Durability) -> Result<Self, OpenError> {
-        Self::open_as(NAME, folder, durability)
+    /// Opens it to be changed, or makes it.
+    pub(super) fn open(folder: &Path, durability: Durability, lock: &Lock) -> Result<Self, OpenError> {
+        Self::open_as(NAME, folder, durability, lock)
     }
 
     /// The same under another name.
-    pub(super) fn open_as(name: &str, folder: &Path, durability: Durability) -> Result<Self, OpenError> {
+    pub(super) fn open_as(
+        name: &str,
+        folder: &Path,
+        durability: Durability,
+        lock: &Lock,
+    ) -> Result<Self, OpenError> {
         let path = folder.join(name);
         let no = |error| refusal(&path, error);
         // SQLite would make it readable for all; an empty file is a new database.
         let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         made.map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
-        let connection =
-            Connection::open_with_flags(&path, OpenFlags::default() | OpenFlags::SQLITE_OPEN_EXRESCODE)
-                .map_err(no)?;
-        connection.busy_timeout(LOCK_PATIENCE).map_err(no)?;
-        let file = Self { connection };
-        file.pragma("locking_mode", "EXCLUSIVE").map_err(no)?;
+        let file = Self::connect(&path, OpenFlags::default())?;
+        if !lock.leaves_readers() {
+            // Taken at once, and kept until the process ends.
+            file.pragma("locking_mode", "EXCLUSIVE").map_err(no)?;
+        }
         file.identify(&path)?;
         file.prepare(durability).map_err(no)?;
         Ok(file)
+    }
+
+    /// Beside whoever changes it: it reads, and changes nothing.
+    pub(in crate::session::store) fn beside(folder: &Path) -> Result<Self, OpenError> {
+        let path = folder.join(NAME);
+        let no = |error| refusal(&path, error);
+        // Not SQLITE_OPEN_READ_ONLY: the log of a crash must be recovered before anything can be read.
+        let file = Self::connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        file.identify(&path)?;
+        file.pragma("query_only", "ON").map_err(no)?;
+        file.pragma("temp_store", "MEMORY").map_err(no)?;
+        file.pragma("cell_size_check", "ON").map_err(no)?;
+        file.pragma("mmap_size", "0").map_err(no)?;
+        Ok(file)
+    }
+
+    fn connect(path: &Path, flags: OpenFlags) -> Result<Self, OpenError> {
+        let no = |error| refusal(path, error);
+        let connection =
+            Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_EXRESCODE).map_err(no)?;
+        connection.busy_timeout(BUSY_PATIENCE).map_err(no)?;
+        Ok(Self { connection })
     }
 
     /// Whose it is, before anything is written to it.
@@ -160,6 +189,7 @@ impl File {
         self.pragma("cache_size", "-65536")?;
         self.pragma("cell_size_check", "ON")?;
         self.pragma("mmap_size", "0")?;
+        self.pragma("journal_size_limit", LOG_BYTES)?;
         // The writer does it, so that a sync that fails there is seen.
         self.pragma("wal_autocheckpoint", "0")?;
         let format: i32 = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;

@@ -1,28 +1,26 @@
 //! The live view. Every change is decided here, atomically for its id, and given to the writer under the same lock: the
 //! order in the queue is the order of the decisions.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
-    },
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
 };
 
 use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 use tokio::sync::oneshot;
 
 use super::{
-    pending::{Known, Pending},
+    pending::{Known, Marks, Pending},
     queue::{Order, Queue, Receipt, What, Write},
     row::Columns,
+    touches::Touches,
 };
 use crate::{
     clock::Timestamp,
     config::{OnTooMany, Session},
     session::{
         commit::{Apply, Decision, Found, decide},
-        record::{Record, Traces},
+        record::Record,
         store::{
             Applied, ById, StoreError,
             principals::{Denied, LONGEST_REQUEST, Principals},
@@ -54,6 +52,20 @@ pub(super) enum Step {
     Done(Applied, Vec<Receipt>, Option<u128>),
 }
 
+/// What was on disk when the mark of its id was this.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub mark: u32,
+    pub record: Option<Arc<Record>>,
+}
+
+/// What was read from disk is out of date.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Overtaken;
+
+/// What counts, of what was read from disk and what is in memory.
+pub(super) type Warmed = Result<Option<Arc<Record>>, Overtaken>;
+
 /// The live view.
 #[derive(Debug)]
 pub(super) struct Front {
@@ -65,12 +77,16 @@ pub(super) struct Front {
     pub(super) people: Principals,
     pub(super) queue: Queue,
     /// What requests left on records, to be written behind.
-    touched: Mutex<HashMap<u128, Traces>>,
+    pub(super) touches: Touches,
+    /// What has changed on disk.
+    pub(super) marks: Marks,
     pub(super) rules: Session,
     room: AtomicU8,
     pub(super) damaged: AtomicU64,
     /// The writer is reading through what is on disk.
     pub(super) warming: AtomicBool,
+    /// Decisions that failed and were taken back.
+    failures: AtomicU64,
 }
 
 impl Front {
@@ -88,11 +104,13 @@ impl Front {
             ended,
             people,
             queue: Queue::default(),
-            touched: Mutex::default(),
+            touches: Touches::default(),
+            marks: Marks::new(),
             rules: rules.clone(),
             room: AtomicU8::new(0),
             damaged: AtomicU64::new(0),
             warming: AtomicBool::new(true),
+            failures: AtomicU64::new(0),
         }
     }
 
@@ -131,15 +149,23 @@ impl Front {
         }
     }
 
-    /// Decides on the record as it is now.
+    /// How many decisions have failed and were taken back: where it is the same as before, no look in between has seen one
+    /// of them.
+    pub(super) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Acquire)
+    }
+
+    /// Decides on the record as it is now; `read` is what was on disk, where it had to be looked for.
     ///
     /// # Errors
     /// See [`StoreError`]: nothing was changed.
-    pub(super) fn apply(&self, id: u128, apply: &Apply<'_>) -> Result<Step, StoreError> {
+    pub(super) fn apply(&self, id: u128, apply: &Apply<'_>, read: Option<Read>) -> Result<Step, StoreError> {
         let mut step = Step::Done(Applied::Nothing, Vec::new(), None);
         let mut gone = Vec::new();
         self.live.entry(id).and_try_compute_with(|entry| {
             let live = entry.map(moka::Entry::into_value);
+            // Memory may have let it go already.
+            let live = live.or_else(|| read.and_then(|read| self.counts(id, &read).ok().flatten()));
             let Some(found) = self.look(id, live, apply.rules, apply.now) else {
                 step = Step::Cold;
                 return Ok(Op::Nop);
@@ -277,55 +303,37 @@ impl Front {
         (there, receipt.unwrap_or_else(closed))
     }
 
-    /// A request came under this record.
-    pub(super) fn touch(&self, id: u128, record: &Record) {
-        let traces = record.traces();
-        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
-        touched.entry(id).and_modify(|before| before.merge(&traces)).or_insert(traces);
-    }
-
-    /// What waits to be written behind belongs to a record that was read from disk.
-    pub(super) fn retrace(&self, id: u128, record: &Record) {
-        let touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(traces) = touched.get(&id) {
-            record.leave(traces);
-        }
-    }
-
-    /// It could not be written: another time.
-    pub(super) fn put_back(&self, traces: HashMap<u128, Traces>) {
-        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
-        for (id, before) in traces {
-            touched.entry(id).and_modify(|later| later.merge(&before)).or_insert(before);
-        }
-    }
-
-    /// Takes what is to be written behind.
-    pub(super) fn take_touched(&self) -> HashMap<u128, Traces> {
-        std::mem::take(&mut *self.touched.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
     /// Whether there is room in memory for records that nobody asked for.
     pub(super) fn has_memory(&self) -> bool {
         self.live.weighted_size() < self.live.policy().max_capacity().unwrap_or(u64::MAX) / 8 * 7
     }
 
-    /// A record that the writer read; what is decided already beats it. Returns what counts.
-    pub(super) fn warm(&self, id: u128, read: impl FnOnce() -> Option<Arc<Record>>) -> Option<Arc<Record>> {
-        let mut result = None;
+    /// What was read from disk; what is decided already beats it. Returns what counts.
+    ///
+    /// # Errors
+    /// It may have been overwritten since: it must be read again.
+    pub(super) fn warm(&self, id: u128, read: &Read) -> Warmed {
+        let mut result = Ok(None);
         self.live.entry(id).and_compute_with(|entry| {
             if let Some(entry) = entry {
-                result = Some(entry.into_value());
+                result = Ok(Some(entry.into_value()));
                 return Op::Nop;
             }
-            result = match self.pending.get(id) {
-                Some(next) => next,
-                None if self.known.has(id) => read(),
-                None => None,
-            };
-            result.clone().map_or(Op::Nop, Op::Put)
+            result = self.counts(id, read);
+            result.as_ref().ok().and_then(Clone::clone).map_or(Op::Nop, Op::Put)
         });
         result
+    }
+
+    /// Under the lock of an id that is not in memory.
+    fn counts(&self, id: u128, read: &Read) -> Warmed {
+        match self.pending.get(id) {
+            Some(next) => Ok(next),
+            None if !self.known.has(id) => Ok(None),
+            // What is no longer pending has raised its mark before.
+            None if self.marks.of(id) != read.mark => Err(Overtaken),
+            None => Ok(read.record.clone()),
+        }
     }
 
     /// A change failed, and with it all that was derived from it: what is on disk counts again. Returns the number from
@@ -337,8 +345,9 @@ impl Front {
         truth: impl FnOnce() -> Option<(Option<Columns>, Option<Timestamp>)>,
     ) -> u64 {
         let mut sound = 0;
+        let mut void = None;
         self.live.entry(id).and_compute_with(|_| {
-            self.pending.drop(id);
+            void = self.pending.void(id);
             match truth() {
                 Some((columns, ended)) => {
                     match ended {
@@ -364,6 +373,9 @@ impl Front {
             sound = self.queue.number();
             Op::Remove
         });
+        // Before it counts as settled.
+        self.failures.fetch_add(1, Ordering::Release);
+        drop(void);
         sound
     }
 
@@ -379,6 +391,12 @@ impl Front {
             }
             Op::Remove
         });
+    }
+
+    /// As if there were no room for it.
+    #[cfg(test)]
+    pub(super) fn let_go(&self, id: u128) {
+        self.live.invalidate(&id);
     }
 
     /// The record in memory, if it is there.

@@ -10,18 +10,23 @@ mod background;
 mod counter;
 mod file;
 mod front;
+mod lock;
 mod pending;
 mod queue;
+mod reader;
 mod row;
 mod rows;
 mod salvage;
 mod start;
+mod touches;
 mod vault;
 mod walk;
 mod writer;
 
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod promises;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -33,7 +38,7 @@ pub use start::Settings;
 pub use vault::{Checked, Imported, Vault, VaultError};
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering},
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering, mpsc},
     thread::JoinHandle,
     time::Duration,
 };
@@ -50,16 +55,26 @@ use crate::{
     },
 };
 use front::{Front, Room, Step, alive};
-use queue::{Order, Receipt};
+use queue::{Answer, Order, Receipt};
+use reader::Question;
 
-/// How often a record is read again that memory lets go at once: it must be short indeed.
+/// How often a record is read again that is overwritten meanwhile, or decided again what rested on something that failed.
 const TRIES: usize = 8;
 
 /// The disk store.
 pub struct Disk {
     front: Arc<Front>,
     commit_timeout: Duration,
-    thread: Mutex<Option<JoinHandle<()>>>,
+    threads: Mutex<Threads>,
+}
+
+/// What works for the store.
+#[derive(Debug, Default)]
+struct Threads {
+    writer: Option<JoinHandle<()>>,
+    reader: Option<JoinHandle<()>>,
+    /// It ends when this is dropped.
+    questions: Option<mpsc::Sender<Question>>,
 }
 
 impl std::fmt::Debug for Disk {
@@ -93,19 +108,31 @@ impl Disk {
         if let Some(found) = self.at_hand(id, now) {
             return Ok(found);
         }
-        Ok(match self.read(id).await? {
+        Ok(match self.read(id).await?.record {
             Some(record) => alive(record, &self.front.rules, now),
             // It ended, or was found damaged, meanwhile.
             None => self.front.load(id, now).unwrap_or(Found::Nothing),
         })
     }
 
-    async fn read(&self, id: u128) -> Result<Option<Arc<Record>>, StoreError> {
+    async fn read(&self, id: u128) -> Answer {
         let (answer, read) = oneshot::channel();
-        self.front.queue.push(Order::Read(id, answer));
+        self.ask((id, answer));
         match clock::timeout(Some(self.commit_timeout), read).await {
             Ok(Ok(answer)) => answer,
             _ => Err(StoreError::Unavailable),
+        }
+    }
+
+    /// Where there is no reader, or no longer, the writer reads.
+    fn ask(&self, question: Question) {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let unasked = match &threads.questions {
+            Some(questions) => questions.send(question).err().map(|mpsc::SendError(question)| question),
+            None => Some(question),
+        };
+        if let Some((id, answer)) = unasked {
+            self.front.queue.push(Order::Read(id, answer));
         }
     }
 
@@ -115,11 +142,12 @@ impl Disk {
     /// See [`StoreError`]. After [`StoreError::Unavailable`] it is not known whether the change is on disk.
     pub async fn apply(&self, id: u128, apply: &Apply<'_>) -> Result<Applied, StoreError> {
         self.warm_others(apply).await?;
+        let mut read = None;
         for _ in 0..TRIES {
-            match self.front.apply(id, apply)? {
-                Step::Cold => drop(self.read(id).await?),
+            match self.front.apply(id, apply, read.take())? {
+                Step::Cold => read = Some(self.read(id).await?),
                 Step::Rests(applied, settled) => {
-                    if self.is_settled(settled).await? {
+                    if self.wait_for(settled).await? {
                         return Ok(applied);
                     }
                 }
@@ -151,18 +179,29 @@ impl Disk {
         Ok(())
     }
 
-    /// Waits until what is decided of this id is on disk, or never will be: what is found then is so.
+    /// True if all that is decided of this id is on disk.
+    pub fn is_settled(&self, id: u128) -> bool {
+        self.front.pending.is_settled(id)
+    }
+
+    /// How many decisions have failed and were taken back.
+    pub fn failures(&self) -> u64 {
+        self.front.failures()
+    }
+
+    /// Waits until what is decided of this id is on disk, or never will be: what is found then is so. False if it never
+    /// will be.
     ///
     /// # Errors
     /// It takes longer than `commit_timeout`.
-    pub async fn settled(&self, id: u128) -> Result<(), StoreError> {
+    pub async fn settled(&self, id: u128) -> Result<bool, StoreError> {
         match self.front.pending.rest_on(id) {
-            Some(settled) => self.is_settled(settled).await.map(drop),
-            None => Ok(()),
+            Some(settled) => self.wait_for(settled).await,
+            None => Ok(true),
         }
     }
 
-    async fn is_settled(&self, settled: oneshot::Receiver<()>) -> Result<bool, StoreError> {
+    async fn wait_for(&self, settled: oneshot::Receiver<()>) -> Result<bool, StoreError> {
         let told = clock::timeout(Some(self.commit_timeout), settled).await;
         told.map(|told| told.is_ok()).map_err(|_| StoreError::Unavailable)
     }
@@ -246,7 +285,7 @@ impl Disk {
 
     /// A request came under this record: written behind, within a second.
     pub fn touch(&self, id: u128, record: &Record) {
-        self.front.touch(id, record);
+        self.front.touches.add(id, record);
     }
 
     /// No ticket without a record that was stamped before is taken.
@@ -289,10 +328,15 @@ impl Disk {
 
     /// Writes what there is to write, and lets the database go. Afterwards nothing is taken any more.
     pub fn close(&self) {
+        let Threads { writer, reader, questions } =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(questions);
+        // The reader may leave something to the writer.
+        let read = reader.map(JoinHandle::join);
         self.front.queue.close();
-        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if thread.is_some_and(|thread| thread.join().is_err()) {
-            tracing::error!("the store's thread died");
+        let written = writer.map(JoinHandle::join);
+        if [read, written].into_iter().flatten().any(|ended| ended.is_err()) {
+            tracing::error!("a thread of the store died");
         }
     }
 }

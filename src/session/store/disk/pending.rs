@@ -5,7 +5,7 @@ use std::{
     collections::{HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
 };
 
@@ -63,6 +63,34 @@ impl Known {
     }
 }
 
+/// How often what is on disk was changed, by id: who reads there tells by it whether what was read is out of date. Ids
+/// share places, so it may count a change of another.
+#[derive(Debug)]
+pub(super) struct Marks(Vec<AtomicU32>);
+
+impl Marks {
+    const PLACES: usize = 4096;
+
+    pub(super) fn new() -> Self {
+        Self((0..Self::PLACES).map(|_| AtomicU32::new(0)).collect())
+    }
+
+    fn place(&self, id: u128) -> Option<&AtomicU32> {
+        self.0.get(id as usize % Self::PLACES)
+    }
+
+    /// A change of it is on disk; said before it is no longer pending.
+    pub(super) fn raise(&self, id: u128) {
+        if let Some(mark) = self.place(id) {
+            mark.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    pub(super) fn of(&self, id: u128) -> u32 {
+        self.place(id).map_or(0, |mark| mark.load(Ordering::Acquire))
+    }
+}
+
 /// What a session will be once the queue is worked off; `None`: it ended.
 pub(super) type Next = Option<Arc<Record>>;
 
@@ -73,8 +101,12 @@ struct Decided {
     number: u64,
     next: Next,
     /// Who rests on which write.
-    waiting: Vec<(u64, oneshot::Sender<()>)>,
+    waiting: Waiting,
+    /// It failed: it no longer counts, and is here until what was before is back.
+    void: bool,
 }
+
+type Waiting = Vec<(u64, oneshot::Sender<()>)>;
 
 /// Decisions that are not on disk yet. Memory may let a record go at any time; until it is on disk it is found here.
 #[derive(Debug)]
@@ -92,9 +124,9 @@ impl Pending {
     pub(super) fn add(&self, id: u128, number: u64, next: Next) {
         let Some(mut shard) = lock(&self.shards, id) else { return };
         if let Some(decided) = shard.get_mut(&id) {
-            (decided.number, decided.next) = (number, next);
+            (decided.number, decided.next, decided.void) = (number, next, false);
         } else {
-            shard.insert(id, Decided { number, next, waiting: Vec::new() });
+            shard.insert(id, Decided { number, next, waiting: Vec::new(), void: false });
             self.count.fetch_add(1, Ordering::Release);
         }
     }
@@ -112,20 +144,26 @@ impl Pending {
         }
     }
 
-    /// Nothing of it will ever be on disk; whoever rests on it learns that.
-    pub(super) fn drop(&self, id: u128) {
-        if let Some(mut shard) = lock(&self.shards, id)
-            && shard.remove(&id).is_some()
-        {
-            self.count.fetch_sub(1, Ordering::Release);
-        }
+    /// Nothing of it will ever be on disk. Whoever rests on it learns that when what is returned is dropped: once what was
+    /// before is back.
+    pub(super) fn void(&self, id: u128) -> Option<Void<'_>> {
+        let mut shard = lock(&self.shards, id)?;
+        let decided = shard.get_mut(&id)?;
+        (decided.next, decided.void) = (None, true);
+        Some(Void { pending: self, id, _waiting: std::mem::take(&mut decided.waiting) })
     }
 
     pub(super) fn get(&self, id: u128) -> Option<Next> {
         if self.is_empty() {
             return None;
         }
-        lock(&self.shards, id)?.get(&id).map(|decided| decided.next.clone())
+        let shard = lock(&self.shards, id)?;
+        shard.get(&id).filter(|decided| !decided.void).map(|decided| decided.next.clone())
+    }
+
+    /// Nothing of it is on its way, and nothing that failed is being taken back.
+    pub(super) fn is_settled(&self, id: u128) -> bool {
+        self.is_empty() || lock(&self.shards, id).is_none_or(|shard| !shard.contains_key(&id))
     }
 
     /// Told when what is decided of it now is on disk; closed if it never will be. `None`: all is on disk.
@@ -142,5 +180,25 @@ impl Pending {
 
     fn is_empty(&self) -> bool {
         self.count.load(Ordering::Acquire) == 0
+    }
+}
+
+/// A decision that failed, while what was before is put back.
+#[derive(Debug)]
+pub(super) struct Void<'a> {
+    pending: &'a Pending,
+    id: u128,
+    _waiting: Waiting,
+}
+
+impl Drop for Void<'_> {
+    fn drop(&mut self) {
+        if let Some(mut shard) = lock(&self.pending.shards, self.id)
+            // Something may have been decided since.
+            && shard.get(&self.id).is_some_and(|decided| decided.void)
+        {
+            shard.remove(&self.id);
+            self.pending.count.fetch_sub(1, Ordering::Release);
+        }
     }
 }

@@ -10,6 +10,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
+use super::front::Read;
 use crate::{
     clock::{self, Timestamp},
     session::{record::Record, store::StoreError},
@@ -38,7 +39,7 @@ pub(super) enum What {
 }
 
 /// What a cold record's reader is told.
-pub(super) type Answer = Result<Option<Arc<Record>>, StoreError>;
+pub(super) type Answer = Result<Read, StoreError>;
 
 /// Something for the writer to do.
 pub(super) enum Order {

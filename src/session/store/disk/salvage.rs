@@ -5,7 +5,7 @@
 //! few wrong bytes in it are put right. Any other page that cannot be read is stepped over.
 
 use std::{
-    fs::{self, TryLockError},
+    fs,
     io::{self, Read},
     os::unix::fs::FileExt,
     path::{Path, PathBuf},
@@ -13,6 +13,7 @@ use std::{
 
 use super::{
     file::{Fault, File, NAME, OpenError, PAGE},
+    lock::Lock,
     row::Columns,
     start::IDLE,
 };
@@ -41,9 +42,10 @@ pub struct Salvaged {
     pub kept: PathBuf,
 }
 
-/// An open database.
+/// An open database, for whoever holds its lock.
 pub(super) struct Opened {
     pub file: File,
+    pub lock: Lock,
     pub ids: Ids,
     /// It is a new one.
     pub salvaged: Option<Salvaged>,
@@ -60,18 +62,19 @@ enum Tried {
 pub(super) fn open(folder: &Path, durability: Durability, now: Timestamp) -> Result<Opened, OpenError> {
     let no = |why| OpenError::Folder { folder: folder.to_owned(), why };
     let database = |error| OpenError::Database { path: folder.join(NAME), error };
-    let _lock = lock(folder)?;
+    // Two that start at once must not both salvage.
+    let lock = Lock::take(folder)?;
     resume(folder).map_err(no)?;
-    let (old, why) = match attempt(folder, durability)? {
-        Tried::Whole(file, ids) => return Ok(Opened { file, ids, salvaged: None }),
+    let (old, why) = match attempt(folder, durability, &lock)? {
+        Tried::Whole(file, ids) => return Ok(Opened { file, lock, ids, salvaged: None }),
         Tried::Damaged(file, why) => (file, why),
     };
     tracing::error!(error = why, "the database is damaged: what can be read of it is copied into a new one");
     let old = match old {
         Some(old) => Some(old),
-        None => mended(folder, durability)?,
+        None => mended(folder, durability, &lock)?,
     };
-    let new = File::open_as(NEW, folder, durability)?;
+    let new = File::open_as(NEW, folder, durability, &lock)?;
     let (copied, missing) = match &old {
         Some(old) => copy(old, &new, now).map_err(database)?,
         // The store is born again: no ticket without a record is taken from before.
@@ -81,13 +84,13 @@ pub(super) fn open(folder: &Path, durability: Durability, now: Timestamp) -> Res
     drop(old);
     let kept = swap(folder).map_err(no)?;
     tracing::error!(copied, missing, kept = %kept.display(), "the damaged database was set aside");
-    let file = File::open(folder, durability)?;
+    let file = File::open(folder, durability, &lock)?;
     let ids = file.scan().map_err(database)?;
-    Ok(Opened { file, ids, salvaged: Some(Salvaged { copied, missing, kept }) })
+    Ok(Opened { file, lock, ids, salvaged: Some(Salvaged { copied, missing, kept }) })
 }
 
-fn attempt(folder: &Path, durability: Durability) -> Result<Tried, OpenError> {
-    match File::open(folder, durability) {
+fn attempt(folder: &Path, durability: Durability, lock: &Lock) -> Result<Tried, OpenError> {
+    match File::open(folder, durability, lock) {
         Ok(file) => match whole(&file) {
             Ok(Some(ids)) => Ok(Tried::Whole(file, ids)),
             Ok(None) => Ok(Tried::Damaged(Some(file), "rows are missing, or out of their place".to_owned())),
@@ -102,27 +105,15 @@ fn attempt(folder: &Path, durability: Durability) -> Result<Tried, OpenError> {
 }
 
 /// With its first page put right; `None`: it does not open all the same.
-fn mended(folder: &Path, durability: Durability) -> Result<Option<File>, OpenError> {
+fn mended(folder: &Path, durability: Durability, lock: &Lock) -> Result<Option<File>, OpenError> {
     mend(folder).map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
-    match File::open(folder, durability) {
+    match File::open(folder, durability, lock) {
         Ok(file) => Ok(Some(file)),
         Err(error) if is_damaged(&error) => {
             tracing::error!(%error, "nothing of the damaged database could be read");
             Ok(None)
         }
         Err(error) => Err(error),
-    }
-}
-
-/// Held while it is opened: two that start at once must not both salvage.
-fn lock(folder: &Path) -> Result<Option<fs::File>, OpenError> {
-    let no = |why| OpenError::Folder { folder: folder.to_owned(), why };
-    let handle = fs::File::open(folder).map_err(no)?;
-    match handle.try_lock() {
-        Ok(()) => Ok(Some(handle)),
-        Err(TryLockError::WouldBlock) => Err(OpenError::Held(folder.join(NAME))),
-        // Some filesystems have no such locks; that of the database is there all the same.
-        Err(TryLockError::Error(_)) => Ok(None),
     }
 }
 
@@ -190,7 +181,8 @@ fn whole(file: &File) -> rusqlite::Result<Option<Ids>> {
 fn template(folder: &Path) -> io::Result<Vec<u8>> {
     let fresh = folder.join(".fresh");
     fs::create_dir_all(&fresh)?;
-    drop(File::open(&fresh, Durability::Os).map_err(io::Error::other)?);
+    let lock = Lock::attempt(&fresh).map_err(io::Error::other)?;
+    drop(File::open(&fresh, Durability::Os, &lock).map_err(io::Error::other)?);
     let page = first_page(&fresh.join(NAME));
     fs::remove_dir_all(&fresh)?;
     page

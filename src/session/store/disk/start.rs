@@ -6,19 +6,20 @@ use std::{
     io,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, mpsc},
     time::Duration,
 };
 
 use super::{
-    Disk,
+    Disk, Threads,
     background::Background,
     counter::{Counter, Said},
     file::{File, OpenError, PAGE},
     front::Front,
+    reader::Reader,
     row::{self, Columns},
     salvage::{self, Ids},
-    writer::Writer,
+    writer::{CHECKPOINT, Writer},
 };
 use crate::{
     clock::{self, Timestamp},
@@ -66,9 +67,9 @@ impl Disk {
         make(folder).map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
         let began = clock::instant();
         let opened = salvage::open(folder, settings.durability, settings.now)?;
-        let (file, mut ids) = (opened.file, opened.ids);
+        let (file, lock, mut ids) = (opened.file, opened.lock, opened.ids);
         let no = |error| OpenError::Database { path: folder.join(super::file::NAME), error };
-        let sealer = Sealer::derive(SEAL, settings.secrets);
+        let sealer = Arc::new(Sealer::derive(SEAL, settings.secrets));
         if let Some(most) = settings.max_disk_bytes {
             file.pragma("max_page_count", &(most / PAGE).to_string()).map_err(no)?;
         }
@@ -85,6 +86,9 @@ impl Disk {
         drop(ids);
         let sessions = front.known.len();
         tracing::info!(sessions, commits, took = ?began.elapsed(), "the store is open");
+        let beside = if lock.leaves_readers() { Some(File::beside(folder)?) } else { None };
+        let reader =
+            beside.map(|file| Reader { file, sealer: Arc::clone(&sealer), front: Arc::clone(&front) });
         let mut writer = Writer {
             file,
             sealer,
@@ -97,16 +101,25 @@ impl Disk {
             floor,
             background: Background::warm(),
             failing: None,
+            changed: Vec::new(),
+            checkpoint_at: CHECKPOINT,
+            _lock: lock,
         };
         writer.measure();
+        let mut threads = Threads::default();
+        if let Some(reader) = reader {
+            let (questions, asked) = mpsc::channel();
+            let thread = tasks::thread("store reader", move || reader.run(&asked));
+            (threads.reader, threads.questions) = (Some(thread.map_err(OpenError::Thread)?), Some(questions));
+        }
         let guard = Guard(Some(died));
         let thread = tasks::thread("store", move || {
             let mut guard = guard;
             writer.run();
             guard.0 = None;
         });
-        let thread = Mutex::new(Some(thread.map_err(OpenError::Thread)?));
-        Ok(Self { front, commit_timeout: settings.commit_timeout, thread })
+        threads.writer = Some(thread.map_err(OpenError::Thread)?);
+        Ok(Self { front, commit_timeout: settings.commit_timeout, threads: Mutex::new(threads) })
     }
 }
 

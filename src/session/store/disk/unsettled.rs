@@ -22,15 +22,15 @@ use crate::{
     },
 };
 
-fn inner(bench: &Bench) -> &Disk {
-    match &bench.store {
+pub(super) fn inner(store: &Store) -> &Disk {
+    match store {
         Store::Disk(disk) => disk,
         Store::Memory(_) => panic!("not on disk"),
     }
 }
 
 /// While the writer stands still, at a session that nobody else asks for.
-fn held<T>(disk: &Disk, act: impl FnOnce() -> T) -> T {
+pub(super) fn held<T>(disk: &Disk, act: impl FnOnce() -> T) -> T {
     const NOBODY: u128 = u128::MAX;
     let ((locked, is_locked), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
     thread::scope(|scope| {
@@ -49,7 +49,7 @@ fn held<T>(disk: &Disk, act: impl FnOnce() -> T) -> T {
     })
 }
 
-fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
+pub(super) fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
     future.poll(&mut Context::from_waker(Waker::noop()))
 }
 
@@ -57,7 +57,7 @@ fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
 fn given_up<T>(bench: &Bench, first: impl Future<Output = T>, second: impl Future<Output = T>) -> T {
     bench.wait(async {
         let mut second = pin!(second);
-        held(inner(bench), || {
+        held(inner(&bench.store), || {
             assert!(poll(pin!(first)).is_pending());
             assert!(poll(second.as_mut()).is_pending(), "answered before anything is on disk");
         });
@@ -138,10 +138,10 @@ fn what_settles_meanwhile_is_answered_as_it_was_decided() {
     bench.wait(async {
         let mut first = pin!(bench.store.delete(id(1), at(3)));
         let mut settled = pin!(bench.store.settled(id(1)));
-        held(inner(&bench), || {
+        held(inner(&bench.store), || {
             assert!(poll(first.as_mut()).is_pending() && poll(settled.as_mut()).is_pending());
         });
-        assert_eq!((first.await, settled.await), (Ok(true), Ok(())));
+        assert_eq!((first.await, settled.await), (Ok(true), Ok(true)));
     });
-    assert_eq!(bench.wait(bench.store.settled(id(1))), Ok(()), "nothing is under way");
+    assert_eq!(bench.wait(bench.store.settled(id(1))), Ok(true), "nothing is under way");
 }

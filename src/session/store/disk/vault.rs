@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::{
     file::{File, NAME, OpenError},
+    lock::Lock,
     row::{self, Row},
     rows::Stored,
     salvage::{self, Salvaged},
@@ -37,6 +38,8 @@ pub struct Vault {
     people: Option<Principals>,
     path: PathBuf,
     salvaged: Option<Salvaged>,
+    /// Let go last; who only looks needs none.
+    _lock: Option<Lock>,
 }
 
 /// Why it could not be done.
@@ -139,11 +142,12 @@ impl Vault {
     /// See [`OpenError`]: a running cloakroom holds it.
     pub fn open(folder: &Path, secrets: &Secrets) -> Result<Self, OpenError> {
         make(folder).map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
-        let salvage::Opened { file, mut ids, salvaged } =
+        let salvage::Opened { file, lock, mut ids, salvaged } =
             salvage::open(folder, Durability::Group, Timestamp::now())?;
         let sealer = Sealer::derive(SEAL, secrets);
         let people = who_key(&file, &sealer, folder, &mut ids)?;
-        Ok(Self { file, sealer, people: Some(people), path: folder.join(NAME), salvaged })
+        let path = folder.join(NAME);
+        Ok(Self { file, sealer, people: Some(people), path, salvaged, _lock: Some(lock) })
     }
 
     /// Opens the store in this folder as it is, to be looked at.
@@ -152,12 +156,12 @@ impl Vault {
     /// See [`OpenError`]: it is damaged where it begins, or a running cloakroom holds it.
     pub fn look(folder: &Path, secrets: &Secrets) -> Result<Self, OpenError> {
         let path = folder.join(NAME);
-        let file = File::open(folder, Durability::Group)?;
+        let file = File::beside(folder)?;
         let sealer = Sealer::derive(SEAL, secrets);
         if !fits(&file, &sealer) {
             return Err(OpenError::Key(path));
         }
-        Ok(Self { file, sealer, people: None, path, salvaged: None })
+        Ok(Self { file, sealer, people: None, path, salvaged: None, _lock: None })
     }
 
     /// What had to be saved of a damaged store, if this one was.

@@ -11,8 +11,9 @@ use super::{
     background::Background,
     counter::Counter,
     file::{Fault, File, PAGE},
-    front::{Front, Room},
-    queue::{Order, What, Write},
+    front::{Front, Read, Room},
+    lock::Lock,
+    queue::{Answer, Order, What, Write},
     row,
     rows::Stored,
 };
@@ -26,12 +27,12 @@ use crate::{
 /// How long it waits for orders before it looks after other things.
 const PATIENCE: Duration = Duration::from_millis(50);
 /// Frames of the write-ahead log after which it is worked into the database: fewer or more were slower at the far end.
-const CHECKPOINT: i64 = 4000;
+pub(super) const CHECKPOINT: i64 = 4000;
 
 /// The writer.
 pub(super) struct Writer {
     pub(super) file: File,
-    pub(super) sealer: Sealer,
+    pub(super) sealer: Arc<Sealer>,
     pub(super) front: Arc<Front>,
     pub(super) durability: Durability,
     pub(super) max_bytes: Option<u64>,
@@ -43,6 +44,12 @@ pub(super) struct Writer {
     pub(super) background: Background,
     /// Why changes fail at present.
     pub(super) failing: Option<Fault>,
+    /// What the transaction that is under way changes.
+    pub(super) changed: Vec<u128>,
+    /// With how many frames the write-ahead log is worked in.
+    pub(super) checkpoint_at: i64,
+    /// Let go last, when the database is closed.
+    pub(super) _lock: Lock,
 }
 
 impl Writer {
@@ -95,7 +102,9 @@ impl Writer {
         }
     }
 
-    fn read(&mut self, id: u128) -> Result<Option<Arc<Record>>, StoreError> {
+    /// What the reader could not, or came too late for.
+    fn read(&mut self, id: u128) -> Answer {
+        let mark = self.front.marks.of(id);
         let mut stored = match self.file.get(id) {
             Ok(stored) => stored,
             Err(error) => {
@@ -105,14 +114,17 @@ impl Writer {
         };
         let opened = stored.as_ref().and_then(|s| row::open(id, s.beside, &s.row, &self.sealer));
         if let Some(record) = &opened {
-            self.front.retrace(id, record);
+            self.front.touches.leave_on(id, record);
         } else {
             match stored.take() {
                 Some(damaged) => self.set_aside(&damaged),
                 None => self.front.forget(id, None, || true),
             }
         }
-        Ok(self.front.warm(id, || opened.map(Arc::new)))
+        // Nobody else changes what is on disk.
+        let read = Read { mark, record: opened.map(Arc::new) };
+        let record = self.front.warm(id, &read).map_err(|_| StoreError::Unavailable)?;
+        Ok(Read { mark, record })
     }
 
     /// A row that does not open is lost, and no other. It knew which tickets were spent, so its session has ended.
@@ -204,11 +216,14 @@ impl Writer {
         let row = row::seal(record, beside, &self.sealer).ok_or_else(|| {
             rusqlite::Error::InvalidParameterName("a record could not be sealed".to_owned())
         })?;
-        self.rows += u64::from(self.file.put(&Stored { id: record.id.as_u128(), beside, row })?);
+        let id = record.id.as_u128();
+        self.changed.push(id);
+        self.rows += u64::from(self.file.put(&Stored { id, beside, row })?);
         Ok(())
     }
 
     pub(super) fn remove(&mut self, id: u128) -> rusqlite::Result<()> {
+        self.changed.push(id);
         self.rows -= u64::from(self.file.remove(id)?).min(self.rows);
         Ok(())
     }
@@ -219,6 +234,7 @@ impl Writer {
         work: impl FnOnce(&mut Self) -> rusqlite::Result<()>,
     ) -> Result<(), Fault> {
         let (count, rows) = (self.commits + 1, self.rows);
+        self.changed.clear();
         let floor = self.front.ended.floor();
         let all = || {
             self.file.run("BEGIN IMMEDIATE")?;
@@ -239,6 +255,7 @@ impl Writer {
             return Err(self.note(&error));
         }
         (self.commits, self.floor) = (count, floor);
+        self.changed.drain(..).for_each(|id| self.front.marks.raise(id));
         if let Err(error) = self.counter.write(count) {
             tracing::warn!(%error, "the count of commits could not be kept");
         }
@@ -290,14 +307,17 @@ impl Writer {
 
     /// Writes touches behind: onto the row as it is on disk, so that no older state comes back with them.
     pub(super) fn flush(&mut self, now: Timestamp) {
-        let touched = self.front.take_touched();
-        if touched.is_empty() || self.front.room() == Room::Poisoned {
+        if self.front.room() == Room::Poisoned {
+            return;
+        }
+        let touched = self.front.touches.take();
+        if touched.is_empty() {
             return;
         }
         self.background.flushed = now;
         let mut damaged = Vec::new();
         let outcome = self.transact(|writer| {
-            for (id, traces) in &touched {
+            for (id, traces) in &*touched {
                 let Some(stored) = writer.file.get(*id)? else { continue };
                 match row::open(*id, stored.beside, &stored.row, &writer.sealer) {
                     Some(record) => {
@@ -309,9 +329,11 @@ impl Writer {
             }
             Ok(())
         });
-        if outcome.is_err() {
+        if outcome.is_ok() {
+            self.front.touches.done();
+        } else {
             tracing::warn!(touches = touched.len(), "when sessions were last seen could not be written");
-            self.front.put_back(touched);
+            self.front.touches.put_back();
         }
         for stored in damaged {
             self.set_aside(&stored);
@@ -320,8 +342,11 @@ impl Writer {
 
     /// Works the write-ahead log into the database once it has grown.
     pub(super) fn checkpoint_if_grown(&mut self) {
-        if self.file.frames().is_ok_and(|frames| frames >= CHECKPOINT) {
+        if self.file.frames().is_ok_and(|frames| frames >= self.checkpoint_at) {
             self.checkpoint();
+            // What somebody still reads stays there, and is not tried again at once: each try goes through all of it.
+            let left = self.file.frames().unwrap_or(0);
+            self.checkpoint_at = if left < CHECKPOINT { CHECKPOINT } else { left + CHECKPOINT };
         }
     }
 
@@ -329,7 +354,6 @@ impl Writer {
         if self.front.room() == Room::Poisoned {
             return;
         }
-
         let done = self.file.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         match done.as_ref().map_err(Fault::of) {
             Err(Fault::Sync) => {

@@ -1,0 +1,54 @@
+//! Reads what is on disk and not in memory, on a connection and a thread of its own: a read waits for no sync. What it
+//! finds counts only if nothing was written over it meanwhile; what it cannot open, and whatever it comes too late for, is
+//! left to the writer.
+
+use std::sync::{Arc, mpsc};
+
+use tokio::sync::oneshot;
+
+use super::{
+    file::File,
+    front::{Front, Read},
+    queue::{Answer, Order},
+    row,
+};
+use crate::crypto::Sealer;
+
+/// How often it reads again before the writer does.
+const TRIES: usize = 4;
+
+/// A record that is asked for.
+pub(super) type Question = (u128, oneshot::Sender<Answer>);
+
+/// The reader.
+pub(super) struct Reader {
+    pub file: File,
+    pub sealer: Arc<Sealer>,
+    pub front: Arc<Front>,
+}
+
+impl Reader {
+    /// Until nobody can ask any more.
+    pub(super) fn run(self, questions: &mpsc::Receiver<Question>) {
+        for (id, answer) in questions {
+            match self.read(id) {
+                Some(outcome) => drop(answer.send(outcome)),
+                None => self.front.queue.push(Order::Read(id, answer)),
+            }
+        }
+    }
+
+    fn read(&self, id: u128) -> Option<Answer> {
+        for _ in 0..TRIES {
+            let mark = self.front.marks.of(id);
+            let stored = self.file.get(id).ok()??;
+            let record = row::open(id, stored.beside, &stored.row, &self.sealer)?;
+            self.front.touches.leave_on(id, &record);
+            let read = Read { mark, record: Some(Arc::new(record)) };
+            if let Ok(record) = self.front.warm(id, &read) {
+                return Some(Ok(Read { mark, record }));
+            }
+        }
+        None
+    }
+}
