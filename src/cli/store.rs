@@ -1,4 +1,4 @@
-//! `cloakroom store`: looks after the disk store while no cloakroom runs.
+//! `cloakroom store`: looks after the disk store; what changes it wants that no cloakroom runs on it.
 
 use std::{
     io::{self, BufWriter, IsTerminal},
@@ -17,9 +17,10 @@ use crate::{
 
 #[derive(Debug, Subcommand)]
 pub(super) enum StoreVerb {
-    /// Open every row; exits with 1 where any is damaged
+    /// Open every row; exits with 1 where any is damaged. Also beside a cloakroom that runs
     Verify,
-    /// Write all sessions to standard output, as JSON lines: keep them as you keep the store
+    /// Write all sessions to standard output, as JSON lines: keep them as you keep the store. Also beside a cloakroom that
+    /// runs
     Export,
     /// Read sessions from standard input; what is there already stays as it is
     Import {
@@ -114,6 +115,12 @@ fn act(config: &Config, verb: &StoreVerb) -> anyhow::Result<ExitCode> {
 fn verdict(found: &Checked) -> ExitCode {
     if found.missing > 0 {
         anstream::eprintln!("at least {} sessions are missing: the store itself is damaged", found.missing);
+    }
+    if found.beginning {
+        anstream::eprintln!(
+            "the first page of the database is damaged: it was put right in a copy, which was read here; the next start, \
+             or compact, makes a new database"
+        );
     }
     if found.forgets {
         anstream::eprintln!("not all ended sessions could be read: the store itself is damaged");

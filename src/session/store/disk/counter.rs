@@ -2,7 +2,7 @@
 //! earlier, without a word; then the database is behind this file, and that can be told.
 
 use std::{
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io,
     os::unix::fs::{FileExt, OpenOptionsExt},
     path::Path,
@@ -26,6 +26,12 @@ pub(super) enum Said {
     Count(u64),
     /// What stands there was never written by us.
     Damaged,
+}
+
+/// Whether one that we wrote lies in this folder, and counts something.
+pub(super) fn is_in(folder: &Path) -> bool {
+    let bytes = fs::read(folder.join(NAME)).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.and_then(read).is_some_and(|count| count > 0)
 }
 
 impl Counter {

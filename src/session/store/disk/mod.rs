@@ -9,6 +9,7 @@
 mod background;
 mod counter;
 mod file;
+mod first_page;
 mod front;
 mod lock;
 mod pending;
@@ -25,6 +26,8 @@ mod writer;
 
 #[cfg(test)]
 mod damage;
+#[cfg(test)]
+mod looks;
 #[cfg(test)]
 mod promises;
 #[cfg(test)]

@@ -1,29 +1,22 @@
 //! When the database itself is damaged, and not only a row in it: what can still be read is copied into a new one, and the
 //! old one is kept beside it.
 //!
-//! The first page is the same in every database of ours but for a few numbers that can be told from the file's length; a
-//! few wrong bytes in it are put right. Any other page that cannot be read is stepped over.
+//! The first page is put right. Any other that cannot be read is stepped over.
 
 use std::{
-    fs,
-    io::{self, Read},
-    os::unix::fs::FileExt,
+    fs, io,
     path::{Path, PathBuf},
 };
 
 use super::{
-    file::{Fault, File, NAME, OpenError, PAGE},
+    file::{Fault, File, NAME, OpenError},
+    first_page::{self, Verdict},
     lock::Lock,
     row::Columns,
     start::IDLE,
 };
 use crate::{clock::Timestamp, config::Durability};
 
-/// Numbers on the first page that change: change counter, pages, free pages, schema cookie; who counted (sqlite.org,
-/// fileformat2, section 1.3).
-const CHANGING: [std::ops::Range<usize>; 2] = [24..44, 92..100];
-/// With more wrong bytes it is not damaged but another's.
-const MOST_WRONG: usize = 8;
 const ENDINGS: [&str; 2] = ["", "-wal"];
 /// What is copied lies under this name until it is all there.
 const NEW: &str = "sessions.db.new";
@@ -53,8 +46,8 @@ pub(super) struct Opened {
 
 enum Tried {
     Whole(File, Ids),
-    /// Ours, and damaged; the file where it opens, and what is wrong.
-    Damaged(Option<File>, String),
+    /// Ours, and damaged: what is wrong, and whether it opens all the same.
+    Damaged(String, bool),
 }
 
 /// Opens the database, and reads the ids; one that is ours and damaged is replaced by what can be read of it. Where that
@@ -65,15 +58,12 @@ pub(super) fn open(folder: &Path, durability: Durability, now: Timestamp) -> Res
     // Two that start at once must not both salvage.
     let lock = Lock::take(folder)?;
     resume(folder).map_err(no)?;
-    let (old, why) = match attempt(folder, durability, &lock)? {
+    let (why, opens) = match attempt(folder, durability, &lock)? {
         Tried::Whole(file, ids) => return Ok(Opened { file, lock, ids, salvaged: None }),
-        Tried::Damaged(file, why) => (file, why),
+        Tried::Damaged(why, opens) => (why, opens),
     };
     tracing::error!(error = why, "the database is damaged: what can be read of it is copied into a new one");
-    let old = match old {
-        Some(old) => Some(old),
-        None => mended(folder, durability, &lock)?,
-    };
+    let old = mended(folder, durability, &lock, opens)?;
     let new = File::open_as(NEW, folder, durability, &lock)?;
     let (copied, missing) = match &old {
         Some(old) => copy(old, &new, now).map_err(database)?,
@@ -93,20 +83,29 @@ fn attempt(folder: &Path, durability: Durability, lock: &Lock) -> Result<Tried, 
     match File::open(folder, durability, lock) {
         Ok(file) => match whole(&file) {
             Ok(Some(ids)) => Ok(Tried::Whole(file, ids)),
-            Ok(None) => Ok(Tried::Damaged(Some(file), "rows are missing, or out of their place".to_owned())),
-            Err(error) if is_damage(&error) => Ok(Tried::Damaged(Some(file), error.to_string())),
+            Ok(None) => Ok(Tried::Damaged("rows are missing, or out of their place".to_owned(), true)),
+            Err(error) if is_damage(&error) => Ok(Tried::Damaged(error.to_string(), true)),
             Err(error) => Err(OpenError::Database { path: folder.join(NAME), error }),
         },
-        Err(error) if is_damaged(&error) && is_ours(folder).unwrap_or(false) => {
-            Ok(Tried::Damaged(None, error.to_string()))
+        Err(error) if is_damaged(&error) && first_page::look(folder).is_ok_and(|v| v != Verdict::Strange) => {
+            Ok(Tried::Damaged(error.to_string(), false))
         }
         Err(error) => Err(error),
     }
 }
 
-/// With its first page put right; `None`: it does not open all the same.
-fn mended(folder: &Path, durability: Durability, lock: &Lock) -> Result<Option<File>, OpenError> {
-    mend(folder).map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
+/// With its first page put right where it is damaged; `None`: it does not open all the same.
+fn mended(
+    folder: &Path,
+    durability: Durability,
+    lock: &Lock,
+    opens: bool,
+) -> Result<Option<File>, OpenError> {
+    let no = |why| OpenError::Folder { folder: folder.to_owned(), why };
+    // Where it does not open, a number that changes may be wrong.
+    if !opens || first_page::look(folder).map_err(no)? == Verdict::Damaged {
+        first_page::mend(folder).map_err(no)?;
+    }
     match File::open(folder, durability, lock) {
         Ok(file) => Ok(Some(file)),
         Err(error) if is_damaged(&error) => {
@@ -157,10 +156,12 @@ fn sync(path: &Path) -> io::Result<()> {
 /// Whether it is the content that is wrong, and not the disk or the rights.
 fn is_damage(error: &rusqlite::Error) -> bool {
     // A schema that cannot be read or a format that is not known is a plain error.
-    Fault::of(error) == Fault::Corrupt || error.sqlite_error_code() == Some(rusqlite::ErrorCode::Unknown)
+    Fault::of(error) == Fault::Corrupt
+        || matches!(error, rusqlite::Error::SqlInputError { .. })
+        || error.sqlite_error_code() == Some(rusqlite::ErrorCode::Unknown)
 }
 
-fn is_damaged(error: &OpenError) -> bool {
+pub(super) fn is_damaged(error: &OpenError) -> bool {
     match error {
         OpenError::Database { error, .. } => is_damage(error),
         OpenError::Foreign { .. } => true,
@@ -177,35 +178,6 @@ fn whole(file: &File) -> rusqlite::Result<Option<Ids>> {
     Ok((in_order && ids.len() as u64 == file.meta_number("rows")?).then_some(ids))
 }
 
-/// The first page of a new database.
-fn template(folder: &Path) -> io::Result<Vec<u8>> {
-    let fresh = folder.join(".fresh");
-    fs::create_dir_all(&fresh)?;
-    let lock = Lock::attempt(&fresh).map_err(io::Error::other)?;
-    drop(File::open(&fresh, Durability::Os, &lock).map_err(io::Error::other)?);
-    let page = first_page(&fresh.join(NAME));
-    fs::remove_dir_all(&fresh)?;
-    page
-}
-
-fn first_page(path: &Path) -> io::Result<Vec<u8>> {
-    let mut page = Vec::new();
-    fs::File::open(path)?.take(PAGE).read_to_end(&mut page)?;
-    Ok(page)
-}
-
-/// Bytes of the first page that are not what they always are.
-fn wrong(page: &[u8], template: &[u8]) -> usize {
-    let pairs = page.iter().zip(template).enumerate();
-    let changing = |at: usize| CHANGING.iter().any(|range| range.contains(&at));
-    pairs.filter(|(at, (byte, wanted))| byte != wanted && !changing(*at)).count()
-}
-
-fn is_ours(folder: &Path) -> io::Result<bool> {
-    let page = first_page(&folder.join(NAME))?;
-    Ok(page.len() as u64 == PAGE && wrong(&page, &template(folder)?) <= MOST_WRONG)
-}
-
 /// Moves it into a folder of its own, under a name that is free.
 fn set_aside(folder: &Path) -> io::Result<PathBuf> {
     let mut names = (1..1000).map(|number| folder.join(format!("damaged-{number}")));
@@ -219,28 +191,6 @@ fn set_aside(folder: &Path) -> io::Result<PathBuf> {
         }
     }
     Ok(aside)
-}
-
-/// Puts the first page right; free pages are forgotten.
-fn mend(folder: &Path) -> io::Result<()> {
-    let path = folder.join(NAME);
-    let (page, mut right) = (first_page(&path)?, template(folder)?);
-    let count = wrong(&page, &right);
-    if count > MOST_WRONG || page.len() as u64 != PAGE {
-        return Ok(());
-    }
-    let file = fs::OpenOptions::new().write(true).open(&path)?;
-    let pages = u32::try_from(file.metadata()?.len() / PAGE).unwrap_or(u32::MAX);
-    let mut put = |at: usize, number: u32| {
-        right.iter_mut().skip(at).zip(number.to_be_bytes()).for_each(|(to, from)| *to = from);
-    };
-    // The number of pages is believed where two counters agree.
-    put(24, 1);
-    put(92, 1);
-    put(28, pages);
-    put(32, 0);
-    put(36, 0);
-    file.write_all_at(&right, 0)
 }
 
 /// How many rows were copied, and how many are missing.

@@ -1,4 +1,5 @@
-//! The store while no process serves from it: looked through, written out, read in, made small.
+//! The store in the hands of whoever looks after it: looked through and written out, also while a process serves from it;
+//! read in and made small while none does.
 //!
 //! It is written out as JSON lines, one for each session, tombstone, and the floor. They hold what sessions hold, and the
 //! hashes of secrets: whoever has them can read all, and log in as nobody.
@@ -13,6 +14,7 @@ use uuid::Uuid;
 
 use super::{
     file::{File, NAME, OpenError},
+    first_page::{self, Copy, Verdict},
     lock::Lock,
     row::{self, Row},
     rows::Stored,
@@ -38,6 +40,8 @@ pub struct Vault {
     people: Option<Principals>,
     path: PathBuf,
     salvaged: Option<Salvaged>,
+    /// What is looked at, where the first page had to be put right; it goes after the database is closed.
+    copy: Option<Copy>,
     /// Let go last; who only looks needs none.
     _lock: Option<Lock>,
 }
@@ -88,12 +92,14 @@ pub struct Checked {
     pub missing: u64,
     /// Not all ended sessions could be read.
     pub forgets: bool,
+    /// The first page was damaged: this was read from a copy in which it was put right.
+    pub beginning: bool,
 }
 
 impl Checked {
     /// All is there, and whole.
     pub fn is_whole(&self) -> bool {
-        self.damaged == 0 && self.missing == 0 && !self.forgets
+        self.damaged == 0 && self.missing == 0 && !self.forgets && !self.beginning
     }
 }
 
@@ -147,21 +153,31 @@ impl Vault {
         let sealer = Sealer::derive(SEAL, secrets);
         let people = who_key(&file, &sealer, folder, &mut ids)?;
         let path = folder.join(NAME);
-        Ok(Self { file, sealer, people: Some(people), path, salvaged, _lock: Some(lock) })
+        Ok(Self { file, sealer, people: Some(people), path, salvaged, copy: None, _lock: Some(lock) })
     }
 
-    /// Opens the store in this folder as it is, to be looked at.
+    /// Opens the store in this folder as it is, to be looked at; a running cloakroom may go on.
     ///
     /// # Errors
-    /// See [`OpenError`]: it is damaged where it begins, or a running cloakroom holds it.
+    /// See [`OpenError`]: it is another's. Where it is damaged at its very beginning, a copy is looked at, for which there may
+    /// be no room.
     pub fn look(folder: &Path, secrets: &Secrets) -> Result<Self, OpenError> {
         let path = folder.join(NAME);
-        let file = File::beside(folder)?;
+        let (file, copy) = match Lock::attempt(folder) {
+            Err(OpenError::Held(_)) => (File::beside(folder)?, None),
+            Err(error) => return Err(error),
+            // Nobody changes it meanwhile; whoever starts waits a moment.
+            Ok(_lock) => as_it_is(folder)?,
+        };
         let sealer = Sealer::derive(SEAL, secrets);
         if !fits(&file, &sealer) {
             return Err(OpenError::Key(path));
         }
-        Ok(Self { file, sealer, people: None, path, salvaged: None, _lock: None })
+        // Whatever is changed meanwhile, this sees the store as it is now.
+        file.run("BEGIN").map_err(|error| OpenError::Database { path: path.clone(), error })?;
+        // As of the first thing that is read.
+        let _ = file.meta_number("rows");
+        Ok(Self { file, sealer, people: None, path, salvaged: None, copy, _lock: None })
     }
 
     /// What had to be saved of a damaged store, if this one was.
@@ -200,7 +216,7 @@ impl Vault {
     /// # Errors
     /// None at present: what cannot be read is counted.
     pub fn verify(&self, progress: Progress<'_>) -> Result<Checked, VaultError> {
-        let mut checked = Checked::default();
+        let mut checked = Checked { beginning: self.copy.is_some(), ..Checked::default() };
         checked.missing = self.each(progress, |stored| {
             match row::open(stored.id, stored.beside, &stored.row, &self.sealer) {
                 Some(_) => checked.sessions += 1,
@@ -220,7 +236,7 @@ impl Vault {
     /// # Errors
     /// The lines cannot be written.
     pub fn export(&self, mut to: impl Write, progress: Progress<'_>) -> Result<Checked, VaultError> {
-        let mut checked = Checked::default();
+        let mut checked = Checked { beginning: self.copy.is_some(), ..Checked::default() };
         write(
             &mut to,
             &Line::Floor {
@@ -339,6 +355,21 @@ impl Vault {
         checkpoint()?;
         Ok((before, std::fs::metadata(&self.path)?.len()))
     }
+}
+
+/// To be looked at; where its first page is damaged, a copy.
+fn as_it_is(folder: &Path) -> Result<(File, Option<Copy>), OpenError> {
+    let no = |why| OpenError::Folder { folder: folder.to_owned(), why };
+    let verdict = first_page::look(folder).map_err(no)?;
+    if verdict != Verdict::Damaged {
+        match File::beside(folder) {
+            // A number that changes is wrong.
+            Err(error) if verdict == Verdict::Right && salvage::is_damaged(&error) => {}
+            outcome => return Ok((outcome?, None)),
+        }
+    }
+    let copy = Copy::make(folder).map_err(no)?;
+    Ok((File::beside(copy.folder())?, Some(copy)))
 }
 
 fn write(to: &mut impl Write, line: &Line) -> Result<(), VaultError> {
