@@ -221,6 +221,11 @@ impl File {
         statement.query_row([], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?.max(0)))
     }
 
+    /// It can be read and not written.
+    pub(super) fn is_read_only(&self) -> bool {
+        self.connection.is_readonly(rusqlite::MAIN_DB).unwrap_or(false)
+    }
+
     /// One that does something.
     pub(super) fn pragma_alone(&self, what: &str) -> rusqlite::Result<()> {
         self.connection.query_row(&format!("PRAGMA {what}"), [], |_| Ok(()))

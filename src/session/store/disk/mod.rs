@@ -19,6 +19,7 @@ mod row;
 mod rows;
 mod salvage;
 mod start;
+mod tally;
 mod touches;
 mod vault;
 mod walk;

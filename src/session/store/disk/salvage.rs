@@ -13,7 +13,8 @@ use super::{
     first_page::{self, Verdict},
     lock::Lock,
     row::Columns,
-    start::IDLE,
+    start::{IDLE, after},
+    tally::Tally,
 };
 use crate::{clock::Timestamp, config::Durability};
 
@@ -81,6 +82,10 @@ pub(super) fn open(folder: &Path, durability: Durability, now: Timestamp) -> Res
 
 fn attempt(folder: &Path, durability: Durability, lock: &Lock) -> Result<Tried, OpenError> {
     match File::open(folder, durability, lock) {
+        // A bit of its format says that: the disk itself can be written.
+        Ok(file) if file.is_read_only() => {
+            Ok(Tried::Damaged("it says that it is read-only".to_owned(), true))
+        }
         Ok(file) => match whole(&file) {
             Ok(Some(ids)) => Ok(Tried::Whole(file, ids)),
             Ok(None) => Ok(Tried::Damaged("rows are missing, or out of their place".to_owned(), true)),
@@ -175,7 +180,7 @@ fn whole(file: &File) -> rusqlite::Result<Option<Ids>> {
     file.graves(|_, _| ())?;
     let in_order =
         ids.is_sorted_by(|(one, _), (next, _)| one < next) && ids.first().is_none_or(|(id, _)| *id > 0);
-    Ok((in_order && ids.len() as u64 == file.meta_number("rows")?).then_some(ids))
+    Ok((in_order && ids.len() as u64 == Tally::rows_said(file)?).then_some(ids))
 }
 
 /// Moves it into a folder of its own, under a name that is free.
@@ -195,7 +200,8 @@ fn set_aside(folder: &Path) -> io::Result<PathBuf> {
 
 /// How many rows were copied, and how many are missing.
 fn copy(old: &File, new: &File, now: Timestamp) -> rusqlite::Result<(u64, u64)> {
-    let expected = old.meta_number("rows").unwrap_or(0);
+    let expected = Tally::rows_said(old).unwrap_or(0);
+    let mut tally = Tally::default();
     new.run("BEGIN IMMEDIATE")?;
     for name in ["who", "who copy", "floor", "commits", IDLE] {
         if let Ok(Some(value)) = old.meta(name) {
@@ -208,14 +214,17 @@ fn copy(old: &File, new: &File, now: Timestamp) -> rusqlite::Result<(u64, u64)> 
     for (id, at) in graves {
         new.bury(id, at)?;
     }
-    let walked = old.walk(|stored| new.put(&stored).map(drop))?;
+    let walked = old.walk(|stored| {
+        tally.add(stored.id);
+        new.put(&stored).map(drop)
+    })?;
     let missing = walked.missing(expected);
     if missing > 0 || all_ended.is_err() || expected == 0 {
         // Nobody knows which: one time stands for the tickets that those had spent.
-        let floor = Timestamp::from_seconds(now.seconds().saturating_add(1));
+        let floor = after(now);
         new.set_meta("floor", &new.meta_number("floor")?.max(floor.0).to_be_bytes())?;
     }
-    new.set_meta("rows", &walked.rows.to_be_bytes())?;
+    tally.keep(new)?;
     new.run("COMMIT")?;
     Ok((walked.rows, missing))
 }

@@ -19,6 +19,7 @@ use super::{
     reader::Reader,
     row::{self, Columns},
     salvage::{self, Ids},
+    tally::Tally,
     writer::{CHECKPOINT, Writer},
 };
 use crate::{
@@ -77,9 +78,20 @@ impl Disk {
         let (counter, said) =
             Counter::open(folder).map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
         let commits = file.meta_number("commits").map_err(no)?;
-        let rows = file.meta_number("rows").map_err(no)?;
         compare(commits, said);
-        let floor = floor(&file, settings).map_err(no)?;
+        let tally = Tally::of(&ids);
+        let differs = tally.differs(&file).map_err(no)?;
+        let doubted = differs == Some(true);
+        if doubted {
+            tracing::error!(
+                "an id on disk is not what was written: a session is lost, and nobody knows which; visitors without stored data \
+                 begin anew"
+            );
+        }
+        let floor = floor(&file, settings, doubted).map_err(no)?;
+        if differs != Some(false) {
+            tally.keep(&file).map_err(no)?;
+        }
         let ended = Tombstones::new(settings.max_bytes / 16, settings.rules, floor);
         let front = Arc::new(Front::new(settings.max_bytes, settings.rules, who, ended));
         read(&file, &ids, &front).map_err(no)?;
@@ -97,7 +109,7 @@ impl Disk {
             max_bytes: settings.max_disk_bytes,
             counter,
             commits,
-            rows,
+            tally,
             floor,
             background: Background::warm(),
             failing: None,
@@ -222,11 +234,13 @@ fn rehash(file: &File, sealer: &Sealer, who: &Principals) -> rusqlite::Result<()
     }
 }
 
-/// No ticket without a record that was stamped before is taken.
-fn floor(file: &File, settings: &Settings<'_>) -> rusqlite::Result<Timestamp> {
+/// No ticket without a record that was stamped before is taken; none at all from before now where a lost session may have
+/// spent any of them.
+fn floor(file: &File, settings: &Settings<'_>, doubted: bool) -> rusqlite::Result<Timestamp> {
     let idle = settings.rules.plain.idle_timeout.as_millis() as u64;
     let (before, kept) = (file.meta_number("floor")?, file.meta_number(IDLE)?);
     let floor = match before {
+        _ if doubted => after(settings.now).0.max(before),
         // Born now.
         0 => settings.now.0,
         // Whoever ended longer ago than the shorter idle time may be forgotten already.
@@ -240,6 +254,11 @@ fn floor(file: &File, settings: &Settings<'_>) -> rusqlite::Result<Timestamp> {
         file.set_meta(IDLE, &idle.to_be_bytes())?;
     }
     Ok(Timestamp(floor))
+}
+
+/// Tickets are stamped in seconds: the first that none of now has.
+pub(super) fn after(now: Timestamp) -> Timestamp {
+    Timestamp::from_seconds(now.seconds().saturating_add(1))
 }
 
 /// Whether the database holds all that was acknowledged.

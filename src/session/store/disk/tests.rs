@@ -293,6 +293,53 @@ fn a_damaged_row_is_lost_and_no_other() {
 }
 
 #[test]
+fn an_id_that_became_another_leaves_no_spent_ticket_that_leads_anywhere() {
+    let place = Place::new();
+    let bench = place.open();
+    for number in 1..=6 {
+        bench.save(seen(number * 256, 1, false, at(1)), &login("alice"), at(1));
+    }
+    drop(bench);
+    // One bit, and it is in its place still.
+    let sql = place.sql();
+    let moved = sql.execute(
+        "UPDATE sessions SET id = ? WHERE id = ?",
+        params![id(3 * 256 + 1).as_bytes(), id(3 * 256).as_bytes()],
+    );
+    assert_eq!(moved, Ok(1));
+    drop(sql);
+    let later = super::Settings { now: at(10), ..settings(&place, place.folder.path()) };
+    let bench = Bench::new(Store::Disk(Disk::open(&later, || {}).unwrap()), place.rules.clone());
+    // At once, although no row was opened yet: the ticket from before the login was spent by it.
+    let before = Seen { stamped: at(1), ..seen(3 * 256, 1, false, at(11)) };
+    let late = bench.apply(before, &sets("a", "1"), at(11));
+    assert!(matches!(late, Ok(super::Applied::Straggler)), "{late:?}");
+    let fresh = Seen { stamped: at(11), ..seen(9 * 256, 1, false, at(11)) };
+    bench.save(fresh, &sets("a", "1"), at(11));
+    read_through(&bench, 1);
+    assert_eq!(bench.live(4 * 256, at(11)).principal.as_deref(), Some("alice"));
+    drop(bench);
+    let much_later = super::Settings { now: at(20), ..settings(&place, place.folder.path()) };
+    assert_eq!(Disk::open(&much_later, || {}).unwrap().floor(), at(11), "once");
+}
+
+#[test]
+fn a_session_that_is_not_there_any_more_is_missed() {
+    let place = Place::new();
+    let bench = place.open();
+    for number in [1, 2] {
+        bench.save(seen(number, 1, false, at(1)), &login("alice"), at(1));
+    }
+    place.sql().execute("DELETE FROM sessions WHERE id = ?", [id(1).as_bytes()]).unwrap();
+    inner(&bench).front.let_go(1);
+    assert!(matches!(bench.load(1, at(2)), Found::Ended(_)));
+    assert_eq!(inner(&bench).health().damaged, 1);
+    assert_eq!(bench.live(2, at(2)).principal.as_deref(), Some("alice"));
+    drop(bench);
+    assert!(matches!(place.open().load(1, at(2)), Found::Ended(_)), "and that is known from now on");
+}
+
+#[test]
 fn the_key_of_principals_may_be_damaged() {
     let place = Place::new();
     let bench = place.open();

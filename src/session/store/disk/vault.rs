@@ -20,6 +20,7 @@ use super::{
     rows::Stored,
     salvage::{self, Salvaged},
     start::{IDLE, SEAL, fits, make, who_key},
+    tally::Tally,
 };
 use crate::{
     clock::Timestamp,
@@ -38,6 +39,8 @@ pub struct Vault {
     sealer: Sealer,
     /// For whoever writes.
     people: Option<Principals>,
+    /// What is in it, for whoever writes.
+    tally: Tally,
     path: PathBuf,
     salvaged: Option<Salvaged>,
     /// What is looked at, where the first page had to be put right; it goes after the database is closed.
@@ -153,7 +156,8 @@ impl Vault {
         let sealer = Sealer::derive(SEAL, secrets);
         let people = who_key(&file, &sealer, folder, &mut ids)?;
         let path = folder.join(NAME);
-        Ok(Self { file, sealer, people: Some(people), path, salvaged, copy: None, _lock: Some(lock) })
+        let tally = Tally::of(&ids);
+        Ok(Self { file, sealer, people: Some(people), tally, path, salvaged, copy: None, _lock: Some(lock) })
     }
 
     /// Opens the store in this folder as it is, to be looked at; a running cloakroom may go on.
@@ -176,8 +180,17 @@ impl Vault {
         // Whatever is changed meanwhile, this sees the store as it is now.
         file.run("BEGIN").map_err(|error| OpenError::Database { path: path.clone(), error })?;
         // As of the first thing that is read.
-        let _ = file.meta_number("rows");
-        Ok(Self { file, sealer, people: None, path, salvaged: None, copy, _lock: None })
+        let _ = Tally::rows_said(&file);
+        Ok(Self {
+            file,
+            sealer,
+            people: None,
+            tally: Tally::default(),
+            path,
+            salvaged: None,
+            copy,
+            _lock: None,
+        })
     }
 
     /// What had to be saved of a damaged store, if this one was.
@@ -191,7 +204,7 @@ impl Vault {
         progress: Progress<'_>,
         mut visit: impl FnMut(Stored) -> Result<(), VaultError>,
     ) -> Result<u64, VaultError> {
-        let total = self.file.meta_number("rows").unwrap_or(0);
+        let total = Tally::rows_said(&self.file).unwrap_or(0);
         let mut done = 0;
         let walked = self.file.walk(|stored| {
             done += 1;
@@ -302,7 +315,7 @@ impl Vault {
     ) -> Result<Imported, VaultError> {
         let (reach, mut exported) = (self.reach(rules)?, Timestamp(0));
         let mut imported = Imported::default();
-        let mut rows = self.file.meta_number("rows")?;
+        let mut tally = self.tally;
         for (number, text) in from.lines().enumerate() {
             let text = text?;
             let line =
@@ -320,11 +333,15 @@ impl Vault {
                     let who = who.map(|(people, name)| people.who((&record.realm, name)));
                     let beside = row::columns(&record, who, rules);
                     let row = row::seal(&record, beside, &self.sealer).ok_or(VaultError::Seal)?;
-                    rows += u64::from(self.file.put(&Stored { id, beside, row })?);
+                    if self.file.put(&Stored { id, beside, row })? {
+                        tally.add(id);
+                    }
                     imported.sessions += 1;
                 }
                 Line::Ended { ended, at } => {
-                    rows -= u64::from(self.file.remove(ended.as_u128())?).min(rows);
+                    if self.file.remove(ended.as_u128())? {
+                        tally.remove(ended.as_u128());
+                    }
                     self.file.bury(ended.as_u128(), Timestamp(at))?;
                     imported.ended += 1;
                 }
@@ -339,7 +356,7 @@ impl Vault {
                 progress(number as u64, 0);
             }
         }
-        self.file.set_meta("rows", &rows.to_be_bytes())?;
+        tally.keep(&self.file)?;
         Ok(imported)
     }
 

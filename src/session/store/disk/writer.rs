@@ -16,6 +16,7 @@ use super::{
     queue::{Answer, Order, What, Write},
     row,
     rows::Stored,
+    tally::Tally,
 };
 use crate::{
     clock::Timestamp,
@@ -38,8 +39,8 @@ pub(super) struct Writer {
     pub(super) max_bytes: Option<u64>,
     pub(super) counter: Counter,
     pub(super) commits: u64,
-    /// Sessions in the database: kept there too, so that a start finds whether any is missing.
-    pub(super) rows: u64,
+    /// What is in the database.
+    pub(super) tally: Tally,
     pub(super) floor: Timestamp,
     pub(super) background: Background,
     /// Why changes fail at present.
@@ -118,13 +119,34 @@ impl Writer {
         } else {
             match stored.take() {
                 Some(damaged) => self.set_aside(&damaged),
-                None => self.front.forget(id, None, || true),
+                None => self.miss(id),
             }
         }
         // Nobody else changes what is on disk.
         let read = Read { mark, record: opened.map(Arc::new) };
         let record = self.front.warm(id, &read).map_err(|_| StoreError::Unavailable)?;
         Ok(Read { mark, record })
+    }
+
+    /// What should be there and is not: a page was damaged, or the id in it.
+    fn miss(&mut self, id: u128) {
+        let front = Arc::clone(&self.front);
+        let now = Timestamp::now();
+        let mut missed = false;
+        front.forget(id, None, || {
+            // Another may have been asked for, and have ended since.
+            missed = front.known.has(id);
+            if missed {
+                front.ended.add(id, now);
+                let _ = self.transact(|writer| writer.file.bury(id, now));
+            }
+            missed
+        });
+        if missed {
+            let count = self.front.damaged.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+            let id = uuid::Uuid::from_u128(id);
+            tracing::error!(session = %id, count, "a session that was on disk is not there any more: the disk is damaged");
+        }
     }
 
     /// A row that does not open is lost, and no other. It knew which tickets were spent, so its session has ended.
@@ -135,10 +157,10 @@ impl Writer {
             front.ended.add(damaged.id, now);
             // Where this fails, it stays unreadable where it is.
             let _ = self.transact(|writer| {
-                let gone = writer.file.set_aside(damaged, now)?;
-                writer.file.bury(damaged.id, now)?;
-                writer.rows -= u64::from(gone).min(writer.rows);
-                Ok(())
+                if writer.file.set_aside(damaged, now)? {
+                    writer.tally.remove(damaged.id);
+                }
+                writer.file.bury(damaged.id, now)
             });
             true
         });
@@ -218,13 +240,17 @@ impl Writer {
         })?;
         let id = record.id.as_u128();
         self.changed.push(id);
-        self.rows += u64::from(self.file.put(&Stored { id, beside, row })?);
+        if self.file.put(&Stored { id, beside, row })? {
+            self.tally.add(id);
+        }
         Ok(())
     }
 
     pub(super) fn remove(&mut self, id: u128) -> rusqlite::Result<()> {
         self.changed.push(id);
-        self.rows -= u64::from(self.file.remove(id)?).min(self.rows);
+        if self.file.remove(id)? {
+            self.tally.remove(id);
+        }
         Ok(())
     }
 
@@ -233,7 +259,7 @@ impl Writer {
         &mut self,
         work: impl FnOnce(&mut Self) -> rusqlite::Result<()>,
     ) -> Result<(), Fault> {
-        let (count, rows) = (self.commits + 1, self.rows);
+        let (count, tally) = (self.commits + 1, self.tally);
         self.changed.clear();
         let floor = self.front.ended.floor();
         let all = || {
@@ -243,15 +269,15 @@ impl Writer {
                 self.file.set_meta("floor", &floor.0.to_be_bytes())?;
             }
             self.file.set_meta("commits", &count.to_be_bytes())?;
-            if rows != self.rows {
-                self.file.set_meta("rows", &self.rows.to_be_bytes())?;
+            if tally != self.tally {
+                self.tally.keep(&self.file)?;
             }
             self.file.run("COMMIT")
         };
         if let Err(error) = all() {
             // Where SQLite has rolled back by itself, this fails, and nothing is lost by that.
             let _ = self.file.run("ROLLBACK");
-            self.rows = rows;
+            self.tally = tally;
             return Err(self.note(&error));
         }
         (self.commits, self.floor) = (count, floor);

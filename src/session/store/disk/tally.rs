@@ -1,0 +1,50 @@
+//! How many sessions the database holds, and the sum of their ids: kept there too, so that a start finds whether one is
+//! missing, or is not the one that was written.
+
+use super::{file::File, row::Columns};
+
+const ROWS: &str = "rows";
+const SUM: &str = "ids";
+
+/// The sum is taken modulo 2^128.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Tally {
+    pub rows: u64,
+    sum: u128,
+}
+
+impl Tally {
+    /// What is there.
+    pub(super) fn of(ids: &[(u128, Columns)]) -> Self {
+        let mut tally = Self::default();
+        ids.iter().for_each(|(id, _)| tally.add(*id));
+        tally
+    }
+
+    pub(super) fn add(&mut self, id: u128) {
+        self.rows += 1;
+        self.sum = self.sum.wrapping_add(id);
+    }
+
+    pub(super) fn remove(&mut self, id: u128) {
+        self.rows = self.rows.saturating_sub(1);
+        self.sum = self.sum.wrapping_sub(id);
+    }
+
+    /// How many there should be.
+    pub(super) fn rows_said(file: &File) -> rusqlite::Result<u64> {
+        file.meta_number(ROWS)
+    }
+
+    /// True if an id is not what was written; `None`: a store of an earlier version has no sum.
+    pub(super) fn differs(self, file: &File) -> rusqlite::Result<Option<bool>> {
+        let said = file.meta(SUM)?.and_then(|sum| sum.as_slice().try_into().ok());
+        Ok(said.map(|sum| u128::from_be_bytes(sum) != self.sum))
+    }
+
+    /// Keeps it there.
+    pub(super) fn keep(self, file: &File) -> rusqlite::Result<()> {
+        file.set_meta(ROWS, &self.rows.to_be_bytes())?;
+        file.set_meta(SUM, &self.sum.to_be_bytes())
+    }
+}
