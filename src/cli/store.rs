@@ -116,6 +116,12 @@ fn verdict(found: &Checked) -> ExitCode {
     if found.missing > 0 {
         anstream::eprintln!("at least {} sessions are missing: the store itself is damaged", found.missing);
     }
+    if found.locked > 0 {
+        anstream::eprintln!(
+            "{} sessions are sealed under a key that [keys] does not have: give it among previous",
+            found.locked
+        );
+    }
     if found.beginning {
         anstream::eprintln!(
             "the first page of the database is damaged: it was put right in a copy, which was read here; the next start, \

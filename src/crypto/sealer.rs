@@ -48,6 +48,11 @@ impl Sealer {
         Self(secrets.expand(label).map(|derived| key(&derived)).collect())
     }
 
+    /// The first byte of what each key sealed, the current one first.
+    pub fn numbers(&self) -> impl Iterator<Item = u8> {
+        self.0.iter().map(|key| key.number)
+    }
+
     /// Seals under the current key; `bound` is not in the result, and must be said again to open it. `None` only where
     /// the library fails.
     pub fn seal(&self, bound: &[u8], plain: &[u8]) -> Option<Vec<u8>> {

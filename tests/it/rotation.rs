@@ -1,6 +1,6 @@
 //! What outlives a process and a key: kept and sealed cookies.
 
-use crate::support::{App, Browser, Cloakroom, key, on_disk};
+use crate::support::{App, Browser, Cloakroom, Reply, eventually, key, on_disk};
 
 const RULES: &str = "[[cookies]]\nname = \"k*\"\naction = \"keep\"\n\
                      [[cookies]]\nname = \"s*\"\naction = \"seal\"\nbind = \"session\"\n";
@@ -45,4 +45,41 @@ fn kept_and_sealed_cookies_outlive_the_process_and_the_key() {
     for visitor in &visitors {
         assert_eq!(moved(visitor, &after).get("/").text(), "s=again; k1=a; k=\u{fc}", "and of two before");
     }
+}
+
+#[test]
+fn a_previous_key_may_go_once_the_log_says_that_the_store_needs_none() {
+    let app = App::puppet();
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["one", "two"].map(|name| key(folder.path(), name));
+    let house = |keys: &str| {
+        let config = format!("{}\n[keys]\n{keys}\n", on_disk(&folder.path().join("store")));
+        Cloakroom::before(app.address).config(&config).start()
+    };
+    let mut before = house(&format!("current = {one}"));
+    let mut visitors: Vec<Browser> = (0..300).map(|_| before.browser()).collect();
+    for (n, visitor) in visitors.iter_mut().enumerate() {
+        visitor.answered("/", &[&format!("X-Session-Set-N: {n}")]);
+    }
+    // That their cookies came back is on disk too: nothing more will be written of them.
+    for visitor in &mut visitors {
+        visitor.get("/");
+    }
+    before.terminate();
+    before.exit();
+    let mut rotated = house(&format!("current = {two}\nprevious = [{one}]"));
+    eventually("all are sealed anew", || rotated.log().contains("the store needs no previous one any more"));
+    // Their tickets are signed anew when they come.
+    for visitor in &mut visitors {
+        let mut there = moved(visitor, &rotated);
+        there.get("/");
+        visitor.jar = there.jar;
+    }
+    rotated.kill();
+    rotated.exit();
+    let after = house(&format!("current = {two}"));
+    for (n, visitor) in visitors.iter().enumerate() {
+        assert_eq!(moved(visitor, &after).shown(), format!("n={n}"));
+    }
+    assert!(!after.log().contains("ERROR"), "{}", after.log());
 }

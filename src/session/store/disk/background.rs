@@ -1,7 +1,7 @@
 //! What the writer does between commits, in small bites: warming memory after a start (which opens every row once, and so
 //! finds the damaged ones), sweeping out what is over, flushing touches.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use super::{
     front::{Read, Room},
@@ -9,7 +9,7 @@ use super::{
     rows::Stored,
     writer::Writer,
 };
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, session::record::Record};
 
 /// Rows in a bite: about a millisecond.
 const BITE: usize = 128;
@@ -31,6 +31,9 @@ pub(super) struct Background {
     pub(super) warming: Option<u128>,
     /// Rows that were opened.
     warmed: u64,
+    /// Of those, how many were sealed anew; and whether any could not be.
+    resealed: u64,
+    unsealed: bool,
     /// After which row the sweep goes on.
     sweeping: Option<u128>,
     swept: Timestamp,
@@ -96,10 +99,15 @@ impl Writer {
         let (rows, end) = self.bite((after > 0).then_some(after));
         self.background.warming = end;
         self.background.warmed += rows.len() as u64;
+        let mut old = Vec::new();
         for stored in rows {
-            match row::open(stored.id, stored.beside, &stored.row, &self.sealer) {
+            match row::open_aged(stored.id, stored.beside, &stored.row, &self.sealer) {
+                None if self.keys.are_missing_for(&stored.row) => {
+                    self.front.locked.fetch_add(1, Ordering::Relaxed);
+                }
                 None => self.set_aside(&stored),
-                Some(record) if self.front.has_memory() => {
+                Some((record, false)) => old.push((record, stored.beside.who)),
+                Some((record, true)) if self.front.has_memory() => {
                     self.front.touches.leave_on(stored.id, &record);
                     let mark = self.front.marks.of(stored.id);
                     let _ = self.front.warm(stored.id, &Read { mark, record: Some(Arc::new(record)) });
@@ -107,10 +115,52 @@ impl Writer {
                 Some(_) => {}
             }
         }
+        self.reseal(&old);
         if self.background.warming.is_none() {
-            let damaged = self.front.damaged.load(std::sync::atomic::Ordering::Relaxed);
-            self.front.warming.store(false, std::sync::atomic::Ordering::Relaxed);
+            let damaged = self.front.damaged.load(Ordering::Relaxed);
+            self.front.warming.store(false, Ordering::Relaxed);
             tracing::info!(sessions = self.background.warmed, damaged, "the store was read through");
+            self.tell_of_keys();
+        }
+    }
+
+    /// Rows under a previous key, so that it may go.
+    fn reseal(&mut self, old: &[(Record, Option<u128>)]) {
+        if old.is_empty() {
+            return;
+        }
+        if self.front.room() == Room::Poisoned {
+            self.background.unsealed = true;
+            return;
+        }
+        let outcome =
+            self.transact(|writer| old.iter().try_for_each(|(record, who)| writer.put(record, *who)));
+        match outcome {
+            Ok(()) => self.background.resealed += old.len() as u64,
+            Err(_) => self.background.unsealed = true,
+        }
+    }
+
+    fn tell_of_keys(&mut self) {
+        let locked = self.front.locked.load(Ordering::Relaxed);
+        let Background { resealed, unsealed, .. } = self.background;
+        if locked > 0 {
+            tracing::error!(
+                sessions = locked,
+                "sessions are sealed under a key that [keys] does not have: they are kept as they are until it is given among \
+                 previous, or their time is over"
+            );
+        } else if unsealed {
+            tracing::warn!(
+                "not all sessions could be sealed under the current key: those before it are needed still"
+            );
+        } else if let Err(error) = self.keys.settle(&self.file) {
+            tracing::warn!(%error, "that no previous key is needed could not be kept");
+        } else if resealed > 0 {
+            tracing::info!(
+                sessions = resealed,
+                "all sessions are sealed under the current key: the store needs no previous one any more"
+            );
         }
     }
 
@@ -151,6 +201,10 @@ impl Writer {
                 let mut outcome = Ok(());
                 front.forget(stored.id, stored.beside.who, || {
                     let Some(record) = front.live(stored.id).or(read) else {
+                        if writer.keys.are_missing_for(&stored.row) {
+                            outcome = writer.remove(stored.id);
+                            return outcome.is_ok();
+                        }
                         damaged.push(stored);
                         return false;
                     };

@@ -83,6 +83,8 @@ pub(super) struct Front {
     pub(super) rules: Session,
     room: AtomicU8,
     pub(super) damaged: AtomicU64,
+    /// Rows under a key that is not there.
+    pub(super) locked: AtomicU64,
     /// The writer is reading through what is on disk.
     pub(super) warming: AtomicBool,
     /// Decisions that failed and were taken back.
@@ -109,6 +111,7 @@ impl Front {
             rules: rules.clone(),
             room: AtomicU8::new(0),
             damaged: AtomicU64::new(0),
+            locked: AtomicU64::new(0),
             warming: AtomicBool::new(true),
             failures: AtomicU64::new(0),
         }

@@ -11,6 +11,7 @@ mod counter;
 mod file;
 mod first_page;
 mod front;
+mod keys;
 mod lock;
 mod pending;
 mod queue;
@@ -94,6 +95,8 @@ pub struct Health {
     pub takes_changes: bool,
     /// Rows that were found damaged since the start.
     pub damaged: u64,
+    /// Sessions under a key that `[keys]` does not have, as far as they were read through.
+    pub locked: u64,
     /// What is on disk is still being read through.
     pub is_warming: bool,
 }
@@ -114,8 +117,8 @@ impl Disk {
         }
         Ok(match self.read(id).await?.record {
             Some(record) => alive(record, &self.front.rules, now),
-            // It ended, or was found damaged, meanwhile.
-            None => self.front.load(id, now).unwrap_or(Found::Nothing),
+            // It ended, or was found damaged, meanwhile; or nobody has its key.
+            None => self.front.load(id, now).unwrap_or(Found::Over),
         })
     }
 
@@ -312,6 +315,7 @@ impl Disk {
         Health {
             takes_changes: self.front.room() != Room::Poisoned,
             damaged: self.front.damaged.load(Ordering::Relaxed),
+            locked: self.front.locked.load(Ordering::Relaxed),
             is_warming: self.front.warming.load(Ordering::Relaxed),
         }
     }

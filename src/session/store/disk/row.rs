@@ -149,13 +149,18 @@ pub(in crate::session::store) fn open(
     row: &[u8],
     sealer: &Sealer,
 ) -> Option<Record> {
+    open_aged(id, beside, row, sealer).map(|(record, _)| record)
+}
+
+/// The same, and whether it was sealed under the current key.
+pub(super) fn open_aged(id: u128, beside: Columns, row: &[u8], sealer: &Sealer) -> Option<(Record, bool)> {
     let (format, sealed) = row.split_first()?;
     if *format != FORMAT {
         return None;
     }
     let opened = sealer.open(&bound(id, beside), sealed)?;
     let row: Row = rmp_serde::from_slice(&opened.bytes).ok()?;
-    Some(row.record(id))
+    Some((row.record(id), opened.current))
 }
 
 fn bound(id: u128, beside: Columns) -> Vec<u8> {

@@ -203,7 +203,7 @@ fn copy(old: &File, new: &File, now: Timestamp) -> rusqlite::Result<(u64, u64)> 
     let expected = Tally::rows_said(old).unwrap_or(0);
     let mut tally = Tally::default();
     new.run("BEGIN IMMEDIATE")?;
-    for name in ["who", "who copy", "floor", "commits", IDLE] {
+    for name in ["who", "who copy", "floor", "commits", "keys", IDLE] {
         if let Ok(Some(value)) = old.meta(name) {
             new.set_meta(name, &value)?;
         }

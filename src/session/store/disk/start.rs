@@ -16,6 +16,7 @@ use super::{
     counter::{Counter, Said},
     file::{File, OpenError, PAGE},
     front::Front,
+    keys::Keys,
     reader::Reader,
     row::{self, Columns},
     salvage::{self, Ids},
@@ -74,6 +75,7 @@ impl Disk {
         if let Some(most) = settings.max_disk_bytes {
             file.pragma("max_page_count", &(most / PAGE).to_string()).map_err(no)?;
         }
+        let keys = Keys::open(&file, &sealer).map_err(no)?;
         let who = who_key(&file, &sealer, folder, &mut ids)?;
         let (counter, said) =
             Counter::open(folder).map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
@@ -104,6 +106,7 @@ impl Disk {
         let mut writer = Writer {
             file,
             sealer,
+            keys,
             front: Arc::clone(&front),
             durability: settings.durability,
             max_bytes: settings.max_disk_bytes,

@@ -172,6 +172,58 @@ fn a_store_under_another_key_is_refused_and_under_a_previous_one_is_not() {
 }
 
 #[test]
+fn what_is_under_a_previous_key_is_sealed_anew_and_what_is_under_a_lost_one_is_kept() {
+    let place = Place::new();
+    let serve = |secrets: &Secrets| {
+        let disk = disk(&place.folder, &place.rules, secrets, MEMORY);
+        Bench::new(Store::Disk(disk), place.rules.clone())
+    };
+    let [one, two] = [[1; 32], [2; 32]];
+    let bench = serve(&Secrets::new(one, []));
+    for number in 1..=300 {
+        bench.save(seen(number, 1, false, at(1)), &login("alice"), at(1));
+    }
+    drop(bench);
+    // No row can be written: the old key goes too early.
+    place
+        .sql()
+        .execute_batch("CREATE TRIGGER no BEFORE UPDATE ON sessions BEGIN SELECT RAISE(ABORT, 'no'); END")
+        .unwrap();
+    let through = |bench: &Bench| {
+        while inner(bench).health().is_warming {
+            flush(bench);
+        }
+    };
+    through(&serve(&Secrets::new(two, [one])));
+    place.sql().execute_batch("DROP TRIGGER no").unwrap();
+    let bench = serve(&Secrets::new(two, []));
+    through(&bench);
+    assert_eq!((inner(&bench).health().locked, inner(&bench).health().damaged), (300, 0));
+    assert!(matches!(bench.load(7, at(2)), Found::Over), "a stranger's, for the time being");
+    drop(bench);
+    let bench = serve(&Secrets::new(two, [one]));
+    assert_eq!(bench.live(7, at(2)).principal.as_deref(), Some("alice"), "the key is back");
+    through(&bench);
+    drop(bench);
+    // By now the old key is needed for nothing.
+    let bench = serve(&Secrets::new(two, []));
+    through(&bench);
+    assert_eq!(inner(&bench).health().locked, 0);
+    for number in 1..=300 {
+        assert_eq!(bench.live(number, at(3)).principal.as_deref(), Some("alice"));
+    }
+    // And is no excuse for a row that is damaged.
+    drop(bench);
+    let sql = place.sql();
+    let row: Vec<u8> =
+        sql.query_row("SELECT row FROM sessions WHERE id = ?", [id(7).as_bytes()], |r| r.get(0)).unwrap();
+    let bent: Vec<u8> = row.iter().enumerate().map(|(at, b)| if at == 1 { b ^ 1 } else { *b }).collect();
+    sql.execute("UPDATE sessions SET row = ? WHERE id = ?", params![bent, id(7).as_bytes()]).unwrap();
+    drop(sql);
+    read_through(&serve(&Secrets::new(two, [])), 1);
+}
+
+#[test]
 fn what_is_not_ours_is_refused_and_left_as_it_was() {
     let place = Place::new();
     place.sql().execute_batch("CREATE TABLE theirs (a); PRAGMA application_id = 7").unwrap();

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::{
     file::{File, NAME, OpenError},
     first_page::{self, Copy, Verdict},
+    keys::Keys,
     lock::Lock,
     row::{self, Row},
     rows::Stored,
@@ -37,6 +38,7 @@ const LOT: u64 = 1000;
 pub struct Vault {
     file: File,
     sealer: Sealer,
+    keys: Keys,
     /// For whoever writes.
     people: Option<Principals>,
     /// What is in it, for whoever writes.
@@ -87,6 +89,8 @@ pub struct Checked {
     pub sessions: u64,
     /// Rows that do not open.
     pub damaged: u64,
+    /// Rows under a key that `[keys]` does not have.
+    pub locked: u64,
     /// Ended sessions that are remembered.
     pub ended: u64,
     /// Rows that were set aside before.
@@ -102,7 +106,7 @@ pub struct Checked {
 impl Checked {
     /// All is there, and whole.
     pub fn is_whole(&self) -> bool {
-        self.damaged == 0 && self.missing == 0 && !self.forgets && !self.beginning
+        self.damaged == 0 && self.locked == 0 && self.missing == 0 && !self.forgets && !self.beginning
     }
 }
 
@@ -156,8 +160,20 @@ impl Vault {
         let sealer = Sealer::derive(SEAL, secrets);
         let people = who_key(&file, &sealer, folder, &mut ids)?;
         let path = folder.join(NAME);
+        let keys = Keys::open(&file, &sealer)
+            .map_err(|error| OpenError::Database { path: folder.join(NAME), error })?;
         let tally = Tally::of(&ids);
-        Ok(Self { file, sealer, people: Some(people), tally, path, salvaged, copy: None, _lock: Some(lock) })
+        Ok(Self {
+            file,
+            sealer,
+            keys,
+            people: Some(people),
+            tally,
+            path,
+            salvaged,
+            copy: None,
+            _lock: Some(lock),
+        })
     }
 
     /// Opens the store in this folder as it is, to be looked at; a running cloakroom may go on.
@@ -177,6 +193,8 @@ impl Vault {
         if !fits(&file, &sealer) {
             return Err(OpenError::Key(path));
         }
+        let keys =
+            Keys::read(&file, &sealer).map_err(|error| OpenError::Database { path: path.clone(), error })?;
         // Whatever is changed meanwhile, this sees the store as it is now.
         file.run("BEGIN").map_err(|error| OpenError::Database { path: path.clone(), error })?;
         // As of the first thing that is read.
@@ -184,6 +202,7 @@ impl Vault {
         Ok(Self {
             file,
             sealer,
+            keys,
             people: None,
             tally: Tally::default(),
             path,
@@ -233,6 +252,7 @@ impl Vault {
         checked.missing = self.each(progress, |stored| {
             match row::open(stored.id, stored.beside, &stored.row, &self.sealer) {
                 Some(_) => checked.sessions += 1,
+                None if self.keys.are_missing_for(&stored.row) => checked.locked += 1,
                 None => checked.damaged += 1,
             }
             Ok(())
@@ -259,7 +279,12 @@ impl Vault {
         )?;
         checked.missing = self.each(progress, |stored| {
             let Some(record) = row::open(stored.id, stored.beside, &stored.row, &self.sealer) else {
-                checked.damaged += 1;
+                let count = if self.keys.are_missing_for(&stored.row) {
+                    &mut checked.locked
+                } else {
+                    &mut checked.damaged
+                };
+                *count += 1;
                 return Ok(());
             };
             checked.sessions += 1;

@@ -12,6 +12,7 @@ use super::{
     counter::Counter,
     file::{Fault, File, PAGE},
     front::{Front, Read, Room},
+    keys::Keys,
     lock::Lock,
     queue::{Answer, Order, What, Write},
     row,
@@ -34,6 +35,7 @@ pub(super) const CHECKPOINT: i64 = 4000;
 pub(super) struct Writer {
     pub(super) file: File,
     pub(super) sealer: Arc<Sealer>,
+    pub(super) keys: Keys,
     pub(super) front: Arc<Front>,
     pub(super) durability: Durability,
     pub(super) max_bytes: Option<u64>,
@@ -118,6 +120,8 @@ impl Writer {
             self.front.touches.leave_on(id, record);
         } else {
             match stored.take() {
+                // It is left as it is, for whoever brings the key.
+                Some(locked) if self.keys.are_missing_for(&locked.row) => {}
                 Some(damaged) => self.set_aside(&damaged),
                 None => self.miss(id),
             }
@@ -350,6 +354,7 @@ impl Writer {
                         record.leave(traces);
                         writer.put(&record, stored.beside.who)?;
                     }
+                    None if writer.keys.are_missing_for(&stored.row) => {}
                     None => damaged.push(stored),
                 }
             }
