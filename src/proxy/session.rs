@@ -146,7 +146,7 @@ impl Answered<'_> {
                 return Err(error.into());
             }
             Err(error) => {
-                tracing::error!(%error, "changes of a session were dropped: the route is on_store_failure = \"anonymous\"");
+                tracing::error!(%error, "an answer goes out although its changes were not kept, or late: the route is on_store_failure = \"anonymous\"");
                 plan.sessions.wire.events.dropped.raise();
                 give_back(plan, route, admitted, resolved).await;
                 session::Issue::default()

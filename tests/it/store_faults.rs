@@ -73,10 +73,14 @@ fn restarts_under_load_change_no_answer_and_leave_nothing_behind() {
 
 /// Under strace, which makes the system calls of the store's thread fail.
 fn faulty(app: &App, folder: &Path, inject: &str) -> Cloakroom {
+    faulty_with(app, folder, inject, "")
+}
+
+fn faulty_with(app: &App, folder: &Path, inject: &str, store: &str) -> Cloakroom {
     let trace = folder.join("trace").display().to_string();
     let calls = inject.split(':').next().unwrap_or_default();
     Cloakroom::before(app.address)
-        .config(&on_disk(&folder.join("state")))
+        .config(&format!("{}\n{store}\n", on_disk(&folder.join("state"))))
         .under(&[
             "strace",
             "-D",
@@ -147,4 +151,35 @@ fn a_full_disk_refuses_changes_and_recovers_by_itself() {
         assert_eq!(ask(house.address, Some(&ticket), &[]).unwrap().told("n"), Some("7"));
     }
     assert!(!house.log().contains("ERROR"), "{}", house.log());
+}
+
+#[test]
+fn what_a_slow_disk_had_begun_is_kept_and_what_it_had_not_is_not() {
+    let (app, folder) = (App::puppet(), TempDir::new().unwrap());
+    // One sync takes far longer than anybody waits.
+    let inject = "fdatasync,fsync:delay_enter=4s:when=25";
+    let house = faulty_with(&app, folder.path(), inject, "commit_timeout = \"300ms\"");
+    let begin = || ask(house.address, None, &["x-session-set-n: 0"]).unwrap().ticket().unwrap();
+    let (first, second) = (begin(), begin());
+    let change =
+        |ticket: &str, n: u32| ask(house.address, Some(ticket), &[&format!("x-session-set-n: {n}")]).unwrap();
+    let slow = (1..60).find(|n| change(&first, *n).status == 503).unwrap();
+    let queued = change(&second, 77);
+    assert_eq!(queued.status, 503, "behind the other");
+    for word in ["not kept", "lost", "nothing", "unchanged"] {
+        assert!(!queued.text.contains(word), "more is said than is known: {}", queued.text);
+    }
+    eventually("the disk is back", || {
+        house.log().contains("the disk took longer than [store] commit_timeout")
+    });
+    let n = |ticket: &str| ask(house.address, Some(ticket), &[]).unwrap().told("n").unwrap().to_owned();
+    assert_eq!((n(&first), n(&second)), (slow.to_string(), "0".to_owned()));
+    assert!(house.log().contains("whether the change is kept is not known"), "{}", house.log());
+    assert_eq!(change(&second, 78).status, 200);
+    drop(house);
+    let house = Cloakroom::with(&app, &on_disk(&folder.path().join("state")));
+    for (ticket, n) in [(first, slow), (second, 78)] {
+        let heard = ask(house.address, Some(&ticket), &[]).unwrap();
+        assert_eq!(heard.told("n"), Some(n.to_string().as_str()));
+    }
 }

@@ -7,7 +7,8 @@
 //! - `touch`: a request came; may be late, may be lost.
 //! - `delete`, `delete_all_of`, `of`: ends one session, or all of a principal; lists a principal's.
 //!
-//! An error means that the store failed and that nothing under this id was changed.
+//! An error means that the store failed and that nothing under this id was changed; but after [`StoreError::Late`] that is
+//! not known, and whoever asked is told no more than that it failed.
 
 pub mod disk;
 mod memory;
@@ -40,6 +41,12 @@ pub enum StoreError {
     /// It does not answer.
     #[error("the session store does not answer")]
     Unavailable,
+    /// It took longer than `commit_timeout`. What it had begun may be kept all the same, a moment later; what it had not is
+    /// not.
+    #[error(
+        "the session store did not answer in time ([store] commit_timeout): whether the change is kept is not known"
+    )]
+    Late,
     /// No room.
     #[error("the session store is full ([store] max_bytes, max_disk_bytes, or the disk)")]
     Full,
@@ -103,7 +110,7 @@ impl Store {
     /// Decides on the record as it is now, and keeps what comes of it.
     ///
     /// # Errors
-    /// See [`StoreError`]: nothing was changed.
+    /// See [`StoreError`]: nothing was changed, but for [`StoreError::Late`].
     pub async fn apply(&self, apply: &Apply<'_>) -> Result<Applied, StoreError> {
         match self {
             Self::Memory(memory) => memory.apply(apply.seen.id.as_u128(), apply),

@@ -146,7 +146,7 @@ impl Disk {
     /// Decides on the record as it is now, and waits until what comes of it is on disk.
     ///
     /// # Errors
-    /// See [`StoreError`]. After [`StoreError::Unavailable`] it is not known whether the change is on disk.
+    /// See [`StoreError`]. After [`StoreError::Late`] it is not known whether the change will be on disk.
     pub async fn apply(&self, id: u128, apply: &Apply<'_>) -> Result<Applied, StoreError> {
         self.warm_others(apply).await?;
         let mut read = None;
@@ -154,7 +154,7 @@ impl Disk {
             match self.front.apply(id, apply, read.take())? {
                 Step::Cold => read = Some(self.read(id).await?),
                 Step::Rests(applied, settled) => {
-                    if self.wait_for(settled).await? {
+                    if self.wait_for(settled).await.map_err(|_| StoreError::Late)? {
                         return Ok(applied);
                     }
                 }
@@ -264,7 +264,7 @@ impl Disk {
                 count += usize::from(there);
             }
             let served = clock::timeout(Some(self.commit_timeout), served).await;
-            served.ok().and_then(Result::ok).ok_or(StoreError::Unavailable)?;
+            served.map_err(|_| StoreError::Late)?.map_err(|_| StoreError::Unavailable)?;
             all = self.logged_in_before(who, now).await?;
             if all.is_empty() {
                 return Ok(count);

@@ -115,12 +115,15 @@ impl Queue {
 pub(super) struct Receipt(pub(super) oneshot::Receiver<Result<(), StoreError>>);
 
 impl Receipt {
-    /// Until it is on disk, for `patience` at most. Whatever is given up before the writer came to it is not done.
+    /// Until it is on disk, for `patience` at most. What is given up before the writer came to it is not done; a commit that
+    /// has begun is not taken back: others may rest on it already.
     pub(super) async fn wait(self, patience: Option<Duration>) -> Result<(), StoreError> {
         match clock::timeout(patience, self.0).await {
             Ok(Ok(outcome)) => outcome,
-            // The writer is gone, or the time is up.
-            Ok(Err(_)) | Err(_) => Err(StoreError::Unavailable),
+            // The writer is gone.
+            Ok(Err(_)) => Err(StoreError::Unavailable),
+            // It may be at it just now.
+            Err(_) => Err(StoreError::Late),
         }
     }
 }

@@ -209,10 +209,17 @@ impl Writer {
         if self.failing.take().is_some() {
             tracing::info!("the disk takes changes again");
         }
+        let mut late = 0;
         for write in writes {
             self.front.pending.settle(write.id, write.number);
-            // Whoever gave up learns nothing: the change is there, and counts as failed.
-            let _ = write.answer.send(Ok(()));
+            late += u64::from(write.answer.send(Ok(())).is_err());
+        }
+        if late > 0 {
+            tracing::warn!(
+                changes = late,
+                "the disk took longer than [store] commit_timeout: changes are kept of which whoever asked was told that they \
+                 had failed"
+            );
         }
     }
 
