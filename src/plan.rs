@@ -185,6 +185,12 @@ impl Plan {
     /// Takes over from the plan before what is no matter of configuration: what was seen, and what was counted.
     pub fn succeed(&mut self, before: &Self) {
         self.inventory = Arc::clone(&before.inventory);
+        for (upstream, _) in &self.upstreams {
+            let known = before.upstreams.iter().find(|(known, _)| known.rules.name == upstream.rules.name);
+            if let Some((known, _)) = known {
+                upstream.succeed(known);
+            }
+        }
         self.sessions.succeed(&before.sessions);
     }
 

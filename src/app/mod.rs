@@ -130,8 +130,9 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
     }
     drop(access);
     let needed = Needed { alive: alive.clone(), stop: stop.clone() };
+    let checked = Arc::clone(&plan);
     tasks::thread("health", move || {
-        if let Err(error) = health::run(&plan, &needed.stop) {
+        if let Err(error) = health::run(&checked, &needed.stop) {
             tracing::error!(%error, "health checks cannot be made");
         }
     })?;

@@ -82,6 +82,24 @@ impl Endpoint {
         self.out_until.load(Ordering::Relaxed) <= now.0 && !self.unwell.load(Ordering::Relaxed)
     }
 
+    /// Takes over what was known of the same server under the plan before; whether it is well, only if it is checked
+    /// still.
+    fn resume(&self, before: &Self, is_checked: bool) {
+        for (mine, theirs) in [
+            (&self.window_began, &before.window_began),
+            (&self.failures, &before.failures),
+            (&self.out_until, &before.out_until),
+        ] {
+            mine.store(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
+        }
+        self.unwell.store(is_checked && before.unwell.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// Its last health checks failed.
+    pub(super) fn failed_its_checks(&self) -> bool {
+        self.unwell.load(Ordering::Relaxed)
+    }
+
     /// Its health checks succeed again.
     pub(super) fn is_well(&self) {
         self.succeeded();
@@ -137,6 +155,15 @@ pub struct Endpoints {
 }
 
 impl Endpoints {
+    /// Takes over what was known of the same servers under the plan before.
+    pub fn succeed(&self, before: &Self) {
+        for endpoint in &self.all {
+            if let Some(known) = before.all.iter().find(|known| known.address == endpoint.address) {
+                endpoint.resume(known, self.rules.health.is_some());
+            }
+        }
+    }
+
     /// From the configuration.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, header, request::Parts};
+use http::{Request, header};
 use http_body::{Body, Frame};
 use tokio_util::sync::CancellationToken;
 
@@ -42,10 +42,10 @@ pub fn watch(upstream: &Arc<Endpoints>, added: &Lines, until: &CancellationToken
 }
 
 async fn checks(upstream: &Endpoints, endpoint: &Endpoint, rules: &Health, added: &Lines) {
-    let Some(parts) = request(upstream, endpoint, rules) else { return };
-    let mut run = Run::default();
+    let Some(head) = request(upstream, endpoint, rules) else { return };
+    let mut run = Run { unwell: endpoint.failed_its_checks(), against: 0 };
     loop {
-        let found = match clock::timeout(Some(rules.timeout), check(endpoint, &parts, added)).await {
+        let found = match clock::timeout(Some(rules.timeout), check(endpoint, &head, added)).await {
             Ok(found) => found,
             Err(_) => Err(Unwell::Late),
         };
@@ -74,15 +74,15 @@ enum Unwell {
     Status(http::StatusCode),
 }
 
-async fn check(endpoint: &Endpoint, parts: &Parts, added: &Lines) -> Result<(), Unwell> {
+async fn check(endpoint: &Endpoint, head: &Request<()>, added: &Lines) -> Result<(), Unwell> {
     let stream = connect(endpoint, None, Patience::None).await?;
     let mut connection = Connection::<Nothing>::new(stream, 0);
-    connection.begin(parts, added, None);
+    connection.begin(head, added, None);
     let status = poll_fn(|cx| connection.poll_head(cx)).await?.response.status();
     if status.is_success() || status.is_redirection() { Ok(()) } else { Err(Unwell::Status(status)) }
 }
 
-fn request(upstream: &Endpoints, endpoint: &Endpoint, rules: &Health) -> Option<Parts> {
+fn request(upstream: &Endpoints, endpoint: &Endpoint, rules: &Health) -> Option<Request<()>> {
     let host = match &upstream.rules.host {
         UpstreamHost::Name(name) => name.as_str(),
         _ if endpoint.name.starts_with("unix:") => "localhost",
@@ -93,7 +93,7 @@ fn request(upstream: &Endpoints, endpoint: &Endpoint, rules: &Health) -> Option<
         .header(header::USER_AGENT, "cloakroom (health check)")
         .header(header::CONNECTION, "close");
     // The configuration was checked: it is a request.
-    Some(request.body(()).ok()?.into_parts().0)
+    request.body(()).ok()
 }
 
 /// What the last checks in a row said.

@@ -94,10 +94,10 @@ where
         }
         lease.connection.begin(head, added, body.take());
         let failed = match exchange(&mut lease, terms).await {
-            Some(Ok(head)) => {
+            Some(Ok(answered)) => {
                 endpoint.succeeded();
-                let streamed = parts.version == Version::HTTP_2;
-                let response = answer(lease, head, terms.answer_idle, streamed);
+                let streamed = head.version() == Version::HTTP_2;
+                let response = answer(lease, answered, terms.answer_idle, streamed);
                 return Ok(Answer { response, endpoint: index });
             }
             Some(Err(Http1Error::Body(source))) => return Err(UpstreamError::Body(source)),

@@ -153,7 +153,7 @@ fn floods_are_cut_and_hurt_nobody_else() {
         attacker.send(begin);
         let began = house.worked();
         let sent = attacker.flood(&mut next);
-        let took = house.worked() - began;
+        let took = house.worked().saturating_sub(began);
         if sent.is_none() {
             continue;
         }

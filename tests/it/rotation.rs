@@ -1,6 +1,6 @@
 //! What outlives a process and a key: kept and sealed cookies.
 
-use crate::support::{App, Browser, Cloakroom, Reply, eventually, key, on_disk};
+use crate::support::{App, Browser, Cloakroom, eventually, key, on_disk};
 
 const RULES: &str = "[[cookies]]\nname = \"k*\"\naction = \"keep\"\n\
                      [[cookies]]\nname = \"s*\"\naction = \"seal\"\nbind = \"session\"\n";

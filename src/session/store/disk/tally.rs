@@ -17,7 +17,9 @@ impl Tally {
     /// What is there.
     pub(super) fn of(ids: &[(u128, Columns)]) -> Self {
         let mut tally = Self::default();
-        ids.iter().for_each(|(id, _)| tally.add(*id));
+        for (id, _) in ids {
+            tally.add(*id);
+        }
         tally
     }
 
