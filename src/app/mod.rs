@@ -145,6 +145,7 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
         runs: config.clone(),
         plan,
         store: Arc::clone(&store),
+        opened_under: secrets,
         own_key,
         entrances,
     };

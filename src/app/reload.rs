@@ -11,7 +11,8 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    config::{Config, Diagnostics, Severity},
+    config::{Config, Diagnostics, Severity, StoreKind},
+    crypto::Secrets,
     listen::Entrance,
     plan::{Plan, PlanError},
     session::store::Store,
@@ -28,6 +29,11 @@ enum Refusal {
     Plan(#[from] PlanError),
     #[error("a certificate cannot be used")]
     Tls,
+    #[error(
+        "[keys] no longer names the key that the store was opened under: keep it under `previous` until the store was \
+         restarted under the new one"
+    )]
+    StoreKey,
 }
 
 /// What a reload needs to know.
@@ -37,6 +43,8 @@ pub(super) struct Reload {
     pub(super) runs: Config,
     pub(super) plan: Arc<ArcSwap<Plan>>,
     pub(super) store: Arc<Store>,
+    /// What the store was opened under: it takes no other key before the next start.
+    pub(super) opened_under: Secrets,
     pub(super) own_key: OwnKey,
     /// In the order of `[[listen]]`.
     pub(super) entrances: Vec<Entrance>,
@@ -64,8 +72,15 @@ impl Reload {
         if !warnings.is_empty() {
             tracing::warn!("{warnings}");
         }
-        let later = config.take_standing(&self.runs);
+        let mut later = config.take_standing(&self.runs);
         let secrets = state::secrets(&config, &self.own_key)?;
+        if config.store.kind == StoreKind::Disk {
+            match secrets.place_of_current(&self.opened_under) {
+                Some(0) => {}
+                Some(_) => later.push("[keys] current, for what the store seals"),
+                None => return Err(Refusal::StoreKey),
+            }
+        }
         let mut plan = Plan::with(&config, Arc::clone(&self.store), &secrets)?;
         plan.succeed(&self.plan.load());
         self.renew(&config)?;

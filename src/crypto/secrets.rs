@@ -22,6 +22,12 @@ impl Secrets {
         Self::new(random(), [])
     }
 
+    /// Whether the current secret of those is the current one here, an earlier one, or none of these.
+    pub fn place_of_current(&self, of: &Self) -> Option<usize> {
+        let current = of.0.first()?;
+        self.0.iter().position(|secret| super::same(&**secret, &**current))
+    }
+
     /// A key for one use from each secret, by HKDF-SHA256 (RFC 5869) under a label of that use.
     pub(super) fn expand(&self, label: &str) -> impl Iterator<Item = Zeroizing<[u8; 32]>> {
         self.0.iter().map(move |secret| expand(label, secret))

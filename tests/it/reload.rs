@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use crate::support::{App, Authority, Cloakroom, Reply, Request, Stage, key};
+use crate::support::{App, Authority, Cloakroom, Reply, Request, Stage, key, on_disk};
 
 const RULE: &str = "[[cookies]]\nname = \"theme\"\nhttp_only = true\n";
 
@@ -119,6 +119,22 @@ fn a_new_key_logs_nobody_out_and_an_old_one_that_is_gone_everybody() {
     assert_eq!(visitor.get("/").text(), "alice");
     visitor.jar = before;
     assert_eq!(visitor.get("/").text(), "", "a ticket under a key that is gone is a stranger's");
+}
+
+#[test]
+fn the_key_that_a_store_on_disk_was_opened_under_is_not_dropped_before_its_next_start() {
+    let app = theme();
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = ["one", "two"].map(|name| key(folder.path(), name));
+    let store = on_disk(&folder.path().join("store"));
+    let house = Cloakroom::before(app.address).config(&format!("{store}\n[keys]\ncurrent = {one}\n")).start();
+    let mut visitor = house.browser();
+    visitor.get("/login");
+    let told = house.reload(|text| text.replace(&format!("current = {one}"), &format!("current = {two}")));
+    assert!(told.contains("not reloaded") && told.contains("`previous`"), "{told}");
+    let told = house.reload(|text| text + &format!("previous = [{one}]\n"));
+    assert!(told.contains("needs a restart: [keys] current"), "{told}");
+    assert_eq!(visitor.get("/").text(), "alice");
 }
 
 #[test]
