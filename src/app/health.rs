@@ -15,13 +15,18 @@ const LOOK: Duration = Duration::from_secs(1);
 pub(super) fn run(plan: &ArcSwap<Plan>, stop: &CancellationToken) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async {
-        tasks::spawn(clock::drive());
+        let mut ticks = false;
         loop {
             let current = plan.load_full();
             let until = stop.child_token();
+            let checks = current.upstreams.iter().any(|(upstream, _)| upstream.rules.health.is_some());
+            // Once, and only where anything is timed by it: it wakes the thread ten times a second.
+            if checks && !std::mem::replace(&mut ticks, true) {
+                tasks::spawn(clock::drive());
+            }
             begin(&current, &until);
             while Arc::ptr_eq(&current, &plan.load()) {
-                if stop.run_until_cancelled(clock::pause(LOOK)).await.is_none() {
+                if stop.run_until_cancelled(clock::sleep(LOOK)).await.is_none() {
                     return;
                 }
             }

@@ -3,7 +3,14 @@
 //! A connection is polled by whoever uses it, in the task of the request: no task of its own, no wake-up from one to
 //! the other. A pooled one is polled by nobody; whether it is still good is asked when it is taken out.
 
-use std::{cell::RefCell, collections::VecDeque, io, rc::Rc, sync::Arc, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::VecDeque,
+    io,
+    rc::Rc,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http_body::Body;
@@ -30,19 +37,20 @@ type Idle<B> = Rc<RefCell<VecDeque<Box<Connection<B>>>>>;
 /// A connection is for one server, and by TLS also for what was verified.
 struct Pool<B> {
     address: ServerAddress,
-    tls: Option<Arc<Tls>>,
+    /// Weak: when the plan that it belongs to is gone, nobody can ask for this pool any more.
+    tls: Option<Weak<Tls>>,
     idle: Idle<B>,
 }
 
 impl<B> Pool<B> {
     fn is_for(&self, endpoint: &Endpoint) -> bool {
         self.address == endpoint.address
-            && self.tls.as_ref().map(Arc::as_ptr) == endpoint.tls.as_ref().map(Arc::as_ptr)
+            && self.tls.as_ref().map(Weak::as_ptr) == endpoint.tls.as_ref().map(Arc::as_ptr)
     }
 
     /// Nobody asks for it any more: what it was verified by was replaced.
     fn is_forsaken(&self) -> bool {
-        self.tls.as_ref().is_some_and(|tls| Arc::strong_count(tls) == 1)
+        self.tls.as_ref().is_some_and(|tls| tls.strong_count() == 0)
     }
 }
 
@@ -97,7 +105,7 @@ where
             return Rc::clone(&pool.idle);
         }
         let idle = Idle::default();
-        let (address, tls) = (endpoint.address.clone(), endpoint.tls.clone());
+        let (address, tls) = (endpoint.address.clone(), endpoint.tls.as_ref().map(Arc::downgrade));
         pools.push(Pool { address, tls, idle: Rc::clone(&idle) });
         idle
     }

@@ -41,7 +41,7 @@ pub struct Session {
     pub on_too_many: OnTooMany,
     /// `on_conflict`: what follows when `X-Session-If-Version` does not hold.
     pub on_conflict: OnConflict,
-    /// `close_tunnels`: websockets end with the session that they began under.
+    /// `close_tunnels`: websockets and event streams end with the session that they began under.
     pub close_tunnels: bool,
     /// `cache`: the Cache-Control of answers that were shown a principal or a field and carry none.
     pub cache: Cache,
