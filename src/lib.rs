@@ -35,14 +35,16 @@
 //!    stranger, never an error. Then the route's gate: does it require somebody to be logged in? Whoever passes is
 //!    shown what is told once ([`session::SessionManager::deliver`]).
 //! 7. **dress** (`proxy::request`): hop-by-hop out, forwarding headers in, session headers last; `proxy::cookies`: our
-//!    cookie out, the rules of [`cookies::CookieRules`] undone, cookies that the session keeps in.
+//!    cookie out, the rules of [`cookies::CookieRules`] undone, cookies that the session keeps in. Where the route says
+//!    so its prefix is taken off the path ([`router::below`]).
 //! 8. **send** ([`upstream::send()`]): balance, a pooled connection, the one safe retry. The conversation itself is
 //!    `upstream::http1`: head out, head in, framing that nobody can read in two ways.
-//! 9. **undress** (`proxy::response`): hop-by-hop out, instructions read and removed; `proxy::cookies`: the app's
-//!    cookies through their rules, to the browser or to the session.
+//! 9. **undress** (`proxy::response`): hop-by-hop out, instructions read and removed, the prefix put back
+//!    ([`headers::Prefix`]); `proxy::cookies`: the app's cookies through their rules, to the browser or to the session.
 //! 10. **commit** ([`session::SessionManager::commit`]): before the visitor's first byte. If the visitor goes while
 //!     the app works, [`proxy::Handover`] lets steps 8 to 10 go on in a task of their own.
-//! 11. **stream** ([`proxy::Body`]), or **tunnel** after a 101 (`proxy::upgrade`).
+//! 11. **stream** ([`proxy::Body`]; an event stream looks after itself, `proxy::events`), or **tunnel** after a 101
+//!     (`proxy::upgrade`).
 //! 12. **finish** (`proxy::exchange`, on drop): the access log. Always runs.
 //!
 //! # Threats
@@ -62,6 +64,8 @@
 //! | a ticket carried to another host's app | realm under the MAC | `races::a_ticket_carried_to_another_host_is_a_stranger` `minting::routes_of_one_realm_share_sessions_and_others_do_not` |
 //! | one person's role or id after another logged in | one principal per session | `session::bob_after_alice_sees_nothing_of_alice` `contract_flash::a_flash_of_one_person_never_reaches_the_next` |
 //! | gates walked around by path | routes chosen on the path as an app may read it; 400 where readings differ | `paths::sixty_spellings_of_a_guarded_path_never_lead_to_the_open_app` |
+//! | gates walked around by a prefix that is taken off | what would climb out of it is a 400; `check` warns | `strip::no_spelling_leads_out_of_the_part_that_was_taken_off` `src/router/strip.rs::what_is_below` `session_config::doors_that_open_where_a_prefix_is_taken_off_are_told` |
+//! | a server that is not the app's | by https it is verified, always | `secure_upstreams::who_cannot_be_verified_is_never_asked_and_the_log_says_why` |
 //! | gates walked around by a foreign Host | `check` warns | `session_config::side_doors_are_told` |
 //! | the tab closed after "log out" | the answer's head is awaited and committed | `races::a_thousand_logouts_with_the_tab_closed_at_once_leave_no_session_alive` |
 //! | a flood of anonymous sessions with data | half the memory, evictable; logins are neither counted nor refused | `threats::a_flood_of_anonymous_sessions_evicts_only_its_like` `contract_rights::one_address_begins_no_more_sessions_than_configured_and_logs_in_all_the_same` |

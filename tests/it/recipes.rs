@@ -114,12 +114,15 @@ fn the_recipes_for_an_apps_cookies_do_what_the_readme_shows() {
 
 #[test]
 fn every_configuration_of_the_readme_passes_the_check() {
-    // The certificate that they name lies beside them.
+    // The files that they name lie beside them.
     let folder = Authority::new();
     folder.issue("own", &["localhost"]);
     for (made, named) in [("own.pem", "cert.pem"), ("own.key", "key.pem")] {
         fs::rename(folder.path(made), folder.path(named)).expect("a certificate");
     }
+    fs::copy(folder.root(), folder.path("ca.pem")).expect("an authority");
+    fs::create_dir(folder.path("pages")).expect("a folder");
+    fs::write(folder.path("pages/502.html"), "<h1>Back soon</h1>").expect("a page");
     let file = folder.path("config.toml");
     for block in blocks() {
         // A part of a configuration stands for the whole.
