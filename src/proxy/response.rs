@@ -63,7 +63,9 @@ fn url(
     }
     let (Some(prefix), Some(value)) = (&route.prefix, headers.get(name)) else { return };
     let (value, bare) = (value.as_bytes(), prefix.is_all_of(admitted.path()));
-    let is_own = |authority: &[u8]| is_own(authority, host.as_bytes());
+    // The one that the visitor sees, and the one that the app may have been sent.
+    let hosts = [Some(host), admitted.host.as_ref()];
+    let is_own = |authority: &[u8]| hosts.iter().flatten().any(|host| is_own(authority, host.as_bytes()));
     let new = if *name == header::REFRESH {
         prefix.refresh(value, is_own, bare)
     } else {

@@ -95,6 +95,17 @@ fn where_the_app_points_to_is_below_its_path() {
         }
     }
     assert_eq!(header(&mut visitor, "/shop/x", "refresh", "5; url=/y"), "5; url=/shop/y");
+    // Behind a proxy that says which host the visitor sees, an app may name that one or its own.
+    let (_shop, _rest, house) = mounted("[process]\ntrusted_proxies = [\"127.0.0.0/8\"]");
+    for (named, wanted) in [("seen.test", "seen.test"), ("inner.test", "inner.test")] {
+        let mut wire = house.dial();
+        let order = orders(&[&format!("location: https://{named}/y")]);
+        wire.send(format!(
+            "GET /shop/x HTTP/1.1\r\nhost: inner.test\r\nx-forwarded-host: seen.test\r\n{order}\r\n"
+        ));
+        let location = wire.answer(false).header("location");
+        assert_eq!(location, Some(format!("https://{wanted}/shop/y")), "{named}");
+    }
 }
 
 #[test]
