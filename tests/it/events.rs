@@ -7,7 +7,7 @@ use http::Request as Asked;
 
 use crate::support::http2::Http2;
 use crate::support::tunnel::{cookie, order};
-use crate::support::{Authority, Cloakroom, Ending, PATIENCE, Request, Stage, Wire};
+use crate::support::{Authority, Cloakroom, Ending, PATIENCE, Request, Stage, Wire, on_disk};
 
 const STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
                       cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -105,6 +105,33 @@ fn a_stream_ends_with_the_session_that_it_began_under() {
         strangers.send(event("more"));
         hears(&mut stranger, "more");
     }
+}
+
+#[test]
+fn a_stream_in_a_stream_of_http2_ends_with_its_session_on_disk() {
+    let stage = Stage::open();
+    let folder = tempfile::tempdir().unwrap();
+    let house = Cloakroom::before(stage.address())
+        .listen("http2_prior_knowledge = true")
+        .config(&on_disk(folder.path()))
+        .start();
+    let cookie = cookie(&house, &stage, "x-session-set-a: 1\r\n");
+    let mut visitor = Http2::dial(house.address);
+    let pair = cookie.trim().trim_start_matches("cookie: ");
+    let asked = Asked::get("http://a/events").header("cookie", pair).body(()).unwrap();
+    let (answer, _send) = visitor.begin(asked, true).unwrap();
+    visitor.flush();
+    let mut app = stage.accept();
+    assert_eq!(Request::from(&mut app).header("x-session-a").as_deref(), Some("1"));
+    app.send(format!("{STREAM}{}", event("first")));
+    let mut events = visitor.run(answer).unwrap().into_body();
+    assert_eq!(visitor.run(events.data()).unwrap().unwrap(), "data: first\n\n");
+    order(&house, &stage, &cookie, "x-session-action: destroy\r\n");
+    // In order: nothing more, and no reset.
+    while let Some(piece) = visitor.run(events.data()) {
+        assert_eq!(piece.unwrap(), "");
+    }
+    assert_eq!(app.ending(), Ending::Over);
 }
 
 #[test]
