@@ -36,7 +36,7 @@ pub struct Upstream {
     pub balance: Balance,
     /// `health`: absent, only what requests find counts.
     pub health: Option<Health>,
-    /// `connect_timeout`
+    /// `connect_timeout`: until a connection is there, the TLS handshake included.
     pub connect_timeout: Duration,
     /// `first_byte_timeout`: from the request's end to the first byte of the answer's head.
     pub first_byte_timeout: Duration,
