@@ -152,6 +152,12 @@ fn doors_that_open_where_a_prefix_is_taken_off_are_told() {
             format!("{{ path = \"/s\", {strip} }}, {{ upstream = \"a\", path = \"/admin\", {PRINCIPAL} }}"),
             vec![door("/admin", "/s")],
         ),
+        (
+            format!(
+                "{{ path = \"/s\", host = \"x.y\", {strip}, {PRINCIPAL} }}, {{ path = \"/s\", {strip} }}"
+            ),
+            vec!["Warning: `upstreams.a` is guarded on one host, and less on another".to_owned()],
+        ),
         (format!("{{ path = \"/s\", {strip}, {PRINCIPAL} }}, {{ upstream = \"b\" }}"), vec![]),
         (
             format!("{{ path = \"/s\", {strip}, {PRINCIPAL} }}, {{ path = \"/t\", {strip}, {PRINCIPAL} }}"),

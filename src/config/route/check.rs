@@ -118,6 +118,8 @@ fn stripped_doors(routes: &[Placed<'_>], upstreams: &[Upstream]) {
             .filter(|(_, app)| Some(*app) == apps.get(at))
             .map(|(strict, _)| strict)
             .filter(|strict| strict.route.require > lax.route.require)
+            // One path on two hosts is a side door, and told as such.
+            .filter(|strict| strict.route.path != lax.route.path)
             .filter(|strict| strict.route.strip_prefix || lax.route.strip_prefix)
             .find(meets);
         let Some(strict) = strict else { continue };
