@@ -14,6 +14,11 @@ pub(super) fn trim(mut bytes: &[u8]) -> &[u8] {
     bytes
 }
 
+/// Nothing but spaces and tabs.
+fn is_blank(bytes: &[u8]) -> bool {
+    bytes.iter().all(|byte| matches!(byte, b' ' | b'\t'))
+}
+
 /// Name and value of one pair; without `=` the text is the value of an empty name.
 pub(super) fn pair(piece: &[u8]) -> (&[u8], &[u8]) {
     match memchr::memchr(b'=', piece).and_then(|at| piece.split_at_checked(at)) {
@@ -35,7 +40,7 @@ fn pieces(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 
 /// The pairs of one line, in order; pieces that are blank are left out (RFC 6265 section 5.4).
 pub fn pairs(line: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    pieces(line).filter(|piece| !trim(piece).is_empty()).map(pair)
+    pieces(line).filter(|piece| !is_blank(piece)).map(pair)
 }
 
 /// What [`edit`] left.
@@ -122,7 +127,7 @@ pub fn edit<'a>(line: &'a [u8], mut decide: impl FnMut(Pair<'a>) -> Edit<'a>) ->
     let mut pairs = false; // that is no blank
     let mut start: usize = 0;
     for piece in pieces(line) {
-        let blank = trim(piece).is_empty();
+        let blank = is_blank(piece);
         let wanted = if blank { Edit::Keep } else { decide(Pair(piece)) };
         if wanted != Edit::Keep && out.is_none() {
             let mut copy = Vec::with_capacity(line.len());
