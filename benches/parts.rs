@@ -6,7 +6,7 @@ use std::{hint::black_box, time::Duration};
 use cloakroom::{
     clock::Timestamp,
     config::Config,
-    cookies::{Occasion, SealedFor, Verdict},
+    cookies::{Occasion, SealedFor, Sent, Verdict},
     message::cookie::{self, Retained},
     plan::{Plan, RoutePlan},
     session::{Answer, Changes, CookieForm, Realm, Request, Resolved, State, Value, View, Visit},
@@ -87,6 +87,7 @@ fn main() {
     sessions(&mut criterion.benchmark_group("session"), &house);
     router(&mut criterion.benchmark_group("router"), &house);
     cookies(&mut criterion.benchmark_group("cookies"), &house);
+    disguises(&mut criterion.benchmark_group("disguises"), &house);
     headers(&mut criterion.benchmark_group("headers"), &house);
     criterion.final_summary();
 }
@@ -208,6 +209,34 @@ fn cookies(group: &mut Group<'_>, house: &House) {
     group.bench_function("Cookie without ours", |b| {
         b.iter(|| cookie::retain(black_box(line.as_bytes()), keep));
     });
+}
+
+/// What becomes of a request's cookies where a rule keeps some: the work is to grow with their length, whatever they are.
+fn disguises(group: &mut Group<'_>, house: &House) {
+    let config = CONFIG.replace("secure = true\nhttp_only = true\nsame_site = \"Lax\"", "action = \"keep\"");
+    let (config, warnings) = Config::parse("bench", &config).unwrap();
+    drop(warnings);
+    let plan = Plan::build(&config).unwrap();
+    let occasion = Occasion {
+        host: HOST,
+        path: "/",
+        upstream: "app",
+        https: true,
+        realm: (b'h', HOST),
+        now: house.now.system(),
+    };
+    let sent = Sent { occasion: &occasion, session: None, has: |_: &[u8]| false };
+    for (name, line) in [
+        ("a browser's", "theme=dark; lang=en; _ga=GA1.2.1234567890.1700000000".to_owned()),
+        ("16 KB of one value", ["x=", &"a".repeat(15_900)].concat()),
+        ("16 KB of names in disguise", ["x ", &"{a=".repeat(5_300)].concat()),
+    ] {
+        let read = |line: &str| cookie::edit(line.as_bytes(), |pair| plan.cookies.read(pair, &sent));
+        assert_eq!(read(&line), Retained::Unchanged);
+        group.bench_function(name, |b| {
+            b.iter(|| read(black_box(&line)));
+        });
+    }
 }
 
 fn headers(group: &mut Group<'_>, house: &House) {

@@ -4,7 +4,8 @@
 //! `=`; PHP before 8 and older Racks decode %XX in names; `ASP.NET` and others look names up without case; Django and
 //! Express trim what their languages take for a blank, old Java servers any separator; Python's `http.cookies` lets a
 //! blank end a value or a word without one, and old Java servers a comma, so that `a=1 sid=2` and `secure sid=2` hold
-//! a cookie more. Whoever can plant any cookie could plant those.
+//! a cookie more. `ASP.NET` and Undertow begin anew after a closing quote and at whatever no name may hold, and some
+//! pass over a `=` with nothing before it. Whoever can plant any cookie could plant those.
 
 use std::borrow::Cow;
 
@@ -31,7 +32,7 @@ pub(super) fn passes_for(name: &[u8], pattern: &[u8]) -> bool {
     }
     [name, &decode(name)].into_iter().any(|name| {
         let bare = strip(name);
-        let cut = bare.split(|byte| *byte == b'[').next().unwrap_or_default();
+        let cut = bare.split(|byte| matches!(byte, b'[' | 0)).next().unwrap_or_default();
         fits(name) || fits(bare) || fits(cut)
     })
 }
@@ -50,22 +51,52 @@ fn decode(name: &[u8]) -> Cow<'_, [u8]> {
 /// Without what some language takes for a blank, read as UTF-8 or as Latin-1, or some server for a separator.
 fn strip(name: &[u8]) -> &[u8] {
     let name = std::str::from_utf8(name).map_or(name, |text| text.trim().as_bytes());
-    let stays =
-        |byte: &u8| !matches!(byte, 0..=b' ' | 0x7f | 0x85 | 0xa0) && !b"\"(),/:;<=>?@\\]{}".contains(byte);
-    let start = name.iter().position(stays).unwrap_or(name.len());
-    let end = name.iter().rposition(stays).map_or(start, |at| at + 1);
+    let start = name.iter().position(|byte| stays(*byte)).unwrap_or(name.len());
+    let end = name.iter().rposition(|byte| stays(*byte)).map_or(start, |at| at + 1);
     name.get(start..end).unwrap_or_default()
 }
 
-/// Names that stand within a pair, after a blank or a comma, and before a `=`.
+fn stays(byte: u8) -> bool {
+    !matches!(byte, 0..=b' ' | 0x7f | 0x85 | 0xa0) && !b"\"(),/:;<=>?@\\]{}".contains(&byte)
+}
+
+/// Names that stand within a pair, before a `=` and after what parts names.
+///
+/// SECURITY: what a client sends decides how much work this is. No name reaches back over the `=` before its own, so
+/// that all names together are at most three times as long as the pair, however often they are looked at.
 pub(super) fn within(pair: Pair<'_>) -> impl Iterator<Item = &[u8]> {
     let text = pair.text();
-    let ends = memchr::memchr_iter(b'=', text);
-    ends.filter_map(|end| {
-        let before = text.get(..end)?.trim_ascii_end();
-        let start = before.iter().rposition(|byte| matches!(byte, b' ' | b'\t' | b','))?;
-        before.get(start + 1..)
+    let mut start = 0;
+    // Nothing came yet but `=`.
+    let mut leads = true;
+    memchr::memchr_iter(b'=', text).flat_map(move |end| {
+        let piece = text.get(start..end).unwrap_or_default();
+        let all = if piece.iter().any(|byte| parts(*byte)) { after_parts(piece) } else { [None; 3] };
+        let bare = Some(piece.trim_ascii()).filter(|_| leads && start > 0);
+        leads &= piece.trim_ascii().is_empty();
+        start = end + 1;
+        all.into_iter().chain([bare]).flatten().filter(|name| !name.is_empty())
     })
+}
+
+/// The last name of a piece: to those who part names at blanks and commas; at all that no name may hold, but for the
+/// brackets of an array; at these too.
+fn after_parts(piece: &[u8]) -> [Option<&[u8]>; 3] {
+    fn last(piece: &[u8], parts: impl Fn(u8) -> bool) -> Option<&[u8]> {
+        piece.get(piece.iter().rposition(|byte| parts(*byte))? + 1..)
+    }
+    let end = piece.iter().rposition(|byte| stays(*byte)).map_or(0, |at| at + 1);
+    let bare = piece.get(..end).unwrap_or_default();
+    [
+        last(piece.trim_ascii_end(), |byte| matches!(byte, b' ' | b'\t' | b',')),
+        last(bare, |byte| parts(byte) && !matches!(byte, b'[' | b']')),
+        last(bare, parts),
+    ]
+}
+
+/// No name may hold it (RFC 9110 section 5.6.2), or it ends what some read as quoted.
+fn parts(byte: u8) -> bool {
+    !(byte.is_ascii_alphanumeric() || b"!#$%&*+-.^_`|~".contains(&byte))
 }
 
 #[cfg(test)]
@@ -99,6 +130,35 @@ mod tests {
             ("a=1 my_sid", false),
             ("a=my_sid", false),
             ("a=b=c==", false),
+            ("a=b=my_sid=2", false),
+            ("a==my_sid=2", false),
+            ("=my_sid=2", true),
+            (" = = my_sid = 2", true),
+            ("=a=my_sid=2", false),
+            ("a=\"x\"my_sid=2", true),
+            ("a='x'my_sid=2", true),
+            ("a(my_sid=2", true),
+            ("a)my_sid=2", true),
+            ("a<my_sid=2", true),
+            ("a>my_sid=2", true),
+            ("a@my_sid=2", true),
+            ("a:my_sid=2", true),
+            ("a\\my_sid=2", true),
+            ("a\"my_sid=2", true),
+            ("a/my_sid=2", true),
+            ("a[my_sid=2", true),
+            ("a]my_sid=2", true),
+            ("a?my_sid=2", true),
+            ("a{my_sid=2", true),
+            ("a}my_sid=2", true),
+            ("a\u{1}my_sid=2", true),
+            ("a\u{7f}my_sid=2", true),
+            ("a\u{a0}my_sid=2", true),
+            ("a{my_sid[x]=2", true),
+            ("a{\"my_sid\" =2", true),
+            ("a|my_sid=2", false),
+            ("a&my_sid=2", false),
+            ("my_sid%00x=2", true),
         ] {
             for guarded in ["my_sid", "my.sid", "MY_SID", "my%2Esid", "my.si*d"] {
                 let pair = Pair::new(pair.as_bytes());
@@ -108,5 +168,30 @@ mod tests {
             }
         }
         assert!(passes_for(b"\xa0sid", b"sid") && passes_for(b"\x85sid", b"s*"));
+        let all: Vec<_> = within(Pair::new(b"a\xa0sid=1")).collect();
+        assert!(all.iter().all(|name| *name == b"sid") && !all.is_empty());
+    }
+
+    /// What is looked at, in bytes.
+    fn looked_at(text: &[u8]) -> usize {
+        within(Pair::new(text)).map(<[u8]>::len).sum()
+    }
+
+    #[test]
+    fn the_work_grows_with_the_length_and_no_faster() {
+        for unit in ["\u{a0}=", "a=", "{a=", "%=", ".=", " a =", "a, ", "sid sid=", "=", "\"="] {
+            let text = ["x ", &unit.repeat(8000)].concat();
+            let looked_at = looked_at(text.as_bytes());
+            assert!(looked_at <= 3 * text.len(), "{unit}: {looked_at} bytes of {}", text.len());
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_pair_is_looked_at_more_than_three_times(
+            text in proptest::collection::vec(proptest::sample::select(b"a= ,{[\"\xa0".to_vec()), 0..200)
+        ) {
+            proptest::prop_assert!(looked_at(&text) <= 3 * text.len());
+        }
     }
 }

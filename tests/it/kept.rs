@@ -75,11 +75,26 @@ fn what_some_app_would_read_as_a_kept_cookie_never_reaches_it() {
         ("my_sid=evil", "sid=real"),
         ("SID=evil; Token=evil", "sid=real"),
         ("a=1; $x sid=evil; b", "a=1; b; sid=real"),
+        ("a{sid=evil; b:sid=evil; c/sid=evil; d@sid=evil; e(sid=evil; f\\sid=evil", "sid=real"),
+        ("a\"sid=evil; b=\"x\"sid=evil; =sid=evil; c\u{a0}sid=evil", "sid=real"),
         ("lang=fr; coat-token=1; side=b; a=sid", "lang=fr; token=1; side=b; a=sid; sid=real"),
     ] {
         let cookies = [visitor.lines().trim_end(), "; ", forged, "\r\n"].concat();
         let answer = visitor.send_raw(format!("GET / HTTP/1.1\r\n{cookies}\r\n").as_bytes());
         assert_eq!(answer.text(), wanted, "{forged}");
+    }
+}
+
+#[test]
+fn a_request_full_of_names_is_answered_like_any_other() {
+    let app = App::setting();
+    let config = "[[cookies]]\nname = \"*sess*\"\naction = \"keep\"\n\
+                  [[cookies]]\nname = \"sid\"\nrename = \"coat-*\"";
+    let house = Cloakroom::before(app.address).config(config).start();
+    for unit in ["\u{a0}=", "a=", "%=", ".=", "{a="] {
+        let cookies = ["x ", &unit.repeat(15_900 / unit.len())].concat();
+        let head = format!("GET / HTTP/1.1\r\nhost: a.test\r\ncookie: {cookies}\r\n\r\n");
+        assert_eq!(house.browser().send_raw(head.as_bytes()).status, 200, "{unit}");
     }
 }
 
