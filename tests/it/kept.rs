@@ -227,6 +227,45 @@ fn what_cannot_be_kept_is_dropped_and_told() {
 }
 
 #[test]
+fn an_answer_whose_cookie_was_taken_away_is_for_no_shared_cache() {
+    let app = App::setting();
+    let config = "[[cookies]]\nname = \"k\"\naction = \"keep\"\n[[cookies]]\nname = \"d\"\naction = \"drop\"\n\
+                  [[cookies]]\nname = \"s\"\naction = \"seal\"\nbind = \"session\"\n\
+                  [[cookies]]\nname = \"r\"\nhttp_only = true\n\
+                  [session]\ncache = \"off\"\n[[routes]]\nupstream = \"app\"\n\
+                  [[routes]]\nupstream = \"app\"\npath = \"/off\"\nsession = \"off\"";
+    let house = Cloakroom::before(app.address).config(config).start();
+    let mut visitor = house.browser();
+    visitor.get("/");
+    let mut caching = |path: &str, text: &str, said: &str| {
+        let answer = visitor.get_with(path, &(line(text) + &format!("x-do: {said}\r\n")));
+        let lines = answer.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("cache-control"));
+        lines.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).collect::<Vec<_>>().join(", ")
+    };
+    for (path, text) in [
+        ("/", "k=alice; Path=/"),
+        ("/", "k=; Max-Age=0"),
+        ("/", "k=alice; Domain=elsewhere.test"),
+        ("/", "d=1"),
+        ("/", "cloakroom=1"),
+        ("/off", "k=alice"),
+        ("/off", "s=alice"),
+    ] {
+        for (said, wanted) in [
+            ("X-Nothing: said", "private"),
+            ("Cache-Control: public, max-age=60", "max-age=60, private"),
+            ("Cache-Control: no-store", "no-store"),
+        ] {
+            assert_eq!(caching(path, text, said), wanted, "{path} {text} {said}");
+        }
+    }
+    for text in ["r=1", "s=sealed", "other=1"] {
+        let public = "public, max-age=60";
+        assert_eq!(caching("/", text, &format!("Cache-Control: {public}")), public, "{text} is there to see");
+    }
+}
+
+#[test]
 fn a_straggler_neither_changes_the_jar_nor_brings_a_session_back() {
     let app = App::setting();
     let house = Cloakroom::before(app.address).config(KEEP).start();

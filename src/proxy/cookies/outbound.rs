@@ -65,11 +65,13 @@ impl Cookies<'_> {
         let header::Entry::Occupied(mut lines) = headers.entry(header::SET_COOKIE) else { return waiting };
         let occasion = self.occasion(crossing, now);
         let mut gone: Vec<usize> = Vec::new();
+        let mut taken = false;
         for (at, line) in lines.iter_mut().enumerate() {
             let fate = self.fate(crossing, line, &occasion, now);
             if self.plan.cookies.adopts() {
                 waiting.adopted.extend(self.adopted(line, &fate, &occasion));
             }
+            taken |= matches!(fate, Fate::Goes | Fate::IsKept(_));
             match fate {
                 Fate::Stays => {}
                 Fate::Becomes(new) => *line = new,
@@ -91,6 +93,11 @@ impl Cookies<'_> {
             for line in left {
                 headers.append(header::SET_COOKIE, line);
             }
+        }
+        if taken {
+            // SECURITY: an answer that set a cookie is as a rule its visitor's own, and caches that serve many leave it
+            // alone for that line. Without it they would not.
+            make_private(headers);
         }
         waiting
     }
@@ -223,8 +230,12 @@ impl Cookies<'_> {
         for line in waiting.bound {
             let line = Line::read(line.as_bytes());
             let verdict = self.plan.cookies.apply(line, &occasion, SealedFor::Session(after.session));
-            if let Fate::Becomes(line) = self.carry_out(line, verdict) {
-                headers.append(header::SET_COOKIE, line);
+            match self.carry_out(line, verdict) {
+                Fate::Becomes(line) => {
+                    headers.append(header::SET_COOKIE, line);
+                }
+                // What was taken away, caches do not see.
+                _ => make_private(headers),
             }
         }
         for Adopted { line, needs_session } in waiting.adopted {
