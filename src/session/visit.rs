@@ -25,16 +25,19 @@ pub struct Visit {
 
 impl From {
     /// Reads the Fetch Metadata headers. A top-level navigation by a safe method carries Lax cookies, one in a frame
-    /// does not; nothing cross-site carries Strict ones (RFC 6265bis section 5.2).
+    /// or by another method does not; nothing cross-site carries Strict ones (RFC 6265bis section 5.2).
     pub fn read(method: &Method, headers: &HeaderMap) -> Self {
         let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
         if get("sec-fetch-site") != Some(b"cross-site") {
             return Self::SameSite;
         }
-        let navigates = method.is_safe()
-            && get("sec-fetch-mode").is_none_or(|m| m == b"navigate")
+        let navigates = get("sec-fetch-mode").is_none_or(|m| m == b"navigate")
             && get("sec-fetch-dest").is_none_or(|d| d == b"document");
-        if navigates { Self::Link } else { Self::CrossSite }
+        match (navigates, method.is_safe()) {
+            (true, true) => Self::Link,
+            (true, false) => Self::Form,
+            (false, _) => Self::CrossSite,
+        }
     }
 }
 
@@ -51,7 +54,7 @@ impl Visit {
         let from = From::read(method, headers);
         let cookie_could_come = match same_site {
             SameSite::None => true,
-            SameSite::Lax => from != From::CrossSite,
+            SameSite::Lax => matches!(from, From::SameSite | From::Link),
             SameSite::Strict => from == From::SameSite,
         };
         let subresource = get("sec-fetch-dest").is_some_and(|d| SUBRESOURCES.contains(&d));

@@ -55,7 +55,7 @@ fn of<T: Clone + std::fmt::Debug + 'static>(all: &'static [T]) -> impl Strategy<
 }
 
 fn from() -> impl Strategy<Value = From> {
-    prop_oneof![4 => Just(From::SameSite), 1 => Just(From::Link), 1 => Just(From::CrossSite)]
+    prop_oneof![4 => Just(From::SameSite), 1 => Just(From::Link), 1 => Just(From::Form), 1 => Just(From::CrossSite)]
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -157,7 +157,7 @@ impl Model {
                 };
                 let site = match (cookie.set.same_site, ask.from) {
                     (Some("None"), _) | (_, From::SameSite) => true,
-                    (Some("Strict"), _) | (_, From::CrossSite) => false,
+                    (Some("Strict"), _) | (_, From::Form | From::CrossSite) => false,
                     (_, From::Link) => true,
                 };
                 let owner = cookie.set.owner.is_none_or(|owner| owner == ask.upstream);

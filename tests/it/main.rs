@@ -40,6 +40,7 @@ mod hygiene;
 mod jar;
 mod jar_model;
 mod kept;
+mod kept_logins;
 mod limits;
 mod logs;
 mod minting;

@@ -31,13 +31,17 @@ pub enum Site {
     None,
 }
 
-/// Where a request comes from.
+/// Where a request comes from: what it carries, and what its answer may set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum From {
     /// A page of this site, an address bar, a client that does not say.
     SameSite,
     /// A link of another site: a top-level navigation by a safe method.
     Link,
+    /// A form of another site: a top-level navigation by an unsafe method, as logins by SAML and `form_post` end. It
+    /// carries what a request of another site does, and its answer may set what an answer to this site's may (RFC 6265bis
+    /// section 5.7).
+    Form,
     /// Another site, in any other way.
     CrossSite,
 }
@@ -252,7 +256,7 @@ fn is_sent(cookie: &Cookie, asking: &Asking<'_>, now: Timestamp) -> bool {
     };
     let site = match cookie.same_site {
         Site::None => true,
-        Site::Lax => asking.from != From::CrossSite,
+        Site::Lax => matches!(asking.from, From::SameSite | From::Link),
         Site::Strict => asking.from == From::SameSite,
     };
     host && site
