@@ -293,7 +293,7 @@ fn read<'a>(line: &'a [u8], occasion: &Occasion<'_>) -> Read<'a> {
         let mut parts = attributes.split(|byte| *byte == b';').map(name_or_flag);
         parts.rfind(|(n, _)| n.eq_ignore_ascii_case(wanted.as_bytes())).map(|(_, value)| value)
     };
-    let session_like = SESSION_LIKE.iter().any(|pattern| glob::fits(pattern.as_bytes(), name));
+    let session_like = is_session_like(name);
     let domain = find("Domain").unwrap_or_default();
     let domain = domain.strip_prefix(b".").unwrap_or(domain);
     let secure = find("Secure").is_some();
@@ -320,6 +320,11 @@ fn read<'a>(line: &'a [u8], occasion: &Occasion<'_>) -> Read<'a> {
     let bits = found.iter().enumerate().map(|(bit, found)| u8::from(*found) << bit);
     let findings = if gone { 0 } else { bits.sum() };
     Read { name, attributes, domain, path, findings }
+}
+
+/// Whether apps keep under such a name who is logged in ([`SESSION_LIKE`]).
+pub fn is_session_like(name: &[u8]) -> bool {
+    SESSION_LIKE.iter().any(|pattern| glob::fits(pattern.as_bytes(), name))
 }
 
 fn name_or_flag(part: &[u8]) -> (&[u8], &[u8]) {

@@ -14,6 +14,6 @@ mod seal;
 mod told;
 
 pub use inbound::Sent;
-pub use inventory::{Finding, Inventory, Sighting};
+pub use inventory::{Finding, Inventory, Sighting, is_session_like};
 pub use rule::{CookieRules, Kept, Occasion, SealedFor, Verdict};
 pub use told::told;

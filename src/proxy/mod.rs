@@ -216,7 +216,7 @@ impl Asked<'_> {
             upgrade::agree(asked, nominations.upgrade, response.headers_mut())?;
         }
         let cookies = Cookies { plan, route, client, admitted };
-        let waiting = cookies.outbound(crossing, began, response.headers_mut(), &mut changes);
+        let waiting = cookies.outbound(crossing, began, &mut response, &mut changes);
         let mut after = After::default();
         if let Some(resolved) = resolved {
             let answered = session::Answered { admitted, client, resolved, began };

@@ -91,6 +91,11 @@ impl Changes {
         !self.ends() && matches!(self.principal, Some(Some(_)))
     }
 
+    /// A cookie that is kept looks like a login of the app's own.
+    pub fn may_log_in(&self) -> bool {
+        !self.ends() && self.jar.iter().any(|change| change.begins && change.keeps())
+    }
+
     /// It is meant for a record that is there already.
     pub fn expects_a_record(&self) -> bool {
         self.if_version.is_some_and(|version| version != 0)

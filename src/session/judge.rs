@@ -103,9 +103,9 @@ impl SessionManager {
         changes: &Changes,
         shared: impl FnOnce() -> bool,
     ) -> Result<Outcome, StoreError> {
-        let (ticket, spent) = match &turn.resolved.standing {
-            Standing::Stranger(ticket) => (*ticket, false),
-            Standing::Spent(_) => (None, true),
+        let (ticket, spent, overtaken) = match &turn.resolved.standing {
+            Standing::Stranger(ticket) => (*ticket, false, false),
+            Standing::Spent { overtaken, .. } => (None, true, *overtaken),
             // Who asks decides whether the visitor is told that it was not kept.
             _ if changes.is_empty() => return Ok(Outcome::Leave),
             _ => return Err(StoreError::Unavailable),
@@ -115,8 +115,11 @@ impl SessionManager {
         if turn.resolved.withheld && !begins.logs_in() {
             begins.jar.clear();
         }
-        // Nothing of a spent ticket's holder is kept, except a login.
-        if begins.logs_in() || (begins.stores() && !spent && !turn.resolved.blind) {
+        // Nothing of a spent ticket's holder is kept, except a login: that of an app by its own cookie too, unless the
+        // browser has the ticket that took the place of that one. Else who sends the login's form twice, or never gets
+        // its answer, has neither.
+        let logs_in = begins.logs_in() || (spent && !overtaken && begins.may_log_in());
+        if logs_in || (begins.stores() && !spent && !turn.resolved.blind) {
             if changes.expects_a_record() {
                 return Ok(self.conflict(turn, changes).await);
             }
@@ -275,12 +278,32 @@ impl SessionManager {
                 }
                 self.begin(turn, &Ticket::mint(now), &changes.afterwards(), None).await?
             }
+            Applied::Straggler if self.may_begin_beside(turn, ticket, changes).await? => {
+                self.begin(turn, &Ticket::mint(now), &changes.afterwards(), None).await?
+            }
             Applied::Straggler | Applied::Denied => {
                 self.keep_nothing(changes, "the ticket was spent meanwhile")
             }
             Applied::Conflict => self.conflict(turn, changes).await,
             Applied::Nothing | Applied::Saved { .. } => return Ok(None),
         }))
+    }
+
+    /// Whether a straggler's answer begins a session by a kept cookie, as a login of the app's own (`Changes::may_log_in`):
+    /// only where its session goes on under another ticket, which the browser is not known to have. It came as one who
+    /// was in that session: had that ended, it would log in again who has logged out, and somebody who is logged in by
+    /// name would be so no more.
+    async fn may_begin_beside(
+        &self,
+        turn: Turn<'_>,
+        ticket: &Ticket,
+        changes: &Changes,
+    ) -> Result<bool, StoreError> {
+        if !changes.may_log_in() || changes.expects_a_record() || turn.resolved.has_principal() {
+            return Ok(false);
+        }
+        let found = self.store.load(ticket.id, turn.now).await?;
+        Ok(matches!(found, Found::Live(record) if !record.has_come_back()))
     }
 
     /// Another principal, or none: the session ends, and what this answer sets belongs to one of its own. That one

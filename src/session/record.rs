@@ -241,6 +241,11 @@ impl Record {
         }
     }
 
+    /// Whether a request came since the ticket was replaced: the browser has it. To a millisecond.
+    pub(super) fn has_come_back(&self) -> bool {
+        self.last_seen() > self.renewed
+    }
+
     /// When a request last came under it.
     pub fn last_seen(&self) -> Timestamp {
         Timestamp(self.last_seen.load(Ordering::Relaxed))
@@ -250,7 +255,8 @@ impl Record {
     /// saved now: it is told once.
     pub fn seen(&self, now: Timestamp, interval: u64) -> bool {
         let before = self.last_seen.load(Ordering::Relaxed);
-        if now.0 < before.saturating_add(interval.min(1000)) {
+        // The first one under a new ticket is always noted: see `has_come_back`.
+        if now.0 < before.saturating_add(interval.min(1000)) && before > self.renewed.0 {
             return false;
         }
         self.last_seen.fetch_max(now.0, Ordering::Relaxed);

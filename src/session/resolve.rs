@@ -54,13 +54,13 @@ impl SessionManager {
     ) -> Result<Resolved, StoreError> {
         let Request { candidates, more, realm, https, visit, read_only, now } = request;
         let mut found: Option<Standing> = None;
-        let mut spent = false;
+        let mut spent = None;
         let mut torn = false;
         let mut crowded = candidates.len() > 1;
         for value in candidates.iter().take(MOST_CANDIDATES) {
             let Some((ticket, hash)) = verified::read(value, &self.keys, realm) else { continue };
             match self.look_up(&ticket, &hash, now).await? {
-                Some(Standing::Spent(_)) => spent = true,
+                Some(Standing::Spent { overtaken, .. }) => spent = Some(overtaken || spent == Some(true)),
                 Some(standing) => {
                     // Two tickets of different sessions: someone planted one of them, and we cannot know which.
                     torn |= found.as_ref().is_some_and(|f| known_id(f) != Some(ticket.id));
@@ -70,9 +70,9 @@ impl SessionManager {
             }
         }
         let (mut blind, mut withheld) = (false, false);
-        let standing = match found {
-            Some(standing) if !torn => standing,
-            None if spent => Standing::Spent(Uuid::new_v4()),
+        let standing = match (found, spent) {
+            (Some(standing), _) if !torn => standing,
+            (None, Some(overtaken)) => Standing::Spent { id: Uuid::new_v4(), overtaken },
             _ => {
                 let visit = visit();
                 // A new ticket would take the place of the true one: which of two it is, or that it was not tried, is all
@@ -84,7 +84,7 @@ impl SessionManager {
             }
         };
         // Only other identities are ever expired, and only for those whom they lead astray.
-        crowded &= !read_only && !matches!(standing, Standing::Spent(_));
+        crowded &= !read_only && !matches!(standing, Standing::Spent { .. });
         let taken = Vec::new();
         let resolved = Resolved { standing, began: now, taken, crowded, blind, withheld, https, read_only };
         if let Standing::Known { ticket, record: Some(record), passing_on } = &resolved.standing {
@@ -178,9 +178,9 @@ impl SessionManager {
                 Leads::Previous { .. } => {
                     Some(Standing::Known { ticket: *ticket, record: Some(record), passing_on: true })
                 }
-                Leads::No => fresh(record.spent(), now),
+                Leads::No => fresh(record.spent(), record.has_come_back(), now),
             },
-            Found::Ended(at) => fresh(at, now),
+            Found::Ended(at) => fresh(at, false, now),
             // No answer that is under way gave its holder another.
             Found::Over => None,
             Found::Nothing => {
@@ -199,8 +199,8 @@ impl SessionManager {
     }
 }
 
-fn fresh(spent_at: Timestamp, now: Timestamp) -> Option<Standing> {
-    (now.since(spent_at) < GRACE).then(|| Standing::Spent(Uuid::nil()))
+fn fresh(spent_at: Timestamp, overtaken: bool, now: Timestamp) -> Option<Standing> {
+    (now.since(spent_at) < GRACE).then(|| Standing::Spent { id: Uuid::nil(), overtaken })
 }
 
 fn known_id(standing: &Standing) -> Option<Uuid> {

@@ -46,7 +46,11 @@ pub(super) enum Standing {
     /// Nobody we know; with the ticket that may be given.
     Stranger(Option<Ticket>),
     /// The ticket was spent a moment ago: a throw-away id, and no ticket.
-    Spent(Uuid),
+    Spent {
+        id: Uuid,
+        /// The ticket that took its place came back: the browser has it.
+        overtaken: bool,
+    },
     /// Nobody can be told from anybody: the store failed.
     Unavailable,
     /// A genuine ticket, with its record if there is one.
@@ -94,7 +98,7 @@ impl Resolved {
     pub fn state(&self) -> State {
         match &self.standing {
             Standing::Known { .. } => State::Active,
-            Standing::Spent(_) | Standing::Stranger(Some(_)) => State::New,
+            Standing::Spent { .. } | Standing::Stranger(Some(_)) => State::New,
             Standing::Stranger(None) => State::None,
             Standing::Unavailable => State::Unavailable,
         }
@@ -105,7 +109,7 @@ impl Resolved {
         match &self.standing {
             Standing::Known { ticket, .. } => Some(ticket.id),
             Standing::Stranger(ticket) => ticket.map(|t| t.id),
-            Standing::Spent(id) => Some(*id),
+            Standing::Spent { id, .. } => Some(*id),
             Standing::Unavailable => None,
         }
     }
@@ -197,7 +201,7 @@ impl Resolved {
                 let end = now.plus(plain.idle_timeout).min(ticket.minted.plus(plain.absolute_timeout));
                 Some((now.since(ticket.minted), end.since(now)))
             }
-            Standing::Spent(_) => Some((Duration::ZERO, plain.idle_timeout)),
+            Standing::Spent { .. } => Some((Duration::ZERO, plain.idle_timeout)),
             Standing::Stranger(None) | Standing::Unavailable => None,
         }
     }

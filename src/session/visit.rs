@@ -48,6 +48,24 @@ impl Visit {
         Self { may_mint: self.may_mint && reached, blind: self.blind || !reached, ..self }
     }
 
+    /// Whether the visitor sent a form, so that what is answered takes the place of the page that they see: by an unsafe
+    /// method, and not by a script. Without Fetch Metadata, which browsers send by https only, a script is told by what
+    /// it accepts: no page.
+    pub fn submits(method: &Method, headers: &HeaderMap) -> bool {
+        let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
+        if method.is_safe() {
+            return false;
+        }
+        match (get("sec-fetch-mode"), get("sec-fetch-dest")) {
+            (None, None) => {
+                get("accept").is_none_or(|types| memchr::memmem::find(types, b"text/html").is_some())
+            }
+            (mode, dest) => {
+                mode.is_none_or(|mode| mode == b"navigate") && dest.is_none_or(|dest| dest == b"document")
+            }
+        }
+    }
+
     /// Reads the Fetch Metadata headers. Where there are none, a ticket may be given.
     pub fn read(method: &Method, headers: &HeaderMap, same_site: SameSite, mint: MintRule) -> Self {
         let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);

@@ -1,12 +1,189 @@
-//! Logins of apps whose cookies are kept.
+//! Logins of apps whose cookies are kept: sent twice, lost on their way, sent by another site; and what must not pass for
+//! one.
+#![expect(clippy::unwrap_used, reason = "whatever is missing fails its test, with the place")]
 
-use crate::support::{App, Browser, Cloakroom, Response, line};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use crate::support::{App, Browser, Cloakroom, Door, Reply, Request, Response, line};
 
 const VAULT: &str = "[[cookies]]\npreset = \"vault\"\n";
+const FORM: &str = "sec-fetch-site: same-origin\r\nsec-fetch-mode: navigate\r\nsec-fetch-dest: document\r\n";
+const SCRIPT: &str = "sec-fetch-site: same-origin\r\nsec-fetch-mode: cors\r\nsec-fetch-dest: empty\r\n";
+
+/// An app with sessions of its own: who comes without one gets one, a login gets another. It tells who asks. What is
+/// asked for below `/held` waits for the door; `/rolled` sets the cookie anew, as Laravel does with each answer.
+fn legacy(door: Arc<Door>) -> App {
+    let people: Mutex<BTreeMap<String, &str>> = Mutex::default();
+    App::start(move |request| {
+        let path = request.path().strip_prefix("/held").unwrap_or_else(|| request.path());
+        if path != request.path() {
+            door.pass();
+        }
+        let mut people = people.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let known = own(request).and_then(|id| people.get(&id).copied());
+        let who = if path == "/login" { "alice" } else { known.unwrap_or("nobody") };
+        let reply = Reply::text(who);
+        match path {
+            "/logout" => return reply.with("X-Session-Action: destroy"),
+            "/login" | "/rolled" => {}
+            _ if known.is_some() => return reply,
+            _ => {}
+        }
+        let id = format!("S{}", people.len());
+        people.insert(id.clone(), who);
+        let reply = if path == "/refused" { reply.status(403) } else { reply };
+        reply.with(format!("Set-Cookie: PHPSESSID={id}; Path=/; HttpOnly"))
+    })
+}
+
+fn own(request: &Request) -> Option<String> {
+    Some(request.header("cookie")?.split_once("PHPSESSID=")?.1.split(';').next()?.to_owned())
+}
 
 fn post(visitor: &mut Browser, path: &str, lines: &str) -> Response {
     let head = format!("POST {path} HTTP/1.1\r\n{}{lines}content-length: 0\r\n\r\n", visitor.lines());
     visitor.send_raw(head.as_bytes())
+}
+
+fn who(visitor: &mut Browser) -> String {
+    visitor.get("/").text()
+}
+
+/// An app behind the vault, and a visitor whom it knows.
+fn house() -> (Arc<Door>, Cloakroom, Browser) {
+    let door = Door::closed();
+    let app = legacy(Arc::clone(&door));
+    let house = Cloakroom::with(&app, VAULT);
+    let mut visitor = house.browser();
+    assert_eq!(who(&mut visitor), "nobody");
+    (door, house, visitor)
+}
+
+/// What is answered to a form that is with the app while `meanwhile` happens.
+fn late(
+    door: &Door,
+    visitor: &Browser,
+    path: &str,
+    lines: &str,
+    meanwhile: impl FnOnce(),
+) -> (Browser, Response) {
+    let mut late = visitor.clone();
+    let answer = thread::scope(|scope| {
+        let answer = scope.spawn(|| post(&mut late, path, lines));
+        door.reached(1);
+        meanwhile();
+        door.open();
+        answer.join().unwrap()
+    });
+    (late, answer)
+}
+
+#[test]
+fn who_never_gets_the_answer_to_a_login_may_log_in_again() {
+    let (_door, _house, mut visitor) = house();
+    for lines in [FORM, "", "accept: text/html,*/*;q=0.8\r\n"] {
+        let before = visitor.ticket();
+        post(&mut visitor.clone(), "/login", lines);
+        assert_eq!(visitor.ticket(), before);
+        assert_eq!(
+            post(&mut visitor, "/login", lines).set_cookies().len(),
+            1,
+            "{lines}: a session of its own"
+        );
+        assert_ne!(visitor.ticket(), before);
+        assert_eq!(who(&mut visitor), "alice", "{lines}");
+    }
+}
+
+#[test]
+fn who_clicks_twice_on_login_is_logged_in() {
+    let (door, _house, visitor) = house();
+    let mut first = visitor.clone();
+    let (mut second, answer) =
+        late(&door, &visitor, "/held/login", FORM, || drop(post(&mut first, "/login", FORM)));
+    assert_eq!(answer.set_cookies().len(), 1, "the answer that the browser shows");
+    assert_eq!((who(&mut first), who(&mut second)), ("alice".to_owned(), "alice".to_owned()));
+    assert_ne!(first.ticket(), second.ticket());
+}
+
+#[test]
+fn nothing_that_was_under_way_takes_the_place_of_a_login() {
+    let (_door, _house, mut visitor) = house();
+    let spent = visitor.clone();
+    post(&mut visitor, "/login", FORM);
+    for (method, path, lines) in [
+        ("GET", "/", FORM),
+        ("GET", "/rolled", ""),
+        ("POST", "/", SCRIPT),
+        ("POST", "/", "accept: */*\r\n"),
+        ("POST", "/", "accept: application/json\r\n"),
+        ("POST", "/refused", FORM),
+    ] {
+        let mut late = spent.clone();
+        let head = format!("{method} {path} HTTP/1.1\r\n{}{lines}content-length: 0\r\n\r\n", late.lines());
+        let answer = late.send_raw(head.as_bytes());
+        assert_eq!(
+            (answer.text().as_str(), answer.set_cookies().len()),
+            ("nobody", 0),
+            "{method} {path} {lines}"
+        );
+    }
+    // Once the browser has shown that it has the ticket of the login, a form of the old one is too late.
+    for _ in 0..5 {
+        assert_eq!(who(&mut visitor), "alice");
+    }
+    assert_eq!(post(&mut spent.clone(), "/login", FORM).set_cookies().len(), 0);
+    assert_eq!(who(&mut visitor), "alice");
+}
+
+#[test]
+fn a_slow_page_does_not_log_out_who_has_logged_in_meanwhile() {
+    let (door, _house, visitor) = house();
+    let (mut fast, mut slow) = (visitor.clone(), visitor);
+    thread::scope(|scope| {
+        let answer = scope.spawn(|| slow.get_with("/held/rolled", FORM).set_cookies());
+        door.reached(1);
+        post(&mut fast, "/login", FORM);
+        door.open();
+        assert_eq!(answer.join().unwrap_or_default(), [""; 0]);
+    });
+    assert_eq!(who(&mut fast), "alice");
+}
+
+#[test]
+fn a_form_that_was_under_way_logs_nobody_in_again_who_has_logged_out() {
+    let (door, _house, mut visitor) = house();
+    post(&mut visitor, "/login", FORM);
+    let mut tab = visitor.clone();
+    let (mut late, answer) =
+        late(&door, &visitor, "/held/rolled", FORM, || drop(post(&mut tab, "/logout", FORM)));
+    assert_eq!((answer.text().as_str(), answer.set_cookies().len()), ("alice", 0));
+    assert_eq!((who(&mut late), who(&mut tab)), ("nobody".to_owned(), "nobody".to_owned()));
+}
+
+#[test]
+fn scripts_that_all_get_the_cookie_anew_stay_in_one_session() {
+    let (door, _house, mut visitor) = house();
+    post(&mut visitor, "/login", FORM);
+    let answers: Vec<Response> = thread::scope(|scope| {
+        let send = |_| {
+            let mut tab = visitor.clone();
+            scope.spawn(move || post(&mut tab, "/held/rolled", SCRIPT))
+        };
+        let all: Vec<_> = (0..5).map(send).collect();
+        door.reached(5);
+        door.open();
+        all.into_iter().filter_map(|one| one.join().ok()).collect()
+    });
+    assert!(answers.iter().all(|answer| answer.text() == "alice"));
+    let tickets: usize = answers.iter().map(|answer| answer.set_cookies().len()).sum();
+    assert_eq!(tickets, 1, "one renews, and no other takes its place");
+    for answer in &answers {
+        visitor.remember(answer);
+    }
+    assert_eq!(who(&mut visitor), "alice");
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::{
     message::cookie::{self, Edit, Retained},
     router,
     session::{
-        Resolved,
+        Resolved, Visit,
         jar::{Asking, Cookie, From},
     },
 };
@@ -31,7 +31,9 @@ impl Cookies<'_> {
         // Asked only where it decides something.
         let asks = jar.is_some() || rules.reads_requests();
         let from = if asks { From::read(request.method(), request.headers()) } else { From::SameSite };
-        let mut crossing = Crossing { path, from, safe: request.method().is_safe(), leaving: Vec::new() };
+        let safe = request.method().is_safe();
+        let form = asks && !safe && Visit::submits(request.method(), request.headers());
+        let mut crossing = Crossing { path, from, safe, form, leaving: Vec::new() };
         let crumbs = request.version() == Version::HTTP_2;
         let headers = request.headers_mut();
         if crumbs {

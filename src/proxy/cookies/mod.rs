@@ -25,6 +25,8 @@ pub struct Crossing {
     from: From,
     /// RFC 9110 section 9.2.1.
     safe: bool,
+    /// The visitor sent a form ([`Visit::submits`](crate::session::Visit::submits)).
+    form: bool,
     /// The browser's names of cookies that go when their session does.
     leaving: Vec<Vec<u8>>,
 }

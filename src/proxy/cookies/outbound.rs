@@ -1,7 +1,7 @@
 //! The answer's `Set-Cookie` lines: what the rules make of them, what the session keeps, what goes with it.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use uuid::Uuid;
 
 use super::{Cookies, Crossing};
@@ -54,20 +54,22 @@ enum Fate {
 impl Cookies<'_> {
     /// The answer's `Set-Cookie` lines as the browser is to get them, save those that wait for the session; what the
     /// session is to keep is added to `changes`.
-    pub fn outbound(
+    pub fn outbound<B>(
         &self,
         crossing: &Crossing,
         now: Timestamp,
-        headers: &mut HeaderMap,
+        response: &mut Response<B>,
         changes: &mut Option<Box<Changes>>,
     ) -> Waiting {
         let mut waiting = Waiting::default();
+        let status = response.status();
+        let headers = response.headers_mut();
         let header::Entry::Occupied(mut lines) = headers.entry(header::SET_COOKIE) else { return waiting };
         let occasion = self.occasion(crossing, now);
         let mut gone: Vec<usize> = Vec::new();
         let mut taken = false;
         for (at, line) in lines.iter_mut().enumerate() {
-            let fate = self.fate(crossing, line, &occasion, now);
+            let fate = self.fate((crossing, status), line, &occasion, now);
             if self.plan.cookies.adopts() {
                 waiting.adopted.extend(self.adopted(line, &fate, &occasion));
             }
@@ -114,7 +116,13 @@ impl Cookies<'_> {
         is_adopted.then(|| Adopted { line: line.clone(), needs_session })
     }
 
-    fn fate(&self, crossing: &Crossing, line: &HeaderValue, occasion: &Occasion<'_>, now: Timestamp) -> Fate {
+    fn fate(
+        &self,
+        answered: (&Crossing, StatusCode),
+        line: &HeaderValue,
+        occasion: &Occasion<'_>,
+        now: Timestamp,
+    ) -> Fate {
         let line = Line::read(line.as_bytes());
         if self.route.cookie.is_ours(line.sent_name()) {
             tracing::warn!(
@@ -130,7 +138,7 @@ impl Cookies<'_> {
         match rules.apply(line, occasion, SealedFor::Later) {
             Verdict::Untouched => Fate::Stays,
             Verdict::Bound => Fate::Waits,
-            Verdict::Kept(kept) => self.keep(crossing, &kept, line.name(), now),
+            Verdict::Kept(kept) => self.keep(answered, &kept, line.name(), now),
             verdict => self.carry_out(line, verdict),
         }
     }
@@ -185,7 +193,13 @@ impl Cookies<'_> {
     }
 
     /// SECURITY: whatever comes of it, the line goes: it was never to be in a browser.
-    fn keep(&self, crossing: &Crossing, kept: &cookies::Kept<'_>, name: &[u8], now: Timestamp) -> Fate {
+    fn keep(
+        &self,
+        (crossing, status): (&Crossing, StatusCode),
+        kept: &cookies::Kept<'_>,
+        name: &[u8],
+        now: Timestamp,
+    ) -> Fate {
         let lost = |why: &str| {
             self.plan.sessions.wire.events.not_kept(None, name, why);
             Fate::Goes
@@ -207,7 +221,9 @@ impl Cookies<'_> {
             Ok(cookie) => cookie,
             Err(refused) => return lost(refused.0),
         };
-        let change = JarChange { cookie, https: self.client.https, renews };
+        // An answer that refuses something logs nobody in.
+        let begins = renews && crossing.form && status.as_u16() < 400 && cookies::is_session_like(name);
+        let change = JarChange { cookie, https: self.client.https, renews, begins };
         if self.route.session == SessionMode::Off && change.keeps() {
             return lost("the route has no session");
         }

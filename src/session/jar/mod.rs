@@ -111,6 +111,9 @@ pub struct JarChange {
     pub https: bool,
     /// The ticket is replaced if this changes anything.
     pub renews: bool,
+    /// It looks like a login by a form. Where the ticket that it came under was spent, so that nothing of its answer is
+    /// kept, it begins a session of its own.
+    pub begins: bool,
 }
 
 impl JarChange {
