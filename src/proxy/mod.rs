@@ -228,7 +228,7 @@ impl Asked<'_> {
                 }
             };
         }
-        cookies.finish(crossing, waiting, after, began, response.headers_mut());
+        cookies.finish(crossing, waiting, &after, began, response.headers_mut());
         match upgrade.filter(|_| switched) {
             None if events::is_event_stream(response.body(), response.headers()) => {
                 Ok(response.map(|body| Body::events(body, self.terms(worker), nominations.names)))

@@ -109,7 +109,7 @@ impl Answered<'_> {
     /// Nothing changes ([`rests`](session::SessionManager::rests)), as is nearly always so.
     pub fn rest<B>(&self, plan: &Plan, route: &RoutePlan, response: &mut Response<B>) -> After {
         self.tell(plan, route, None, response);
-        After { session: self.resolved.known_id(), ended: false }
+        After { session: self.resolved.known_id(), ..After::default() }
     }
 
     /// Stores the changes, before the visitor's first byte.
@@ -156,7 +156,7 @@ impl Answered<'_> {
             return Err(ProxyError::Client(StatusCode::CONFLICT, "If-Version named another version"));
         }
         self.tell(plan, route, issue.set_cookie, response);
-        Ok(After { session: issue.session, ended: issue.ended })
+        Ok(After { session: issue.session, ended: issue.ended, jar: issue.jar })
     }
 
     /// What the browser and caches are told.

@@ -1,13 +1,14 @@
 //! What an answer means for a session: whether it is changed, ended, followed by another, refreshed; and whether the
 //! browser gets a ticket for it.
 
-use std::{net::IpAddr, time::Duration};
+use std::{cell::RefCell, net::IpAddr, time::Duration};
 
 use uuid::Uuid;
 
 use super::{
     Answer, Changes, Realm, Record, Resolved, SessionManager, StoreError,
     commit::{Apply, Found, Seen},
+    jar::Jar,
     record::Leads,
     resolved::Standing,
     store::Applied,
@@ -39,6 +40,8 @@ pub(super) struct Turn<'a> {
     pub client: Option<IpAddr>,
     /// Now.
     pub now: Timestamp,
+    /// The jar, once what the answer changes there was applied.
+    pub filled: &'a RefCell<Jar>,
 }
 
 impl SessionManager {
@@ -59,12 +62,13 @@ impl SessionManager {
         &self,
         resolved: &Resolved,
         answer: Answer<'_, S>,
+        filled: &RefCell<Jar>,
     ) -> Result<Outcome, StoreError> {
         let Answer { mut changes, realm, shared, shows_nothing, client, now, .. } = answer;
         if shows_nothing && !changes.clear {
             changes.give_back.clone_from(&resolved.taken);
         }
-        let turn = Turn { resolved, realm, client, now };
+        let turn = Turn { resolved, realm, client, now, filled };
         if resolved.read_only {
             return self.keep_alone(turn, &changes).await;
         }
@@ -261,7 +265,9 @@ impl SessionManager {
         }
         let next = Ticket { stamped: now, secret: crypto::random(), current_key: true, ..*ticket };
         let seen = turn.seen(ticket, record, true);
-        Ok(Some(match self.apply(seen, &next, changes, now).await? {
+        let applied = self.apply(seen, &next, changes, now).await?;
+        turn.note(changes, &applied);
+        Ok(Some(match applied {
             Applied::Saved { record, renewed: true, .. } => self.give(&next, Some(&record), now),
             // The browser's copy is to last as long as the session does from now on.
             Applied::Saved { record, .. }
@@ -333,6 +339,7 @@ impl SessionManager {
             Ok(Applied::Straggler) => changes.logs_in(),
             other => matches!(other, Ok(Applied::Conflict)),
         };
+        turn.filled.take();
         if let Err(error) = self.store.delete(next.id, turn.now).await {
             tracing::warn!(%error, "a session that nobody has the ticket of is left to expire");
         }
@@ -372,7 +379,9 @@ impl SessionManager {
         }
         let seen = Seen { instead, ..turn.seen(ticket, false, false) };
         // It is new: there is no older ticket to spend.
-        Ok(match self.apply(seen, ticket, changes, turn.now).await? {
+        let applied = self.apply(seen, ticket, changes, turn.now).await?;
+        turn.note(changes, &applied);
+        Ok(match applied {
             Applied::Saved { record, .. } => self.give(ticket, Some(&record), turn.now),
             Applied::Nothing => self.give(ticket, None, turn.now),
             Applied::Denied | Applied::Ended | Applied::Straggler | Applied::Conflict => Outcome::Leave,
@@ -416,6 +425,18 @@ impl<'a> Turn<'a> {
     /// The version of the session when the request came; of none, 0.
     fn version(&self) -> u64 {
         self.resolved.record().map_or(0, |record| record.version)
+    }
+
+    /// Notes what became of the answer's cookies.
+    fn note(&self, changes: &Changes, applied: &Applied) {
+        let jar = match applied {
+            _ if changes.jar.is_empty() => return,
+            Applied::Saved { record, .. } => record.jar.clone(),
+            // It held them already.
+            Applied::Nothing => self.resolved.record().map(|record| record.jar.clone()).unwrap_or_default(),
+            _ => return,
+        };
+        self.filled.replace(jar);
     }
 
     fn seen(&self, ticket: &Ticket, record: bool, confirmed: bool) -> Seen<'a> {

@@ -43,13 +43,14 @@ pub use view::{Scope, View};
 pub use visit::Visit;
 pub use wire::Wire;
 
-use std::{net::IpAddr, sync::Arc};
+use std::{cell::RefCell, net::IpAddr, sync::Arc};
 
 use http::HeaderValue;
 use uuid::Uuid;
 
 use crate::{clock::Timestamp, config::Session, crypto::Keyring};
 use flood::Flood;
+use jar::Jar;
 use judge::Outcome;
 use resolved::Standing;
 use store::Store;
@@ -97,6 +98,8 @@ pub struct Issue {
     pub session: Option<Uuid>,
     /// The one that it came under has ended.
     pub ended: bool,
+    /// The jar as it was once the answer's cookies were in it; empty where they were not to be.
+    pub jar: Jar,
 }
 
 impl SessionManager {
@@ -148,9 +151,10 @@ impl SessionManager {
         self.restrict(resolved, &mut answer);
         let (realm, cookie, now) = (answer.realm, answer.cookie, answer.now);
         let ends = answer.changes.ends();
-        self.judge(resolved, answer).await.map(|outcome| {
+        let filled = RefCell::default();
+        self.judge(resolved, answer, &filled).await.map(|outcome| {
             let before = resolved.known_id();
-            let mut issue = Issue { session: before, ..Issue::default() };
+            let mut issue = Issue { session: before, jar: filled.take(), ..Issue::default() };
             match outcome {
                 Outcome::Leave => {}
                 Outcome::Conflict => issue.conflict = true,

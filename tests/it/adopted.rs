@@ -64,3 +64,28 @@ fn once_a_cookie_is_kept_the_browsers_copy_of_it_is_taken_back_and_no_other_let_
         assert_eq!(answer.set_cookies(), [""; 0], "{path} {more}");
     }
 }
+
+#[test]
+fn what_the_jar_does_not_take_the_browser_keeps() {
+    let app = App::setting();
+    let config = format!("{KEEP}adopt_until = \"2999-01-31\"\n[session]\njar = {{ max_cookies = 1 }}");
+    let house = Cloakroom::before(app.address).config(&config).start();
+    // A jar that is full.
+    let mut visitor = with_old_login(&house);
+    visitor.get_with("/", &line("k2=2; Path=/"));
+    let answer = visitor.get_with("/", &line("k1=new; Path=/"));
+    assert_eq!(answer.set_cookies(), [""; 0]);
+    assert_eq!(sees(&mut visitor, "/"), "k1=old; k2=2");
+    // An answer that came too late to change anything.
+    let mut visitor = with_old_login(&house);
+    let mut late = visitor.clone();
+    visitor.get_with("/", "x-do: X-Session-Principal: alice\r\n");
+    let answer = late.get_with("/", &line("k1=late; Path=/"));
+    assert_eq!(answer.set_cookies(), [""; 0]);
+    assert_eq!(sees(&mut visitor, "/"), "k1=old");
+    // One that says what the jar holds already takes the copy back.
+    visitor.get_with("/", &line("k1=new; Path=/"));
+    visitor.jar.insert("k1".to_owned(), "old".to_owned());
+    let answer = visitor.get_with("/", &line("k1=new; Path=/"));
+    assert!(answer.set_cookies().iter().any(|line| line.starts_with("k1=; Path=/; Max-Age=0")));
+}

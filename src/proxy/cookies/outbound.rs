@@ -12,7 +12,7 @@ use crate::{
     message::set_cookie::{self, Line},
     session::{
         Changes,
-        jar::{Cookie, JarChange, Setting},
+        jar::{Cookie, Jar, JarChange, Setting},
         make_private,
     },
 };
@@ -30,17 +30,28 @@ pub struct Waiting {
 struct Adopted {
     /// As the app wrote it.
     line: HeaderValue,
-    /// The old copy stays unless the session has the new one.
-    needs_session: bool,
+    needs: Needs,
+}
+
+/// Without which the old copy stays.
+#[derive(Debug)]
+enum Needs {
+    Nothing,
+    /// A session that the new one is sealed for.
+    Session,
+    /// The new one in the jar.
+    Kept(Box<Cookie>),
 }
 
 /// What became of the session when an answer's changes were kept.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct After {
     /// The one that the browser is in from now on.
     pub session: Option<Uuid>,
     /// The one that the request came under has ended.
     pub ended: bool,
+    /// What it keeps, if the answer changed anything there.
+    pub jar: Jar,
 }
 
 enum Fate {
@@ -60,8 +71,8 @@ impl Cookies<'_> {
         now: Timestamp,
         response: &mut Response<B>,
         changes: &mut Option<Box<Changes>>,
-    ) -> Waiting {
-        let mut waiting = Waiting::default();
+    ) -> Option<Box<Waiting>> {
+        let mut waiting: Option<Box<Waiting>> = None;
         let status = response.status();
         let headers = response.headers_mut();
         let header::Entry::Occupied(mut lines) = headers.entry(header::SET_COOKIE) else { return waiting };
@@ -70,8 +81,10 @@ impl Cookies<'_> {
         let mut taken = false;
         for (at, line) in lines.iter_mut().enumerate() {
             let fate = self.fate((crossing, status), line, &occasion, now);
-            if self.plan.cookies.adopts() {
-                waiting.adopted.extend(self.adopted(line, &fate, &occasion));
+            if self.plan.cookies.adopts()
+                && let Some(adopted) = self.adopted(line, &fate, &occasion)
+            {
+                waiting.get_or_insert_default().adopted.push(adopted);
             }
             taken |= matches!(fate, Fate::Goes | Fate::IsKept(_));
             match fate {
@@ -84,7 +97,7 @@ impl Cookies<'_> {
                 }
                 Fate::Waits => {
                     gone.push(at);
-                    waiting.bound.push(line.clone());
+                    waiting.get_or_insert_default().bound.push(line.clone());
                 }
             }
         }
@@ -106,14 +119,16 @@ impl Cookies<'_> {
 
     /// A line that takes the place of a cookie from before its rule, or takes it back.
     fn adopted(&self, line: &HeaderValue, fate: &Fate, occasion: &Occasion<'_>) -> Option<Adopted> {
-        let needs_session = match fate {
+        if !self.plan.cookies.is_adopted(set_cookie::name(line.as_bytes()), occasion) {
+            return None;
+        }
+        let needs = match fate {
             Fate::Stays | Fate::Goes => return None,
-            Fate::Becomes(_) => false,
-            Fate::Waits => true,
-            Fate::IsKept(change) => change.keeps(),
+            Fate::Waits => Needs::Session,
+            Fate::IsKept(change) if change.keeps() => Needs::Kept(Box::new(change.cookie.clone())),
+            Fate::Becomes(_) | Fate::IsKept(_) => Needs::Nothing,
         };
-        let is_adopted = self.plan.cookies.is_adopted(set_cookie::name(line.as_bytes()), occasion);
-        is_adopted.then(|| Adopted { line: line.clone(), needs_session })
+        Some(Adopted { line: line.clone(), needs })
     }
 
     fn fate(
@@ -234,14 +249,15 @@ impl Cookies<'_> {
     pub fn finish(
         &self,
         crossing: &Crossing,
-        waiting: Waiting,
-        after: After,
+        waiting: Option<Box<Waiting>>,
+        after: &After,
         now: Timestamp,
         headers: &mut HeaderMap,
     ) {
-        if waiting.bound.is_empty() && waiting.adopted.is_empty() && !after.ended {
+        if waiting.is_none() && !after.ended {
             return;
         }
+        let waiting = waiting.unwrap_or_default();
         let occasion = self.occasion(crossing, now);
         for line in waiting.bound {
             let line = Line::read(line.as_bytes());
@@ -254,8 +270,13 @@ impl Cookies<'_> {
                 _ => make_private(headers),
             }
         }
-        for Adopted { line, needs_session } in waiting.adopted {
-            if !needs_session || after.session.is_some() {
+        for Adopted { line, needs } in waiting.adopted {
+            let has = match needs {
+                Needs::Nothing => true,
+                Needs::Session => after.session.is_some(),
+                Needs::Kept(cookie) => after.jar.cookies().contains(&cookie),
+            };
+            if has {
                 let sent = crossing.leaving.iter().any(|name| name == set_cookie::name(line.as_bytes()));
                 let lines = self.plan.cookies.expire_adopted(line.as_bytes(), &occasion, sent);
                 append(lines, headers);
