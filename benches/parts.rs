@@ -225,7 +225,7 @@ fn disguises(group: &mut Group<'_>, house: &House) {
         realm: (b'h', HOST),
         now: house.now.system(),
     };
-    let sent = Sent { occasion: &occasion, session: None, has: |_: &[u8]| false };
+    let sent = Sent { occasion: &occasion, session: None, has: |_: &[u8]| false, open: &[] };
     for (name, line) in [
         ("a browser's", "theme=dark; lang=en; _ga=GA1.2.1234567890.1700000000".to_owned()),
         ("16 KB of one value", ["x=", &"a".repeat(15_900)].concat()),

@@ -8,7 +8,10 @@ use uuid::Uuid;
 
 use crate::{
     config::{CookieAction, CookieRule, Rename},
-    message::cookie::{Edit, Pair},
+    message::{
+        cookie::{Edit, Pair},
+        glob,
+    },
 };
 
 use super::{
@@ -26,6 +29,8 @@ pub struct Sent<'a, H> {
     pub session: Option<Uuid>,
     /// Whether the app gets a cookie of this name from elsewhere: the jar, or a renamed one.
     pub has: H,
+    /// Names that the jar sends here although no rule takes them from the browser here ([`CookieRules::leaves_open`]).
+    pub open: &'a [&'a [u8]],
 }
 
 impl CookieRules {
@@ -48,7 +53,13 @@ impl CookieRules {
         let read_as = disguise::name(pair);
         let rule = self.find(name, sent.occasion);
         let Some(rule) = rule.filter(|rule| guards(rule, sent.occasion)) else {
-            return if passes_for(read_as, None) || smuggles() { Edit::Remove } else { Edit::Keep };
+            let known = rule.is_some_and(|rule| !rule.report);
+            let doubles = sent.open.iter().any(|open| {
+                let passes = |name: &[u8]| disguise::passes_for(name, open);
+                *open == read_as || (!known && (passes(read_as) || disguise::within(pair).any(passes)))
+            });
+            let goes = doubles || passes_for(read_as, None) || smuggles();
+            return if goes { Edit::Remove } else { Edit::Keep };
         };
         if adopts(rule, sent.occasion) {
             let adopted = is_let_in(rule, sent.occasion)
@@ -58,6 +69,14 @@ impl CookieRules {
             return if adopted { Edit::Keep } else { Edit::Remove };
         }
         self.open(rule, pair, None, sent)
+    }
+
+    /// Whether the app's cookie of this name is kept, but under conditions that do not hold here, so that nothing takes
+    /// it from the browser: where the jar sends it all the same, the browser's namesakes would come beside it.
+    pub fn leaves_open(&self, name: &[u8], occasion: &Occasion<'_>) -> bool {
+        let keeps = |rule: &&CookieRule| rule.action == CookieAction::Keep && !rule.report;
+        self.rules.iter().filter(keeps).any(|rule| glob::fits(rule.name.as_bytes(), name))
+            && !self.find(name, occasion).is_some_and(|rule| guards(rule, occasion))
     }
 
     /// Whether a cookie from before its rule is let in under this name of the app's.
@@ -195,7 +214,7 @@ mod tests {
             realm: (b'h', "a.test"),
             now: UNIX_EPOCH + Duration::from_hours(24 * 365 * 30),
         };
-        let sent = Sent { occasion: &occasion, session: None, has: |name: &[u8]| name == b"here" };
+        let sent = Sent { occasion: &occasion, session: None, has: |name: &[u8]| name == b"here", open: &[] };
         match edit(line.as_bytes(), |pair| rules.read(pair, &sent)) {
             Retained::Unchanged => "=".into(),
             Retained::Empty => String::new(),

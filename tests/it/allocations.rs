@@ -57,7 +57,7 @@ fn a_cookie_that_no_rule_takes_costs_nothing_on_its_way_to_the_app() {
     let kept = CookieRule { adopt_until, ..rule("PHPSESSID", CookieAction::Keep) };
     let rules = CookieRules::build(&[kept, rule("user.*", CookieAction::Seal)], &Secrets::ephemeral());
     let occasion = occasion();
-    let sent = Sent { occasion: &occasion, session: None, has: |_: &[u8]| false };
+    let sent = Sent { occasion: &occasion, session: None, has: |_: &[u8]| false, open: &[] };
     let line = b"lang=en; _ga=GA1.2.3; prefs.shop={\"a\": 1}; b; n\xc3\xa4me=x y; q=a, b=c; PHPSESSID=old";
     let count = measure(|| assert_eq!(edit(line, |pair| rules.read(pair, &sent)), Retained::Unchanged));
     assert_eq!(count.count_total, 0);

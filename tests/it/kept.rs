@@ -57,6 +57,32 @@ fn what_a_browser_sends_under_a_kept_name_never_reaches_the_app() {
 }
 
 #[test]
+fn what_the_jar_sends_no_browser_sends_beside_it() {
+    let (app, other) = (App::setting(), App::setting());
+    let config = format!(
+        "[[cookies]]\nname = \"sid\"\naction = \"keep\"\nrequest_path = \"/shop\"\nshare = true\nupstream = \"app\"\n\
+         [upstreams.other]\nservers = [\"http://{}\"]\nsession_fields = []\nsession_write = false\n\
+         session_login = false\n[[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/other\"\nupstream = \"other\"",
+        other.address
+    );
+    let house = Cloakroom::before(app.address)
+        .upstream("session_fields = [\"*\"]\nsession_write = true\nsession_login = true")
+        .config(&config)
+        .start();
+    let mut visitor = house.browser();
+    for path in ["/", "/other"] {
+        let before = visitor.get_with(path, "cookie: a=1; sid=own\r\n");
+        assert_eq!(before.text(), "a=1; sid=own", "{path}: nothing is kept under the name");
+    }
+    visitor.get_with("/shop", &line("sid=real; Path=/"));
+    let cookies = format!("{}; sid=evil; SID=evil; a=1; b=2 sid=evil; c=3", visitor.lines().trim_end());
+    for path in ["/shop", "/", "/other"] {
+        let head = format!("GET {path} HTTP/1.1\r\n{cookies}\r\n\r\n");
+        assert_eq!(visitor.send_raw(head.as_bytes()).text(), "a=1; c=3; sid=real", "{path}");
+    }
+}
+
+#[test]
 fn what_some_app_would_read_as_a_kept_cookie_never_reaches_it() {
     let app = App::setting();
     let config = "[[cookies]]\nname = \"lang\"\naction = \"pass\"\n\

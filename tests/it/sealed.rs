@@ -134,7 +134,7 @@ fn a_key_that_was_replaced_still_opens_what_it_sealed() {
             other => panic!("{other:?}"),
         };
         let opened = |rules: &CookieRules, sealed: &[u8]| {
-            let sent = Sent { occasion: &occasion, session: None, has: |_: &[u8]| false };
+            let sent = Sent { occasion: &occasion, session: None, has: |_: &[u8]| false, open: &[] };
             edit(sealed, |pair| rules.read(pair, &sent))
         };
         let wanted = Retained::Changed(line.clone().into_bytes());

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Version, header};
+use smallvec::SmallVec;
 
 use super::{Cookies, Crossing};
 use crate::{
@@ -53,7 +54,7 @@ impl Cookies<'_> {
         }
         // Where a cookie is kept under a name, none from before takes its place on other paths.
         let stored = |name: &[u8]| jar.is_some_and(|jar| jar.holds(name, self.upstream(), now));
-        self.edit(resolved, stored, || self.occasion(&crossing, now), headers);
+        self.edit(resolved, (&kept, stored), || self.occasion(&crossing, now), headers);
         if let Some(line) = as_line(&kept) {
             append(headers, &line);
         }
@@ -70,7 +71,7 @@ impl Cookies<'_> {
     fn edit<'o>(
         &self,
         resolved: Option<&Resolved>,
-        stored: impl Fn(&[u8]) -> bool,
+        (kept, stored): (&[&Cookie], impl Fn(&[u8]) -> bool),
         occasion: impl FnOnce() -> Occasion<'o>,
         headers: &mut HeaderMap,
     ) {
@@ -89,7 +90,9 @@ impl Cookies<'_> {
                 .any(|original| *original == *wanted)
         };
         let has = |wanted: &[u8]| stored(wanted) || renamed(wanted);
-        let sent = Sent { occasion, session: resolved.and_then(Resolved::known_id), has };
+        let open: SmallVec<[&[u8]; 4]> =
+            kept.iter().map(|kept| &*kept.name).filter(|name| rules.leaves_open(name, occasion)).collect();
+        let sent = Sent { occasion, session: resolved.and_then(Resolved::known_id), has, open: &open };
         edit_lines(headers, |line| {
             cookie::edit(
                 line,
