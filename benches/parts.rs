@@ -184,6 +184,7 @@ fn cookies(group: &mut Group<'_>, house: &House) {
     let occasion = Occasion {
         host: HOST,
         path: "/",
+        readings: &[],
         upstream: "app",
         https: true,
         realm: (b'h', HOST),
@@ -220,6 +221,7 @@ fn disguises(group: &mut Group<'_>, house: &House) {
     let occasion = Occasion {
         host: HOST,
         path: "/",
+        readings: &[],
         upstream: "app",
         https: true,
         realm: (b'h', HOST),

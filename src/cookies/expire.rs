@@ -173,6 +173,7 @@ mod tests {
         let occasion = Occasion {
             host: "a.b.test",
             path: "/shop/cart/1",
+            readings: &[],
             upstream: "a",
             https: true,
             realm: (b'h', "a.b.test"),

@@ -209,6 +209,7 @@ mod tests {
         let occasion = Occasion {
             host: "a.test",
             path: "/",
+            readings: &[],
             upstream: "a",
             https,
             realm: (b'h', "a.test"),

@@ -341,7 +341,15 @@ mod tests {
 
     fn occasion(https: bool) -> Occasion<'static> {
         let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
-        Occasion { host: "shop.x.test", path: "/", upstream: "a", https, realm: (b'h', "shop.x.test"), now }
+        Occasion {
+            host: "shop.x.test",
+            path: "/",
+            readings: &[],
+            upstream: "a",
+            https,
+            realm: (b'h', "shop.x.test"),
+            now,
+        }
     }
 
     fn rules() -> CookieRules {

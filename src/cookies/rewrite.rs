@@ -162,6 +162,7 @@ mod tests {
         let occasion = Occasion {
             host: "a.test",
             path: "/",
+            readings: &[],
             upstream: "a",
             https: true,
             realm: (b'h', "a.test"),

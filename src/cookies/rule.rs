@@ -36,6 +36,8 @@ pub struct Occasion<'a> {
     pub host: &'a str,
     /// The path that is asked for, as an app reads it; asked only where [`CookieRules::reads_paths`].
     pub path: &'a str,
+    /// What else some app may read it as, and whether that is by decoding %2F, %5C or %00; asked likewise.
+    pub readings: &'a [(String, bool)],
     /// The name of the upstream.
     pub upstream: &'a str,
     /// The visitor came by https.
@@ -220,7 +222,21 @@ impl CookieRules {
 pub(super) fn is_for(rule: &CookieRule, occasion: &Occasion<'_>) -> bool {
     rule.upstream.as_ref().is_none_or(|upstream| upstream == occasion.upstream)
         && rule.host.as_ref().is_none_or(|host| host.fits(occasion.host))
-        && rule.request_path.as_ref().is_none_or(|path| is_below(occasion.path, path))
+        && rule.request_path.as_ref().is_none_or(|path| is_asked_below(rule, path, occasion))
+}
+
+/// SECURITY: whoever writes a link chooses how its path is spelt. Where apps may read it in more than one way, a rule
+/// that takes something from browsers holds if any reading is below its path; any other holds if that is so of the one
+/// that counts, and if %2F, %5C or %00 stand in it, of those that decode them.
+fn is_asked_below(rule: &CookieRule, prefix: &str, occasion: &Occasion<'_>) -> bool {
+    let takes = rule.rename.is_some() || !matches!(rule.action, CookieAction::Pass | CookieAction::Rewrite);
+    let main = is_below(occasion.path, prefix);
+    let mut others = occasion.readings.iter();
+    if takes {
+        main || others.any(|(path, _)| is_below(path, prefix))
+    } else {
+        main && others.all(|(path, decoded)| !decoded || is_below(path, prefix))
+    }
 }
 
 /// By segments: `/shop` is below `/shop`, `/shopping` is not.
@@ -288,6 +304,7 @@ mod tests {
             let occasion = Occasion {
                 host,
                 path,
+                readings: &[],
                 upstream,
                 https: false,
                 realm: (b'h', host),

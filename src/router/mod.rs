@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use crate::config::HostPattern;
 
 use host::Hosts;
-use path::Reader;
+use path::{Escapes, Reader};
 pub use strip::below;
 
 /// Routes by host and path.
@@ -47,8 +47,8 @@ impl<T> Router<T> {
         }
         let mut reader = Reader::new(raw);
         let chosen = self.hosts.pick(host, reader.main(), false);
-        while let Some((reading, literal)) = reader.next_reading() {
-            match (chosen, self.hosts.pick(host, reading, literal)) {
+        while let Some((reading, escapes)) = reader.next_reading() {
+            match (chosen, self.hosts.pick(host, reading, escapes == Escapes::Stand)) {
                 (Some(a), Some(b)) if std::ptr::eq(a, b) || !differ(a, b) => {}
                 (None, None) => {}
                 _ => return Err(Miss::Ambiguous),
@@ -64,6 +64,24 @@ pub fn reading(raw_path: &str) -> Cow<'_, str> {
         Some(true) => Cow::Borrowed(raw_path),
         _ => Cow::Owned(String::from_utf8_lossy(Reader::new(raw_path.as_bytes()).main()).into_owned()),
     }
+}
+
+/// All else that some app may read a path as, each once, and whether that is by decoding %2F, %5C or %00 in it; none
+/// where all read it alike.
+pub fn other_readings(raw_path: &str) -> Vec<(String, bool)> {
+    let mut all: Vec<(String, bool)> = Vec::new();
+    if path::scan(raw_path.as_bytes()) == Some(true) {
+        return all;
+    }
+    let main = reading(raw_path);
+    let mut reader = Reader::new(raw_path.as_bytes());
+    while let Some((reading, escapes)) = reader.next_reading() {
+        let reading = String::from_utf8_lossy(reading);
+        if reading != main && !all.iter().any(|(known, _)| *known == reading) {
+            all.push((reading.into_owned(), escapes == Escapes::AllDecoded));
+        }
+    }
+    all
 }
 
 #[cfg(test)]

@@ -61,6 +61,17 @@ struct Ways {
     empties: bool,
 }
 
+/// What became of %XX in a reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Escapes {
+    /// They stand as they came.
+    Stand,
+    /// They were decoded, but for those of what parts a path.
+    Decoded,
+    /// Those too: %2F, %5C and %00.
+    AllDecoded,
+}
+
 /// Goes through the readings of one path.
 pub(super) struct Reader<'a> {
     raw: &'a [u8],
@@ -106,8 +117,8 @@ impl<'a> Reader<'a> {
         )
     }
 
-    /// The next of all readings, and whether its escapes stand as they came.
-    pub(super) fn next_reading(&mut self) -> Option<(&[u8], bool)> {
+    /// The next of all readings, and what became of its escapes.
+    pub(super) fn next_reading(&mut self) -> Option<(&[u8], Escapes)> {
         loop {
             let (bits, escapes) = (self.next & 15, self.next >> 4);
             if escapes > self.escapes {
@@ -123,7 +134,12 @@ impl<'a> Reader<'a> {
             {
                 continue;
             }
-            return Some((self.read(escapes, ways), escapes == 0));
+            let became = match escapes {
+                0 => Escapes::Stand,
+                1 => Escapes::Decoded,
+                _ => Escapes::AllDecoded,
+            };
+            return Some((self.read(escapes, ways), became));
         }
     }
 

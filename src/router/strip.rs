@@ -1,6 +1,6 @@
 //! What is left of a path below a route's prefix (`strip_prefix`).
 
-use super::path::{self, Reader};
+use super::path::{self, Escapes, Reader};
 
 /// The rest of a raw path behind `prefix`, as it came: empty, or beginning with one `/`. `prefix` is written decoded and
 /// without a trailing `/`.
@@ -16,8 +16,8 @@ pub fn below<'p>(raw_path: &'p str, prefix: &str, ignore_case: bool) -> Option<&
         path::decode(head.as_bytes(), false, &mut decoded);
         let mut whole = Reader::new(raw_path.as_bytes());
         let mut part = whole.of_part(rest.as_bytes());
-        while let (Some((whole, literal)), Some((part, _))) = (whole.next_reading(), part.next_reading()) {
-            let before = if literal { head.as_bytes() } else { &decoded };
+        while let (Some((whole, escapes)), Some((part, _))) = (whole.next_reading(), part.next_reading()) {
+            let before = if escapes == Escapes::Stand { head.as_bytes() } else { &decoded };
             if whole.strip_prefix(before) != Some(part) {
                 return None;
             }

@@ -83,6 +83,36 @@ fn what_the_jar_sends_no_browser_sends_beside_it() {
 }
 
 #[test]
+fn a_path_that_can_be_read_in_two_ways_opens_no_way_past_a_rule() {
+    let app = App::setting();
+    let config = "[[cookies]]\nname = \"p\"\naction = \"pass\"\nrequest_path = \"/open\"\n\
+                  [[cookies]]\nname = \"*\"\naction = \"keep\"\nrequest_path = \"/shop\"\n\
+                  [[cookies]]\nname = \"p\"\naction = \"drop\"";
+    let house = Cloakroom::before(app.address).config(config).start();
+    let mut visitor = house.browser();
+    let passes = |visitor: &mut Browser, path: &str, text: &str| {
+        let answer = visitor.get_with(path, &line(text));
+        answer.set_cookies().iter().any(|line| line.starts_with(text))
+    };
+    for path in [
+        "/shop",
+        "/shop%2Fx",
+        "/shop%5cx",
+        "/shop%00",
+        "/a/..%2Fshop",
+        "/%73hop/",
+        "//shop",
+        "/x/%2e%2e/shop",
+    ] {
+        assert!(!passes(&mut visitor, path, "sid=secret"), "{path}");
+        let answer = visitor.get_with(path, "cookie: sid=evil; a=1\r\n");
+        assert!(!answer.text().contains("evil"), "{path}: {}", answer.text());
+    }
+    assert!(passes(&mut visitor, "/shopping", "sid=1"));
+    assert!(passes(&mut visitor, "/open/x", "p=1") && !passes(&mut visitor, "/open%2F..%2Fx", "p=1"));
+}
+
+#[test]
 fn what_some_app_would_read_as_a_kept_cookie_never_reaches_it() {
     let app = App::setting();
     let config = "[[cookies]]\nname = \"lang\"\naction = \"pass\"\n\

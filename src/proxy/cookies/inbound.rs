@@ -6,12 +6,11 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, Version, header};
 use smallvec::SmallVec;
 
-use super::{Cookies, Crossing};
+use super::{Cookies, Crossing, Readings};
 use crate::{
     clock::Timestamp,
     cookies::{Occasion, Sent},
     message::cookie::{self, Edit, Retained},
-    router,
     session::{
         Resolved, Visit,
         jar::{Asking, Cookie, From},
@@ -27,7 +26,7 @@ impl Cookies<'_> {
         request: &mut Request<B>,
     ) -> Crossing {
         let rules = &self.plan.cookies;
-        let path = rules.reads_paths().then(|| router::reading(self.admitted.path()).into_owned());
+        let path = if rules.reads_paths() { Readings::of(self.admitted.path()) } else { None };
         let jar = resolved.and_then(Resolved::record).map(|record| &record.jar).filter(|jar| !jar.is_empty());
         // Asked only where it decides something.
         let asks = jar.is_some() || rules.reads_requests();

@@ -14,14 +14,32 @@ use crate::{
     headers::Client,
     message::authority::Authority,
     plan::{Plan, RoutePlan},
+    router,
     session::jar::From,
 };
+
+/// What apps may read a path as that is not plain.
+#[derive(Debug)]
+struct Readings {
+    main: String,
+    others: Vec<(String, bool)>,
+}
+
+impl Readings {
+    /// None of a path that all read alike.
+    fn of(path: &str) -> Option<Box<Self>> {
+        match router::reading(path) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(main) => Some(Box::new(Self { main, others: router::other_readings(path) })),
+        }
+    }
+}
 
 /// What an answer's cookies will have to know of the request.
 #[derive(Debug)]
 pub struct Crossing {
-    /// The path as an app reads it, where a rule asks for it.
-    path: Option<String>,
+    /// The path as apps read it, where a rule asks for it and it is not as it came.
+    path: Option<Box<Readings>>,
     from: From,
     /// RFC 9110 section 9.2.1.
     safe: bool,
@@ -48,7 +66,8 @@ impl<'a> Cookies<'a> {
     fn occasion(&self, crossing: &'a Crossing, now: Timestamp) -> Occasion<'a> {
         Occasion {
             host: &self.admitted.authority.host,
-            path: crossing.path.as_deref().unwrap_or(self.admitted.path()),
+            path: crossing.path.as_ref().map_or(self.admitted.path(), |path| &path.main),
+            readings: crossing.path.as_ref().map_or(&[], |path| &path.others),
             upstream: &self.route.upstream.rules.name,
             https: self.client.https,
             realm: session::realm(self.route, self.admitted).tag(),

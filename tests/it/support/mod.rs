@@ -52,6 +52,7 @@ pub(crate) fn occasion() -> Occasion<'static> {
     Occasion {
         host: "example.com",
         path: "/",
+        readings: &[],
         upstream: "app",
         https: true,
         realm: (b'h', "example.com"),
