@@ -53,6 +53,23 @@ const ODD: [&str; 12] = [
 ];
 
 #[test]
+fn a_logout_with_many_cookies_fits_into_what_proxies_take() {
+    let app = App::setting();
+    let config = "[[cookies]]\npreset = \"vault\"\nadopt_until = \"2999-01-31\"";
+    let house = Cloakroom::before(app.address).config(config).start();
+    let mut visitor = house.browser();
+    visitor.get("/");
+    (0..160).for_each(|number| drop(visitor.jar.insert(format!("_ga_{number}"), "1".to_owned())));
+    visitor.jar.insert("zPHPSESSID".to_owned(), "old".to_owned());
+    let answer = visitor.get_with("/account/settings/logout", "x-do: X-Session-Action: destroy\r\n");
+    let lines = answer.set_cookies();
+    let bytes: usize = lines.iter().map(|line| "set-cookie: \r\n".len() + line.len()).sum();
+    assert!(bytes < 4096, "{bytes} bytes in {} lines", lines.len());
+    assert!(!visitor.jar.contains_key("zPHPSESSID") && !visitor.jar.contains_key("cloakroom"));
+    eventually("the log tells", || house.log().contains("no room for all of them"));
+}
+
+#[test]
 fn without_a_rule_the_apps_cookies_pass_byte_for_byte_and_in_their_order() {
     assert_eq!(ruled("", false, &ODD), ODD);
     assert_eq!(ruled("", true, &ODD), ODD);

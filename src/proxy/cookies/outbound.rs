@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use uuid::Uuid;
 
-use super::{Cookies, Crossing};
+use super::{Cookies, Crossing, leaving::Leaving};
 use crate::{
     clock::Timestamp,
     config::{KeepRenew, SessionMode},
@@ -270,6 +270,7 @@ impl Cookies<'_> {
                 _ => make_private(headers),
             }
         }
+        let mut leaving = Leaving::default();
         for Adopted { line, needs } in waiting.adopted {
             let has = match needs {
                 Needs::Nothing => true,
@@ -277,38 +278,14 @@ impl Cookies<'_> {
                 Needs::Kept(cookie) => after.jar.cookies().contains(&cookie),
             };
             if has {
-                let sent = crossing.leaving.iter().any(|name| name == set_cookie::name(line.as_bytes()));
-                let lines = self.plan.cookies.expire_adopted(line.as_bytes(), &occasion, sent);
-                append(lines, headers);
+                let name = set_cookie::name(line.as_bytes());
+                let sent = crossing.leaving.iter().any(|leaving| leaving == name);
+                leaving.add(name, self.plan.cookies.expire_adopted(line.as_bytes(), &occasion, sent));
             }
         }
         if after.ended {
-            self.expire(crossing, &occasion, headers);
+            self.expire(crossing, &occasion, headers, &mut leaving);
         }
+        leaving.go(headers);
     }
-
-    fn expire(&self, crossing: &Crossing, occasion: &Occasion<'_>, headers: &mut HeaderMap) {
-        for name in &crossing.leaving {
-            // What this very answer sets is not taken back.
-            let mut set =
-                headers.get_all(header::SET_COOKIE).iter().map(|line| set_cookie::name(line.as_bytes()));
-            if set.any(|set| set == name.as_slice()) {
-                continue;
-            }
-            append(self.plan.cookies.expire(name, occasion, &self.plan.inventory), headers);
-        }
-    }
-}
-
-/// Lines of ours are for one visitor.
-fn append(lines: Vec<Vec<u8>>, headers: &mut HeaderMap) {
-    if lines.is_empty() {
-        return;
-    }
-    for line in lines {
-        if let Ok(line) = HeaderValue::from_maybe_shared(Bytes::from(line)) {
-            headers.append(header::SET_COOKIE, line);
-        }
-    }
-    make_private(headers);
 }

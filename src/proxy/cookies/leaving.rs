@@ -1,0 +1,127 @@
+//! The browser's copies of the app's cookies that an answer takes back.
+//!
+//! A browser tells a cookie's name and not where it has it, so that one takes a line for each place. Proxies before us
+//! read heads into small buffers (nginx: 4 KiB): what is sent is bounded, and begins with what matters most.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+
+use super::{Cookies, Crossing};
+use crate::{
+    cookies::{Occasion, is_session_like},
+    message::set_cookie,
+    session::make_private,
+};
+
+/// So many lines in one answer.
+const MOST_LINES: usize = 40;
+/// So long together, in bytes.
+const MOST_BYTES: usize = 3072;
+
+/// Lines that take cookies back, by cookie: of each, the likeliest first.
+#[derive(Debug, Default)]
+pub struct Leaving {
+    sessions: Vec<Vec<Vec<u8>>>,
+    others: Vec<Vec<Vec<u8>>>,
+}
+
+impl Leaving {
+    /// The lines for one cookie.
+    pub fn add(&mut self, name: &[u8], lines: Vec<Vec<u8>>) {
+        if !lines.is_empty() {
+            let group = if is_session_like(name) { &mut self.sessions } else { &mut self.others };
+            group.push(lines);
+        }
+    }
+
+    /// Adds them to the answer: first of all cookies that look like a session's, of each the likeliest place before the
+    /// next one of any.
+    pub fn go(self, headers: &mut HeaderMap) {
+        if self.sessions.is_empty() && self.others.is_empty() {
+            return;
+        }
+        let mut left = MOST_BYTES;
+        let (mut sent, mut kept_back) = (0_usize, 0_usize);
+        for line in [self.sessions, self.others].into_iter().flat_map(in_turns) {
+            if sent == MOST_LINES || line.len() > left {
+                kept_back += 1;
+            } else if let Ok(line) = HeaderValue::from_maybe_shared(Bytes::from(line)) {
+                left -= line.len();
+                sent += 1;
+                headers.append(header::SET_COOKIE, line);
+            }
+        }
+        if kept_back > 0 {
+            tracing::warn!(
+                kept_back,
+                MOST_LINES,
+                MOST_BYTES,
+                "a browser may keep cookies that were to go: the answer has no room for all of them"
+            );
+        }
+        // Lines of ours are for one visitor.
+        make_private(headers);
+    }
+}
+
+/// The first of each, the second of each, and so on.
+fn in_turns(groups: Vec<Vec<Vec<u8>>>) -> impl Iterator<Item = Vec<u8>> {
+    let mut groups: Vec<_> = groups.into_iter().map(Vec::into_iter).collect();
+    let longest = groups.iter().map(ExactSizeIterator::len).max().unwrap_or(0);
+    let mut turns = Vec::new();
+    for _ in 0..longest {
+        turns.extend(groups.iter_mut().filter_map(Iterator::next));
+    }
+    turns.into_iter()
+}
+
+impl Cookies<'_> {
+    /// What goes with a session that ended.
+    pub fn expire(
+        &self,
+        crossing: &Crossing,
+        occasion: &Occasion<'_>,
+        headers: &HeaderMap,
+        leaving: &mut Leaving,
+    ) {
+        let (rules, seen) = (&self.plan.cookies, &self.plan.inventory);
+        // What this very answer sets is not taken back.
+        let is_set = |name: &[u8]| {
+            let mut set = headers.get_all(header::SET_COOKIE).iter();
+            set.any(|line| set_cookie::name(line.as_bytes()) == name)
+        };
+        for name in crossing.leaving.iter().filter(|name| !is_set(name)) {
+            leaving.add(name, rules.expire(name, occasion, seen));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_matters_most_goes_first_and_all_of_it_is_bounded() {
+        let lines = |name: &str, count: usize| -> Vec<Vec<u8>> {
+            (0..count).map(|number| format!("{name}=; Path=/{number}").into_bytes()).collect()
+        };
+        let mut leaving = Leaving::default();
+        for name in ["lang", "theme", "PHPSESSID", "my.sid"] {
+            leaving.add(name.as_bytes(), lines(name, 15));
+        }
+        let mut headers = HeaderMap::new();
+        leaving.go(&mut headers);
+        let all: Vec<_> =
+            headers.get_all(header::SET_COOKIE).iter().filter_map(|v| v.to_str().ok()).collect();
+        assert_eq!(all.len(), MOST_LINES);
+        assert_eq!(all[..3], ["PHPSESSID=; Path=/0", "my.sid=; Path=/0", "PHPSESSID=; Path=/1"]);
+        assert_eq!(all[30..33], ["lang=; Path=/0", "theme=; Path=/0", "lang=; Path=/1"]);
+        assert_eq!(headers[header::CACHE_CONTROL], "private");
+
+        let mut leaving = Leaving::default();
+        leaving.add(b"long", vec![vec![b'x'; MOST_BYTES], b"x=".to_vec(), vec![b'y'; 10]]);
+        let mut headers = HeaderMap::new();
+        leaving.go(&mut headers);
+        assert_eq!(headers.get_all(header::SET_COOKIE).iter().count(), 1);
+    }
+}
