@@ -1,7 +1,7 @@
 //! The browser's copies of cookies that go with their session.
 
 use crate::{
-    config::{CookieRule, Wanted},
+    config::{CookieRule, Rename, SameSite, Wanted},
     message::{
         cookie_scope::{default_path, domain_matches, path_matches},
         set_cookie::Editor,
@@ -10,7 +10,8 @@ use crate::{
 
 use super::{
     CookieRules, Inventory, Occasion,
-    rule::{Promise, promise},
+    inventory::Seen,
+    rule::{Promise, promise, renaming},
 };
 
 /// So many lines for one cookie.
@@ -21,6 +22,26 @@ const MOST_IDENTITIES: usize = 20;
 struct Identity<'a> {
     domain: Option<&'a str>,
     path: &'a str,
+}
+
+/// What a line must say beside, or browsers do not take it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Marks {
+    secure: bool,
+    /// A browser keeps what is partitioned apart: only a line that says so takes it back.
+    partitioned: bool,
+    /// Within a page of another site, browsers take no line without it.
+    from_any_site: bool,
+}
+
+impl Marks {
+    /// For a cookie that the browser has under this name: a promise that it makes holds for its end too, whether or not
+    /// we know that the visitor came by https.
+    fn of(name: &[u8], https: bool, partitioned: bool, from_any_site: bool) -> Self {
+        let secure = https || promise(name).is_some();
+        // Both are worth something with Secure alone.
+        Self { secure, partitioned: secure && partitioned, from_any_site: secure && from_any_site }
+    }
 }
 
 impl CookieRules {
@@ -43,8 +64,9 @@ impl CookieRules {
         let own = Identity::read(domain, path, occasion.host);
         let all = if sent { identities(None, occasion, own) } else { own.into_iter().collect() };
         let name = editor.name_value().0;
-        let partitioned = editor.has("Partitioned");
-        all.into_iter().map(|identity| identity.expire(name, occasion.https, partitioned)).collect()
+        let from_any_site = editor.get("SameSite").is_some_and(|site| site.eq_ignore_ascii_case(b"None"));
+        let marks = Marks::of(name, occasion.https, editor.has("Partitioned"), from_any_site);
+        all.into_iter().map(|identity| identity.expire(name, marks)).collect()
     }
 
     /// The `Set-Cookie` lines that take it back: under the identity that the rule gives it, else under that which the app
@@ -52,9 +74,7 @@ impl CookieRules {
     pub fn expire(&self, name: &[u8], occasion: &Occasion<'_>, seen: &Inventory) -> Vec<Vec<u8>> {
         let Some((rule, original)) = self.rule_of(name, occasion) else { return Vec::new() };
         let seen = seen.seen(occasion.upstream, &original);
-        // A browser keeps what is partitioned apart: only a line that says so takes it back.
-        let has = seen.as_ref().is_some_and(|seen| seen.partitioned);
-        let partitioned = rule.partitioned.and_then(|wanted| wanted.when(has).copied()).unwrap_or(has);
+        let marks = marks(rule, name, occasion.https, seen.as_ref());
         let seen = seen.as_ref().and_then(|seen| Identity::read(&seen.domain, &seen.path, occasion.host));
         let identities = if promise(name) == Some(Promise::Host) {
             vec![Identity { domain: None, path: "/" }]
@@ -64,7 +84,45 @@ impl CookieRules {
             let rule = Some(rule).filter(|_| !self.is_adopted(name, occasion));
             identities(rule, occasion, seen)
         };
-        identities.into_iter().map(|identity| identity.expire(name, occasion.https, partitioned)).collect()
+        identities.into_iter().map(|identity| identity.expire(name, marks)).collect()
+    }
+
+    /// The same for cookies that did not come with this request, since their path is elsewhere, as far as it is known: by
+    /// the rule, or because the app was seen to say it. Each with the browser's name for it.
+    pub fn expire_elsewhere(
+        &self,
+        occasion: &Occasion<'_>,
+        inventory: &Inventory,
+    ) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let goes = |rule: &&CookieRule| (rule.expires_on_logout || rule.bound) && !rule.report;
+        let mut all = inventory.seen_of(occasion.upstream);
+        // What a rule says of one cookie is known before it was ever seen.
+        for rule in self.rules.iter().filter(goes).filter(|rule| !rule.name.contains(['*', '?'])) {
+            if !all.iter().any(|(name, _)| *name == rule.name) {
+                all.push((rule.name.clone(), Seen::default()));
+            }
+        }
+        let lines = all.iter().filter_map(|(name, seen)| {
+            // Rules that ask for the request's path asked for one where the cookie was set.
+            let there = Occasion { path: path_of(None, seen), readings: &[], ..*occasion };
+            let rule = self.find(name.as_bytes(), &there).filter(goes)?;
+            let path = path_of(Some(rule), seen);
+            let came = path_matches(occasion.path.as_bytes(), path.as_bytes());
+            let domain = match &rule.domain {
+                Some(Wanted::Always(domain)) => domain,
+                _ => &seen.domain,
+            };
+            let name = match renaming(rule, occasion.https) {
+                Some(Rename { before, after: Some(after) }) => [before, name, after.as_str()].concat(),
+                Some(Rename { before, after: None }) => before.clone(),
+                None => name.clone(),
+            };
+            let identity = Identity::read(domain, path, occasion.host).filter(|_| !came)?;
+            let marks = marks(rule, name.as_bytes(), occasion.https, Some(seen));
+            let line = identity.expire(name.as_bytes(), marks);
+            (promise(name.as_bytes()) != Some(Promise::Host)).then(|| (name.into_bytes(), line))
+        });
+        lines.collect()
     }
 
     fn rule_of<'n>(
@@ -86,21 +144,41 @@ impl<'a> Identity<'a> {
         (here && path.starts_with('/') && fits_a_line(path)).then_some(Self { domain, path })
     }
 
-    fn expire(&self, name: &[u8], https: bool, partitioned: bool) -> Vec<u8> {
+    fn expire(&self, name: &[u8], marks: Marks) -> Vec<u8> {
         let mut line = [name, b"=; Path=", self.path.as_bytes()].concat();
         if let Some(domain) = self.domain {
             line.extend_from_slice(b"; Domain=");
             line.extend_from_slice(domain.as_bytes());
         }
         line.extend_from_slice(b"; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT");
-        if https {
-            line.extend_from_slice(b"; Secure");
-            // Which browsers take from https alone.
-            if partitioned {
-                line.extend_from_slice(b"; Partitioned");
-            }
+        for (says, attribute) in [
+            (marks.secure, "; Secure"),
+            (marks.from_any_site, "; SameSite=None"),
+            (marks.partitioned, "; Partitioned"),
+        ] {
+            line.extend_from_slice(if says { attribute.as_bytes() } else { b"" });
         }
         line
+    }
+}
+
+/// What the rule makes of what the app was seen to say.
+fn marks(rule: &CookieRule, name: &[u8], https: bool, seen: Option<&Seen>) -> Marks {
+    let has = seen.is_some_and(|seen| seen.partitioned);
+    let partitioned = rule.partitioned.and_then(|wanted| wanted.when(has).copied()).unwrap_or(has);
+    let said = seen.and_then(|seen| seen.same_site.as_deref());
+    let from_any_site = match rule.same_site.and_then(|wanted| wanted.when(said.is_some()).copied()) {
+        Some(site) => site == SameSite::None,
+        None => said.is_some_and(|site| site.eq_ignore_ascii_case("None")),
+    };
+    Marks::of(name, https, partitioned, from_any_site)
+}
+
+/// Where a cookie is, if that is known; else empty.
+fn path_of<'a>(rule: Option<&'a CookieRule>, seen: &'a Seen) -> &'a str {
+    match rule.and_then(|rule| rule.path.as_ref()) {
+        Some(Wanted::Always(path)) => path,
+        _ => &seen.path,
     }
 }
 

@@ -90,10 +90,29 @@ pub struct Sighting {
 }
 
 /// What browsers know a cookie by beside its name; a text is empty where the app did not say.
+#[derive(Debug, Default)]
 pub(super) struct Seen {
     pub(super) domain: String,
     pub(super) path: String,
     pub(super) partitioned: bool,
+    pub(super) same_site: Option<String>,
+}
+
+impl From<&Sighting> for Seen {
+    fn from(sighting: &Sighting) -> Self {
+        let all = || sighting.attributes.split("; ").map(|text| text.split_once('=').unwrap_or((text, "")));
+        // Of several the last counts.
+        let find = |wanted: &str| {
+            let named = all().filter(|(name, _)| name.trim().eq_ignore_ascii_case(wanted));
+            named.last().map(|(_, value)| value.trim())
+        };
+        Self {
+            domain: sighting.domain.clone(),
+            path: sighting.path.clone(),
+            partitioned: find("Partitioned").is_some(),
+            same_site: find("SameSite").map(str::to_owned),
+        }
+    }
 }
 
 /// What was seen so far.
@@ -194,13 +213,14 @@ impl Inventory {
     /// What a cookie is known by in a browser, as the app set it last.
     pub(super) fn seen(&self, upstream: &str, name: &[u8]) -> Option<Seen> {
         let all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let sighting = all.get(&(upstream.to_owned(), text(name, NAME_BYTES)))?;
-        let mut attributes = sighting.attributes.split("; ");
-        Some(Seen {
-            domain: sighting.domain.clone(),
-            path: sighting.path.clone(),
-            partitioned: attributes.any(|attribute| attribute.eq_ignore_ascii_case("Partitioned")),
-        })
+        all.get(&(upstream.to_owned(), text(name, NAME_BYTES))).map(Seen::from)
+    }
+
+    /// The same of every cookie that this upstream's app was seen to set, by name; names that were cut are left out.
+    pub(super) fn seen_of(&self, upstream: &str) -> Vec<(String, Seen)> {
+        let all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_it = all.iter().filter(|((owner, name), _)| owner == upstream && name.len() < NAME_BYTES);
+        of_it.map(|((_, name), sighting)| (name.clone(), Seen::from(sighting))).collect()
     }
 
     /// Everything seen, by upstream and name.

@@ -80,17 +80,28 @@ fn rename(rule: &CookieRule, editor: &mut Editor<'_>, https: bool) {
     editor.set_pair(Some(&new), None);
 }
 
+/// Whether the line takes its cookie back.
+pub(super) fn is_taken_back(editor: &Editor<'_>, now: SystemTime) -> bool {
+    let age = editor.get("Max-Age").and_then(max_age);
+    let end = || editor.get("Expires").and_then(cookie_date::parse);
+    age.map_or_else(|| end().is_some_and(|end| end <= seconds_of(now)), |age| age <= 0)
+}
+
+fn seconds_of(at: SystemTime) -> i64 {
+    at.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0))
+}
+
 /// `max_age` and `max_age_limit`; a cookie that the app takes back is left to go.
 fn live(rule: &CookieRule, editor: &mut Editor<'_>, now: SystemTime) {
     if rule.max_age.is_none() && rule.max_age_limit.is_none() {
         return;
     }
-    let now = now.duration_since(UNIX_EPOCH).map_or(0, |since| i64::try_from(since.as_secs()).unwrap_or(0));
-    let age = editor.get("Max-Age").and_then(max_age);
-    let end = editor.get("Expires").and_then(cookie_date::parse);
-    if age.map_or(end.is_some_and(|end| end <= now), |age| age <= 0) {
+    if is_taken_back(editor, now) {
         return;
     }
+    let now = seconds_of(now);
+    let age = editor.get("Max-Age").and_then(max_age);
+    let end = editor.get("Expires").and_then(cookie_date::parse);
     let seconds =
         |time: Duration| i64::try_from(time.as_secs()).map_or(LONGEST, |seconds| seconds.min(LONGEST));
     let limit = rule.max_age_limit.map_or(LONGEST, seconds);

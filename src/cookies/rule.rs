@@ -14,7 +14,7 @@ use crate::{
 };
 
 use super::{
-    rewrite::{refusal, rewrite},
+    rewrite::{is_taken_back, refusal, rewrite},
     seal,
 };
 
@@ -195,6 +195,16 @@ impl CookieRules {
         occasion: &Occasion<'_>,
         session: SealedFor,
     ) -> Verdict<'a> {
+        let mut editor = Editor::new(line);
+        if rule.bound && is_taken_back(&editor, occasion.now) {
+            // Where its session has ended there is none to bind it to, and nothing to hide: it goes without a value.
+            rewrite(rule, &mut editor, occasion);
+            editor.set_pair(None, Some(b""));
+            return match refusal(&editor) {
+                Some(why) => Verdict::Unsealable(why),
+                None => Verdict::Rewritten(editor.line()),
+            };
+        }
         let session = match (rule.bound, session) {
             (false, _) => None,
             (true, SealedFor::Later) => return Verdict::Bound,
@@ -203,7 +213,6 @@ impl CookieRules {
             }
             (true, SealedFor::Session(session)) => session,
         };
-        let mut editor = Editor::new(line);
         let (name, value) = editor.name_value();
         let bound = seal::bound(name, occasion.realm, session);
         let Some(sealed) = seal::seal(&self.sealer, &bound, value) else {

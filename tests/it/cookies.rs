@@ -53,6 +53,53 @@ const ODD: [&str; 12] = [
 ];
 
 #[test]
+fn a_logout_takes_cookies_back_as_browsers_accept_it() {
+    let app = App::setting();
+    let config = "[[cookies]]\nname = \"a\"\nsame_site = \"None\"\nsecure = true\nlogout = \"expire\"\n\
+                  [[cookies]]\nname = \"b\"\naction = \"pass\"\nlogout = \"expire\"\n\
+                  [[cookies]]\nname = \"__Host-c\"\naction = \"pass\"\nlogout = \"expire\"\n\
+                  [[cookies]]\nname = \"d\"\npath = \"/app\"\nlogout = \"expire\"\n\
+                  [[cookies]]\nname = \"e*\"\nrename = \"new-*\"\nlogout = \"expire\"\n\
+                  [[cookies]]\nname = \"s\"\naction = \"seal\"\nbind = \"session\"\n";
+    let house = Cloakroom::before(app.address).config(&format!("{TRUSTED}{config}")).start();
+    let logged_out = |path: &str, cookies: &str, more: &str| {
+        let mut visitor = house.browser();
+        let alice = "x-do: X-Session-Principal: alice\r\n";
+        let set = "x-line: b=1; Path=/; Secure; SameSite=none\r\nx-line: e1=1; Path=/deep\r\n";
+        visitor.get_with("/deep/x", &format!("{alice}{set}"));
+        visitor.jar.retain(|name, _| name == "cloakroom");
+        let cookies = format!("{}; {cookies}", visitor.lines().trim_end());
+        let end = "x-do: X-Session-Action: destroy\r\n";
+        visitor
+            .send_raw(format!("GET {path} HTTP/1.1\r\n{cookies}\r\n{more}{end}\r\n").as_bytes())
+            .set_cookies()
+    };
+    let has = |lines: &[String], start: &str, end: &str| {
+        assert!(lines.iter().any(|l| l.starts_with(start) && l.ends_with(end)), "{start} {end}: {lines:?}");
+    };
+    let lines = logged_out("/", "__Host-c=1", "");
+    has(&lines, "__Host-c=; Path=/; Max-Age=0", "; Secure");
+    // Those that did not come, and are known to be elsewhere.
+    has(&lines, "d=; Path=/app; Max-Age=0", "GMT");
+    has(&lines, "new-e1=; Path=/deep; Max-Age=0", "GMT");
+    assert!(!lines.iter().any(|line| line.starts_with("a=") || line.starts_with("b=")), "{lines:?}");
+    let lines = logged_out("/app/x", "", "");
+    assert!(!lines.iter().any(|line| line.starts_with("d=")), "it would have come: {lines:?}");
+    let lines = logged_out("/", "", "x-line: s=gone; Path=/x; Max-Age=0\r\n");
+    has(&lines, "s=; Path=/x; Max-Age=0", "");
+
+    // By https, in the pages of other sites too.
+    let mut visitor = house.browser();
+    let answer = visitor.get_with("/", &format!("{HTTPS}x-line: b=1; Path=/; Secure; SameSite=none\r\n"));
+    let own = answer.set_cookies().iter().find(|line| line.contains("cloakroom")).unwrap().clone();
+    let cookies = format!("cookie: a=1; b=1; {}\r\n", own.split(';').next().unwrap());
+    let answer = visitor.get_with("/", &format!("{HTTPS}{cookies}x-do: X-Session-Action: destroy\r\n"));
+    for name in ["a", "b"] {
+        has(&answer.set_cookies(), &format!("{name}=; Path=/; Max-Age=0"), "; Secure; SameSite=None");
+    }
+}
+
+#[test]
 fn a_logout_with_many_cookies_fits_into_what_proxies_take() {
     let app = App::setting();
     let config = "[[cookies]]\npreset = \"vault\"\nadopt_until = \"2999-01-31\"";

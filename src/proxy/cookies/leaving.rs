@@ -93,6 +93,13 @@ impl Cookies<'_> {
         for name in crossing.leaving.iter().filter(|name| !is_set(name)) {
             leaving.add(name, rules.expire(name, occasion, seen));
         }
+        if rules.expires() {
+            for (name, line) in rules.expire_elsewhere(occasion, seen) {
+                if !is_set(&name) && !crossing.leaving.contains(&name) {
+                    leaving.add(&name, vec![line]);
+                }
+            }
+        }
     }
 }
 
