@@ -138,7 +138,8 @@ fn read(text: &str, folder: &Path) -> (Option<Config>, BTreeSet<String>, Vec<Dia
     let routes = Route::read_all(&root, &upstreams);
     let store = Store::read(&root.section("store"));
     let keys = Keys::read(&root.section("keys"));
-    let cookies = CookieRule::read_all(&root, &upstreams, &routes, &session.cookie);
+    let keyless = store.kind == StoreKind::Memory && keys.current.is_none();
+    let cookies = CookieRule::read_all(&root, &upstreams, &routes, &session.cookie, keyless);
     let errors = Errors::read(&root.section("errors"), folder);
     let limits = Limits::read(&root.section("limits"));
     let log = Log::read(&root.section("log"));

@@ -170,3 +170,45 @@ fn what_cannot_work_is_refused_and_the_rest_is_not() {
         assert_eq!(result.is_ok(), fine, "{line}: {result:?}");
     }
 }
+
+#[test]
+fn what_is_seldom_meant_is_told_and_does_not_stop() {
+    let base = "listen = [{ address = \"unix:/run/x\" }]\nroutes = [{ upstream = \"a\" }]\nstore.kind = \"memory\"\n\
+                upstreams.a.servers = [\"http://127.0.0.1:2\"]\n";
+    let key = "keys.current = { env = \"KEY\" }\n";
+    for (cookies, more, wanted) in [
+        ("{ name = \"PHP*\" }, { name = \"PHPSESSID\", action = \"keep\" }", "", "this rule never applies"),
+        ("{ name = \"a\" }, { name = \"a\", host = \"x.test\" }", "", "this rule never applies"),
+        ("{ name = \"a\", host = \"x.test\" }, { name = \"a\" }", "", ""),
+        (
+            "{ name = \"a?\" }, { name = \"a*\" }, { name = \"abc\", host = \"x.test\" }",
+            "",
+            "this rule never applies",
+        ),
+        (
+            "{ name = \"a\", rename = \"x\" }, { name = \"b\", rename = \"x\" }",
+            "",
+            "two cookies are renamed to `x`",
+        ),
+        ("{ name = \"a\", rename = \"x-*\" }, { name = \"b\", rename = \"x-*\" }", "", ""),
+        ("{ name = \"__Host-cloakroom\" }", "", "is the session's own cookie"),
+        ("{ name = \"a\", same_site = \"None\" }", "", "unless it is Secure"),
+        ("{ name = \"a\", partitioned = { default = true } }", "", "unless it is Secure"),
+        ("{ name = \"a\", same_site = \"None\", secure = \"auto\" }", "", ""),
+        ("{ name = \"a\", same_site = \"None\", rename = \"__Secure-*\" }", "", ""),
+        ("{ name = \"a\", domain = \"com\" }", "", "for all of `com`"),
+        ("{ name = \"a\", domain = \"x.test\" }", "", ""),
+        ("{ name = \"a\", action = \"seal\" }", "", "nothing after a restart"),
+        ("{ name = \"a\", action = \"seal\" }", key, ""),
+    ] {
+        let (_, warnings) = Config::parse("x.toml", &format!("{base}{more}cookies = [{cookies}]\n")).unwrap();
+        let told: Vec<_> = warnings.list.iter().map(|warning| warning.message.as_str()).collect();
+        assert_eq!(told.len(), usize::from(!wanted.is_empty()), "{cookies}: {told:?}");
+        assert!(told.concat().contains(wanted), "{cookies}: {told:?}");
+    }
+    for (day, fine) in [("2027-01-31", true), ("2027-01-31T12:00", false), ("20270131", false)] {
+        let text =
+            format!("{base}cookies = [{{ name = \"a\", action = \"keep\", adopt_until = \"{day}\" }}]\n");
+        assert_eq!(Config::parse("x.toml", &text).is_ok(), fine, "{day}");
+    }
+}

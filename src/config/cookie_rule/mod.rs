@@ -15,6 +15,7 @@ use super::{
 
 mod attribute;
 mod check;
+mod doubtful;
 mod expand;
 mod preset;
 
@@ -137,9 +138,11 @@ impl CookieRule {
         upstreams: &[Upstream],
         routes: &[Route],
         own: &SessionCookie,
+        keyless: bool,
     ) -> Vec<Self> {
         let readers = root.sections("cookies");
         let mut rules = Vec::new();
+        let mut written = Vec::new();
         for reader in &readers {
             let preset = preset::read(reader);
             let rule = Self::read(reader, upstreams, reader.span("preset").is_some());
@@ -148,11 +151,13 @@ impl CookieRule {
                 rules.extend(rule.map(|rule| preset.expand(&rule)).into_iter().flatten());
             } else if let Some(rule) = rule.filter(|_| reader.span("preset").is_none()) {
                 rule.check(reader, upstreams, routes, own);
+                written.push((reader, rule.clone()));
                 rules.push(rule);
             }
             reader.finish();
         }
         check::order(&readers);
+        doubtful::tell(&written, own, keyless);
         rules
     }
 
@@ -171,9 +176,7 @@ impl CookieRule {
             rename: reader.parsed("rename", "a name such as \"__Host-*\"", rename),
             renew: reader.choice("renew", &KeepRenew::WORDS, KeepRenew::Unsafe),
             share: reader.bool("share", false),
-            adopt_until: reader.parsed("adopt_until", "a day such as \"2027-01-31\"", |text| {
-                text.parse().map_err(|_| Mistake::VALUE)
-            }),
+            adopt_until: reader.parsed("adopt_until", "a day such as \"2027-01-31\"", day),
             expires_on_logout: reader.choice("logout", &[("leave", false), ("expire", true)], false),
             bound: reader.choice("bind", &[("host", false), ("session", true)], false),
             report: reader.bool("report", false),
@@ -210,6 +213,11 @@ impl CookieRule {
             attribute::read(reader, "priority", &priorities, |v| scalar::choice(v, &Priority::WORDS));
         self.max_age = attribute::read(reader, "max_age", DURATION, age);
     }
+}
+
+/// A day, and nothing of a time within it.
+fn day(text: &str) -> Result<Date, Mistake> {
+    text.parse().ok().filter(|day: &Date| day.to_string() == text).ok_or(Mistake::VALUE)
 }
 
 fn age(value: &DeValue<'_>) -> Result<Duration, Mistake> {

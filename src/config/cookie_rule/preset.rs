@@ -17,7 +17,7 @@ pub(super) enum Preset {
 }
 
 /// Names under which apps keep who is logged in.
-pub const SESSION_LIKE: [&str; 12] = [
+pub const SESSION_LIKE: [&str; 16] = [
     "*sess*",
     "*SESS*",
     "*Sess*",
@@ -30,6 +30,10 @@ pub const SESSION_LIKE: [&str; 12] = [
     "*AUTH*",
     "*remember*",
     "*login*",
+    "token",
+    "CFID",
+    "CFTOKEN",
+    ".AspNetCore.Identity.*",
 ];
 
 /// Names of what scripts read and send back: never `HttpOnly`, even where they look like a session's.
