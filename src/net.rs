@@ -58,6 +58,12 @@ impl Stream {
 
     /// Closes it so that the other side sees a reset, and no end.
     pub fn reset(self) {
+        self.closes_by_reset();
+    }
+
+    /// Whenever it is closed, the other side sees a reset, and what was not sent is thrown away: the kernel would keep
+    /// it for who does not read.
+    pub fn closes_by_reset(&self) {
         let now = Some(std::time::Duration::ZERO);
         // Where that cannot be had it is closed all the same.
         let _ = match self.plain() {

@@ -163,6 +163,10 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     }
 }
 
+/// What the kernel holds for a visitor beyond what it could send just now. By itself it takes megabytes of an answer for
+/// each of those who read nothing, out of what all connections of the machine have in common.
+const UNSENT: u32 = 128 * 1024;
+
 /// The same socket, in a loop.
 pub(super) enum Accepting {
     Tcp(net::TcpListener),
@@ -174,6 +178,8 @@ impl Accepting {
         Ok(match listener {
             Listener::Tcp(l) => {
                 l.set_nonblocking(true)?;
+                // Its connections inherit that; where it cannot be had they are served all the same.
+                let _ = socket2::SockRef::from(&l).set_tcp_notsent_lowat(UNSENT);
                 Self::Tcp(net::TcpListener::from_std(l)?)
             }
             Listener::Unix(l) => {

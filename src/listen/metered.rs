@@ -10,6 +10,7 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::watched::Underlying;
 use crate::net::Stream;
 
 pub(super) struct Metered {
@@ -21,6 +22,12 @@ pub(super) struct Metered {
 impl Metered {
     pub(super) fn new(stream: Stream, came: &Rc<Cell<u64>>) -> Self {
         Self { stream, came: Rc::clone(came) }
+    }
+}
+
+impl Underlying for Metered {
+    fn stream(&self) -> &Stream {
+        &self.stream
     }
 }
 

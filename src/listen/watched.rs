@@ -74,6 +74,17 @@ impl Activity {
     }
 }
 
+/// What lies under a watched stream.
+pub(super) trait Underlying {
+    fn stream(&self) -> &Stream;
+}
+
+impl Underlying for Stream {
+    fn stream(&self) -> &Stream {
+        self
+    }
+}
+
 pub(super) struct Watched<S = Stream> {
     pub(super) io: TokioIo<S>,
     /// Read already, by the hyper connection before this one.
@@ -87,7 +98,9 @@ impl<S> Watched<S> {
     pub(super) fn new(io: S, prefix: Bytes, activity: Rc<Activity>, stall: Option<Duration>) -> Self {
         Self { io: TokioIo::new(io), prefix, activity, stall, stalled: RefCell::new(None) }
     }
+}
 
+impl<S: Underlying> Watched<S> {
     fn wrote<T>(&self, polled: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         match polled {
             Poll::Pending => {
@@ -95,7 +108,10 @@ impl<S> Watched<S> {
                 self.activity.unflushed.set(true);
                 let mut stalled = self.stalled.borrow_mut();
                 let timer = stalled.get_or_insert_with(|| Timer::new(self.stall));
-                timer.poll_elapsed(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
+                timer.poll_elapsed(cx).map(|()| {
+                    self.io.inner().stream().closes_by_reset();
+                    Err(io::ErrorKind::TimedOut.into())
+                })
             }
             ready @ Poll::Ready(_) => {
                 if self.stalled.borrow().is_some() {
@@ -129,7 +145,7 @@ impl<S: AsyncRead + Unpin> Read for Watched<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Write for Watched<S> {
+impl<S: AsyncWrite + Underlying + Unpin> Write for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write(cx, buf);
         self.activity.unflushed.set(true);
