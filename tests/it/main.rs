@@ -58,6 +58,7 @@ mod sealed;
 mod secure_upstreams;
 mod session;
 mod session_config;
+mod slow;
 mod store;
 mod store_faults;
 mod streams;

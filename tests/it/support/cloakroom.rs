@@ -102,6 +102,11 @@ impl Cloakroom {
         text.split(' ').nth(1).unwrap().parse::<u64>().unwrap() * 4096
     }
 
+    /// How many files and connections it holds open just now.
+    pub(crate) fn files(&self) -> usize {
+        fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
     /// The time that it has used of the processors: what it would have taken on a machine of its own.
     pub(crate) fn worked(&self) -> Duration {
         let text = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
