@@ -32,6 +32,8 @@ const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 /// what flow control allows to lie about.
 const IDLE_TALK: u64 = 256 * 1024;
 const TALK_WINDOW: Duration = Duration::from_secs(10);
+/// And to so many from who does not even read what they are answered, while nothing is asked.
+const UNHEARD_TALK: u64 = 64 * 1024;
 
 /// Puts each request on this worker's own loop.
 #[derive(Clone)]
@@ -72,7 +74,8 @@ pub(super) async fn serve<H: Handler>(
     let came = Rc::default();
     // Of a connection as a whole only its writing is watched here.
     let activity = Rc::new(Activity::new(false, false));
-    let io = Watched::new(Metered::new(stream, &came), prefix, activity, limits.write_stall_timeout);
+    let metered = Metered::new(stream, &came);
+    let io = Watched::new(metered, prefix, Rc::clone(&activity), limits.write_stall_timeout);
     let noted = Rc::clone(&streams);
     let service = service_fn(move |request: Request<Incoming>| {
         Streaming::begin(request, &noted, |request| handler.handle(request, arrival))
@@ -86,7 +89,8 @@ pub(super) async fn serve<H: Handler>(
             if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
                 return Poll::Ready(result.err().map(|error| error.to_string()));
             }
-            if let Poll::Ready(why) = watch.poll(&streams, came.get(), limits, cx) {
+            let unheard = activity.unflushed.get() && streams.in_flight.get() == 0;
+            if let Poll::Ready(why) = watch.poll(&streams, came.get(), unheard, limits, cx) {
                 // Said, where the other side still listens, and then it is cut.
                 Pin::new(&mut connection).graceful_shutdown();
                 let _ = Pin::new(&mut connection).poll(cx);
@@ -143,6 +147,7 @@ impl Watch {
         &mut self,
         streams: &Streams,
         came: u64,
+        unheard: bool,
         limits: &Limits,
         cx: &mut Context<'_>,
     ) -> Poll<Option<&'static str>> {
@@ -174,7 +179,7 @@ impl Watch {
         if self.talk_from.1 != progress || self.talk.poll_elapsed(cx).is_ready() {
             self.talk_from = (came, progress);
             self.talk.reset(Some(TALK_WINDOW));
-        } else if came - self.talk_from.0 > self.most_talk {
+        } else if came - self.talk_from.0 > if unheard { UNHEARD_TALK } else { self.most_talk } {
             return Poll::Ready(Some("frames without end that lead nowhere"));
         }
         Poll::Pending

@@ -3,11 +3,13 @@
 use std::io::Write;
 use std::time::Duration;
 
+use cloakroom::clock;
+
 use crate::support::http2::{
     CONTINUATION, DATA, GOAWAY, HEADERS, Http2, PING, PREFACE, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE,
     block, frame, get,
 };
-use crate::support::{App, Cloakroom, Ending, Reply, eventually};
+use crate::support::{App, Cloakroom, Ending, PATIENCE, Reply, eventually};
 
 /// What an attack may cost in memory.
 const MOST_MEMORY: u64 = 32 << 20;
@@ -151,14 +153,13 @@ fn floods_are_cut_and_hurt_nobody_else() {
         let mut attacker = house.dial();
         attacker.preface();
         attacker.send(begin);
-        let began = house.worked();
+        let (worked, began) = (house.worked(), clock::instant());
         let sent = attacker.flood(&mut next);
-        let took = house.worked().saturating_sub(began);
-        if sent.is_none() {
-            continue;
-        }
+        let took = house.worked().saturating_sub(worked);
         assert!(sent.is_some(), "{what}: it was not cut");
         assert!(took < MOST_TIME, "{what}: {took:?}");
+        // Nor is it left waiting until some other limit.
+        assert!(began.elapsed() < PATIENCE / 2, "{what}: {:?}", began.elapsed());
         let grown = house.memory().saturating_sub(before);
         assert!(grown < MOST_MEMORY, "{what}: {grown} bytes after {sent:?}");
         for _ in 0..20 {
