@@ -4,7 +4,9 @@ use std::io::{Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::thread;
 
-use tungstenite::protocol::{CloseFrame, WebSocketConfig, frame::coding::CloseCode};
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Message, WebSocket};
 
 use super::{Cloakroom, Request, Response, Stage, Wire};
@@ -96,6 +98,17 @@ pub(crate) fn converse<S: Read + Write>(mut socket: WebSocket<S>) {
         socket.send(Message::text(text)).unwrap();
         assert_eq!(socket.read().unwrap().into_text().unwrap(), text);
     }
+    // In fragments, with a ping between them (RFC 6455 section 5.4).
+    for (piece, kind, last) in
+        [("one ", Data::Text, false), ("two ", Data::Continue, false), ("three", Data::Continue, true)]
+    {
+        socket.send(Message::Frame(Frame::message(piece, OpCode::Data(kind), last))).unwrap();
+        if !last {
+            socket.send(Message::Ping(piece.into())).unwrap();
+            assert_eq!(socket.read().unwrap(), Message::Pong(piece.into()));
+        }
+    }
+    assert_eq!(socket.read().unwrap().into_text().unwrap(), "one two three");
     socket.send(Message::Ping(b"are you there".to_vec().into())).unwrap();
     assert_eq!(socket.read().unwrap(), Message::Pong(b"are you there".to_vec().into()));
     let bye = CloseFrame { code: CloseCode::Library(4321), reason: "bye".into() };
