@@ -3,12 +3,10 @@
 //! hash of realm and name: sixteen bytes, and on disk it tells nobody's name.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
-
-use smallvec::SmallVec;
 
 use crate::{
     clock::Timestamp,
@@ -20,15 +18,44 @@ const SHARDS: usize = 64;
 /// A login whose request takes longer is no longer ended with those that it was under way beside.
 pub(super) const LONGEST_REQUEST: Duration = Duration::from_hours(24);
 
-/// One principal's sessions, oldest login first.
+/// One principal. Nearly everybody has one session, and there may be a million of them: no byte is lost on who has more.
+#[derive(Debug)]
+enum Person {
+    /// This session, as bytes.
+    Once([u8; 16]),
+    /// Any other number.
+    Else(Box<Sessions>),
+}
+
+/// A principal's sessions, oldest login first.
 #[derive(Debug, Default)]
-struct Person {
-    sessions: SmallVec<[u128; 1]>,
+struct Sessions {
+    all: Vec<u128>,
     /// Every session of theirs was ended then, and so is each login whose request began before.
     ended: Option<Timestamp>,
 }
 
-type Shard = HashMap<u128, Person>;
+impl From<Person> for Sessions {
+    fn from(person: Person) -> Self {
+        match person {
+            Person::Once(id) => Self { all: vec![u128::from_ne_bytes(id)], ended: None },
+            Person::Else(sessions) => *sessions,
+        }
+    }
+}
+
+impl Sessions {
+    /// `None`: there is nothing to know of them.
+    fn person(self) -> Option<Person> {
+        match (self.all.as_slice(), self.ended) {
+            ([], None) => None,
+            ([id], None) => Some(Person::Once(id.to_ne_bytes())),
+            _ => Some(Person::Else(Box::new(self))),
+        }
+    }
+}
+
+type Shard = HashMap<[u8; 16], Person>;
 
 /// The index.
 #[derive(Debug)]
@@ -62,6 +89,18 @@ impl Principals {
         self.shards.get(who as usize % SHARDS).map(|s| s.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    /// Looks at what is known of them, and may change it.
+    fn edit<T: Default>(&self, who: u128, edit: impl FnOnce(&mut Sessions) -> T) -> T {
+        let Some(mut shard) = self.shard(who) else { return T::default() };
+        let key = who.to_ne_bytes();
+        let mut sessions = shard.remove(&key).map(Sessions::from).unwrap_or_default();
+        let outcome = edit(&mut sessions);
+        if let Some(person) = sessions.person() {
+            shard.insert(key, person);
+        }
+        outcome
+    }
+
     /// A session of theirs begins, `instead` of another; returns those that must go for it, oldest first.
     pub(super) fn enter(
         &self,
@@ -72,67 +111,86 @@ impl Principals {
         most: Option<usize>,
         evict: bool,
     ) -> Result<Vec<u128>, Denied> {
-        let Some(mut shard) = self.shard(who) else { return Ok(Vec::new()) };
-        let person = shard.entry(who).or_default();
-        if person.ended.is_some_and(|ended| began <= ended) {
-            return Err(Denied::Ended);
+        let mut denied = None;
+        let gone = self.edit(who, |person| {
+            if person.ended.is_some_and(|ended| began <= ended) {
+                denied = Some(Denied::Ended);
+                return Vec::new();
+            }
+            if person.all.contains(&id) {
+                return Vec::new();
+            }
+            let others = person.all.iter().filter(|other| Some(**other) != instead);
+            let over = most.map_or(0, |most| (others.clone().count() + 1).saturating_sub(most));
+            if over > 0 && !evict {
+                denied = Some(Denied::TooMany);
+                return Vec::new();
+            }
+            let gone: Vec<u128> = others.take(over).copied().collect();
+            person.all.retain(|session| !gone.contains(session));
+            person.all.push(id);
+            gone
+        });
+        denied.map_or(Ok(gone), Err)
+    }
+
+    /// Makes room for so many.
+    pub(super) fn reserve(&self, people: usize) {
+        for shard in &self.shards {
+            shard.lock().unwrap_or_else(PoisonError::into_inner).reserve(people / SHARDS);
         }
-        if person.sessions.contains(&id) {
-            return Ok(Vec::new());
-        }
-        let others = person.sessions.iter().filter(|other| Some(**other) != instead);
-        let over = most.map_or(0, |most| (others.clone().count() + 1).saturating_sub(most));
-        if over > 0 && !evict {
-            return Err(Denied::TooMany);
-        }
-        let gone: Vec<u128> = others.take(over).copied().collect();
-        person.sessions.retain(|session| !gone.contains(session));
-        person.sessions.push(id);
-        Ok(gone)
     }
 
     /// A session of theirs was there before.
     pub(super) fn join(&self, who: u128, id: u128) {
         let Some(mut shard) = self.shard(who) else { return };
-        let person = shard.entry(who).or_default();
-        if !person.sessions.contains(&id) {
-            person.sessions.push(id);
+        if let Entry::Vacant(place) = shard.entry(who.to_ne_bytes()) {
+            place.insert(Person::Once(id.to_ne_bytes()));
+            return;
         }
+        drop(shard);
+        self.edit(who, |person| {
+            if !person.all.contains(&id) {
+                person.all.push(id);
+            }
+        });
     }
 
     /// A session of theirs ended.
     pub(super) fn leave(&self, who: u128, id: u128) {
-        let Some(mut shard) = self.shard(who) else { return };
-        if let Some(person) = shard.get_mut(&who) {
-            person.sessions.retain(|session| *session != id);
-            if person.sessions.is_empty() && person.ended.is_none() {
-                shard.remove(&who);
-            }
-        }
+        self.edit(who, |person| person.all.retain(|session| *session != id));
     }
 
     /// All of theirs end now; returns them.
     pub(super) fn end(&self, who: u128, now: Timestamp) -> Vec<u128> {
-        let Some(mut shard) = self.shard(who) else { return Vec::new() };
-        let person = shard.entry(who).or_default();
-        person.ended = Some(now);
-        std::mem::take(&mut person.sessions).into_vec()
+        self.edit(who, |person| {
+            person.ended = Some(now);
+            std::mem::take(&mut person.all)
+        })
     }
 
     /// Their sessions, oldest login first.
     pub(super) fn of(&self, who: u128) -> Vec<u128> {
-        self.shard(who).and_then(|s| s.get(&who).map(|p| p.sessions.to_vec())).unwrap_or_default()
+        let Some(shard) = self.shard(who) else { return Vec::new() };
+        match shard.get(&who.to_ne_bytes()) {
+            Some(Person::Once(id)) => vec![u128::from_ne_bytes(*id)],
+            Some(Person::Else(sessions)) => sessions.all.clone(),
+            None => Vec::new(),
+        }
     }
 
     /// Forgets whom nobody can have been asking for any more: requests last no longer than `longest`.
     pub(super) fn sweep(&self, now: Timestamp, longest: Duration) {
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.retain(|_, person| {
-                if person.ended.is_some_and(|ended| now.since(ended) > longest) {
-                    person.ended = None;
+            shard.retain(|_, person| match person {
+                Person::Once(_) => true,
+                Person::Else(sessions) => {
+                    if sessions.ended.is_some_and(|ended| now.since(ended) > longest) {
+                        sessions.ended = None;
+                    }
+                    sessions.ended.is_some() || !sessions.all.is_empty()
                 }
-                person.ended.is_some() || !person.sessions.is_empty()
             });
         }
     }

@@ -3,12 +3,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{
-    front::{Read, Room},
-    row,
-    rows::Stored,
-    writer::Writer,
-};
+use super::{front::Room, parcel, row, rows::Stored, writer::Writer};
 use crate::{clock::Timestamp, session::record::Record};
 
 /// Rows in a bite: about a millisecond.
@@ -74,6 +69,7 @@ impl Writer {
             self.sweep(now);
             self.measure();
         }
+        self.pack_what_left();
         self.checkpoint_if_grown();
     }
 
@@ -106,13 +102,12 @@ impl Writer {
                     self.front.locked.fetch_add(1, Ordering::Relaxed);
                 }
                 None => self.set_aside(&stored),
-                Some((record, false)) => old.push((record, stored.beside.who)),
-                Some((record, true)) if self.front.has_memory() => {
-                    self.front.touches.leave_on(stored.id, &record);
-                    let mark = self.front.marks.of(stored.id);
-                    let _ = self.front.warm(stored.id, &Read { mark, record: Some(Arc::new(record)) });
+                Some((record, current)) => {
+                    self.shelve(&record);
+                    if !current {
+                        old.push((record, stored.beside.who));
+                    }
                 }
-                Some(_) => {}
             }
         }
         self.reseal(&old);
@@ -121,6 +116,28 @@ impl Writer {
             self.front.warming.store(false, Ordering::Relaxed);
             tracing::info!(sessions = self.background.warmed, damaged, "the store was read through");
             self.tell_of_keys();
+        }
+    }
+
+    /// Packs a record away as it is on disk, if there is room.
+    fn shelve(&self, record: &Record) {
+        let id = record.id.as_u128();
+        self.front.touches.leave_on(id, record);
+        if self.front.known.has_room()
+            && let Some(parcel) = parcel::pack(record)
+        {
+            self.front.shelve(id, parcel);
+        }
+    }
+
+    /// What there was no room for among the records in use. Read from disk, so that nothing older than that is packed.
+    fn pack_what_left(&self) {
+        for id in self.front.take_left(BITE) {
+            if let Ok(Some(stored)) = self.file.get(id)
+                && let Some(record) = row::open(id, stored.beside, &stored.row, &self.sealer)
+            {
+                self.shelve(&record);
+            }
         }
     }
 

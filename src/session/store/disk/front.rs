@@ -2,17 +2,19 @@
 //! order in the queue is the order of the decisions.
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
 };
 
-use moka::{ops::compute::Op, policy::EvictionPolicy, sync::Cache};
+use moka::{notification::RemovalCause, ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 use tokio::sync::oneshot;
 
 use super::{
-    pending::{Known, Marks, Pending},
+    at_hand::Read,
+    pending::{Marks, Pending},
     queue::{Order, Queue, Receipt, What, Write},
     row::Columns,
+    shelf::Shelf,
     touches::Touches,
 };
 use crate::{
@@ -28,6 +30,9 @@ use crate::{
         },
     },
 };
+
+/// So many that left memory wait to be packed; of more the disk alone knows.
+const MOST_LEFT: usize = 4096;
 
 /// What the disk still takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,27 +57,15 @@ pub(super) enum Step {
     Done(Applied, Vec<Receipt>, Option<u128>),
 }
 
-/// What was on disk when the mark of its id was this.
-#[derive(Debug)]
-pub(super) struct Read {
-    pub mark: u32,
-    pub record: Option<Arc<Record>>,
-}
-
-/// What was read from disk is out of date.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Overtaken;
-
-/// What counts, of what was read from disk and what is in memory.
-pub(super) type Warmed = Result<Option<Arc<Record>>, Overtaken>;
-
 /// The live view.
 #[derive(Debug)]
 pub(super) struct Front {
-    /// Records by id, the longest unused leave first: they are found on disk again.
-    live: Cache<u128, Arc<Record>, ById>,
+    /// Records in use by id. The longest unused leave first: packed, or to be found on disk again.
+    pub(super) live: Cache<u128, Arc<Record>, ById>,
     pub(super) pending: Pending,
-    pub(super) known: Known,
+    pub(super) known: Shelf,
+    /// Those that left, for a moment.
+    pub(super) left: Arc<Mutex<Vec<u128>>>,
     pub(super) ended: Tombstones,
     pub(super) people: Principals,
     pub(super) queue: Queue,
@@ -92,17 +85,26 @@ pub(super) struct Front {
 }
 
 impl Front {
-    /// `max_bytes` of memory for records.
+    /// `max_bytes` of memory for records: half for those in use, half for those that are packed.
     pub(super) fn new(max_bytes: u64, rules: &Session, people: Principals, ended: Tombstones) -> Self {
+        let left: Arc<Mutex<Vec<u128>>> = Arc::default();
+        let leaving = Arc::clone(&left);
         let live = Cache::builder()
             .eviction_policy(EvictionPolicy::lru())
-            .max_capacity(max_bytes)
+            .max_capacity(max_bytes / 2)
             .weigher(|_, record: &Arc<Record>| record.weight())
+            .eviction_listener(move |id, _, cause| {
+                let mut left = leaving.lock().unwrap_or_else(PoisonError::into_inner);
+                if cause == RemovalCause::Size && left.len() < MOST_LEFT {
+                    left.push(*id);
+                }
+            })
             .build_with_hasher(ById::default());
         Self {
             live,
             pending: Pending::new(),
-            known: Known::new(),
+            known: Shelf::new(max_bytes / 2),
+            left,
             ended,
             people,
             queue: Queue::default(),
@@ -140,6 +142,11 @@ impl Front {
 
     /// What is under this id; `None`: the disk must be asked.
     pub(super) fn load(&self, id: u128, now: Timestamp) -> Option<Found> {
+        self.glance(id, now).or_else(|| self.unpack(id)?.record.map(|record| alive(record, &self.rules, now)))
+    }
+
+    /// The same, under the lock of another id: what is packed stays so.
+    fn glance(&self, id: u128, now: Timestamp) -> Option<Found> {
         self.look(id, self.live.get(&id), &self.rules, now)
     }
 
@@ -260,7 +267,7 @@ impl Front {
             let all = self.people.of(who);
             // What is over is no session of theirs any more, although it may not have been swept yet.
             let over =
-                |other: &u128| matches!(self.load(*other, apply.now), Some(Found::Ended(_) | Found::Over));
+                |other: &u128| matches!(self.glance(*other, apply.now), Some(Found::Ended(_) | Found::Over));
             for gone in all.iter().filter(|other| all.len() >= most && **other != id && over(other)) {
                 self.people.leave(who, *gone);
             }
@@ -304,39 +311,6 @@ impl Front {
         // moka calls the closure exactly once.
         let closed = || Receipt(oneshot::channel().1);
         (there, receipt.unwrap_or_else(closed))
-    }
-
-    /// Whether there is room in memory for records that nobody asked for.
-    pub(super) fn has_memory(&self) -> bool {
-        self.live.weighted_size() < self.live.policy().max_capacity().unwrap_or(u64::MAX) / 8 * 7
-    }
-
-    /// What was read from disk; what is decided already beats it. Returns what counts.
-    ///
-    /// # Errors
-    /// It may have been overwritten since: it must be read again.
-    pub(super) fn warm(&self, id: u128, read: &Read) -> Warmed {
-        let mut result = Ok(None);
-        self.live.entry(id).and_compute_with(|entry| {
-            if let Some(entry) = entry {
-                result = Ok(Some(entry.into_value()));
-                return Op::Nop;
-            }
-            result = self.counts(id, read);
-            result.as_ref().ok().and_then(Clone::clone).map_or(Op::Nop, Op::Put)
-        });
-        result
-    }
-
-    /// Under the lock of an id that is not in memory.
-    fn counts(&self, id: u128, read: &Read) -> Warmed {
-        match self.pending.get(id) {
-            Some(next) => Ok(next),
-            None if !self.known.has(id) => Ok(None),
-            // What is no longer pending has raised its mark before.
-            None if self.marks.of(id) != read.mark => Err(Overtaken),
-            None => Ok(read.record.clone()),
-        }
     }
 
     /// A change failed, and with it all that was derived from it: what is on disk counts again. Returns the number from
@@ -394,12 +368,6 @@ impl Front {
             }
             Op::Remove
         });
-    }
-
-    /// As if there were no room for it.
-    #[cfg(test)]
-    pub(super) fn let_go(&self, id: u128) {
-        self.live.invalidate(&id);
     }
 
     /// The record in memory, if it is there.

@@ -3,9 +3,11 @@
 //! Here live the database, the thread that holds it and the live view before it. Never: what a change means (that is
 //! [`decide`](crate::session::commit)). Called by [`Store`](super::Store).
 //!
-//! A change is decided in memory, queued, and acknowledged once the database has synced it (`durability`). What memory
-//! lets go is read again from disk when it is asked for. When a session was last seen is written behind.
+//! A change is decided in memory, queued, and acknowledged once the database has synced it (`durability`). A record that
+//! nobody asks for is packed; what memory has no room for at all is read again from disk when it is asked for. When a
+//! session was last seen is written behind.
 
+mod at_hand;
 mod background;
 mod counter;
 mod file;
@@ -13,12 +15,14 @@ mod first_page;
 mod front;
 mod keys;
 mod lock;
+mod parcel;
 mod pending;
 mod queue;
 mod reader;
 mod row;
 mod rows;
 mod salvage;
+mod shelf;
 mod start;
 mod tally;
 mod touches;
@@ -30,6 +34,8 @@ mod writer;
 mod damage;
 #[cfg(test)]
 mod looks;
+#[cfg(test)]
+mod misfortunes;
 #[cfg(test)]
 mod promises;
 #[cfg(test)]
@@ -152,7 +158,12 @@ impl Disk {
         let mut read = None;
         for _ in 0..TRIES {
             match self.front.apply(id, apply, read.take())? {
-                Step::Cold => read = Some(self.read(id).await?),
+                Step::Cold => {
+                    read = match self.front.unpack(id) {
+                        Some(read) => Some(read),
+                        None => Some(self.read(id).await?),
+                    }
+                }
                 Step::Rests(applied, settled) => {
                     if self.wait_for(settled).await.map_err(|_| StoreError::Late)? {
                         return Ok(applied);

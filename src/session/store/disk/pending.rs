@@ -1,8 +1,7 @@
-//! What the memory knows beside the records: which ids are on disk at all, and what is decided and not yet there. Under
-//! locks that are held for a look.
+//! What is decided and not yet on disk, and what has changed there. Under locks that are held for a look.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU32, AtomicUsize, Ordering},
@@ -13,54 +12,15 @@ use tokio::sync::oneshot;
 
 use crate::session::record::Record;
 
-const SHARDS: usize = 64;
+pub(super) const SHARDS: usize = 64;
 
 /// Ids of version 4 are random in all their low bits.
-fn place(id: u128) -> usize {
+pub(super) fn place(id: u128) -> usize {
     id as usize % SHARDS
 }
 
 fn lock<T>(shards: &[Mutex<T>], id: u128) -> Option<MutexGuard<'_, T>> {
     shards.get(place(id)).map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner))
-}
-
-/// The ids that are on disk, or on their way there: all others need no look.
-#[derive(Debug)]
-pub(super) struct Known(Vec<Mutex<HashSet<u128>>>);
-
-impl Known {
-    pub(super) fn new() -> Self {
-        Self((0..SHARDS).map(|_| Mutex::default()).collect())
-    }
-
-    pub(super) fn add(&self, id: u128) {
-        if let Some(mut shard) = lock(&self.0, id) {
-            shard.insert(id);
-        }
-    }
-
-    /// Many at once.
-    pub(super) fn fill(&self, ids: impl ExactSizeIterator<Item = u128>) {
-        let each = ids.len() / SHARDS;
-        for shard in &self.0 {
-            shard.lock().unwrap_or_else(PoisonError::into_inner).reserve(each + each / 8);
-        }
-        ids.for_each(|id| self.add(id));
-    }
-
-    pub(super) fn remove(&self, id: u128) {
-        if let Some(mut shard) = lock(&self.0, id) {
-            shard.remove(&id);
-        }
-    }
-
-    pub(super) fn has(&self, id: u128) -> bool {
-        lock(&self.0, id).is_some_and(|shard| shard.contains(&id))
-    }
-
-    pub(super) fn len(&self) -> u64 {
-        self.0.iter().map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len() as u64).sum()
-    }
 }
 
 /// How often what is on disk was changed, by id: who reads there tells by it whether what was read is out of date. Ids

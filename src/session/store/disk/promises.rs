@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use super::{
-    front::{Overtaken, Read},
+    at_hand::{Overtaken, Read},
     unsettled::{held, inner, poll},
 };
 use crate::{

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::front::Read;
+use super::at_hand::Read;
 use crate::{
     clock::{self, Timestamp},
     session::{record::Record, store::StoreError},

@@ -7,8 +7,9 @@ use std::sync::{Arc, mpsc};
 use tokio::sync::oneshot;
 
 use super::{
+    at_hand::Read,
     file::File,
-    front::{Front, Read},
+    front::Front,
     queue::{Answer, Order},
     row,
 };

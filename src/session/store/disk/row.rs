@@ -42,29 +42,29 @@ pub(in crate::session::store) struct Columns {
 /// A record as it lies on disk, and, under its id, as it is exported.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Row {
-    realm: Arc<str>,
-    created: u64,
-    counted_from: u64,
-    renewed: u64,
-    permanent: bool,
-    idle: Option<u64>,
-    max: Option<u64>,
-    version: u64,
-    principal: Option<Arc<str>>,
-    fields: Fields,
-    flashes: Flashes,
+    pub(super) realm: Arc<str>,
+    pub(super) created: u64,
+    pub(super) counted_from: u64,
+    pub(super) renewed: u64,
+    pub(super) permanent: bool,
+    pub(super) idle: Option<u64>,
+    pub(super) max: Option<u64>,
+    pub(super) version: u64,
+    pub(super) principal: Option<Arc<str>>,
+    pub(super) fields: Fields,
+    pub(super) flashes: Flashes,
     /// Absent in rows of versions that kept none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    jar: Vec<Kept>,
+    pub(super) jar: Vec<Kept>,
     #[serde(with = "bytes")]
-    secret: [u8; 32],
-    previous: Option<Spent>,
-    last_seen: u64,
-    confirmed: bool,
+    pub(super) secret: [u8; 32],
+    pub(super) previous: Option<Spent>,
+    pub(super) last_seen: u64,
+    pub(super) confirmed: bool,
 }
 
 #[derive(Serialize, Deserialize)]
-struct Kept {
+pub(super) struct Kept {
     owner: Option<Arc<str>>,
     #[serde(with = "serde_bytes")]
     name: Vec<u8>,
@@ -120,7 +120,7 @@ impl Kept {
 }
 
 #[derive(Serialize, Deserialize)]
-struct Spent {
+pub(super) struct Spent {
     #[serde(with = "bytes")]
     secret: [u8; 32],
     /// When its successor was first shown; 0: not yet.

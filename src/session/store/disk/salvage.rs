@@ -4,7 +4,8 @@
 //! The first page is put right. Any other that cannot be read is stepped over.
 
 use std::{
-    fs, io,
+    fs,
+    io::{self, BufReader, Read},
     path::{Path, PathBuf},
 };
 
@@ -19,6 +20,10 @@ use super::{
 use crate::{clock::Timestamp, config::Durability};
 
 const ENDINGS: [&str; 2] = ["", "-wal"];
+/// So much of a database is read ahead, in bytes: more may not stay in memory until it is needed.
+const MOST_AHEAD: u64 = 4 << 30;
+/// In pieces of this many bytes.
+const AT_ONCE: usize = 1 << 20;
 /// What is copied lies under this name until it is all there.
 const NEW: &str = "sessions.db.new";
 
@@ -59,6 +64,7 @@ pub(super) fn open(folder: &Path, durability: Durability, now: Timestamp) -> Res
     // Two that start at once must not both salvage.
     let lock = Lock::take(folder)?;
     resume(folder).map_err(no)?;
+    read_ahead(folder);
     let (why, opens) = match attempt(folder, durability, &lock)? {
         Tried::Whole(file, ids) => return Ok(Opened { file, lock, ids, salvaged: None }),
         Tried::Damaged(why, opens) => (why, opens),
@@ -78,6 +84,16 @@ pub(super) fn open(folder: &Path, durability: Durability, now: Timestamp) -> Res
     let file = File::open(folder, durability, &lock)?;
     let ids = file.scan().map_err(database)?;
     Ok(Opened { file, lock, ids, salvaged: Some(Salvaged { copied, missing, kept }) })
+}
+
+/// From the first byte to the last: in the order of ids a disk is read from all over, and takes ten times as long. Before
+/// the database is open (see [`first_page`]).
+fn read_ahead(folder: &Path) {
+    let read = |file: fs::File| {
+        io::copy(&mut BufReader::with_capacity(AT_ONCE, file.take(MOST_AHEAD)), &mut io::sink())
+    };
+    // Whoever needs it reads it, and tells what is wrong.
+    let _ = fs::File::open(folder.join(NAME)).and_then(read);
 }
 
 fn attempt(folder: &Path, durability: Durability, lock: &Lock) -> Result<Tried, OpenError> {

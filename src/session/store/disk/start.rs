@@ -288,6 +288,7 @@ fn read(file: &File, ids: &Ids, front: &Front) -> rusqlite::Result<()> {
     let person = |(id, beside): &(u128, Columns)| Some((beside.since, beside.who?, *id));
     let mut people: Vec<_> = ids.iter().filter_map(person).collect();
     people.sort_unstable();
+    front.people.reserve(people.len());
     for (_, who, id) in people {
         front.people.join(who, id);
     }

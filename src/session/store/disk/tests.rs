@@ -2,7 +2,7 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, time::Duration};
 
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::{OpenError, file::NAME};
@@ -20,25 +20,25 @@ use crate::{
     },
 };
 
-const MEMORY: u64 = 64 << 20;
+pub(super) const MEMORY: u64 = 64 << 20;
 
 /// A folder, its keys, and stores that are opened there one after the other.
-struct Place {
-    folder: TempDir,
-    secrets: Secrets,
-    rules: Session,
+pub(super) struct Place {
+    pub folder: TempDir,
+    pub secrets: Secrets,
+    pub rules: Session,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self { folder: tempfile::tempdir().unwrap(), secrets: Secrets::ephemeral(), rules: rules() }
     }
 
-    fn open(&self) -> Bench {
+    pub(super) fn open(&self) -> Bench {
         self.open_with(MEMORY)
     }
 
-    fn open_with(&self, max_bytes: u64) -> Bench {
+    pub(super) fn open_with(&self, max_bytes: u64) -> Bench {
         let disk = disk(&self.folder, &self.rules, &self.secrets, max_bytes);
         Bench::new(Store::Disk(disk), self.rules.clone())
     }
@@ -47,24 +47,24 @@ impl Place {
         open(&self.folder, &self.rules, secrets, MEMORY).unwrap_err()
     }
 
-    fn sql(&self) -> Connection {
+    pub(super) fn sql(&self) -> Connection {
         Connection::open(self.folder.path().join(NAME)).unwrap()
     }
 }
 
-fn inner(bench: &Bench) -> &Disk {
+pub(super) fn inner(bench: &Bench) -> &Disk {
     match &bench.store {
         Store::Disk(disk) => disk,
         Store::Memory(_) => panic!("not on disk"),
     }
 }
 
-fn flush(bench: &Bench) {
+pub(super) fn flush(bench: &Bench) {
     bench.wait(inner(bench).flush());
 }
 
 /// Until the whole store was read through.
-fn read_through(bench: &Bench, damaged: u64) {
+pub(super) fn read_through(bench: &Bench, damaged: u64) {
     for _ in 0..1000 {
         if inner(bench).health().damaged == damaged {
             return;
@@ -172,58 +172,6 @@ fn a_store_under_another_key_is_refused_and_under_a_previous_one_is_not() {
 }
 
 #[test]
-fn what_is_under_a_previous_key_is_sealed_anew_and_what_is_under_a_lost_one_is_kept() {
-    let place = Place::new();
-    let serve = |secrets: &Secrets| {
-        let disk = disk(&place.folder, &place.rules, secrets, MEMORY);
-        Bench::new(Store::Disk(disk), place.rules.clone())
-    };
-    let [one, two] = [[1; 32], [2; 32]];
-    let bench = serve(&Secrets::new(one, []));
-    for number in 1..=300 {
-        bench.save(seen(number, 1, false, at(1)), &login("alice"), at(1));
-    }
-    drop(bench);
-    // No row can be written: the old key goes too early.
-    place
-        .sql()
-        .execute_batch("CREATE TRIGGER no BEFORE UPDATE ON sessions BEGIN SELECT RAISE(ABORT, 'no'); END")
-        .unwrap();
-    let through = |bench: &Bench| {
-        while inner(bench).health().is_warming {
-            flush(bench);
-        }
-    };
-    through(&serve(&Secrets::new(two, [one])));
-    place.sql().execute_batch("DROP TRIGGER no").unwrap();
-    let bench = serve(&Secrets::new(two, []));
-    through(&bench);
-    assert_eq!((inner(&bench).health().locked, inner(&bench).health().damaged), (300, 0));
-    assert!(matches!(bench.load(7, at(2)), Found::Over), "a stranger's, for the time being");
-    drop(bench);
-    let bench = serve(&Secrets::new(two, [one]));
-    assert_eq!(bench.live(7, at(2)).principal.as_deref(), Some("alice"), "the key is back");
-    through(&bench);
-    drop(bench);
-    // By now the old key is needed for nothing.
-    let bench = serve(&Secrets::new(two, []));
-    through(&bench);
-    assert_eq!(inner(&bench).health().locked, 0);
-    for number in 1..=300 {
-        assert_eq!(bench.live(number, at(3)).principal.as_deref(), Some("alice"));
-    }
-    // And is no excuse for a row that is damaged.
-    drop(bench);
-    let sql = place.sql();
-    let row: Vec<u8> =
-        sql.query_row("SELECT row FROM sessions WHERE id = ?", [id(7).as_bytes()], |r| r.get(0)).unwrap();
-    let bent: Vec<u8> = row.iter().enumerate().map(|(at, b)| if at == 1 { b ^ 1 } else { *b }).collect();
-    sql.execute("UPDATE sessions SET row = ? WHERE id = ?", params![bent, id(7).as_bytes()]).unwrap();
-    drop(sql);
-    read_through(&serve(&Secrets::new(two, [])), 1);
-}
-
-#[test]
 fn what_is_not_ours_is_refused_and_left_as_it_was() {
     let place = Place::new();
     place.sql().execute_batch("CREATE TABLE theirs (a); PRAGMA application_id = 7").unwrap();
@@ -249,7 +197,7 @@ fn a_folder_that_cannot_be_used_is_told() {
     assert!(error.contains("cannot be used") && error.contains("[store] path"), "{error}");
 }
 
-fn settings<'a>(place: &'a Place, folder: &'a Path) -> super::Settings<'a> {
+pub(super) fn settings<'a>(place: &'a Place, folder: &'a Path) -> super::Settings<'a> {
     super::Settings {
         folder,
         durability: crate::config::Durability::Group,
@@ -294,101 +242,6 @@ fn the_folder_is_for_this_user_alone() {
     drop(Disk::open(&settings(&place, &folder), || {}).unwrap());
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&folder), mode(&folder.join(NAME))), (0o700, 0o600));
-}
-
-#[test]
-fn a_damaged_row_is_lost_and_no_other() {
-    let place = Place::new();
-    let bench = place.open();
-    for number in 1..=6 {
-        bench.save(seen(number, 1, false, at(1)), &login("alice"), at(1));
-    }
-    drop(bench);
-    let sql = place.sql();
-    let row: Vec<u8> =
-        sql.query_row("SELECT row FROM sessions WHERE id = ?", [id(1).as_bytes()], |r| r.get(0)).unwrap();
-    let mut bent = row.clone();
-    bent[row.len() / 2] ^= 4;
-    let change = |what: &str, value: &dyn rusqlite::ToSql, number: u128| {
-        sql.execute(
-            &format!("UPDATE sessions SET {what} = ? WHERE id = ?"),
-            params![value, id(number).as_bytes()],
-        )
-        .unwrap();
-    };
-    change("row", &bent, 1);
-    // Another's row under this id; a principal, a time and an id that were bent.
-    change("row", &row, 2);
-    change("who", &[7_u8; 16], 3);
-    change("until", &at(1).0.cast_signed(), 4);
-    change("id", &id(77).as_bytes(), 5);
-    drop(sql);
-    let bench = place.open();
-    read_through(&bench, 5);
-    assert!(matches!(bench.load(5, at(2)), Found::Nothing));
-    let tell = |bench: &Bench| {
-        for number in [1, 2, 3, 4, 77] {
-            assert!(matches!(bench.load(number, at(2)), Found::Ended(_)), "{number}");
-            // The ticket from before the login may be another's, and leads nowhere still.
-            let late = bench.apply(seen(number, 1, false, at(2)), &sets("a", "1"), at(2));
-            assert!(matches!(late, Ok(super::Applied::Straggler)), "{late:?}");
-        }
-    };
-    tell(&bench);
-    assert_eq!(bench.live(6, at(2)).principal.as_deref(), Some("alice"));
-    drop(bench);
-    let kept: u32 = place.sql().query_row("SELECT count(*) FROM damaged", [], |r| r.get(0)).unwrap();
-    assert_eq!(kept, 5, "set aside");
-    let bench = place.open();
-    tell(&bench);
-    assert_eq!(bench.store.len(), 1);
-}
-
-#[test]
-fn an_id_that_became_another_leaves_no_spent_ticket_that_leads_anywhere() {
-    let place = Place::new();
-    let bench = place.open();
-    for number in 1..=6 {
-        bench.save(seen(number * 256, 1, false, at(1)), &login("alice"), at(1));
-    }
-    drop(bench);
-    // One bit, and it is in its place still.
-    let sql = place.sql();
-    let moved = sql.execute(
-        "UPDATE sessions SET id = ? WHERE id = ?",
-        params![id(3 * 256 + 1).as_bytes(), id(3 * 256).as_bytes()],
-    );
-    assert_eq!(moved, Ok(1));
-    drop(sql);
-    let later = super::Settings { now: at(10), ..settings(&place, place.folder.path()) };
-    let bench = Bench::new(Store::Disk(Disk::open(&later, || {}).unwrap()), place.rules.clone());
-    // At once, although no row was opened yet: the ticket from before the login was spent by it.
-    let before = Seen { stamped: at(1), ..seen(3 * 256, 1, false, at(11)) };
-    let late = bench.apply(before, &sets("a", "1"), at(11));
-    assert!(matches!(late, Ok(super::Applied::Straggler)), "{late:?}");
-    let fresh = Seen { stamped: at(11), ..seen(9 * 256, 1, false, at(11)) };
-    bench.save(fresh, &sets("a", "1"), at(11));
-    read_through(&bench, 1);
-    assert_eq!(bench.live(4 * 256, at(11)).principal.as_deref(), Some("alice"));
-    drop(bench);
-    let much_later = super::Settings { now: at(20), ..settings(&place, place.folder.path()) };
-    assert_eq!(Disk::open(&much_later, || {}).unwrap().floor(), at(11), "once");
-}
-
-#[test]
-fn a_session_that_is_not_there_any_more_is_missed() {
-    let place = Place::new();
-    let bench = place.open();
-    for number in [1, 2] {
-        bench.save(seen(number, 1, false, at(1)), &login("alice"), at(1));
-    }
-    place.sql().execute("DELETE FROM sessions WHERE id = ?", [id(1).as_bytes()]).unwrap();
-    inner(&bench).front.let_go(1);
-    assert!(matches!(bench.load(1, at(2)), Found::Ended(_)));
-    assert_eq!(inner(&bench).health().damaged, 1);
-    assert_eq!(bench.live(2, at(2)).principal.as_deref(), Some("alice"));
-    drop(bench);
-    assert!(matches!(place.open().load(1, at(2)), Found::Ended(_)), "and that is known from now on");
 }
 
 #[test]

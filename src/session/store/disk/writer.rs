@@ -8,10 +8,11 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
+    at_hand::Read,
     background::Background,
     counter::Counter,
     file::{Fault, File, PAGE},
-    front::{Front, Read, Room},
+    front::{Front, Room},
     keys::Keys,
     lock::Lock,
     queue::{Answer, Order, What, Write},
