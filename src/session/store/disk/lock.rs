@@ -55,3 +55,32 @@ impl Lock {
         matches!(self, Self::Folder(_))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::Durability, session::store::disk::file::File};
+
+    #[test]
+    fn where_folders_have_no_locks_the_database_itself_is_held() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = File::open(folder.path(), Durability::Group, &Lock::Database).unwrap();
+        for second in
+            [File::beside(folder.path()), File::open(folder.path(), Durability::Group, &Lock::Database)]
+        {
+            assert!(matches!(second, Err(OpenError::Held(_))), "{second:?}");
+        }
+        drop(first);
+        assert!(File::open(folder.path(), Durability::Group, &Lock::Database).is_ok());
+    }
+
+    #[test]
+    fn one_at_a_time_holds_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Lock::take(folder.path()).unwrap();
+        assert!(first.leaves_readers());
+        assert!(matches!(Lock::attempt(folder.path()), Err(OpenError::Held(_))));
+        drop(first);
+        assert!(Lock::attempt(folder.path()).is_ok());
+    }
+}
