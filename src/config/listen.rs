@@ -9,7 +9,7 @@ use std::{
 use super::{
     diagnostic::Diagnostic,
     process::TrustedProxies,
-    tls::Tls,
+    tls::{ClientCertificates, Tls},
     value::{Mistake, Reader},
 };
 use crate::net::is_loopback;
@@ -21,6 +21,8 @@ pub struct Listen {
     pub address: ListenAddress,
     /// `tls`: absent, http is spoken.
     pub tls: Option<Tls>,
+    /// `client_certificates`: absent, visitors are asked for none.
+    pub client_certificates: Option<ClientCertificates>,
     /// `proxy_protocol`: every connection begins with the PROXY protocol, version 1 or 2, taken only from loopback, unix
     /// sockets and `trusted_proxies`.
     pub proxy_protocol: bool,
@@ -61,6 +63,7 @@ impl Listen {
         for reader in &readers {
             let address = reader.required("address", EXPECTED, parse);
             let tls = Tls::read(reader, folder);
+            let client_certificates = ClientCertificates::read(reader, folder);
             let proxy_protocol =
                 reader.choice("proxy_protocol", &[("off", false), ("required", true)], false);
             let http2_prior_knowledge = reader.bool("http2_prior_knowledge", false);
@@ -71,8 +74,19 @@ impl Listen {
                 let label = "belongs to the listener that speaks http";
                 reader.notes().push(reader.error("redirect_to_https", message, label));
             }
+            if client_certificates.is_some() && tls.is_none() {
+                let message = "client certificates are shown by TLS, and this listener speaks none";
+                reader.notes().push(reader.error("client_certificates", message, "needs `tls` beside it"));
+            }
             let Some(address) = address else { continue };
-            let listen = Self { address, tls, proxy_protocol, http2_prior_knowledge, redirect_to_https };
+            let listen = Self {
+                address,
+                tls,
+                client_certificates,
+                proxy_protocol,
+                http2_prior_knowledge,
+                redirect_to_https,
+            };
             if matches!(listen.address, ListenAddress::Tcp(at) if listen.is_in_the_clear(at, trusted)) {
                 let message = "visitors speak http over a network: whoever is on the way reads their tickets";
                 let warning = Diagnostic::warning(message, reader.span("address"), "not only this machine");

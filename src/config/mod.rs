@@ -49,7 +49,7 @@ pub use session::{
 };
 pub use source::Source;
 pub use store::{Durability, Store, StoreKind};
-pub use tls::{CertificateFiles, Tls};
+pub use tls::{CertificateFiles, ClientCertificates, Tls};
 pub use upstream::{
     Also, AlsoValue, Balance, Ca, Health, Server, ServerAddress, Upstream, UpstreamHost, UpstreamTls,
 };

@@ -1,4 +1,4 @@
-//! `tls` of a listener: its certificates.
+//! `tls` of a listener: its certificates, and those that its visitors are to show.
 
 use std::{ops::Range, path::Path};
 
@@ -23,6 +23,44 @@ pub struct CertificateFiles {
     pub key: SecretSource,
     /// Where it stands in the configuration.
     pub place: Option<Range<usize>>,
+}
+
+/// `client_certificates`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClientCertificates {
+    /// `ca`: who has issued them, as PEM; one or several.
+    pub ca: SecretSource,
+    /// `require`: who shows none is not served.
+    pub require: bool,
+    /// Where it stands in the configuration.
+    pub place: Option<Range<usize>>,
+}
+
+impl ClientCertificates {
+    /// Reads it; files are looked for beside the configuration, in `folder`.
+    pub(super) fn read(listen: &Reader<'_>, folder: &Path) -> Option<Self> {
+        const KEY: &str = "client_certificates";
+        const EXPECTED: &str = "\"off\" or a table such as { ca = \"ca.pem\", require = true }";
+        if let Some(value) = listen.value(KEY)
+            && !value.get_ref().is_table()
+        {
+            if !listen.says(KEY, "off") {
+                listen.refuse(KEY, value, EXPECTED, Mistake::VALUE);
+            }
+            return None;
+        }
+        let reader = listen.section(KEY);
+        let require = reader.bool("require", true);
+        if reader.place.is_none() {
+            // Said, so that the keys are known.
+            reader.value("ca");
+            reader.finish();
+            return None;
+        }
+        let ca = file(&reader, "ca", folder);
+        reader.finish();
+        Some(Self { ca: ca?, require, place: reader.place.clone() })
+    }
 }
 
 const EXPECTED: &str = "an array such as [{ certificate = \"cert.pem\", key = \"key.pem\" }]";

@@ -108,11 +108,11 @@ async fn one<H: Handler>(
         () = stop.cancelled() => None,
     };
     drop(counts);
-    let Some(Admitted { stream, prefix, arrival, protocol }) = admitted else { return };
+    let Some(Admitted { stream, prefix, entered, protocol }) = admitted else { return };
     match protocol {
-        Protocol::Http1 => http1::serve(stream, prefix, arrival, rules, handler, stop).await,
+        Protocol::Http1 => http1::serve(stream, prefix, entered, rules, handler, stop).await,
         // Boxed: a task is as large as the largest thing it ever holds.
-        Protocol::Http2 => Box::pin(http2::serve(stream, prefix, arrival, rules, handler, stop)).await,
+        Protocol::Http2 => Box::pin(http2::serve(stream, prefix, entered, rules, handler, stop)).await,
     }
     drop(place);
 }

@@ -1,13 +1,13 @@
 //! The entrance of a listener: what comes before the first request of a connection.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use http::{Request, Response};
 use http_body::Body;
 use tokio::io::AsyncReadExt;
 
-use super::{Certificates, Peer, Received, Rules, Tickets, Tls, proxy_protocol};
+use super::{Certificates, ClientCertificate, Clients, Peer, Received, Rules, Tickets, Tls, proxy_protocol};
 use crate::{
     clock::{self, Timestamp},
     config::{Diagnostic, Listen, Severity},
@@ -45,6 +45,23 @@ impl Arrival {
     }
 }
 
+/// How the requests of one connection arrive, and what its visitor has shown.
+#[derive(Debug, Clone)]
+pub(super) struct Entered {
+    pub(super) arrival: Arrival,
+    pub(super) certificate: Option<Rc<ClientCertificate>>,
+}
+
+impl Entered {
+    /// A request that says what its visitor has shown, as an extension: only few have anything to show.
+    pub(super) fn tell<B>(&self, mut request: Request<B>) -> Request<B> {
+        if let Some(certificate) = &self.certificate {
+            request.extensions_mut().insert(ClientCertificate::clone(certificate));
+        }
+        request
+    }
+}
+
 /// What is spoken on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protocol {
@@ -56,7 +73,7 @@ pub(super) enum Protocol {
 pub(super) struct Admitted {
     pub(super) stream: Stream,
     pub(super) prefix: Bytes,
-    pub(super) arrival: Arrival,
+    pub(super) entered: Entered,
     pub(super) protocol: Protocol,
 }
 
@@ -98,7 +115,11 @@ impl Entrance {
                 Some(tls) => {
                     let (certificates, said) = Certificates::load(&tls.certificates, now);
                     found.extend(said);
-                    let made = Tls::new(certificates?, tickets);
+                    let clients = match &listen.client_certificates {
+                        None => None,
+                        Some(asked) => Some(Clients::load(asked, &mut found)?),
+                    };
+                    let made = Tls::new(certificates?, tickets, clients);
                     made.map_err(|error| found.push(Diagnostic::error(error.to_string(), None, "")))
                         .ok()
                         .map(Arc::new)
@@ -144,11 +165,11 @@ impl Entrance {
     /// no visitor, or took too long.
     pub(super) async fn admit(&self, mut stream: Stream, peer: Peer, rules: &Rules) -> Option<Admitted> {
         let arrival = Arrival { peer, https: self.tls.is_some(), redirect_to_https: self.redirect_to_https };
-        let (mut protocol, mut prefix) = (Protocol::Http1, Bytes::new());
+        let (mut protocol, mut prefix, mut certificate) = (Protocol::Http1, Bytes::new(), None);
         if let Some(tls) = &self.tls {
             // Boxed: a task is as large as the largest thing it ever holds.
             let handshake = Box::pin(tls.accept(stream));
-            (stream, protocol) = within(rules.limits.tls_handshake_timeout, handshake)
+            (stream, protocol, certificate) = within(rules.limits.tls_handshake_timeout, handshake)
                 .await
                 .inspect_err(|error| tracing::debug!(%error, ?peer, "the TLS handshake failed"))
                 .ok()?;
@@ -156,7 +177,7 @@ impl Entrance {
             let begin = Box::pin(beginning(&mut stream));
             (protocol, prefix) = within(rules.limits.request_head_timeout, begin).await.ok()?;
         }
-        Some(Admitted { stream, prefix, arrival, protocol })
+        Some(Admitted { stream, prefix, entered: Entered { arrival, certificate }, protocol })
     }
 }
 

@@ -22,7 +22,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Arrival, Handler, Rules, Tunnel,
+    Handler, Rules, Tunnel,
+    entrance::Entered,
     service::Serving,
     watched::{Activity, Watched},
 };
@@ -50,7 +51,7 @@ enum Then {
 pub(super) async fn serve<H: Handler>(
     mut stream: Stream,
     mut prefix: Bytes,
-    arrival: Arrival,
+    entered: Entered,
     rules: Rc<Rules>,
     handler: Rc<H>,
     stop: CancellationToken,
@@ -71,7 +72,7 @@ pub(super) async fn serve<H: Handler>(
         let comes_back = parked.is_some_and(|since| clock::tick().saturating_sub(since) <= PARK_AFTER_TICKS);
         let activity = Rc::new(Activity::new(comes_back, parked.is_some()));
         // Boxed, as is all that is not there while it is parked: a task is as large as the largest thing it ever holds.
-        let then = Box::pin(active(stream, prefix, arrival, &rules, &handler, &activity, &stop, left)).await;
+        let then = Box::pin(active(stream, prefix, &entered, &rules, &handler, &activity, &stop, left)).await;
         left = left.saturating_sub(activity.served.get());
         match then {
             Then::Park(back, unread) => (stream, prefix) = (back, unread),
@@ -88,7 +89,7 @@ pub(super) async fn serve<H: Handler>(
 async fn active<H: Handler>(
     stream: Stream,
     prefix: Bytes,
-    arrival: Arrival,
+    entered: &Entered,
     rules: &Rc<Rules>,
     handler: &Rc<H>,
     activity: &Rc<Activity>,
@@ -96,10 +97,11 @@ async fn active<H: Handler>(
     left: u64,
 ) -> Then {
     let limits = &rules.limits;
+    let arrival = entered.arrival;
     let io = Watched::new(stream, prefix, Rc::clone(activity), limits.write_stall_timeout);
     let service = service_fn(|request: Request<Incoming>| {
         let last = activity.served.get() + 1 >= left;
-        Serving::begin(request, activity, last, |request| handler.handle(request, arrival))
+        Serving::begin(entered.tell(request), activity, last, |request| handler.handle(request, arrival))
     });
     let mut builder = http1::Builder::new();
     if let Some(bytes) = limits.head_bytes {

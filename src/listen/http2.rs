@@ -17,7 +17,8 @@ use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Arrival, Handler, Rules,
+    Handler, Rules,
+    entrance::Entered,
     metered::Metered,
     streams::{Streaming, Streams},
     watched::{Activity, Watched},
@@ -64,7 +65,7 @@ fn builder(limits: &Limits) -> http2::Builder<Local> {
 pub(super) async fn serve<H: Handler>(
     stream: Stream,
     prefix: Bytes,
-    arrival: Arrival,
+    entered: Entered,
     rules: Rc<Rules>,
     handler: Rc<H>,
     stop: CancellationToken,
@@ -77,8 +78,9 @@ pub(super) async fn serve<H: Handler>(
     let metered = Metered::new(stream, &came);
     let io = Watched::new(metered, prefix, Rc::clone(&activity), limits.write_stall_timeout);
     let noted = Rc::clone(&streams);
+    let arrival = entered.arrival;
     let service = service_fn(move |request: Request<Incoming>| {
-        Streaming::begin(request, &noted, |request| handler.handle(request, arrival))
+        Streaming::begin(entered.tell(request), &noted, |request| handler.handle(request, arrival))
     });
     let mut connection = builder(limits).serve_connection(io, service);
     let mut watch = Watch::new(limits);

@@ -23,7 +23,7 @@ pub use counts::Counts;
 pub use entrance::{Arrival, Entrance, Handler};
 pub use service::Received;
 pub use switch::{Duplex, Switch, Tunnel};
-pub use tls::{Certificates, Tickets, Tls};
+pub use tls::{Certificates, ClientCertificate, Clients, Tickets, Tls};
 
 use std::net::IpAddr;
 

@@ -1,12 +1,13 @@
 //! Dressing a request for the app: hop-by-hop out, forwarding headers in, session headers last.
 
-use http::{HeaderValue, Request, StatusCode, Uri, Version, header, uri::PathAndQuery};
+use http::{HeaderName, HeaderValue, Request, StatusCode, Uri, Version, header, uri::PathAndQuery};
 
 use super::{ProxyError, admit::Admitted, upgrade};
 use crate::{
     clock::Timestamp,
     config::UpstreamHost,
     headers::{self, Client, Nominations, Peer, Prefix, X_FORWARDED_PREFIX},
+    listen::ClientCertificate,
     message::lines::Lines,
     plan::{Plan, RoutePlan},
     router,
@@ -18,6 +19,7 @@ pub const VIA_NAME: &str = "cloakroom";
 const VIA: &str = "via: 1.1 cloakroom\r\n";
 const VIA_10: &str = "via: 1.0 cloakroom\r\n";
 const VIA_20: &str = "via: 2.0 cloakroom\r\n";
+const CERTIFICATE_SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
 const NO_HOST: HeaderValue = HeaderValue::from_static("");
 
 /// What a request is dressed with.
@@ -68,6 +70,9 @@ impl Dressing<'_> {
             lines.push(&header::UPGRADE, wanted);
         }
         lines.push_fixed(via);
+        if let Some(certificate) = request.extensions().get::<ClientCertificate>() {
+            lines.push(&CERTIFICATE_SUBJECT, &certificate.subject);
+        }
         plan.forwarding.write(client, source, admitted.host.as_ref().unwrap_or(&NO_HOST), &mut lines);
         if let Some(prefix) = &route.prefix {
             lines.push(&X_FORWARDED_PREFIX, prefix.value());

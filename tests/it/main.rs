@@ -10,6 +10,7 @@ mod blind;
 mod browser;
 mod cache;
 mod check;
+mod client_certificates;
 mod clients;
 mod connections;
 mod contract;

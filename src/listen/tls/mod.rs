@@ -4,9 +4,10 @@
 //! [`Tls`] for each listener that has one. RFC 8446 and RFC 6066 section 3 (names) bind it.
 
 mod certificates;
+mod clients;
 mod resolver;
 
-use std::{io, sync::Arc};
+use std::{io, rc::Rc, sync::Arc};
 
 use rustls::{
     ServerConfig,
@@ -20,6 +21,7 @@ use crate::net::Stream;
 use resolver::Resolver;
 
 pub use certificates::Certificates;
+pub use clients::{ClientCertificate, Clients};
 
 /// RFC 9113 section 3.2.
 const HTTP2: &[u8] = b"h2";
@@ -47,16 +49,26 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Speaks TLS with these certificates.
+    /// Speaks TLS with these certificates, and asks visitors for theirs if `clients` says so.
     ///
     /// # Errors
     /// The provider lacks what TLS 1.2 or 1.3 needs; never with the one that is built in.
-    pub fn new(certificates: Certificates, tickets: &Tickets) -> Result<Self, rustls::Error> {
+    pub fn new(
+        certificates: Certificates,
+        tickets: &Tickets,
+        clients: Option<Clients>,
+    ) -> Result<Self, rustls::Error> {
         let resolver = Arc::new(Resolver::new(certificates));
-        let mut server = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::clone(&resolver) as _);
+        // SECURITY: a ticket says who its visitor was shown to be. One of a listener that asks for nothing, or trusts
+        // another CA, must not be taken here, and so the keys are this listener's own.
+        let tickets = if clients.is_some() { &Tickets::new()? } else { tickets };
+        let server = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
+        let server = match clients {
+            Some(Clients(verifier)) => server.with_client_cert_verifier(verifier),
+            None => server.with_no_client_auth(),
+        };
+        let mut server = server.with_cert_resolver(Arc::clone(&resolver) as _);
         server.ticketer = Arc::clone(&tickets.0);
         server.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
         Ok(Self { server: Arc::new(server), resolver })
@@ -71,10 +83,15 @@ impl Tls {
     ///
     /// # Errors
     /// The connection broke, or the visitor speaks no TLS, or none that is spoken here.
-    pub(super) async fn accept(&self, stream: Stream) -> io::Result<(Stream, Protocol)> {
+    pub(super) async fn accept(
+        &self,
+        stream: Stream,
+    ) -> io::Result<(Stream, Protocol, Option<Rc<ClientCertificate>>)> {
         let stream = TlsAcceptor::from(Arc::clone(&self.server)).accept(stream).await?;
         let chosen = stream.get_ref().1.alpn_protocol();
         let protocol = if chosen == Some(HTTP2) { Protocol::Http2 } else { Protocol::Http1 };
-        Ok((Stream::Tls(Box::new(stream.into())), protocol))
+        let shown =
+            stream.get_ref().1.peer_certificates().and_then(|chain| ClientCertificate::read(chain.first()?));
+        Ok((Stream::Tls(Box::new(stream.into())), protocol, shown.map(Rc::new)))
     }
 }

@@ -10,6 +10,7 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use rustls::client::Resumption;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, pem::PemObject};
+use rustls::sign::{CertifiedKey, SingleCertAndKey};
 use rustls::{
     ClientConfig, ClientConnection, HandshakeKind, ProtocolVersion, RootCertStore, ServerConfig,
     ServerConnection, StreamOwned,
@@ -94,6 +95,13 @@ impl Authority {
         Caller::trusting(&self.root(), &[&rustls::version::TLS13, &rustls::version::TLS12])
     }
 
+    /// One who trusts it, and shows what another (or itself) has issued under this name.
+    pub(crate) fn caller_showing(&self, issuer: &Self, name: &str) -> Caller {
+        let chain = CertificateDer::from_pem_file(issuer.path(&format!("{name}.pem"))).unwrap();
+        let key = PrivateKeyDer::from_pem_file(issuer.path(&format!("{name}.key"))).unwrap();
+        self.caller().showing(vec![chain], &key)
+    }
+
     /// One who speaks no more than TLS 1.2.
     pub(crate) fn old_caller(&self) -> Caller {
         Caller::trusting(&self.root(), &[&rustls::version::TLS12])
@@ -118,6 +126,14 @@ impl Caller {
             .with_no_client_auth();
         config.resumption = Resumption::in_memory_sessions(16);
         Self(config)
+    }
+
+    /// With a certificate of their own.
+    fn showing(mut self, chain: Vec<CertificateDer<'static>>, key: &PrivateKeyDer<'static>) -> Self {
+        let key = aws_lc_rs::sign::any_supported_type(key).unwrap();
+        let certified = CertifiedKey::new(chain, key);
+        self.0.client_auth_cert_resolver = Arc::new(SingleCertAndKey::from(certified));
+        self
     }
 
     /// With these protocols to choose from (ALPN).
