@@ -150,7 +150,8 @@ impl<'a> Identity<'a> {
             line.extend_from_slice(b"; Domain=");
             line.extend_from_slice(domain.as_bytes());
         }
-        line.extend_from_slice(b"; Max-Age=0; Expires=Thu, 01 Jan 1970 00:00:00 GMT");
+        // Without an Expires, which would take half as much again: there is little room for all such lines together.
+        line.extend_from_slice(b"; Max-Age=0");
         for (says, attribute) in [
             (marks.secure, "; Secure"),
             (marks.from_any_site, "; SameSite=None"),

@@ -80,8 +80,8 @@ fn a_logout_takes_cookies_back_as_browsers_accept_it() {
     let lines = logged_out("/", "__Host-c=1", "");
     has(&lines, "__Host-c=; Path=/; Max-Age=0", "; Secure");
     // Those that did not come, and are known to be elsewhere.
-    has(&lines, "d=; Path=/app; Max-Age=0", "GMT");
-    has(&lines, "new-e1=; Path=/deep; Max-Age=0", "GMT");
+    has(&lines, "d=; Path=/app; Max-Age=0", "");
+    has(&lines, "new-e1=; Path=/deep; Max-Age=0", "");
     assert!(!lines.iter().any(|line| line.starts_with("a=") || line.starts_with("b=")), "{lines:?}");
     let lines = logged_out("/app/x", "", "");
     assert!(!lines.iter().any(|line| line.starts_with("d=")), "it would have come: {lines:?}");
@@ -111,7 +111,7 @@ fn a_logout_with_many_cookies_fits_into_what_proxies_take() {
     let answer = visitor.get_with("/account/settings/logout", "x-do: X-Session-Action: destroy\r\n");
     let lines = answer.set_cookies();
     let bytes: usize = lines.iter().map(|line| "set-cookie: \r\n".len() + line.len()).sum();
-    assert!(bytes < 4096, "{bytes} bytes in {} lines", lines.len());
+    assert!(bytes < 2560, "{bytes} bytes in {} lines", lines.len());
     assert!(!visitor.jar.contains_key("zPHPSESSID") && !visitor.jar.contains_key("cloakroom"));
     eventually("the log tells", || house.log().contains("no room for all of them"));
 }
