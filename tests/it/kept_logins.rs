@@ -164,6 +164,16 @@ fn a_form_that_was_under_way_logs_nobody_in_again_who_has_logged_out() {
 }
 
 #[test]
+fn who_never_hears_of_a_logout_may_log_in_again() {
+    let (_door, _house, mut visitor) = house();
+    post(&mut visitor, "/login", FORM);
+    post(&mut visitor.clone(), "/logout", FORM);
+    assert_eq!(who(&mut visitor), "nobody");
+    assert_eq!(post(&mut visitor, "/login", FORM).set_cookies().len(), 1);
+    assert_eq!(who(&mut visitor), "alice");
+}
+
+#[test]
 fn scripts_that_all_get_the_cookie_anew_stay_in_one_session() {
     let (door, _house, mut visitor) = house();
     post(&mut visitor, "/login", FORM);

@@ -42,6 +42,7 @@ mod jar;
 mod jar_model;
 mod kept;
 mod kept_logins;
+mod kept_names;
 mod limits;
 mod logs;
 mod minting;
