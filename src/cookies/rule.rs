@@ -137,6 +137,17 @@ impl CookieRules {
         self.rules.iter().find(|rule| glob::fits(rule.name.as_bytes(), name) && is_for(rule, occasion))
     }
 
+    /// The rule for a line. A nameless cookie is sent as its value alone: what that would pass for is not to be in a
+    /// browser either.
+    fn find_for(&self, line: Line<'_>, occasion: &Occasion<'_>) -> Option<&CookieRule> {
+        let found = self.find(line.name(), occasion);
+        if !line.name().is_empty() {
+            return found;
+        }
+        let hides = |rule: &&CookieRule| !matches!(rule.action, CookieAction::Pass | CookieAction::Rewrite);
+        self.find(line.sent_name(), occasion).filter(hides).or(found)
+    }
+
     /// What becomes of one `Set-Cookie` line.
     pub fn apply<'a>(
         &self,
@@ -145,7 +156,7 @@ impl CookieRules {
         session: SealedFor,
     ) -> Verdict<'a> {
         let line = line.into();
-        let Some(rule) = self.find(line.name(), occasion) else { return Verdict::Untouched };
+        let Some(rule) = self.find_for(line, occasion) else { return Verdict::Untouched };
         let verdict = self.under(rule, line.bytes(), occasion, session);
         if !rule.report {
             return verdict;
@@ -214,6 +225,9 @@ impl CookieRules {
             (true, SealedFor::Session(session)) => session,
         };
         let (name, value) = editor.name_value();
+        if !glob::fits(rule.name.as_bytes(), name) {
+            return Verdict::Unsealable("it has no name, and would come back under one that is in its value");
+        }
         let bound = seal::bound(name, occasion.realm, session);
         let Some(sealed) = seal::seal(&self.sealer, &bound, value) else {
             return Verdict::Unsealable("encryption failed");
@@ -287,6 +301,36 @@ pub(super) fn promise(name: &[u8]) -> Option<Promise> {
 mod tests {
     use super::*;
     use crate::config::HostPattern;
+
+    #[test]
+    fn a_nameless_cookie_is_what_its_value_would_come_back_as() {
+        let rule = |name: &str, action| CookieRule { name: name.into(), action, ..CookieRule::default() };
+        let rules = CookieRules::build(
+            &[
+                rule("k", CookieAction::Keep),
+                rule("d", CookieAction::Drop),
+                rule("s", CookieAction::Seal),
+                rule("p", CookieAction::Pass),
+            ],
+            &Secrets::ephemeral(),
+        );
+        let occasion = Occasion {
+            host: "a.test",
+            path: "/",
+            readings: &[],
+            upstream: "a",
+            https: true,
+            realm: (b'h', "a.test"),
+            now: SystemTime::UNIX_EPOCH,
+        };
+        let apply = |line: &'static str| rules.apply(line.as_bytes(), &occasion, SealedFor::Later);
+        assert!(matches!(apply("=k=secret; Path=/"), Verdict::Kept(_)));
+        assert_eq!(apply(" = d=secret"), Verdict::Dropped);
+        assert!(matches!(apply("=s=secret"), Verdict::Unsealable(_)));
+        for line in ["=p=1", "=other=1", "k", "=", "=x"] {
+            assert_eq!(apply(line), Verdict::Untouched, "{line}");
+        }
+    }
 
     #[test]
     fn the_first_rule_that_fits() {
