@@ -268,7 +268,12 @@ impl SessionManager {
         let applied = self.apply(seen, &next, changes, now).await?;
         turn.note(changes, &applied);
         Ok(Some(match applied {
-            Applied::Saved { record, renewed: true, .. } => self.give(&next, Some(&record), now),
+            Applied::Saved { record, renewed: true, .. } => {
+                if changes.may_log_in() {
+                    self.logins.note(ticket.id, turn.client);
+                }
+                self.give(&next, Some(&record), now)
+            }
             // The browser's copy is to last as long as the session does from now on.
             Applied::Saved { record, .. }
                 if changes.permanent.is_some() && record.leads(&ticket.hash(), now) == Leads::Current =>
@@ -296,16 +301,20 @@ impl SessionManager {
     }
 
     /// Whether a straggler's answer begins a session by a kept cookie, as a login of the app's own (`Changes::may_log_in`):
-    /// only where its session goes on under another ticket, which the browser is not known to have. It came as one who
-    /// was in that session: had that ended, it would log in again who has logged out, and somebody who is logged in by
-    /// name would be so no more.
+    /// only where its session goes on under another ticket, which the browser is not known to have, and which it got by
+    /// such a login from the same address ([`Logins`](super::logins::Logins)). It came as one who was in that session: had
+    /// that ended, it would log in again who has logged out, and somebody who is logged in by name would be so no more.
     async fn may_begin_beside(
         &self,
         turn: Turn<'_>,
         ticket: &Ticket,
         changes: &Changes,
     ) -> Result<bool, StoreError> {
-        if !changes.may_log_in() || changes.expects_a_record() || turn.resolved.has_principal() {
+        if !changes.may_log_in()
+            || changes.expects_a_record()
+            || turn.resolved.has_principal()
+            || !self.logins.came_from(ticket.id, turn.client)
+        {
             return Ok(false);
         }
         let found = self.store.load(ticket.id, turn.now).await?;

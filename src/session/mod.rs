@@ -15,6 +15,7 @@ mod flood;
 mod instruct;
 pub mod jar;
 mod judge;
+mod logins;
 mod record;
 mod resolve;
 mod resolved;
@@ -52,6 +53,7 @@ use crate::{clock::Timestamp, config::Session, crypto::Keyring};
 use flood::Flood;
 use jar::Jar;
 use judge::Outcome;
+use logins::Logins;
 use resolved::Standing;
 use store::Store;
 
@@ -62,6 +64,7 @@ pub struct SessionManager {
     rules: Session,
     store: Arc<Store>,
     flood: Arc<Flood>,
+    logins: Arc<Logins>,
     /// The names of the headers.
     pub wire: Wire,
 }
@@ -117,6 +120,7 @@ impl SessionManager {
             rules: rules.clone(),
             store,
             flood: Arc::new(Flood::new(per_second, per_address)),
+            logins: Arc::default(),
             wire: Wire::new(rules)?,
         })
     }
@@ -124,6 +128,7 @@ impl SessionManager {
     /// Goes on counting where the one before stopped.
     pub(crate) fn succeed(&mut self, before: &Self) {
         self.wire.events = Arc::clone(&before.wire.events);
+        self.logins = Arc::clone(&before.logins);
         if self.flood.has_the_limits_of(&before.flood) {
             self.flood = Arc::clone(&before.flood);
         }

@@ -109,6 +109,22 @@ fn who_clicks_twice_on_login_is_logged_in() {
 }
 
 #[test]
+fn who_planted_a_ticket_gets_nothing_by_a_form_that_was_under_way_at_the_login() {
+    let door = Door::closed();
+    let app = legacy(Arc::clone(&door));
+    let house = Cloakroom::with(&app, &format!("{VAULT}[process]\ntrusted_proxies = [\"127.0.0.0/8\"]\n"));
+    let mut attacker = house.browser();
+    who(&mut attacker);
+    let mut victim = attacker.clone();
+    let from = |last: u8| format!("{FORM}x-forwarded-for: 192.0.2.{last}\r\n");
+    let (_, answer) = late(&door, &attacker, "/held/rolled", &from(1), || {
+        post(&mut victim, "/login", &from(2));
+    });
+    assert_eq!(answer.set_cookies(), [""; 0]);
+    assert_eq!(who(&mut victim), "alice");
+}
+
+#[test]
 fn nothing_that_was_under_way_takes_the_place_of_a_login() {
     let (_door, _house, mut visitor) = house();
     let spent = visitor.clone();
