@@ -5,7 +5,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
-use crate::support::{App, Authority, Cloakroom, Reply, Request, Stage, key, on_disk};
+use crate::support::{
+    App, Authority, Browser, Cloakroom, Reply, Request, Stage, eventually, key, line, on_disk,
+};
 
 const RULE: &str = "[[cookies]]\nname = \"theme\"\nhttp_only = true\n";
 
@@ -97,7 +99,7 @@ fn started_by_flags_alone_it_says_that_there_is_nothing_to_read() {
     let app = theme();
     let house = Cloakroom::by_flags(app.address).start();
     assert!(Command::new("kill").args(["-HUP", &house.pid().to_string()]).status().unwrap().success());
-    crate::support::eventually("it is said", || house.log().contains("started by flags alone"));
+    eventually("it is said", || house.log().contains("started by flags alone"));
     assert_eq!(house.browser().get("/").status, 200);
 }
 
@@ -163,19 +165,16 @@ fn certificates_are_replaced_under_connections_that_go_on_and_the_last_good_ones
 fn fifty_reloads_under_load_cost_no_request() {
     let app = theme();
     let house = Cloakroom::before(app.address).start();
-    let over = AtomicBool::new(false);
-    let asked = AtomicUsize::new(0);
-    thread::scope(|scope| {
-        let load = |_| {
-            let mut visitor = house.browser();
-            visitor.get("/login");
-            while !over.load(Ordering::Relaxed) {
-                let answer = visitor.get("/");
-                assert_eq!((answer.status, answer.text().as_str()), (200, "alice"));
-                asked.fetch_add(1, Ordering::Relaxed);
-            }
-        };
-        let all: Vec<_> = (0..4).map(|number| scope.spawn(move || load(number))).collect();
+    let login = || {
+        let mut visitor = house.browser();
+        visitor.get("/login");
+        visitor
+    };
+    let ask = |visitor: &mut Browser| {
+        let answer = visitor.get("/");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "alice"));
+    };
+    under_load(login, ask, |_| {
         for round in 0..50 {
             let line = "[[cookies]]\nname = \"theme\"\n";
             let told = house.reload(|text| match round % 5 {
@@ -187,10 +186,76 @@ fn fifty_reloads_under_load_cost_no_request() {
             assert_eq!(told.contains("not reloaded"), round % 5 == 4, "{round}: {told}");
             house.reload(|text| text.replace("[[cookies]]\nnome = \"theme\"\n", ""));
         }
-        over.store(true, Ordering::Relaxed);
-        for one in all {
-            one.join().unwrap();
+    });
+}
+
+#[test]
+fn three_new_keys_under_load_log_nobody_out_and_lose_no_sealed_cookie() {
+    let app = App::setting();
+    let folder = tempfile::tempdir().unwrap();
+    let keys = ["one", "two", "three", "four"].map(|name| key(folder.path(), name));
+    let config = format!(
+        "[keys]\ncurrent = {}\nprevious = []\n[[cookies]]\nname = \"s\"\naction = \"seal\"\nbind = \"session\"\n\
+         [[cookies]]\nname = \"t\"\naction = \"seal\"\n[[cookies]]\nname = \"k\"\naction = \"keep\"\n",
+        keys[0]
+    );
+    let house = Cloakroom::before(app.address).config(&config).start();
+    let login = || {
+        let mut visitor = house.browser();
+        visitor.get_with("/", "x-do: X-Session-Principal: alice\r\n");
+        visitor.get_with("/", &["s=1", "t=2", "k=3"].map(line).concat());
+        visitor
+    };
+    let ask = |visitor: &mut Browser| assert_eq!(visitor.get("/").text(), "s=1; t=2; k=3");
+    under_load(login, ask, |go_on| {
+        go_on();
+        for (at, new) in keys.iter().enumerate().skip(1) {
+            let before: Vec<_> = keys[..at].iter().rev().cloned().collect();
+            house.reload(|text| {
+                let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
+                for line in &mut lines {
+                    if line.starts_with("current =") {
+                        *line = format!("current = {new}");
+                    } else if line.starts_with("previous =") {
+                        *line = format!("previous = [{}]", before.join(", "));
+                    }
+                }
+                lines.join("\n")
+            });
+            go_on();
         }
     });
-    assert!(asked.into_inner() > 50);
+}
+
+/// Four visitors ask without a pause until the change is over; it may wait for forty more of their answers.
+fn under_load<V>(begin: impl Fn() -> V + Sync, ask: impl Fn(&mut V) + Sync, change: impl FnOnce(&dyn Fn())) {
+    let (over, asked) = (AtomicBool::new(false), AtomicUsize::new(0));
+    let visit = || {
+        let mut visitor = begin();
+        while !over.load(Ordering::Relaxed) {
+            ask(&mut visitor);
+            asked.fetch_add(1, Ordering::Relaxed);
+        }
+    };
+    let go_on = || {
+        let before = asked.load(Ordering::Relaxed);
+        eventually("the visitors go on", || asked.load(Ordering::Relaxed) >= before + 40);
+    };
+    thread::scope(|scope| {
+        let _end = End(&over);
+        for _ in 0..4 {
+            scope.spawn(visit);
+        }
+        change(&go_on);
+    });
+    assert!(asked.into_inner() > 40);
+}
+
+/// The visitors end, however the change does.
+struct End<'a>(&'a AtomicBool);
+
+impl Drop for End<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
