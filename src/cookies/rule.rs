@@ -137,6 +137,20 @@ impl CookieRules {
         self.rules.iter().find(|rule| glob::fits(rule.name.as_bytes(), name) && is_for(rule, occasion))
     }
 
+    /// Whether a cookie of this name is kept on any occasion: by a rule before which none takes it on all of them. What was
+    /// kept under rules that are no more is not sent, since it would stand beside the browser's own.
+    pub fn keeps(&self, name: &[u8]) -> bool {
+        let keeps = |rule: &CookieRule| rule.action == CookieAction::Keep && !rule.report;
+        if name.is_empty() {
+            // It may be kept for what its value would pass for.
+            return self.rules.iter().any(keeps);
+        }
+        let always =
+            |rule: &CookieRule| rule.upstream.is_none() && rule.host.is_none() && rule.request_path.is_none();
+        let mut fitting = self.rules.iter().filter(|rule| glob::fits(rule.name.as_bytes(), name));
+        fitting.find(|rule| keeps(rule) || always(rule)).is_some_and(keeps)
+    }
+
     /// The rule for a line. A nameless cookie is sent as its value alone: what that would pass for is not to be in a
     /// browser either.
     fn find_for(&self, line: Line<'_>, occasion: &Occasion<'_>) -> Option<&CookieRule> {

@@ -190,6 +190,26 @@ fn fifty_reloads_under_load_cost_no_request() {
 }
 
 #[test]
+fn a_cookie_that_is_kept_no_more_is_the_browsers_again() {
+    let app = App::setting();
+    let vault = "[[cookies]]\npreset = \"vault\"\n";
+    let house = Cloakroom::before(app.address).config(vault).start();
+    let mut visitor = house.browser();
+    visitor.get_with("/", &["user=zoe", "sid=1"].map(line).concat());
+    assert_eq!(visitor.get("/").text(), "user=zoe; sid=1");
+    let pass = "[[cookies]]\nname = \"user\"\naction = \"pass\"\n";
+    house.reload(|text| text.replace(vault, &format!("{pass}{vault}")));
+    assert_eq!(visitor.get("/").text(), "sid=1", "what was kept is not sent any more");
+    visitor.get_with("/", &line("user=ann"));
+    assert_eq!(visitor.get("/").text(), "user=ann; sid=1");
+    house.reload(|text| text.replace(&format!("{pass}{vault}"), ""));
+    visitor.get_with("/", &line("sid=2"));
+    let mut all: Vec<_> = visitor.get("/").text().split("; ").map(str::to_owned).collect();
+    all.sort();
+    assert_eq!(all, ["sid=2", "user=ann"]);
+}
+
+#[test]
 fn three_new_keys_under_load_log_nobody_out_and_lose_no_sealed_cookie() {
     let app = App::setting();
     let folder = tempfile::tempdir().unwrap();

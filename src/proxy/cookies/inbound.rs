@@ -47,12 +47,14 @@ impl Cookies<'_> {
             upstream: self.upstream(),
             from: crossing.from,
         };
-        let kept = jar.map(|jar| jar.sent(&asking, now)).unwrap_or_default();
+        let mut kept = jar.map(|jar| jar.sent(&asking, now)).unwrap_or_default();
+        kept.retain(|cookie| rules.keeps(&cookie.name));
         if rules.expires() {
             crossing.leaving = self.leaving(&self.occasion(&crossing, now), headers);
         }
         // Where a cookie is kept under a name, none from before takes its place on other paths.
-        let stored = |name: &[u8]| jar.is_some_and(|jar| jar.holds(name, self.upstream(), now));
+        let stored =
+            |name: &[u8]| rules.keeps(name) && jar.is_some_and(|jar| jar.holds(name, self.upstream(), now));
         self.edit(resolved, (&kept, stored), || self.occasion(&crossing, now), headers);
         if let Some(line) = as_line(&kept) {
             append(headers, &line);
