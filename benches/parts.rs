@@ -180,8 +180,9 @@ fn router(group: &mut Group<'_>, house: &House) {
     }
 }
 
-fn cookies(group: &mut Group<'_>, house: &House) {
-    let occasion = Occasion {
+/// A cookie of the app, by https.
+fn occasion(house: &House) -> Occasion<'static> {
+    Occasion {
         host: HOST,
         path: "/",
         readings: &[],
@@ -189,7 +190,11 @@ fn cookies(group: &mut Group<'_>, house: &House) {
         https: true,
         realm: (b'h', HOST),
         now: house.now.system(),
-    };
+    }
+}
+
+fn cookies(group: &mut Group<'_>, house: &House) {
+    let occasion = occasion(house);
     let rules = &house.plan.cookies;
     let apply = |line| rules.apply(line, &occasion, SealedFor::Later);
     let named = &b"PHPSESSID=9f3ca0c2d7b14e11; path=/"[..];
@@ -218,15 +223,7 @@ fn disguises(group: &mut Group<'_>, house: &House) {
     let (config, warnings) = Config::parse("bench", &config).unwrap();
     drop(warnings);
     let plan = Plan::build(&config).unwrap();
-    let occasion = Occasion {
-        host: HOST,
-        path: "/",
-        readings: &[],
-        upstream: "app",
-        https: true,
-        realm: (b'h', HOST),
-        now: house.now.system(),
-    };
+    let occasion = occasion(house);
     let sent = Sent { occasion: &occasion, session: None, has: |_: &[u8]| false, open: &[] };
     for (name, line) in [
         ("a browser's", "theme=dark; lang=en; _ga=GA1.2.1234567890.1700000000".to_owned()),

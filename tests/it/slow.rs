@@ -63,6 +63,9 @@ enum Kind {
     Reader,
 }
 
+/// Between two bytes of a head.
+const DRIP: Duration = Duration::from_millis(200);
+
 /// What the attackers share.
 #[derive(Default)]
 struct Crowd {
@@ -83,18 +86,11 @@ async fn attacks(address: SocketAddr, kind: Kind, crowd: Arc<Crowd>) {
         };
         stream.write_all(begin).await.unwrap();
         match kind {
+            // It waits to be cut, and lets a byte drip whenever it was not for so long.
             Kind::Head => {
-                let (mut from, mut to) = stream.split();
-                let mut byte = [0];
-                let drip = async {
-                    while to.write_all(b"y").await.is_ok() {
-                        tokio::time::sleep(Duration::from_millis(200)).await;
-                    }
-                };
-                tokio::select! {
-                    _ = from.read(&mut byte) => {}
-                    () = drip => {}
-                }
+                while tokio::time::timeout(DRIP, stream.read(&mut [0])).await.is_err()
+                    && stream.write_all(b"y").await.is_ok()
+                {}
             }
             Kind::Body => while stream.read(&mut [0; 512]).await.is_ok_and(|read| read > 0) {},
             // It is closed by a reset, which is told without a byte being read.
