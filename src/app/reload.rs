@@ -1,7 +1,10 @@
 //! A new configuration without a new process: read, checked whole, published at once. Requests under way keep the plan
 //! that they began with, and sessions their store.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use arc_swap::ArcSwap;
 
@@ -13,7 +16,7 @@ use crate::{
     clock::Timestamp,
     config::{Config, Diagnostics, Severity, StoreKind},
     crypto::Secrets,
-    listen::Entrance,
+    listen::{Certificates, Entrance},
     plan::{Plan, PlanError},
     session::store::Store,
 };
@@ -56,8 +59,9 @@ impl Reload {
         let Some(file) = self.file.clone() else {
             return tracing::warn!("SIGHUP: there is no file to read again; it was started by flags alone");
         };
+        let published = self.publish(&file);
         let file = file.display();
-        match self.publish() {
+        match published {
             Ok(later) if later.is_empty() => tracing::info!(%file, "reloaded"),
             Ok(later) => {
                 tracing::warn!(%file, "reloaded, but for what needs a restart: {}", later.join("; "));
@@ -66,8 +70,8 @@ impl Reload {
         }
     }
 
-    fn publish(&mut self) -> Result<Vec<&'static str>, Refusal> {
-        let file = self.file.as_deref().unwrap_or(std::path::Path::new(""));
+    /// Returns the keys that need a restart.
+    fn publish(&mut self, file: &Path) -> Result<Vec<&'static str>, Refusal> {
         let (mut config, warnings) = Config::load(file)?;
         if !warnings.is_empty() {
             tracing::warn!("{warnings}");
@@ -99,7 +103,7 @@ impl Reload {
         let mut read = Vec::new();
         let mut fine = true;
         for (entrance, tls) in pairs() {
-            let (certificates, found) = crate::listen::Certificates::load(&tls.certificates, now);
+            let (certificates, found) = Certificates::load(&tls.certificates, now);
             found.iter().for_each(tell);
             fine &= found.iter().all(|said| said.severity != Severity::Error);
             read.push((entrance, certificates));
