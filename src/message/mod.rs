@@ -1,6 +1,7 @@
-//! Reading and editing the parts of HTTP messages, on bytes: apps send UTF-8 and Latin-1 alike.
+//! Reading, writing and editing the parts of HTTP messages, on bytes: apps send UTF-8 and Latin-1 alike.
 
 pub mod authority;
+pub mod chunked;
 pub mod cookie;
 pub mod cookie_date;
 pub mod cookie_scope;
@@ -8,4 +9,5 @@ pub mod field;
 pub mod glob;
 pub mod lines;
 pub mod name;
+pub mod outbound;
 pub mod set_cookie;

@@ -12,10 +12,13 @@ use http_body::{Body, Frame, SizeHint};
 use super::{
     super::{BodyError, Lease},
     Head, Http1Error, LARGEST_READ, LARGEST_STREAMED_READ,
-    chunked::{Chunks, Piece},
     head::Framing,
 };
-use crate::{clock::Timer, net::Stream};
+use crate::{
+    clock::Timer,
+    message::chunked::{Chunks, Piece},
+    net::Stream,
+};
 
 /// An answer's body. Read to its end, its connection goes back to the pool; dropped before, the connection is closed.
 pub struct AnswerBody<B>(State<B>);

@@ -11,8 +11,14 @@ use http::{Method, Request};
 use http_body::Body;
 use tokio_util::io::poll_read_buf;
 
-use super::{super::BodyError, Head, Http1Error, LARGEST_READ, SMALLEST_READ, head, outbound::Outbound};
-use crate::{message::lines::Lines, net::Stream};
+use super::{super::BodyError, Head, Http1Error, LARGEST_READ, SMALLEST_READ, head};
+use crate::{
+    message::{
+        lines::Lines,
+        outbound::{Ending, Outbound, OutboundError},
+    },
+    net::Stream,
+};
 
 /// Interim answers before the answer itself (RFC 9110 section 15.2); more of them are no HTTP but a stall.
 const MOST_INTERIM: u8 = 32;
@@ -22,6 +28,8 @@ pub(in super::super) struct Connection<B> {
     stream: Stream,
     pub(super) inbound: BytesMut,
     outbound: Outbound<B>,
+    /// The app takes no more; what it has to say of that may still be read.
+    refused: Option<io::Error>,
     asked: Method,
     interim: u8,
     lines_came: bool,
@@ -52,7 +60,8 @@ where
         Self {
             stream,
             inbound: BytesMut::new(),
-            outbound: Outbound::new(),
+            outbound: Outbound::default(),
+            refused: None,
             asked: Method::GET,
             interim: 0,
             lines_came: false,
@@ -66,7 +75,13 @@ where
 
     /// Begins a request. Nothing is sent before it is polled.
     pub(in super::super) fn begin<R>(&mut self, head: &Request<R>, added: &Lines, body: Option<B>) {
-        self.outbound.begin(head, added, body);
+        let ending = match body.as_ref().map(|body| body.size_hint().exact()) {
+            None => Ending::Empty,
+            Some(Some(length)) => Ending::Length(length),
+            Some(None) => Ending::Chunked { trailers: true },
+        };
+        self.outbound.begin(ending, body, |out| head::write(head, added, ending, out));
+        self.refused = None;
         self.asked.clone_from(head.method());
         self.interim = 0;
         self.lines_came = false;
@@ -75,7 +90,7 @@ where
 
     /// True once something of the request has left.
     pub(in super::super) fn has_begun(&self) -> bool {
-        self.outbound.begun
+        self.outbound.has_begun()
     }
 
     /// Sends what can be sent and reads until the answer's head is there.
@@ -103,7 +118,7 @@ where
             }
             match ready!(self.poll_read(cx, SMALLEST_READ / 2)) {
                 Ok(0) if self.inbound.is_empty() => {
-                    let refused = self.outbound.refused.take();
+                    let refused = self.refused.take();
                     return Poll::Ready(Err(refused.map_or(Http1Error::Closed, Http1Error::Broken)));
                 }
                 Ok(0) => return Poll::Ready(Err(Http1Error::Incomplete)),
@@ -111,7 +126,7 @@ where
                     return Poll::Ready(Err(Http1Error::HeadTooLarge));
                 }
                 Ok(_) => {}
-                Err(e) => return Poll::Ready(Err(self.outbound.refused.take().unwrap_or(e).into())),
+                Err(e) => return Poll::Ready(Err(self.refused.take().unwrap_or(e).into())),
             }
         }
     }
@@ -121,15 +136,15 @@ where
     /// # Errors
     /// [`Http1Error::Body`]: the request breaks off, and so must the connection.
     pub(super) fn poll_send(&mut self, cx: &mut Context<'_>) -> Result<(), Http1Error> {
-        if self.outbound.is_done() {
+        if self.refused.is_some() || self.outbound.is_done() {
             return Ok(());
         }
         match self.outbound.poll(&mut self.stream, cx) {
-            Poll::Ready(Err(Http1Error::Broken(error))) => {
-                self.outbound.refused = Some(error);
+            Poll::Ready(Err(OutboundError::Broken(error))) => {
+                self.refused = Some(error);
                 Ok(())
             }
-            Poll::Ready(result) => result,
+            Poll::Ready(result) => Ok(result?),
             Poll::Pending => Ok(()),
         }
     }
@@ -157,7 +172,7 @@ where
             && self.inbound.is_empty()
             && !self.stream.holds_unread()
             && self.outbound.is_done()
-            && self.outbound.refused.is_none()
+            && self.refused.is_none()
     }
 
     /// True if the other side has neither closed nor said anything since. Asks the runtime, which knows of what came

@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::message::{chunked::ChunkError, outbound::OutboundError};
+
 /// The conversation failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Http1Error {
@@ -24,8 +26,8 @@ pub enum Http1Error {
     #[error("the connection was closed within the answer")]
     Incomplete,
     /// No chunk (RFC 9112 section 7.1).
-    #[error("a chunk of the answer is malformed: {0}")]
-    Chunk(&'static str),
+    #[error("of the answer, {0}")]
+    Chunk(#[from] ChunkError),
     /// `answer_idle_timeout`
     #[error("nothing more of the answer came within answer_idle_timeout")]
     Stalled,
@@ -38,5 +40,14 @@ impl Http1Error {
     /// It may be a pooled connection that the app closed just now, and not what the app says to this request.
     pub fn may_be_stale(&self) -> bool {
         matches!(self, Self::Closed | Self::Broken(_))
+    }
+}
+
+impl From<OutboundError> for Http1Error {
+    fn from(error: OutboundError) -> Self {
+        match error {
+            OutboundError::Body(error) => Self::Body(error),
+            OutboundError::Broken(error) => Self::Broken(error),
+        }
     }
 }

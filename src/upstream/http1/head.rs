@@ -10,7 +10,10 @@ use http::{
 use smallvec::SmallVec;
 
 use super::Http1Error;
-use crate::message::lines::Lines;
+use crate::message::{
+    lines::Lines,
+    outbound::{Ending, write_fields, write_length},
+};
 
 /// An answer's head may be this long.
 pub(super) const LARGEST: usize = 64 * 1024;
@@ -44,9 +47,8 @@ pub(in super::super) struct Head {
     pub(in super::super) idle: Option<u64>,
 }
 
-/// Writes a request's head. What the fields say of the body's length is left out: `framing` says it.
-pub(super) fn write<R>(head: &Request<R>, added: &Lines, framing: Framing, out: &mut Vec<u8>) {
-    out.clear();
+/// Writes a request's head. What the fields say of the body's length is left out: `ending` says it.
+pub(super) fn write<R>(head: &Request<R>, added: &Lines, ending: Ending, out: &mut Vec<u8>) {
     out.extend_from_slice(head.method().as_str().as_bytes());
     out.push(b' ');
     let target = head.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
@@ -54,13 +56,9 @@ pub(super) fn write<R>(head: &Request<R>, added: &Lines, framing: Framing, out: 
     out.extend_from_slice(b" HTTP/1.1\r\n");
     write_fields(head.headers(), out);
     out.extend_from_slice(added.as_bytes());
-    match framing {
-        Framing::Length(length) => {
-            out.extend_from_slice(b"content-length: ");
-            out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
-            out.extend_from_slice(b"\r\n");
-        }
-        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+    match ending {
+        Ending::Length(length) => write_length(length, out),
+        Ending::Chunked { .. } => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         // A method that is expected to have a body says that it has none (RFC 9110 section 8.6).
         _ if matches!(*head.method(), Method::POST | Method::PUT | Method::PATCH) => {
             out.extend_from_slice(b"content-length: 0\r\n");
@@ -68,19 +66,6 @@ pub(super) fn write<R>(head: &Request<R>, added: &Lines, framing: Framing, out: 
         _ => {}
     }
     out.extend_from_slice(b"\r\n");
-}
-
-/// Writes fields in their order, but for those that frame.
-pub(super) fn write_fields(fields: &HeaderMap, out: &mut Vec<u8>) {
-    for (name, value) in fields {
-        if name == CONTENT_LENGTH || name == TRANSFER_ENCODING {
-            continue;
-        }
-        out.extend_from_slice(name.as_str().as_bytes());
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value.as_bytes());
-        out.extend_from_slice(b"\r\n");
-    }
 }
 
 /// Reads a head out of `inbound` and takes it away; `None` until it is whole.
@@ -311,18 +296,19 @@ mod tests {
         let head = request.header("transfer-encoding", "x").body(()).unwrap();
         let mut added = Lines::default();
         added.push_text(&http::header::VIA, "1.1 x");
-        let mut out = b"left over".to_vec();
-        for (framing, wanted) in [
-            (Framing::Length(3), "content-length: 3\r\n"),
-            (Framing::Chunked, "transfer-encoding: chunked\r\n"),
-            (Framing::Empty, "content-length: 0\r\n"),
+        for (ending, wanted) in [
+            (Ending::Length(3), "content-length: 3\r\n"),
+            (Ending::Chunked { trailers: true }, "transfer-encoding: chunked\r\n"),
+            (Ending::Empty, "content-length: 0\r\n"),
         ] {
-            write(&head, &added, framing, &mut out);
-            let text = String::from_utf8(out.clone()).unwrap();
+            let mut out = Vec::new();
+            write(&head, &added, ending, &mut out);
+            let text = String::from_utf8(out).unwrap();
             assert_eq!(text, format!("POST /a?b=c HTTP/1.1\r\nhost: h\r\nvia: 1.1 x\r\n{wanted}\r\n"));
         }
         let head = Request::options("*").body(()).unwrap();
-        write(&head, &Lines::default(), Framing::Empty, &mut out);
+        let mut out = Vec::new();
+        write(&head, &Lines::default(), Ending::Empty, &mut out);
         assert_eq!(out, b"OPTIONS * HTTP/1.1\r\n\r\n");
     }
 

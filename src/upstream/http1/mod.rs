@@ -6,11 +6,9 @@
 //! its parts, so that it can be encoded again; and each fault of framing is told apart, since each is a way in.
 
 mod body;
-mod chunked;
 mod connection;
 mod error;
 mod head;
-mod outbound;
 
 pub use body::AnswerBody;
 pub use error::Http1Error;

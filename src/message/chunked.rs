@@ -1,9 +1,18 @@
-//! The chunked coding (RFC 9112 section 7.1), read strictly. Pure.
+//! The chunked coding (RFC 9112 section 7.1), read strictly, from a visitor as from an app. Pure.
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::Http1Error;
+/// It is no chunk.
+#[derive(Debug, thiserror::Error)]
+pub enum ChunkError {
+    /// Its size, or where it ends.
+    #[error("a chunk is malformed: {0}")]
+    Malformed(&'static str),
+    /// The trailers.
+    #[error("the trailers are no fields: {0}")]
+    Trailers(#[from] httparse::Error),
+}
 
 /// A size with its extensions may be this long.
 const LONGEST_LINE: usize = 4096;
@@ -13,7 +22,7 @@ const MOST_TRAILERS: usize = 64;
 
 /// What stands in the buffer next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Chunks {
+pub enum Chunks {
     /// The line with a chunk's size.
     #[default]
     Size,
@@ -29,7 +38,7 @@ pub(super) enum Chunks {
 
 /// What was read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Piece {
+pub enum Piece {
     /// Bytes of the body.
     Data(Bytes),
     /// The trailers; after them it is over.
@@ -41,17 +50,22 @@ pub(super) enum Piece {
 }
 
 impl Chunks {
+    /// True once the last chunk and the trailers were read.
+    pub fn are_over(&self) -> bool {
+        *self == Self::Over
+    }
+
     /// Reads the next piece.
     ///
     /// # Errors
     /// It is no chunk.
-    pub(super) fn read(&mut self, inbound: &mut BytesMut) -> Result<Piece, Http1Error> {
+    pub fn read(&mut self, inbound: &mut BytesMut) -> Result<Piece, ChunkError> {
         loop {
             match self {
                 Self::Size => {
                     let Some(end) = memchr::memchr(b'\n', inbound) else {
                         return if inbound.len() > LONGEST_LINE {
-                            Err(Http1Error::Chunk("a size without end"))
+                            Err(ChunkError::Malformed("a size without end"))
                         } else {
                             Ok(Piece::More)
                         };
@@ -77,7 +91,7 @@ impl Chunks {
                     match inbound.get(..2) {
                         Some(b"\r\n") => inbound.advance(2),
                         None if b"\r\n".starts_with(inbound) => return Ok(Piece::More),
-                        _ => return Err(Http1Error::Chunk("longer than its size")),
+                        _ => return Err(ChunkError::Malformed("longer than its size")),
                     }
                     *self = Self::Size;
                 }
@@ -87,12 +101,12 @@ impl Chunks {
         }
     }
 
-    fn trailers(&mut self, inbound: &mut BytesMut) -> Result<Piece, Http1Error> {
+    fn trailers(&mut self, inbound: &mut BytesMut) -> Result<Piece, ChunkError> {
         let mut fields = [const { httparse::EMPTY_HEADER }; MOST_TRAILERS];
         let httparse::Status::Complete((length, fields)) = httparse::parse_headers(inbound, &mut fields)?
         else {
             return if inbound.len() > LARGEST_TRAILERS {
-                Err(Http1Error::Chunk("trailers without end"))
+                Err(ChunkError::Malformed("trailers without end"))
             } else {
                 Ok(Piece::More)
             };
@@ -111,14 +125,16 @@ impl Chunks {
 }
 
 /// `1*HEXDIG [ chunk-ext ] CRLF`; the extensions mean nothing to us.
-fn size(line: &[u8]) -> Result<u64, Http1Error> {
-    let Some(line) = line.strip_suffix(b"\r\n") else { return Err(Http1Error::Chunk("a bare line feed")) };
+fn size(line: &[u8]) -> Result<u64, ChunkError> {
+    let Some(line) = line.strip_suffix(b"\r\n") else {
+        return Err(ChunkError::Malformed("a bare line feed"));
+    };
     if line.len() > LONGEST_LINE || line.contains(&b'\r') {
-        return Err(Http1Error::Chunk("a size that is none"));
+        return Err(ChunkError::Malformed("a size that is none"));
     }
     let digits = line.split(|b| *b == b';').next().unwrap_or_default().trim_ascii_end();
     if digits.is_empty() || digits.len() > 15 || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return Err(Http1Error::Chunk("a size that is none"));
+        return Err(ChunkError::Malformed("a size that is none"));
     }
     Ok(digits.iter().fold(0, |sum, d| sum << 4 | u64::from(char::from(*d).to_digit(16).unwrap_or(0))))
 }
@@ -128,7 +144,7 @@ mod tests {
     use super::*;
 
     /// Reads with the bytes coming in pieces of `step`.
-    fn body(text: &[u8], step: usize) -> Result<(Vec<u8>, Option<HeaderMap>, usize), Http1Error> {
+    fn body(text: &[u8], step: usize) -> Result<(Vec<u8>, Option<HeaderMap>, usize), ChunkError> {
         let mut chunks = Chunks::default();
         let (mut inbound, mut out) = (BytesMut::new(), Vec::new());
         let mut rest = text.chunks(step);
@@ -139,7 +155,7 @@ mod tests {
                 Piece::End => return Ok((out, None, inbound.len())),
                 Piece::More => match rest.next() {
                     Some(more) => inbound.extend_from_slice(more),
-                    None => return Err(Http1Error::Incomplete),
+                    None => return Err(ChunkError::Malformed("incomplete")),
                 },
             }
         }
