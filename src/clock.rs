@@ -64,6 +64,8 @@ struct Ticker {
     tick: Cell<u64>,
     slots: RefCell<Vec<Option<(u64, Waker)>>>,
     free: RefCell<Vec<usize>>,
+    /// The date as HTTP writes it, and the tick that it was written in.
+    date: RefCell<(u64, String)>,
 }
 
 thread_local! {
@@ -93,6 +95,18 @@ pub async fn drive() {
 /// The coarse time of this thread, in [`TICK`]s.
 pub fn tick() -> u64 {
     TICKER.with(|t| t.tick.get())
+}
+
+/// Lends the date as HTTP writes it (RFC 9110 section 5.6.7). Written once a [`TICK`].
+pub fn with_http_date(read: impl FnOnce(&str)) {
+    TICKER.with(|t| {
+        let (written, date) = &mut *t.date.borrow_mut();
+        if *written != t.tick.get() || date.is_empty() {
+            *written = t.tick.get();
+            *date = httpdate::fmt_http_date(Timestamp::now().system());
+        }
+        read(date);
+    });
 }
 
 /// A coarse deadline that can be moved. Never early, at most two [`TICK`]s late.

@@ -4,6 +4,7 @@
 //! idle, that it asks and takes back, that it sends without getting anywhere, that it does not read.
 
 use std::{
+    cell::Cell,
     future::poll_fn,
     pin::{Pin, pin},
     rc::Rc,
@@ -21,7 +22,7 @@ use super::{
     entrance::Entered,
     metered::Metered,
     streams::{Streaming, Streams},
-    watched::{Activity, Watched},
+    watched::Watched,
 };
 use crate::{clock::Timer, config::Limits, net::Stream, tasks};
 
@@ -73,10 +74,9 @@ pub(super) async fn serve<H: Handler>(
     let limits = &rules.limits;
     let streams = Rc::new(Streams::new(limits.http2_resets_per_10s));
     let came = Rc::default();
-    // Of a connection as a whole only its writing is watched here.
-    let activity = Rc::new(Activity::new(false, false));
+    let unflushed = Rc::new(Cell::new(false));
     let metered = Metered::new(stream, &came);
-    let io = Watched::new(metered, prefix, Rc::clone(&activity), limits.write_stall_timeout);
+    let io = Watched::new(metered, prefix, Rc::clone(&unflushed), limits.write_stall_timeout);
     let noted = Rc::clone(&streams);
     let arrival = entered.arrival;
     let service = service_fn(move |request: Request<Incoming>| {
@@ -91,7 +91,7 @@ pub(super) async fn serve<H: Handler>(
             if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
                 return Poll::Ready(result.err().map(|error| error.to_string()));
             }
-            let unheard = activity.unflushed.get() && streams.in_flight.get() == 0;
+            let unheard = unflushed.get() && streams.in_flight.get() == 0;
             if let Poll::Ready(why) = watch.poll(&streams, came.get(), unheard, limits, cx) {
                 // Said, where the other side still listens, and then it is cut.
                 Pin::new(&mut connection).graceful_shutdown();

@@ -10,7 +10,6 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::watched::Underlying;
 use crate::net::Stream;
 
 pub(super) struct Metered {
@@ -23,10 +22,9 @@ impl Metered {
     pub(super) fn new(stream: Stream, came: &Rc<Cell<u64>>) -> Self {
         Self { stream, came: Rc::clone(came) }
     }
-}
 
-impl Underlying for Metered {
-    fn stream(&self) -> &Stream {
+    /// What the bytes go over.
+    pub(super) fn stream(&self) -> &Stream {
         &self.stream
     }
 }

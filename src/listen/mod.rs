@@ -11,7 +11,7 @@ mod http1;
 mod http2;
 mod metered;
 mod proxy_protocol;
-mod service;
+mod received;
 mod streams;
 mod switch;
 mod tls;
@@ -21,7 +21,7 @@ pub use bind::{BindError, Listener, bind};
 pub use connection::{Rules, serve};
 pub use counts::Counts;
 pub use entrance::{Arrival, Entrance, Handler};
-pub use service::Received;
+pub use received::Received;
 pub use switch::{Duplex, Switch, Tunnel};
 pub use tls::{Certificates, ClientCertificate, Clients, Tickets, Tls};
 

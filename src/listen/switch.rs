@@ -20,8 +20,8 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::{
+    http1::Line,
     streams::{Flight, Streams},
-    watched::Activity,
 };
 use crate::{crypto, tasks};
 
@@ -42,14 +42,14 @@ pub struct Switch(Place);
 
 #[derive(Debug)]
 enum Place {
-    Connection(Rc<Activity>),
+    Line(Rc<Line>),
     Stream(OnUpgrade, Rc<Streams>),
 }
 
 impl Switch {
     /// Of a whole connection.
-    pub(super) fn new(activity: &Rc<Activity>) -> Self {
-        Self(Place::Connection(Rc::clone(activity)))
+    pub(super) fn new(line: &Rc<Line>) -> Self {
+        Self(Place::Line(Rc::clone(line)))
     }
 
     /// Of a stream, if this is an extended CONNECT: it becomes what an app that speaks HTTP/1 understands.
@@ -73,7 +73,7 @@ impl Switch {
     /// This follows.
     pub fn to(self, begin: impl FnOnce(Box<dyn Duplex>, Bytes) -> Tunnel + 'static) {
         match self.0 {
-            Place::Connection(activity) => activity.switch.set(Some(Box::new(begin))),
+            Place::Line(line) => line.follows(Box::new(begin)),
             Place::Stream(ready, streams) => {
                 let flight = Flight::new(&streams);
                 tasks::spawn(async move {

@@ -1,0 +1,343 @@
+//! The conversation on an active line: one request after the other, each answered before the next is read
+//! (RFC 9112 section 9.3).
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Response, StatusCode, header::CONNECTION};
+use http_body::Body;
+use tokio_util::sync::WaitForCancellationFuture;
+
+use super::{
+    super::{Handler, Received, Switch, entrance::Entered, switch::Begin},
+    head::{self, Head, HeadError, Terms},
+    line::{CONTINUE, Line, Wire, Writing},
+};
+use crate::{
+    clock::{self, Timer},
+    config::Limits,
+    message::outbound::{Ending, Outbound, OutboundError},
+};
+
+/// A connection that does nothing for this long is parked. One that has not shown yet that it comes back sooner is
+/// parked at once: thousands that ask once and then rest must not hold buffers all at the same time.
+const PARK_AFTER: Duration = Duration::from_millis(200);
+pub(super) const PARK_AFTER_TICKS: u64 = PARK_AFTER.as_millis() as u64 / clock::TICK.as_millis() as u64;
+/// So much of a body that nobody wants is read to reach the next request, in bytes.
+const MOST_UNWANTED: usize = 256 * 1024;
+
+/// What becomes of the line.
+pub(super) enum Then {
+    Park,
+    Close,
+    /// No head came in time.
+    TimedOut,
+    Switch(Begin),
+    /// The visitor has gone, or is to see that what they got is not whole.
+    Gone,
+    /// The same, and only a reset shows it.
+    Reset,
+}
+
+/// A line in use.
+pub(super) struct Conversation<'a, 't, H: Handler> {
+    pub(super) line: Rc<Line>,
+    pub(super) entered: &'a Entered,
+    pub(super) limits: &'a Limits,
+    pub(super) handler: &'a H,
+    pub(super) stop: Stop<'a, 't>,
+    /// How many more requests it may bring.
+    pub(super) left: u64,
+    /// Requests so far.
+    pub(super) served: u64,
+    outbound: Outbound<H::Body>,
+    /// The fields of the last answer, emptied: the next request's have room there.
+    spare: HeaderMap,
+    watch: Watch,
+}
+
+impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
+    /// Begins; `comes_back`: it was seen to come back soon after an answer.
+    pub(super) fn new(
+        line: Line,
+        entered: &'a Entered,
+        limits: &'a Limits,
+        handler: &'a H,
+        stop: Stop<'a, 't>,
+        (left, comes_back): (u64, bool),
+    ) -> Self {
+        let watch =
+            Watch { pause: Timer::new(Some(PARK_AFTER)), head: None, idle_since: clock::tick(), comes_back };
+        Self {
+            line: Rc::new(line),
+            entered,
+            limits,
+            handler,
+            stop,
+            left,
+            served: 0,
+            outbound: Outbound::default(),
+            spare: HeaderMap::new(),
+            watch,
+        }
+    }
+
+    /// Answers requests until there is none at hand.
+    pub(super) async fn run(&mut self) -> Then {
+        loop {
+            let head = match poll_fn(|cx| self.poll_head(cx)).await {
+                Ok(Some(head)) => head,
+                Ok(None) => return Then::Gone,
+                Err(Otherwise::Then(then)) => return then,
+                Err(Otherwise::Refuse(error)) => return self.refuse(&error).await,
+            };
+            if let Some(then) = self.exchange(head).await {
+                return then;
+            }
+        }
+    }
+
+    /// The next head; none if the visitor has gone.
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Head>, Otherwise>> {
+        self.stop.look(cx);
+        let most = self.limits.head_bytes.unwrap_or(usize::MAX);
+        let Self { line, spare, .. } = self;
+        let polled = line.with(|wire| {
+            loop {
+                if let Some(inbound) = wire.lines()
+                    && let Some(head) = head::read(inbound, most, spare)?
+                {
+                    return Ok(Poll::Ready(Some(head)));
+                }
+                if wire.unread() > most {
+                    return Err(HeadError::TooLarge);
+                }
+                match wire.poll_read(cx) {
+                    Poll::Ready(Ok(0) | Err(_)) => return Ok(Poll::Ready(None)),
+                    Poll::Ready(Ok(_)) => {}
+                    Poll::Pending => return Ok(Poll::Pending),
+                }
+            }
+        });
+        let Some(polled) = polled else { return Poll::Ready(Ok(None)) };
+        match polled {
+            Ok(Poll::Ready(head)) => {
+                self.watch.head = None;
+                Poll::Ready(Ok(head))
+            }
+            Ok(Poll::Pending) => {
+                let begun = self.line.with(|wire| wire.has_begun()).unwrap_or_default();
+                if self.stop.came && !begun {
+                    return Poll::Ready(Err(Otherwise::Then(Then::Close)));
+                }
+                let waited = self.watch.poll(begun, self.served, self.limits, cx);
+                waited.map(|then| Err(Otherwise::Then(then)))
+            }
+            Err(error) => Poll::Ready(Err(Otherwise::Refuse(error))),
+        }
+    }
+
+    /// Tells why, and no more is read.
+    async fn refuse(&mut self, error: &HeadError) -> Then {
+        tracing::info!(%error, peer = ?self.entered.arrival.peer, "request refused: malformed, or its head is too large");
+        let Some(status) = error.status() else { return Then::Gone };
+        let mut response = Response::new(());
+        *response.status_mut() = status;
+        let terms = Terms::of_refusal();
+        self.outbound.begin(Ending::Length(0), None, |out| {
+            head::write(&response, Ending::Length(0), None, terms, out);
+        });
+        let sent = poll_fn(|cx| self.outbound.poll(&mut Writing(&self.line), cx)).await;
+        if sent.is_ok() { Then::Close } else { Then::Gone }
+    }
+
+    /// One request and its answer; none if the next may follow.
+    async fn exchange(&mut self, head: Head) -> Option<Then> {
+        let Head { request, body, mut terms } = head;
+        self.served += 1;
+        self.left -= 1;
+        self.line.with(|wire| wire.begin(body, terms.waits));
+        let can_switch = terms.upgrade && body.is_over() && !terms.old;
+        let switch = can_switch.then(|| Switch::new(&self.line));
+        let received = Received::of_line((!body.is_over()).then(|| Rc::clone(&self.line)), switch);
+        let request = self.entered.tell(request.map(|()| received));
+
+        let mut answer = self.handler.handle(request, self.entered.arrival);
+        let response = poll_fn(|cx| {
+            if let Poll::Ready(response) = Pin::new(&mut answer).poll(cx) {
+                return Poll::Ready(Some(response));
+            }
+            self.stop.look(cx);
+            self.line.poll_gone(cx).map(|()| None)
+        });
+        let Some(response) = response.await else {
+            // First: what goes on without them is not to wait for the rest of their body.
+            drop(self.line.take());
+            return Some(Then::Gone);
+        };
+        let status = response.status();
+        // SECURITY: what follows a refused change of protocol may have been meant for the tunnel: it is no request.
+        let refused = terms.upgrade && status != StatusCode::SWITCHING_PROTOCOLS;
+        terms.keep &= self.left > 0 && !refused && !self.stop.came;
+        if let Some(then) = self.answer(response, &mut terms).await {
+            return Some(then);
+        }
+        let switch = self.line.switch();
+        if status == StatusCode::SWITCHING_PROTOCOLS {
+            return Some(switch.map_or(Then::Close, Then::Switch));
+        }
+        if !terms.keep || !self.skip_body().await {
+            return Some(Then::Close);
+        }
+        self.outbound.rest();
+        self.watch.idle_since = clock::tick();
+        None
+    }
+
+    /// Sends an answer; none when all of it has left.
+    async fn answer(&mut self, response: Response<H::Body>, terms: &mut Terms) -> Option<Then> {
+        let (mut parts, body) = response.into_parts();
+        if parts.status != StatusCode::SWITCHING_PROTOCOLS
+            && let Some(said) = parts.headers.remove(CONNECTION)
+        {
+            terms.keep &= !said.as_bytes().eq_ignore_ascii_case(b"close");
+        }
+        let length = body.size_hint().exact();
+        let ending = head::ending(parts.status, length, *terms);
+        // Who waits to be asked for a body may send it all the same, or not: only they know where the next one begins.
+        let unsaid = self.line.with(Wire::end_of_question).unwrap_or(b"");
+        terms.keep &= ending != Ending::Close && unsaid.is_empty();
+        if terms.keep && Rc::strong_count(&self.line) == 1 {
+            // Nobody holds its body any more.
+            terms.keep = self.skip_body().await;
+        }
+        let body = (!matches!(ending, Ending::Empty | Ending::Length(0))).then_some(body);
+        let head = Response::from_parts(parts, ());
+        self.outbound.begin(ending, body, |out| {
+            if unsaid.len() < CONTINUE.len() {
+                out.extend_from_slice(unsaid);
+            }
+            head::write(&head, ending, length, *terms, out);
+        });
+        self.spare = std::mem::take(&mut head.into_parts().0.headers);
+        self.spare.clear();
+
+        let sent = poll_fn(|cx| match self.outbound.poll(&mut Writing(&self.line), cx) {
+            Poll::Pending => self.line.poll_gone(cx).map(|()| Err(None)),
+            Poll::Ready(sent) => Poll::Ready(sent.map_err(Some)),
+        });
+        let error = sent.await.err()?;
+        // An answer that was cut must not look complete.
+        let is_open = terms.old || ending == Ending::Close;
+        Some(match error {
+            Some(OutboundError::Body(_)) if is_open => Then::Reset,
+            Some(error) => {
+                tracing::debug!(%error, peer = ?self.entered.arrival.peer, "connection ended");
+                Then::Gone
+            }
+            None => Then::Gone,
+        })
+    }
+
+    /// Passes over what is left of a body that nobody wants, as far as it is at hand: true once the next request is
+    /// reached. Whoever is still sending is not listened to for its own sake.
+    async fn skip_body(&self) -> bool {
+        let mut budget = MOST_UNWANTED;
+        poll_fn(|cx| {
+            while !self.line.is_over() && budget > 0 {
+                match self.line.poll_body(cx) {
+                    Poll::Ready(Some(Ok(frame))) => {
+                        budget = budget.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
+                    }
+                    Poll::Ready(None) => {}
+                    Poll::Ready(Some(Err(_))) | Poll::Pending => return Poll::Ready(false),
+                }
+            }
+            Poll::Ready(self.line.is_over())
+        })
+        .await
+    }
+}
+
+/// What there is instead of a head.
+enum Otherwise {
+    Then(Then),
+    Refuse(HeadError),
+}
+
+/// Tells when a line is to be parked, or its head took too long.
+struct Watch {
+    pause: Timer,
+    head: Option<Timer>,
+    /// When the last answer was through, in ticks.
+    idle_since: u64,
+    comes_back: bool,
+}
+
+impl Watch {
+    fn poll(&mut self, begun: bool, served: u64, limits: &Limits, cx: &mut Context<'_>) -> Poll<Then> {
+        if begun {
+            let head = self.head.get_or_insert_with(|| Timer::new(limits.request_head_timeout));
+            return head.poll_elapsed(cx).map(|()| Then::TimedOut);
+        }
+        let idle = clock::tick().saturating_sub(self.idle_since);
+        if served > 0 && (!self.comes_back || idle > PARK_AFTER_TICKS) {
+            return Poll::Ready(Then::Park);
+        }
+        self.pause.reset(Some(PARK_AFTER));
+        self.pause.poll_elapsed(cx).map(|()| Then::Park)
+    }
+}
+
+/// Whether the process is to end.
+pub(super) struct Stop<'a, 't> {
+    waiting: Pin<&'a mut WaitForCancellationFuture<'t>>,
+    notice: Option<Arc<Notice>>,
+    /// It is.
+    came: bool,
+}
+
+impl<'a, 't> Stop<'a, 't> {
+    pub(super) fn new(waiting: Pin<&'a mut WaitForCancellationFuture<'t>>) -> Self {
+        Self { waiting, notice: None, came: false }
+    }
+
+    fn look(&mut self, cx: &Context<'_>) {
+        let news = self.notice.as_ref().is_none_or(|notice| notice.came.load(Ordering::Acquire));
+        if news && !self.came {
+            let notice = self.notice.get_or_insert_with(|| Notice::to(cx.waker()));
+            let waker = Waker::from(Arc::clone(notice));
+            self.came = self.waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
+        }
+    }
+}
+
+/// Wakes a connection's task, and leaves word of it: whether the process is to end is asked only then, since asking takes
+/// a lock that all connections share.
+struct Notice {
+    came: AtomicBool,
+    task: Waker,
+}
+
+impl Notice {
+    fn to(task: &Waker) -> Arc<Self> {
+        Arc::new(Self { came: AtomicBool::new(false), task: task.clone() })
+    }
+}
+
+impl Wake for Notice {
+    fn wake(self: Arc<Self>) {
+        self.came.store(true, Ordering::Release);
+        self.task.wake_by_ref();
+    }
+}

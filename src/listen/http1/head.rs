@@ -1,0 +1,417 @@
+//! Heads: a request's from bytes, an answer's to bytes (RFC 9112 sections 3 to 6). Pure.
+
+use std::{mem::MaybeUninit, ops::Range};
+
+use bytes::BytesMut;
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version,
+    header::{CONNECTION, CONTENT_LENGTH, DATE, EXPECT, TE, TRANSFER_ENCODING, UPGRADE},
+};
+use smallvec::SmallVec;
+
+use super::line::Rest;
+use crate::{
+    clock,
+    message::{
+        chunked::Chunks,
+        outbound::{Ending, write_fields, write_length},
+    },
+};
+
+/// More lines are no request of anybody, whatever `fields` allows.
+const MOST_FIELDS: usize = 256;
+/// What a URI of the `http` crate can hold, in bytes.
+const LONGEST_TARGET: usize = u16::MAX as usize - 1;
+
+/// Why a request is refused before anybody sees it.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HeadError {
+    #[error("it is no HTTP/1: {0}")]
+    Malformed(#[from] httparse::Error),
+    #[error("its target is none")]
+    Target,
+    #[error("where it ends can be read in two ways: {0}")]
+    Framing(&'static str),
+    #[error("its head is larger than head_bytes, or has more than {MOST_FIELDS} lines")]
+    TooLarge,
+    #[error("its target is longer than {LONGEST_TARGET} bytes")]
+    TargetTooLong,
+    #[error("it is HTTP/2, which is not spoken here in clear text: http2_prior_knowledge")]
+    Http2,
+}
+
+impl HeadError {
+    /// The answer to it; none where nothing that could be said would be understood.
+    pub(super) fn status(&self) -> Option<StatusCode> {
+        match self {
+            Self::Malformed(_) | Self::Target | Self::Framing(_) => Some(StatusCode::BAD_REQUEST),
+            Self::TooLarge => Some(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE),
+            Self::TargetTooLong => Some(StatusCode::URI_TOO_LONG),
+            Self::Http2 => None,
+        }
+    }
+}
+
+/// A request's head, and what it says of its connection.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) request: Request<()>,
+    pub(super) body: Rest,
+    pub(super) terms: Terms,
+}
+
+/// What a request says of the answer that it gets.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Terms {
+    /// HTTP/1.0.
+    pub(super) old: bool,
+    /// HEAD: the answer ends with its head.
+    pub(super) head_only: bool,
+    /// The connection may be used again.
+    pub(super) keep: bool,
+    /// Its body comes once it is asked for (RFC 9110 section 10.1.1).
+    pub(super) waits: bool,
+    /// It asks for another protocol.
+    pub(super) upgrade: bool,
+    /// Trailers are taken (RFC 9110 section 10.1.4).
+    pub(super) trailers: bool,
+}
+
+impl Terms {
+    /// Of a request that cannot be read.
+    pub(super) fn of_refusal() -> Self {
+        Self { old: false, head_only: false, keep: false, waits: false, upgrade: false, trailers: false }
+    }
+}
+
+/// Reads a head out of `inbound` and takes it away; `None` until it is whole. `most` is what it may have of bytes;
+/// `spare` is an empty map whose room is used.
+pub(super) fn read(
+    inbound: &mut BytesMut,
+    most: usize,
+    spare: &mut HeaderMap,
+) -> Result<Option<Head>, HeadError> {
+    let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+    let mut parsed = httparse::Request::new(&mut []);
+    let status = parsed.parse_with_uninit_headers(inbound, &mut fields).map_err(|error| match error {
+        httparse::Error::TooManyHeaders => HeadError::TooLarge,
+        httparse::Error::Version if inbound.starts_with(b"PRI * HTTP/2.0\r\n") => HeadError::Http2,
+        other => other.into(),
+    })?;
+    let httparse::Status::Complete(length) = status else {
+        return if inbound.len() > most { Err(HeadError::TooLarge) } else { Ok(None) };
+    };
+    if length > most {
+        return Err(HeadError::TooLarge);
+    }
+    let method = Method::from_bytes(parsed.method.unwrap_or_default().as_bytes())
+        .map_err(|_| httparse::Error::Token)?;
+    let old = parsed.version == Some(0);
+    // Target and values become slices of one shared piece: where they lie in it is noted before it is cut off.
+    let start = inbound.as_ptr().addr();
+    let place = |text: &[u8]| text.as_ptr().addr() - start..text.as_ptr().addr() - start + text.len();
+    let target = place(parsed.path.unwrap_or_default().as_bytes());
+    let places: SmallVec<[(Range<usize>, Range<usize>); 24]> =
+        parsed.headers.iter().map(|field| (place(field.name.as_bytes()), place(field.value))).collect();
+    if target.len() > LONGEST_TARGET {
+        return Err(HeadError::TargetTooLong);
+    }
+    let head = inbound.split_to(length).freeze();
+    let uri = Uri::from_maybe_shared(head.slice(target)).map_err(|_| HeadError::Target)?;
+
+    let mut headers = std::mem::take(spare);
+    headers.reserve(places.len());
+    let mut said = Said { keep: !old, ..Said::default() };
+    for (name, value) in places {
+        let name = HeaderName::from_bytes(head.get(name).unwrap_or_default())
+            .map_err(|_| httparse::Error::HeaderName)?;
+        let value =
+            HeaderValue::from_maybe_shared(head.slice(value)).map_err(|_| httparse::Error::HeaderValue)?;
+        if said.hear(&name, &value)? {
+            headers.append(name, value);
+        }
+    }
+    let body = said.body(old, &mut headers)?;
+    let terms = Terms {
+        old,
+        head_only: method == Method::HEAD,
+        keep: said.keep && !said.close && !(said.coded && said.length.is_some()),
+        waits: said.expects && !old && !body.is_over(),
+        upgrade: said.upgrade,
+        trailers: said.trailers && !old,
+    };
+    let mut request = Request::new(());
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    *request.version_mut() = if old { Version::HTTP_10 } else { Version::HTTP_11 };
+    *request.headers_mut() = headers;
+    Ok(Some(Head { request, body, terms }))
+}
+
+/// What the fields say of the connection and of the end of the request.
+#[derive(Default)]
+struct Said {
+    length: Option<u64>,
+    coded: bool,
+    chunked: bool,
+    close: bool,
+    keep: bool,
+    expects: bool,
+    upgrade: bool,
+    trailers: bool,
+}
+
+impl Said {
+    /// False where the line repeats another.
+    fn hear(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<bool, HeadError> {
+        let text = value.as_bytes();
+        if *name == CONTENT_LENGTH {
+            let length = content_length(text).ok_or(HeadError::Framing("a Content-Length that is none"))?;
+            return match self.length.replace(length) {
+                None => Ok(true),
+                Some(before) if before == length => Ok(false),
+                Some(_) => Err(HeadError::Framing("differing lines of Content-Length")),
+            };
+        } else if *name == TRANSFER_ENCODING {
+            self.coded = true;
+            self.chunked = text.rsplit(|byte| *byte == b',').next().is_some_and(is_chunked);
+        } else if *name == CONNECTION {
+            for token in text.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                self.close |= token.eq_ignore_ascii_case(b"close");
+                self.keep |= token.eq_ignore_ascii_case(b"keep-alive");
+            }
+        } else if *name == EXPECT {
+            self.expects = text.eq_ignore_ascii_case(b"100-continue");
+        } else if *name == UPGRADE {
+            self.upgrade = true;
+        } else if *name == TE {
+            let takes = |token: &[u8]| token.trim_ascii().eq_ignore_ascii_case(b"trailers");
+            self.trailers |= text.split(|byte| *byte == b',').any(takes);
+        }
+        Ok(true)
+    }
+
+    /// RFC 9112 section 6.3. Of both, Transfer-Encoding wins, and nobody sees the length.
+    fn body(&self, old: bool, headers: &mut HeaderMap) -> Result<Rest, HeadError> {
+        if !self.coded {
+            return Ok(self.length.filter(|length| *length > 0).map_or(Rest::Over, Rest::Length));
+        }
+        if old {
+            return Err(HeadError::Framing("Transfer-Encoding in HTTP/1.0"));
+        }
+        if !self.chunked {
+            return Err(HeadError::Framing("Transfer-Encoding that does not end with chunked"));
+        }
+        headers.remove(CONTENT_LENGTH);
+        Ok(Rest::Chunks(Chunks::default()))
+    }
+}
+
+fn is_chunked(coding: &[u8]) -> bool {
+    coding.trim_ascii().eq_ignore_ascii_case(b"chunked")
+}
+
+fn content_length(text: &[u8]) -> Option<u64> {
+    if !text.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+/// How an answer ends, whose body is so long: with its head, or as `terms` allow (RFC 9112 section 6.3).
+pub(super) fn ending(status: StatusCode, body: Option<u64>, terms: Terms) -> Ending {
+    let bodiless = status.is_informational()
+        || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+        || terms.head_only;
+    match body {
+        _ if bodiless => Ending::Empty,
+        Some(length) => Ending::Length(length),
+        None if terms.old => Ending::Close,
+        None => Ending::Chunked { trailers: terms.trailers },
+    }
+}
+
+/// Writes an answer's head; `body` is how long its body would be, where that is known. Date is added where it is
+/// missing (RFC 9110 section 6.6.1), and so is what the visitor is to know of the connection.
+pub(super) fn write<B>(
+    response: &Response<B>,
+    ending: Ending,
+    body: Option<u64>,
+    terms: Terms,
+    out: &mut Vec<u8>,
+) {
+    let (status, fields) = (response.status(), response.headers());
+    out.extend_from_slice(if terms.old { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+    write_fields(fields, out);
+    match ending {
+        Ending::Length(length) => write_length(length, out),
+        Ending::Chunked { .. } => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Ending::Close => {}
+        Ending::Empty => said_length(status, fields, body, terms, out),
+    }
+    if !fields.contains_key(DATE) {
+        out.extend_from_slice(b"date: ");
+        clock::with_http_date(|date| out.extend_from_slice(date.as_bytes()));
+        out.extend_from_slice(b"\r\n");
+    }
+    if status != StatusCode::SWITCHING_PROTOCOLS {
+        match (terms.keep, terms.old) {
+            (false, false) => out.extend_from_slice(b"connection: close\r\n"),
+            (true, true) => out.extend_from_slice(b"connection: keep-alive\r\n"),
+            (true, false) | (false, true) => {}
+        }
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The length that a body would have, of an answer that ends with its head (RFC 9110 section 8.6).
+fn said_length(status: StatusCode, fields: &HeaderMap, body: Option<u64>, terms: Terms, out: &mut Vec<u8>) {
+    if status.is_informational() || status == StatusCode::NO_CONTENT {
+        return;
+    }
+    let said = fields.get(CONTENT_LENGTH).and_then(|length| content_length(length.as_bytes()));
+    if let Some(length) = said.or(body.filter(|length| terms.head_only && *length > 0)) {
+        write_length(length, out);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &[u8]) -> Result<Option<Head>, HeadError> {
+        read(&mut BytesMut::from(text), 32 * 1024, &mut HeaderMap::new())
+    }
+
+    #[test]
+    fn the_end_of_a_request_is_told_in_one_way() {
+        let chunks = Rest::Chunks(Chunks::default());
+        for (fields, wanted, keep) in [
+            ("", Some(Rest::Over), true),
+            ("Content-Length: 0\r\n", Some(Rest::Over), true),
+            ("Content-Length: 5\r\n", Some(Rest::Length(5)), true),
+            ("Content-Length: 5\r\ncontent-length: 5\r\n", Some(Rest::Length(5)), true),
+            ("Transfer-Encoding: Chunked\r\n", Some(chunks), true),
+            ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", Some(chunks), false),
+            ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", Some(chunks), false),
+            // Admission refuses it by its name, with a status of its own.
+            ("Transfer-Encoding: gzip, chunked\r\n", Some(chunks), true),
+            ("Content-Length: 5\r\nContent-Length: 6\r\n", None, false),
+            ("Content-Length: 5, 5\r\n", None, false),
+            ("Content-Length: +5\r\n", None, false),
+            ("Content-Length: 0x5\r\n", None, false),
+            ("Content-Length: 99999999999999999999\r\n", None, false),
+            ("Content-Length:\r\n", None, false),
+            ("Transfer-Encoding: chunked, gzip\r\n", None, false),
+            ("Transfer-Encoding: gzip\r\n", None, false),
+            ("Transfer-Encoding: \x0bchunked\r\n", None, false),
+            ("Transfer-Encoding: chunked\r\nContent-Length: x\r\n", None, false),
+        ] {
+            let found = parse(format!("POST / HTTP/1.1\r\n{fields}\r\n").as_bytes()).ok().flatten();
+            assert_eq!(found.as_ref().map(|head| head.body), wanted, "{fields}");
+            assert_eq!(found.as_ref().is_some_and(|head| head.terms.keep), keep, "{fields}");
+            let both = fields.contains("Transfer") && fields.contains("Length");
+            assert!(!found.is_some_and(|head| both && head.request.headers().contains_key(CONTENT_LENGTH)));
+        }
+        assert!(parse(b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn what_a_request_says_of_its_connection() {
+        for (head, keep) in [
+            ("GET / HTTP/1.1\r\n\r\n", true),
+            ("GET / HTTP/1.1\r\nConnection: Keep-Alive, Close\r\n\r\n", false),
+            ("GET / HTTP/1.1\r\nConnection: close\r\nConnection: keep-alive\r\n\r\n", false),
+            ("GET / HTTP/1.0\r\n\r\n", false),
+            ("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", true),
+        ] {
+            assert_eq!(parse(head.as_bytes()).unwrap().unwrap().terms.keep, keep, "{head}");
+        }
+        let terms = |text: &str| parse(text.as_bytes()).unwrap().unwrap().terms;
+        assert!(terms("PUT / HTTP/1.1\r\nExpect: 100-Continue\r\nContent-Length: 1\r\n\r\n").waits);
+        assert!(!terms("PUT / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 0\r\n\r\n").waits);
+        assert!(!terms("PUT / HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n").waits);
+        assert!(terms("GET / HTTP/1.1\r\nTE: gzip, Trailers\r\n\r\n").trailers);
+    }
+
+    #[test]
+    fn what_is_refused_and_how() {
+        let long = |bytes: usize| "a".repeat(bytes);
+        for (text, status) in [
+            ("GET / HTTP/1.1\r\nA B: 1\r\n\r\n".to_owned(), 400),
+            ("GET / HTTP/1.1\r\nA : 1\r\n\r\n".to_owned(), 400),
+            ("GET / HTTP/1.1\r\nA: 1\r\n folded\r\n\r\n".to_owned(), 400),
+            ("GET / HTTP/1.1\r\nA: \x00\r\n\r\n".to_owned(), 400),
+            ("GET / HTTP/1.1\r\nA: 1\rB: 2\r\n\r\n".to_owned(), 400),
+            ("GET /<x> HTTP/1.1\r\n\r\n".to_owned(), 400),
+            ("GET /?\" HTTP/1.1\r\n\r\n".to_owned(), 400),
+            ("GET / HTTP/2.0\r\n\r\n".to_owned(), 400),
+            ("GET  / HTTP/1.1\r\n\r\n".to_owned(), 400),
+            ("G\u{e9}T / HTTP/1.1\r\n\r\n".to_owned(), 400),
+            (format!("GET /{} HTTP/1.1\r\n\r\n", long(20_000)), 0),
+            (format!("GET / HTTP/1.1\r\nA: {}\r\n\r\n", long(33_000)), 431),
+            (format!("GET / HTTP/1.1\r\nA: {}", long(33_000)), 431),
+            (format!("GET / HTTP/1.1\r\n{}\r\n", "a: b\r\n".repeat(MOST_FIELDS + 1)), 431),
+        ] {
+            let found = parse(text.as_bytes()).err().and_then(|error| error.status());
+            let found = found.map_or(0, |status| status.as_u16());
+            assert_eq!(found, status, "{text:.60}");
+        }
+        let huge = format!("GET /{} HTTP/1.1\r\n\r\n", long(LONGEST_TARGET));
+        let error =
+            read(&mut BytesMut::from(huge.as_bytes()), usize::MAX, &mut HeaderMap::new()).unwrap_err();
+        assert_eq!(error.status(), Some(StatusCode::URI_TOO_LONG));
+        assert!(matches!(parse(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Err(HeadError::Http2)));
+        assert!(parse(b"GET / HTTP/1.1\r\nA: 1\r\n").unwrap().is_none());
+        assert!(parse(b"\r\n\r\nGET / HTTP/1.1\r\n\r\n").unwrap().is_some(), "RFC 9112 section 2.2");
+    }
+
+    #[test]
+    fn what_follows_a_head_is_left() {
+        let mut inbound = BytesMut::from(&b"PUT /a?b HTTP/1.1\r\nX: \xe9\r\nx: 2\r\n\r\nbody"[..]);
+        let head = read(&mut inbound, 1024, &mut HeaderMap::new()).unwrap().unwrap().request;
+        assert_eq!((head.uri().to_string(), &inbound[..]), ("/a?b".to_owned(), &b"body"[..]));
+        let values: Vec<_> = head.headers().get_all("x").iter().map(HeaderValue::as_bytes).collect();
+        assert_eq!(values, [&b"\xe9"[..], b"2"]);
+    }
+
+    #[test]
+    fn answers_end_as_the_visitor_can_tell() {
+        let terms = Terms { keep: true, ..Terms::of_refusal() };
+        let old = Terms { old: true, ..terms };
+        let head_only = Terms { head_only: true, ..terms };
+        for (status, body, terms, wanted, line) in [
+            (200, Some(3), terms, Ending::Length(3), "content-length: 3\r\n"),
+            (200, Some(0), terms, Ending::Length(0), "content-length: 0\r\n"),
+            (200, None, terms, Ending::Chunked { trailers: false }, "transfer-encoding: chunked\r\n"),
+            (200, None, Terms { keep: false, ..old }, Ending::Close, "HTTP/1.0 200 OK\r\n"),
+            (200, Some(3), old, Ending::Length(3), "connection: keep-alive\r\n"),
+            (204, Some(0), terms, Ending::Empty, ""),
+            (304, Some(0), terms, Ending::Empty, "content-length: 9\r\n"),
+            (200, Some(0), head_only, Ending::Empty, "content-length: 9\r\n"),
+            (200, Some(7), Terms { keep: false, ..terms }, Ending::Length(7), "connection: close\r\n"),
+        ] {
+            let said = ending(StatusCode::from_u16(status).unwrap(), body, terms);
+            let response = Response::builder().status(status).header("content-length", "9");
+            let mut out = Vec::new();
+            write(&response.body(()).unwrap(), said, body, terms, &mut out);
+            let text = String::from_utf8(out).unwrap();
+            assert_eq!(said, wanted, "{text}");
+            assert!(text.contains(line) && text.contains("\r\ndate: "), "{text}");
+            assert!(text.matches("-length").count() <= 1, "{text}");
+            assert!(status != 204 || !text.contains("length"), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn never_panics(bytes in proptest::collection::vec(0_u8.., 0..200)) {
+            let _ = parse(&bytes);
+            let _ = parse(&[b"GET / HTTP/1.1\r\n", &bytes[..], b"\r\n\r\n"].concat());
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! The line to a visitor: the stream, and what was read of it. Shared for as long as it is active between the
+//! conversation and the body of the request that is being answered; both live in one task, so nothing goes by channels.
+
+use std::{
+    cell::{Cell, RefCell},
+    io::{self, IoSlice},
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::{Bytes, BytesMut};
+use http_body::{Frame, SizeHint};
+use tokio::io::AsyncWrite;
+use tokio_util::io::poll_read_buf;
+
+use super::super::switch::Begin;
+use crate::{
+    clock::Timer,
+    message::chunked::{ChunkError, Chunks, Piece},
+    net::Stream,
+};
+
+/// What a read asks for at first, in bytes; it doubles up to [`LARGEST_READ`] while a body fills it.
+const SMALLEST_READ: usize = 4 * 1024;
+/// The largest piece of a request's body that is held at once.
+const LARGEST_READ: usize = 64 * 1024;
+/// Room is made for two heads at a time.
+const ROOM: usize = 2 * SMALLEST_READ;
+pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// What is left of a request's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rest {
+    Over,
+    Length(u64),
+    Chunks(Chunks),
+}
+
+impl Rest {
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self, Self::Over)
+    }
+}
+
+/// Why no more of a body comes.
+#[derive(Debug, thiserror::Error)]
+pub(in super::super) enum BodyError {
+    #[error("the visitor went within the body")]
+    Gone,
+    #[error("the visitor's line broke within the body: {0}")]
+    Broken(#[from] io::Error),
+    #[error("of the request, {0}")]
+    Chunk(#[from] ChunkError),
+}
+
+/// A line.
+pub(in super::super) struct Line {
+    /// None once the conversation is over, or another protocol is spoken: whoever still holds the line has lost it.
+    wire: RefCell<Option<Wire>>,
+    /// What follows a 101.
+    switch: Cell<Option<Begin>>,
+}
+
+pub(super) struct Wire {
+    stream: Stream,
+    inbound: BytesMut,
+    /// An end of a line came since a head was last looked for: one that drips is not read anew for each drop.
+    lines_came: bool,
+    read_size: usize,
+    rest: Rest,
+    /// What is still to be said of "100 Continue".
+    owed: &'static [u8],
+    /// How long the visitor may take no byte of what is written.
+    stall: Option<Duration>,
+    stalled: Option<Timer>,
+}
+
+impl std::fmt::Debug for Line {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Line")
+    }
+}
+
+impl Line {
+    /// A line by which `prefix` came already.
+    pub(super) fn new(stream: Stream, prefix: Bytes, stall: Option<Duration>) -> Self {
+        let wire = Wire {
+            stream,
+            lines_came: !prefix.is_empty(),
+            inbound: prefix.into(),
+            read_size: SMALLEST_READ,
+            rest: Rest::Over,
+            owed: b"",
+            stall,
+            stalled: None,
+        };
+        Self { wire: RefCell::new(Some(wire)), switch: Cell::default() }
+    }
+
+    /// With the wire, where it is still there.
+    pub(super) fn with<T>(&self, read: impl FnOnce(&mut Wire) -> T) -> Option<T> {
+        self.wire.borrow_mut().as_mut().map(read)
+    }
+
+    /// Takes the stream away, and what was read of it and used by nobody. Bodies that were not read to their end break
+    /// off.
+    pub(super) fn take(&self) -> Option<(Stream, Bytes)> {
+        let wire = self.wire.take()?;
+        // An empty one would still hold its buffer.
+        let unread = if wire.inbound.is_empty() { Bytes::new() } else { wire.inbound.freeze() };
+        Some((wire.stream, unread))
+    }
+
+    /// This follows if the answer agrees to it.
+    pub(in super::super) fn follows(&self, begin: Begin) {
+        self.switch.set(Some(begin));
+    }
+
+    /// What follows.
+    pub(super) fn switch(&self) -> Option<Begin> {
+        self.switch.take()
+    }
+
+    /// Ready when the visitor is seen to be gone while they are answered. Who closes the one half of a connection has
+    /// gone as well. Nothing is read beyond what is sent next: more of it can wait.
+    pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let gone = self.with(|wire| {
+            if !wire.rest.is_over() || !wire.inbound.is_empty() {
+                return Poll::Pending;
+            }
+            ready!(wire.stream.poll_read_ready(cx)).ok();
+            match ready!(wire.poll_read(cx)) {
+                Ok(0) | Err(_) => Poll::Ready(()),
+                Ok(_) => Poll::Pending,
+            }
+        });
+        gone.unwrap_or(Poll::Ready(()))
+    }
+
+    /// The next piece of the body.
+    pub(in super::super) fn poll_body(
+        &self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        self.with(|wire| wire.poll_body(cx)).unwrap_or(Poll::Ready(Some(Err(BodyError::Gone))))
+    }
+
+    /// Whether the body has been read to its end.
+    pub(in super::super) fn is_over(&self) -> bool {
+        self.wire.borrow().as_ref().is_some_and(|wire| wire.rest.is_over())
+    }
+
+    /// What is left of the body.
+    pub(in super::super) fn size_hint(&self) -> SizeHint {
+        match self.wire.borrow().as_ref().map(|wire| wire.rest) {
+            Some(Rest::Over) => SizeHint::with_exact(0),
+            Some(Rest::Length(left)) => SizeHint::with_exact(left),
+            Some(Rest::Chunks(_)) | None => SizeHint::default(),
+        }
+    }
+}
+
+impl Wire {
+    /// The bytes that came, if there may be a head among them.
+    pub(super) fn lines(&mut self) -> Option<&mut BytesMut> {
+        std::mem::take(&mut self.lines_came).then_some(&mut self.inbound)
+    }
+
+    /// Something of the next request has come.
+    pub(super) fn has_begun(&self) -> bool {
+        !self.inbound.is_empty()
+    }
+
+    /// So many bytes have come that nobody has used.
+    pub(super) fn unread(&self) -> usize {
+        self.inbound.len()
+    }
+
+    /// Begins a request: what of it is still to come, and whether it waits to be asked for that.
+    pub(super) fn begin(&mut self, rest: Rest, waits: bool) {
+        self.rest = rest;
+        self.owed = if waits { CONTINUE } else { b"" };
+        self.read_size = SMALLEST_READ;
+        // Another one may stand there already.
+        self.lines_came = !self.inbound.is_empty();
+    }
+
+    /// The answer begins, and nobody is asked for a body any more: what was not said yet of the question.
+    pub(super) fn end_of_question(&mut self) -> &'static [u8] {
+        std::mem::take(&mut self.owed)
+    }
+
+    /// Reads some bytes.
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.inbound.capacity() - self.inbound.len() < self.read_size / 2 {
+            self.inbound.reserve(self.read_size.max(ROOM));
+        }
+        let read = ready!(poll_read_buf(Pin::new(&mut self.stream), cx, &mut self.inbound))?;
+        let came = self.inbound.get(self.inbound.len() - read..).unwrap_or_default();
+        self.lines_came |= memchr::memchr(b'\n', came).is_some();
+        Poll::Ready(Ok(read))
+    }
+
+    /// The next piece of the body; the visitor is asked for it first, where they wait for that.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        while !self.owed.is_empty() {
+            match ready!(self.poll_write(cx, &[IoSlice::new(self.owed)])) {
+                Ok(written) => self.owed = self.owed.get(written..).unwrap_or_default(),
+                Err(error) => return Poll::Ready(Some(Err(error.into()))),
+            }
+            if self.owed.is_empty() {
+                ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+            }
+        }
+        loop {
+            match self.decode() {
+                Ok(Piece::More) => {}
+                Ok(Piece::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(Piece::Trailers(fields)) => return Poll::Ready(Some(Ok(Frame::trailers(fields)))),
+                Ok(Piece::End) => return Poll::Ready(None),
+                Err(error) => return Poll::Ready(Some(Err(error.into()))),
+            }
+            match ready!(self.poll_read(cx)) {
+                Ok(0) => return Poll::Ready(Some(Err(BodyError::Gone))),
+                Ok(read) if read >= self.read_size => self.read_size = LARGEST_READ.min(2 * self.read_size),
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Some(Err(error.into()))),
+            }
+        }
+    }
+
+    fn decode(&mut self) -> Result<Piece, ChunkError> {
+        let piece = match &mut self.rest {
+            Rest::Over => Piece::End,
+            Rest::Length(_) if self.inbound.is_empty() => Piece::More,
+            Rest::Length(left) => {
+                let take = usize::try_from(*left).unwrap_or(usize::MAX).min(self.inbound.len());
+                *left -= take as u64;
+                if *left == 0 {
+                    self.rest = Rest::Over;
+                }
+                Piece::Data(self.inbound.split_to(take).freeze())
+            }
+            Rest::Chunks(chunks) => {
+                let piece = chunks.read(&mut self.inbound)?;
+                if chunks.are_over() {
+                    self.rest = Rest::Over;
+                }
+                piece
+            }
+        };
+        if self.rest.is_over() {
+            self.lines_came = !self.inbound.is_empty();
+        }
+        Ok(piece)
+    }
+
+    fn poll_write(&mut self, cx: &mut Context<'_>, pieces: &[IoSlice<'_>]) -> Poll<io::Result<usize>> {
+        let stream = Pin::new(&mut self.stream);
+        let polled = match pieces {
+            [one] => stream.poll_write(cx, one),
+            several => stream.poll_write_vectored(cx, several),
+        };
+        self.wrote(polled, cx)
+    }
+
+    /// The visitor takes what is written, or is waited for, but not for ever.
+    fn wrote<T>(&mut self, polled: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if polled.is_pending() {
+            let timer = self.stalled.get_or_insert_with(|| Timer::new(self.stall));
+            ready!(timer.poll_elapsed(cx));
+            self.stream.closes_by_reset();
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if self.stalled.is_some() {
+            self.stalled = None;
+        }
+        polled
+    }
+}
+
+/// Writing to the visitor. A borrow for each write and no longer: between two of them a body may be read from the line.
+pub(super) struct Writing<'a>(pub(super) &'a Line);
+
+impl Writing<'_> {
+    fn with<T>(&self, write: impl FnOnce(&mut Wire) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        self.0.with(write).unwrap_or_else(|| Poll::Ready(Err(io::ErrorKind::NotConnected.into())))
+    }
+}
+
+impl AsyncWrite for Writing<'_> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.with(|wire| wire.poll_write(cx, &[IoSlice::new(buf)]))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.with(|wire| wire.poll_write(cx, bufs))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|wire| {
+            let polled = Pin::new(&mut wire.stream).poll_flush(cx);
+            wire.wrote(polled, cx)
+        })
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|wire| Pin::new(&mut wire.stream).poll_shutdown(cx))
+    }
+}
