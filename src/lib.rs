@@ -25,7 +25,7 @@
 //! # The life of a request
 //!
 //! 1. **accept** ([`listen::serve`]): a task for each connection; TLS is begun there ([`listen::Entrance`]), an idle
-//!    connection is parked outside hyper.
+//!    connection gives its buffers back.
 //! 2. **begin** (`proxy::exchange`): the [`plan::Plan`] is pinned, one timestamp taken.
 //! 3. **admit** (`proxy::admit`): ambiguous framing, a bad host, too large: refused before any thought.
 //! 4. **route** ([`router::Router::find`]): on the path as an app may read it.
@@ -109,7 +109,7 @@
 //! | 9110 9.2.2 | what is not idempotent is never repeated once a byte of it left | `faults::a_post_is_never_sent_twice` `faults::a_get_on_a_pooled_connection_that_died_is_repeated_once` `faults::a_get_that_failed_on_a_new_connection_is_not_repeated` |
 //! | 9110 10.1.1 | `100-continue` is answered here; other expectations: 417 | `road::each_rule_of_the_road_is_kept` `streams::whoever_expects_100_continue_is_asked_for_the_body_and_the_app_is_not_bothered` `streams::any_other_expectation_fails` |
 //! | 9110 11.6.2, 13.2.1 | Authorization and conditionals are the app's | `road::each_rule_of_the_road_is_kept` |
-//! | 9110 15.2 | interim answers are read, and dropped | `road::each_rule_of_the_road_is_kept` `framing::interim_answers_are_not_taken_for_the_answer_and_say_nothing_of_sessions` |
+//! | 9110 15.2 | interim answers are passed on, but for 100 and to who cannot read them; over HTTP/2 they end here ([`listen::Interim`]) | `road::each_rule_of_the_road_is_kept` `framing::interim_answers_are_not_taken_for_the_answer_and_say_nothing_of_sessions` `framing::interim_answers_reach_only_who_can_read_them_and_say_only_what_is_for_them` |
 //! | 9112 3.2 | one good Host; absolute-form wins over it; `OPTIONS *` | `road::each_rule_of_the_road_is_kept` `paths::a_request_without_one_good_host_is_refused` `paths::the_host_of_an_absolute_target_wins_over_the_header` `paths::options_for_the_whole_server_reach_the_app_as_such` |
 //! | 9112 6.1, 6.3 | a length that can be read in two ways is refused, of an answer as well; of both, Transfer-Encoding wins and the connection is closed | `road::each_rule_of_the_road_is_kept` `framing::a_request_whose_length_can_be_read_in_two_ways_is_refused` `framing::an_answer_whose_length_can_be_read_in_two_ways_is_a_bad_gateway` `framing::a_length_beside_chunks_in_a_request_is_dropped_and_the_connection_closed` |
 //! | 9112 9.2 | bytes after an answer are never the next answer | `road::each_rule_of_the_road_is_kept` `framing::bytes_after_an_answer_are_never_the_next_answer` |

@@ -10,13 +10,14 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
-use super::{Switch, http1::Line, streams::Streams};
+use super::{Interim, Switch, http1::Line, streams::Streams};
 
 /// A request's body; by default, one that is over.
 #[derive(Debug, Default)]
 pub struct Received {
     by: By,
     switch: Option<Switch>,
+    interim: Option<Interim>,
 }
 
 #[derive(Debug, Default)]
@@ -31,8 +32,8 @@ enum By {
 
 impl Received {
     /// The body of a request on a line of its own, if it has one.
-    pub(super) fn of_line(line: Option<Rc<Line>>, switch: Option<Switch>) -> Self {
-        Self { by: line.map_or(By::Nothing, By::Line), switch }
+    pub(super) fn of_line(line: Option<Rc<Line>>, switch: Option<Switch>, interim: Option<Interim>) -> Self {
+        Self { by: line.map_or(By::Nothing, By::Line), switch, interim }
     }
 
     /// The body of a request in a stream among others.
@@ -40,13 +41,18 @@ impl Received {
         if incoming.is_end_stream() {
             return Self { switch, ..Self::default() };
         }
-        Self { by: By::Stream(incoming, Rc::clone(streams)), switch }
+        Self { by: By::Stream(incoming, Rc::clone(streams)), switch, interim: None }
     }
 
     /// What says what follows a change of protocol, if the request asks for one and can: without a body, in HTTP/1.1 or by an
     /// extended CONNECT.
     pub fn take_switch(&mut self) -> Option<Switch> {
         self.switch.take()
+    }
+
+    /// What sends interim answers, where the visitor takes them.
+    pub fn take_interim(&mut self) -> Option<Interim> {
+        self.interim.take()
     }
 }
 

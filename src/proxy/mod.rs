@@ -156,14 +156,17 @@ async fn stages(
     request: &mut Request<Received>,
     arrival: Arrival,
 ) -> Result<Response<Body>, ProxyError> {
-    let switch = request.body_mut().take_switch();
+    let (switch, interim) = (request.body_mut().take_switch(), request.body_mut().take_interim());
     let Prepared { route, admitted, client, resolved, crossing, added, nominations } =
         prepare(plan, exchange, request, arrival, switch.is_some()).await?;
     let body = std::mem::take(request.body_mut());
     let body = RequestBody::new(body, route.body_bytes, plan, nominations.names);
     let upgrade = nominations.upgrade.zip(switch);
     let resolved = resolved.as_ref();
-    let asked = Asked { plan, route, admitted: &admitted, client: &client, resolved, crossing: &crossing };
+    let hints = |head| response::hint(plan, interim.as_ref(), head);
+    let interim = interim.as_ref().map(|_| upstream::Interim(&hints));
+    let asked =
+        Asked { plan, route, admitted: &admitted, client: &client, resolved, crossing: &crossing, interim };
     let outcome = asked.ask(worker, exchange.now, (request, body), &added, upgrade).await;
     if outcome.is_err()
         && let Some(resolved) = resolved.filter(|resolved| resolved.has_taken())
@@ -181,6 +184,8 @@ struct Asked<'a> {
     client: &'a Client,
     resolved: Option<&'a Resolved>,
     crossing: &'a Crossing,
+    /// Who hears what the app says beforehand.
+    interim: Option<upstream::Interim<'a>>,
 }
 
 impl Asked<'_> {
@@ -192,7 +197,7 @@ impl Asked<'_> {
         added: &Lines,
         upgrade: Option<(HeaderValue, Switch)>,
     ) -> Result<Response<Body>, ProxyError> {
-        let Self { plan, route, admitted, client, resolved, crossing } = *self;
+        let Self { plan, route, admitted, client, resolved, crossing, interim } = *self;
         let answer = {
             let upload = body.upload();
             let terms = upstream::Terms {
@@ -200,6 +205,7 @@ impl Asked<'_> {
                 answer_idle: route.answer_idle_timeout,
                 session: resolved.and_then(Resolved::id).map(|id| id.as_u64_pair().1),
                 upload: upload.as_ref(),
+                interim,
                 now: began,
             };
             let sent = pin!(upstream::send(&route.upstream, &worker.pools, head, added, body, terms));

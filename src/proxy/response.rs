@@ -8,6 +8,7 @@ use super::admit::Admitted;
 use crate::{
     config::{SessionMode, UpstreamHost},
     headers::{self, Client, Nominations, Prefix},
+    listen::Interim,
     plan::{Plan, RoutePlan},
     session::Changes,
     upstream::Endpoint,
@@ -42,6 +43,18 @@ pub fn undress<B>(
         set_cookies(headers, prefix, prefix.is_all_of(admitted.path()));
     }
     (changes, nominations)
+}
+
+/// Passes on what the app says before it answers, such as 103 Early Hints. Instructions and cookies have no place there:
+/// nothing is committed yet.
+pub fn hint(plan: &Plan, visitor: Option<&Interim>, mut head: Response<()>) {
+    let Some(visitor) = visitor else { return };
+    let status = head.status();
+    let fields = head.headers_mut();
+    headers::strip_hop_by_hop(fields);
+    plan.guard.strip_response(fields);
+    fields.remove(header::SET_COOKIE);
+    visitor.send(status, fields);
 }
 
 /// Fields of an answer that say where something is.

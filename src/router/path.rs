@@ -2,7 +2,7 @@
 
 /// Whether a path is plain, so that every app reads it alike; none if it holds what no path may (RFC 3986 section 3.3).
 /// What browsers send raw all the same passes: `[`, `]`, `|` and `^` (URL Standard, path percent-encode set), and in
-/// queries, which choose no route, whatever hyper lets through.
+/// queries, which choose no route, whatever the parser lets through.
 pub(super) fn scan(raw: &[u8]) -> Option<bool> {
     let mut plain = raw.first() == Some(&b'/');
     let mut before = 0;

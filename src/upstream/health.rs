@@ -78,7 +78,7 @@ async fn check(endpoint: &Endpoint, head: &Request<()>, added: &Lines) -> Result
     let stream = connect(endpoint, None, Patience::None).await?;
     let mut connection = Connection::<Nothing>::new(stream, 0);
     connection.begin(head, added, None);
-    let status = poll_fn(|cx| connection.poll_head(cx)).await?.response.status();
+    let status = poll_fn(|cx| connection.poll_head(cx, None)).await?.response.status();
     if status.is_success() || status.is_redirection() { Ok(()) } else { Err(Unwell::Status(status)) }
 }
 

@@ -18,7 +18,7 @@ pub use endpoint::{Endpoint, Endpoints};
 pub use error::UpstreamError;
 pub use health::watch;
 pub use http1::{AnswerBody, Http1Error};
-pub use send::{Answer, Terms, send};
+pub use send::{Answer, Interim, Terms, send};
 pub use tls::{TlsError, look};
 pub use upload::Upload;
 

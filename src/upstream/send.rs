@@ -31,6 +31,16 @@ pub struct Answer<B> {
     pub endpoint: usize,
 }
 
+/// Is told the heads of interim answers (RFC 9110 section 15.2), but for 100 Continue: that is between us and the app.
+#[derive(Clone, Copy)]
+pub struct Interim<'a>(pub &'a dyn Fn(Response<()>));
+
+impl std::fmt::Debug for Interim<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Interim")
+    }
+}
+
 /// What holds for one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Terms<'a> {
@@ -42,6 +52,8 @@ pub struct Terms<'a> {
     pub session: Option<u64>,
     /// How far its body is; `None` without one.
     pub upload: Option<&'a Upload>,
+    /// Who hears what the app says before it answers.
+    pub interim: Option<Interim<'a>>,
     /// When it came.
     pub now: Timestamp,
 }
@@ -128,7 +140,7 @@ where
 {
     let mut timer = Timer::new(terms.first_byte);
     poll_fn(|cx: &mut Context<'_>| {
-        if let Poll::Ready(result) = lease.connection.poll_head(cx) {
+        if let Poll::Ready(result) = lease.connection.poll_head(cx, terms.interim) {
             return Poll::Ready(Some(result));
         }
         if terms.upload.is_some_and(Upload::excuses) {

@@ -204,6 +204,8 @@ fn interim_answers_are_not_taken_for_the_answer_and_say_nothing_of_sessions() {
     let mut app = stage.accept();
     Request::from(&mut app);
     app.send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </s.css>\r\nx-session-principal: eve\r\n\r\n");
+    let hint = String::from_utf8(visitor.head().unwrap().unwrap()).unwrap();
+    assert_eq!(hint, "HTTP/1.1 103 Early Hints\r\nlink: </s.css>\r\n\r\n", "before there is an answer");
     app.send("HTTP/1.1 103 Early Hints\r\nx-session-set-a: b\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
     let answer = visitor.answer(false);
     assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
@@ -211,6 +213,36 @@ fn interim_answers_are_not_taken_for_the_answer_and_say_nothing_of_sessions() {
     visitor.send(format!("GET / HTTP/1.1\r\nhost: a\r\ncookie: {cookie}\r\n\r\n"));
     let request = Request::from(&mut app);
     assert_eq!((request.header("x-session-principal"), request.header("x-session-a")), (None, None));
+}
+
+#[test]
+fn interim_answers_reach_only_who_can_read_them_and_say_only_what_is_for_them() {
+    let (stage, house) = staged();
+    let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\nconnection: x-hop\r\nx-hop: 1\r\nset-cookie: a=b\r\n\
+                 content-length: 5\r\n\r\n";
+    let rest = "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    let mut visitor = house.dial();
+    let mut app = None;
+    for _ in 0..2 {
+        visitor.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
+        let app = app.get_or_insert_with(|| stage.accept());
+        Request::from(app);
+        app.send(format!("{hints}{rest}"));
+        for wanted in ["HTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n", "HTTP/1.1 102 Processing\r\n\r\n"] {
+            assert_eq!(String::from_utf8(visitor.head().unwrap().unwrap()).unwrap(), wanted);
+        }
+        let head = String::from_utf8(visitor.head().unwrap().unwrap()).unwrap();
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        assert_eq!(visitor.body(Framing::Length(2)).unwrap(), b"ok");
+    }
+    drop(app);
+    let mut old = house.dial();
+    old.send("GET / HTTP/1.0\r\nhost: a\r\n\r\n");
+    let mut app = stage.accept();
+    Request::from(&mut app);
+    app.send(format!("{hints}{rest}"));
+    let head = String::from_utf8(old.head().unwrap().unwrap()).unwrap();
+    assert!(head.starts_with("HTTP/1.0 200 OK\r\n"), "HTTP/1.0 knows none of them: {head}");
 }
 
 #[test]

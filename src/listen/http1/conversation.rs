@@ -19,9 +19,9 @@ use http_body::Body;
 use tokio_util::sync::WaitForCancellationFuture;
 
 use super::{
-    super::{Handler, Received, Switch, entrance::Entered, switch::Begin},
+    super::{Handler, Interim, Received, Switch, entrance::Entered, switch::Begin},
     head::{self, Head, HeadError, Terms},
-    line::{CONTINUE, Line, Wire, Writing},
+    line::{Line, Wire, Writing},
 };
 use crate::{
     clock::{self, Timer},
@@ -169,7 +169,9 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
         self.line.with(|wire| wire.begin(body, terms.waits));
         let can_switch = terms.upgrade && body.is_over() && !terms.old;
         let switch = can_switch.then(|| Switch::new(&self.line));
-        let received = Received::of_line((!body.is_over()).then(|| Rc::clone(&self.line)), switch);
+        let body = (!body.is_over()).then(|| Rc::clone(&self.line));
+        let interim = (!terms.old).then(|| Interim::new(&self.line));
+        let received = Received::of_line(body, switch, interim);
         let request = self.entered.tell(request.map(|()| received));
 
         let mut answer = self.handler.handle(request, self.entered.arrival);
@@ -178,6 +180,7 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
                 return Poll::Ready(Some(response));
             }
             self.stop.look(cx);
+            self.line.poll_interim(cx);
             self.line.poll_gone(cx).map(|()| None)
         });
         let Some(response) = response.await else {
@@ -215,8 +218,8 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
         let length = body.size_hint().exact();
         let ending = head::ending(parts.status, length, *terms);
         // Who waits to be asked for a body may send it all the same, or not: only they know where the next one begins.
-        let unsaid = self.line.with(Wire::end_of_question).unwrap_or(b"");
-        terms.keep &= ending != Ending::Close && unsaid.is_empty();
+        let (unsaid, waits) = self.line.with(Wire::answered).unwrap_or_default();
+        terms.keep &= ending != Ending::Close && !waits;
         if terms.keep && Rc::strong_count(&self.line) == 1 {
             // Nobody holds its body any more.
             terms.keep = self.skip_body().await;
@@ -224,9 +227,7 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
         let body = (!matches!(ending, Ending::Empty | Ending::Length(0))).then_some(body);
         let head = Response::from_parts(parts, ());
         self.outbound.begin(ending, body, |out| {
-            if unsaid.len() < CONTINUE.len() {
-                out.extend_from_slice(unsaid);
-            }
+            out.extend_from_slice(&unsaid);
             head::write(&head, ending, length, *terms, out);
         });
         self.spare = std::mem::take(&mut head.into_parts().0.headers);

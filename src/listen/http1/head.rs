@@ -241,11 +241,7 @@ pub(super) fn write<B>(
     out: &mut Vec<u8>,
 ) {
     let (status, fields) = (response.status(), response.headers());
-    out.extend_from_slice(if terms.old { b"HTTP/1.0 " } else { b"HTTP/1.1 " });
-    out.extend_from_slice(status.as_str().as_bytes());
-    out.push(b' ');
-    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
-    out.extend_from_slice(b"\r\n");
+    write_status(if terms.old { b"HTTP/1.0 " } else { b"HTTP/1.1 " }, status, out);
     write_fields(fields, out);
     match ending {
         Ending::Length(length) => write_length(length, out),
@@ -277,6 +273,21 @@ fn said_length(status: StatusCode, fields: &HeaderMap, body: Option<u64>, terms:
     if let Some(length) = said.or(body.filter(|length| terms.head_only && *length > 0)) {
         write_length(length, out);
     }
+}
+
+/// Writes an interim answer (RFC 9110 section 15.2).
+pub(super) fn write_interim(status: StatusCode, fields: &HeaderMap, out: &mut Vec<u8>) {
+    write_status(b"HTTP/1.1 ", status, out);
+    write_fields(fields, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_status(version: &[u8], status: StatusCode, out: &mut Vec<u8>) {
+    out.extend_from_slice(version);
+    out.extend_from_slice(status.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]

@@ -10,11 +10,12 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, StatusCode};
 use http_body::{Frame, SizeHint};
 use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 
-use super::super::switch::Begin;
+use super::{super::switch::Begin, head};
 use crate::{
     clock::Timer,
     message::chunked::{ChunkError, Chunks, Piece},
@@ -27,7 +28,9 @@ const SMALLEST_READ: usize = 4 * 1024;
 const LARGEST_READ: usize = 64 * 1024;
 /// Room is made for two heads at a time.
 const ROOM: usize = 2 * SMALLEST_READ;
-pub(super) const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+/// So much waits to be said before an answer, in bytes; what would be more is not said.
+const LARGEST_INTERIM: usize = 16 * 1024;
 
 /// What is left of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,8 +72,10 @@ pub(super) struct Wire {
     lines_came: bool,
     read_size: usize,
     rest: Rest,
-    /// What is still to be said of "100 Continue".
-    owed: &'static [u8],
+    /// The visitor waits to be asked for the body (RFC 9110 section 10.1.1).
+    waits: bool,
+    /// What is still to be said before the answer.
+    interim: Vec<u8>,
     /// How long the visitor may take no byte of what is written.
     stall: Option<Duration>,
     stalled: Option<Timer>,
@@ -91,7 +96,8 @@ impl Line {
             inbound: prefix.into(),
             read_size: SMALLEST_READ,
             rest: Rest::Over,
-            owed: b"",
+            waits: false,
+            interim: Vec::new(),
             stall,
             stalled: None,
         };
@@ -120,6 +126,20 @@ impl Line {
     /// What follows.
     pub(super) fn switch(&self) -> Option<Begin> {
         self.switch.take()
+    }
+
+    /// This is said before the answer.
+    pub(in super::super) fn hint(&self, status: StatusCode, fields: &HeaderMap) {
+        self.with(|wire| {
+            if wire.interim.len() < LARGEST_INTERIM {
+                head::write_interim(status, fields, &mut wire.interim);
+            }
+        });
+    }
+
+    /// Says what is to be said before the answer; an error shows when that is sent.
+    pub(super) fn poll_interim(&self, cx: &mut Context<'_>) {
+        self.with(|wire| wire.poll_interim(cx).is_ready());
     }
 
     /// Ready when the visitor is seen to be gone while they are answered. Who closes the one half of a connection has
@@ -180,15 +200,35 @@ impl Wire {
     /// Begins a request: what of it is still to come, and whether it waits to be asked for that.
     pub(super) fn begin(&mut self, rest: Rest, waits: bool) {
         self.rest = rest;
-        self.owed = if waits { CONTINUE } else { b"" };
+        self.waits = waits;
         self.read_size = SMALLEST_READ;
         // Another one may stand there already.
         self.lines_came = !self.inbound.is_empty();
     }
 
-    /// The answer begins, and nobody is asked for a body any more: what was not said yet of the question.
-    pub(super) fn end_of_question(&mut self) -> &'static [u8] {
-        std::mem::take(&mut self.owed)
+    /// The answer begins: what is still to be said before it, and whether a body was waited for that nobody asked for.
+    pub(super) fn answered(&mut self) -> (Vec<u8>, bool) {
+        (std::mem::take(&mut self.interim), std::mem::take(&mut self.waits))
+    }
+
+    /// Says what is to be said before the answer.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.interim.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        let mut interim = std::mem::take(&mut self.interim);
+        let polled = loop {
+            match self.poll_write(cx, &[IoSlice::new(&interim)]) {
+                Poll::Ready(Ok(written)) => drop(interim.drain(..written)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Pending => break Poll::Pending,
+            }
+            if interim.is_empty() {
+                break Pin::new(&mut self.stream).poll_flush(cx);
+            }
+        };
+        self.interim = interim;
+        polled
     }
 
     /// Reads some bytes.
@@ -204,13 +244,11 @@ impl Wire {
 
     /// The next piece of the body; the visitor is asked for it first, where they wait for that.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        while !self.owed.is_empty() {
-            match ready!(self.poll_write(cx, &[IoSlice::new(self.owed)])) {
-                Ok(written) => self.owed = self.owed.get(written..).unwrap_or_default(),
-                Err(error) => return Poll::Ready(Some(Err(error.into()))),
-            }
-            if self.owed.is_empty() {
-                ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
+        if std::mem::take(&mut self.waits) {
+            self.interim.extend_from_slice(CONTINUE);
+            // What cannot be said at once is said while the answer is waited for.
+            if let Poll::Ready(Err(error)) = self.poll_interim(cx) {
+                return Poll::Ready(Some(Err(error.into())));
             }
         }
         loop {

@@ -11,7 +11,10 @@ use http::{Method, Request};
 use http_body::Body;
 use tokio_util::io::poll_read_buf;
 
-use super::{super::BodyError, Head, Http1Error, LARGEST_READ, SMALLEST_READ, head};
+use super::{
+    super::{BodyError, Interim},
+    Head, Http1Error, LARGEST_READ, SMALLEST_READ, head,
+};
 use crate::{
     message::{
         lines::Lines,
@@ -93,11 +96,15 @@ where
         self.outbound.has_begun()
     }
 
-    /// Sends what can be sent and reads until the answer's head is there.
+    /// Sends what can be sent and reads until the answer's head is there; `interim` hears what comes before it.
     ///
     /// # Errors
     /// See [`Http1Error`]; the connection is then to be dropped.
-    pub(in super::super) fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, Http1Error>> {
+    pub(in super::super) fn poll_head(
+        &mut self,
+        cx: &mut Context<'_>,
+        interim: Option<Interim<'_>>,
+    ) -> Poll<Result<Head, Http1Error>> {
         self.poll_send(cx)?;
         loop {
             // A head that drips is not read anew for each drop.
@@ -109,6 +116,9 @@ where
                     self.interim += 1;
                     if self.interim > MOST_INTERIM {
                         return Poll::Ready(Err(Http1Error::Framing("interim answers without end")));
+                    }
+                    if let Some(Interim(hear)) = interim.filter(|_| status != http::StatusCode::CONTINUE) {
+                        hear(head.response);
                     }
                     self.lines_came = !self.inbound.is_empty();
                     continue;
