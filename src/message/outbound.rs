@@ -59,6 +59,8 @@ pub struct Outbound<B> {
     /// The stream may hold back what it was given: TLS does.
     unflushed: bool,
     begun: bool,
+    /// Nothing of the body has been put to the head yet.
+    bare: bool,
 }
 
 impl<B> Default for Outbound<B> {
@@ -72,6 +74,7 @@ impl<B> Default for Outbound<B> {
             ending: Ending::Empty,
             unflushed: false,
             begun: false,
+            bare: false,
         }
     }
 }
@@ -109,7 +112,7 @@ where
     pub fn begin(&mut self, ending: Ending, body: Option<B>, head: impl FnOnce(&mut Vec<u8>)) {
         self.text.clear();
         head(&mut self.text);
-        (self.written, self.unflushed, self.begun) = (0, false, false);
+        (self.written, self.unflushed, self.begun, self.bare) = (0, false, false, true);
         (self.piece, self.after) = (Bytes::new(), b"");
         (self.ending, self.body) = (ending, body);
     }
@@ -124,12 +127,9 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), OutboundError>> {
         loop {
-            // A body that is at hand goes out with the head.
-            let waits = if self.piece.is_empty() && self.after.is_empty() {
-                self.poll_body(cx)?
-            } else {
-                Poll::Ready(())
-            };
+            // A body that is at hand goes out with the head. Beyond that nothing is taken of it before what was taken is
+            // written: whoever does not read is not to make us hold more and more.
+            let waits = if self.bare || self.is_written() { self.poll_body(cx)? } else { Poll::Ready(()) };
             while !self.is_written() {
                 ready!(self.poll_write(stream, cx))?;
             }
@@ -153,6 +153,7 @@ where
             Poll::Ready(Some(Err(error))) => return Err(OutboundError::Body(error.into())),
             Poll::Ready(Some(Ok(frame))) => Some(frame),
         };
+        self.bare = false;
         if self.written == self.text.len() {
             self.text.clear();
             self.written = 0;
@@ -258,4 +259,109 @@ pub fn write_length(length: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"content-length: ");
     out.extend_from_slice(itoa::Buffer::new().format(length).as_bytes());
     out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::VecDeque, convert::Infallible, task::Waker};
+
+    use http_body::Frame;
+
+    use super::*;
+
+    /// A body of these pieces.
+    struct Pieces(VecDeque<Bytes>);
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+        }
+    }
+
+    /// Takes so many bytes, so many at once, and then no more.
+    struct Narrow {
+        room: usize,
+        step: usize,
+        taken: Vec<u8>,
+    }
+
+    impl AsyncWrite for Narrow {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let n = bytes.len().min(self.step).min(self.room);
+            if n == 0 {
+                return Poll::Pending;
+            }
+            self.taken.extend_from_slice(bytes.get(..n).unwrap());
+            self.room -= n;
+            Poll::Ready(Ok(n))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    fn pieces(sizes: impl IntoIterator<Item = usize>) -> Pieces {
+        Pieces(sizes.into_iter().map(|size| Bytes::from(vec![b'x'; size])).collect())
+    }
+
+    #[test]
+    fn who_does_not_read_makes_us_hold_no_more_than_a_piece() {
+        let mut cx = Context::from_waker(Waker::noop());
+        for ending in [Ending::Chunked { trailers: false }, Ending::Length(100_000), Ending::Close] {
+            let mut outbound = Outbound::default();
+            outbound.begin(ending, Some(pieces([1000; 100])), |out| out.extend_from_slice(b"head"));
+            let mut stream = Narrow { room: 0, step: 99, taken: Vec::new() };
+            for _ in 0..50 {
+                assert!(outbound.poll(&mut stream, &mut cx).is_pending());
+            }
+            let left = outbound.body.as_ref().map_or(0, |body| body.0.len());
+            assert_eq!(left, 99, "{ending:?}: the head takes one with it");
+        }
+    }
+
+    #[test]
+    fn what_is_written_is_the_same_in_whichever_steps_it_goes() {
+        let mut cx = Context::from_waker(Waker::noop());
+        for step in [1, 7, 5000, 100_000] {
+            let mut outbound = Outbound::default();
+            let body = pieces([3, 0, 5000, 4096, 1]);
+            outbound
+                .begin(Ending::Chunked { trailers: true }, Some(body), |out| out.extend_from_slice(b"head"));
+            let mut stream = Narrow { room: usize::MAX, step, taken: Vec::new() };
+            assert!(matches!(outbound.poll(&mut stream, &mut cx), Poll::Ready(Ok(()))), "{step}");
+            assert!(outbound.is_done());
+            let x = |size| "x".repeat(size);
+            let wanted =
+                format!("head3\r\nxxx\r\n1388\r\n{}\r\n1000\r\n{}\r\n1\r\nx\r\n0\r\n\r\n", x(5000), x(4096));
+            assert_eq!(String::from_utf8(stream.taken).unwrap(), wanted, "{step}");
+        }
+    }
+
+    #[test]
+    fn a_body_of_another_length_than_was_said_is_an_error() {
+        let mut cx = Context::from_waker(Waker::noop());
+        for sizes in [vec![3, 3], vec![3], vec![], vec![5000]] {
+            let mut outbound = Outbound::default();
+            outbound.begin(Ending::Length(5), Some(pieces(sizes.clone())), |_| {});
+            let mut stream = Narrow { room: usize::MAX, step: 9, taken: Vec::new() };
+            let polled = outbound.poll(&mut stream, &mut cx);
+            assert!(matches!(polled, Poll::Ready(Err(OutboundError::Body(_)))), "{sizes:?}");
+            assert!(stream.taken.len() <= 3, "{sizes:?}");
+        }
+    }
 }
