@@ -24,6 +24,7 @@ mod contract_rights;
 mod contract_values;
 mod cookies;
 mod desync;
+mod drain;
 mod duplicates;
 mod events;
 mod explain;
