@@ -6,6 +6,7 @@ pub mod cookie;
 pub mod cookie_date;
 pub mod cookie_scope;
 pub mod field;
+pub mod framing;
 pub mod glob;
 pub mod lines;
 pub mod name;

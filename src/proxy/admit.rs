@@ -3,7 +3,10 @@
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header, uri::PathAndQuery};
 
 use super::{ProxyError, request::VIA_NAME};
-use crate::{config::Limits, message::authority::Authority};
+use crate::{
+    config::Limits,
+    message::{authority::Authority, framing::content_length},
+};
 
 /// A request that passed here so often goes round in a circle (RFC 9110 section 7.6.3).
 const MOST_PASSES: usize = 8;
@@ -176,8 +179,7 @@ fn host<B>(request: &Request<B>, said: &Said<'_>) -> Result<Admitted, ProxyError
 /// A body that says beforehand that it is too large.
 pub fn body<B>(request: &Request<B>, most: Option<u64>) -> Result<(), ProxyError> {
     let Some(most) = most else { return Ok(()) };
-    let length =
-        request.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|v| content_length(v.as_bytes()));
     if length.is_some_and(|l| l > most) {
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "body_bytes");
     }

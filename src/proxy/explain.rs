@@ -3,7 +3,12 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 
 use super::{Prepared, admit, exchange::Exchange, prepare, route};
-use crate::{listen::Arrival, message::cookie, plan::Plan, session::Resolved};
+use crate::{
+    listen::Arrival,
+    message::{cookie, framing::content_length},
+    plan::Plan,
+    session::Resolved,
+};
 
 /// The most fields that a request file may have.
 const MOST_FIELDS: usize = 200;
@@ -140,10 +145,8 @@ fn framing(headers: &mut HeaderMap) -> Result<(), RequestFileError> {
         headers.remove(header::CONTENT_LENGTH);
         return Ok(());
     }
-    let mut lengths = headers.get_all(header::CONTENT_LENGTH).iter().map(|value| {
-        let digits = !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit);
-        digits.then_some(value)
-    });
+    let mut lengths =
+        headers.get_all(header::CONTENT_LENGTH).iter().map(|value| content_length(value.as_bytes()));
     let Some(first) = lengths.next() else { return Ok(()) };
     if first.is_none() || lengths.any(|other| other != first) {
         return Err(RequestFileError::Length);

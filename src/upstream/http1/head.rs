@@ -11,6 +11,7 @@ use smallvec::SmallVec;
 
 use super::Http1Error;
 use crate::message::{
+    framing::{content_length, ends_with_head},
     lines::Lines,
     outbound::{Ending, write_fields, write_length},
 };
@@ -173,9 +174,7 @@ impl Said {
                 return Err(Http1Error::Framing("a Transfer-Encoding other than chunked"));
             }
         }
-        let bodiless = status.is_informational()
-            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-            || asked == Method::HEAD;
+        let bodiless = ends_with_head(status, asked == Method::HEAD);
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return Ok(Framing::Switched);
         }
@@ -186,13 +185,6 @@ impl Said {
             (false, false, None) => Framing::UntilClose,
         })
     }
-}
-
-fn content_length(text: &[u8]) -> Option<u64> {
-    if !text.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(text).ok()?.parse().ok()
 }
 
 /// `timeout=N` of `Keep-Alive`, in seconds.
