@@ -19,10 +19,9 @@ const LARGEST_RESTING: usize = 8 * 1024;
 const SMALL_PIECE: usize = 4 * 1024;
 
 /// How the end of a message is told to who reads it (RFC 9112 section 6.3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     /// There is no body.
-    #[default]
     Empty,
     /// So many bytes.
     Length(u64),
@@ -162,28 +161,29 @@ where
             // An empty chunk would be the last.
             Some(Ok(data)) if data.is_empty() => {}
             Some(Ok(data)) => self.data(data)?,
-            Some(Err(frame)) => {
-                if let (Ending::Chunked { trailers }, Ok(fields)) = (self.ending, frame.into_trailers()) {
-                    self.text.extend_from_slice(b"0\r\n");
-                    if trailers {
-                        write_fields(&fields, &mut self.text);
-                    }
-                    self.text.extend_from_slice(b"\r\n");
-                }
-                self.body = None;
-            }
-            None => {
-                match self.ending {
-                    Ending::Chunked { .. } => self.text.extend_from_slice(b"0\r\n\r\n"),
-                    Ending::Length(left) if left > 0 => {
-                        return Err(OutboundError::Body("shorter than its Content-Length".into()));
-                    }
-                    _ => {}
-                }
-                self.body = None;
-            }
+            Some(Err(frame)) => self.end(frame.into_trailers().ok().as_ref())?,
+            None => self.end(None)?,
         }
         Ok(Poll::Ready(()))
+    }
+
+    /// The body is over, with these trailers.
+    fn end(&mut self, fields: Option<&HeaderMap>) -> Result<(), OutboundError> {
+        match self.ending {
+            Ending::Chunked { trailers } => {
+                self.text.extend_from_slice(b"0\r\n");
+                if let Some(fields) = fields.filter(|_| trailers) {
+                    write_fields(fields, &mut self.text);
+                }
+                self.text.extend_from_slice(b"\r\n");
+            }
+            Ending::Length(left) if left > 0 => {
+                return Err(OutboundError::Body("shorter than its Content-Length".into()));
+            }
+            Ending::Length(_) | Ending::Close | Ending::Empty => {}
+        }
+        self.body = None;
+        Ok(())
     }
 
     fn data(&mut self, data: Bytes) -> Result<(), OutboundError> {
@@ -270,7 +270,7 @@ mod tests {
     use super::*;
 
     /// A body of these pieces.
-    struct Pieces(VecDeque<Bytes>);
+    struct Pieces(VecDeque<Frame<Bytes>>);
 
     impl Body for Pieces {
         type Data = Bytes;
@@ -280,7 +280,7 @@ mod tests {
             mut self: Pin<&mut Self>,
             _: &mut Context<'_>,
         ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-            Poll::Ready(self.0.pop_front().map(|piece| Ok(Frame::data(piece))))
+            Poll::Ready(self.0.pop_front().map(Ok))
         }
     }
 
@@ -316,7 +316,7 @@ mod tests {
     }
 
     fn pieces(sizes: impl IntoIterator<Item = usize>) -> Pieces {
-        Pieces(sizes.into_iter().map(|size| Bytes::from(vec![b'x'; size])).collect())
+        Pieces(sizes.into_iter().map(|size| Frame::data(Bytes::from(vec![b'x'; size]))).collect())
     }
 
     #[test]
@@ -350,6 +350,27 @@ mod tests {
                 format!("head3\r\nxxx\r\n1388\r\n{}\r\n1000\r\n{}\r\n1\r\nx\r\n0\r\n\r\n", x(5000), x(4096));
             assert_eq!(String::from_utf8(stream.taken).unwrap(), wanted, "{step}");
         }
+    }
+
+    #[test]
+    fn trailers_go_to_who_takes_them_and_are_no_end_of_what_is_too_short() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut written = |ending| {
+            let mut outbound = Outbound::default();
+            let mut body = pieces([3]);
+            let fields = HeaderMap::from_iter([(header::ETAG, http::HeaderValue::from_static("a"))]);
+            body.0.push_back(Frame::trailers(fields));
+            outbound.begin(ending, Some(body), |_| {});
+            let mut stream = Narrow { room: usize::MAX, step: 99, taken: Vec::new() };
+            let whole = matches!(outbound.poll(&mut stream, &mut cx), Poll::Ready(Ok(())));
+            whole.then(|| String::from_utf8(stream.taken).unwrap())
+        };
+        let with = written(Ending::Chunked { trailers: true });
+        assert_eq!(with.as_deref(), Some("3\r\nxxx\r\n0\r\netag: a\r\n\r\n"));
+        let without = written(Ending::Chunked { trailers: false });
+        assert_eq!(without.as_deref(), Some("3\r\nxxx\r\n0\r\n\r\n"));
+        assert_eq!(written(Ending::Length(3)).as_deref(), Some("xxx"));
+        assert_eq!(written(Ending::Length(4)), None, "half a body");
     }
 
     #[test]
