@@ -20,7 +20,8 @@
 //!
 //! Would a line know its room? It asks the time: [`clock`]. It spawns: [`tasks`]. It parses bytes: [`message`], or a
 //! parser in its wing. It decides: a pure file, such as `session::commit`. It awaits the network: [`listen`] or
-//! [`upstream`]. It prints: [`cli`]. It picks a status: `proxy::error` or `proxy::admit`.
+//! [`upstream`]. It prints: [`cli`]. It picks a status: `proxy::error` or `proxy::admit`; `listen::http1` where there is
+//! no request that they could judge.
 //!
 //! # The life of a request
 //!

@@ -19,8 +19,8 @@ impl Interim {
         Self(Rc::clone(line))
     }
 
-    /// Sends one, as soon as the visitor takes it. Fields that frame a message are left out. Whoever reads nothing gets
-    /// no more of them than some kilobytes.
+    /// Sends one, as soon as the visitor takes it. Fields that frame a message are left out. For whoever
+    /// reads nothing no more than 16 KiB of them are held.
     pub fn send(&self, status: StatusCode, fields: &HeaderMap) {
         self.0.hint(status, fields);
     }

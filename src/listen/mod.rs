@@ -13,6 +13,7 @@ mod interim;
 mod metered;
 mod proxy_protocol;
 mod received;
+mod stall;
 mod streams;
 mod switch;
 mod tls;

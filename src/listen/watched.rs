@@ -1,7 +1,7 @@
 //! The stream under an HTTP/2 connection: what was read of it before, and whether its visitor takes what is written.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::Cell,
     io::{self, IoSlice},
     pin::Pin,
     rc::Rc,
@@ -13,8 +13,7 @@ use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 
-use super::metered::Metered;
-use crate::clock::Timer;
+use super::{metered::Metered, stall::Stall};
 
 pub(super) struct Watched {
     io: TokioIo<Metered>,
@@ -22,8 +21,7 @@ pub(super) struct Watched {
     prefix: Bytes,
     /// Something was written, or could not be, and is not flushed yet.
     unflushed: Rc<Cell<bool>>,
-    stall: Option<Duration>,
-    stalled: RefCell<Option<Timer>>,
+    stall: Stall,
 }
 
 impl Watched {
@@ -33,27 +31,14 @@ impl Watched {
         unflushed: Rc<Cell<bool>>,
         stall: Option<Duration>,
     ) -> Self {
-        Self { io: TokioIo::new(io), prefix, unflushed, stall, stalled: RefCell::new(None) }
+        Self { io: TokioIo::new(io), prefix, unflushed, stall: Stall::new(stall) }
     }
 
-    fn wrote<T>(&self, polled: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        match polled {
-            Poll::Pending => {
-                self.unflushed.set(true);
-                let mut stalled = self.stalled.borrow_mut();
-                let timer = stalled.get_or_insert_with(|| Timer::new(self.stall));
-                timer.poll_elapsed(cx).map(|()| {
-                    self.io.inner().stream().closes_by_reset();
-                    Err(io::ErrorKind::TimedOut.into())
-                })
-            }
-            ready @ Poll::Ready(_) => {
-                if self.stalled.borrow().is_some() {
-                    self.stalled.replace(None);
-                }
-                ready
-            }
+    fn wrote<T>(&mut self, polled: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if polled.is_pending() {
+            self.unflushed.set(true);
         }
+        self.stall.wrote(self.io.inner().stream(), polled, cx)
     }
 }
 

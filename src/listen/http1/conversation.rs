@@ -5,23 +5,20 @@ use std::{
     future::poll_fn,
     pin::Pin,
     rc::Rc,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    task::{Context, Poll, Wake, Waker},
+    task::{Context, Poll},
     time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, Response, StatusCode, header::CONNECTION};
 use http_body::Body;
-use tokio_util::sync::WaitForCancellationFuture;
 
 use super::{
     super::{Handler, Interim, Received, Switch, entrance::Entered, switch::Begin},
+    answer,
     head::{self, Head, HeadError, Terms},
     line::{Line, Wire, Writing},
+    stop::Stop,
 };
 use crate::{
     clock::{self, Timer},
@@ -52,10 +49,10 @@ pub(super) enum Then {
 /// A line in use.
 pub(super) struct Conversation<'a, 't, H: Handler> {
     pub(super) line: Rc<Line>,
-    pub(super) entered: &'a Entered,
-    pub(super) limits: &'a Limits,
-    pub(super) handler: &'a H,
-    pub(super) stop: Stop<'a, 't>,
+    entered: &'a Entered,
+    limits: &'a Limits,
+    handler: &'a H,
+    stop: Stop<'a, 't>,
     /// How many more requests it may bring.
     pub(super) left: u64,
     /// Requests so far.
@@ -155,7 +152,7 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
         *response.status_mut() = status;
         let terms = Terms::of_refusal();
         self.outbound.begin(Ending::Length(0), None, |out| {
-            head::write(&response, Ending::Length(0), None, terms, out);
+            answer::write(&response, Ending::Length(0), None, terms, out);
         });
         let sent = poll_fn(|cx| self.outbound.poll(&mut Writing(&self.line), cx)).await;
         if sent.is_ok() { Then::Close } else { Then::Gone }
@@ -216,7 +213,7 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
             terms.keep &= !said.as_bytes().eq_ignore_ascii_case(b"close");
         }
         let length = body.size_hint().exact();
-        let ending = head::ending(parts.status, length, *terms);
+        let ending = answer::ending(parts.status, length, *terms);
         // Who waits to be asked for a body may send it all the same, or not: only they know where the next one begins.
         let (unsaid, waits) = self.line.with(Wire::answered).unwrap_or_default();
         terms.keep &= ending != Ending::Close && !waits;
@@ -228,7 +225,7 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
         let head = Response::from_parts(parts, ());
         self.outbound.begin(ending, body, |out| {
             out.extend_from_slice(&unsaid);
-            head::write(&head, ending, length, *terms, out);
+            answer::write(&head, ending, length, *terms, out);
         });
         self.spare = std::mem::take(&mut head.into_parts().0.headers);
         self.spare.clear();
@@ -297,48 +294,5 @@ impl Watch {
         }
         self.pause.reset(Some(PARK_AFTER));
         self.pause.poll_elapsed(cx).map(|()| Then::Park)
-    }
-}
-
-/// Whether the process is to end.
-pub(super) struct Stop<'a, 't> {
-    waiting: Pin<&'a mut WaitForCancellationFuture<'t>>,
-    notice: Option<Arc<Notice>>,
-    /// It is.
-    came: bool,
-}
-
-impl<'a, 't> Stop<'a, 't> {
-    pub(super) fn new(waiting: Pin<&'a mut WaitForCancellationFuture<'t>>) -> Self {
-        Self { waiting, notice: None, came: false }
-    }
-
-    fn look(&mut self, cx: &Context<'_>) {
-        let news = self.notice.as_ref().is_none_or(|notice| notice.came.load(Ordering::Acquire));
-        if news && !self.came {
-            let notice = self.notice.get_or_insert_with(|| Notice::to(cx.waker()));
-            let waker = Waker::from(Arc::clone(notice));
-            self.came = self.waiting.as_mut().poll(&mut Context::from_waker(&waker)).is_ready();
-        }
-    }
-}
-
-/// Wakes a connection's task, and leaves word of it: whether the process is to end is asked only then, since asking takes
-/// a lock that all connections share.
-struct Notice {
-    came: AtomicBool,
-    task: Waker,
-}
-
-impl Notice {
-    fn to(task: &Waker) -> Arc<Self> {
-        Arc::new(Self { came: AtomicBool::new(false), task: task.clone() })
-    }
-}
-
-impl Wake for Notice {
-    fn wake(self: Arc<Self>) {
-        self.came.store(true, Ordering::Release);
-        self.task.wake_by_ref();
     }
 }

@@ -15,9 +15,11 @@ use http_body::{Frame, SizeHint};
 use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 
-use super::{super::switch::Begin, head};
+use super::{
+    super::{stall::Stall, switch::Begin},
+    answer,
+};
 use crate::{
-    clock::Timer,
     message::chunked::{ChunkError, Chunks, Piece},
     net::Stream,
 };
@@ -76,9 +78,9 @@ pub(super) struct Wire {
     waits: bool,
     /// What is still to be said before the answer.
     interim: Vec<u8>,
-    /// How long the visitor may take no byte of what is written.
-    stall: Option<Duration>,
-    stalled: Option<Timer>,
+    /// What was said of that may be held back by the stream: TLS does.
+    unflushed: bool,
+    stall: Stall,
 }
 
 impl std::fmt::Debug for Line {
@@ -98,8 +100,8 @@ impl Line {
             rest: Rest::Over,
             waits: false,
             interim: Vec::new(),
-            stall,
-            stalled: None,
+            unflushed: false,
+            stall: Stall::new(stall),
         };
         Self { wire: RefCell::new(Some(wire)), switch: Cell::default() }
     }
@@ -131,8 +133,10 @@ impl Line {
     /// This is said before the answer.
     pub(in super::super) fn hint(&self, status: StatusCode, fields: &HeaderMap) {
         self.with(|wire| {
-            if wire.interim.len() < LARGEST_INTERIM {
-                head::write_interim(status, fields, &mut wire.interim);
+            let before = wire.interim.len();
+            answer::write_interim(status, fields, &mut wire.interim);
+            if wire.interim.len() > LARGEST_INTERIM {
+                wire.interim.truncate(before);
             }
         });
     }
@@ -213,22 +217,19 @@ impl Wire {
 
     /// Says what is to be said before the answer.
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.interim.is_empty() {
-            return Poll::Ready(Ok(()));
+        while !self.interim.is_empty() {
+            let interim = std::mem::take(&mut self.interim);
+            let polled = self.poll_write(cx, &[IoSlice::new(&interim)]);
+            self.interim = interim;
+            drop(self.interim.drain(..ready!(polled)?));
+            self.unflushed = true;
         }
-        let mut interim = std::mem::take(&mut self.interim);
-        let polled = loop {
-            match self.poll_write(cx, &[IoSlice::new(&interim)]) {
-                Poll::Ready(Ok(written)) => drop(interim.drain(..written)),
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
-                Poll::Pending => break Poll::Pending,
-            }
-            if interim.is_empty() {
-                break Pin::new(&mut self.stream).poll_flush(cx);
-            }
-        };
-        self.interim = interim;
-        polled
+        if self.unflushed {
+            let polled = Pin::new(&mut self.stream).poll_flush(cx);
+            ready!(self.stall.wrote(&self.stream, polled, cx))?;
+            self.unflushed = false;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Reads some bytes.
@@ -300,21 +301,7 @@ impl Wire {
             [one] => stream.poll_write(cx, one),
             several => stream.poll_write_vectored(cx, several),
         };
-        self.wrote(polled, cx)
-    }
-
-    /// The visitor takes what is written, or is waited for, but not for ever.
-    fn wrote<T>(&mut self, polled: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if polled.is_pending() {
-            let timer = self.stalled.get_or_insert_with(|| Timer::new(self.stall));
-            ready!(timer.poll_elapsed(cx));
-            self.stream.closes_by_reset();
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
-        }
-        if self.stalled.is_some() {
-            self.stalled = None;
-        }
-        polled
+        self.stall.wrote(&self.stream, polled, cx)
     }
 }
 
@@ -347,7 +334,7 @@ impl AsyncWrite for Writing<'_> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.with(|wire| {
             let polled = Pin::new(&mut wire.stream).poll_flush(cx);
-            wire.wrote(polled, cx)
+            wire.stall.wrote(&wire.stream, polled, cx)
         })
     }
 

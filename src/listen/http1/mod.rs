@@ -2,12 +2,14 @@
 //!
 //! Written here and not taken from a library's server because this is the path that every request takes: the head, the
 //! body and the answer are polled in one task, without channels between them; an idle connection gives its buffers back
-//! and one byte is peeked for, which tells "ten seconds for a head" from "75 seconds idle" and costs a kilobyte; and
-//! interim answers can be sent.
+//! and one byte is peeked for, which tells "ten seconds for a head" from "75 seconds idle" and costs two and a half kilobytes;
+//! and interim answers can be sent.
 
+mod answer;
 mod conversation;
 mod head;
 mod line;
+mod stop;
 
 pub(super) use line::Line;
 
@@ -19,7 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Handler, Rules, Tunnel, entrance::Entered};
 use crate::{clock, net::Stream};
-use conversation::{Conversation, PARK_AFTER_TICKS, Stop, Then};
+use conversation::{Conversation, PARK_AFTER_TICKS, Then};
+use stop::Stop;
 
 /// How long a closing connection is read on, so that the answer is not lost to a reset (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(2);

@@ -1,0 +1,41 @@
+//! Who does not read what they asked for: `write_stall_timeout`.
+
+use std::{
+    io,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use crate::{clock::Timer, net::Stream};
+
+/// How long a visitor has taken no byte of what is written.
+#[derive(Debug)]
+pub(super) struct Stall {
+    limit: Option<Duration>,
+    timer: Option<Timer>,
+}
+
+impl Stall {
+    pub(super) fn new(limit: Option<Duration>) -> Self {
+        Self { limit, timer: None }
+    }
+
+    /// What became of a write to this stream; an error once the visitor was waited for too long.
+    pub(super) fn wrote<T>(
+        &mut self,
+        stream: &Stream,
+        polled: Poll<io::Result<T>>,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<T>> {
+        if polled.is_pending() {
+            let timer = self.timer.get_or_insert_with(|| Timer::new(self.limit));
+            ready!(timer.poll_elapsed(cx));
+            stream.closes_by_reset();
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        if self.timer.is_some() {
+            self.timer = None;
+        }
+        polled
+    }
+}
