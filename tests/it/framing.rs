@@ -287,3 +287,34 @@ fn what_speaks_of_one_connection_ends_here_and_all_else_passes() {
     assert_eq!(ends, [b"1", b"2"]);
     assert_eq!((answer.header("x-odd!").as_deref(), answer.header("via")), (Some("\"a\""), None));
 }
+
+#[test]
+fn who_is_refused_before_their_body_was_read_is_told_whether_they_may_go_on() {
+    let stage = Stage::open();
+    let routes = "[[routes]]\nupstream = \"app\"\n\
+                  [[routes]]\npath = \"/members\"\nupstream = \"app\"\nrequire = \"principal\"";
+    let house = Cloakroom::before(stage.address()).config(routes).start();
+    for (lines, body, kept) in [
+        ("content-length: 5\r\n", "hello", true),
+        ("transfer-encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n", true),
+        // Only they know whether the rest is still to come.
+        ("content-length: 5\r\n", "he", false),
+        ("transfer-encoding: chunked\r\n", "5\r\nhello\r\n", false),
+        ("expect: 100-continue\r\ncontent-length: 5\r\n", "", false),
+        ("transfer-encoding: chunked\r\n", "nonsense\r\n", false),
+    ] {
+        let mut visitor = house.dial();
+        visitor.send(format!("POST /members HTTP/1.1\r\nhost: a\r\n{lines}\r\n{body}"));
+        let answer = visitor.answer(false);
+        assert_eq!(answer.status, 401, "{lines}");
+        let close = answer.header("connection");
+        assert_eq!(close.as_deref(), (!kept).then_some("close"), "{lines} {body}");
+        if kept {
+            visitor.send("POST /members HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n");
+            assert_eq!(visitor.answer(false).status, 401, "{lines}: the next request is read as one");
+        } else {
+            assert_eq!(visitor.ending(), Ending::Over, "{lines} {body}");
+        }
+    }
+    assert!(!stage.has_guests());
+}
