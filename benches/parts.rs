@@ -9,7 +9,7 @@ use cloakroom::{
     cookies::{Occasion, SealedFor, Sent, Verdict},
     message::cookie::{self, Retained},
     plan::{Plan, RoutePlan},
-    session::{Answer, Changes, CookieForm, Realm, Request, Resolved, State, Value, View, Visit},
+    session::{Answer, Changes, CookieForm, Realm, Request, Resolved, Shown, State, Value, View, Visit},
     tasks::at_once,
 };
 use criterion::{BatchSize, BenchmarkGroup, Criterion, measurement::WallTime};
@@ -113,13 +113,13 @@ impl House {
     }
 
     fn resolve(&self, ticket: Option<&str>, realm: Realm<'_>) -> Resolved {
-        let candidate = [ticket.unwrap_or_default().as_bytes()];
+        let name = self.cookie.name(false);
+        let line = ticket.map(|ticket| format!("{name}={ticket}"));
         let request = Request {
-            candidates: candidate.get(usize::from(ticket.is_none())..).unwrap_or_default(),
+            shown: Shown::read(&self.cookie, false, line.iter().map(String::as_bytes)),
             realm,
             https: false,
             visit: || Visit { may_mint: ticket.is_none(), withheld: false, blind: false, is_document: true },
-            more: false,
             read_only: false,
             now: self.now,
         };

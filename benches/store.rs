@@ -17,7 +17,7 @@ use cloakroom::{
     config::{Config, Durability, Session},
     crypto::{Keyring, Secrets},
     session::{
-        Answer, Changes, CookieForm, Realm, Request, Resolved, SessionManager, Value, View, Visit,
+        Answer, Changes, CookieForm, Realm, Request, Resolved, SessionManager, Shown, Value, View, Visit,
         store::{Disk, Memory, Store, disk::Settings},
     },
     tasks,
@@ -67,13 +67,13 @@ fn manager(store: Store) -> SessionManager {
 }
 
 async fn resolve(manager: &SessionManager, ticket: Option<&str>) -> Resolved {
-    let candidates: Vec<&[u8]> = ticket.iter().map(|ticket| ticket.as_bytes()).collect();
+    let cookie = CookieForm::new(&rules().cookie, None, &[]);
+    let line = ticket.map(|ticket| format!("{}={ticket}", cookie.name(false)));
     let request = Request {
-        candidates: &candidates,
+        shown: Shown::read(&cookie, false, line.iter().map(String::as_bytes)),
         realm: REALM,
         https: false,
         visit: || Visit { may_mint: true, withheld: false, blind: false, is_document: true },
-        more: false,
         read_only: false,
         now: Timestamp::now(),
     };

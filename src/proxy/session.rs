@@ -7,9 +7,8 @@ use crate::{
     clock::Timestamp,
     config::{Cache, OnStoreFailure, SessionMode},
     headers::Client,
-    message::cookie,
     plan::{Plan, RoutePlan},
-    session::{self, Changes, Realm, Resolved, Visit},
+    session::{self, Changes, Realm, Resolved, Shown, Visit},
 };
 
 /// The session of a request; `None` where the route has none.
@@ -28,24 +27,9 @@ pub async fn resolve<B>(
         return Ok(None);
     }
     let form = &route.cookie;
-    let name = form.name(client.https).as_bytes();
-    // In an array: there is seldom more than one, and more than four are not tried.
-    let mut candidates: [&[u8]; session::MOST_CANDIDATES] = [b""; session::MOST_CANDIDATES];
-    let mut places = candidates.iter_mut();
-    let mut more = false;
-    for line in request.headers().get_all(header::COOKIE) {
-        for (_, value) in cookie::pairs(line.as_bytes()).filter(|(n, _)| *n == name) {
-            match places.next() {
-                Some(place) => *place = value,
-                None => more = true,
-            }
-        }
-    }
-    let left = places.len();
-    let (candidates, _) = candidates.split_at(session::MOST_CANDIDATES - left);
+    let lines = request.headers().get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
     let resolved = plan.sessions.resolve(session::Request {
-        candidates,
-        more,
+        shown: Shown::read(form, client.https, lines),
         realm: realm(route, admitted),
         https: client.https,
         visit: || {

@@ -11,6 +11,7 @@ use super::{
     commit::Found,
     record::{Leads, Record},
     resolved::{Resolved, Standing},
+    shown::Shown,
     store::{Applied, StoreError},
     ticket::{Realm, SecretHash, Ticket},
     verified,
@@ -21,16 +22,11 @@ use crate::{clock::Timestamp, config::Create};
 /// How long the holder of a spent ticket gets no new one: requests that were under way must not overwrite a login.
 const GRACE: Duration = Duration::from_secs(30);
 
-/// At most so many cookies of our name are tried.
-pub const MOST_CANDIDATES: usize = 4;
-
 /// What resolving needs to know of a request.
 #[derive(Debug)]
 pub struct Request<'a, V> {
-    /// The values of the cookies of our name, in order: at most [`MOST_CANDIDATES`].
-    pub candidates: &'a [&'a [u8]],
-    /// There were more, and the one that counts may be among them.
-    pub more: bool,
+    /// Its cookies of our name.
+    pub shown: Shown<'a>,
     /// Whom the ticket's MAC binds it to.
     pub realm: Realm<'a>,
     /// The visitor came by https.
@@ -52,12 +48,13 @@ impl SessionManager {
         &self,
         request: Request<'_, V>,
     ) -> Result<Resolved, StoreError> {
-        let Request { candidates, more, realm, https, visit, read_only, now } = request;
+        let Request { shown, realm, https, visit, read_only, now } = request;
+        let candidates = shown.candidates();
         let mut found: Option<Standing> = None;
         let mut spent = None;
         let mut torn = false;
         let mut crowded = candidates.len() > 1;
-        for value in candidates.iter().take(MOST_CANDIDATES) {
+        for value in candidates {
             let Some((ticket, hash)) = verified::read(value, &self.keys, realm) else { continue };
             match self.look_up(&ticket, &hash, now).await? {
                 Some(Standing::Spent { overtaken, .. }) => spent = Some(overtaken || spent == Some(true)),
@@ -77,7 +74,7 @@ impl SessionManager {
                 let visit = visit();
                 // A new ticket would take the place of the true one: which of two it is, or that it was not tried, is all
                 // that is known. Once the others are expired, it comes alone.
-                blind = visit.blind || torn || more;
+                blind = visit.blind || torn || shown.more;
                 withheld = visit.withheld || blind;
                 let mints = visit.may_mint && !blind && !read_only && self.rules.create == Create::Visit;
                 Standing::Stranger(mints.then(|| Ticket::mint(now)))

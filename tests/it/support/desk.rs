@@ -5,7 +5,9 @@ use std::net::IpAddr;
 use cloakroom::clock::Timestamp;
 use cloakroom::config::Config;
 use cloakroom::plan::Plan;
-use cloakroom::session::{Answer, Changes, CookieForm, Realm, Request, Resolved, StoreError, View, Visit};
+use cloakroom::session::{
+    Answer, Changes, CookieForm, Realm, Request, Resolved, Shown, StoreError, View, Visit,
+};
 use cloakroom::tasks::at_once;
 
 const REALM: Realm<'static> = Realm::Host("shop.test");
@@ -53,10 +55,10 @@ impl Desk {
         read_only: bool,
         now: Timestamp,
     ) -> Resolved {
-        let candidates: Vec<&[u8]> = ticket.iter().map(|ticket| ticket.as_bytes()).collect();
+        let name = self.cookie.name(false);
+        let line = ticket.map(|ticket| format!("{name}={ticket}"));
         let request = Request {
-            candidates: &candidates,
-            more: false,
+            shown: Shown::read(&self.cookie, false, line.iter().map(String::as_bytes)),
             realm: REALM,
             https: false,
             visit: || Visit { may_mint: true, withheld: false, blind: false, is_document },

@@ -23,8 +23,8 @@ use crate::{
     config::Session,
     crypto::{Keyring, Secrets},
     session::{
-        Answer, Changes, CookieForm, Issue, Realm, Request, Resolved, SessionManager, State, StoreError,
-        View, Visit,
+        Answer, Changes, CookieForm, Issue, Realm, Request, Resolved, SessionManager, Shown, State,
+        StoreError, View, Visit,
         commit::Found,
         store::{
             Store,
@@ -53,15 +53,15 @@ impl House {
     }
 
     async fn come(&self, ticket: Option<&str>, now: Timestamp) -> Result<Resolved, StoreError> {
-        let candidates: Vec<&[u8]> = ticket.iter().map(|ticket| ticket.as_bytes()).collect();
+        let cookie = CookieForm::new(&self.rules.cookie, None, &[]);
+        let line = ticket.map(|ticket| format!("{}={ticket}", cookie.name(false)));
         let visit = || Visit { may_mint: true, withheld: false, blind: false, is_document: true };
         let realm = Realm::Host("shop.test");
         let request = Request {
-            candidates: &candidates,
+            shown: Shown::read(&cookie, false, line.iter().map(String::as_bytes)),
             realm,
             https: false,
             visit,
-            more: false,
             read_only: false,
             now,
         };
