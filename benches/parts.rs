@@ -137,7 +137,7 @@ impl House {
             client: None,
             now: self.now,
         };
-        at_once(self.plan.sessions.commit(resolved, answer)).unwrap().unwrap().set_cookie
+        at_once(self.plan.sessions.commit(resolved, answer)).unwrap().unwrap().set_cookies.pop()
     }
 }
 

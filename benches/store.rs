@@ -92,7 +92,7 @@ async fn commit(manager: &SessionManager, resolved: &Resolved, changes: Changes)
         client: None,
         now: Timestamp::now(),
     };
-    let set = manager.commit(resolved, answer).await.unwrap().set_cookie?;
+    let set = manager.commit(resolved, answer).await.unwrap().set_cookies.pop()?;
     let (_, rest) = set.to_str().ok()?.split_once('=')?;
     rest.split(';').next().map(str::to_owned)
 }
@@ -132,7 +132,7 @@ fn rates() {
             };
             let rate = took.len() as u64 / SECONDS;
             println!("{name:10}  {parallel:8}  {rate:9}  {:7.2}  {:7.2}  {:7.2}", at(50), at(99), at(100));
-            manager.store().close();
+            manager.store().unwrap().close();
         }
     }
 }
@@ -220,7 +220,7 @@ fn fill(folder: &Path, count: u64) {
         }
         done.notified().await;
     });
-    manager.store().close();
+    manager.store().unwrap().close();
     let size = fs::metadata(folder.join("sessions.db")).unwrap().len();
     println!("{count} sessions written in {:.1?}, {} bytes each on disk", began.elapsed(), size / count);
 }
@@ -242,5 +242,5 @@ fn hot(kind: &str, count: u64) {
             commit(&manager, &resolved, Changes::default()).await;
         }
     });
-    manager.store().close();
+    manager.store().unwrap().close();
 }

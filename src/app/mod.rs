@@ -173,7 +173,9 @@ fn sweep(plan: &Arc<ArcSwap<Plan>>) -> io::Result<()> {
     let plan = Arc::downgrade(plan);
     tasks::thread("sweeper", move || {
         while let Some(plan) = plan.upgrade() {
-            plan.load().sessions.store().sweep();
+            if let Some(store) = plan.load().sessions.store() {
+                store.sweep();
+            }
             drop(plan);
             std::thread::sleep(Duration::from_millis(250));
         }

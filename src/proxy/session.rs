@@ -92,7 +92,7 @@ pub struct Answered<'a> {
 impl Answered<'_> {
     /// Nothing changes ([`rests`](session::SessionManager::rests)), as is nearly always so.
     pub fn rest<B>(&self, plan: &Plan, route: &RoutePlan, response: &mut Response<B>) -> After {
-        self.tell(plan, route, None, response);
+        self.tell(plan, route, Vec::new(), response);
         After { session: self.resolved.known_id(), ..After::default() }
     }
 
@@ -139,7 +139,7 @@ impl Answered<'_> {
         if issue.conflict {
             return Err(ProxyError::Client(StatusCode::CONFLICT, "If-Version named another version"));
         }
-        self.tell(plan, route, issue.set_cookie, response);
+        self.tell(plan, route, issue.set_cookies, response);
         Ok(After { session: issue.session, ended: issue.ended, jar: issue.jar })
     }
 
@@ -148,7 +148,7 @@ impl Answered<'_> {
         &self,
         plan: &Plan,
         route: &RoutePlan,
-        set_cookie: Option<HeaderValue>,
+        set_cookies: Vec<HeaderValue>,
         response: &mut Response<B>,
     ) {
         let Answered { admitted, client, resolved, .. } = *self;
@@ -158,8 +158,8 @@ impl Answered<'_> {
             Vec::new()
         };
         let headers = response.headers_mut();
-        if !others.is_empty() || set_cookie.is_some() {
-            for line in others.into_iter().chain(set_cookie) {
+        if !others.is_empty() || !set_cookies.is_empty() {
+            for line in others.into_iter().chain(set_cookies) {
                 headers.append(header::SET_COOKIE, line);
             }
             session::make_private(headers);

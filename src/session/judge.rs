@@ -1,7 +1,7 @@
 //! What an answer means for a session: whether it is changed, ended, followed by another, refreshed; and whether the
 //! browser gets a ticket for it.
 
-use std::{cell::RefCell, net::IpAddr, time::Duration};
+use std::{cell::RefCell, net::IpAddr, sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
@@ -78,7 +78,7 @@ impl SessionManager {
             }
             // Whoever says so needs no session of that principal, and keeps their own: an identity provider's back channel
             // has none, an administrator has another.
-            self.store.delete_all_of(&realm.key(), &name, now).await?;
+            self.keep.delete_all_of(&realm.key(), &name, now).await?;
             (changes.destroy_principal, changes.principal) = (false, None);
             if !matches!(resolved.standing, Standing::Known { .. }) {
                 return Ok(self.keep_nothing(&changes, "it logs somebody else out"));
@@ -197,7 +197,7 @@ impl SessionManager {
         if clock {
             let changes = Changes { by_clock: true, ..Changes::default() };
             let seen = turn.seen(ticket, true, true);
-            match self.apply(seen, &successor, &changes, now).await {
+            match self.apply(turn.resolved.record(), seen, &successor, &changes, now).await {
                 Ok(Applied::Saved { record, .. }) => return self.give(&successor, Some(&record), now),
                 Ok(Applied::Nothing) => {}
                 Ok(_) => return Outcome::Leave,
@@ -208,7 +208,7 @@ impl SessionManager {
             }
         }
         // Only what still leads to the session: a ticket spent meanwhile must not overwrite its successor.
-        let current = match self.store.load(ticket.id, now).await {
+        let current = match self.keep.load(ticket, turn.resolved.record(), now).await {
             Ok(Found::Live(current)) => current,
             Ok(Found::Nothing) if record.is_none() => {
                 return self.give(&Ticket { stamped: now, current_key: true, ..*ticket }, None, now);
@@ -242,8 +242,8 @@ impl SessionManager {
     /// The successor is offered until it was seen; under another key it would be another, and so is not. Nor is it before
     /// it is kept that it leads there: whoever had it then would be logged out.
     async fn offer(&self, successor: &Ticket, now: Timestamp) -> Outcome {
-        if self.store.settled(successor.id).await.is_ok()
-            && let Ok(Found::Live(kept)) = self.store.load(successor.id, now).await
+        if self.keep.settled(successor.id).await.is_ok()
+            && let Ok(Found::Live(kept)) = self.keep.load(successor, None, now).await
             && kept.leads(&successor.hash(), now) == Leads::Current
         {
             return self.give(successor, Some(&kept), now);
@@ -265,7 +265,7 @@ impl SessionManager {
         }
         let next = Ticket { stamped: now, secret: crypto::random(), current_key: true, ..*ticket };
         let seen = turn.seen(ticket, record, true);
-        let applied = self.apply(seen, &next, changes, now).await?;
+        let applied = self.apply(turn.resolved.record(), seen, &next, changes, now).await?;
         turn.note(changes, &applied);
         Ok(Some(match applied {
             Applied::Saved { record, renewed: true, .. } => {
@@ -317,7 +317,7 @@ impl SessionManager {
         {
             return Ok(false);
         }
-        let found = self.store.load(ticket.id, turn.now).await?;
+        let found = self.keep.load(ticket, turn.resolved.record(), turn.now).await?;
         Ok(matches!(found, Found::Live(record) if !record.has_come_back()))
     }
 
@@ -338,8 +338,9 @@ impl SessionManager {
         }
         let next = Ticket::mint(turn.now);
         let begun = self.begin(turn, &next, &changes.afterwards(), Some(ticket.id)).await?;
-        let record = turn.resolved.record().is_some();
-        let ended = self.apply(turn.seen(ticket, record, true), ticket, changes, turn.now).await;
+        let record = turn.resolved.record();
+        let seen = turn.seen(ticket, record.is_some(), true);
+        let ended = self.apply(record, seen, ticket, changes, turn.now).await;
         let conflict = match &ended {
             // Nobody is logged in where everyone of that name was logged out meanwhile.
             Ok(Applied::Ended) if matches!(begun, Outcome::Leave) => return Ok(Outcome::Expire),
@@ -349,7 +350,7 @@ impl SessionManager {
             other => matches!(other, Ok(Applied::Conflict)),
         };
         turn.filled.take();
-        if let Err(error) = self.store.delete(next.id, turn.now).await {
+        if let Err(error) = self.keep.delete(next.id, turn.now).await {
             tracing::warn!(%error, "a session that nobody has the ticket of is left to expire");
         }
         ended?;
@@ -362,12 +363,12 @@ impl SessionManager {
             return Ok(true);
         }
         // Whoever is told that they are logged out must be, also if this machine stops now.
-        self.store.settled(ticket.id).await?;
+        self.keep.settled(ticket.id).await?;
         self.leads_now(turn, ticket).await
     }
 
     async fn leads_now(&self, turn: Turn<'_>, ticket: &Ticket) -> Result<bool, StoreError> {
-        Ok(match self.store.load(ticket.id, turn.now).await? {
+        Ok(match self.keep.load(ticket, turn.resolved.record(), turn.now).await? {
             Found::Live(record) => record.leads(&ticket.hash(), turn.now) != Leads::No,
             Found::Nothing => turn.resolved.record().is_none(),
             Found::Ended(_) | Found::Over => false,
@@ -388,7 +389,7 @@ impl SessionManager {
         }
         let seen = Seen { instead, ..turn.seen(ticket, false, false) };
         // It is new: there is no older ticket to spend.
-        let applied = self.apply(seen, ticket, changes, turn.now).await?;
+        let applied = self.apply(None, seen, ticket, changes, turn.now).await?;
         turn.note(changes, &applied);
         Ok(match applied {
             Applied::Saved { record, .. } => self.give(ticket, Some(&record), turn.now),
@@ -414,6 +415,7 @@ impl SessionManager {
 
     pub(super) async fn apply(
         &self,
+        brought: Option<&Arc<Record>>,
         seen: Seen<'_>,
         next: &Ticket,
         changes: &Changes,
@@ -421,7 +423,7 @@ impl SessionManager {
     ) -> Result<Applied, StoreError> {
         let apply =
             Apply { seen, changes, next_secret: next.hash(), now, rules: &self.rules, wire: &self.wire };
-        self.store.apply(&apply).await
+        self.keep.apply(brought, &apply).await
     }
 
     fn give(&self, ticket: &Ticket, record: Option<&Record>, now: Timestamp) -> Outcome {

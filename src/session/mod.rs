@@ -15,6 +15,7 @@ mod flood;
 mod instruct;
 pub mod jar;
 mod judge;
+mod keep;
 mod logins;
 mod record;
 mod resolve;
@@ -34,6 +35,7 @@ pub use change::Changes;
 pub use cookie::CookieForm;
 pub use events::Events;
 pub use fields::{Fields, Flashes, Named};
+pub use keep::Keep;
 pub use record::Record;
 pub use resolve::Request;
 pub use resolved::{Resolved, State};
@@ -64,7 +66,7 @@ use store::Store;
 pub struct SessionManager {
     keys: Keyring,
     rules: Session,
-    store: Arc<Store>,
+    keep: Keep,
     flood: Arc<Flood>,
     logins: Arc<Logins>,
     /// The names of the headers.
@@ -95,8 +97,8 @@ pub struct Answer<'a, S> {
 /// What an answer brings about in the browser.
 #[derive(Debug, Default)]
 pub struct Issue {
-    /// The session's own Set-Cookie.
-    pub set_cookie: Option<HeaderValue>,
+    /// The session's own Set-Cookie: none, one, or several where it is larger than a cookie.
+    pub set_cookies: Vec<HeaderValue>,
     /// Another version than the answer's `If-Version`, and `on_conflict = 409`.
     pub conflict: bool,
     /// The session that the browser is in from now on.
@@ -112,7 +114,7 @@ impl SessionManager {
     /// new sessions with data.
     pub fn new(
         rules: &Session,
-        store: Arc<Store>,
+        keep: impl Into<Keep>,
         keys: Keyring,
         per_second: Option<u64>,
         per_address: Option<u64>,
@@ -120,7 +122,7 @@ impl SessionManager {
         Some(Self {
             keys,
             rules: rules.clone(),
-            store,
+            keep: keep.into(),
             flood: Arc::new(Flood::new(per_second, per_address)),
             logins: Arc::default(),
             wire: Wire::new(rules)?,
@@ -141,9 +143,9 @@ impl SessionManager {
         &self.rules
     }
 
-    /// The store, for the operator's view and the sweeper.
-    pub fn store(&self) -> &Arc<Store> {
-        &self.store
+    /// The store, for the operator's view and the sweeper; `None` where visitors carry their sessions themselves.
+    pub fn store(&self) -> Option<&Arc<Store>> {
+        self.keep.store()
     }
 
     /// Stores what an answer wants changed and says what the browser gets for it.
@@ -166,7 +168,7 @@ impl SessionManager {
                 Outcome::Leave => {}
                 Outcome::Conflict => issue.conflict = true,
                 Outcome::Expire => {
-                    issue.set_cookie = cookie.expire(resolved.https);
+                    issue.set_cookies.extend(cookie.expire(resolved.https));
                     (issue.session, issue.ended) = (None, true);
                 }
                 Outcome::Give(ticket, lasts) => {
@@ -175,7 +177,7 @@ impl SessionManager {
                     issue.ended =
                         before.is_some_and(|id| id != ticket.id) && (ends || resolved.has_principal());
                     let text = ticket.write(&self.keys, realm);
-                    issue.set_cookie = cookie.give(&text, resolved.https, lasts, now);
+                    issue.set_cookies.extend(cookie.give(&text, resolved.https, lasts, now));
                 }
             }
             issue
@@ -184,12 +186,12 @@ impl SessionManager {
 
     /// Flashes that an answer was to show and did not, because there was none.
     pub async fn give_back(&self, resolved: &Resolved, realm: Realm<'_>, now: Timestamp) {
-        if let Standing::Known { ticket, record: Some(_), .. } = &resolved.standing
+        if let Standing::Known { ticket, record: record @ Some(_), .. } = &resolved.standing
             && !resolved.taken.is_empty()
         {
             let changes = Changes { give_back: resolved.taken.clone(), ..Changes::default() };
             let seen = resolved.seen(ticket, realm, true, true);
-            if let Err(error) = self.apply(seen, ticket, &changes, now).await {
+            if let Err(error) = self.apply(record.as_ref(), seen, ticket, &changes, now).await {
                 tracing::error!(%error, "flashes were lost: they could not be put back");
             }
         }

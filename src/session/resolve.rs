@@ -1,7 +1,7 @@
 //! From the cookies of a request to the session that it comes under. A forged, foreign, expired or ended ticket makes
 //! a stranger, never an error.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
@@ -9,6 +9,7 @@ use super::{
     Changes, SessionManager, View,
     change::Name,
     commit::Found,
+    keep::{Keep, Return},
     record::{Leads, Record},
     resolved::{Resolved, Standing},
     shown::Shown,
@@ -39,6 +40,14 @@ pub struct Request<'a, V> {
     pub now: Timestamp,
 }
 
+/// A ticket that was found genuine.
+struct Came {
+    ticket: Ticket,
+    hash: SecretHash,
+    /// What came with it, where records do.
+    record: Option<Arc<Record>>,
+}
+
 impl SessionManager {
     /// Resolves a request's session.
     ///
@@ -55,12 +64,12 @@ impl SessionManager {
         let mut torn = false;
         let mut crowded = candidates.len() > 1;
         for value in candidates {
-            let Some((ticket, hash)) = verified::read(value, &self.keys, realm) else { continue };
-            match self.look_up(&ticket, &hash, now).await? {
+            let Some(came) = self.read(value, realm) else { continue };
+            match self.look_up(&came, now).await? {
                 Some(Standing::Spent { overtaken, .. }) => spent = Some(overtaken || spent == Some(true)),
                 Some(standing) => {
                     // Two tickets of different sessions: someone planted one of them, and we cannot know which.
-                    torn |= found.as_ref().is_some_and(|f| known_id(f) != Some(ticket.id));
+                    torn |= found.as_ref().is_some_and(|f| known_id(f) != Some(came.ticket.id));
                     found.get_or_insert(standing);
                 }
                 None => {}
@@ -85,18 +94,13 @@ impl SessionManager {
         let taken = Vec::new();
         let resolved = Resolved { standing, began: now, taken, crowded, blind, withheld, https, read_only };
         if let Standing::Known { ticket, record: Some(record), passing_on } = &resolved.standing {
-            // On every route: that the browser has it is all that matters.
-            if !passing_on && record.shown(now) {
-                self.store.touch(ticket.id, record);
-            }
-            if read_only {
-                return Ok(resolved);
-            }
-            let was_confirmed = record.is_confirmed();
-            record.confirm();
-            if record.seen(now, self.touch_every(record)) || !was_confirmed {
-                self.store.touch(ticket.id, record);
-            }
+            let every = self.touch_every(record);
+            self.keep.came_back(
+                ticket,
+                record,
+                Return { passing_on: *passing_on, active: !read_only, every },
+                now,
+            );
         }
         Ok(resolved)
     }
@@ -121,7 +125,10 @@ impl SessionManager {
         }
         let changes = Changes { take, ..Changes::default() };
         let (seen, now) = (resolved.seen(ticket, realm, true, true), resolved.began);
-        if let Ok(Applied::Saved { record: now, taken, .. }) = self.apply(seen, ticket, &changes, now).await {
+        let brought = Some(record);
+        if let Ok(Applied::Saved { record: now, taken, .. }) =
+            self.apply(brought, seen, ticket, &changes, now).await
+        {
             if let Standing::Known { record, .. } = &mut resolved.standing {
                 *record = Some(now);
             }
@@ -130,43 +137,46 @@ impl SessionManager {
     }
 
     /// `None`: a stranger's.
-    async fn look_up(
-        &self,
-        ticket: &Ticket,
-        hash: &SecretHash,
-        now: Timestamp,
-    ) -> Result<Option<Standing>, StoreError> {
-        let failures = self.store.failures();
-        let standing = self.standing(ticket, hash, self.store.load(ticket.id, now).await?, now);
+    async fn look_up(&self, came: &Came, now: Timestamp) -> Result<Option<Standing>, StoreError> {
+        let failures = self.keep.failures();
+        let found = self.keep.load(&came.ticket, came.record.as_ref(), now).await?;
+        let standing = self.standing(came, found, now);
         if matches!(standing, Some(Standing::Known { .. }))
-            || (self.store.is_settled(ticket.id) && self.store.failures() == failures)
+            || (self.keep.is_settled(came.ticket.id) && self.keep.failures() == failures)
         {
             return Ok(standing);
         }
         // Rare, and not to make the future of each request larger.
-        Box::pin(self.look_again(ticket, hash, now)).await
+        Box::pin(self.look_again(came, now)).await
     }
 
     /// Somebody is about to be told that a session has ended, or that its ticket was spent: so it must be, also if this
     /// machine stops now.
-    async fn look_again(
-        &self,
-        ticket: &Ticket,
-        hash: &SecretHash,
-        now: Timestamp,
-    ) -> Result<Option<Standing>, StoreError> {
+    async fn look_again(&self, came: &Came, now: Timestamp) -> Result<Option<Standing>, StoreError> {
         loop {
-            let failures = self.store.failures();
-            let kept = self.store.settled(ticket.id).await?;
-            let standing = self.standing(ticket, hash, self.store.load(ticket.id, now).await?, now);
-            if matches!(standing, Some(Standing::Known { .. })) || (kept && self.store.failures() == failures)
+            let failures = self.keep.failures();
+            let kept = self.keep.settled(came.ticket.id).await?;
+            let found = self.keep.load(&came.ticket, came.record.as_ref(), now).await?;
+            let standing = self.standing(came, found, now);
+            if matches!(standing, Some(Standing::Known { .. })) || (kept && self.keep.failures() == failures)
             {
                 return Ok(standing);
             }
         }
     }
 
-    fn standing(&self, ticket: &Ticket, hash: &SecretHash, found: Found, now: Timestamp) -> Option<Standing> {
+    /// The ticket in a cookie. `None`: it is none of ours.
+    fn read(&self, value: &[u8], realm: Realm<'_>) -> Option<Came> {
+        match &self.keep {
+            Keep::Store(_) => {
+                let (ticket, hash) = verified::read(value, &self.keys, realm)?;
+                Some(Came { ticket, hash, record: None })
+            }
+        }
+    }
+
+    fn standing(&self, came: &Came, found: Found, now: Timestamp) -> Option<Standing> {
+        let Came { ticket, hash, .. } = came;
         match found {
             Found::Live(record) => match record.leads(hash, now) {
                 Leads::Current => {
@@ -182,7 +192,7 @@ impl SessionManager {
             Found::Over => None,
             Found::Nothing => {
                 let lifetimes = self.rules.plain;
-                let good = ticket.stamped >= self.store.floor()
+                let good = ticket.stamped >= self.keep.floor()
                     && ticket.stamped.plus(lifetimes.idle_timeout) > now
                     && ticket.minted.plus(lifetimes.absolute_timeout) > now;
                 good.then_some(Standing::Known { ticket: *ticket, record: None, passing_on: false })

@@ -32,11 +32,12 @@ impl SessionManager {
     /// Whether that session lives on under the same ticket; `active`: the visitor has sent something since the last
     /// question, which is as good as a request. A store that fails ends nothing.
     pub async fn holds(&self, tunnel: &mut Tunnel, active: bool, now: Timestamp) -> bool {
-        match self.store.load(tunnel.id, now).await {
+        let Some(store) = self.keep.store() else { return true };
+        match store.load(tunnel.id, now).await {
             Ok(Found::Live(record)) => {
                 tunnel.record = true;
                 if active && record.seen(now, self.touch_every(&record)) {
-                    self.store.touch(tunnel.id, &record);
+                    store.touch(tunnel.id, &record);
                 }
                 // Replaced by the clock, both tickets are the visitor's.
                 record.previous.is_some() || record.renewed <= tunnel.began

@@ -87,7 +87,7 @@ impl Desk {
             client: None::<IpAddr>,
             now,
         };
-        let line = at_once(self.plan.sessions.commit(resolved, answer)).unwrap()?.set_cookie;
+        let line = at_once(self.plan.sessions.commit(resolved, answer)).unwrap()?.set_cookies.pop();
         Ok(line.map(|line| {
             let line = line.to_str().unwrap();
             let (_, rest) = line.split_once('=').unwrap();

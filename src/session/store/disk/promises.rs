@@ -88,7 +88,7 @@ impl House {
     }
 
     fn held<T>(&self, act: impl FnOnce() -> T) -> T {
-        held(inner(self.manager.store()), act)
+        held(inner(self.manager.store().unwrap()), act)
     }
 
     /// Somebody with a session that holds something, and their ticket.
@@ -103,7 +103,7 @@ impl House {
 }
 
 fn ticket(issue: &Issue) -> Option<String> {
-    let (_, rest) = issue.set_cookie.as_ref()?.to_str().ok()?.split_once('=')?;
+    let (_, rest) = issue.set_cookies.first()?.to_str().ok()?.split_once('=')?;
     rest.split(';').next().map(str::to_owned)
 }
 
