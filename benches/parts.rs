@@ -116,6 +116,7 @@ impl House {
         let name = self.cookie.name(false);
         let line = ticket.map(|ticket| format!("{name}={ticket}"));
         let request = Request {
+            cookie: &self.cookie,
             shown: Shown::read(&self.cookie, false, line.iter().map(String::as_bytes)),
             realm,
             https: false,

@@ -70,6 +70,7 @@ async fn resolve(manager: &SessionManager, ticket: Option<&str>) -> Resolved {
     let cookie = CookieForm::new(&rules().cookie, None, &[]);
     let line = ticket.map(|ticket| format!("{}={ticket}", cookie.name(false)));
     let request = Request {
+        cookie: &cookie,
         shown: Shown::read(&cookie, false, line.iter().map(String::as_bytes)),
         realm: REALM,
         https: false,

@@ -9,14 +9,14 @@ use crate::{
     clock::Timestamp,
     config::{
         Config, CrossSite, Errors, HostPattern, Limits, Log, MintRule, OnStoreFailure, Origin, Otherwise,
-        Preflight, Preset, Require, Route, SecretError, SecretSource, SessionMode, UpstreamHost,
+        Preflight, Preset, Require, Route, SecretError, SecretSource, SessionMode, StoreKind, UpstreamHost,
     },
     cookies::{CookieRules, Inventory},
     crypto::{Keyring, Secrets},
     headers::{Forwarding, Guard, Prefix},
     router::Router,
     session::{
-        CookieForm, SessionManager, View,
+        CookieForm, Ended, Lasting, SessionManager, View,
         store::{Memory, Store},
     },
     upstream::{Endpoints, TlsError},
@@ -178,8 +178,13 @@ impl Plan {
     /// # Errors
     /// What `config` could not know to be wrong.
     pub fn build(config: &Config) -> Result<Self, PlanError> {
-        let memory = Memory::new(config.store.max_bytes, &config.session, Timestamp::now());
-        Self::with(config, Arc::new(Store::Memory(Box::new(memory))), &Secrets::ephemeral())
+        let lasting = if config.store.kind == StoreKind::Cookie {
+            Lasting::Ended(Arc::new(Ended::in_memory(config.store.max_bytes)))
+        } else {
+            let memory = Memory::new(config.store.max_bytes, &config.session, Timestamp::now());
+            Lasting::Store(Arc::new(Store::Memory(Box::new(memory))))
+        };
+        Self::with(config, &lasting, &Secrets::ephemeral())
     }
 
     /// Takes over from the plan before what is no matter of configuration: what was seen, and what was counted.
@@ -198,7 +203,7 @@ impl Plan {
     ///
     /// # Errors
     /// What `config` could not know to be wrong.
-    pub fn with(config: &Config, store: Arc<Store>, secrets: &Secrets) -> Result<Self, PlanError> {
+    pub fn with(config: &Config, lasting: &Lasting, secrets: &Secrets) -> Result<Self, PlanError> {
         for upstream in &config.upstreams {
             if let UpstreamHost::Name(name) = &upstream.host
                 && HeaderValue::from_str(name).is_err()
@@ -228,7 +233,12 @@ impl Plan {
                     &config.session.cookie,
                     route.realm.as_deref().filter(|realm| parted.contains(realm)),
                     &parted,
-                ),
+                )
+                .in_parts(if config.store.kind == StoreKind::Cookie {
+                    config.store.max_cookies
+                } else {
+                    1
+                }),
                 on_store_failure: route.on_store_failure,
                 mint: route.mint,
                 view: Arc::clone(view),
@@ -248,7 +258,7 @@ impl Plan {
         let limits = &config.limits;
         let sessions = SessionManager::new(
             &config.session,
-            store,
+            lasting.keep(&config.session, secrets),
             Keyring::derive("ticket", secrets),
             limits.new_sessions_per_second.map(u64::from),
             limits.new_sessions_per_address.map(u64::from),

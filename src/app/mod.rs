@@ -88,11 +88,11 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
     let (alive, ended) = unbounded_channel();
     let store_alive = alive.clone();
     let own_key = OwnKey::default();
-    let (store, secrets) = state::open(config, &own_key, move || {
+    let (lasting, secrets) = state::open(config, &own_key, move || {
         // Nobody listens any more when the process is about to end anyway.
         let _ = store_alive.send(());
     })?;
-    let plan = Arc::new(ArcSwap::from_pointee(Plan::with(config, Arc::clone(&store), &secrets)?));
+    let plan = Arc::new(ArcSwap::from_pointee(Plan::with(config, &lasting, &secrets)?));
     let workers = config.process.workers.get();
     let entrances = listeners::entrances(config)?;
     let listeners = match options.listeners {
@@ -144,7 +144,7 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
         file: options.file,
         runs: config.clone(),
         plan,
-        store: Arc::clone(&store),
+        lasting: lasting.clone(),
         opened_under: secrets,
         own_key,
         entrances,
@@ -162,9 +162,9 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
         writer.join().map_err(|_| AppError::Worker)?;
     }
     // What moka has not come round to yet would count, or be missing.
-    store.sweep();
-    tracing::info!(stored_sessions = store.len(), "stopped");
-    store.close();
+    lasting.sweep();
+    tracing::info!(stored_sessions = lasting.store().map(|store| store.len()), "stopped");
+    lasting.close();
     Ok(())
 }
 
@@ -173,9 +173,7 @@ fn sweep(plan: &Arc<ArcSwap<Plan>>) -> io::Result<()> {
     let plan = Arc::downgrade(plan);
     tasks::thread("sweeper", move || {
         while let Some(plan) = plan.upgrade() {
-            if let Some(store) = plan.load().sessions.store() {
-                store.sweep();
-            }
+            plan.load().sessions.sweep();
             drop(plan);
             std::thread::sleep(Duration::from_millis(250));
         }

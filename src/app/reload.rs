@@ -18,7 +18,7 @@ use crate::{
     crypto::Secrets,
     listen::{Certificates, Entrance},
     plan::{Plan, PlanError},
-    session::store::Store,
+    session::Lasting,
 };
 
 /// Why what runs stays.
@@ -45,7 +45,7 @@ pub(super) struct Reload {
     pub(super) file: Option<PathBuf>,
     pub(super) runs: Config,
     pub(super) plan: Arc<ArcSwap<Plan>>,
-    pub(super) store: Arc<Store>,
+    pub(super) lasting: Lasting,
     /// What the store was opened under: it takes no other key before the next start.
     pub(super) opened_under: Secrets,
     pub(super) own_key: OwnKey,
@@ -85,7 +85,7 @@ impl Reload {
                 None => return Err(Refusal::StoreKey),
             }
         }
-        let mut plan = Plan::with(&config, Arc::clone(&self.store), &secrets)?;
+        let mut plan = Plan::with(&config, &self.lasting, &secrets)?;
         plan.succeed(&self.plan.load());
         self.renew(&config)?;
         self.plan.store(Arc::new(plan));

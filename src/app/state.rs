@@ -14,9 +14,12 @@ use crate::{
     clock::Timestamp,
     config::{Config, KeyError, Keys, SecretSource, StoreKind},
     crypto::{self, Secrets},
-    session::store::{
-        Disk, Memory, Store,
-        disk::{OpenError, Settings},
+    session::{
+        Ended, Lasting,
+        store::{
+            Disk, Memory, Store,
+            disk::{OpenError, Settings},
+        },
     },
 };
 
@@ -63,12 +66,22 @@ pub(super) fn open(
     config: &Config,
     own: &OwnKey,
     died: impl FnOnce() + Send + 'static,
-) -> Result<(Arc<Store>, Secrets), StateError> {
+) -> Result<(Lasting, Secrets), StateError> {
     let (rules, now) = (&config.session, Timestamp::now());
     let secrets = secrets(config, own)?;
-    let store = match config.store.kind {
-        StoreKind::Memory => Store::Memory(Box::new(Memory::new(config.store.max_bytes, rules, now))),
-        StoreKind::Disk => Store::Disk(Disk::open(
+    let lasting = match config.store.kind {
+        StoreKind::Memory => {
+            let memory = Memory::new(config.store.max_bytes, rules, now);
+            Lasting::Store(Arc::new(Store::Memory(Box::new(memory))))
+        }
+        StoreKind::Cookie => Lasting::Ended(Arc::new(Ended::open(
+            config.store.ended,
+            config.store.max_bytes,
+            &config.store.folder(),
+            config.store.commit_timeout,
+            died,
+        )?)),
+        StoreKind::Disk => Lasting::Store(Arc::new(Store::Disk(Disk::open(
             &Settings {
                 folder: &config.store.folder(),
                 durability: config.store.durability,
@@ -80,9 +93,9 @@ pub(super) fn open(
                 now,
             },
             died,
-        )?),
+        )?))),
     };
-    Ok((Arc::new(store), secrets))
+    Ok((lasting, secrets))
 }
 
 /// The keys of `[keys]`; where there is no current one, that of the first start. Sessions in memory need none that lasts.

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, net::Ipv6Addr, path::Path};
 
 use toml::de::DeTable;
 
+mod carried;
 mod cookie_rule;
 mod diagnostic;
 mod errors;
@@ -48,7 +49,7 @@ pub use session::{
     SameSite, Secure, Session, SessionCookie,
 };
 pub use source::Source;
-pub use store::{Durability, Store, StoreKind};
+pub use store::{Durability, Remembers, Store, StoreKind};
 pub use tls::{CertificateFiles, ClientCertificates, Tls};
 pub use upstream::{
     Also, AlsoValue, Balance, Ca, Health, Server, ServerAddress, Upstream, UpstreamHost, UpstreamTls,
@@ -143,6 +144,7 @@ fn read(text: &str, folder: &Path) -> (Option<Config>, BTreeSet<String>, Vec<Dia
     let errors = Errors::read(&root.section("errors"), folder);
     let limits = Limits::read(&root.section("limits"));
     let log = Log::read(&root.section("log"));
+    carried::check(&root, (&store, &keys), &session, &cookies, &limits);
     root.finish();
     let config =
         Config { process, listen, upstreams, routes, session, store, keys, cookies, errors, limits, log };

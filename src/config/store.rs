@@ -22,6 +22,22 @@ pub struct Store {
     pub max_bytes: u64,
     /// `max_disk_bytes`: of the database.
     pub max_disk_bytes: Option<u64>,
+    /// `max_cookies`: of the cookie kind, in how many a session may travel.
+    pub max_cookies: u8,
+    /// `ended`: of the cookie kind, where it is remembered which sessions are over.
+    pub ended: Remembers,
+}
+
+/// `ended`: where this node remembers which sessions are over that visitors carry themselves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Remembers {
+    /// `"memory"`: until the process ends.
+    #[default]
+    Memory,
+    /// `"disk"`: in the state directory.
+    Disk,
+    /// `"off"`: nowhere.
+    Off,
 }
 
 /// `durability`: when a change counts as kept.
@@ -44,22 +60,26 @@ pub enum StoreKind {
     Disk,
     /// `"memory"`
     Memory,
+    /// `"cookie"`: with the visitor, sealed.
+    Cookie,
 }
 
 const MIB: u64 = 1 << 20;
 
 impl Store {
     pub(super) fn read(reader: &Reader<'_>) -> Self {
-        let kind = reader.parsed("kind", "\"disk\" or \"memory\"", |kind| match kind {
+        let kind = reader.parsed("kind", "\"disk\", \"memory\" or \"cookie\"", |kind| match kind {
             "disk" => Ok(StoreKind::Disk),
             "memory" => Ok(StoreKind::Memory),
-            "redis" | "cookie" | "flask" => {
+            "cookie" => Ok(StoreKind::Cookie),
+            "redis" | "flask" => {
                 Err(Mistake::why("not built yet").help("use kind = \"disk\": sessions outlive the process"))
             }
             _ => Err(Mistake::VALUE),
         });
         let durabilities = [("group", Durability::Group), ("sync", Durability::Sync), ("os", Durability::Os)];
         let bytes = 16 * MIB..=1 << 50;
+        let remembers = [("memory", Remembers::Memory), ("disk", Remembers::Disk), ("off", Remembers::Off)];
         let store = Self {
             kind: kind.unwrap_or_default(),
             path: reader.parsed("path", "an absolute path", path),
@@ -67,6 +87,8 @@ impl Store {
             commit_timeout: reader.duration("commit_timeout", Duration::from_secs(5)),
             max_bytes: reader.size("max_bytes", &(MIB..=1 << 50), 512 * MIB),
             max_disk_bytes: reader.optional_limit_size("max_disk_bytes", &bytes).unwrap_or(Some(8 << 30)),
+            max_cookies: reader.number("max_cookies", 1..=8, 4) as u8,
+            ended: reader.choice("ended", &remembers, Remembers::Memory),
         };
         reader.finish();
         store

@@ -29,6 +29,7 @@ pub async fn resolve<B>(
     let form = &route.cookie;
     let lines = request.headers().get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
     let resolved = plan.sessions.resolve(session::Request {
+        cookie: form,
         shown: Shown::read(form, client.https, lines),
         realm: realm(route, admitted),
         https: client.https,
@@ -158,13 +159,14 @@ impl Answered<'_> {
             Vec::new()
         };
         let headers = response.headers_mut();
+        // First, since the stricter of the two is enough.
+        cache(plan.sessions.rules().cache, resolved, headers);
         if !others.is_empty() || !set_cookies.is_empty() {
             for line in others.into_iter().chain(set_cookies) {
                 headers.append(header::SET_COOKIE, line);
             }
             session::make_private(headers);
         }
-        cache(plan.sessions.rules().cache, resolved, headers);
     }
 }
 

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    Value,
+    Value, carried,
     change::{Changes, Name},
     fields::Fields,
     record::{Leads, Record},
@@ -13,6 +13,11 @@ use super::{
     wire::Wire,
 };
 use crate::{clock::Timestamp, config::Session, message::field::normal};
+
+/// Bytes that a record may grow by without any change of what it holds.
+const MAY_GROW: usize = 96;
+/// Bytes of a principal's name that are kept free for a login to come.
+const LIKELY_PRINCIPAL: usize = 160;
 
 /// What the store found under an id.
 #[derive(Debug, Clone)]
@@ -65,6 +70,15 @@ pub struct Apply<'a> {
     pub rules: &'a Session,
     /// How fields become headers.
     pub wire: &'a Wire,
+    /// How large the record may be, in bytes as it travels; where it does.
+    pub room: Option<usize>,
+}
+
+impl Apply<'_> {
+    /// Whether a record can travel, with so many bytes more.
+    pub(super) fn holds(&self, record: &Record, more: usize) -> bool {
+        self.room.is_none_or(|room| carried::size(record).saturating_add(more) <= room)
+    }
 }
 
 /// What is to be done.
@@ -192,7 +206,13 @@ fn fill(record: &mut Record, changes: &Changes, apply: &Apply<'_>) -> bool {
 fn keep(record: &mut Record, changes: &Changes, apply: &Apply<'_>) -> bool {
     let mut renews = false;
     for change in &changes.jar {
+        let before = apply.room.map(|_| record.jar.clone());
         match record.jar.apply(change, &apply.rules.jar, apply.now) {
+            Ok(_) if change.keeps() && !apply.holds(record, to_come(record, apply)) => {
+                record.jar = before.unwrap_or_default();
+                let why = "the session would be larger than its cookies can hold ([store] max_cookies)";
+                apply.wire.events.not_kept(Some(record.id), &change.cookie.name, why);
+            }
             Ok(changed) => renews |= changed && change.renews,
             Err(full) => apply.wire.events.not_kept(Some(record.id), &change.cookie.name, full.as_str()),
         }
@@ -213,10 +233,26 @@ fn key(record: &Record, name: &Name, apply: &Apply<'_>) -> Name {
     Arc::clone(name)
 }
 
+/// The limit that this field breaks, if any.
+fn over_limit(record: &Record, name: &str, apply: &Apply<'_>) -> Option<&'static str> {
+    let too_large = || (!apply.holds(record, to_come(record, apply))).then_some("[store] max_cookies");
+    apply.wire.over_limit(record, name, apply.rules).or_else(too_large)
+}
+
+/// Bytes that must be left: times and numbers grow, the ticket may be replaced, and who logs in must be able to.
+fn to_come(record: &Record, apply: &Apply<'_>) -> usize {
+    let principal = match (&record.principal, &apply.changes.principal) {
+        (Some(_), _) => 0,
+        (None, Some(Some(name))) => name.len() + 8,
+        (None, _) => LIKELY_PRINCIPAL,
+    };
+    MAY_GROW + principal
+}
+
 /// Sets a field, unless that breaks a limit.
 fn put(record: &mut Record, name: &Name, value: Value, apply: &Apply<'_>) {
     let old = record.fields.insert(name, value);
-    if let Some(limit) = apply.wire.over_limit(record, name, apply.rules) {
+    if let Some(limit) = over_limit(record, name, apply) {
         apply.wire.events.over_limit(record.id, name, limit);
         match old {
             Some(old) => record.fields.insert(name, old),
@@ -236,7 +272,7 @@ fn flashes(record: &mut Record, changes: &Changes, apply: &Apply<'_>) {
     }
     for (name, text) in &changes.flash {
         let old = record.flashes.insert(name, Arc::clone(text));
-        if let Some(limit) = apply.wire.over_limit(record, name, apply.rules) {
+        if let Some(limit) = over_limit(record, name, apply) {
             apply.wire.events.over_limit(record.id, name, limit);
             match old {
                 Some(old) => record.flashes.insert(name, old),

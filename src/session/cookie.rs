@@ -1,6 +1,6 @@
 //! The session's own cookie: its name, and the Set-Cookie lines that give and take it.
 
-use std::{sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use cookie::{Cookie, Expiration, SameSite as Site, time::OffsetDateTime};
 use http::HeaderValue;
@@ -25,6 +25,8 @@ pub struct CookieForm {
     prefixed: String,
     /// Without prefix, of every realm.
     names: Arc<[String]>,
+    /// In so many cookies a session may travel: NAME, NAME.1 and so on.
+    most_parts: u8,
 }
 
 impl CookieForm {
@@ -39,7 +41,24 @@ impl CookieForm {
             CookiePrefix::Auto if rules.path == "/" && rules.domain.is_none() => "__Host-",
             CookiePrefix::Auto => "__Secure-",
         };
-        Self { rules: rules.clone(), prefixed: format!("{prefix}{name}"), name, names: names.collect() }
+        Self {
+            rules: rules.clone(),
+            prefixed: format!("{prefix}{name}"),
+            name,
+            names: names.collect(),
+            most_parts: 1,
+        }
+    }
+
+    /// The same, for sessions that may travel in so many cookies: `NAME`, `NAME.1` and so on.
+    #[must_use]
+    pub fn in_parts(self, most: u8) -> Self {
+        Self { most_parts: most, ..self }
+    }
+
+    /// In so many cookies a session may travel.
+    pub fn most_parts(&self) -> u8 {
+        self.most_parts
     }
 
     fn secure(&self, https: bool) -> bool {
@@ -55,8 +74,33 @@ impl CookieForm {
         if self.secure(https) { &self.prefixed } else { &self.name }
     }
 
+    /// Which part of a session a cookie of this name holds, where it is ours: the one name is 0.
+    pub(super) fn part(&self, name: &[u8], https: bool) -> Option<u8> {
+        match name.strip_prefix(self.name(https).as_bytes())? {
+            b"" => Some(0),
+            [b'.', digit] => self.number(*digit),
+            _ => None,
+        }
+    }
+
+    /// Of a further part.
+    fn number(&self, digit: u8) -> Option<u8> {
+        digit.checked_sub(b'0').filter(|part| (1..self.most_parts).contains(part))
+    }
+
+    fn part_name(&self, part: u8, https: bool) -> Cow<'_, str> {
+        match part {
+            0 => self.name(https).into(),
+            part => format!("{}.{part}", self.name(https)).into(),
+        }
+    }
+
     /// True for every spelling of our name, in every realm: none of them ever reaches an app, or comes from one.
     pub fn is_ours(&self, name: &[u8]) -> bool {
+        let name = match name {
+            [whole @ .., b'.', digit] if self.number(*digit).is_some() => whole,
+            _ => name,
+        };
         self.names
             .iter()
             .any(|ours| matches!(name.strip_suffix(ours.as_bytes()), Some(b"" | b"__Host-" | b"__Secure-")))
@@ -78,8 +122,8 @@ impl CookieForm {
         self.rules.same_site
     }
 
-    fn build<'a>(&'a self, value: &'a str, https: bool) -> Cookie<'a> {
-        let mut cookie = Cookie::build((self.name(https), value))
+    fn build<'a>(&'a self, part: u8, value: &'a str, https: bool) -> Cookie<'a> {
+        let mut cookie = Cookie::build((self.part_name(part, https), value))
             .path(self.rules.path.as_str())
             .secure(self.secure(https))
             .http_only(self.rules.http_only)
@@ -104,7 +148,19 @@ impl CookieForm {
         lasts: Option<Duration>,
         now: Timestamp,
     ) -> Option<HeaderValue> {
-        let mut cookie = self.build(ticket, https);
+        self.give_part(0, ticket, https, lasts, now)
+    }
+
+    /// Gives a part of what is larger than a cookie.
+    pub(super) fn give_part(
+        &self,
+        part: u8,
+        value: &str,
+        https: bool,
+        lasts: Option<Duration>,
+        now: Timestamp,
+    ) -> Option<HeaderValue> {
+        let mut cookie = self.build(part, value, https);
         if let Some(lasts) = lasts {
             let lasts = lasts.min(LONGEST);
             cookie.set_max_age(cookie::time::Duration::try_from(lasts).ok());
@@ -157,9 +213,9 @@ impl CookieForm {
             .collect()
     }
 
-    /// Takes it back.
-    pub fn expire(&self, https: bool) -> Option<HeaderValue> {
-        let mut cookie = self.build("", https);
+    /// Takes a part back; the only one is 0.
+    pub(super) fn expire_part(&self, part: u8, https: bool) -> Option<HeaderValue> {
+        let mut cookie = self.build(part, "", https);
         cookie.set_max_age(cookie::time::Duration::ZERO);
         cookie.set_expires(Expiration::DateTime(OffsetDateTime::UNIX_EPOCH));
         HeaderValue::try_from(cookie.to_string()).ok()

@@ -21,8 +21,8 @@ use crate::{clock::Timestamp, config::OnConflict, crypto};
 pub(super) enum Outcome {
     /// It keeps what it has.
     Leave,
-    /// It gets this one; for so long, or as long as it runs.
-    Give(Ticket, Option<Duration>),
+    /// It gets this one, which leads to that; for so long, or as long as it runs.
+    Give(Ticket, Option<Arc<Record>>, Option<Duration>),
     /// It loses it.
     Expire,
     /// The visitor is told of a conflict.
@@ -40,6 +40,8 @@ pub(super) struct Turn<'a> {
     pub client: Option<IpAddr>,
     /// Now.
     pub now: Timestamp,
+    /// How large the record may be as it travels.
+    pub room: Option<usize>,
     /// The jar, once what the answer changes there was applied.
     pub filled: &'a RefCell<Jar>,
 }
@@ -64,11 +66,11 @@ impl SessionManager {
         answer: Answer<'_, S>,
         filled: &RefCell<Jar>,
     ) -> Result<Outcome, StoreError> {
-        let Answer { mut changes, realm, shared, shows_nothing, client, now, .. } = answer;
+        let Answer { mut changes, realm, cookie, shared, shows_nothing, client, now, .. } = answer;
         if shows_nothing && !changes.clear {
             changes.give_back.clone_from(&resolved.taken);
         }
-        let turn = Turn { resolved, realm, client, now, filled };
+        let turn = Turn { resolved, realm, client, now, room: self.keep.room(cookie), filled };
         if resolved.read_only {
             return self.keep_alone(turn, &changes).await;
         }
@@ -96,6 +98,10 @@ impl SessionManager {
         };
         match outcome {
             Some(outcome) => Ok(outcome),
+            // What was shown once is to be gone from the browser's copy too.
+            None if self.keep.travels() && !resolved.taken.is_empty() => {
+                Ok(self.give(&ticket.anew(now), record.as_ref(), now))
+            }
             None => Ok(self.refresh(turn, ticket, record.as_deref(), *passing_on, shared).await),
         }
     }
@@ -197,7 +203,7 @@ impl SessionManager {
         if clock {
             let changes = Changes { by_clock: true, ..Changes::default() };
             let seen = turn.seen(ticket, true, true);
-            match self.apply(turn.resolved.record(), seen, &successor, &changes, now).await {
+            match self.apply(turn.resolved.record(), seen, &successor, &changes, (now, turn.room)).await {
                 Ok(Applied::Saved { record, .. }) => return self.give(&successor, Some(&record), now),
                 Ok(Applied::Nothing) => {}
                 Ok(_) => return Outcome::Leave,
@@ -211,14 +217,12 @@ impl SessionManager {
         let current = match self.keep.load(ticket, turn.resolved.record(), now).await {
             Ok(Found::Live(current)) => current,
             Ok(Found::Nothing) if record.is_none() => {
-                return self.give(&Ticket { stamped: now, current_key: true, ..*ticket }, None, now);
+                return self.give(&ticket.anew(now), None, now);
             }
             _ => return Outcome::Leave,
         };
         match current.leads(&ticket.hash(), now) {
-            Leads::Current => {
-                self.give(&Ticket { stamped: now, current_key: true, ..*ticket }, Some(&current), now)
-            }
+            Leads::Current => self.give(&ticket.anew(now), Some(&current), now),
             Leads::Previous { .. } => self.offer(&successor, now).await,
             Leads::No => Outcome::Leave,
         }
@@ -235,6 +239,7 @@ impl SessionManager {
         !ticket.current_key
             || match record {
                 None => age > self.rules.plain.idle_timeout / 2,
+                Some(record) if self.keep.travels() => age.as_millis() as u64 > self.touch_every(record),
                 Some(record) => record.permanent && age > self.rules.touch_interval,
             }
     }
@@ -263,9 +268,9 @@ impl SessionManager {
         if !record {
             self.admit(turn, changes)?;
         }
-        let next = Ticket { stamped: now, secret: crypto::random(), current_key: true, ..*ticket };
+        let next = Ticket { secret: crypto::random(), ..ticket.anew(now) };
         let seen = turn.seen(ticket, record, true);
-        let applied = self.apply(turn.resolved.record(), seen, &next, changes, now).await?;
+        let applied = self.apply(turn.resolved.record(), seen, &next, changes, (now, turn.room)).await?;
         turn.note(changes, &applied);
         Ok(Some(match applied {
             Applied::Saved { record, renewed: true, .. } => {
@@ -274,12 +279,12 @@ impl SessionManager {
                 }
                 self.give(&next, Some(&record), now)
             }
-            // The browser's copy is to last as long as the session does from now on.
+            // The browser's copy is to say what the session does, and to last as long, from now on.
             Applied::Saved { record, .. }
-                if changes.permanent.is_some() && record.leads(&ticket.hash(), now) == Leads::Current =>
+                if (self.keep.travels() || changes.permanent.is_some())
+                    && record.leads(&ticket.hash(), now) == Leads::Current =>
             {
-                let same = Ticket { stamped: now, current_key: true, ..*ticket };
-                self.give(&same, Some(&record), now)
+                self.give(&ticket.anew(now), Some(&record), now)
             }
             Applied::Ended => Outcome::Expire,
             // Apps repeat who is logged in: from a straggler that is no login, and would undo a logout.
@@ -317,8 +322,7 @@ impl SessionManager {
         {
             return Ok(false);
         }
-        let found = self.keep.load(ticket, turn.resolved.record(), turn.now).await?;
-        Ok(matches!(found, Found::Live(record) if !record.has_come_back()))
+        self.keep.goes_on_unseen(ticket.id, turn.now).await
     }
 
     /// Another principal, or none: the session ends, and what this answer sets belongs to one of its own. That one
@@ -340,7 +344,7 @@ impl SessionManager {
         let begun = self.begin(turn, &next, &changes.afterwards(), Some(ticket.id)).await?;
         let record = turn.resolved.record();
         let seen = turn.seen(ticket, record.is_some(), true);
-        let ended = self.apply(record, seen, ticket, changes, turn.now).await;
+        let ended = self.apply(record, seen, ticket, changes, (turn.now, turn.room)).await;
         let conflict = match &ended {
             // Nobody is logged in where everyone of that name was logged out meanwhile.
             Ok(Applied::Ended) if matches!(begun, Outcome::Leave) => return Ok(Outcome::Expire),
@@ -389,7 +393,7 @@ impl SessionManager {
         }
         let seen = Seen { instead, ..turn.seen(ticket, false, false) };
         // It is new: there is no older ticket to spend.
-        let applied = self.apply(None, seen, ticket, changes, turn.now).await?;
+        let applied = self.apply(None, seen, ticket, changes, (turn.now, turn.room)).await?;
         turn.note(changes, &applied);
         Ok(match applied {
             Applied::Saved { record, .. } => self.give(ticket, Some(&record), turn.now),
@@ -419,16 +423,23 @@ impl SessionManager {
         seen: Seen<'_>,
         next: &Ticket,
         changes: &Changes,
-        now: Timestamp,
+        (now, room): (Timestamp, Option<usize>),
     ) -> Result<Applied, StoreError> {
-        let apply =
-            Apply { seen, changes, next_secret: next.hash(), now, rules: &self.rules, wire: &self.wire };
+        let apply = Apply {
+            seen,
+            changes,
+            next_secret: next.hash(),
+            now,
+            rules: &self.rules,
+            wire: &self.wire,
+            room,
+        };
         self.keep.apply(brought, &apply).await
     }
 
-    fn give(&self, ticket: &Ticket, record: Option<&Record>, now: Timestamp) -> Outcome {
+    fn give(&self, ticket: &Ticket, record: Option<&Arc<Record>>, now: Timestamp) -> Outcome {
         let lasts = record.filter(|r| r.permanent).map(|r| r.lasts(&self.rules, now));
-        Outcome::Give(*ticket, lasts)
+        Outcome::Give(*ticket, record.cloned(), lasts)
     }
 }
 

@@ -5,18 +5,65 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::{
+    CookieForm,
+    carried::{self, Ended, Sealed},
     commit::{Apply, Found},
     record::Record,
     store::{Applied, Store, StoreError},
     ticket::Ticket,
 };
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, config::Session, crypto::Secrets};
 
 /// Where records are kept.
 #[derive(Debug, Clone)]
 pub enum Keep {
     /// In a store of ours, under the ticket's id.
     Store(Arc<Store>),
+    /// With the visitor, sealed.
+    Sealed(Sealed),
+}
+
+/// What outlives a configuration.
+#[derive(Debug, Clone)]
+pub enum Lasting {
+    /// The records.
+    Store(Arc<Store>),
+    /// What is known of those that visitors carry.
+    Ended(Arc<Ended>),
+}
+
+impl Lasting {
+    /// For a plan with these rules, under keys derived from these secrets.
+    pub fn keep(&self, rules: &Session, secrets: &Secrets) -> Keep {
+        match self {
+            Self::Store(store) => Keep::Store(Arc::clone(store)),
+            Self::Ended(ended) => Keep::Sealed(Sealed::new(rules, Arc::clone(ended), secrets)),
+        }
+    }
+
+    /// The store, where there is one.
+    pub fn store(&self) -> Option<&Arc<Store>> {
+        match self {
+            Self::Store(store) => Some(store),
+            Self::Ended(_) => None,
+        }
+    }
+
+    /// Work that is left to a thread in the background.
+    pub fn sweep(&self) {
+        match self {
+            Self::Store(store) => store.sweep(),
+            Self::Ended(ended) => ended.sweep(),
+        }
+    }
+
+    /// Writes what there is to write. Afterwards nothing is taken any more.
+    pub fn close(&self) {
+        match self {
+            Self::Store(store) => store.close(),
+            Self::Ended(ended) => ended.close(),
+        }
+    }
 }
 
 /// A ticket that came back.
@@ -38,10 +85,23 @@ impl From<Arc<Store>> for Keep {
 
 impl Keep {
     /// The store, where there is one.
-    #[expect(clippy::unnecessary_wraps, reason = "other places are to come")]
     pub(super) fn store(&self) -> Option<&Arc<Store>> {
         match self {
             Self::Store(store) => Some(store),
+            Self::Sealed(_) => None,
+        }
+    }
+
+    /// Whether a change is lost unless the browser is given what came of it.
+    pub(super) fn travels(&self) -> bool {
+        !matches!(self, Self::Store(_))
+    }
+
+    /// How large a record may be, in bytes as it travels.
+    pub(super) fn room(&self, cookie: &CookieForm) -> Option<usize> {
+        match self {
+            Self::Store(_) => None,
+            Self::Sealed(_) => Some(carried::room(cookie)),
         }
     }
 
@@ -52,11 +112,12 @@ impl Keep {
     pub(super) async fn load(
         &self,
         ticket: &Ticket,
-        _brought: Option<&Arc<Record>>,
+        brought: Option<&Arc<Record>>,
         now: Timestamp,
     ) -> Result<Found, StoreError> {
         match self {
             Self::Store(store) => store.load(ticket.id, now).await,
+            Self::Sealed(sealed) => Ok(sealed.load(ticket, brought, now)),
         }
     }
 
@@ -66,11 +127,12 @@ impl Keep {
     /// See [`StoreError`].
     pub(super) async fn apply(
         &self,
-        _brought: Option<&Arc<Record>>,
+        brought: Option<&Arc<Record>>,
         apply: &Apply<'_>,
     ) -> Result<Applied, StoreError> {
         match self {
             Self::Store(store) => store.apply(apply).await,
+            Self::Sealed(sealed) => Box::pin(sealed.apply(brought, apply)).await,
         }
     }
 
@@ -78,6 +140,7 @@ impl Keep {
     pub(super) fn is_settled(&self, id: Uuid) -> bool {
         match self {
             Self::Store(store) => store.is_settled(id),
+            Self::Sealed(_) => true,
         }
     }
 
@@ -85,6 +148,7 @@ impl Keep {
     pub(super) fn failures(&self) -> u64 {
         match self {
             Self::Store(store) => store.failures(),
+            Self::Sealed(_) => 0,
         }
     }
 
@@ -95,6 +159,28 @@ impl Keep {
     pub(super) async fn settled(&self, id: Uuid) -> Result<bool, StoreError> {
         match self {
             Self::Store(store) => store.settled(id).await,
+            Self::Sealed(_) => Ok(true),
+        }
+    }
+
+    /// Whether a session goes on under a ticket that the browser is not known to have.
+    ///
+    /// # Errors
+    /// The store failed: nothing is known.
+    pub(super) async fn goes_on_unseen(&self, id: Uuid, now: Timestamp) -> Result<bool, StoreError> {
+        match self {
+            Self::Store(store) => {
+                Ok(matches!(store.load(id, now).await?, Found::Live(record) if !record.has_come_back()))
+            }
+            Self::Sealed(sealed) => Ok(sealed.goes_on_unseen(id)),
+        }
+    }
+
+    /// Whether the ticket that took the place of one that is [`Found::Ended`] has come back. A store's record says it itself.
+    pub(super) fn has_come_back(&self, id: Uuid) -> bool {
+        match self {
+            Self::Store(_) => false,
+            Self::Sealed(sealed) => sealed.has_come_back(id),
         }
     }
 
@@ -105,6 +191,7 @@ impl Keep {
     pub(super) async fn delete(&self, id: Uuid, now: Timestamp) -> Result<(), StoreError> {
         match self {
             Self::Store(store) => store.delete(id, now).await.map(drop),
+            Self::Sealed(_) => Ok(()),
         }
     }
 
@@ -120,6 +207,7 @@ impl Keep {
     ) -> Result<(), StoreError> {
         match self {
             Self::Store(store) => store.delete_all_of(realm, principal, now).await.map(drop),
+            Self::Sealed(_) => Err(StoreError::Elsewhere),
         }
     }
 
@@ -141,6 +229,15 @@ impl Keep {
                     store.touch(ticket.id, record);
                 }
             }
+            Self::Sealed(sealed) => sealed.came_back(record, now),
+        }
+    }
+
+    /// Work that is left to a thread in the background.
+    pub(super) fn sweep(&self) {
+        match self {
+            Self::Store(store) => store.sweep(),
+            Self::Sealed(sealed) => sealed.sweep(),
         }
     }
 
@@ -148,6 +245,7 @@ impl Keep {
     pub(super) fn floor(&self) -> Timestamp {
         match self {
             Self::Store(store) => store.floor(),
+            Self::Sealed(sealed) => sealed.floor(),
         }
     }
 }

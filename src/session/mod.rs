@@ -6,6 +6,7 @@
 //! cookie.
 
 mod caches;
+mod carried;
 mod change;
 mod commit;
 mod cookie;
@@ -31,11 +32,12 @@ mod visit;
 mod wire;
 
 pub use caches::{is_for_shared_caches, make_private};
+pub use carried::Ended;
 pub use change::Changes;
 pub use cookie::CookieForm;
 pub use events::Events;
 pub use fields::{Fields, Flashes, Named};
-pub use keep::Keep;
+pub use keep::{Keep, Lasting};
 pub use record::Record;
 pub use resolve::Request;
 pub use resolved::{Resolved, State};
@@ -54,6 +56,7 @@ use http::HeaderValue;
 use uuid::Uuid;
 
 use crate::{clock::Timestamp, config::Session, crypto::Keyring};
+use carried::Gift;
 use flood::Flood;
 use jar::Jar;
 use judge::Outcome;
@@ -148,6 +151,11 @@ impl SessionManager {
         self.keep.store()
     }
 
+    /// Work that is left to a thread in the background: expiry and eviction.
+    pub fn sweep(&self) {
+        self.keep.sweep();
+    }
+
     /// Stores what an answer wants changed and says what the browser gets for it.
     ///
     /// # Errors
@@ -168,20 +176,33 @@ impl SessionManager {
                 Outcome::Leave => {}
                 Outcome::Conflict => issue.conflict = true,
                 Outcome::Expire => {
-                    issue.set_cookies.extend(cookie.expire(resolved.https));
+                    issue.set_cookies = take_back(cookie, resolved);
                     (issue.session, issue.ended) = (None, true);
                 }
-                Outcome::Give(ticket, lasts) => {
+                Outcome::Give(ticket, record, lasts) => {
                     issue.session = Some(ticket.id);
                     // A straggler that logs in begins one beside it, which ends nothing.
                     issue.ended =
                         before.is_some_and(|id| id != ticket.id) && (ends || resolved.has_principal());
-                    let text = ticket.write(&self.keys, realm);
-                    issue.set_cookies.extend(cookie.give(&text, resolved.https, lasts, now));
+                    let (ticket, record) = (&ticket, record.as_deref());
+                    issue.set_cookies =
+                        self.give_lines(Gift { ticket, record, realm, lasts, now }, cookie, resolved);
                 }
             }
             issue
         })
+    }
+
+    /// What gives the browser a ticket.
+    fn give_lines(&self, gift: Gift<'_>, cookie: &CookieForm, resolved: &Resolved) -> Vec<HeaderValue> {
+        let https = resolved.https;
+        match &self.keep {
+            Keep::Store(_) => {
+                let text = gift.ticket.write(&self.keys, gift.realm);
+                cookie.give(&text, https, gift.lasts, gift.now).into_iter().collect()
+            }
+            Keep::Sealed(sealed) => sealed.give(gift, (cookie, https), resolved.parts),
+        }
     }
 
     /// Flashes that an answer was to show and did not, because there was none.
@@ -191,7 +212,7 @@ impl SessionManager {
         {
             let changes = Changes { give_back: resolved.taken.clone(), ..Changes::default() };
             let seen = resolved.seen(ticket, realm, true, true);
-            if let Err(error) = self.apply(record.as_ref(), seen, ticket, &changes, now).await {
+            if let Err(error) = self.apply(record.as_ref(), seen, ticket, &changes, (now, None)).await {
                 tracing::error!(%error, "flashes were lost: they could not be put back");
             }
         }
@@ -219,4 +240,10 @@ impl SessionManager {
                 .forbidden("some", "session_fields, session_write or session_login of the upstream");
         }
     }
+}
+
+/// What takes it back, in all its parts.
+fn take_back(cookie: &CookieForm, resolved: &Resolved) -> Vec<HeaderValue> {
+    let parts = (0..16).filter(|part| *part == 0 || resolved.parts & (1 << part) != 0);
+    parts.filter_map(|part| cookie.expire_part(part, resolved.https)).collect()
 }

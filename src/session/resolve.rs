@@ -6,7 +6,7 @@ use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    Changes, SessionManager, View,
+    Changes, CookieForm, SessionManager, View,
     change::Name,
     commit::Found,
     keep::{Keep, Return},
@@ -30,6 +30,8 @@ pub struct Request<'a, V> {
     pub shown: Shown<'a>,
     /// Whom the ticket's MAC binds it to.
     pub realm: Realm<'a>,
+    /// The form of its cookie.
+    pub cookie: &'a CookieForm,
     /// The visitor came by https.
     pub https: bool,
     /// The circumstances: asked for strangers, who may or may not be given a ticket.
@@ -57,20 +59,22 @@ impl SessionManager {
         &self,
         request: Request<'_, V>,
     ) -> Result<Resolved, StoreError> {
-        let Request { shown, realm, https, visit, read_only, now } = request;
+        let Request { shown, realm, cookie, https, visit, read_only, now } = request;
         let candidates = shown.candidates();
         let mut found: Option<Standing> = None;
         let mut spent = None;
         let mut torn = false;
         let mut crowded = candidates.len() > 1;
         for value in candidates {
-            let Some(came) = self.read(value, realm) else { continue };
+            let Some(came) = self.read(value, &shown, (cookie, https), realm) else { continue };
             match self.look_up(&came, now).await? {
                 Some(Standing::Spent { overtaken, .. }) => spent = Some(overtaken || spent == Some(true)),
                 Some(standing) => {
                     // Two tickets of different sessions: someone planted one of them, and we cannot know which.
                     torn |= found.as_ref().is_some_and(|f| known_id(f) != Some(came.ticket.id));
-                    found.get_or_insert(standing);
+                    if found.is_none() || (self.keep.travels() && is_later(&standing, found.as_ref())) {
+                        found = Some(standing);
+                    }
                 }
                 None => {}
             }
@@ -92,7 +96,17 @@ impl SessionManager {
         // Only other identities are ever expired, and only for those whom they lead astray.
         crowded &= !read_only && !matches!(standing, Standing::Spent { .. });
         let taken = Vec::new();
-        let resolved = Resolved { standing, began: now, taken, crowded, blind, withheld, https, read_only };
+        let resolved = Resolved {
+            standing,
+            began: now,
+            taken,
+            crowded,
+            blind,
+            withheld,
+            https,
+            read_only,
+            parts: shown.parts(),
+        };
         if let Standing::Known { ticket, record: Some(record), passing_on } = &resolved.standing {
             let every = self.touch_every(record);
             self.keep.came_back(
@@ -127,7 +141,7 @@ impl SessionManager {
         let (seen, now) = (resolved.seen(ticket, realm, true, true), resolved.began);
         let brought = Some(record);
         if let Ok(Applied::Saved { record: now, taken, .. }) =
-            self.apply(brought, seen, ticket, &changes, now).await
+            self.apply(brought, seen, ticket, &changes, (now, None)).await
         {
             if let Standing::Known { record, .. } = &mut resolved.standing {
                 *record = Some(now);
@@ -166,11 +180,23 @@ impl SessionManager {
     }
 
     /// The ticket in a cookie. `None`: it is none of ours.
-    fn read(&self, value: &[u8], realm: Realm<'_>) -> Option<Came> {
+    fn read(
+        &self,
+        value: &[u8],
+        shown: &Shown<'_>,
+        cookie: (&CookieForm, bool),
+        realm: Realm<'_>,
+    ) -> Option<Came> {
         match &self.keep {
             Keep::Store(_) => {
                 let (ticket, hash) = verified::read(value, &self.keys, realm)?;
                 Some(Came { ticket, hash, record: None })
+            }
+            Keep::Sealed(sealed) => {
+                let (ticket, record) = sealed.open(value, shown, cookie, realm)?;
+                // Its record, if it has one, is its own: there is no other secret that could lead there.
+                let hash = record.as_ref().map_or_else(|| ticket.hash(), |record| record.secret);
+                Some(Came { ticket, hash, record })
             }
         }
     }
@@ -187,7 +213,7 @@ impl SessionManager {
                 }
                 Leads::No => fresh(record.spent(), record.has_come_back(), now),
             },
-            Found::Ended(at) => fresh(at, false, now),
+            Found::Ended(at) => fresh(at, self.keep.has_come_back(ticket.id), now),
             // No answer that is under way gave its holder another.
             Found::Over => None,
             Found::Nothing => {
@@ -208,6 +234,16 @@ impl SessionManager {
 
 fn fresh(spent_at: Timestamp, overtaken: bool, now: Timestamp) -> Option<Standing> {
     (now.since(spent_at) < GRACE).then(|| Standing::Spent { id: Uuid::nil(), overtaken })
+}
+
+/// Whether one copy of a session was made after another.
+fn is_later(one: &Standing, other: Option<&Standing>) -> bool {
+    match (one, other) {
+        (Standing::Known { ticket: one, .. }, Some(Standing::Known { ticket: other, .. })) => {
+            one.stamped > other.stamped
+        }
+        _ => false,
+    }
 }
 
 fn known_id(standing: &Standing) -> Option<Uuid> {

@@ -77,6 +77,8 @@ pub struct Resolved {
     pub(super) withheld: bool,
     pub(super) https: bool,
     pub(super) read_only: bool,
+    /// Further parts of a session that the browser holds, a bit each.
+    pub(super) parts: u16,
 }
 
 impl Resolved {
@@ -91,6 +93,7 @@ impl Resolved {
             withheld: false,
             https,
             read_only: false,
+            parts: 0,
         }
     }
 

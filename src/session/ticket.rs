@@ -81,6 +81,12 @@ impl Ticket {
         Self { minted: now, stamped: now, id: Uuid::new_v4(), secret: crypto::random(), current_key: true }
     }
 
+    /// The same with a new stamp.
+    #[must_use]
+    pub(super) fn anew(&self, now: Timestamp) -> Self {
+        Self { stamped: now, current_key: true, ..*self }
+    }
+
     /// The ticket that follows this one by the clock. Derived and not drawn, so that every answer under the old one can
     /// offer the same again, and no store need hold a secret.
     #[must_use]

@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use super::{Resolved, SessionManager, commit::Found, resolved::Standing};
+use super::{Keep, Resolved, SessionManager, commit::Found, resolved::Standing};
 use crate::clock::Timestamp;
 
 /// What a tunnel began under.
@@ -32,7 +32,11 @@ impl SessionManager {
     /// Whether that session lives on under the same ticket; `active`: the visitor has sent something since the last
     /// question, which is as good as a request. A store that fails ends nothing.
     pub async fn holds(&self, tunnel: &mut Tunnel, active: bool, now: Timestamp) -> bool {
-        let Some(store) = self.keep.store() else { return true };
+        let store = match &self.keep {
+            Keep::Store(store) => store,
+            // What is sent through a tunnel keeps nothing alive: no answer follows that could bring another cookie.
+            Keep::Sealed(sealed) => return sealed.goes_on(tunnel.id, tunnel.began),
+        };
         match store.load(tunnel.id, now).await {
             Ok(Found::Live(record)) => {
                 tunnel.record = true;

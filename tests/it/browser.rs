@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::support::server::{Server, announced, spawn, stop};
 use crate::support::webdriver::Chromium;
-use crate::support::{App, Cloakroom, Port, Reply, Request};
+use crate::support::{App, Cloakroom, Port, Reply, Request, key};
 
 /// `cloakroom demo`, as anyone would try it.
 struct Demo {
@@ -168,6 +168,40 @@ fn told(request: &Request) -> String {
     let read = |name| request.header(name).unwrap_or_else(|| "-".to_owned());
     let who = format!("{} {}", read("x-session-state"), read("x-session-principal"));
     format!("{NO_ICON}<p>{who}</p><form method=post action=/own><button>own</button></form>")
+}
+
+#[test]
+fn a_browser_keeps_every_part_of_a_session_that_is_larger_than_a_cookie() {
+    let app = App::start(|request| {
+        let held: usize = ('a'..='z')
+            .filter_map(|name| request.header(&format!("x-session-{name}")))
+            .map(|v| v.len())
+            .sum();
+        let reply = Reply::text(format!("{NO_ICON}<p>{held}</p>")).with("Content-Type: text/html");
+        let wanted = request.path().trim_start_matches('/').parse().unwrap_or(0);
+        ('a'..='z')
+            .take(wanted)
+            .fold(reply, |reply, name| reply.with(format!("X-Session-Set-{name}: {}", "x".repeat(1000))))
+    });
+    let folder = tempfile::tempdir().expect("a folder");
+    let config = format!(
+        "[session]\nmax_header_bytes = \"32 KiB\"\n[store]\nkind = \"cookie\"\n[keys]\ncurrent = {}",
+        key(folder.path(), "key")
+    );
+    let house = Cloakroom::before(app.address).config(&config).start();
+    let browser = Chromium::start();
+    let url = |path: &str| format!("http://{}/{path}", house.address);
+    for (fields, cookies) in [(1, 1), (3, 2), (6, 3), (11, 4)] {
+        browser.open(&url(&fields.to_string()));
+        browser.open(&url(""));
+        browser.shows("p", &(fields * 1000).to_string());
+        assert_eq!(browser.cookies().len(), cookies, "{fields} kB");
+    }
+    // One more does not fit: the others stay.
+    browser.open(&url("13"));
+    browser.open(&url(""));
+    browser.shows("p", "11000");
+    assert!(house.log().contains("limit=\"[store] max_cookies\""), "{}", house.log());
 }
 
 /// A page of another site, with a form that posts back to this address; its own address is on another host.

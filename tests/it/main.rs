@@ -9,6 +9,7 @@ mod balance;
 mod blind;
 mod browser;
 mod cache;
+mod carried;
 mod check;
 mod client_certificates;
 mod clients;

@@ -8,8 +8,10 @@
 //! nowhere, since it is sent to its own upstream only. And a jar that is full refuses instead of forgetting: which of an
 //! app's cookies could go, nobody here knows.
 
+mod kept;
 mod read;
 
+pub(in crate::session) use kept::Kept;
 pub use read::{Refused, Setting};
 
 use std::{fmt, sync::Arc};

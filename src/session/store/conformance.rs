@@ -93,7 +93,8 @@ impl Bench {
         now: Timestamp,
     ) -> Result<Applied, StoreError> {
         let next_secret = [seen.secret[0] + 1; 32];
-        let apply = Apply { seen, changes, next_secret, now, rules: &self.rules, wire: &self.wire };
+        let apply =
+            Apply { seen, changes, next_secret, now, rules: &self.rules, wire: &self.wire, room: None };
         self.wait(self.store.apply(&apply))
     }
 
@@ -354,6 +355,7 @@ fn two_hundred_additions_at_once_are_their_sum() {
                 now: at(1),
                 rules: &bench.rules,
                 wire: &bench.wire,
+                room: None,
             };
             std::thread::scope(|scope| {
                 for _ in 0..4 {

@@ -53,6 +53,12 @@ pub enum StoreError {
     /// Too many visitors begin sessions.
     #[error("too many new sessions ([limits] new_sessions_per_second, new_sessions_per_address)")]
     Flood,
+    /// Larger than its cookies can hold.
+    #[error("the session is larger than its cookies can hold ([store] max_cookies)")]
+    TooLarge,
+    /// Sessions are with their visitors.
+    #[error("nobody can be logged out where they are not: visitors carry their sessions ([store] kind)")]
+    Elsewhere,
     /// `max_sessions_per_principal` with `on_too_many = "refuse"`.
     #[error("this principal has as many sessions as it may ([session] max_sessions_per_principal)")]
     TooManySessions,

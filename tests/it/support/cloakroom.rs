@@ -1,5 +1,6 @@
 //! The real binary before an app, started as systemd would: sockets handed over, readiness awaited.
 
+use std::env;
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -39,6 +40,10 @@ pub(crate) fn key(folder: &Path, name: &str) -> String {
     fs::write(&path, made.unwrap().stdout).unwrap();
     format!("{{ file = \"{}\" }}", path.display())
 }
+
+/// Says, in the environment of a run of these tests, where sessions are kept unless a test says it itself. See
+/// `carried`.
+pub(crate) const KIND: &str = "SESSIONS_KEPT";
 
 /// A running cloakroom; killed when dropped, and its config and log are printed if the test failed.
 pub(crate) struct Cloakroom {
@@ -201,7 +206,7 @@ impl Plan {
     pub(crate) fn start(self) -> Cloakroom {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        fs::write(path("config.toml"), self.toml()).unwrap();
+        fs::write(path("config.toml"), self.toml(folder.path())).unwrap();
         let notify = UnixDatagram::bind(path("notify")).unwrap();
         notify.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -251,7 +256,7 @@ impl Plan {
         }
     }
 
-    fn toml(&self) -> String {
+    fn toml(&self, folder: &Path) -> String {
         let mut toml = format!(
             "[[listen]]\naddress = \"systemd:test\"\n{}\n[upstreams.app]\nservers = [{}]\n{}",
             self.listen, self.servers, self.rules
@@ -260,7 +265,13 @@ impl Plan {
             toml += "\n[[routes]]\nupstream = \"app\"\n";
         }
         if !self.extra.contains("[store]") {
-            toml += "\n[store]\nkind = \"memory\"\n";
+            toml += &match env::var(KIND) {
+                Ok(kind) if !self.extra.contains("[keys]") => {
+                    let key = key(folder, "key");
+                    format!("\n[store]\nkind = \"{kind}\"\n[keys]\ncurrent = {key}\n")
+                }
+                _ => "\n[store]\nkind = \"memory\"\n".to_owned(),
+            };
         }
         toml + "\n" + &self.extra
     }

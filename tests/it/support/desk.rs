@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use cloakroom::clock::Timestamp;
-use cloakroom::config::Config;
+use cloakroom::config::{Config, StoreKind};
 use cloakroom::plan::Plan;
 use cloakroom::session::{
     Answer, Changes, CookieForm, Realm, Request, Resolved, Shown, StoreError, View, Visit,
@@ -29,7 +29,8 @@ impl Desk {
                     upstreams.a.servers = [\"http://127.0.0.1:2\"]\n";
         let (config, _) = Config::parse("desk.toml", &format!("{base}{toml}")).unwrap();
         let plan = Plan::build(&config).unwrap();
-        let cookie = CookieForm::new(&config.session.cookie, None, &[]);
+        let parts = if config.store.kind == StoreKind::Cookie { config.store.max_cookies } else { 1 };
+        let cookie = CookieForm::new(&config.session.cookie, None, &[]).in_parts(parts);
         Self { plan, view: View::default(), cookie, opened: Timestamp::now() }
     }
 
@@ -58,6 +59,7 @@ impl Desk {
         let name = self.cookie.name(false);
         let line = ticket.map(|ticket| format!("{name}={ticket}"));
         let request = Request {
+            cookie: &self.cookie,
             shown: Shown::read(&self.cookie, false, line.iter().map(String::as_bytes)),
             realm: REALM,
             https: false,

@@ -29,7 +29,7 @@ pub(crate) mod wire;
 
 pub(crate) use app::{App, Reply, Request};
 pub(crate) use browser::Browser;
-pub(crate) use cloakroom::{Cloakroom, key, on_disk};
+pub(crate) use cloakroom::{Cloakroom, KIND, key, on_disk};
 pub(crate) use desk::{Desk, login};
 pub(crate) use legacy::Legacy;
 pub(crate) use puppet::{line, obey, orders};

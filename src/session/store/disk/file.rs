@@ -104,7 +104,7 @@ impl OpenError {
 
 /// The database.
 #[derive(Debug)]
-pub(in crate::session::store) struct File {
+pub(in crate::session) struct File {
     pub(super) connection: Connection,
 }
 
@@ -114,8 +114,13 @@ impl File {
         Self::open_as(NAME, folder, durability, lock)
     }
 
+    /// What it is opened for, by itself.
+    pub(in crate::session) fn into_connection(self) -> Connection {
+        self.connection
+    }
+
     /// The same under another name.
-    pub(super) fn open_as(
+    pub(in crate::session) fn open_as(
         name: &str,
         folder: &Path,
         durability: Durability,

@@ -17,7 +17,7 @@ const PACE: Duration = Duration::from_millis(20);
 
 /// The lock. It ends with the process, however that ends.
 #[derive(Debug)]
-pub(super) enum Lock {
+pub(in crate::session) enum Lock {
     /// Of the folder, as long as this is open.
     Folder(#[expect(dead_code, reason = "held, never used")] fs::File),
     /// This filesystem has no such locks: SQLite's own is held instead, which leaves one connection.
@@ -26,7 +26,7 @@ pub(super) enum Lock {
 
 impl Lock {
     /// Takes it; waits a moment for whoever holds it.
-    pub(super) fn take(folder: &Path) -> Result<Self, OpenError> {
+    pub(in crate::session) fn take(folder: &Path) -> Result<Self, OpenError> {
         let mut left = PATIENCE;
         loop {
             match Self::attempt(folder) {

@@ -43,7 +43,9 @@ mod tests;
 #[cfg(test)]
 mod unsettled;
 
+pub(in crate::session) use file::File;
 pub use file::OpenError;
+pub(in crate::session) use lock::Lock;
 pub use salvage::Salvaged;
 pub use start::Settings;
 pub use vault::{Checked, Imported, Vault, VaultError};

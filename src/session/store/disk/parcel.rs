@@ -5,11 +5,12 @@ use std::sync::Arc;
 use serde_bytes::ByteArray;
 
 use super::{
-    row::{Kept, Row, Spent},
+    row::{Row, Spent},
     shelf::Parcel,
 };
 use crate::session::{
     fields::{Fields, Flashes},
+    jar::Kept,
     record::Record,
 };
 

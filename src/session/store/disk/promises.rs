@@ -58,6 +58,7 @@ impl House {
         let visit = || Visit { may_mint: true, withheld: false, blind: false, is_document: true };
         let realm = Realm::Host("shop.test");
         let request = Request {
+            cookie: &cookie,
             shown: Shown::read(&cookie, false, line.iter().map(String::as_bytes)),
             realm,
             https: false,

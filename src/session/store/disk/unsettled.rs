@@ -75,6 +75,7 @@ fn twice(bench: &Bench, secret: u8, changes: &Changes) -> Result<Applied, StoreE
         now: at(3),
         rules: &bench.rules,
         wire: &wire,
+        room: None,
     };
     let (first, second) = (apply(50), apply(51));
     given_up(bench, bench.store.apply(&first), bench.store.apply(&second))

@@ -1,0 +1,189 @@
+//! What has ended, on disk: a table in a database of its own, written by a thread of its own. What came while a sync ran
+//! is kept by the next one, together.
+
+use std::{
+    path::Path,
+    sync::{Mutex, PoisonError, mpsc},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use rusqlite::{Connection, params};
+use tokio::sync::oneshot;
+
+use super::Entry;
+use crate::{
+    clock::{self, Timestamp},
+    config::Durability,
+    session::store::{
+        StoreError,
+        disk::{File, Lock, OpenError},
+    },
+    tasks,
+};
+
+/// The name of the database in the state directory.
+const NAME: &str = "ended.db";
+/// So many are written in one transaction at most.
+const MOST: usize = 1024;
+/// How often what is over is taken out.
+const PRUNED_EACH: Duration = Duration::from_mins(10);
+
+const TABLE: &str =
+    "CREATE TABLE IF NOT EXISTS carried (id BLOB PRIMARY KEY, below BLOB NOT NULL, at INTEGER NOT NULL,
+    until INTEGER NOT NULL, by_clock INTEGER NOT NULL) WITHOUT ROWID";
+
+/// An entry to be kept.
+struct Line {
+    id: u128,
+    entry: Entry,
+    kept: oneshot::Sender<()>,
+}
+
+/// What becomes of it.
+#[derive(Debug)]
+pub(super) struct Receipt {
+    kept: oneshot::Receiver<()>,
+    patience: Duration,
+}
+
+impl Receipt {
+    /// Until it is on disk.
+    ///
+    /// # Errors
+    /// It is not, or that is not known.
+    pub(super) async fn wait(self) -> Result<(), StoreError> {
+        match clock::timeout(Some(self.patience), self.kept).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(StoreError::Unavailable),
+            Err(_) => Err(StoreError::Late),
+        }
+    }
+}
+
+/// The log.
+#[derive(Debug)]
+pub(super) struct Log {
+    lines: Mutex<Option<mpsc::Sender<Line>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
+    patience: Duration,
+}
+
+impl Log {
+    /// Opens it; with what is in it. `died` is called if its thread ends by itself.
+    pub(super) fn open(
+        folder: &Path,
+        patience: Duration,
+        died: impl FnOnce() + Send + 'static,
+    ) -> Result<(Self, Vec<(u128, Entry)>), OpenError> {
+        std::fs::create_dir_all(folder)
+            .map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
+        let lock = Lock::take(folder)?;
+        let connection = File::open_as(NAME, folder, Durability::Group, &lock)?.into_connection();
+        let no = |error| OpenError::Database { path: folder.join(NAME), error };
+        connection.pragma_update(None, "wal_autocheckpoint", 1000).map_err(no)?;
+        connection.execute_batch(TABLE).map_err(no)?;
+        prune(&connection, Timestamp::now()).map_err(no)?;
+        let all = read(&connection).map_err(no)?;
+        let (lines, orders) = mpsc::channel();
+        let writer = tasks::thread("ended", move || {
+            // Held for as long as anything is written.
+            let _lock = lock;
+            run(connection, &orders);
+            died();
+        })
+        .map_err(OpenError::Thread)?;
+        let (lines, writer) = (Mutex::new(Some(lines)), Mutex::new(Some(writer)));
+        Ok((Self { lines, writer, patience }, all))
+    }
+
+    /// Hands in an entry.
+    pub(super) fn write(&self, id: u128, entry: Entry) -> Receipt {
+        let (kept, receipt) = oneshot::channel();
+        if let Some(lines) = &*self.lines.lock().unwrap_or_else(PoisonError::into_inner) {
+            // A writer that has gone drops it, and whoever waits learns that.
+            let _ = lines.send(Line { id, entry, kept });
+        }
+        Receipt { kept: receipt, patience: self.patience }
+    }
+
+    /// What was handed in is written, and the thread ends.
+    pub(super) fn close(&self) {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(writer) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+fn run(mut connection: Connection, orders: &mpsc::Receiver<Line>) {
+    let mut pruned = Timestamp::now();
+    while let Ok(first) = orders.recv() {
+        let lines: Vec<Line> = std::iter::once(first).chain(orders.try_iter().take(MOST)).collect();
+        match keep(&mut connection, &lines) {
+            Ok(()) => lines.into_iter().for_each(|line| {
+                // Who has given up waiting is told nothing.
+                let _ = line.kept.send(());
+            }),
+            Err(error) => {
+                tracing::error!(%error, lines = lines.len(), "ended sessions could not be kept ([store] ended = \"disk\")");
+            }
+        }
+        let now = Timestamp::now();
+        if now.since(pruned) >= PRUNED_EACH {
+            pruned = now;
+            if let Err(error) = prune(&connection, now) {
+                tracing::warn!(%error, "ended sessions whose time is over could not be taken out");
+            }
+        }
+    }
+}
+
+fn keep(connection: &mut Connection, lines: &[Line]) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    {
+        let mut insert = transaction.prepare_cached(
+            "INSERT INTO carried VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO UPDATE SET
+             below = excluded.below, at = excluded.at, until = excluded.until, by_clock = excluded.by_clock",
+        )?;
+        let mut find =
+            transaction.prepare_cached("SELECT id, below, at, until, by_clock FROM carried WHERE id = ?1")?;
+        for Line { id, entry, .. } in lines {
+            let known = find.query_map([id.to_be_bytes()], row)?.next().transpose()?.flatten();
+            let entry = known.map_or(*entry, |(_, known)| known.merge(*entry));
+            insert.execute(params![
+                id.to_be_bytes(),
+                entry.below.to_be_bytes(),
+                entry.at.cast_signed(),
+                entry.until.cast_signed(),
+                entry.by_clock
+            ])?;
+        }
+    }
+    transaction.commit()
+}
+
+fn read(connection: &Connection) -> rusqlite::Result<Vec<(u128, Entry)>> {
+    // Oldest first: those go first where there is no room for all.
+    let mut all = connection.prepare("SELECT id, below, at, until, by_clock FROM carried ORDER BY at")?;
+    let rows = all.query_map([], row)?;
+    rows.filter_map(Result::transpose).collect()
+}
+
+/// `None`: no row of ours.
+fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(u128, Entry)>> {
+    let (id, below): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
+    let (Ok(id), Ok(below)) = (id.try_into(), below.try_into()) else { return Ok(None) };
+    let entry = Entry {
+        below: u64::from_be_bytes(below),
+        at: row.get::<_, i64>(2)?.cast_unsigned(),
+        until: row.get::<_, i64>(3)?.cast_unsigned(),
+        by_clock: row.get(4)?,
+        came_back: false,
+    };
+    Ok(Some((u128::from_be_bytes(id), entry)))
+}
+
+fn prune(connection: &Connection, now: Timestamp) -> rusqlite::Result<usize> {
+    connection.execute("DELETE FROM carried WHERE until < ?1", [now.0.cast_signed()])
+}

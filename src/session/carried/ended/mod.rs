@@ -1,0 +1,296 @@
+//! What this node knows of sessions that visitors carry themselves, and that are not what they were: ended, or spent by a
+//! login that renewed them. A copy of the cookie would else be good until its idle time is over.
+//!
+//! One entry a session: copies of it that were renewed before a time are spent; once it has ended, all are. It is kept
+//! until the last copy would be over by itself, within a budget; past it one time stands for all that were pushed out,
+//! and no copy that was sealed before is taken: who has been idle for longest may have to log in again, and nobody who
+//! has logged out is logged in.
+
+mod log;
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use moka::{
+    Expiry,
+    notification::RemovalCause,
+    ops::compute::{CompResult, Op},
+    policy::EvictionPolicy,
+    sync::Cache,
+};
+use uuid::Uuid;
+
+use crate::{
+    clock::Timestamp,
+    config::Remembers,
+    session::{
+        record::Record,
+        store::{StoreError, disk::OpenError},
+    },
+};
+use log::Log;
+
+/// Bytes of an entry, with what the cache needs.
+const BYTES: u64 = 200;
+
+/// How long after a login it matters whether the browser has its cookie.
+const ASKED_FOR: Duration = Duration::from_mins(1);
+
+/// What is known of one session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Entry {
+    /// Copies that were renewed before this are spent, in milliseconds since 1970; `u64::MAX`: it has ended.
+    below: u64,
+    /// Since when.
+    at: u64,
+    /// Until a copy could still be good.
+    until: u64,
+    /// Its ticket was replaced because the time had come: nothing happened.
+    by_clock: bool,
+    /// A copy that took the place of those was shown; not kept on disk.
+    came_back: bool,
+}
+
+impl Entry {
+    /// The stricter of two.
+    fn merge(self, other: Self) -> Self {
+        let (less, more) = if self.below <= other.below { (self, other) } else { (other, self) };
+        Self {
+            until: less.until.max(more.until),
+            // What happened before the clock's turn has happened.
+            at: if more.by_clock && !less.by_clock { less.at } else { more.at },
+            by_clock: less.by_clock && more.by_clock,
+            came_back: more.came_back || (less.below == more.below && less.came_back),
+            ..more
+        }
+    }
+}
+
+/// Sessions that have ended, and those that were renewed.
+#[derive(Debug)]
+pub struct Ended(Option<Known>);
+
+#[derive(Debug)]
+struct Known {
+    entries: Cache<u128, Entry>,
+    /// Milliseconds.
+    floor: Arc<AtomicU64>,
+    log: Option<Log>,
+}
+
+struct Until;
+
+impl Expiry<u128, Entry> for Until {
+    fn expire_after_create(&self, _: &u128, entry: &Entry, _: Instant) -> Option<Duration> {
+        Some(Timestamp(entry.until).since(Timestamp::now()))
+    }
+
+    fn expire_after_update(
+        &self,
+        _: &u128,
+        entry: &Entry,
+        _: Instant,
+        _: Option<Duration>,
+    ) -> Option<Duration> {
+        Some(Timestamp(entry.until).since(Timestamp::now()))
+    }
+}
+
+impl Ended {
+    /// Remembers, within so many bytes of memory; on disk in this folder. `patience`: how long the disk may take. `died`
+    /// is called if its thread ends by itself.
+    ///
+    /// # Errors
+    /// What is on disk cannot be opened.
+    pub fn open(
+        remembers: Remembers,
+        max_bytes: u64,
+        folder: &Path,
+        patience: Duration,
+        died: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, OpenError> {
+        if remembers == Remembers::Off {
+            return Ok(Self(None));
+        }
+        let mut known = Known::new(max_bytes);
+        if remembers == Remembers::Disk {
+            let (log, all) = Log::open(folder, patience, died)?;
+            for (id, entry) in all {
+                known.note(id, entry);
+            }
+            known.log = Some(log);
+        }
+        Ok(Self(Some(known)))
+    }
+
+    /// Remembers until the process ends, within so many bytes.
+    pub fn in_memory(max_bytes: u64) -> Self {
+        Self(Some(Known::new(max_bytes)))
+    }
+
+    /// It has ended, in every copy. `lasts`: how long one could still be good. Once this returns it is kept.
+    ///
+    /// # Errors
+    /// It could not be kept, and has not ended.
+    pub(super) async fn end(&self, id: Uuid, now: Timestamp, lasts: Duration) -> Result<(), StoreError> {
+        let entry =
+            Entry { below: u64::MAX, at: now.0, until: now.plus(lasts).0, by_clock: false, came_back: false };
+        // Whether it was spent already or not.
+        self.keep(id, entry, Timestamp(u64::MAX)).await.map(drop)
+    }
+
+    /// It goes on in copies that were renewed at `renewed` or later; all others are spent. False if the one that was
+    /// renewed at `before` was spent already: of two that would follow it one does.
+    ///
+    /// # Errors
+    /// It could not be kept, and nothing is spent.
+    pub(super) async fn spend(
+        &self,
+        id: Uuid,
+        (before, renewed): (Timestamp, Timestamp),
+        now: Timestamp,
+        lasts: Duration,
+    ) -> Result<bool, StoreError> {
+        let until = now.plus(lasts).0;
+        let entry = Entry { below: renewed.0, at: now.0, until, by_clock: false, came_back: false };
+        self.keep(id, entry, before).await
+    }
+
+    /// The same, because the time had come for another ticket: nothing is lost if this is.
+    pub(super) fn spend_by_clock(&self, id: Uuid, renewed: Timestamp, now: Timestamp, lasts: Duration) {
+        let Some(known) = &self.0 else { return };
+        let is_new = known.entries.get(&id.as_u128()).is_none_or(|entry| entry.below < renewed.0);
+        if is_new {
+            let entry = Entry {
+                below: renewed.0,
+                at: now.0,
+                until: now.plus(lasts).0,
+                by_clock: true,
+                came_back: false,
+            };
+            known.note(id.as_u128(), entry);
+            if let Some(log) = &known.log {
+                drop(log.write(id.as_u128(), entry));
+            }
+        }
+    }
+
+    async fn keep(&self, id: Uuid, entry: Entry, before: Timestamp) -> Result<bool, StoreError> {
+        let Some(known) = &self.0 else { return Ok(true) };
+        let id = id.as_u128();
+        let mut replaced = None;
+        let done = known.entries.entry(id).and_compute_with(|there| {
+            replaced = there.map(moka::Entry::into_value);
+            match replaced {
+                Some(there) if before.0 < there.below => Op::Nop,
+                Some(there) => Op::Put(there.merge(entry)),
+                None => Op::Put(entry),
+            }
+        });
+        let (CompResult::Inserted(noted) | CompResult::ReplacedWith(noted)) = done else { return Ok(false) };
+        let Some(log) = &known.log else { return Ok(true) };
+        let kept = log.write(id, noted.value().to_owned()).wait().await;
+        if let Err(error) = kept {
+            // Nobody is told, and so it has not happened; unless something else has meanwhile.
+            let noted = noted.into_value();
+            known.entries.entry(id).and_compute_with(|there| {
+                match (there.map(moka::Entry::into_value), replaced) {
+                    (Some(there), Some(before)) if there == noted => Op::Put(before),
+                    (Some(there), None) if there == noted => Op::Remove,
+                    _ => Op::Nop,
+                }
+            });
+            return Err(error);
+        }
+        Ok(true)
+    }
+
+    /// Since when a copy that was renewed then is spent, or the session ended.
+    pub(super) fn find(&self, id: Uuid, renewed: Timestamp) -> Option<Timestamp> {
+        let entry = self.entry(id)?;
+        (renewed.0 < entry.below).then_some(Timestamp(entry.at))
+    }
+
+    /// Whether a session has ended, or was renewed since then, but for the clock.
+    pub(super) fn happened_to(&self, id: Uuid, since: Timestamp) -> bool {
+        self.entry(id).is_some_and(|entry| entry.below == u64::MAX || (!entry.by_clock && entry.at > since.0))
+    }
+
+    /// Whether it goes on, in copies that were renewed.
+    pub(super) fn goes_on(&self, id: Uuid) -> bool {
+        self.entry(id).is_some_and(|entry| entry.below != u64::MAX)
+    }
+
+    /// Whether one of those was shown.
+    pub(super) fn has_come_back(&self, id: Uuid) -> bool {
+        self.entry(id).is_some_and(|entry| entry.came_back)
+    }
+
+    /// A session was shown: that it took the place of others is noted for as long as anybody could ask.
+    pub(super) fn successor_came(&self, record: &Record, now: Timestamp) {
+        let Some(known) = &self.0 else { return };
+        let id = record.id.as_u128();
+        if record.renewed == record.created || now.since(record.renewed) > ASKED_FOR {
+            return;
+        }
+        if let Some(entry) = known.entries.get(&id)
+            && entry.below == record.renewed.0
+            && !entry.came_back
+        {
+            known.note(id, Entry { came_back: true, ..entry });
+        }
+    }
+
+    fn entry(&self, id: Uuid) -> Option<Entry> {
+        self.0.as_ref()?.entries.get(&id.as_u128())
+    }
+
+    /// No copy that was sealed before is taken.
+    pub(super) fn floor(&self) -> Timestamp {
+        Timestamp(self.0.as_ref().map_or(0, |known| known.floor.load(Ordering::Relaxed)))
+    }
+
+    /// Work that moka leaves to others.
+    pub fn sweep(&self) {
+        if let Some(known) = &self.0 {
+            known.entries.run_pending_tasks();
+        }
+    }
+
+    /// Writes what there is to write. Afterwards nothing is taken any more.
+    pub fn close(&self) {
+        if let Some(log) = self.0.as_ref().and_then(|known| known.log.as_ref()) {
+            log.close();
+        }
+    }
+}
+
+impl Known {
+    fn new(max_bytes: u64) -> Self {
+        let floor = Arc::new(AtomicU64::new(0));
+        let raised = Arc::clone(&floor);
+        let entries = Cache::builder()
+            .eviction_policy(EvictionPolicy::lru())
+            .max_capacity((max_bytes / BYTES).max(1))
+            .expire_after(Until)
+            .eviction_listener(move |_, entry: Entry, cause| {
+                if cause == RemovalCause::Size {
+                    raised.fetch_max(entry.at + 1, Ordering::Relaxed);
+                }
+            })
+            .build();
+        Self { entries, floor, log: None }
+    }
+
+    fn note(&self, id: u128, entry: Entry) {
+        self.entries
+            .entry(id)
+            .and_compute_with(|known| Op::Put(known.map_or(entry, |known| known.into_value().merge(entry))));
+    }
+}

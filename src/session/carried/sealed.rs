@@ -1,0 +1,249 @@
+//! `kind = "cookie"`: ticket and record sealed together under `[keys]`, in as many cookies as it takes.
+//!
+//! base64url (no padding) of: format 1 B, and what [`Sealer`] makes (AES-256-GCM-SIV under a random nonce, which at
+//! 50,000 cookies a second is safe for as long as a key may be used: RFC 8452 section 9, where plain GCM is not after a
+//! day) of a [letter](super::letter). Bound to it, and so refused anywhere else: the format, in how many cookies it
+//! travels, their name, and the realm. A part that is missing, doubled, of another copy or in another place makes another
+//! text, and that does not open.
+
+use std::{sync::Arc, time::Duration};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use http::HeaderValue;
+use uuid::Uuid;
+
+use super::{
+    Ended, letter,
+    opened::{self, Under},
+    parts,
+};
+use crate::{
+    clock::Timestamp,
+    config::Session,
+    crypto::{self, OVERHEAD, Sealer, Secrets},
+    session::{
+        CookieForm, Shown,
+        commit::{Apply, Decision, Found, decide},
+        record::Record,
+        store::{Applied, StoreError},
+        ticket::{Realm, Ticket},
+    },
+};
+
+const FORMAT: u8 = 1;
+
+/// Sessions in sealed cookies.
+#[derive(Debug, Clone)]
+pub struct Sealed {
+    sealer: Arc<Sealer>,
+    /// Tells its keys from those of another.
+    ring: u64,
+    ended: Arc<Ended>,
+    rules: Arc<Session>,
+}
+
+/// What is given to a browser.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::session) struct Gift<'a> {
+    /// The ticket.
+    pub ticket: &'a Ticket,
+    /// With what it leads to.
+    pub record: Option<&'a Record>,
+    /// Whose it is.
+    pub realm: Realm<'a>,
+    /// `lasts` for a permanent session, else it ends with the browser.
+    pub lasts: Option<Duration>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Bytes of a letter that so many cookies of this form hold, by whichever scheme.
+pub(in crate::session) fn room(cookie: &CookieForm) -> usize {
+    let letters = parts::room(cookie.name(true), cookie.most_parts())
+        .min(parts::room(cookie.name(false), cookie.most_parts()));
+    (letters / 4 * 3).saturating_sub(1 + OVERHEAD)
+}
+
+impl Sealed {
+    /// Under keys derived from these secrets.
+    pub fn new(rules: &Session, ended: Arc<Ended>, secrets: &Secrets) -> Self {
+        Self {
+            sealer: Arc::new(Sealer::derive("session in a cookie", secrets)),
+            ring: u64::from_ne_bytes(crypto::random()),
+            ended,
+            rules: Arc::new(rules.clone()),
+        }
+    }
+
+    /// Opens a cookie, with the others of its name that were shown. `None`: forged, of another realm or name, under a key
+    /// we do not have, not whole, or nothing of ours.
+    pub(in crate::session) fn open(
+        &self,
+        first: &[u8],
+        shown: &Shown<'_>,
+        (cookie, https): (&CookieForm, bool),
+        realm: Realm<'_>,
+    ) -> Option<(Ticket, Option<Arc<Record>>)> {
+        let (parts, text) = parts::join(first, shown.others())?;
+        let name = cookie.name(https);
+        opened::read(&text, Under { ring: self.ring, parts, realm, name }, || {
+            let bytes = URL_SAFE_NO_PAD.decode(&text).ok()?;
+            let (format, sealed) = bytes.split_first()?;
+            let opened =
+                self.sealer.open(&bound(parts, name, realm), sealed).filter(|_| *format == FORMAT)?;
+            letter::read(&opened.bytes, realm, opened.current)
+        })
+    }
+
+    /// The Set-Cookie lines of a session; parts that are left over from a larger one are taken back. None where it is
+    /// larger than the cookies can hold, or the library fails.
+    pub(in crate::session) fn give(
+        &self,
+        gift: Gift<'_>,
+        (cookie, https): (&CookieForm, bool),
+        parts: u16,
+    ) -> Vec<HeaderValue> {
+        let Some(values) = self.seal(gift, cookie.name(https), cookie.most_parts()) else {
+            tracing::error!(session = %gift.ticket.id, "a session could not be sealed, and is as it was");
+            return Vec::new();
+        };
+        let given = (0..)
+            .zip(&values)
+            .filter_map(|(part, value)| cookie.give_part(part, value, https, gift.lasts, gift.now));
+        let stale = (0..16).skip(values.len()).filter(|part| parts & (1 << part) != 0);
+        given.chain(stale.filter_map(|part| cookie.expire_part(part, https))).collect()
+    }
+
+    fn seal(&self, gift: Gift<'_>, name: &str, most: u8) -> Option<Vec<String>> {
+        let plain = letter::write(gift.ticket, gift.record)?;
+        let bytes = 1 + OVERHEAD + plain.len();
+        // Known before it is sealed, since it is sealed with it.
+        let count = parts::count(name, (bytes * 4).div_ceil(3));
+        if count > most {
+            return None;
+        }
+        let mut sealed = vec![FORMAT];
+        sealed.extend(self.sealer.seal(&bound(count, name, gift.realm), &plain)?);
+        let values = parts::split(name, &URL_SAFE_NO_PAD.encode(sealed));
+        (values.len() == usize::from(count)).then_some(values)
+    }
+
+    /// What a ticket leads to: what came with it, unless that is known to be over.
+    pub(in crate::session) fn load(
+        &self,
+        ticket: &Ticket,
+        brought: Option<&Arc<Record>>,
+        now: Timestamp,
+    ) -> Found {
+        if let Some(at) = self.ended.find(ticket.id, generation(ticket.minted, brought)) {
+            return Found::Ended(at);
+        }
+        match brought {
+            Some(record) if ticket.stamped >= self.floor() && record.ends(&self.rules) > now => {
+                Found::Live(Arc::clone(record))
+            }
+            Some(_) => Found::Over,
+            None => Found::Nothing,
+        }
+    }
+
+    /// Decides on what the request brought. What ends or spends other copies is kept before anybody is told.
+    ///
+    /// # Errors
+    /// It is larger than its cookies can hold, or that it ended cannot be kept.
+    pub(in crate::session) async fn apply(
+        &self,
+        brought: Option<&Arc<Record>>,
+        apply: &Apply<'_>,
+    ) -> Result<Applied, StoreError> {
+        let (seen, now) = (&apply.seen, apply.now);
+        let before = generation(seen.minted, brought);
+        let found = match (self.ended.find(seen.id, before), brought) {
+            (Some(at), _) if seen.confirmed => Found::Ended(at),
+            (_, Some(record)) if record.ends(apply.rules) <= now => Found::Over,
+            (_, Some(record)) => Found::Live(Arc::clone(record)),
+            (_, None) => Found::Nothing,
+        };
+        let lasts = self.longest();
+        match decide(&found, apply) {
+            Decision::Nothing => Ok(Applied::Nothing),
+            Decision::Straggler => Ok(Applied::Straggler),
+            Decision::Conflict => Ok(Applied::Conflict),
+            Decision::End { all_of } => {
+                if all_of.is_some() {
+                    // Nobody knows what other sessions there are.
+                    tracing::error!(session = %seen.id, "`destroy-principal` ended this session alone: {}", StoreError::Elsewhere);
+                }
+                self.ended.end(seen.id, now, lasts).await?;
+                Ok(Applied::Ended)
+            }
+            Decision::Save { mut record, renewed, taken, .. } => {
+                if !apply.holds(&record, 0) {
+                    return Err(StoreError::TooLarge);
+                }
+                if renewed && !apply.changes.by_clock && seen.confirmed {
+                    // By whichever node's clock: later than every copy there is.
+                    record.renewed = record.renewed.max(Timestamp(before.0 + 1));
+                    if !self.ended.spend(seen.id, (before, record.renewed), now, lasts).await? {
+                        return Ok(Applied::Straggler);
+                    }
+                }
+                Ok(Applied::Saved { record: Arc::from(record), renewed, taken })
+            }
+        }
+    }
+
+    /// A cookie was shown: what it took the place of by the clock is spent a moment later.
+    pub(in crate::session) fn came_back(&self, record: &Arc<Record>, now: Timestamp) {
+        record.shown(now);
+        self.ended.successor_came(record, now);
+        if record.previous.is_some() && !record.overlaps(now) {
+            self.ended.spend_by_clock(record.id, record.renewed, now, self.longest());
+        }
+    }
+
+    /// Whether a session goes on in a copy that the browser is not known to have.
+    pub(in crate::session) fn goes_on_unseen(&self, id: Uuid) -> bool {
+        self.ended.goes_on(id) && !self.ended.has_come_back(id)
+    }
+
+    /// Whether a copy that took the place of others has come back.
+    pub(in crate::session) fn has_come_back(&self, id: Uuid) -> bool {
+        self.ended.has_come_back(id)
+    }
+
+    /// Whether nothing has happened to a session since then.
+    pub(in crate::session) fn goes_on(&self, id: Uuid, since: Timestamp) -> bool {
+        !self.ended.happened_to(id, since)
+    }
+
+    /// Work that is left to a thread in the background.
+    pub(in crate::session) fn sweep(&self) {
+        self.ended.sweep();
+    }
+
+    /// No copy that was sealed before is taken.
+    pub(in crate::session) fn floor(&self) -> Timestamp {
+        self.ended.floor()
+    }
+
+    /// How long any copy of a session may be good that nobody shows.
+    fn longest(&self) -> Duration {
+        self.rules.plain.idle_timeout.max(self.rules.permanent.idle_timeout)
+    }
+}
+
+/// What tells a copy from those that were renewed since.
+fn generation(minted: Timestamp, record: Option<&Arc<Record>>) -> Timestamp {
+    record.map_or(minted, |record| record.renewed)
+}
+
+fn bound(parts: u8, name: &str, realm: Realm<'_>) -> Vec<u8> {
+    let (kind, text) = realm.tag();
+    let mut bytes = vec![FORMAT, parts, kind];
+    bytes.extend_from_slice(name.as_bytes());
+    // No name of a cookie has one.
+    bytes.push(0);
+    bytes.extend_from_slice(text.as_bytes());
+    bytes
+}
