@@ -1,12 +1,14 @@
 //! Cryptography: random bytes, digests, and what is derived from the secrets of `[keys]`: a [`Keyring`] signs, a
-//! [`Sealer`] encrypts.
+//! [`Sealer`] encrypts. [`HmacSha1`] is for formats of others.
 //!
 //! Here live thin names over `aws-lc-rs`; nothing here knows what a session is.
 
+mod hmac_sha1;
 mod keyring;
 mod sealer;
 mod secrets;
 
+pub use hmac_sha1::{HmacSha1, Sha1Mac};
 pub use keyring::{Keyring, Mac};
 pub use sealer::{OVERHEAD, Opened, Sealer};
 pub use secrets::Secrets;

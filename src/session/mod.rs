@@ -8,6 +8,7 @@
 mod caches;
 mod carried;
 mod change;
+pub mod codec;
 mod commit;
 mod cookie;
 mod events;

@@ -30,6 +30,7 @@ mod duplicates;
 mod events;
 mod explain;
 mod faults;
+mod flask_cookie;
 mod framing;
 mod gates;
 mod health;
