@@ -2,6 +2,8 @@
 
 use std::{path::Path, time::Duration};
 
+use toml::de::DeTable;
+
 use super::{
     authority,
     diagnostic::Diagnostic,
@@ -95,8 +97,9 @@ impl Upstream {
             let help = "say where the app is:\n[upstreams.app]\nservers = [\"http://127.0.0.1:3000\"]";
             root.notes().push(Diagnostic::error("there is no `[upstreams.NAME]`", None, "").help(help));
         }
-        if sections.len() > 1 {
-            for (name, reader) in &sections {
+        let sharing: Vec<_> = sections.iter().filter(|(name, _)| shares(root, name)).collect();
+        if sharing.len() > 1 {
+            for (name, reader) in sharing {
                 ask_for_rights(name, reader);
             }
         }
@@ -144,6 +147,22 @@ impl Upstream {
         reader.finish();
         upstream
     }
+}
+
+/// Whether an upstream is shown sessions: not where all of its routes are `session = "off"`.
+fn shares(root: &Reader<'_>, name: &str) -> bool {
+    let routes = root.value("routes").and_then(|routes| routes.get_ref().as_array());
+    let of = |key: &str, table: &DeTable<'_>| {
+        table.get(key).and_then(|value| value.get_ref().as_str()).map(str::to_owned)
+    };
+    let own = |route: &&&DeTable<'_>| of("upstream", route).as_deref() == Some(name);
+    let tables: Vec<_> = routes
+        .into_iter()
+        .flat_map(|all| all.iter())
+        .filter_map(|route| route.get_ref().as_table())
+        .collect();
+    let mut own = tables.iter().filter(own).peekable();
+    own.peek().is_none() || own.any(|route| of("session", route).as_deref() != Some("off"))
 }
 
 /// With several apps, each shares its visitors' sessions with the others: that is to be meant.
