@@ -16,7 +16,7 @@ use crate::{
     headers::{Forwarding, Guard, Prefix},
     router::Router,
     session::{
-        CookieForm, Ended, Lasting, SessionManager, View,
+        CookieForm, Ended, Flask, Keep, Lasting, Sealed, SessionManager, View,
         store::{Memory, Store},
     },
     upstream::{Endpoints, TlsError},
@@ -108,6 +108,9 @@ pub enum PlanError {
     /// A route names an upstream that is not there.
     #[error("a route names an upstream that is not there")]
     Upstream,
+    /// Flask's key cannot be had.
+    #[error("[store] secret_key: {}", .0.as_ref().map_or_else(|| "there is none".to_owned(), ToString::to_string))]
+    FlaskKey(Option<SecretError>),
     /// An upstream's `proof` cannot be had.
     #[error("[upstreams.{0}] proof: {1}")]
     Proof(String, ProofError),
@@ -134,6 +137,35 @@ fn proof(source: &SecretSource) -> Result<HeaderValue, ProofError> {
     let mut value = HeaderValue::from_bytes(source.read()?.expose()).map_err(|_| ProofError::NoHeader)?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// Where sessions are kept.
+fn keep(config: &Config, lasting: &Lasting, secrets: &Secrets) -> Result<Keep, PlanError> {
+    match lasting {
+        Lasting::Store(store) => Ok(Keep::Store(Arc::clone(store))),
+        Lasting::Ended(ended) => Ok(Keep::Sealed(Sealed::new(&config.session, Arc::clone(ended), secrets))),
+        Lasting::Nothing => {
+            let rules = &config.store.flask;
+            let keys = rules.keys().map_err(|why| PlanError::FlaskKey(Some(why)))?;
+            let flask = Flask::new(&config.session, rules, &keys).ok_or(PlanError::FlaskKey(None))?;
+            Ok(Keep::Flask(flask))
+        }
+    }
+}
+
+/// The form of a route's session cookie.
+fn cookie(config: &Config, route: &Route, parted: &[&str]) -> CookieForm {
+    let form = CookieForm::new(
+        &config.session.cookie,
+        route.realm.as_deref().filter(|realm| parted.contains(realm)),
+        parted,
+    );
+    match config.store.kind {
+        StoreKind::Cookie => form.in_parts(config.store.max_cookies),
+        // The Flask app that owns the session does its own: its cookie passes either way.
+        StoreKind::Flask if route.session == SessionMode::Off => form.of_the_app(),
+        _ => form,
+    }
 }
 
 /// Realms that are not alone on their hosts. Of one cookie for two of them, each visit to one would take the other's.
@@ -178,11 +210,14 @@ impl Plan {
     /// # Errors
     /// What `config` could not know to be wrong.
     pub fn build(config: &Config) -> Result<Self, PlanError> {
-        let lasting = if config.store.kind == StoreKind::Cookie {
-            Lasting::Ended(Arc::new(Ended::in_memory(config.store.max_bytes)))
-        } else {
-            let memory = Memory::new(config.store.max_bytes, &config.session, Timestamp::now());
-            Lasting::Store(Arc::new(Store::Memory(Box::new(memory))))
+        let bytes = config.store.max_bytes;
+        let lasting = match config.store.kind {
+            StoreKind::Cookie => Lasting::Ended(Arc::new(Ended::in_memory(bytes))),
+            StoreKind::Flask => Lasting::Nothing,
+            StoreKind::Disk | StoreKind::Memory => {
+                let memory = Memory::new(bytes, &config.session, Timestamp::now());
+                Lasting::Store(Arc::new(Store::Memory(Box::new(memory))))
+            }
         };
         Self::with(config, &lasting, &Secrets::ephemeral())
     }
@@ -229,16 +264,7 @@ impl Plan {
                 upstream: Arc::clone(upstream),
                 session: route.session,
                 realm: route.realm.as_ref().map(|r| r.as_str().into()),
-                cookie: CookieForm::new(
-                    &config.session.cookie,
-                    route.realm.as_deref().filter(|realm| parted.contains(realm)),
-                    &parted,
-                )
-                .in_parts(if config.store.kind == StoreKind::Cookie {
-                    config.store.max_cookies
-                } else {
-                    1
-                }),
+                cookie: cookie(config, route, &parted),
                 on_store_failure: route.on_store_failure,
                 mint: route.mint,
                 view: Arc::clone(view),
@@ -258,7 +284,7 @@ impl Plan {
         let limits = &config.limits;
         let sessions = SessionManager::new(
             &config.session,
-            lasting.keep(&config.session, secrets),
+            keep(config, lasting, secrets)?,
             Keyring::derive("ticket", secrets),
             limits.new_sessions_per_second.map(u64::from),
             limits.new_sessions_per_address.map(u64::from),

@@ -81,6 +81,7 @@ pub(super) fn open(
             config.store.commit_timeout,
             died,
         )?)),
+        StoreKind::Flask => Lasting::Nothing,
         StoreKind::Disk => Lasting::Store(Arc::new(Store::Disk(Disk::open(
             &Settings {
                 folder: &config.store.folder(),

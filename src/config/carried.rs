@@ -1,7 +1,8 @@
-//! What sessions that visitors carry themselves (`[store] kind = "cookie"`) need, and what they cannot hold.
+//! What sessions that visitors carry themselves (`[store] kind = "cookie"` or `"flask"`) need, and what they cannot hold.
 
 use super::{
-    CookieAction, CookieRule, Keys, Limits, Session, Store, StoreKind, diagnostic::Diagnostic, value::Reader,
+    CookieAction, CookiePrefix, CookieRule, Keys, Limits, Session, Store, StoreKind, diagnostic::Diagnostic,
+    value::Reader,
 };
 
 /// Bytes of a browser's cookie, and of the rest of a head.
@@ -16,11 +17,13 @@ pub(super) fn check(
     cookies: &[CookieRule],
     limits: &Limits,
 ) {
-    if store.kind != StoreKind::Cookie {
-        return;
-    }
     let (store_table, session_table) = (root.section("store"), root.section("session"));
     let kind = store_table.span("kind");
+    match store.kind {
+        StoreKind::Cookie => {}
+        StoreKind::Flask => return flask(root, store, session, cookies),
+        StoreKind::Disk | StoreKind::Memory => return,
+    }
     if keys.current.is_none() {
         let error =
             Diagnostic::error("`store.kind` = \"cookie\" needs a key", kind.clone(), "nothing to seal under");
@@ -53,5 +56,40 @@ pub(super) fn check(
             root.section("limits").span("head_bytes").or_else(|| store_table.span("max_cookies")),
             &format!("{} cookies of 4096 bytes: such visitors are answered 431", store.max_cookies),
         );
+    }
+}
+
+/// What `kind = "flask"` needs, and what Flask's cookie has no place for.
+fn flask(root: &Reader<'_>, store: &Store, session: &Session, cookies: &[CookieRule]) {
+    let (store_table, session_table) = (root.section("store"), root.section("session"));
+    let (kind, cookie) = (store_table.span("kind"), session_table.section("cookie"));
+    let notes = root.notes();
+    if store.flask.secret_key.is_none() {
+        let message = "`store.kind` = \"flask\" needs the app's SECRET_KEY";
+        let error = Diagnostic::error(message, kind.clone(), "nothing to read its cookie with");
+        notes.push(
+            error.help(
+                "name the place: secret_key = { credential = \"flask-secret\" } or { file = \"/PATH\" }",
+            ),
+        );
+    }
+    if session.cookie.prefix != CookiePrefix::None || session.cookie.name == "cloakroom" {
+        let span = cookie.span("name").or_else(|| cookie.span("prefix")).or_else(|| kind.clone());
+        let warning =
+            Diagnostic::warning("the session's cookie has not Flask's name", span, "Flask reads another one");
+        notes.push(
+            warning
+                .help("[session.cookie] name = \"session\", prefix = \"none\": as SESSION_COOKIE_NAME says"),
+        );
+    }
+    if session.max_sessions_per_principal.is_some() {
+        let span = session_table.span("max_sessions_per_principal");
+        let message = "`session.max_sessions_per_principal` has no effect: visitors carry their sessions";
+        notes.push(Diagnostic::warning(message, span, "nobody knows how many there are"));
+    }
+    if cookies.iter().any(|rule| (rule.action == CookieAction::Keep || rule.bound) && !rule.report) {
+        let message =
+            "cookies that are kept, or bound to a session, are lost: Flask's has no place for them and no id";
+        notes.push(Diagnostic::warning(message, kind, "choose another kind, or `seal` without `bind`"));
     }
 }

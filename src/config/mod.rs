@@ -49,7 +49,7 @@ pub use session::{
     SameSite, Secure, Session, SessionCookie,
 };
 pub use source::Source;
-pub use store::{Durability, Remembers, Store, StoreKind};
+pub use store::{Durability, FlaskSession, Remembers, Store, StoreKind};
 pub use tls::{CertificateFiles, ClientCertificates, Tls};
 pub use upstream::{
     Also, AlsoValue, Balance, Ca, Health, Server, ServerAddress, Upstream, UpstreamHost, UpstreamTls,
@@ -139,7 +139,7 @@ fn read(text: &str, folder: &Path) -> (Option<Config>, BTreeSet<String>, Vec<Dia
     let routes = Route::read_all(&root, &upstreams);
     let store = Store::read(&root.section("store"));
     let keys = Keys::read(&root.section("keys"));
-    let keyless = store.kind == StoreKind::Memory && keys.current.is_none();
+    let keyless = store.kind != StoreKind::Disk && keys.current.is_none();
     let cookies = CookieRule::read_all(&root, &upstreams, &routes, &session.cookie, keyless);
     let errors = Errors::read(&root.section("errors"), folder);
     let limits = Limits::read(&root.section("limits"));

@@ -2,10 +2,13 @@
 
 use std::{fs, os::unix::fs::MetadataExt, path::PathBuf, time::Duration};
 
+use toml::de::DeValue;
+
 use super::{
-    secret::{environment, path},
+    secret::{SecretError, SecretSource, environment, path},
     value::{Mistake, Reader},
 };
+use crate::message::field::normal;
 
 /// `[store]`
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +29,71 @@ pub struct Store {
     pub max_cookies: u8,
     /// `ended`: of the cookie kind, where it is remembered which sessions are over.
     pub ended: Remembers,
+    /// Of the flask kind.
+    pub flask: FlaskSession,
+}
+
+/// How a session is shared with a Flask app.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FlaskSession {
+    /// `secret_key`: the app's `SECRET_KEY`.
+    pub secret_key: Option<SecretSource>,
+    /// `fallbacks`: its `SECRET_KEY_FALLBACKS`.
+    pub fallbacks: Vec<SecretSource>,
+    /// `export`: Flask's keys and the fields that they are shown as; `None`: all that do not begin with `_` and make a
+    /// field's name.
+    pub export: Option<Vec<(String, String)>>,
+    /// `principal`: Flask's key that says who is logged in.
+    pub principal: String,
+    /// `write`: `false`: Flask alone writes.
+    pub write: bool,
+    /// `refresh_each_request`: its `SESSION_REFRESH_EACH_REQUEST`.
+    pub refresh_each_request: bool,
+}
+
+impl FlaskSession {
+    fn read(reader: &Reader<'_>) -> Self {
+        let key = |value: &DeValue<'_>| match value.as_str() {
+            Some("") => Err(Mistake::VALUE),
+            Some(key) => Ok(key.to_owned()),
+            None => Err(Mistake::TYPE),
+        };
+        let principal = reader.optional("principal", "a key of Flask's session", key);
+        Self {
+            secret_key: SecretSource::parse(reader, "secret_key"),
+            fallbacks: SecretSource::parse_all(reader, "fallbacks"),
+            export: reader.span("export").map(|_| export(reader)),
+            principal: principal.unwrap_or_else(|| "_user_id".to_owned()),
+            write: reader.bool("write", true),
+            refresh_each_request: reader.bool("refresh_each_request", true),
+        }
+    }
+
+    /// The keys as they are now, the current one first.
+    ///
+    /// # Errors
+    /// One cannot be read.
+    pub fn keys(&self) -> Result<Vec<Vec<u8>>, SecretError> {
+        self.secret_key.iter().chain(&self.fallbacks).map(|key| Ok(key.read()?.expose().to_vec())).collect()
+    }
+}
+
+/// Flask's keys, and the names of fields.
+fn export(reader: &Reader<'_>) -> Vec<(String, String)> {
+    let mut all: Vec<(String, String)> = Vec::new();
+    for entry in reader.entries("export", "a table such as { \"_user_id\" = \"user-id\" }") {
+        let field = entry.value.get_ref().as_str().ok_or(Mistake::TYPE);
+        match field.and_then(|field| normal(field).map_err(Mistake::why)) {
+            Ok(field) if all.iter().any(|(_, known)| *known == field) => {
+                reader.refuse("export", entry.value, "a field of its own for each key", Mistake::VALUE);
+            }
+            Ok(field) => all.push((entry.name.to_owned(), field)),
+            Err(mistake) => {
+                reader.refuse("export", entry.value, "a field's name such as \"user-id\"", mistake);
+            }
+        }
+    }
+    all
 }
 
 /// `ended`: where this node remembers which sessions are over that visitors carry themselves.
@@ -62,21 +130,26 @@ pub enum StoreKind {
     Memory,
     /// `"cookie"`: with the visitor, sealed.
     Cookie,
+    /// `"flask"`: with the visitor, in Flask's own cookie.
+    Flask,
 }
 
 const MIB: u64 = 1 << 20;
 
 impl Store {
     pub(super) fn read(reader: &Reader<'_>) -> Self {
-        let kind = reader.parsed("kind", "\"disk\", \"memory\" or \"cookie\"", |kind| match kind {
-            "disk" => Ok(StoreKind::Disk),
-            "memory" => Ok(StoreKind::Memory),
-            "cookie" => Ok(StoreKind::Cookie),
-            "redis" | "flask" => {
-                Err(Mistake::why("not built yet").help("use kind = \"disk\": sessions outlive the process"))
-            }
-            _ => Err(Mistake::VALUE),
-        });
+        let kind =
+            reader.parsed("kind", "\"disk\", \"memory\", \"cookie\" or \"flask\"", |kind| match kind {
+                "disk" => Ok(StoreKind::Disk),
+                "memory" => Ok(StoreKind::Memory),
+                "cookie" => Ok(StoreKind::Cookie),
+                "flask" => Ok(StoreKind::Flask),
+                "redis" => {
+                    Err(Mistake::why("not built yet")
+                        .help("use kind = \"disk\": sessions outlive the process"))
+                }
+                _ => Err(Mistake::VALUE),
+            });
         let durabilities = [("group", Durability::Group), ("sync", Durability::Sync), ("os", Durability::Os)];
         let bytes = 16 * MIB..=1 << 50;
         let remembers = [("memory", Remembers::Memory), ("disk", Remembers::Disk), ("off", Remembers::Off)];
@@ -89,6 +162,7 @@ impl Store {
             max_disk_bytes: reader.optional_limit_size("max_disk_bytes", &bytes).unwrap_or(Some(8 << 30)),
             max_cookies: reader.number("max_cookies", 1..=8, 4) as u8,
             ended: reader.choice("ended", &remembers, Remembers::Memory),
+            flask: FlaskSession::read(reader),
         };
         reader.finish();
         store

@@ -159,6 +159,9 @@ impl Answered<'_> {
             Vec::new()
         };
         let headers = response.headers_mut();
+        if plan.sessions.varies_by_cookie() {
+            vary(headers);
+        }
         // First, since the stricter of the two is enough.
         cache(plan.sessions.rules().cache, resolved, headers);
         if !others.is_empty() || !set_cookies.is_empty() {
@@ -167,6 +170,17 @@ impl Answered<'_> {
             }
             session::make_private(headers);
         }
+    }
+}
+
+/// The answer depends on the cookie, as Flask says of its own.
+fn vary(headers: &mut HeaderMap) {
+    let says = |line: &HeaderValue| {
+        let names = line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+        names.into_iter().any(|name| name == b"*" || name.eq_ignore_ascii_case(b"cookie"))
+    };
+    if !headers.get_all(header::VARY).iter().any(says) {
+        headers.append(header::VARY, HeaderValue::from_static("Cookie"));
     }
 }
 

@@ -5,7 +5,8 @@ use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    Value, carried,
+    Value,
+    carried::Room,
     change::{Changes, Name},
     fields::Fields,
     record::{Leads, Record},
@@ -70,14 +71,14 @@ pub struct Apply<'a> {
     pub rules: &'a Session,
     /// How fields become headers.
     pub wire: &'a Wire,
-    /// How large the record may be, in bytes as it travels; where it does.
-    pub room: Option<usize>,
+    /// How large the record may be, where it travels.
+    pub(super) room: Option<&'a Room>,
 }
 
 impl Apply<'_> {
     /// Whether a record can travel, with so many bytes more.
     pub(super) fn holds(&self, record: &Record, more: usize) -> bool {
-        self.room.is_none_or(|room| carried::size(record).saturating_add(more) <= room)
+        self.room.is_none_or(|room| room.holds(record, more))
     }
 }
 
@@ -235,7 +236,7 @@ fn key(record: &Record, name: &Name, apply: &Apply<'_>) -> Name {
 
 /// The limit that this field breaks, if any.
 fn over_limit(record: &Record, name: &str, apply: &Apply<'_>) -> Option<&'static str> {
-    let too_large = || (!apply.holds(record, to_come(record, apply))).then_some("[store] max_cookies");
+    let too_large = || apply.room.filter(|room| !room.holds(record, to_come(record, apply))).map(Room::limit);
     apply.wire.over_limit(record, name, apply.rules).or_else(too_large)
 }
 

@@ -56,6 +56,12 @@ impl CookieForm {
         Self { most_parts: most, ..self }
     }
 
+    /// The same, where it is the app's own cookie: none of its spellings is ours.
+    #[must_use]
+    pub fn of_the_app(self) -> Self {
+        Self { names: Arc::new([]), ..self }
+    }
+
     /// In so many cookies a session may travel.
     pub fn most_parts(&self) -> u8 {
         self.most_parts

@@ -6,7 +6,8 @@ use std::{cell::RefCell, net::IpAddr, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    Answer, Changes, Realm, Record, Resolved, SessionManager, StoreError,
+    Answer, Changes, Keep, Realm, Record, Resolved, SessionManager, StoreError,
+    carried::Room,
     commit::{Apply, Found, Seen},
     jar::Jar,
     record::Leads,
@@ -40,8 +41,8 @@ pub(super) struct Turn<'a> {
     pub client: Option<IpAddr>,
     /// Now.
     pub now: Timestamp,
-    /// How large the record may be as it travels.
-    pub room: Option<usize>,
+    /// How large the record may be, where it travels.
+    pub room: Option<&'a Room>,
     /// The jar, once what the answer changes there was applied.
     pub filled: &'a RefCell<Jar>,
 }
@@ -70,7 +71,8 @@ impl SessionManager {
         if shows_nothing && !changes.clear {
             changes.give_back.clone_from(&resolved.taken);
         }
-        let turn = Turn { resolved, realm, client, now, room: self.keep.room(cookie), filled };
+        let room = if changes.is_empty() { None } else { self.keep.room(cookie, resolved.https) };
+        let turn = Turn { resolved, realm, client, now, room: room.as_ref(), filled };
         if resolved.read_only {
             return self.keep_alone(turn, &changes).await;
         }
@@ -229,12 +231,16 @@ impl SessionManager {
     }
 
     fn is_due_by_clock(&self, record: &Record, now: Timestamp) -> bool {
-        !record.overlaps(now)
+        self.keep.has_tickets()
+            && !record.overlaps(now)
             && self.rules.renew_interval.is_some_and(|interval| now.since(record.renewed) >= interval)
     }
 
     /// Whether a ticket needs a new stamp, or one under the current key.
     fn is_due(&self, ticket: &Ticket, record: Option<&Record>, now: Timestamp) -> bool {
+        if let Keep::Flask(flask) = &self.keep {
+            return record.is_some_and(|record| flask.refreshes(record));
+        }
         let age = now.since(ticket.stamped);
         !ticket.current_key
             || match record {
@@ -423,7 +429,7 @@ impl SessionManager {
         seen: Seen<'_>,
         next: &Ticket,
         changes: &Changes,
-        (now, room): (Timestamp, Option<usize>),
+        (now, room): (Timestamp, Option<&Room>),
     ) -> Result<Applied, StoreError> {
         let apply = Apply {
             seen,

@@ -6,13 +6,13 @@ use uuid::Uuid;
 
 use super::{
     CookieForm,
-    carried::{self, Ended, Sealed},
+    carried::{self, Ended, Flask, Room, Sealed},
     commit::{Apply, Found},
     record::Record,
     store::{Applied, Store, StoreError},
     ticket::Ticket,
 };
-use crate::{clock::Timestamp, config::Session, crypto::Secrets};
+use crate::clock::Timestamp;
 
 /// Where records are kept.
 #[derive(Debug, Clone)]
@@ -21,6 +21,8 @@ pub enum Keep {
     Store(Arc<Store>),
     /// With the visitor, sealed.
     Sealed(Sealed),
+    /// With the visitor, in Flask's own cookie.
+    Flask(Flask),
 }
 
 /// What outlives a configuration.
@@ -30,22 +32,16 @@ pub enum Lasting {
     Store(Arc<Store>),
     /// What is known of those that visitors carry.
     Ended(Arc<Ended>),
+    /// Nothing: Flask remembers none either.
+    Nothing,
 }
 
 impl Lasting {
-    /// For a plan with these rules, under keys derived from these secrets.
-    pub fn keep(&self, rules: &Session, secrets: &Secrets) -> Keep {
-        match self {
-            Self::Store(store) => Keep::Store(Arc::clone(store)),
-            Self::Ended(ended) => Keep::Sealed(Sealed::new(rules, Arc::clone(ended), secrets)),
-        }
-    }
-
     /// The store, where there is one.
     pub fn store(&self) -> Option<&Arc<Store>> {
         match self {
             Self::Store(store) => Some(store),
-            Self::Ended(_) => None,
+            Self::Ended(_) | Self::Nothing => None,
         }
     }
 
@@ -54,6 +50,7 @@ impl Lasting {
         match self {
             Self::Store(store) => store.sweep(),
             Self::Ended(ended) => ended.sweep(),
+            Self::Nothing => {}
         }
     }
 
@@ -62,6 +59,7 @@ impl Lasting {
         match self {
             Self::Store(store) => store.close(),
             Self::Ended(ended) => ended.close(),
+            Self::Nothing => {}
         }
     }
 }
@@ -88,7 +86,7 @@ impl Keep {
     pub(super) fn store(&self) -> Option<&Arc<Store>> {
         match self {
             Self::Store(store) => Some(store),
-            Self::Sealed(_) => None,
+            Self::Sealed(_) | Self::Flask(_) => None,
         }
     }
 
@@ -97,11 +95,17 @@ impl Keep {
         !matches!(self, Self::Store(_))
     }
 
-    /// How large a record may be, in bytes as it travels.
-    pub(super) fn room(&self, cookie: &CookieForm) -> Option<usize> {
+    /// Whether a ticket leads to a session, that can be replaced.
+    pub(super) fn has_tickets(&self) -> bool {
+        !matches!(self, Self::Flask(_))
+    }
+
+    /// How large a record may be, where it travels.
+    pub(super) fn room(&self, cookie: &CookieForm, https: bool) -> Option<Room> {
         match self {
             Self::Store(_) => None,
-            Self::Sealed(_) => Some(carried::room(cookie)),
+            Self::Sealed(_) => Some(Room::Sealed(carried::room(cookie))),
+            Self::Flask(flask) => Some(Room::Flask(flask.clone(), cookie.name(https).len())),
         }
     }
 
@@ -118,6 +122,7 @@ impl Keep {
         match self {
             Self::Store(store) => store.load(ticket.id, now).await,
             Self::Sealed(sealed) => Ok(sealed.load(ticket, brought, now)),
+            Self::Flask(_) => Ok(brought.map_or(Found::Nothing, |record| Found::Live(Arc::clone(record)))),
         }
     }
 
@@ -133,6 +138,7 @@ impl Keep {
         match self {
             Self::Store(store) => store.apply(apply).await,
             Self::Sealed(sealed) => Box::pin(sealed.apply(brought, apply)).await,
+            Self::Flask(flask) => flask.apply(brought, apply),
         }
     }
 
@@ -140,7 +146,7 @@ impl Keep {
     pub(super) fn is_settled(&self, id: Uuid) -> bool {
         match self {
             Self::Store(store) => store.is_settled(id),
-            Self::Sealed(_) => true,
+            Self::Sealed(_) | Self::Flask(_) => true,
         }
     }
 
@@ -148,7 +154,7 @@ impl Keep {
     pub(super) fn failures(&self) -> u64 {
         match self {
             Self::Store(store) => store.failures(),
-            Self::Sealed(_) => 0,
+            Self::Sealed(_) | Self::Flask(_) => 0,
         }
     }
 
@@ -159,7 +165,7 @@ impl Keep {
     pub(super) async fn settled(&self, id: Uuid) -> Result<bool, StoreError> {
         match self {
             Self::Store(store) => store.settled(id).await,
-            Self::Sealed(_) => Ok(true),
+            Self::Sealed(_) | Self::Flask(_) => Ok(true),
         }
     }
 
@@ -173,13 +179,14 @@ impl Keep {
                 Ok(matches!(store.load(id, now).await?, Found::Live(record) if !record.has_come_back()))
             }
             Self::Sealed(sealed) => Ok(sealed.goes_on_unseen(id)),
+            Self::Flask(_) => Ok(false),
         }
     }
 
     /// Whether the ticket that took the place of one that is [`Found::Ended`] has come back. A store's record says it itself.
     pub(super) fn has_come_back(&self, id: Uuid) -> bool {
         match self {
-            Self::Store(_) => false,
+            Self::Store(_) | Self::Flask(_) => false,
             Self::Sealed(sealed) => sealed.has_come_back(id),
         }
     }
@@ -191,7 +198,7 @@ impl Keep {
     pub(super) async fn delete(&self, id: Uuid, now: Timestamp) -> Result<(), StoreError> {
         match self {
             Self::Store(store) => store.delete(id, now).await.map(drop),
-            Self::Sealed(_) => Ok(()),
+            Self::Sealed(_) | Self::Flask(_) => Ok(()),
         }
     }
 
@@ -207,7 +214,7 @@ impl Keep {
     ) -> Result<(), StoreError> {
         match self {
             Self::Store(store) => store.delete_all_of(realm, principal, now).await.map(drop),
-            Self::Sealed(_) => Err(StoreError::Elsewhere),
+            Self::Sealed(_) | Self::Flask(_) => Err(StoreError::Elsewhere),
         }
     }
 
@@ -230,6 +237,7 @@ impl Keep {
                 }
             }
             Self::Sealed(sealed) => sealed.came_back(record, now),
+            Self::Flask(_) => {}
         }
     }
 
@@ -238,6 +246,7 @@ impl Keep {
         match self {
             Self::Store(store) => store.sweep(),
             Self::Sealed(sealed) => sealed.sweep(),
+            Self::Flask(_) => {}
         }
     }
 
@@ -246,6 +255,7 @@ impl Keep {
         match self {
             Self::Store(store) => store.floor(),
             Self::Sealed(sealed) => sealed.floor(),
+            Self::Flask(_) => Timestamp(0),
         }
     }
 }

@@ -33,7 +33,7 @@ mod visit;
 mod wire;
 
 pub use caches::{is_for_shared_caches, make_private};
-pub use carried::Ended;
+pub use carried::{Ended, Flask, Sealed};
 pub use change::Changes;
 pub use cookie::CookieForm;
 pub use events::Events;
@@ -152,6 +152,11 @@ impl SessionManager {
         self.keep.store()
     }
 
+    /// Whether what an app is told depends on a cookie that other apps read too, and so is to be said (`Vary`).
+    pub fn varies_by_cookie(&self) -> bool {
+        !self.keep.has_tickets()
+    }
+
     /// Work that is left to a thread in the background: expiry and eviction.
     pub fn sweep(&self) {
         self.keep.sweep();
@@ -203,6 +208,10 @@ impl SessionManager {
                 cookie.give(&text, https, gift.lasts, gift.now).into_iter().collect()
             }
             Keep::Sealed(sealed) => sealed.give(gift, (cookie, https), resolved.parts),
+            Keep::Flask(flask) => {
+                let was_there = resolved.record().is_some();
+                flask.give(gift, (cookie, https), was_there).into_iter().collect()
+            }
         }
     }
 
@@ -221,6 +230,13 @@ impl SessionManager {
 
     /// What this upstream, on this route, may not do is not done.
     fn restrict<S>(&self, resolved: &Resolved, answer: &mut Answer<'_, S>) {
+        if let Keep::Flask(flask) = &self.keep
+            && flask.reads_only()
+            && !answer.changes.is_empty()
+        {
+            self.wire.events.forbidden("all", "[store] write = false: Flask alone writes");
+            answer.changes = Changes::default();
+        }
         if resolved.read_only {
             if !answer.changes.is_empty() {
                 // Kept cookies work as everywhere, with the renewal they ask for.

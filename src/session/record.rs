@@ -11,6 +11,7 @@ use std::{
 use uuid::Uuid;
 
 use super::{
+    codec::flask::Document,
     fields::{Fields, Flashes},
     jar::Jar,
     ticket::SecretHash,
@@ -54,6 +55,8 @@ pub struct Record {
     pub secret: SecretHash,
     /// The secret before, if it was replaced by the clock.
     pub previous: Option<Box<Previous>>,
+    /// What is carried along with it, and is no field: of a format of others.
+    pub(super) beside: Option<Arc<Document>>,
     pub(super) last_seen: AtomicU64,
     /// What of `last_seen` the store knows.
     pub(super) saved_seen: AtomicU64,
@@ -127,6 +130,7 @@ impl Record {
             jar: Jar::default(),
             secret,
             previous: None,
+            beside: None,
             last_seen: AtomicU64::new(now.0),
             saved_seen: AtomicU64::new(now.0),
             confirmed: AtomicBool::new(confirmed),
@@ -143,6 +147,7 @@ impl Record {
             fields: self.fields.clone(),
             flashes: self.flashes.clone(),
             jar: self.jar.clone(),
+            beside: self.beside.clone(),
             previous: self.previous.as_ref().map(|p| {
                 Box::new(Previous {
                     secret: p.secret,

@@ -60,13 +60,13 @@ impl SessionManager {
         request: Request<'_, V>,
     ) -> Result<Resolved, StoreError> {
         let Request { shown, realm, cookie, https, visit, read_only, now } = request;
-        let candidates = shown.candidates();
+        let candidates = self.tried(&shown);
         let mut found: Option<Standing> = None;
         let mut spent = None;
         let mut torn = false;
         let mut crowded = candidates.len() > 1;
         for value in candidates {
-            let Some(came) = self.read(value, &shown, (cookie, https), realm) else { continue };
+            let Some(came) = self.read((value, &shown), (cookie, https), realm, now) else { continue };
             match self.look_up(&came, now).await? {
                 Some(Standing::Spent { overtaken, .. }) => spent = Some(overtaken || spent == Some(true)),
                 Some(standing) => {
@@ -89,7 +89,11 @@ impl SessionManager {
                 // that is known. Once the others are expired, it comes alone.
                 blind = visit.blind || torn || shown.more;
                 withheld = visit.withheld || blind;
-                let mints = visit.may_mint && !blind && !read_only && self.rules.create == Create::Visit;
+                let mints = self.keep.has_tickets()
+                    && visit.may_mint
+                    && !blind
+                    && !read_only
+                    && self.rules.create == Create::Visit;
                 Standing::Stranger(mints.then(|| Ticket::mint(now)))
             }
         };
@@ -179,13 +183,19 @@ impl SessionManager {
         }
     }
 
+    /// The cookies that are tried. Of several, Flask reads the first: who shares a session with it does as well.
+    fn tried<'a>(&self, shown: &'a Shown<'_>) -> &'a [&'a [u8]] {
+        let all = shown.candidates();
+        if self.keep.has_tickets() { all } else { all.get(..1).unwrap_or(all) }
+    }
+
     /// The ticket in a cookie. `None`: it is none of ours.
     fn read(
         &self,
-        value: &[u8],
-        shown: &Shown<'_>,
+        (value, shown): (&[u8], &Shown<'_>),
         cookie: (&CookieForm, bool),
         realm: Realm<'_>,
+        now: Timestamp,
     ) -> Option<Came> {
         match &self.keep {
             Keep::Store(_) => {
@@ -197,6 +207,10 @@ impl SessionManager {
                 // Its record, if it has one, is its own: there is no other secret that could lead there.
                 let hash = record.as_ref().map_or_else(|| ticket.hash(), |record| record.secret);
                 Some(Came { ticket, hash, record })
+            }
+            Keep::Flask(flask) => {
+                let (ticket, record) = flask.open(value, realm, now)?;
+                Some(Came { ticket, hash: record.secret, record: Some(record) })
             }
         }
     }

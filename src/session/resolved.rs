@@ -110,7 +110,7 @@ impl Resolved {
     /// The public id, if there is one.
     pub fn id(&self) -> Option<Uuid> {
         match &self.standing {
-            Standing::Known { ticket, .. } => Some(ticket.id),
+            Standing::Known { .. } => self.known_id(),
             Standing::Stranger(ticket) => ticket.map(|t| t.id),
             Standing::Spent { id, .. } => Some(*id),
             Standing::Unavailable => None,
@@ -180,10 +180,10 @@ impl Resolved {
         (own != Some(&named)).then_some(named)
     }
 
-    /// The id of a session whose ticket came back.
+    /// The id of a session whose ticket came back; sessions of Flask have none.
     pub fn known_id(&self) -> Option<Uuid> {
         match &self.standing {
-            Standing::Known { ticket, .. } => Some(ticket.id),
+            Standing::Known { ticket, .. } => (!ticket.id.is_nil()).then_some(ticket.id),
             _ => None,
         }
     }
@@ -197,6 +197,7 @@ impl Resolved {
     pub fn times(&self, rules: &Session, now: Timestamp) -> Option<(Duration, Duration)> {
         let plain = rules.plain;
         match &self.standing {
+            Standing::Known { record: Some(record), .. } if record.id.is_nil() => None,
             Standing::Known { record: Some(record), .. } => {
                 Some((now.since(record.created), record.lasts(rules, now)))
             }

@@ -35,6 +35,8 @@ impl SessionManager {
         let store = match &self.keep {
             Keep::Store(store) => store,
             // What is sent through a tunnel keeps nothing alive: no answer follows that could bring another cookie.
+            // Nobody remembers what has ended.
+            Keep::Flask(_) => return true,
             Keep::Sealed(sealed) => return sealed.goes_on(tunnel.id, tunnel.began),
         };
         match store.load(tunnel.id, now).await {

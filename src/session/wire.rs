@@ -112,8 +112,11 @@ impl Wire {
     }
 
     fn tell_record(&self, record: &Record, view: &View, flashes: &[(Name, Arc<str>)], lines: &mut Lines) {
-        self.tell_id(record.id, lines);
-        lines.push_text(&self.version, itoa::Buffer::new().format(record.version));
+        // Flask's have neither.
+        if !record.id.is_nil() {
+            self.tell_id(record.id, lines);
+            lines.push_text(&self.version, itoa::Buffer::new().format(record.version));
+        }
         if let Some(value) = self.principal_of(record) {
             lines.push(&self.principal, &value);
         }

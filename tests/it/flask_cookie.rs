@@ -3,7 +3,6 @@
 
 use std::io::{BufRead, BufReader, Lines, Write};
 use std::iter;
-use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use cloakroom::clock::Timestamp;
@@ -13,6 +12,8 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Map, Value as Json};
+
+use crate::support::flask_python;
 
 /// How many sessions go each way.
 const MANY: usize = 10_000;
@@ -26,14 +27,8 @@ struct Flask {
 
 impl Flask {
     fn start(arguments: &[&str]) -> Self {
-        let python = concat!(env!("CARGO_MANIFEST_DIR"), "/target/flask-venv/bin/python");
-        assert!(
-            Path::new(python).exists(),
-            "no Flask from Python's index here: `python3 -m venv target/flask-venv && target/flask-venv/bin/pip \
-             install flask`, or run tests/run"
-        );
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/apps/flask_sessions.py");
-        let mut command = Command::new(python);
+        let mut command = Command::new(flask_python());
         command.arg(script).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = command.spawn().unwrap();
         let says = BufReader::new(child.stdout.take().unwrap()).lines();

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::support::server::Server;
 use crate::support::webdriver::Chromium;
-use crate::support::{App, Authority, Cloakroom, Legacy, Port, Reply};
+use crate::support::{App, Authority, Cloakroom, Legacy, Port, Reply, key};
 
 /// The README's configurations.
 fn blocks() -> Vec<String> {
@@ -123,6 +123,8 @@ fn every_configuration_of_the_readme_passes_the_check() {
     fs::copy(folder.root(), folder.path("ca.pem")).expect("an authority");
     fs::create_dir(folder.path("pages")).expect("a folder");
     fs::write(folder.path("pages/502.html"), "<h1>Back soon</h1>").expect("a page");
+    fs::write(folder.path("flask-secret"), "dev-secret-1").expect("a secret");
+    key(&folder.path(""), "key");
     let file = folder.path("config.toml");
     for block in blocks() {
         // A part of a configuration stands for the whole.
@@ -131,6 +133,7 @@ fn every_configuration_of_the_readme_passes_the_check() {
         } else {
             format!("{block}\n{}", blocks().first().expect("the smallest one"))
         };
+        let whole = whole.replace("/etc/cloakroom", &folder.path("").display().to_string());
         fs::write(&file, &whole).expect("a file");
         let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom"));
         let done = command.args(["check", "-c"]).arg(&file).output().expect("cloakroom runs");

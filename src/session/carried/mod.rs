@@ -5,12 +5,45 @@
 //! [`Ended`]; nobody can be logged out who is not there.
 
 mod ended;
+mod flask;
 mod letter;
 mod opened;
 mod parts;
 mod sealed;
 
 pub use ended::Ended;
-pub(super) use letter::size;
+pub use flask::Flask;
+pub(super) use sealed::Gift;
 pub use sealed::Sealed;
-pub(super) use sealed::{Gift, room};
+
+use super::record::Record;
+
+/// How large a session may be that is on its way to a browser.
+#[derive(Debug, Clone)]
+pub(super) enum Room {
+    /// So many bytes, before they are sealed.
+    Sealed(usize),
+    /// What one cookie holds whose name has so many bytes.
+    Flask(Flask, usize),
+}
+
+impl Room {
+    /// What is named where it has not.
+    pub(super) fn limit(&self) -> &'static str {
+        match self {
+            Self::Sealed(_) => "[store] max_cookies",
+            Self::Flask(..) => "4096 bytes of Flask's cookie",
+        }
+    }
+
+    /// Whether it has room for a record, with so many bytes more.
+    pub(super) fn holds(&self, record: &Record, more: usize) -> bool {
+        match self {
+            Self::Sealed(room) => letter::size(record).saturating_add(more) <= *room,
+            Self::Flask(flask, name) => flask.fits(*name, record, more),
+        }
+    }
+}
+
+/// Bytes of a letter that so many cookies of this form hold.
+pub(super) use sealed::room;

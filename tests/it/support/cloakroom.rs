@@ -265,13 +265,10 @@ impl Plan {
             toml += "\n[[routes]]\nupstream = \"app\"\n";
         }
         if !self.extra.contains("[store]") {
-            toml += &match env::var(KIND) {
-                Ok(kind) if !self.extra.contains("[keys]") => {
-                    let key = key(folder, "key");
-                    format!("\n[store]\nkind = \"{kind}\"\n[keys]\ncurrent = {key}\n")
-                }
-                _ => "\n[store]\nkind = \"memory\"\n".to_owned(),
-            };
+            let kind = env::var(KIND).ok().filter(|_| !self.extra.contains("[keys]"));
+            let keys = kind.as_ref().map(|_| format!("[keys]\ncurrent = {}\n", key(folder, "key")));
+            let kind = kind.as_deref().unwrap_or("memory");
+            toml.extend(["\n[store]\nkind = \"", kind, "\"\n", keys.as_deref().unwrap_or_default()]);
         }
         toml + "\n" + &self.extra
     }

@@ -31,7 +31,7 @@ pub(crate) use app::{App, Reply, Request};
 pub(crate) use browser::Browser;
 pub(crate) use cloakroom::{Cloakroom, KIND, key, on_disk};
 pub(crate) use desk::{Desk, login};
-pub(crate) use legacy::Legacy;
+pub(crate) use legacy::{Legacy, flask_python};
 pub(crate) use puppet::{line, obey, orders};
 pub(crate) use response::Response;
 pub(crate) use stage::{Door, Port, Stage};

@@ -1,0 +1,240 @@
+//! `kind = "flask"`: the session is Flask's own signed cookie, shared with an app that goes on reading and writing it.
+//!
+//! What Flask has no place for does not exist here: no public id, no version, no realm, no ticket to replace. Of what the
+//! cookie holds, fields are what is exported; the rest is carried along with its types untouched. When a cookie is over,
+//! and when it is sent again, Flask's rules say (its `SecureCookieSessionInterface`): until
+//! `PERMANENT_SESSION_LIFETIME` after it was signed, permanent or not; anew when something changed, and a permanent one
+//! with every answer unless `SESSION_REFRESH_EACH_REQUEST` is off; taken back when nothing is left in it.
+
+use std::{sync::Arc, time::Duration};
+
+use http::HeaderValue;
+use uuid::Uuid;
+
+use super::sealed::Gift;
+use crate::{
+    clock::Timestamp,
+    config::{FlaskSession, Session},
+    message::field::normal,
+    session::{
+        Changes, CookieForm, Value,
+        codec::flask::{Codec, CodecError, Document},
+        commit::{Apply, Decision, Found, decide},
+        jar::JarChange,
+        record::Record,
+        store::{Applied, StoreError},
+        ticket::{Realm, Ticket},
+    },
+};
+
+/// Bytes of a cookie's name and value at most (RFC 6265bis section 5.6).
+const MOST_BYTES: usize = 4096;
+
+/// Sessions in Flask's cookie.
+#[derive(Debug, Clone)]
+pub struct Flask {
+    codec: Arc<Codec>,
+    rules: Arc<FlaskSession>,
+    lifetime: Duration,
+}
+
+impl Flask {
+    /// With the keys of the app, the current one first.
+    pub fn new(session: &Session, rules: &FlaskSession, keys: &[Vec<u8>]) -> Option<Self> {
+        let (current, fallbacks) = keys.split_first()?;
+        let lifetime = session.permanent.idle_timeout;
+        let codec = Codec::new(current, fallbacks.iter().map(Vec::as_slice), lifetime);
+        Some(Self { codec: Arc::new(codec), rules: Arc::new(rules.clone()), lifetime })
+    }
+
+    /// Only Flask writes.
+    pub(in crate::session) fn reads_only(&self) -> bool {
+        !self.rules.write
+    }
+
+    /// Whether an answer that changes nothing sends the cookie again.
+    pub(in crate::session) fn refreshes(&self, record: &Record) -> bool {
+        record.permanent && self.rules.refresh_each_request && self.rules.write
+    }
+
+    /// Opens a cookie. `None`: signed by none of the keys, too old, of the future, or nothing of Flask's.
+    pub(in crate::session) fn open(
+        &self,
+        value: &[u8],
+        realm: Realm<'_>,
+        now: Timestamp,
+    ) -> Option<(Ticket, Arc<Record>)> {
+        let opened = self.codec.open(value, now);
+        // Who came with what this app never signed is nobody's fault; a clock that goes wrong logs everybody out.
+        if let Err(error @ CodecError::Future) = &opened {
+            tracing::warn!(%error, "a cookie of Flask's was not taken");
+        }
+        let opened = opened.ok()?;
+        let ticket = Ticket {
+            minted: opened.signed,
+            stamped: opened.signed,
+            id: Uuid::nil(),
+            secret: [0; 16],
+            current_key: true,
+        };
+        let document = opened.document;
+        let mut record =
+            Record::new((realm.key(), Uuid::nil()), ticket.hash(), opened.signed, opened.signed, true);
+        for key in document.names() {
+            if let Some(field) = self.field(&key)
+                && let Some(value) = document.get(&key)
+            {
+                record.fields.insert(&field.into(), value);
+            }
+        }
+        record.principal = document.get(&self.rules.principal).map(|value| value.text().into());
+        record.permanent = document.is_permanent();
+        record.beside = Some(Arc::new(document));
+        Some((ticket, Arc::new(record)))
+    }
+
+    /// The field that a key is exported as.
+    fn field(&self, key: &str) -> Option<String> {
+        match &self.rules.export {
+            Some(export) => export.iter().find(|(known, _)| known == key).map(|(_, field)| field.clone()),
+            None if key.starts_with('_') => None,
+            None => normal(key).ok(),
+        }
+    }
+
+    /// The key that a field is kept under; `None`: it is not exported, and has no place.
+    fn key(&self, field: &str, document: &Document) -> Option<String> {
+        if let Some(export) = &self.rules.export {
+            return export.iter().find(|(_, known)| known == field).map(|(key, _)| key.clone());
+        }
+        let there = document.names().find(|key| self.field(key).as_deref() == Some(field));
+        // As Python writes names.
+        Some(there.unwrap_or_else(|| field.replace('-', "_")))
+    }
+
+    /// What the cookie is to hold: what it held, but for what the record says otherwise.
+    fn document(&self, record: &Record) -> Document {
+        let mut document = record.beside.as_deref().cloned().unwrap_or_default();
+        let exported: Vec<_> = document.names().filter_map(|key| Some((self.field(&key)?, key))).collect();
+        for (field, key) in exported {
+            if record.fields.get(&field).is_none()
+                && document.get(&key).is_some()
+                && key != self.rules.principal
+            {
+                document.remove(&key);
+            }
+        }
+        for (field, value) in record.fields.iter() {
+            let Some(key) = self.key(field, &document) else { continue };
+            if document.get(&key).as_ref() != Some(value) && !document.set(&key, value) {
+                tracing::warn!(field = %field, "a field was not stored: Python does not read such a number");
+            }
+        }
+        let principal = &self.rules.principal;
+        match &record.principal {
+            Some(name) if document.get(principal).is_none_or(|known| known.text() != &**name) => {
+                // Text is what every Python reads.
+                let _ = document.set(principal, &Value::Text(Arc::clone(name)));
+            }
+            Some(_) => {}
+            None => drop(document.remove(principal)),
+        }
+        if record.permanent != document.is_permanent() {
+            document.remove("_permanent");
+            if record.permanent {
+                let _ = document.set("_permanent", &Value::Json("true".into()));
+            }
+        }
+        document
+    }
+
+    /// Whether a cookie of this name has room for a record, with so many bytes more.
+    pub(in crate::session) fn fits(&self, name: usize, record: &Record, more: usize) -> bool {
+        let letters = self.codec.seal(&self.document(record), Timestamp(0)).len();
+        name + letters + TIME_LETTERS + more <= MOST_BYTES
+    }
+
+    /// The Set-Cookie line of a session, or what takes it back where nothing is left in it.
+    pub(in crate::session) fn give(
+        &self,
+        gift: Gift<'_>,
+        (cookie, https): (&CookieForm, bool),
+        was_there: bool,
+    ) -> Option<HeaderValue> {
+        let document =
+            gift.record.map(|record| self.document(record)).filter(|document| !document.is_empty());
+        match document {
+            Some(document) => {
+                let lasts = document.is_permanent().then_some(self.lifetime);
+                cookie.give(&self.codec.seal(&document, gift.now), https, lasts, gift.now)
+            }
+            None => was_there.then(|| cookie.expire_part(0, https)).flatten(),
+        }
+    }
+
+    /// Decides on what the request brought.
+    ///
+    /// # Errors
+    /// It is larger than its cookie can hold.
+    pub(in crate::session) fn apply(
+        &self,
+        brought: Option<&Arc<Record>>,
+        apply: &Apply<'_>,
+    ) -> Result<Applied, StoreError> {
+        let found = brought.map_or(Found::Nothing, |record| Found::Live(Arc::clone(record)));
+        let changes = self.possible(apply);
+        let possible = Apply { changes: changes.as_ref().unwrap_or(apply.changes), ..*apply };
+        match decide(&found, &possible) {
+            Decision::Nothing => Ok(Applied::Nothing),
+            Decision::Straggler => Ok(Applied::Straggler),
+            Decision::Conflict => Ok(Applied::Conflict),
+            Decision::End { all_of } => {
+                if all_of.is_some() {
+                    tracing::error!(
+                        "`destroy-principal` ended this session alone: {}",
+                        StoreError::Elsewhere
+                    );
+                }
+                Ok(Applied::Ended)
+            }
+            Decision::Save { record, renewed, taken, .. } => {
+                if !apply.holds(&record, 0) {
+                    return Err(StoreError::TooLarge);
+                }
+                Ok(Applied::Saved { record: Arc::from(record), renewed, taken })
+            }
+        }
+    }
+
+    /// The changes that Flask's cookie can hold, where they are not all of them; what it cannot is told.
+    fn possible(&self, apply: &Apply<'_>) -> Option<Changes> {
+        let changes = apply.changes;
+        let stays =
+            |field: &str| self.rules.export.as_ref().is_none_or(|all| all.iter().any(|(_, f)| f == field));
+        let all_stay =
+            changes.set.iter().map(|(f, _)| f).chain(changes.incr.iter().map(|(f, _)| f)).all(|f| stays(f));
+        let no_place = !changes.flash.is_empty() || changes.idle.is_some() || changes.max.is_some();
+        if all_stay && !no_place && changes.jar.is_empty() {
+            return None;
+        }
+        let events = &apply.wire.events;
+        let mut left = changes.clone();
+        if no_place {
+            events.forbidden("flash, idle, max", "Flask's cookie has no place for them ([store] kind)");
+            left.flash.clear();
+            (left.idle, left.max) = (None, None);
+        }
+        for change in left.jar.drain(..).filter(JarChange::keeps) {
+            events.not_kept(None, &change.cookie.name, "Flask's cookie has no place for it ([store] kind)");
+        }
+        if !all_stay {
+            events.forbidden("fields that are not exported", "[store] export names the others");
+            left.set.retain(|(field, _)| stays(field));
+            left.incr.retain(|(field, _)| stays(field));
+        }
+        Some(left)
+    }
+}
+
+/// Letters that the time of a signature may take more than that of the year 1970.
+const TIME_LETTERS: usize = 8;
