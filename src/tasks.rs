@@ -29,6 +29,11 @@ where
     thread::Builder::new().name(name.to_owned()).spawn(run)
 }
 
+/// Whether a future is done; asked anew, and not woken. Once it was it is not to be asked again.
+pub fn is_done(future: std::pin::Pin<&mut (dyn Future<Output = ()> + '_)>) -> bool {
+    future.poll(&mut Context::from_waker(Waker::noop())).is_ready()
+}
+
 /// The output of a future that never waits, such as a session in the memory store; `None` if it would.
 pub fn at_once<F: Future>(future: F) -> Option<F::Output> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {

@@ -8,11 +8,12 @@ mod logging;
 mod reload;
 pub mod state;
 mod systemd;
+mod watchdog;
 mod worker;
 
 pub use logging::start as start_logging;
 
-use std::{io, path::PathBuf, sync::Arc, time::Duration};
+use std::{io, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use tokio::{
@@ -33,6 +34,7 @@ use crate::{
 use listeners::Door;
 use reload::Reload;
 use state::{OwnKey, StateError};
+use watchdog::{Pulse, Watchdog};
 use worker::Setup;
 
 /// Why the process cannot run.
@@ -112,7 +114,7 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
             lot.push(door);
         }
     }
-    let mut threads = Vec::new();
+    let (mut threads, mut pulses) = (Vec::new(), Vec::new());
     for (number, doors) in lots.into_iter().enumerate() {
         let setup = Setup {
             doors,
@@ -121,7 +123,9 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
             counts: Arc::clone(&counts),
             stop: stop.clone(),
             kill: kill.clone(),
+            pulse: Pulse::default(),
         };
+        pulses.push(setup.pulse.clone());
         let alive = Alive(alive.clone());
         threads.push(tasks::thread(&format!("worker-{number}"), move || {
             let _alive = alive;
@@ -149,7 +153,8 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
         own_key,
         entrances,
     };
-    let ending = signals.wait(grace, &stop, &kill, workers, ended, &mut reload);
+    let watchdog = Watchdog::new(pulses, lasting.clone());
+    let ending = signals.wait(grace, (&stop, &kill), ended, &mut reload, watchdog);
     drop(reload);
     if ending == Ending::Died {
         // A worker less is a share of the visitors unserved: whoever started the process starts it again.
@@ -236,23 +241,24 @@ impl Signals {
     fn wait(
         self,
         grace: Duration,
-        stop: &CancellationToken,
-        kill: &CancellationToken,
-        workers: usize,
+        (stop, kill): (&CancellationToken, &CancellationToken),
         mut ended: UnboundedReceiver<()>,
         reload: &mut Reload,
+        mut watchdog: Watchdog,
     ) -> Ending {
+        let workers = watchdog.workers();
         let Self { runtime, mut term, mut int, mut hangup } = self;
         runtime.block_on(async {
+            let mut watching = pin!(watchdog.run());
             loop {
                 tokio::select! {
+                    () = &mut watching => {}
                     _ = term.recv() => break,
                     _ = int.recv() => break,
                     _ = ended.recv() => return Ending::Died,
                     _ = hangup.recv() => {
                         systemd::reloading();
-                        reload.run();
-                        systemd::reloaded();
+                        systemd::reloaded(&reload.run());
                     }
                 }
             }
@@ -265,6 +271,8 @@ impl Signals {
                 }
             };
             tokio::select! {
+                // Not before all is done: it may take longer than the watchdog waits.
+                () = &mut watching => {}
                 () = all => return Ending::Told,
                 _ = term.recv() => {}
                 _ = int.recv() => {}

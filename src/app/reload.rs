@@ -54,19 +54,28 @@ pub(super) struct Reload {
 }
 
 impl Reload {
-    /// Reads the file anew. What comes of it is told in the log.
-    pub(super) fn run(&mut self) {
+    /// Reads the file anew. What comes of it is told in the log, and in a line that is returned.
+    pub(super) fn run(&mut self) -> String {
         let Some(file) = self.file.clone() else {
-            return tracing::warn!("SIGHUP: there is no file to read again; it was started by flags alone");
+            tracing::warn!("SIGHUP: there is no file to read again; it was started by flags alone");
+            return "not reloaded: it was started by flags alone".to_owned();
         };
         let published = self.publish(&file);
         let file = file.display();
         match published {
-            Ok(later) if later.is_empty() => tracing::info!(%file, "reloaded"),
-            Ok(later) => {
-                tracing::warn!(%file, "reloaded, but for what needs a restart: {}", later.join("; "));
+            Ok(later) if later.is_empty() => {
+                tracing::info!(%file, "reloaded");
+                "reloaded".to_owned()
             }
-            Err(error) => tracing::error!(%file, "not reloaded, what runs stays: {error}"),
+            Ok(later) => {
+                let later = later.join("; ");
+                tracing::warn!(%file, "reloaded, but for what needs a restart: {later}");
+                format!("reloaded, but for what needs a restart: {later}")
+            }
+            Err(error) => {
+                tracing::error!(%file, "not reloaded, what runs stays: {error}");
+                "not reloaded, what runs stays: see the log".to_owned()
+            }
         }
     }
 

@@ -53,9 +53,24 @@ pub(super) fn reloading() {
     }
 }
 
-/// It is over, however it went: the log says.
-pub(super) fn reloaded() {
-    let _ = sd_notify::notify(&[NotifyState::Ready]);
+/// It is over, and this came of it.
+pub(super) fn reloaded(outcome: &str) {
+    let _ = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(outcome)]);
+}
+
+/// How long it waits for a sign of life, where it does.
+pub(super) fn watchdog() -> Option<std::time::Duration> {
+    sd_notify::watchdog_enabled().filter(|patience| !patience.is_zero())
+}
+
+/// All is well.
+pub(super) fn well() {
+    let _ = sd_notify::notify(&[NotifyState::Watchdog]);
+}
+
+/// What `systemctl status` says.
+pub(super) fn status(text: &str) {
+    let _ = sd_notify::notify(&[NotifyState::Status(text)]);
 }
 
 /// The end has begun.

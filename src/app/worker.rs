@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::listeners::Door;
+use super::{listeners::Door, watchdog::Pulse};
 use crate::{
     clock,
     listen::{self, Counts, Rules},
@@ -27,6 +27,7 @@ pub(super) struct Setup {
     pub(super) counts: Arc<Counts>,
     pub(super) stop: CancellationToken,
     pub(super) kill: CancellationToken,
+    pub(super) pulse: Pulse,
 }
 
 /// Runs until told to stop, and then until its requests are done or the time is up.
@@ -34,6 +35,7 @@ pub(super) fn run(setup: Setup) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         tasks::spawn(clock::drive());
+        setup.pulse.start();
         let tracker = TaskTracker::new();
         let worker = Rc::new(Worker {
             plan: Arc::clone(&setup.plan),

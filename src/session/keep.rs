@@ -54,6 +54,14 @@ impl Lasting {
         }
     }
 
+    /// A question to the thread that writes, where there is one: answered once it has taken all that was given before.
+    pub fn writer(&self) -> Option<impl Future<Output = ()> + use<>> {
+        match self {
+            Self::Store(store) => store.writer(),
+            Self::Ended(_) | Self::Nothing => None,
+        }
+    }
+
     /// Writes what there is to write. Afterwards nothing is taken any more.
     pub fn close(&self) {
         match self {

@@ -71,6 +71,7 @@ mod store_faults;
 mod streams;
 mod strip;
 mod support;
+mod systemd;
 mod threats;
 mod tls;
 mod tunnels;

@@ -2,7 +2,7 @@
 //!
 //! base64url (no padding) of: format 1 B, and what [`Sealer`] makes (AES-256-GCM-SIV under a random nonce, which at
 //! 50,000 cookies a second is safe for as long as a key may be used: RFC 8452 section 9, where plain GCM is not after a
-//! day) of a [letter](super::letter). Bound to it, and so refused anywhere else: the format, in how many cookies it
+//! day) of a letter (`letter.rs`). Bound to it, and so refused anywhere else: the format, in how many cookies it
 //! travels, their name, and the realm. A part that is missing, doubled, of another copy or in another place makes another
 //! text, and that does not open.
 

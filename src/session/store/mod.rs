@@ -219,6 +219,14 @@ impl Store {
         self.len() == 0
     }
 
+    /// A question to the thread that writes, where there is one: answered once it has taken all that was given before.
+    pub fn writer(&self) -> Option<impl Future<Output = ()> + use<>> {
+        match self {
+            Self::Memory(_) => None,
+            Self::Disk(disk) => Some(disk.served()),
+        }
+    }
+
     /// Writes what there is to write. Afterwards nothing is taken any more.
     pub fn close(&self) {
         match self {

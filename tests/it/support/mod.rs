@@ -14,6 +14,7 @@ pub(crate) mod corpus;
 pub(crate) mod desk;
 pub(crate) mod http2;
 pub(crate) mod legacy;
+pub(crate) mod manager;
 pub(crate) mod packaged;
 pub(crate) mod puppet;
 pub(crate) mod response;

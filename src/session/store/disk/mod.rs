@@ -230,6 +230,16 @@ impl Disk {
         receipt.wait(Some(self.commit_timeout)).await
     }
 
+    /// Until the writer has taken all that was given before.
+    pub fn served(&self) -> impl Future<Output = ()> + use<> {
+        let (done, served) = oneshot::channel();
+        self.front.queue.push(Order::Serve(done));
+        async move {
+            // A writer that has gone is told of by itself.
+            let _ = served.await;
+        }
+    }
+
     /// Ends a session; whether there was one.
     ///
     /// # Errors

@@ -1,0 +1,103 @@
+//! The watchdog: systemd is told that all is well for as long as it is, and starts the process anew when it is told no
+//! more (`WatchdogSec=`, systemd.service(5)).
+//!
+//! All is well when each worker's event loop goes round, and the thread that writes sessions takes orders.
+
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use super::systemd;
+use crate::{clock, session::Lasting, tasks};
+
+/// How often a worker shows that it goes round. A watchdog of less than twice as much would bark at nothing.
+const BEAT: Duration = Duration::from_millis(200);
+
+/// A worker's sign of life.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Pulse(Arc<AtomicU64>);
+
+impl Pulse {
+    /// Beats from now on, on this thread's event loop.
+    pub(super) fn start(&self) {
+        let beats = Arc::clone(&self.0);
+        tasks::spawn(async move {
+            loop {
+                beats.fetch_add(1, Ordering::Relaxed);
+                clock::pause(BEAT).await;
+            }
+        });
+    }
+}
+
+/// Looks after the others.
+pub(super) struct Watchdog {
+    /// How often systemd is told: twice in the time that it waits. None: it does not want to be told.
+    period: Option<Duration>,
+    workers: Vec<(Pulse, u64)>,
+    lasting: Lasting,
+    /// The question to the thread that writes, until it is answered.
+    asked: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    was_well: bool,
+}
+
+impl Watchdog {
+    pub(super) fn new(workers: Vec<Pulse>, lasting: Lasting) -> Self {
+        let period = systemd::watchdog().map(|patience| (patience / 2).max(2 * BEAT));
+        let workers = workers.into_iter().map(|pulse| (pulse, 0)).collect();
+        Self { period, workers, lasting, asked: None, was_well: true }
+    }
+
+    /// How many workers there are.
+    pub(super) fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Looks, again and again. Never ready.
+    pub(super) async fn run(&mut self) {
+        let Some(period) = self.period else { return std::future::pending().await };
+        loop {
+            clock::sleep(period).await;
+            let stuck = self.stuck();
+            match &stuck {
+                None => systemd::well(),
+                Some(who) if self.was_well => {
+                    tracing::error!(%who, "does not answer any more: systemd is not told that all is well");
+                    systemd::status(&format!("{who} does not answer"));
+                }
+                Some(_) => {}
+            }
+            if stuck.is_none() && !self.was_well {
+                tracing::warn!("all is well again");
+                systemd::status("all is well again");
+            }
+            self.was_well = stuck.is_none();
+        }
+    }
+
+    /// Who has given no sign of life since the last look.
+    fn stuck(&mut self) -> Option<String> {
+        let mut stuck = None;
+        for (number, (pulse, seen)) in self.workers.iter_mut().enumerate() {
+            let beats = pulse.0.load(Ordering::Relaxed);
+            if std::mem::replace(seen, beats) == beats {
+                stuck = Some(format!("worker-{number}"));
+            }
+        }
+        let answered = self.asked.as_mut().is_none_or(|asked| tasks::is_done(asked.as_mut()));
+        if answered {
+            self.asked = self.lasting.writer().map(|writer| Box::pin(writer) as _);
+            // It is given to the thread now, and has until the next look.
+            if let Some(asked) = &mut self.asked {
+                tasks::is_done(asked.as_mut());
+            }
+            return stuck;
+        }
+        stuck.or_else(|| Some("the thread that writes sessions".to_owned()))
+    }
+}
