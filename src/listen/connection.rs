@@ -1,6 +1,6 @@
 //! Connections: accepted here, each in a task of its own.
 
-use std::{io, rc::Rc, sync::Arc};
+use std::{io, rc::Rc, sync::Arc, time::Duration};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -30,6 +30,16 @@ impl Rules {
             Peer::Unix => true,
         }
     }
+}
+
+/// How long a connection may take for its first request once the process is to end. It was accepted, so nobody else will
+/// serve it: cut at once, a visitor who has just come would see an error where a restart is to cost nobody anything.
+pub(super) const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// Until a connection that has brought nothing yet is to be left.
+pub(super) async fn last_call(stop: &CancellationToken) {
+    stop.cancelled().await;
+    clock::pause(LAST_CALL).await;
 }
 
 /// Accepts until `stop`, and serves each connection in a task of its own that `tasks` keeps track of, under the `rules`
@@ -105,7 +115,7 @@ async fn one<H: Handler>(
             }
             entrance.admit(stream, visitor, &rules).await
         } => admitted,
-        () = stop.cancelled() => None,
+        () = last_call(&stop) => None,
     };
     drop(counts);
     let Some(Admitted { stream, prefix, entered, protocol }) = admitted else { return };

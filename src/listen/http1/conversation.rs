@@ -14,7 +14,7 @@ use http::{HeaderMap, Response, StatusCode, header::CONNECTION};
 use http_body::Body;
 
 use super::{
-    super::{Handler, Interim, Received, Switch, entrance::Entered, switch::Begin},
+    super::{Handler, Interim, Received, Switch, connection::LAST_CALL, entrance::Entered, switch::Begin},
     answer,
     head::{self, Head, HeadError, Terms},
     line::{Line, Wire, Writing},
@@ -61,17 +61,19 @@ pub(super) struct Conversation<'a, 't, H: Handler> {
     /// The fields of the last answer, emptied: the next request's have room there.
     spare: HeaderMap,
     watch: Watch,
+    /// Of one that has brought nothing yet, once the process is to end.
+    last_call: Option<Timer>,
 }
 
 impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
-    /// Begins; `comes_back`: it was seen to come back soon after an answer.
+    /// Begins; `comes_back`: it was seen to come back soon after an answer; `fresh`: nothing has come from it before.
     pub(super) fn new(
         line: Line,
         entered: &'a Entered,
         limits: &'a Limits,
         handler: &'a H,
         stop: Stop<'a, 't>,
-        (left, comes_back): (u64, bool),
+        (left, comes_back, fresh): (u64, bool, bool),
     ) -> Self {
         let watch =
             Watch { pause: Timer::new(Some(PARK_AFTER)), head: None, idle_since: clock::tick(), comes_back };
@@ -86,6 +88,7 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
             outbound: Outbound::default(),
             spare: HeaderMap::new(),
             watch,
+            last_call: fresh.then(|| Timer::new(Some(LAST_CALL))),
         }
     }
 
@@ -134,7 +137,7 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
             }
             Ok(Poll::Pending) => {
                 let begun = self.line.with(|wire| wire.has_begun()).unwrap_or_default();
-                if self.stop.came && !begun {
+                if self.stop.came && !begun && self.is_left(cx) {
                     return Poll::Ready(Err(Otherwise::Then(Then::Close)));
                 }
                 let waited = self.watch.poll(begun, self.served, self.limits, cx);
@@ -142,6 +145,14 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
             }
             Err(error) => Poll::Ready(Err(Otherwise::Refuse(error))),
         }
+    }
+
+    /// The process is to end, and nothing has begun here.
+    fn is_left(&mut self, cx: &mut Context<'_>) -> bool {
+        self.last_call
+            .as_mut()
+            .filter(|_| self.served == 0)
+            .is_none_or(|call| call.poll_elapsed(cx).is_ready())
     }
 
     /// Tells why, and no more is read.

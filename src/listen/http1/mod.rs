@@ -19,7 +19,7 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
-use super::{Handler, Rules, Tunnel, entrance::Entered};
+use super::{Handler, Rules, Tunnel, connection::last_call, entrance::Entered};
 use crate::{clock, net::Stream};
 use conversation::{Conversation, PARK_AFTER_TICKS, Then};
 use stop::Stop;
@@ -51,7 +51,8 @@ pub(super) async fn serve<H: Handler>(
         if prefix.is_empty() {
             let readable = tokio::select! {
                 readable = clock::timeout(wait, stream.peek()) => readable,
-                () = stop.cancelled() => return,
+                () = last_call(&stop), if parked.is_none() => return,
+                () = stop.cancelled(), if parked.is_some() => return,
             };
             if !matches!(readable, Ok(Ok(true))) {
                 return;
@@ -85,7 +86,9 @@ async fn active<H: Handler>(
     let line = Line::new(stream, prefix, limits.write_stall_timeout);
     let stopping = pin!(stop.cancelled());
     let stop = Stop::new(stopping);
-    let mut conversation = Conversation::new(line, entered, limits, handler, stop, (*left, comes_back));
+    let fresh = parked.is_none();
+    let mut conversation =
+        Conversation::new(line, entered, limits, handler, stop, (*left, comes_back, fresh));
     let then = conversation.run().await;
     *left = conversation.left;
     let first = conversation.served == 0 && parked.is_none();
