@@ -75,4 +75,5 @@ mod systemd;
 mod threats;
 mod tls;
 mod tunnels;
+mod turnover;
 mod vault;

@@ -154,6 +154,11 @@ impl Service {
 
     /// Waits for its end.
     pub(crate) fn exit(mut self) -> ExitStatus {
+        self.ended()
+    }
+
+    /// The same.
+    pub(crate) fn ended(&mut self) -> ExitStatus {
         self.child.wait().unwrap()
     }
 
