@@ -12,7 +12,7 @@
 //! | --- | --- | --- |
 //! | 6 | [`cli`] | one verb a file |
 //! | 5 | [`app`] | composition: workers, signals, systemd, logging |
-//! | 4 | [`proxy`] | the life of one request: the only place where the wings meet |
+//! | 4 | [`proxy`] [`admin`] | the life of one request: the only place where the wings meet; what the operator is shown |
 //! | 3 | [`plan`] | everything compiled from one configuration, immutable |
 //! | 2 | [`listen`] [`router`] [`upstream`] [`headers`] [`cookies`] [`session`] | wings; they do not know each other |
 //! | 1 | [`config`] | from text to values, every mistake with its place |
@@ -158,6 +158,7 @@ pub mod plan;
 
 pub mod proxy;
 
+pub mod admin;
 pub mod app;
 
 pub mod cli;

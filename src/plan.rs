@@ -1,7 +1,13 @@
 //! The plan: everything that is compiled from one configuration. Immutable, and swapped whole on reload; a request
 //! keeps the plan it began with.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use http::HeaderValue;
 
@@ -22,9 +28,14 @@ use crate::{
     upstream::{Endpoints, TlsError},
 };
 
+/// How many plans there were.
+static PLANS: AtomicU64 = AtomicU64::new(1);
+
 /// One route, ready for use.
 #[derive(Debug)]
 pub struct RoutePlan {
+    /// Its place in the configuration.
+    pub number: usize,
     /// Host and path, for whoever asks why it was chosen.
     pub name: String,
     /// What is taken off the path on the way to the app (`strip_prefix`).
@@ -77,6 +88,10 @@ impl RoutePlan {
 /// Everything compiled from one configuration.
 #[derive(Debug)]
 pub struct Plan {
+    /// Tells plans of one process apart.
+    pub number: u64,
+    /// How many routes there are.
+    pub routes: usize,
     /// Host and path to route.
     pub router: Router<RoutePlan>,
     /// The apps, and what each is shown: of all upstreams, once.
@@ -256,9 +271,10 @@ impl Plan {
             upstreams.push((Arc::new(endpoints), Arc::new(View::new(rules, proof))));
         }
         let parted = parted(&config.routes);
-        let routes = config.routes.iter().map(|route| {
+        let routes = config.routes.iter().enumerate().map(|(number, route)| {
             let (upstream, view) = upstreams.get(route.upstream).ok_or(PlanError::Upstream)?;
             let plan = RoutePlan {
+                number,
                 name: name(route),
                 prefix: Prefix::new(&route.path, route.ignore_case).filter(|_| route.strip_prefix),
                 upstream: Arc::clone(upstream),
@@ -295,6 +311,8 @@ impl Plan {
         let apache = (config.session.headers.preset == Preset::Apache).then(|| "session".to_owned());
         let ours: Vec<_> = also.chain(apache).collect();
         Ok(Self {
+            number: PLANS.fetch_add(1, Ordering::Relaxed),
+            routes: config.routes.len(),
             router,
             upstreams,
             sessions,

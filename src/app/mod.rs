@@ -24,7 +24,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    clock,
+    admin::{Admin, AdminError, Reloads, Sources},
+    clock::{self, Timestamp},
     config::Config,
     listen::{self, BindError, Entrance, Listener},
     plan::{Plan, PlanError},
@@ -43,6 +44,9 @@ pub enum AppError {
     /// The configuration cannot be put to work.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// No admin address.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
     /// No keys, or no store.
     #[error(transparent)]
     State(#[from] StateError),
@@ -66,7 +70,7 @@ impl AppError {
         match self {
             Self::State(StateError::Store(error)) => error.is_lasting(),
             Self::Plan(_) | Self::State(_) | Self::Tls => true,
-            Self::Bind(_) | Self::Start(_) | Self::Worker => false,
+            Self::Admin(_) | Self::Bind(_) | Self::Start(_) | Self::Worker => false,
         }
     }
 }
@@ -114,7 +118,7 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
             lot.push(door);
         }
     }
-    let (mut threads, mut pulses) = (Vec::new(), Vec::new());
+    let (mut threads, mut pulses, mut requests) = (Vec::new(), Vec::new(), Vec::new());
     for (number, doors) in lots.into_iter().enumerate() {
         let setup = Setup {
             doors,
@@ -124,8 +128,10 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
             stop: stop.clone(),
             kill: kill.clone(),
             pulse: Pulse::default(),
+            requests: Arc::default(),
         };
         pulses.push(setup.pulse.clone());
+        requests.push(Arc::clone(&setup.requests));
         let alive = Alive(alive.clone());
         threads.push(tasks::thread(&format!("worker-{number}"), move || {
             let _alive = alive;
@@ -140,6 +146,25 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
             tracing::error!(%error, "health checks cannot be made");
         }
     })?;
+    let reloads = Arc::new(Reloads::default());
+    let sources = Sources {
+        plan: Arc::clone(&plan),
+        lasting: lasting.clone(),
+        counts: Arc::clone(&counts),
+        requests,
+        reloads: Arc::clone(&reloads),
+        listeners: config.listen.iter().map(|listen| listen.address.to_string()).collect(),
+        entrances: entrances.clone(),
+        started: Timestamp::now(),
+    };
+    if let Some(admin) = Admin::open(config, sources)? {
+        let needed = Needed { alive: alive.clone(), stop: stop.clone() };
+        tasks::thread("admin", move || {
+            if let Err(error) = admin.serve(&needed.stop) {
+                tracing::error!(%error, "the admin address is not served");
+            }
+        })?;
+    }
     let signals = Signals::catch()?;
     ready(&names);
     systemd::ready(&names);
@@ -152,6 +177,7 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
         opened_under: secrets,
         own_key,
         entrances,
+        reloads,
     };
     let watchdog = Watchdog::new(pulses, lasting.clone());
     let ending = signals.wait(grace, (&stop, &kill), ended, &mut reload, watchdog);

@@ -13,6 +13,7 @@ use super::{
     state::{self, OwnKey, StateError},
 };
 use crate::{
+    admin::Reloads,
     clock::Timestamp,
     config::{Config, Diagnostics, Severity, StoreKind},
     crypto::Secrets,
@@ -51,6 +52,7 @@ pub(super) struct Reload {
     pub(super) own_key: OwnKey,
     /// In the order of `[[listen]]`.
     pub(super) entrances: Vec<Entrance>,
+    pub(super) reloads: Arc<Reloads>,
 }
 
 impl Reload {
@@ -61,6 +63,7 @@ impl Reload {
             return "not reloaded: it was started by flags alone".to_owned();
         };
         let published = self.publish(&file);
+        self.reloads.note(published.is_ok(), Timestamp::now());
         let file = file.display();
         match published {
             Ok(later) if later.is_empty() => {

@@ -10,8 +10,9 @@ use super::{listeners::Door, watchdog::Pulse};
 use crate::{
     clock,
     listen::{self, Counts, Rules},
+    metrics::Requests,
     plan::Plan,
-    proxy::{self, AccessLog, Worker},
+    proxy::{self, AccessLog, Counted, Worker},
     tasks,
     upstream::Connections,
 };
@@ -28,6 +29,7 @@ pub(super) struct Setup {
     pub(super) stop: CancellationToken,
     pub(super) kill: CancellationToken,
     pub(super) pulse: Pulse,
+    pub(super) requests: Arc<Requests>,
 }
 
 /// Runs until told to stop, and then until its requests are done or the time is up.
@@ -43,6 +45,7 @@ pub(super) fn run(setup: Setup) -> io::Result<()> {
             tasks: tracker.clone(),
             stop: setup.stop.clone(),
             access: setup.access,
+            counted: Rc::new(Counted::to(setup.requests)),
         });
         let sweeper = Rc::downgrade(&worker);
         tasks::spawn(async move {

@@ -43,6 +43,16 @@ pub enum ListenAddress {
     Systemd(String),
 }
 
+impl std::fmt::Display for ListenAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Systemd(name) => write!(f, "systemd:{name}"),
+        }
+    }
+}
+
 const EXPECTED: &str =
     "\"127.0.0.1:8080\", \"[::]:80\", \"unix:/run/cloakroom/http.sock\" or \"systemd:NAME\"";
 

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, net::Ipv6Addr, path::Path};
 
 use toml::de::DeTable;
 
+mod admin;
 mod carried;
 mod cookie_rule;
 mod diagnostic;
@@ -28,6 +29,7 @@ mod value;
 
 use value::{Notes, Reader};
 
+pub use admin::{Admin, AdminAddress};
 pub use cookie_rule::{
     CookieAction, CookieRule, KeepRenew, Priority, Rename, RuleSecure, SESSION_LIKE, Wanted,
 };
@@ -78,6 +80,8 @@ pub struct Config {
     pub errors: Errors,
     /// `[limits]`
     pub limits: Limits,
+    /// `[admin]`
+    pub admin: Admin,
     /// `[log]`
     pub log: Log,
 }
@@ -143,11 +147,24 @@ fn read(text: &str, folder: &Path) -> (Option<Config>, BTreeSet<String>, Vec<Dia
     let cookies = CookieRule::read_all(&root, &upstreams, &routes, &session.cookie, keyless);
     let errors = Errors::read(&root.section("errors"), folder);
     let limits = Limits::read(&root.section("limits"));
+    let admin = Admin::read(&root.section("admin"));
     let log = Log::read(&root.section("log"));
     carried::check(&root, (&store, &keys), &session, &cookies, &limits);
     root.finish();
-    let config =
-        Config { process, listen, upstreams, routes, session, store, keys, cookies, errors, limits, log };
+    let config = Config {
+        process,
+        listen,
+        upstreams,
+        routes,
+        session,
+        store,
+        keys,
+        cookies,
+        errors,
+        limits,
+        admin,
+        log,
+    };
     let (list, known) = notes.into_parts();
     (Some(config), known, list)
 }

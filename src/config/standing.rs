@@ -31,6 +31,8 @@ impl Config {
         (process.workers, process.shutdown_timeout) = (standing.workers, standing.shutdown_timeout);
         stands(self.store != runs.store, "[store]");
         self.store.clone_from(&runs.store);
+        stands(self.admin != runs.admin, "[admin]");
+        self.admin.clone_from(&runs.admin);
         stands(self.log != runs.log, "[log]");
         self.log = runs.log;
         // The store decides by these too.
@@ -73,6 +75,7 @@ mod tests {
             ("[process]\nworkers = 1000", Some("[process] workers")),
             ("[process]\nshutdown_timeout = \"1s\"", Some("[process] shutdown_timeout")),
             ("[store]\nkind = \"memory\"", Some("[store]")),
+            ("[admin]\naddress = \"127.0.0.1:9900\"", Some("[admin]")),
             ("[log]\naccess = \"off\"", Some("[log]")),
             ("[session]\nidle_timeout = \"5m\"", Some("[session] idle_timeout, absolute_timeout")),
             ("[session]\nunconfirmed_timeout = \"7m\"", Some("[session] unconfirmed_timeout")),

@@ -90,14 +90,7 @@ impl Listener {
 /// # Errors
 /// The system refuses the address.
 pub fn bind(address: &ListenAddress, workers: usize) -> Result<Vec<Listener>, BindError> {
-    let named = |source| {
-        let address = match address {
-            ListenAddress::Tcp(a) => a.to_string(),
-            ListenAddress::Unix(p) => format!("unix:{}", p.display()),
-            ListenAddress::Systemd(n) => format!("systemd:{n}"),
-        };
-        BindError::Bind { address, source }
-    };
+    let named = |source| BindError::Bind { address: address.to_string(), source };
     match address {
         ListenAddress::Tcp(address) => {
             alone(*address).map_err(named)?;

@@ -29,6 +29,16 @@ pub(super) struct Place {
 }
 
 impl Counts {
+    /// How many connections there are.
+    pub fn open(&self) -> usize {
+        self.all.load(Ordering::Relaxed)
+    }
+
+    /// How many were closed at once because of `connections_per_address`.
+    pub fn refused_so_far(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
+    }
+
     pub(super) fn enter(self: &Arc<Self>, peer: Peer, rules: &Rules) -> Option<Place> {
         let address = match (peer, rules.limits.connections_per_address) {
             (Peer::Ip(ip), Some(most)) if !rules.believes(peer) => {

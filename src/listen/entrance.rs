@@ -25,6 +25,8 @@ pub struct Entrance {
     pub proxy_protocol: bool,
     /// `redirect_to_https`
     pub redirect_to_https: bool,
+    /// Its listener's place in the configuration.
+    pub number: u16,
 }
 
 /// How a request arrived.
@@ -36,12 +38,14 @@ pub struct Arrival {
     pub https: bool,
     /// Where https is to be asked for instead.
     pub redirect_to_https: bool,
+    /// Its listener's place in the configuration.
+    pub listener: u16,
 }
 
 impl Arrival {
     /// In clear text.
     pub fn from(peer: Peer) -> Self {
-        Self { peer, https: false, redirect_to_https: false }
+        Self { peer, https: false, redirect_to_https: false, listener: 0 }
     }
 }
 
@@ -109,7 +113,7 @@ impl Entrance {
     /// is an error among that.
     pub fn all(listen: &[Listen], tickets: &Tickets, now: Timestamp) -> (Option<Vec<Self>>, Vec<Diagnostic>) {
         let mut found = Vec::new();
-        let all = listen.iter().map(|listen| {
+        let all = listen.iter().zip(0..).map(|(listen, number)| {
             let tls = match &listen.tls {
                 None => None,
                 Some(tls) => {
@@ -130,12 +134,18 @@ impl Entrance {
                 proxy_protocol: listen.proxy_protocol,
                 http2_prior_knowledge: listen.http2_prior_knowledge,
                 redirect_to_https: listen.redirect_to_https,
+                number,
             })
         });
         // All are looked at, so that all is told at once.
         let all: Vec<_> = all.collect();
         let fine = found.iter().all(|said| said.severity != Severity::Error);
         (if fine { all.into_iter().collect() } else { None }, found)
+    }
+
+    /// The names of each certificate, and when it ends.
+    pub fn certificates(&self) -> Vec<(String, Timestamp)> {
+        self.tls.as_ref().map(|tls| tls.certificates()).unwrap_or_default()
     }
 
     /// Who the visitor is, if a load balancer tells. `None`: nobody to be believed, or nothing that can be read.
@@ -164,7 +174,12 @@ impl Entrance {
     /// Lets a connection in: in the task of the connection, since the other side may take its time. `None`: it was
     /// no visitor, or took too long.
     pub(super) async fn admit(&self, mut stream: Stream, peer: Peer, rules: &Rules) -> Option<Admitted> {
-        let arrival = Arrival { peer, https: self.tls.is_some(), redirect_to_https: self.redirect_to_https };
+        let arrival = Arrival {
+            peer,
+            https: self.tls.is_some(),
+            redirect_to_https: self.redirect_to_https,
+            listener: self.number,
+        };
         let (mut protocol, mut prefix, mut certificate) = (Protocol::Http1, Bytes::new(), None);
         if let Some(tls) = &self.tls {
             // Boxed: a task is as large as the largest thing it ever holds.

@@ -1,12 +1,19 @@
 //! One exchange: what is known of a request from its first byte to its last, and its line in the access log.
 
-use std::{net::IpAddr, time::Instant};
+use std::{cell::Cell, net::IpAddr, rc::Rc, sync::Arc, time::Instant};
 
 use http::{HeaderValue, Method, Request, StatusCode, Version, header};
 use uuid::Uuid;
 
-use super::access_log::{AccessLog, Line};
-use crate::clock::{self, Timestamp};
+use super::{
+    access_log::{AccessLog, Line},
+    counted::{Counted, Place},
+};
+use crate::{
+    clock::Timestamp,
+    metrics,
+    plan::{Plan, RoutePlan},
+};
 
 /// What the access log will say.
 #[derive(Debug)]
@@ -18,7 +25,15 @@ struct Noted {
     host: Option<HeaderValue>,
     referer: Option<HeaderValue>,
     agent: Option<HeaderValue>,
-    began: Instant,
+}
+
+/// Where it is counted.
+#[derive(Debug)]
+struct Counting {
+    counted: Rc<Counted>,
+    plan: Arc<Plan>,
+    listener: u16,
+    row: Rc<Place>,
 }
 
 /// One request and its answer.
@@ -38,13 +53,18 @@ pub struct Exchange {
     pub cut: bool,
     /// The answer has no body, whatever it says.
     pub head_only: bool,
+    /// When the head of the app's answer was there.
+    pub answered: Cell<Option<Instant>>,
+    began: Instant,
+    method: usize,
+    counting: Option<Counting>,
     id: Option<Uuid>,
     noted: Option<Box<Noted>>,
 }
 
 impl Exchange {
     /// Begins; what the access log needs is copied only if a line will be written.
-    pub fn begin<B>(request: &Request<B>, log: Option<&AccessLog>) -> Self {
+    pub fn begin<B>(request: &Request<B>, log: Option<&AccessLog>, began: Instant) -> Self {
         let noted = log.map(|log| {
             let copy = |name| request.headers().get(name).cloned();
             Box::new(Noted {
@@ -59,7 +79,6 @@ impl Exchange {
                     .or_else(|| HeaderValue::from_str(request.uri().authority()?.as_str()).ok()),
                 referer: copy(header::REFERER),
                 agent: copy(header::USER_AGENT),
-                began: clock::instant(),
             })
         });
         Self {
@@ -70,8 +89,25 @@ impl Exchange {
             sent: 0,
             cut: true,
             head_only: *request.method() == Method::HEAD,
+            answered: Cell::new(None),
+            began,
+            method: metrics::method(request.method().as_str()),
+            counting: None,
             id: noted.as_ref().map(|_| Uuid::now_v7()),
             noted,
+        }
+    }
+
+    /// It is counted by this worker, as one that came in there.
+    pub fn count(&mut self, counted: &Rc<Counted>, plan: &Arc<Plan>, listener: u16) {
+        let row = counted.row(plan, listener, None);
+        self.counting = Some(Counting { counted: Rc::clone(counted), plan: Arc::clone(plan), listener, row });
+    }
+
+    /// It goes that way.
+    pub fn goes(&mut self, route: &RoutePlan) {
+        if let Some(counting) = &mut self.counting {
+            counting.row = counting.counted.row(&counting.plan, counting.listener, Some(route));
         }
     }
 
@@ -88,6 +124,14 @@ fn gone() -> StatusCode {
 impl Drop for Exchange {
     /// Finish: always runs, however the exchange ended.
     fn drop(&mut self) {
+        let took = self.began.elapsed();
+        if let Some(Counting { row, .. }) = &self.counting {
+            row.count(self.method, self.status.as_u16());
+            row.took.note(took);
+            if let Some(answered) = self.answered.get() {
+                row.waited.note(answered.duration_since(self.began));
+            }
+        }
         if let Some(noted) = self.noted.take() {
             noted.log.write(&Line {
                 id: self.id,
@@ -102,7 +146,7 @@ impl Drop for Exchange {
                 status: self.status,
                 sent: self.sent,
                 cut: self.cut,
-                took: noted.began.elapsed(),
+                took,
                 session: self.session,
             });
         }

@@ -45,7 +45,7 @@ pub enum RequestFileError {
 /// It is no request.
 pub async fn explain(plan: &Plan, raw: &[u8], arrival: Arrival) -> Result<Explanation, RequestFileError> {
     let mut request = parse(raw)?;
-    let mut exchange = Exchange::begin(&request, None);
+    let mut exchange = Exchange::begin(&request, None, crate::clock::instant());
     let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
     let mut findings = vec![("asked", format!("{} {}", request.method(), request.uri()))];
     // Before anything can refuse it: which route it was that did.

@@ -7,6 +7,7 @@ mod access_log;
 mod admit;
 mod body;
 mod cookies;
+mod counted;
 mod error;
 mod events;
 mod exchange;
@@ -20,6 +21,7 @@ mod upgrade;
 
 pub use access_log::AccessLog;
 pub use body::{Body, RequestBody};
+pub use counted::Counted;
 pub use error::ProxyError;
 pub use explain::{Explanation, explain};
 pub use handover::Handover;
@@ -32,7 +34,7 @@ use http::{HeaderValue, Request, Response, StatusCode};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    clock::Timestamp,
+    clock::{self, Timestamp},
     headers::{self, Client, Nominations},
     listen::{Arrival, Peer, Received, Switch},
     message::lines::Lines,
@@ -58,6 +60,8 @@ pub struct Worker {
     pub stop: CancellationToken,
     /// The access log, if there is one.
     pub access: Option<AccessLog>,
+    /// What is counted of its requests.
+    pub counted: Rc<Counted>,
 }
 
 /// Answers one request. The future may be dropped at any time: what must still be committed is handed over.
@@ -76,7 +80,8 @@ fn handle(
 ) -> impl Future<Output = Response<Body>> {
     async move {
         let plan = worker.plan.load_full();
-        let mut exchange = Box::new(Exchange::begin(&request, worker.access.as_ref()));
+        let mut exchange = Box::new(Exchange::begin(&request, worker.access.as_ref(), clock::instant()));
+        exchange.count(&worker.counted, &plan, arrival.listener);
         let response = match stages(&worker, &plan, &mut exchange, &mut request, arrival).await {
             Ok(response) => response,
             Err(error) => {
@@ -124,6 +129,7 @@ async fn prepare<'p, B>(
     exchange.client = client.address;
     gate::https(arrival, &client, &admitted)?;
     let route = route(plan, &admitted)?;
+    exchange.goes(route);
     admit::body(request, route.body_bytes)?;
 
     request::join_crumbs(request);
@@ -167,7 +173,7 @@ async fn stages(
     let interim = interim.as_ref().map(|_| upstream::Interim(&hints));
     let asked =
         Asked { plan, route, admitted: &admitted, client: &client, resolved, crossing: &crossing, interim };
-    let outcome = asked.ask(worker, exchange.now, (request, body), &added, upgrade).await;
+    let outcome = asked.ask(worker, exchange, (request, body), &added, upgrade).await;
     if outcome.is_err()
         && let Some(resolved) = resolved.filter(|resolved| resolved.has_taken())
     {
@@ -192,12 +198,13 @@ impl Asked<'_> {
     async fn ask(
         &self,
         worker: &Worker,
-        began: Timestamp,
+        exchange: &Exchange,
         (head, body): (&Request<Received>, RequestBody),
         added: &Lines,
         upgrade: Option<(HeaderValue, Switch)>,
     ) -> Result<Response<Body>, ProxyError> {
         let Self { plan, route, admitted, client, resolved, crossing, interim } = *self;
+        let began = exchange.now;
         let answer = {
             let upload = body.upload();
             let terms = upstream::Terms {
@@ -212,6 +219,7 @@ impl Asked<'_> {
             handover::unless_given_up(sent).await.ok_or(ProxyError::GivenUp)??
         };
 
+        exchange.answered.set(Some(clock::instant()));
         let endpoint = answer.endpoint;
         let mut response = answer.response;
         let (mut changes, nominations) =

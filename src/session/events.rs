@@ -9,6 +9,12 @@ use crate::metrics::Counter;
 /// Counts since the start.
 #[derive(Debug, Default)]
 pub struct Events {
+    /// Sessions that a browser was given the first cookie of.
+    pub created: Counter,
+    /// Sessions that an answer ended: by logout, destruction, or because somebody else logged in.
+    pub ended: Counter,
+    /// Requests that showed a cookie of our name and came as strangers: it was forged, foreign, over or spent.
+    pub refused: Counter,
     /// Lines of apps that could not be read, and were dropped.
     pub malformed: Counter,
     /// Changes that a limit of the session refused.

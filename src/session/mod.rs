@@ -184,12 +184,19 @@ impl SessionManager {
                 Outcome::Expire => {
                     issue.set_cookies = take_back(cookie, resolved);
                     (issue.session, issue.ended) = (None, true);
+                    self.wire.events.ended.raise();
                 }
                 Outcome::Give(ticket, record, lasts) => {
                     issue.session = Some(ticket.id);
                     // A straggler that logs in begins one beside it, which ends nothing.
                     issue.ended =
                         before.is_some_and(|id| id != ticket.id) && (ends || resolved.has_principal());
+                    if issue.ended {
+                        self.wire.events.ended.raise();
+                    }
+                    if before != Some(ticket.id) {
+                        self.wire.events.created.raise();
+                    }
                     let (ticket, record) = (&ticket, record.as_deref());
                     issue.set_cookies =
                         self.give_lines(Gift { ticket, record, realm, lasts, now }, cookie, resolved);

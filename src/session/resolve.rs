@@ -80,6 +80,9 @@ impl SessionManager {
             }
         }
         let (mut blind, mut withheld) = (false, false);
+        if found.is_none() && !candidates.is_empty() {
+            self.wire.events.refused.raise();
+        }
         let standing = match (found, spent) {
             (Some(standing), _) if !torn => standing,
             (None, Some(overtaken)) => Standing::Spent { id: Uuid::new_v4(), overtaken },

@@ -1,5 +1,6 @@
 //! Everything that needs the real binary, in one test program that links once: one module a subject.
 
+mod admin;
 mod adopted;
 mod allocations;
 mod answers;

@@ -37,6 +37,8 @@ pub struct Certificates {
 pub(super) struct Named {
     pub(super) names: Vec<String>,
     pub(super) key: Arc<CertifiedKey>,
+    /// When it ends.
+    pub(super) until: Timestamp,
 }
 
 /// Why a certificate cannot be used.
@@ -109,7 +111,7 @@ fn read(files: &CertificateFiles, now: Timestamp, found: &mut Vec<Diagnostic>) -
         let help = format!("chmod o= {}", path.display());
         warn(format!("the key in {} can be read by everyone on this machine", files.key), &help);
     }
-    Ok(Named { names, key: Arc::new(key) })
+    Ok(Named { names, key: Arc::new(key), until: Timestamp(until.as_millis() as u64) })
 }
 
 /// What is to be said of the end of a certificate, both since 1970.

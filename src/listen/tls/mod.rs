@@ -17,7 +17,7 @@ use rustls::{
 use tokio_rustls::TlsAcceptor;
 
 use super::entrance::Protocol;
-use crate::net::Stream;
+use crate::{clock::Timestamp, net::Stream};
 use resolver::Resolver;
 
 pub use certificates::Certificates;
@@ -72,6 +72,11 @@ impl Tls {
         server.ticketer = Arc::clone(&tickets.0);
         server.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
         Ok(Self { server: Arc::new(server), resolver })
+    }
+
+    /// The names of each certificate, and when it ends.
+    pub fn certificates(&self) -> Vec<(String, Timestamp)> {
+        self.resolver.ends()
     }
 
     /// Other certificates from now on; connections that are there go on.

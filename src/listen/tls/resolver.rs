@@ -10,6 +10,7 @@ use rustls::{
 };
 
 use super::certificates::{Certificates, Named};
+use crate::clock::Timestamp;
 
 /// The certificates as they are now.
 #[derive(Debug)]
@@ -18,6 +19,12 @@ pub(super) struct Resolver(ArcSwap<Certificates>);
 impl Resolver {
     pub(super) fn new(certificates: Certificates) -> Self {
         Self(ArcSwap::from_pointee(certificates))
+    }
+
+    /// The names of each certificate, and when it ends.
+    pub(super) fn ends(&self) -> Vec<(String, Timestamp)> {
+        let all = self.0.load();
+        std::iter::once(&all.first).chain(&all.others).map(|one| (one.names.join(" "), one.until)).collect()
     }
 
     pub(super) fn replace(&self, certificates: Certificates) {
@@ -75,7 +82,11 @@ mod tests {
         let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
         let der = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let key = CertifiedKey::new(Vec::new(), any_supported_type(&der).unwrap());
-        Named { names: names.iter().map(ToString::to_string).collect(), key: Arc::new(key) }
+        Named {
+            names: names.iter().map(ToString::to_string).collect(),
+            key: Arc::new(key),
+            until: Timestamp(0),
+        }
     }
 
     #[test]

@@ -71,6 +71,22 @@ impl Server {
         server
     }
 
+    /// Prometheus, which scrapes this address each second.
+    pub(crate) fn prometheus(port: &Port, target: SocketAddr) -> Self {
+        let folder = Self::folder();
+        let path = |name: &str| folder.path().join(name).display().to_string();
+        let config = format!(
+            "global: {{ scrape_interval: 1s }}\nscrape_configs:\n- job_name: cloakroom\n  static_configs:\n  - targets: ['{target}']\n"
+        );
+        fs::write(path("prometheus.yml"), config).unwrap();
+        let mut command = Command::new("prometheus");
+        command
+            .arg(format!("--config.file={}", path("prometheus.yml")))
+            .arg(format!("--storage.tsdb.path={}", path("data")))
+            .arg(format!("--web.listen-address={}", port.address));
+        Self::start(folder, command, "prometheus", &[port.address])
+    }
+
     /// nginx with these lines in its `http` section.
     pub(crate) fn nginx(folder: TempDir, port: &Port, http: &str) -> Self {
         let path = folder.path().display();

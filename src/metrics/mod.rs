@@ -1,4 +1,8 @@
-//! Counters: plain numbers that any room may raise and that the operator's view will sum up.
+//! Counters: plain numbers that any room may raise and that the operator's view sums up.
+
+mod requests;
+
+pub use requests::{Histogram, METHODS, Requests, Row, method};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

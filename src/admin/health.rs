@@ -1,0 +1,35 @@
+//! Whether requests can be served: the store takes changes, and each upstream has a server that is up.
+
+use super::Sources;
+use crate::{clock::Timestamp, session::store::Store};
+
+/// What is amiss; nothing if it is empty.
+pub(super) struct Health(Vec<String>);
+
+impl Health {
+    /// As things stand.
+    pub(super) fn of(sources: &Sources, now: Timestamp) -> Self {
+        let mut amiss = Vec::new();
+        if let Some(store) = sources.lasting.store()
+            && let Store::Disk(disk) = &**store
+            && !disk.health().takes_changes
+        {
+            amiss.push("the session store takes no changes: a sync failed; the log says why".to_owned());
+        }
+        for (upstream, _) in &sources.plan.load().upstreams {
+            if !upstream.all.iter().any(|server| server.is_up(now)) {
+                amiss.push(format!("no server of upstream {} is up", upstream.rules.name));
+            }
+        }
+        Self(amiss)
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// A line each.
+    pub(super) fn text(&self) -> String {
+        if self.is_ready() { "ready\n".to_owned() } else { self.0.join("\n") + "\n" }
+    }
+}

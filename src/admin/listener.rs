@@ -1,0 +1,182 @@
+//! The admin's own listener: a thread, a few connections, short times.
+
+use std::{
+    fs::{self, Permissions},
+    io,
+    net::SocketAddr,
+    os::unix::{fs::FileTypeExt, fs::PermissionsExt, net::UnixStream},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use http::Request;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::{TcpListener, UnixListener},
+    runtime::{Builder, LocalOptions},
+    sync::Semaphore,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{Sources, answer};
+use crate::{clock, config::Config, tasks};
+
+/// So many connections at once; others wait.
+const CONNECTIONS: usize = 32;
+/// A connection lasts no longer, whatever it does.
+const LIFE: Duration = Duration::from_secs(30);
+
+/// There is no admin address.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The system refuses it.
+    #[error("[admin] address {address}: {why}")]
+    Bind {
+        /// Where.
+        address: String,
+        /// Why.
+        why: io::Error,
+    },
+    /// Somebody else answers there.
+    #[error("[admin] address unix:{}: another process listens there", .0.display())]
+    Held(PathBuf),
+}
+
+enum Socket {
+    Unix(std::os::unix::net::UnixListener, PathBuf),
+    Tcp(std::net::TcpListener),
+}
+
+/// A bound admin address.
+pub struct Admin {
+    socket: Socket,
+    sources: Arc<Sources>,
+}
+
+impl Admin {
+    /// Binds it, where the configuration wants one.
+    ///
+    /// # Errors
+    /// It cannot be bound.
+    pub fn open(config: &Config, sources: Sources) -> Result<Option<Self>, AdminError> {
+        let socket = match config.admin.place() {
+            None => return Ok(None),
+            Some(Ok(path)) => Socket::Unix(unix(&path)?, path),
+            Some(Err(address)) => Socket::Tcp(tcp(address)?),
+        };
+        match &socket {
+            Socket::Unix(_, path) => tracing::info!("admin on unix:{}", path.display()),
+            Socket::Tcp(listener) => {
+                let at = listener.local_addr().map_or_else(|_| "?".to_owned(), |at| at.to_string());
+                tracing::info!("admin on http://{at}");
+            }
+        }
+        Ok(Some(Self { socket, sources: Arc::new(sources) }))
+    }
+
+    /// Serves it until `stop`.
+    ///
+    /// # Errors
+    /// The system has no event loop to give.
+    pub fn serve(self, stop: &CancellationToken) -> io::Result<()> {
+        let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
+        let Self { socket, sources } = self;
+        runtime.block_on(async {
+            tasks::spawn(clock::drive());
+            let places = Arc::new(Semaphore::new(CONNECTIONS));
+            tokio::select! {
+                never = accept(&socket, &sources, &places) => match never? {},
+                () = stop.cancelled() => Ok::<_, io::Error>(()),
+            }
+        })?;
+        if let Socket::Unix(_, path) = &socket {
+            // Whoever comes next makes it anew.
+            let _ = fs::remove_file(path);
+        }
+        Ok(())
+    }
+}
+
+/// Accepts for as long as it is polled.
+async fn accept(
+    socket: &Socket,
+    sources: &Arc<Sources>,
+    places: &Arc<Semaphore>,
+) -> io::Result<std::convert::Infallible> {
+    let (unix, tcp) = match socket {
+        Socket::Unix(listener, _) => (Some(UnixListener::from_std(listener.try_clone()?)?), None),
+        Socket::Tcp(listener) => (None, Some(TcpListener::from_std(listener.try_clone()?)?)),
+    };
+    loop {
+        let failed = if let Some(listener) = &unix {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    begin(stream, false, sources, places).await;
+                    continue;
+                }
+                Err(error) => error,
+            }
+        } else if let Some(listener) = &tcp {
+            match listener.accept().await {
+                Ok((stream, _)) => {
+                    begin(stream, true, sources, places).await;
+                    continue;
+                }
+                Err(error) => error,
+            }
+        } else {
+            io::Error::from(io::ErrorKind::NotConnected)
+        };
+        // Out of descriptors, or a connection that went before it was taken.
+        tracing::warn!(error = %failed, "the admin address cannot accept a connection");
+        clock::pause(clock::TICK).await;
+    }
+}
+
+/// One connection, once there is a place for it.
+async fn begin<S>(stream: S, by_tcp: bool, sources: &Arc<Sources>, places: &Arc<Semaphore>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + 'static,
+{
+    let Ok(place) = Arc::clone(places).acquire_owned().await else { return };
+    let sources = Arc::clone(sources);
+    tasks::spawn(async move {
+        let service = service_fn(move |request: Request<Incoming>| {
+            let (head, _) = request.into_parts();
+            let page = answer(&sources, &head.method, head.uri.path(), &head.headers, by_tcp);
+            async move { Ok::<_, std::convert::Infallible>(page) }
+        });
+        let mut server = http1::Builder::new();
+        server.max_buf_size(16 * 1024).max_headers(64);
+        let served = server.serve_connection(TokioIo::new(stream), service);
+        if let Ok(Err(error)) = clock::timeout(Some(LIFE), served).await {
+            tracing::debug!(%error, "a connection of the admin address ended early");
+        }
+        drop(place);
+    });
+}
+
+fn tcp(address: SocketAddr) -> Result<std::net::TcpListener, AdminError> {
+    let refused = |why| AdminError::Bind { address: address.to_string(), why };
+    let listener = std::net::TcpListener::bind(address).map_err(refused)?;
+    listener.set_nonblocking(true).map_err(refused)?;
+    Ok(listener)
+}
+
+/// A socket file that nobody answers on any more is replaced; nothing else is.
+fn unix(path: &Path) -> Result<std::os::unix::net::UnixListener, AdminError> {
+    let refused = |why| AdminError::Bind { address: format!("unix:{}", path.display()), why };
+    if fs::symlink_metadata(path).is_ok_and(|about| about.file_type().is_socket()) {
+        if UnixStream::connect(path).is_ok() {
+            return Err(AdminError::Held(path.to_owned()));
+        }
+        fs::remove_file(path).map_err(refused)?;
+    }
+    let listener = std::os::unix::net::UnixListener::bind(path).map_err(refused)?;
+    fs::set_permissions(path, Permissions::from_mode(0o660)).map_err(refused)?;
+    listener.set_nonblocking(true).map_err(refused)?;
+    Ok(listener)
+}

@@ -1,0 +1,164 @@
+//! What the operator is shown, on an address of its own: whether the process lives and is ready, and its metrics.
+//!
+//! Here live the admin's listener and its pages. Never: a visitor's request, or anything that one could reach; what is
+//! shown is handed down by `app` ([`Sources`]). A unix socket is for whoever may open it (mode 0660); on TCP nothing is
+//! shown that tells of a visitor.
+//!
+//! SECURITY: on TCP the Host must be an address or `localhost`, so that no page of another site reaches it by a name that
+//! leads here (DNS rebinding).
+
+mod exposition;
+mod health;
+mod listener;
+
+pub use listener::{Admin, AdminError};
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, Ordering},
+};
+
+use arc_swap::ArcSwap;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http_body_util::Full;
+
+use crate::{
+    clock::Timestamp,
+    listen::{Counts, Entrance},
+    metrics::{Counter, Requests},
+    plan::Plan,
+    session::Lasting,
+};
+use health::Health;
+
+/// What there is to be shown.
+#[derive(Debug)]
+pub struct Sources {
+    /// The plan that holds.
+    pub plan: Arc<ArcSwap<Plan>>,
+    /// Where sessions are kept.
+    pub lasting: Lasting,
+    /// Connections.
+    pub counts: Arc<Counts>,
+    /// What each worker counts.
+    pub requests: Vec<Arc<Requests>>,
+    /// What came of reloads.
+    pub reloads: Arc<Reloads>,
+    /// The addresses of `[[listen]]`, in its order.
+    pub listeners: Vec<String>,
+    /// Their entrances, with their certificates.
+    pub entrances: Vec<Entrance>,
+    /// When the process began.
+    pub started: Timestamp,
+}
+
+/// Reloads so far.
+#[derive(Debug, Default)]
+pub struct Reloads {
+    good: Counter,
+    bad: Counter,
+    last_was_bad: AtomicBool,
+    last_good: AtomicU64,
+}
+
+impl Reloads {
+    /// One more.
+    pub fn note(&self, good: bool, now: Timestamp) {
+        if good { &self.good } else { &self.bad }.raise();
+        self.last_was_bad.store(!good, Ordering::Relaxed);
+        if good {
+            self.last_good.store(now.0, Ordering::Relaxed);
+        }
+    }
+}
+
+type Page = Response<Full<bytes::Bytes>>;
+
+/// Answers a request; `by_tcp`: it did not come through the unix socket.
+fn answer(sources: &Sources, method: &Method, path: &str, headers: &HeaderMap, by_tcp: bool) -> Page {
+    if by_tcp && !is_for_us(headers) {
+        return page(StatusCode::MISDIRECTED_REQUEST, "text/plain", "ask by address, or as localhost\n");
+    }
+    let shown: fn(&Sources) -> Page = match path {
+        "/livez" => |_| page(StatusCode::OK, "text/plain; charset=utf-8", "alive\n"),
+        "/readyz" => |sources| {
+            let health = Health::of(sources, Timestamp::now());
+            let status = if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            page(status, "text/plain; charset=utf-8", health.text())
+        },
+        "/metrics" => |sources| {
+            let text = exposition::write(sources, Timestamp::now());
+            page(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
+        },
+        _ => return page(StatusCode::NOT_FOUND, "text/plain", "there are /livez, /readyz and /metrics\n"),
+    };
+    if !matches!(*method, Method::GET | Method::HEAD) {
+        let mut refused = page(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "GET or HEAD\n");
+        refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return refused;
+    }
+    shown(sources)
+}
+
+/// Whether the Host is an address or `localhost`, with or without a port.
+fn is_for_us(headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next().and_then(|host| host.to_str().ok()), hosts.next()) else {
+        return false;
+    };
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    if let Some(rest) = host.strip_prefix('[') {
+        return rest.split_once(']').is_some_and(|(address, port)| {
+            address.parse::<std::net::Ipv6Addr>().is_ok()
+                && (port.is_empty() || port.strip_prefix(':').is_some_and(is_port))
+        });
+    }
+    let (name, fine) = host.split_once(':').map_or((host, true), |(name, port)| (name, is_port(port)));
+    fine && (name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::Ipv4Addr>().is_ok())
+}
+
+fn page(status: StatusCode, kind: &'static str, text: impl Into<String>) -> Page {
+    let mut page = Response::new(Full::new(text.into().into()));
+    *page.status_mut() = status;
+    let headers = page.headers_mut();
+    for (name, value) in [
+        (header::CONTENT_TYPE, kind),
+        (header::CACHE_CONTROL, "no-store"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_an_address_or_localhost_is_us() {
+        for (host, wanted) in [
+            ("127.0.0.1:9900", true),
+            ("127.0.0.1", true),
+            ("LOCALHOST:9900", true),
+            ("[::1]:9900", true),
+            ("[::1]", true),
+            ("evil.example:9900", false),
+            ("127.0.0.1.evil.example", false),
+            ("localhost.evil.example", false),
+            ("localhost:x", false),
+            ("[::1", false),
+            ("[::1]x", false),
+            ("", false),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::HOST, HeaderValue::from_static(host));
+            assert_eq!(is_for_us(&headers), wanted, "{host}");
+        }
+        let mut two = HeaderMap::new();
+        two.append(header::HOST, HeaderValue::from_static("localhost"));
+        two.append(header::HOST, HeaderValue::from_static("localhost"));
+        assert!(!is_for_us(&two) && !is_for_us(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,70 @@
+//! `[admin]`: where the operator looks.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use super::{
+    secret::environment,
+    value::{Mistake, Reader},
+};
+
+/// `[admin]`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Admin {
+    /// `address`
+    pub address: AdminAddress,
+}
+
+/// `address`
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// `""`: `admin.sock` in the runtime directory, where there is one; else nowhere.
+    #[default]
+    Default,
+    /// `"unix:/run/cloakroom/admin.sock"`
+    Unix(PathBuf),
+    /// `"127.0.0.1:9900"`
+    Tcp(SocketAddr),
+    /// `"off"`
+    Off,
+}
+
+const EXPECTED: &str = "\"unix:/run/cloakroom/admin.sock\", \"127.0.0.1:9900\" or \"off\"";
+
+impl Admin {
+    pub(super) fn read(reader: &Reader<'_>) -> Self {
+        let admin = Self { address: reader.parsed("address", EXPECTED, parse).unwrap_or_default() };
+        reader.finish();
+        admin
+    }
+
+    /// The path of the unix socket, or the address; `None`: nobody is to look.
+    pub fn place(&self) -> Option<Result<PathBuf, SocketAddr>> {
+        match &self.address {
+            AdminAddress::Default => {
+                let folder = environment("RUNTIME_DIRECTORY")?;
+                // systemd.exec(5): several are parted by colons.
+                let first = folder.to_str()?.split(':').next().filter(|first| !first.is_empty())?;
+                Some(Ok(PathBuf::from(first).join("admin.sock")))
+            }
+            AdminAddress::Unix(path) => Some(Ok(path.clone())),
+            AdminAddress::Tcp(address) => Some(Err(*address)),
+            AdminAddress::Off => None,
+        }
+    }
+}
+
+fn parse(text: &str) -> Result<AdminAddress, Mistake> {
+    match text {
+        "" => return Ok(AdminAddress::Default),
+        "off" => return Ok(AdminAddress::Off),
+        _ => {}
+    }
+    if let Some(path) = text.strip_prefix("unix:") {
+        return if path.starts_with('/') && !path.contains('\0') {
+            Ok(AdminAddress::Unix(path.into()))
+        } else {
+            Err(Mistake::why("expected an absolute path after `unix:`"))
+        };
+    }
+    text.parse().map(AdminAddress::Tcp).map_err(|_| Mistake::VALUE)
+}

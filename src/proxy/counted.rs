@@ -1,0 +1,65 @@
+//! What a worker counts of its requests, and where: its rows by listener and route, found without a lock.
+
+use std::{cell::RefCell, rc::Rc, sync::Arc};
+
+use crate::{
+    metrics::{Requests, Row},
+    plan::{Plan, RoutePlan},
+};
+
+/// The row of requests that no route was found for.
+const NO_ROUTE: &str = "-";
+
+/// One worker's counts.
+#[derive(Debug)]
+pub struct Counted {
+    requests: Arc<Requests>,
+    known: RefCell<Known>,
+}
+
+/// A row, as this worker's requests hold it: without a locked instruction each.
+#[derive(Debug)]
+pub(super) struct Place(Arc<Row>);
+
+impl std::ops::Deref for Place {
+    type Target = Row;
+
+    fn deref(&self) -> &Row {
+        &self.0
+    }
+}
+
+/// Rows under one plan.
+#[derive(Debug, Default)]
+struct Known {
+    plan: u64,
+    rows: Vec<Option<Rc<Place>>>,
+}
+
+impl Counted {
+    /// Counts there, where the operator's view reads it.
+    pub fn to(requests: Arc<Requests>) -> Self {
+        Self { requests, known: RefCell::default() }
+    }
+
+    /// The row of requests that came in there and go that way.
+    pub(super) fn row(&self, plan: &Plan, listener: u16, route: Option<&RoutePlan>) -> Rc<Place> {
+        let mut known = self.known.borrow_mut();
+        if known.plan != plan.number {
+            *known = Known { plan: plan.number, rows: Vec::new() };
+        }
+        // The first of each listener is for what has no route.
+        let place = usize::from(listener) * (plan.routes + 1) + route.map_or(0, |route| route.number + 1);
+        if let Some(Some(row)) = known.rows.get(place) {
+            return Rc::clone(row);
+        }
+        let row = Rc::new(Place(self.requests.row(listener, route.map_or(NO_ROUTE, |route| &route.name))));
+        if known.rows.len() <= place {
+            known.rows.resize(place + 1, None);
+        }
+        if let Some(there) = known.rows.get_mut(place) {
+            *there = Some(Rc::clone(&row));
+        }
+        row
+    }
+}

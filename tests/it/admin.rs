@@ -1,0 +1,211 @@
+//! The operator's address: is it alive, is it ready, and what it counts.
+#![expect(clippy::expect_used, reason = "a test that cannot go on fails, with the place")]
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::support::server::Server;
+use crate::support::{App, Authority, Cloakroom, Port, Response, Wire, eventually};
+
+/// A house whose admin address is a socket in this folder.
+fn house(app: &App, folder: &Path, more: &str) -> Cloakroom {
+    let path = folder.join("admin.sock");
+    Cloakroom::before(app.address)
+        .config(&format!("[admin]\naddress = \"unix:{}\"\n{more}", path.display()))
+        .start()
+}
+
+fn ask(folder: &Path, head: &str) -> (u16, String, String) {
+    let mut stream = UnixStream::connect(folder.join("admin.sock")).expect("a socket");
+    write!(stream, "{head} HTTP/1.1\r\nhost: cloakroom\r\nconnection: close\r\n\r\n").expect("it reads");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    let (head, body) = text.split_once("\r\n\r\n").expect("a head");
+    let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).expect("a status");
+    (status, head.to_ascii_lowercase(), body.to_owned())
+}
+
+fn metrics(folder: &Path) -> String {
+    let (status, head, text) = ask(folder, "GET /metrics");
+    assert!(status == 200 && head.contains("content-type: text/plain; version=0.0.4"), "{head}");
+    text
+}
+
+/// The value of the metric that begins so.
+fn value(text: &str, name: &str) -> Option<f64> {
+    text.lines().find_map(|line| line.strip_prefix(name)?.trim().parse().ok())
+}
+
+#[test]
+fn it_is_alive_and_ready_and_says_why_it_is_not() {
+    let app = App::puppet();
+    let folder = tempfile::tempdir().expect("a folder");
+    let down = Port::reserve();
+    let more = format!(
+        "[upstreams.other]\nservers = [\"http://{}\"]\nhealth = {{ path = \"/\", interval = \"1s\" }}\n\
+         [[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/other\"\nupstream = \"other\"\n",
+        down.address
+    );
+    let _house = house(&app, folder.path(), &more);
+    let mode = fs::metadata(folder.path().join("admin.sock")).expect("a socket").permissions().mode();
+    assert_eq!(mode & 0o777, 0o660);
+    assert_eq!(ask(folder.path(), "GET /livez").0, 200);
+    eventually("it is not ready", || ask(folder.path(), "GET /readyz").0 == 503);
+    assert_eq!(ask(folder.path(), "GET /readyz").2, "no server of upstream other is up\n");
+    assert_eq!(
+        value(
+            &metrics(folder.path()),
+            &format!("cloakroom_upstream_up{{upstream=\"other\",server=\"{}\"}}", down.address)
+        ),
+        Some(0.0)
+    );
+    let without = tempfile::tempdir().expect("a folder");
+    let mut other = house(&app, without.path(), "");
+    assert_eq!(ask(without.path(), "GET /readyz").2, "ready\n");
+    assert_eq!(ask(without.path(), "HEAD /readyz").2, "");
+    let (status, head, _) = ask(without.path(), "POST /livez");
+    assert!(status == 405 && head.contains("allow: get, head"), "{head}");
+    assert_eq!(ask(without.path(), "GET /").0, 404);
+    other.terminate();
+    other.exit();
+    assert!(!without.path().join("admin.sock").exists(), "it cleans up");
+}
+
+#[test]
+fn requests_are_counted_by_listener_route_method_and_status() {
+    let app = App::puppet();
+    let folder = tempfile::tempdir().expect("a folder");
+    let house = house(
+        &app,
+        folder.path(),
+        "[[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/shop\"\nupstream = \"app\"\n",
+    );
+    let mut visitor = house.browser();
+    visitor.answered("/", &["X-Session-Principal: alice"]);
+    for _ in 0..3 {
+        visitor.get("/shop/1");
+    }
+    visitor.get_with("/", "x-status: 404\r\n");
+    visitor.post("/shop", "a=b");
+    let mut odd = visitor.clone();
+    odd.send_raw(b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\n\r\n");
+    odd.jar.insert("cloakroom".to_owned(), "forged".to_owned());
+    odd.get("/");
+    visitor.answered("/", &["X-Session-Action: destroy"]);
+    let row = |route: &str, method: &str, code: u16| {
+        format!(
+            "cloakroom_requests_total{{listener=\"systemd:test\",route=\"{route}\",method=\"{method}\",code=\"{code}\"}}"
+        )
+    };
+    // A request is over a moment after its answer was read.
+    eventually("all are counted", || value(&metrics(folder.path()), &row("*/", "GET", 200)) == Some(3.0));
+    let text = metrics(folder.path());
+    for (wanted, times) in [
+        (row("*/shop", "GET", 200), 3.0),
+        (row("*/shop", "POST", 200), 1.0),
+        (row("*/", "GET", 404), 1.0),
+        (row("-", "GET", 400), 1.0),
+        (
+            "cloakroom_request_duration_seconds_count{listener=\"systemd:test\",route=\"*/shop\"}".to_owned(),
+            4.0,
+        ),
+        (
+            "cloakroom_upstream_response_duration_seconds_count{listener=\"systemd:test\",route=\"*/\"}"
+                .to_owned(),
+            4.0,
+        ),
+        ("cloakroom_session_events_total{event=\"created\"}".to_owned(), 2.0),
+        ("cloakroom_session_events_total{event=\"ended\"}".to_owned(), 1.0),
+        ("cloakroom_session_events_total{event=\"refused\"}".to_owned(), 1.0),
+        ("cloakroom_reloads_total{outcome=\"taken\"}".to_owned(), 0.0),
+    ] {
+        assert_eq!(value(&text, &wanted), Some(times), "{wanted}\n{text}");
+    }
+    house.reload(|text| text + "[sesion]\n");
+    house.reload(|text| text.replace("[sesion]\n", "[session]\ncache = \"off\"\n"));
+    visitor.get("/shop/1");
+    eventually("it is counted", || value(&metrics(folder.path()), &row("*/shop", "GET", 200)) == Some(4.0));
+    let text = metrics(folder.path());
+    assert_eq!(value(&text, "cloakroom_reloads_total{outcome=\"refused\"}"), Some(1.0), "{text}");
+    assert_eq!(value(&text, "cloakroom_config_last_reload_successful"), Some(1.0));
+}
+
+#[test]
+fn certificates_say_when_they_end() {
+    let app = App::puppet();
+    let folder = tempfile::tempdir().expect("a folder");
+    let authority = Authority::new();
+    authority.issue("site", &["a.example", "b.example"]);
+    let _house = Cloakroom::before(app.address)
+        .listen(&authority.toml(&["site"]))
+        .config(&format!("[admin]\naddress = \"unix:{}\"", folder.path().join("admin.sock").display()))
+        .start();
+    let text = metrics(folder.path());
+    let name = "cloakroom_certificate_expiry_timestamp_seconds{listener=\"systemd:test\",names=\"a.example b.example\"}";
+    let end = value(&text, name).expect("it is there");
+    assert!(end > cloakroom::clock::Timestamp::now().seconds().into(), "{end}");
+}
+
+/// The line of the log that says where it listens.
+fn address(house: &Cloakroom) -> SocketAddr {
+    let log = house.log();
+    let line = log.lines().find_map(|line| line.split_once("admin on http://")).expect("it says where");
+    line.1.trim().parse().expect("an address")
+}
+
+fn by_tcp(at: SocketAddr, host: &str) -> Response {
+    let mut wire = Wire::patient(TcpStream::connect(at).expect("it listens"));
+    wire.send(format!("GET /livez HTTP/1.1\r\nhost: {host}\r\n\r\n"));
+    wire.answer(false)
+}
+
+#[test]
+fn by_tcp_it_answers_who_asks_by_address_alone() {
+    let app = App::puppet();
+    let house = Cloakroom::before(app.address).config("[admin]\naddress = \"127.0.0.1:0\"").start();
+    let at = address(&house);
+    assert_eq!(by_tcp(at, &at.to_string()).status, 200);
+    assert_eq!(by_tcp(at, "localhost:9900").status, 200);
+    assert_eq!(by_tcp(at, "evil.example").status, 421);
+    assert_eq!(
+        by_tcp(house.address, &at.to_string()).header("content-security-policy"),
+        None,
+        "not on the public address"
+    );
+}
+
+#[test]
+fn promtool_has_nothing_to_say_and_prometheus_scrapes_it() {
+    let app = App::puppet();
+    let house = Cloakroom::before(app.address).config("[admin]\naddress = \"127.0.0.1:0\"").start();
+    let mut visitor = house.browser();
+    visitor.answered("/", &["X-Session-Set-A: 1"]);
+    let at = address(&house);
+    let mut wire = Wire::patient(TcpStream::connect(at).expect("it listens"));
+    wire.send(format!("GET /metrics HTTP/1.1\r\nhost: {at}\r\n\r\n"));
+    let text = wire.answer(false).text();
+    let mut command = Command::new("promtool");
+    command.args(["check", "metrics"]).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut promtool = command.spawn().expect("promtool: `apt-get install prometheus`, or run tests/run");
+    promtool.stdin.take().expect("its input").write_all(text.as_bytes()).expect("it reads");
+    let done = promtool.wait_with_output().expect("it ends");
+    let said = String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned();
+    assert!(done.status.success() && said.is_empty(), "{said}\n{text}");
+
+    let port = Port::reserve();
+    let _prometheus = Server::prometheus(&port, at);
+    eventually("it was scraped", || {
+        let Ok(stream) = TcpStream::connect(port.address) else { return false };
+        let mut wire = Wire::patient(stream);
+        wire.send(format!(
+            "GET /api/v1/query?query=cloakroom_requests_total HTTP/1.1\r\nhost: {}\r\n\r\n",
+            port.address
+        ));
+        wire.answer(false).text().contains("\"route\":\"*/\"")
+    });
+}
