@@ -13,7 +13,13 @@ mod worker;
 
 pub use logging::start as start_logging;
 
-use std::{io, path::PathBuf, pin::pin, sync::Arc, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    pin::pin,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use arc_swap::ArcSwap;
 use tokio::{
@@ -110,7 +116,6 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
     let stop = CancellationToken::new();
     let kill = CancellationToken::new();
     let counts = Arc::new(listen::Counts::default());
-    sweep(&plan)?;
 
     let mut lots: Vec<Vec<Door>> = (0..workers).map(|_| Vec::new()).collect();
     for (i, door) in listeners.into_iter().enumerate() {
@@ -139,12 +144,13 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
         })?);
     }
     drop(access);
-    let needed = Needed { alive: alive.clone(), stop: stop.clone() };
+    let beside = Beside { alive: alive.clone(), stop: stop.clone() };
     let checked = Arc::clone(&plan);
-    tasks::thread("health", move || {
-        if let Err(error) = health::run(&checked, &needed.stop) {
-            tracing::error!(%error, "health checks cannot be made");
-        }
+    beside.run("health", move |stop| health::run(&checked, stop))?;
+    let swept = Arc::downgrade(&plan);
+    beside.run("sweeper", move |stop| {
+        sweep(&swept, stop);
+        Ok(())
     })?;
     let reloads = Arc::new(Reloads::default());
     let sources = Sources {
@@ -158,12 +164,7 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
         started: Timestamp::now(),
     };
     if let Some(admin) = Admin::open(config, sources)? {
-        let needed = Needed { alive: alive.clone(), stop: stop.clone() };
-        tasks::thread("admin", move || {
-            if let Err(error) = admin.serve(&needed.stop) {
-                tracing::error!(%error, "the admin address is not served");
-            }
-        })?;
+        beside.run("admin", move |stop| admin.serve(stop))?;
     }
     let signals = Signals::catch()?;
     ready(&names);
@@ -199,17 +200,16 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
     Ok(())
 }
 
-/// Expired sessions leave, on a thread of their own.
-fn sweep(plan: &Arc<ArcSwap<Plan>>) -> io::Result<()> {
-    let plan = Arc::downgrade(plan);
-    tasks::thread("sweeper", move || {
-        while let Some(plan) = plan.upgrade() {
-            plan.load().sessions.sweep();
-            drop(plan);
-            std::thread::sleep(Duration::from_millis(250));
+/// Expired sessions leave, for as long as there is a plan.
+fn sweep(plan: &Weak<ArcSwap<Plan>>, stop: &CancellationToken) {
+    while let Some(plan) = plan.upgrade() {
+        plan.load().sessions.sweep();
+        drop(plan);
+        if stop.is_cancelled() {
+            return;
         }
-    })?;
-    Ok(())
+        std::thread::sleep(Duration::from_millis(250));
+    }
 }
 
 /// Why the process ends.
@@ -229,7 +229,29 @@ impl Drop for Alive {
     }
 }
 
-/// Held by a thread that is to end with the process and not before: says so if it does.
+/// Starts threads that are to end with the process and not before: that one did is told as a worker's end is.
+struct Beside {
+    alive: UnboundedSender<()>,
+    stop: CancellationToken,
+}
+
+impl Beside {
+    fn run(
+        &self,
+        name: &'static str,
+        run: impl FnOnce(&CancellationToken) -> io::Result<()> + Send + 'static,
+    ) -> io::Result<()> {
+        let needed = Needed { alive: self.alive.clone(), stop: self.stop.clone() };
+        tasks::thread(name, move || {
+            if let Err(error) = run(&needed.stop) {
+                tracing::error!(%error, "the thread `{name}` cannot do its work");
+            }
+        })
+        .map(drop)
+    }
+}
+
+/// Held by such a thread: says if it ends too early, however it does.
 struct Needed {
     alive: UnboundedSender<()>,
     stop: CancellationToken,
