@@ -29,6 +29,19 @@ impl std::ops::Deref for Place {
     }
 }
 
+/// What matters here of a plan.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Under {
+    number: u64,
+    routes: usize,
+}
+
+impl From<&Plan> for Under {
+    fn from(plan: &Plan) -> Self {
+        Self { number: plan.number, routes: plan.routes }
+    }
+}
+
 /// Rows under one plan.
 #[derive(Debug, Default)]
 struct Known {
@@ -42,8 +55,8 @@ impl Counted {
         Self { requests, known: RefCell::default() }
     }
 
-    /// The row of requests that came in there and go that way.
-    pub(super) fn row(&self, plan: &Plan, listener: u16, route: Option<&RoutePlan>) -> Rc<Place> {
+    /// The row of requests that came in there, under that plan, and go that way.
+    pub(super) fn row(&self, (listener, plan): (u16, Under), route: Option<&RoutePlan>) -> Rc<Place> {
         let mut known = self.known.borrow_mut();
         if known.plan != plan.number {
             *known = Known { plan: plan.number, rows: Vec::new() };

@@ -1,13 +1,13 @@
 //! One exchange: what is known of a request from its first byte to its last, and its line in the access log.
 
-use std::{cell::Cell, net::IpAddr, rc::Rc, sync::Arc, time::Instant};
+use std::{cell::Cell, net::IpAddr, rc::Rc, time::Instant};
 
 use http::{HeaderValue, Method, Request, StatusCode, Version, header};
 use uuid::Uuid;
 
 use super::{
     access_log::{AccessLog, Line},
-    counted::{Counted, Place},
+    counted::{Counted, Place, Under},
 };
 use crate::{
     clock::Timestamp,
@@ -31,9 +31,9 @@ struct Noted {
 #[derive(Debug)]
 struct Counting {
     counted: Rc<Counted>,
-    plan: Arc<Plan>,
-    listener: u16,
-    row: Rc<Place>,
+    came: (u16, Under),
+    /// None before a route was found.
+    row: Option<Rc<Place>>,
 }
 
 /// One request and its answer.
@@ -99,15 +99,15 @@ impl Exchange {
     }
 
     /// It is counted by this worker, as one that came in there.
-    pub fn count(&mut self, counted: &Rc<Counted>, plan: &Arc<Plan>, listener: u16) {
-        let row = counted.row(plan, listener, None);
-        self.counting = Some(Counting { counted: Rc::clone(counted), plan: Arc::clone(plan), listener, row });
+    pub fn count(&mut self, counted: &Rc<Counted>, plan: &Plan, listener: u16) {
+        self.counting =
+            Some(Counting { counted: Rc::clone(counted), came: (listener, plan.into()), row: None });
     }
 
     /// It goes that way.
     pub fn goes(&mut self, route: &RoutePlan) {
         if let Some(counting) = &mut self.counting {
-            counting.row = counting.counted.row(&counting.plan, counting.listener, Some(route));
+            counting.row = Some(counting.counted.row(counting.came, Some(route)));
         }
     }
 
@@ -125,7 +125,8 @@ impl Drop for Exchange {
     /// Finish: always runs, however the exchange ended.
     fn drop(&mut self) {
         let took = self.began.elapsed();
-        if let Some(Counting { row, .. }) = &self.counting {
+        if let Some(Counting { counted, came, row }) = self.counting.take() {
+            let row = row.unwrap_or_else(|| counted.row(came, None));
             row.count(self.method, self.status.as_u16());
             row.took.note(took);
             if let Some(answered) = self.answered.get() {
