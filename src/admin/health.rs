@@ -28,6 +28,11 @@ impl Health {
         self.0.is_empty()
     }
 
+    /// What is amiss.
+    pub(super) fn into_reasons(self) -> Vec<String> {
+        self.0
+    }
+
     /// A line each.
     pub(super) fn text(&self) -> String {
         if self.is_ready() { "ready\n".to_owned() } else { self.0.join("\n") + "\n" }

@@ -6,6 +6,7 @@ use std::{
     net::SocketAddr,
     os::unix::{fs::FileTypeExt, fs::PermissionsExt, net::UnixStream},
     path::{Path, PathBuf},
+    rc::Rc,
     sync::Arc,
     time::Duration,
 };
@@ -21,7 +22,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Sources, answer};
+use super::{Sources, answer, api::Asker};
 use crate::{clock, config::Config, tasks};
 
 /// So many connections at once; others wait.
@@ -114,15 +115,19 @@ async fn accept(
         let failed = if let Some(listener) = &unix {
             match listener.accept().await {
                 Ok((stream, _)) => {
-                    begin(stream, false, sources, places).await;
+                    let user =
+                        stream.peer_cred().map_or_else(|_| "?".to_owned(), |user| user.uid().to_string());
+                    let asker = Asker { by_tcp: false, name: format!("user {user}") };
+                    begin(stream, asker, sources, places).await;
                     continue;
                 }
                 Err(error) => error,
             }
         } else if let Some(listener) = &tcp {
             match listener.accept().await {
-                Ok((stream, _)) => {
-                    begin(stream, true, sources, places).await;
+                Ok((stream, from)) => {
+                    let asker = Asker { by_tcp: true, name: from.ip().to_string() };
+                    begin(stream, asker, sources, places).await;
                     continue;
                 }
                 Err(error) => error,
@@ -137,17 +142,21 @@ async fn accept(
 }
 
 /// One connection, once there is a place for it.
-async fn begin<S>(stream: S, by_tcp: bool, sources: &Arc<Sources>, places: &Arc<Semaphore>)
+async fn begin<S>(stream: S, asker: Asker, sources: &Arc<Sources>, places: &Arc<Semaphore>)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let Ok(place) = Arc::clone(places).acquire_owned().await else { return };
     let sources = Arc::clone(sources);
     tasks::spawn(async move {
+        let asked = Rc::new((sources, asker));
         let service = service_fn(move |request: Request<Incoming>| {
-            let (head, _) = request.into_parts();
-            let page = answer(&sources, &head.method, head.uri.path(), &head.headers, by_tcp);
-            async move { Ok::<_, std::convert::Infallible>(page) }
+            let asked = Rc::clone(&asked);
+            async move {
+                let (head, _) = request.into_parts();
+                let (sources, asker) = &*asked;
+                Ok::<_, std::convert::Infallible>(answer(sources, &head, asker).await)
+            }
         });
         let mut server = http1::Builder::new();
         server.max_buf_size(16 * 1024).max_headers(64);

@@ -7,10 +7,13 @@
 //! SECURITY: on TCP the Host must be an address or `localhost`, so that no page of another site reaches it by a name that
 //! leads here (DNS rebinding).
 
+mod api;
 mod exposition;
 mod health;
 mod listener;
+mod status;
 
+pub use api::Outcome;
 pub use listener::{Admin, AdminError};
 
 use std::sync::{
@@ -19,8 +22,9 @@ use std::sync::{
 };
 
 use arc_swap::ArcSwap;
-use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use http_body_util::Full;
+use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
 use crate::{
     clock::Timestamp,
@@ -29,6 +33,7 @@ use crate::{
     plan::Plan,
     session::Lasting,
 };
+use api::Asker;
 use health::Health;
 
 /// What there is to be shown.
@@ -50,6 +55,10 @@ pub struct Sources {
     pub entrances: Vec<Entrance>,
     /// When the process began.
     pub started: Timestamp,
+    /// Asks for a reload, and hears what came of it.
+    pub reload: UnboundedSender<oneshot::Sender<Outcome>>,
+    /// The hash of the token that the API asks for on TCP; `None`: there is none, and nobody gets in.
+    pub token: Option<[u8; 32]>,
 }
 
 /// Reloads so far.
@@ -74,10 +83,14 @@ impl Reloads {
 
 type Page = Response<Full<bytes::Bytes>>;
 
-/// Answers a request; `by_tcp`: it did not come through the unix socket.
-fn answer(sources: &Sources, method: &Method, path: &str, headers: &HeaderMap, by_tcp: bool) -> Page {
-    if by_tcp && !is_for_us(headers) {
+/// Answers a request.
+async fn answer(sources: &Sources, head: &Parts, asker: &Asker) -> Page {
+    if asker.by_tcp && !is_for_us(&head.headers) {
         return page(StatusCode::MISDIRECTED_REQUEST, "text/plain", "ask by address, or as localhost\n");
+    }
+    let path = head.uri.path();
+    if let Some(path) = path.strip_prefix("/api/") {
+        return api::answer(sources, head, path, asker).await;
     }
     let shown: fn(&Sources) -> Page = match path {
         "/livez" => |_| page(StatusCode::OK, "text/plain; charset=utf-8", "alive\n"),
@@ -90,9 +103,12 @@ fn answer(sources: &Sources, method: &Method, path: &str, headers: &HeaderMap, b
             let text = exposition::write(sources, Timestamp::now());
             page(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
         },
-        _ => return page(StatusCode::NOT_FOUND, "text/plain", "there are /livez, /readyz and /metrics\n"),
+        _ => {
+            let there = "there are /livez, /readyz, /metrics and /api/status\n";
+            return page(StatusCode::NOT_FOUND, "text/plain", there);
+        }
     };
-    if !matches!(*method, Method::GET | Method::HEAD) {
+    if !matches!(head.method, Method::GET | Method::HEAD) {
         let mut refused = page(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "GET or HEAD\n");
         refused.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
         return refused;

@@ -25,17 +25,21 @@ use arc_swap::ArcSwap;
 use tokio::{
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    sync::{
+        mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+        oneshot,
+    },
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::{Admin, AdminError, Reloads, Sources},
+    admin::{Admin, AdminError, Outcome, Reloads, Sources},
     clock::{self, Timestamp},
     config::Config,
     listen::{self, BindError, Entrance, Listener},
     plan::{Plan, PlanError},
     proxy::AccessLog,
+    session::Lasting,
     tasks,
 };
 use listeners::Door;
@@ -153,6 +157,7 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
         Ok(())
     })?;
     let reloads = Arc::new(Reloads::default());
+    let (want, wanted) = unbounded_channel();
     let sources = Sources {
         plan: Arc::clone(&plan),
         lasting: lasting.clone(),
@@ -162,6 +167,8 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
         listeners: config.listen.iter().map(|listen| listen.address.to_string()).collect(),
         entrances: entrances.clone(),
         started: Timestamp::now(),
+        reload: want,
+        token: state::admin_token(config)?,
     };
     if let Some(admin) = Admin::open(config, sources)? {
         beside.run("admin", move |stop| admin.serve(stop))?;
@@ -181,7 +188,7 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
         reloads,
     };
     let watchdog = Watchdog::new(pulses, lasting.clone());
-    let ending = signals.wait(grace, (&stop, &kill), ended, &mut reload, watchdog);
+    let ending = signals.wait(grace, (&stop, &kill), ended, (&mut reload, wanted), watchdog);
     drop(reload);
     if ending == Ending::Died {
         // A worker less is a share of the visitors unserved: whoever started the process starts it again.
@@ -193,11 +200,16 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
     if let Some(writer) = writer {
         writer.join().map_err(|_| AppError::Worker)?;
     }
+    close(&lasting);
+    Ok(())
+}
+
+/// Writes what there is to write.
+fn close(lasting: &Lasting) {
     // What moka has not come round to yet would count, or be missing.
     lasting.sweep();
     tracing::info!(stored_sessions = lasting.store().map(|store| store.len()), "stopped");
     lasting.close();
-    Ok(())
 }
 
 /// Expired sessions leave, for as long as there is a plan.
@@ -209,6 +221,17 @@ fn sweep(plan: &Weak<ArcSwap<Plan>>, stop: &CancellationToken) {
             return;
         }
         std::thread::sleep(Duration::from_millis(250));
+    }
+}
+
+/// Who wants a reload, and is to hear what came of it.
+type Wanted = UnboundedReceiver<oneshot::Sender<Outcome>>;
+
+/// systemd has room for a line; the log has the rest.
+fn reloaded(outcome: &Outcome) {
+    match outcome.message.split_once(": ") {
+        Some((first, _)) if !outcome.taken => systemd::reloaded(&format!("{first}: see the log")),
+        _ => systemd::reloaded(&outcome.message),
     }
 }
 
@@ -291,7 +314,7 @@ impl Signals {
         grace: Duration,
         (stop, kill): (&CancellationToken, &CancellationToken),
         mut ended: UnboundedReceiver<()>,
-        reload: &mut Reload,
+        (reload, mut wanted): (&mut Reload, Wanted),
         mut watchdog: Watchdog,
     ) -> Ending {
         let workers = watchdog.workers();
@@ -306,7 +329,14 @@ impl Signals {
                     _ = ended.recv() => return Ending::Died,
                     _ = hangup.recv() => {
                         systemd::reloading();
-                        systemd::reloaded(&reload.run());
+                        reloaded(&reload.run());
+                    }
+                    Some(tell) = wanted.recv() => {
+                        systemd::reloading();
+                        let outcome = reload.run();
+                        reloaded(&outcome);
+                        // Who has given up waiting is told nothing.
+                        let _ = tell.send(outcome);
                     }
                 }
             }

@@ -13,7 +13,7 @@ use super::{
     state::{self, OwnKey, StateError},
 };
 use crate::{
-    admin::Reloads,
+    admin::{Outcome, Reloads},
     clock::Timestamp,
     config::{Config, Diagnostics, Severity, StoreKind},
     crypto::Secrets,
@@ -56,11 +56,12 @@ pub(super) struct Reload {
 }
 
 impl Reload {
-    /// Reads the file anew. What comes of it is told in the log, and in a line that is returned.
-    pub(super) fn run(&mut self) -> String {
+    /// Reads the file anew. What comes of it is told in the log, and returned.
+    pub(super) fn run(&mut self) -> Outcome {
         let Some(file) = self.file.clone() else {
             tracing::warn!("SIGHUP: there is no file to read again; it was started by flags alone");
-            return "not reloaded: it was started by flags alone".to_owned();
+            let message = "there is no file to read again: it was started by flags alone".to_owned();
+            return Outcome { taken: false, message };
         };
         let published = self.publish(&file);
         self.reloads.note(published.is_ok(), Timestamp::now());
@@ -68,16 +69,16 @@ impl Reload {
         match published {
             Ok(later) if later.is_empty() => {
                 tracing::info!(%file, "reloaded");
-                "reloaded".to_owned()
+                Outcome { taken: true, message: "reloaded".to_owned() }
             }
             Ok(later) => {
                 let later = later.join("; ");
                 tracing::warn!(%file, "reloaded, but for what needs a restart: {later}");
-                format!("reloaded, but for what needs a restart: {later}")
+                Outcome { taken: true, message: format!("reloaded, but for what needs a restart: {later}") }
             }
             Err(error) => {
                 tracing::error!(%file, "not reloaded, what runs stays: {error}");
-                "not reloaded, what runs stays: see the log".to_owned()
+                Outcome { taken: false, message: format!("not reloaded, what runs stays: {error}") }
             }
         }
     }

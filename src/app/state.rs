@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 
 use crate::{
     clock::Timestamp,
-    config::{Config, KeyError, Keys, SecretSource, StoreKind},
+    config::{Config, KeyError, Keys, SecretError, SecretSource, StoreKind},
     crypto::{self, Secrets},
     session::{
         Ended, Lasting,
@@ -25,6 +25,8 @@ use crate::{
 
 /// The key that was made on the first start.
 const KEY: &str = "key";
+/// The admin's token, likewise.
+pub const TOKEN: &str = "admin-token";
 
 /// Why there are no keys, or no store.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +34,9 @@ pub enum StateError {
     /// A key of `[keys]` cannot be had.
     #[error("[keys]: {0}")]
     Key(#[from] KeyError),
+    /// The token of `[admin]` cannot be had.
+    #[error("[admin] token: {0}")]
+    Token(SecretError),
     /// No key can be kept.
     #[error("a key cannot be kept in the state directory {}: {why}; set [store] path to a folder that this user may \
              write, or [keys] current", folder.display())]
@@ -104,22 +109,41 @@ pub fn secrets(config: &Config, own: &OwnKey) -> Result<Secrets, StateError> {
     if config.keys.current.is_none() && config.store.kind == StoreKind::Disk {
         let folder = config.store.folder();
         let why = |why| StateError::Folder { folder: folder.clone(), why };
-        make_key(&folder).map_err(why)?;
+        make(&folder, KEY, "who has it can read the store; [keys] names another place").map_err(why)?;
         let file = SecretSource::File(folder.join(KEY));
         return Ok(config.keys.secrets(|| Keys::read_one(&file))?);
     }
     Ok(config.keys.secrets(|| Ok(*own.0))?)
 }
 
+/// Where the admin's token is read from, where it asks for one: on TCP.
+pub fn admin_token_source(config: &Config) -> Option<SecretSource> {
+    matches!(config.admin.place(), Some(Err(_))).then(|| {
+        config.admin.token.clone().unwrap_or_else(|| SecretSource::File(config.store.folder().join(TOKEN)))
+    })
+}
+
+/// The hash of the admin's token, where it asks for one; made on the first start unless the configuration names one.
+pub(super) fn admin_token(config: &Config) -> Result<Option<[u8; 32]>, StateError> {
+    let Some(source) = admin_token_source(config) else { return Ok(None) };
+    if config.admin.token.is_none() {
+        let folder = config.store.folder();
+        let made = make(&folder, TOKEN, "the API on [admin] address asks for it");
+        made.map_err(|why| StateError::Folder { folder, why })?;
+    }
+    let token = source.read().map_err(StateError::Token)?;
+    Ok(Some(crypto::sha256(token.expose().trim_ascii())))
+}
+
 /// Makes the key, unless it is there: for this user alone, and on disk before anything is sealed under it.
-fn make_key(folder: &Path) -> io::Result<()> {
+fn make(folder: &Path, name: &str, what: &str) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let path = folder.join(KEY);
+    let path = folder.join(name);
     if path.exists() {
         return Ok(());
     }
     // Under another name until it is whole: a key that was cut short would lock out all that it had sealed.
-    let draft = folder.join(".key");
+    let draft = folder.join(format!(".{name}"));
     let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
     file.write_all(Keys::generate().as_bytes())?;
     file.sync_all()?;
@@ -131,6 +155,6 @@ fn make_key(folder: &Path) -> io::Result<()> {
         _ => {}
     }
     File::open(folder)?.sync_all()?;
-    tracing::info!(path = %path.display(), "a key was made: who has it can read the store; [keys] names another place");
+    tracing::info!(path = %path.display(), "a key was made: {what}");
     Ok(())
 }

@@ -6,7 +6,11 @@ mod check;
 pub mod demo;
 mod explain;
 mod key;
+mod reload;
+mod remote;
 mod run;
+mod sessions;
+mod status;
 mod store;
 
 use std::{net::IpAddr, path::PathBuf, process::ExitCode};
@@ -20,6 +24,9 @@ struct Arguments {
     /// The configuration file.
     #[arg(short, long, global = true, env = "CLOAKROOM_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Answers as JSON, where a verb asks a cloakroom that runs
+    #[arg(long, global = true)]
+    json: bool,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -55,6 +62,15 @@ enum Verb {
         #[command(subcommand)]
         verb: KeyVerb,
     },
+    /// Tell how the cloakroom that runs is
+    Status,
+    /// Have the cloakroom that runs read its configuration anew, and tell what came of it
+    Reload,
+    /// Look at sessions of the cloakroom that runs, and end them
+    Sessions {
+        #[command(subcommand)]
+        verb: sessions::SessionsVerb,
+    },
     /// Look after the sessions on disk, while no cloakroom runs
     Store {
         #[command(subcommand)]
@@ -87,6 +103,9 @@ pub fn main() -> ExitCode {
         Verb::Check { expand } => check::check(&file, expand),
         Verb::Explain { request, from } => explain::explain(&file, &request, from),
         Verb::Key { verb: KeyVerb::Generate } => key::generate(),
+        Verb::Status => status::status(&file, arguments.json),
+        Verb::Reload => reload::reload(&file, arguments.json),
+        Verb::Sessions { verb } => sessions::run(&file, &verb, arguments.json),
         Verb::Store { verb } => store::run(&file, &verb),
         Verb::Demo => demo::run(),
     }
@@ -97,5 +116,15 @@ fn print(diagnostics: &crate::config::Diagnostics) {
     use std::io::IsTerminal;
     if !diagnostics.is_empty() {
         anstream::eprintln!("{}", diagnostics.render(std::io::stderr().is_terminal()));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_verb_is_well_formed() {
+        super::Arguments::command().debug_assert();
     }
 }

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf};
 
 use super::{
-    secret::environment,
+    secret::{SecretSource, environment},
     value::{Mistake, Reader},
 };
 
@@ -12,6 +12,8 @@ use super::{
 pub struct Admin {
     /// `address`
     pub address: AdminAddress,
+    /// `token`: of the API on TCP; absent: made on the first start and kept in the state directory.
+    pub token: Option<SecretSource>,
 }
 
 /// `address`
@@ -32,7 +34,10 @@ const EXPECTED: &str = "\"unix:/run/cloakroom/admin.sock\", \"127.0.0.1:9900\" o
 
 impl Admin {
     pub(super) fn read(reader: &Reader<'_>) -> Self {
-        let admin = Self { address: reader.parsed("address", EXPECTED, parse).unwrap_or_default() };
+        let admin = Self {
+            address: reader.parsed("address", EXPECTED, parse).unwrap_or_default(),
+            token: SecretSource::parse(reader, "token"),
+        };
         reader.finish();
         admin
     }

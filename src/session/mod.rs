@@ -35,6 +35,7 @@ mod wire;
 pub use caches::{is_for_shared_caches, make_private};
 pub use carried::{Ended, Flask, Sealed};
 pub use change::Changes;
+pub use commit::Found;
 pub use cookie::CookieForm;
 pub use events::Events;
 pub use fields::{Fields, Flashes, Named};

@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::server::Server;
-use crate::support::{App, Authority, Cloakroom, Port, Response, Wire, eventually};
+use crate::support::{App, Authority, Cloakroom, Port, Response, Wire, eventually, key, on_disk};
 
 /// A house whose admin address is a socket in this folder.
 fn house(app: &App, folder: &Path, more: &str) -> Cloakroom {
@@ -208,4 +208,151 @@ fn promtool_has_nothing_to_say_and_prometheus_scrapes_it() {
         ));
         wire.answer(false).text().contains("\"route\":\"*/\"")
     });
+}
+
+/// A verb of the command line, on this house's configuration.
+fn verb(house: &Cloakroom, arguments: &[&str]) -> (bool, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom"));
+    let done = command.args(arguments).arg("-c").arg(house.file()).output().expect("cloakroom runs");
+    (done.status.success(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
+}
+
+#[test]
+fn an_operator_sees_how_it_is_and_has_it_reload() {
+    let app = App::puppet();
+    let folder = tempfile::tempdir().expect("a folder");
+    let house = house(&app, folder.path(), "");
+    house.browser().answered("/", &["X-Session-Set-A: 1"]);
+    let (fine, text) = verb(&house, &["status"]);
+    assert!(
+        fine && text.contains("ready         yes") && text.contains("listening on  systemd:test"),
+        "{text}"
+    );
+    assert!(text.contains("(memory)"), "{text}");
+    let (fine, text) = verb(&house, &["status", "--json"]);
+    let status: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    assert!(fine && status["ready"] == true && status["store"]["kind"] == "memory", "{text}");
+    assert_eq!(verb(&house, &["reload"]), (true, "reloaded\n".to_owned()));
+    let edit = |with: &str| {
+        let text = fs::read_to_string(house.file()).expect("its file");
+        fs::write(house.file(), text + with).expect("its file");
+    };
+    edit("[limits]\nhead_bites = 1\n");
+    let broken = fs::read_to_string(house.file()).expect("its file");
+    let reload = ask(folder.path(), "POST /api/reload");
+    assert!(
+        reload.0 == 403 && reload.2.contains("x-cloakroom-admin"),
+        "a form of another site could send that: {}",
+        reload.2
+    );
+    // The verb reads the file too, to know whom to ask: as it was.
+    fs::write(house.file(), broken.replace("head_bites", "head_bytes").replace("= 1\n", "= \"8 KiB\"\n"))
+        .expect("its file");
+    assert!(verb(&house, &["reload"]).0);
+    edit("[sesion]\n");
+    let (fine, text) = verb(&house, &["reload"]);
+    assert!(!fine && text.contains("sesion"), "{text}");
+    let mut stream = UnixStream::connect(folder.path().join("admin.sock")).expect("a socket");
+    stream
+        .write_all(b"POST /api/reload HTTP/1.0\r\nhost: a\r\nx-cloakroom-admin: 1\r\n\r\n")
+        .expect("it reads");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    assert!(
+        text.starts_with("HTTP/1.0 422") && text.contains("no such key") || text.contains("unknown key"),
+        "{text}"
+    );
+    assert!(
+        house.log().contains("act=\"reload\"") && house.log().contains("outcome=\"refused\""),
+        "{}",
+        house.log()
+    );
+}
+
+#[test]
+fn who_is_revoked_is_logged_out_and_no_value_is_ever_shown() {
+    let app = App::puppet();
+    let state = tempfile::tempdir().expect("a folder");
+    for store in ["[store]\nkind = \"memory\"\n".to_owned(), on_disk(state.path())] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let house = house(&app, folder.path(), &store);
+        let mut visitors: Vec<_> = (0..3).map(|_| house.browser()).collect();
+        for visitor in &mut visitors {
+            visitor.answered("/", &["X-Session-Principal: zo%C3%AB", "X-Session-Set-Cart: secret-value"]);
+        }
+        let id = visitors[0].get("/").told("id").expect("an id");
+        let (fine, text) = verb(&house, &["sessions", "show", &id]);
+        assert!(fine && text.contains("principal  zoë") && text.contains("cart   12"), "{text}");
+        assert!(!text.contains("secret-value"), "{text}");
+        let realm = "host:127.0.0.1";
+        let whose = ["--principal", "zoë", "--realm", realm];
+        let (fine, text) = verb(&house, &[&["sessions", "list"], &whose[..]].concat());
+        assert!(fine && text.lines().count() == 4 && text.contains(&id), "{text}");
+        assert_eq!(verb(&house, &["sessions", "revoke", &id]), (true, "1 session ended\n".to_owned()));
+        assert_eq!(visitors[0].shown(), "");
+        assert_eq!(visitors[1].shown(), "cart=secret-value principal=zo%C3%AB");
+        let (fine, text) = verb(&house, &["sessions", "revoke", &id]);
+        assert!(!fine && text.contains("no such session"), "{text}");
+        assert_eq!(
+            verb(&house, &[&["sessions", "revoke"], &whose[..]].concat()),
+            (true, "2 sessions ended\n".to_owned())
+        );
+        assert_eq!((visitors[1].shown(), visitors[2].shown()), (String::new(), String::new()));
+        assert_eq!(verb(&house, &[&["sessions", "list"], &whose[..]].concat()).1, "none\n");
+        let log = house.log();
+        assert!(log.contains("act=\"revoke\"") && log.contains(&id) && log.contains("who=user "), "{log}");
+    }
+}
+
+#[test]
+fn by_tcp_the_api_asks_for_the_token_and_the_command_line_has_it() {
+    let app = App::puppet();
+    let state = tempfile::tempdir().expect("a folder");
+    let port = Port::reserve();
+    let config = format!("[admin]\naddress = \"{}\"\n{}", port.address, on_disk(state.path()));
+    let house = Cloakroom::before(app.address).config(&config).start();
+    let get = |head: &str| {
+        let mut wire = Wire::patient(TcpStream::connect(port.address).expect("it listens"));
+        wire.send(format!("GET /api/status HTTP/1.1\r\nhost: {}\r\n{head}\r\n", port.address));
+        wire.answer(false)
+    };
+    let refused = get("");
+    assert_eq!((refused.status, refused.header("www-authenticate").as_deref()), (401, Some("Bearer")));
+    assert_eq!(refused.header("content-type").as_deref(), Some("application/problem+json"));
+    assert_eq!(get("authorization: Bearer wrong\r\n").status, 401);
+    let file = state.path().join("admin-token");
+    assert_eq!(fs::metadata(&file).expect("a token").permissions().mode() & 0o777, 0o600);
+    let token = fs::read_to_string(&file).expect("a token");
+    assert_eq!(get(&format!("authorization: Bearer {}\r\n", token.trim())).status, 200);
+    let (fine, text) = verb(&house, &["status"]);
+    assert!(fine && text.contains("(disk)"), "{text}");
+}
+
+#[test]
+fn where_nobody_listens_the_command_line_says_so() {
+    let app = App::puppet();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut gone = house(&app, folder.path(), "");
+    gone.terminate();
+    gone.exit();
+    let (fine, text) = verb(&gone, &["status"]);
+    assert!(
+        !fine && text.contains("no cloakroom answers on unix:") && text.contains("is it running"),
+        "{text}"
+    );
+    let off = Cloakroom::before(app.address).config("[admin]\naddress = \"off\"").start();
+    assert!(verb(&off, &["status"]).1.contains("is \"off\""));
+}
+
+#[test]
+fn sessions_that_travel_are_nobodys_to_revoke() {
+    let app = App::puppet();
+    let folder = tempfile::tempdir().expect("a folder");
+    let store = format!("[store]\nkind = \"cookie\"\n[keys]\ncurrent = {}\n", key(folder.path(), "key"));
+    let house = house(&app, folder.path(), &store);
+    let mut visitor = house.browser();
+    visitor.answered("/", &["X-Session-Principal: alice"]);
+    let id = visitor.get("/").told("id").expect("an id");
+    let (fine, text) = verb(&house, &["sessions", "revoke", &id]);
+    assert!(!fine && text.contains("visitors carry their sessions"), "{text}");
 }

@@ -67,6 +67,7 @@ fn the_reference_uncommented_says_the_same() {
     assert_eq!(all.routes[0].body_bytes.take(), Some(all.limits.body_bytes));
     assert_eq!(all.store.path.take(), Some("/var/lib/cloakroom".into()));
     assert!(all.keys.current.take().is_some());
+    assert!(all.admin.token.take().is_some());
     assert!(all.store.flask.secret_key.take().is_some() && all.store.flask.export.take().is_some());
     assert_eq!(all, defaults());
 }
@@ -84,6 +85,8 @@ fn every_key_is_in_the_reference() {
             "upstreams.NAME.servers.weight",
             "upstreams.NAME.proof.file",
             "upstreams.NAME.proof.env",
+            "admin.token.credential",
+            "admin.token.env",
             "store.secret_key.file",
             "store.secret_key.env",
         ]

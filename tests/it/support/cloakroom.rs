@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixDatagram, UnixStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -138,6 +138,11 @@ impl Cloakroom {
         assert!(Command::new("kill").args(["-HUP", &self.pid().to_string()]).status().unwrap().success());
         super::eventually("the outcome of a reload is logged", || outcomes().len() > before);
         outcomes().swap_remove(before)
+    }
+
+    /// Its configuration.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.path().join("config.toml")
     }
 
     /// Its process id.

@@ -1,0 +1,227 @@
+//! The JSON interface below `/api`: what is, and what an operator may do. Every act leaves a line in the log: who, what,
+//! and what came of it.
+//!
+//! SECURITY: on TCP all of it asks for the token. What changes anything asks for a header besides, which no form of
+//! another site's page can send. Field values are never shown.
+
+use http::{HeaderValue, Method, StatusCode, header, request::Parts};
+use percent_encoding::percent_decode_str;
+use serde::Serialize;
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::{
+    Page, Sources, page,
+    status::{Cookies, Session, Status, Upstreams},
+};
+use crate::{
+    clock::Timestamp,
+    cookies::Finding,
+    crypto,
+    session::{Found, store::Store},
+};
+
+/// Before the methods that are.
+const ALLOWED: &str = "allowed: ";
+/// A header that whoever changes something sends.
+const ACT: &str = "x-cloakroom-admin";
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub(super) struct Asker {
+    /// It did not come through the unix socket.
+    pub by_tcp: bool,
+    /// For the log: an address, or the user of a unix socket.
+    pub name: String,
+}
+
+/// What came of a reload.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Outcome {
+    /// The new configuration is in use.
+    pub taken: bool,
+    /// What is to be said of it: with the mistakes, where there are any.
+    pub message: String,
+}
+
+/// A page, or why there is none.
+type Answer = Result<Page, Problem>;
+
+/// Why something is refused (RFC 9457).
+struct Problem(StatusCode, String);
+
+impl Problem {
+    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self(status, detail.into())
+    }
+
+    fn page(&self) -> Page {
+        let Self(status, detail) = self;
+        let title = status.canonical_reason().unwrap_or_default();
+        let text = serde_json::json!({ "title": title, "status": status.as_u16(), "detail": detail });
+        page(*status, "application/problem+json", text.to_string() + "\n")
+    }
+}
+
+/// Answers what is asked below `/api`.
+pub(super) async fn answer(sources: &Sources, head: &Parts, path: &str, asker: &Asker) -> Page {
+    let answered = match entitled(sources, head, asker) {
+        Ok(()) => route(sources, head, path, asker).await,
+        Err(problem) => Err(problem),
+    };
+    answered.unwrap_or_else(|problem| {
+        let mut page = problem.page();
+        match problem.0 {
+            StatusCode::UNAUTHORIZED => {
+                page.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            StatusCode::METHOD_NOT_ALLOWED => {
+                if let Ok(allowed) = HeaderValue::from_str(problem.1.trim_start_matches(ALLOWED)) {
+                    page.headers_mut().insert(header::ALLOW, allowed);
+                }
+            }
+            _ => {}
+        }
+        page
+    })
+}
+
+fn entitled(sources: &Sources, head: &Parts, asker: &Asker) -> Result<(), Problem> {
+    if asker.by_tcp {
+        let given =
+            head.headers.get(header::AUTHORIZATION).and_then(|line| line.as_bytes().strip_prefix(b"Bearer "));
+        // By their hashes: the length of the token tells nothing either.
+        let right = given
+            .zip(sources.token.as_ref())
+            .is_some_and(|(given, token)| crypto::same(&crypto::sha256(given), token));
+        if !right {
+            let why = "needs the token: `Authorization: Bearer …` ([admin] token)";
+            return Err(Problem::new(StatusCode::UNAUTHORIZED, why));
+        }
+    }
+    if !head.method.is_safe() && !head.headers.contains_key(ACT) {
+        return Err(Problem::new(StatusCode::FORBIDDEN, format!("needs the header `{ACT}: 1`")));
+    }
+    Ok(())
+}
+
+async fn route(sources: &Sources, head: &Parts, path: &str, asker: &Asker) -> Answer {
+    let method = &head.method;
+    let get = *method == Method::GET || *method == Method::HEAD;
+    let now = Timestamp::now();
+    match path.split_once('/').map_or((path, None), |(room, rest)| (room, Some(rest))) {
+        ("status", None) if get => json(&Status::of(sources, now)),
+        ("upstreams", None) if get => json(&Upstreams::of(sources, now)),
+        ("cookies", None) if get => json(&Cookies::of(sources, Finding::as_str)),
+        ("reload", None) if *method == Method::POST => reload(sources, asker).await,
+        ("sessions", Some(id)) if get || *method == Method::DELETE => {
+            let id = Uuid::try_parse(&decoded(id)?)
+                .map_err(|_| Problem::new(StatusCode::NOT_FOUND, "no session's id"))?;
+            session(sources, id, get, asker).await
+        }
+        ("principals", Some(name)) if get || *method == Method::DELETE => {
+            principal(sources, name, head.uri.query().unwrap_or_default(), get, asker).await
+        }
+        ("status" | "upstreams" | "cookies", None) => Err(wrong_method("GET, HEAD")),
+        ("reload", None) => Err(wrong_method("POST")),
+        ("sessions" | "principals", Some(_)) => Err(wrong_method("GET, HEAD, DELETE")),
+        _ => Err(Problem::new(
+            StatusCode::NOT_FOUND,
+            "there are status, upstreams, cookies, sessions/ID, principals/NAME?realm=… and reload",
+        )),
+    }
+}
+
+fn wrong_method(allowed: &str) -> Problem {
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{ALLOWED}{allowed}"))
+}
+
+fn json(value: &impl Serialize) -> Answer {
+    json_as(StatusCode::OK, value)
+}
+
+fn json_as(status: StatusCode, value: &impl Serialize) -> Answer {
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "it cannot be written"))?;
+    Ok(page(status, "application/json", text + "\n"))
+}
+
+/// Who did what, and what came of it.
+fn audit(asker: &Asker, act: &str, target: &str, outcome: &str) {
+    tracing::info!(who = %asker.name, act, target, outcome, "admin");
+}
+
+async fn reload(sources: &Sources, asker: &Asker) -> Answer {
+    let (tell, told) = oneshot::channel();
+    let ends = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the process is about to end");
+    sources.reload.send(tell).map_err(|_| ends())?;
+    let outcome = told.await.map_err(|_| ends())?;
+    audit(asker, "reload", "-", if outcome.taken { "taken" } else { "refused" });
+    json_as(if outcome.taken { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }, &outcome)
+}
+
+fn store(sources: &Sources) -> Result<&Store, Problem> {
+    let none = "visitors carry their sessions: there is no store ([store] kind)";
+    sources
+        .lasting
+        .store()
+        .map(|store| &**store)
+        .ok_or_else(|| Problem::new(StatusCode::NOT_IMPLEMENTED, none))
+}
+
+fn failed(error: impl std::fmt::Display) -> Problem {
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+}
+
+async fn session(sources: &Sources, id: Uuid, get: bool, asker: &Asker) -> Answer {
+    let (store, now) = (store(sources)?, Timestamp::now());
+    let none = || Problem::new(StatusCode::NOT_FOUND, "no such session, or none with data");
+    let Found::Live(record) = store.load(id, now).await.map_err(failed)? else { return Err(none()) };
+    if get {
+        return json(&Session::of(&record, sources.plan.load().sessions.rules()));
+    }
+    let there = store.delete(id, now).await;
+    audit(asker, "revoke", &id.to_string(), if there.is_ok() { "done" } else { "failed" });
+    there.map_err(failed)?;
+    json(&serde_json::json!({ "revoked": 1 }))
+}
+
+async fn principal(sources: &Sources, name: &str, query: &str, get: bool, asker: &Asker) -> Answer {
+    let (store, now) = (store(sources)?, Timestamp::now());
+    let name = decoded(name)?;
+    let realm = query.split('&').find_map(|pair| pair.strip_prefix("realm=")).map(decoded).transpose()?;
+    let realm = realm.as_deref().and_then(realm_key).ok_or_else(|| {
+        let why = "a principal is one of a realm: ?realm=host:shop.example, domain:example.com or name:REALM";
+        Problem::new(StatusCode::BAD_REQUEST, why)
+    })?;
+    if !get {
+        let many = store.delete_all_of(&realm, &name, now).await;
+        audit(asker, "revoke", &format!("{name} of {realm}"), if many.is_ok() { "done" } else { "failed" });
+        return json(&serde_json::json!({ "revoked": many.map_err(failed)? }));
+    }
+    let mut sessions = Vec::new();
+    for id in store.of(&realm, &name) {
+        if let Found::Live(record) = store.load(id, now).await.map_err(failed)? {
+            sessions.push(Session::of(&record, sources.plan.load().sessions.rules()));
+        }
+    }
+    json(&serde_json::json!({ "sessions": sessions }))
+}
+
+/// Without percent-encoding.
+fn decoded(text: &str) -> Result<String, Problem> {
+    let text = percent_decode_str(text).decode_utf8();
+    text.map(std::borrow::Cow::into_owned).map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "not UTF-8"))
+}
+
+/// A realm as records hold it.
+fn realm_key(text: &str) -> Option<String> {
+    let (kind, name) = text.split_once(':')?;
+    let letter = match kind {
+        "host" => 'h',
+        "domain" => 'd',
+        "name" => 'n',
+        _ => return None,
+    };
+    Some(format!("{letter}{name}"))
+}

@@ -1,0 +1,217 @@
+//! What the API tells, as it is written. Times are RFC 3339, durations seconds.
+
+use serde::Serialize;
+
+use super::{Sources, health::Health};
+use crate::{
+    clock::Timestamp,
+    config::Session as Rules,
+    cookies::Finding,
+    session::{Record, store::Store},
+};
+
+fn time(at: Timestamp) -> String {
+    jiff::Timestamp::from_millisecond(at.0.cast_signed()).map_or_else(|_| String::new(), |at| at.to_string())
+}
+
+/// `/api/status`
+#[derive(Debug, Serialize)]
+pub(super) struct Status {
+    version: &'static str,
+    pid: u32,
+    started: String,
+    uptime_seconds: u64,
+    ready: bool,
+    /// What is amiss.
+    reasons: Vec<String>,
+    listeners: Vec<String>,
+    connections: usize,
+    requests_total: u64,
+    errors_total: u64,
+    store: Kept,
+    reloads: Reloaded,
+    certificates: Vec<Certificate>,
+}
+
+#[derive(Debug, Serialize)]
+struct Kept {
+    kind: &'static str,
+    sessions: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Reloaded {
+    taken: u64,
+    refused: u64,
+    last_successful: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct Certificate {
+    listener: String,
+    names: String,
+    ends: String,
+    days_left: u64,
+}
+
+impl Status {
+    pub(super) fn of(sources: &Sources, now: Timestamp) -> Self {
+        use std::sync::atomic::Ordering::Relaxed;
+        let health = Health::of(sources, now);
+        let rows: Vec<_> = sources.requests.iter().flat_map(|worker| worker.rows()).collect();
+        let counts = || rows.iter().flat_map(|row| row.read());
+        let certificates =
+            sources.listeners.iter().zip(&sources.entrances).flat_map(|(listener, entrance)| {
+                entrance.certificates().into_iter().map(|(names, ends)| Certificate {
+                    listener: listener.clone(),
+                    names,
+                    ends: time(ends),
+                    days_left: ends.since(now).as_secs() / 86_400,
+                })
+            });
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            pid: std::process::id(),
+            started: time(sources.started),
+            uptime_seconds: now.since(sources.started).as_secs(),
+            ready: health.is_ready(),
+            reasons: health.into_reasons(),
+            listeners: sources.listeners.clone(),
+            connections: sources.counts.open(),
+            requests_total: counts().map(|(_, _, times)| times).sum(),
+            errors_total: counts().filter(|(_, code, _)| *code >= 500).map(|(_, _, times)| times).sum(),
+            store: Kept {
+                kind: match sources.lasting.store().map(|store| &**store) {
+                    Some(Store::Memory(_)) => "memory",
+                    Some(Store::Disk(_)) => "disk",
+                    None => "with the visitors",
+                },
+                sessions: sources.lasting.store().map(|store| store.len()),
+            },
+            reloads: Reloaded {
+                taken: sources.reloads.good.get(),
+                refused: sources.reloads.bad.get(),
+                last_successful: !sources.reloads.last_was_bad.load(Relaxed),
+            },
+            certificates: certificates.collect(),
+        }
+    }
+}
+
+/// `/api/upstreams`
+#[derive(Debug, Serialize)]
+pub(super) struct Upstreams {
+    upstreams: Vec<Upstream>,
+}
+
+#[derive(Debug, Serialize)]
+struct Upstream {
+    name: String,
+    servers: Vec<Server>,
+}
+
+#[derive(Debug, Serialize)]
+struct Server {
+    address: String,
+    up: bool,
+    weight: u32,
+}
+
+impl Upstreams {
+    pub(super) fn of(sources: &Sources, now: Timestamp) -> Self {
+        let plan = sources.plan.load();
+        let upstreams = plan.upstreams.iter().map(|(upstream, _)| {
+            let servers = upstream.all.iter().map(|server| Server {
+                address: server.name.clone(),
+                up: server.is_up(now),
+                weight: server.weight,
+            });
+            Upstream { name: upstream.rules.name.clone(), servers: servers.collect() }
+        });
+        Self { upstreams: upstreams.collect() }
+    }
+}
+
+/// `/api/cookies`: what the apps were seen to set.
+#[derive(Debug, Serialize)]
+pub(super) struct Cookies {
+    cookies: Vec<Cookie>,
+    /// Lines that were not noted, since there were too many names.
+    beyond: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Cookie {
+    upstream: String,
+    name: String,
+    attributes: String,
+    action: &'static str,
+    first_seen: String,
+    findings: Vec<&'static str>,
+}
+
+impl Cookies {
+    pub(super) fn of(sources: &Sources, say: impl Fn(Finding) -> &'static str) -> Self {
+        let plan = sources.plan.load();
+        let cookies = plan.inventory.list().into_iter().map(|((upstream, name), seen)| Cookie {
+            upstream,
+            name,
+            attributes: seen.attributes,
+            action: seen.action,
+            first_seen: time(Timestamp(seen.first_seen * 1000)),
+            findings: seen.findings.into_iter().map(&say).collect(),
+        });
+        Self { cookies: cookies.collect(), beyond: plan.inventory.beyond() }
+    }
+}
+
+/// A session: what it holds by name and size, never a value.
+#[derive(Debug, Serialize)]
+pub(super) struct Session {
+    id: String,
+    realm: String,
+    principal: Option<String>,
+    created: String,
+    last_seen: String,
+    expires: String,
+    permanent: bool,
+    version: u64,
+    fields: Vec<Sized>,
+    flashes: usize,
+    cookies: Vec<Sized>,
+}
+
+#[derive(Debug, Serialize)]
+struct Sized {
+    name: String,
+    bytes: usize,
+}
+
+impl Session {
+    pub(super) fn of(record: &Record, rules: &Rules) -> Self {
+        let kind = match record.realm.chars().next() {
+            Some('d') => "domain",
+            Some('n') => "name",
+            _ => "host",
+        };
+        let fields = record.fields.iter();
+        let fields = fields.map(|(name, value)| Sized { name: name.to_string(), bytes: value.text().len() });
+        let cookies = record.jar.cookies().iter().map(|cookie| Sized {
+            name: String::from_utf8_lossy(&cookie.name).into_owned(),
+            bytes: cookie.value.len(),
+        });
+        Self {
+            id: record.id.to_string(),
+            realm: format!("{kind}:{}", record.realm.get(1..).unwrap_or_default()),
+            principal: record.principal.as_deref().map(str::to_owned),
+            created: time(record.created),
+            last_seen: time(record.last_seen()),
+            expires: time(record.ends(rules)),
+            permanent: record.permanent,
+            version: record.version,
+            fields: fields.collect(),
+            flashes: record.flashes.len(),
+            cookies: cookies.collect(),
+        }
+    }
+}

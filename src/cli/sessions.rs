@@ -1,0 +1,90 @@
+//! `cloakroom sessions`: who is there, and an end to it.
+
+use std::{path::Path, process::ExitCode};
+
+use clap::Subcommand;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
+
+use super::remote::{cell, table, tell};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SessionsVerb {
+    /// The sessions of somebody who is logged in
+    List {
+        /// Who is logged in
+        #[arg(long)]
+        principal: String,
+        /// Where: `host:shop.example`, `domain:example.com` or `name:REALM`
+        #[arg(long)]
+        realm: String,
+    },
+    /// One session: names and sizes of what it holds, never a value
+    Show {
+        /// Its public id, as apps and logs have it
+        id: String,
+    },
+    /// End one session, or all of somebody
+    Revoke {
+        /// Its public id, as apps and logs have it
+        #[arg(required_unless_present = "principal", conflicts_with = "principal")]
+        id: Option<String>,
+        /// Instead of one session all of whom is logged in by this name
+        #[arg(long, requires = "realm")]
+        principal: Option<String>,
+        /// Where: `host:shop.example`, `domain:example.com` or `name:REALM`
+        #[arg(long, requires = "principal")]
+        realm: Option<String>,
+    },
+}
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
+/// Runs the verb.
+pub(super) fn run(file: &Path, verb: &SessionsVerb, json: bool) -> ExitCode {
+    let one = |id: &str| format!("/api/sessions/{}", encoded(id));
+    let all = |name: &str, realm: &str| format!("/api/principals/{}?realm={}", encoded(name), encoded(realm));
+    match verb {
+        SessionsVerb::List { principal, realm } => tell(file, ("GET", &all(principal, realm)), json, list),
+        SessionsVerb::Show { id } => tell(file, ("GET", &one(id)), json, show),
+        SessionsVerb::Revoke { id: Some(id), .. } => tell(file, ("DELETE", &one(id)), json, revoked),
+        SessionsVerb::Revoke { principal, realm, .. } => {
+            let (name, realm) =
+                (principal.as_deref().unwrap_or_default(), realm.as_deref().unwrap_or_default());
+            tell(file, ("DELETE", &all(name, realm)), json, revoked)
+        }
+    }
+}
+
+fn list(answer: &Value) -> String {
+    let keys = ["id", "created", "last_seen", "expires"];
+    let all = answer.get("sessions").and_then(Value::as_array).into_iter().flatten();
+    let rows: Vec<_> = all.map(|one| keys.map(|key| cell(one, key)).to_vec()).collect();
+    if rows.is_empty() {
+        return "none".to_owned();
+    }
+    table(&["ID", "CREATED", "LAST SEEN", "EXPIRES"], &rows)
+}
+
+fn show(session: &Value) -> String {
+    let keys =
+        ["id", "realm", "principal", "created", "last_seen", "expires", "permanent", "version", "flashes"];
+    let mut text: String = keys.map(|key| format!("{key:9}  {}\n", cell(session, key))).concat();
+    for (key, head) in [("fields", "FIELD"), ("cookies", "COOKIE")] {
+        let all = session.get(key).and_then(Value::as_array).into_iter().flatten();
+        let rows: Vec<_> = all.map(|one| vec![cell(one, "name"), cell(one, "bytes")]).collect();
+        if !rows.is_empty() {
+            text.extend(["\n", &table(&[head, "BYTES"], &rows)]);
+        }
+    }
+    text
+}
+
+fn revoked(answer: &Value) -> String {
+    match cell(answer, "revoked").as_str() {
+        "1" => "1 session ended".to_owned(),
+        many => format!("{many} sessions ended"),
+    }
+}
