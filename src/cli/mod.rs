@@ -5,6 +5,7 @@
 mod check;
 pub mod demo;
 mod explain;
+mod generate;
 mod key;
 mod reload;
 mod remote;
@@ -76,6 +77,12 @@ enum Verb {
         #[command(subcommand)]
         verb: store::StoreVerb,
     },
+    /// Write manual pages and completions of bash, zsh and fish into a folder
+    #[command(hide = true)]
+    Generate {
+        /// Where to
+        folder: PathBuf,
+    },
     /// Start a small legacy app and cloakroom before it, and tell what to try
     Demo,
 }
@@ -107,6 +114,7 @@ pub fn main() -> ExitCode {
         Verb::Reload => reload::reload(&file, arguments.json),
         Verb::Sessions { verb } => sessions::run(&file, &verb, arguments.json),
         Verb::Store { verb } => store::run(&file, &verb),
+        Verb::Generate { folder } => generate::generate(&folder),
         Verb::Demo => demo::run(),
     }
 }

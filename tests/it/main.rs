@@ -53,6 +53,7 @@ mod limits;
 mod logs;
 mod minting;
 mod odd_lines;
+mod package;
 mod pages;
 mod paths;
 mod proxy_protocol;
