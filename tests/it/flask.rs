@@ -16,7 +16,7 @@ use crate::support::{App, Browser, Cloakroom, Legacy, flask_python};
 const SECRET: &str = "dev-secret-1";
 
 /// TOML for sessions in the cookie of an app with this secret.
-fn shared(folder: &Path, more: &str) -> String {
+pub(crate) fn shared(folder: &Path, more: &str) -> String {
     let path = folder.join("secret");
     std::fs::write(&path, SECRET).expect("a file");
     format!(
@@ -31,7 +31,7 @@ fn codec(secret: &str) -> Codec {
 }
 
 /// What Flask would send for this.
-fn signed(values: &[(&str, Value)]) -> String {
+pub(crate) fn signed(values: &[(&str, Value)]) -> String {
     let mut document = Document::default();
     for (name, value) in values {
         assert!(document.set(name, value));
@@ -39,12 +39,12 @@ fn signed(values: &[(&str, Value)]) -> String {
     codec(SECRET).seal(&document, Timestamp::now())
 }
 
-fn text(value: &str) -> Value {
+pub(crate) fn text(value: &str) -> Value {
     Value::Text(value.into())
 }
 
 /// What a visitor's cookie holds.
-fn held(visitor: &Browser) -> Option<Document> {
+pub(crate) fn held(visitor: &Browser) -> Option<Document> {
     let cookie = visitor.jar.get("session")?;
     Some(codec(SECRET).open(cookie.as_bytes(), Timestamp::now()).expect("signed as Flask does").document)
 }

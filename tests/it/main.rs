@@ -34,6 +34,7 @@ mod explain;
 mod faults;
 mod flask;
 mod flask_cookie;
+mod flask_keys;
 mod framing;
 mod gates;
 mod health;

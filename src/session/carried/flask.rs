@@ -6,7 +6,7 @@
 //! `PERMANENT_SESSION_LIFETIME` after it was signed, permanent or not; anew when something changed, and a permanent one
 //! with every answer unless `SESSION_REFRESH_EACH_REQUEST` is off; taken back when nothing is left in it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use http::HeaderValue;
 use uuid::Uuid;
@@ -80,14 +80,12 @@ impl Flask {
         let document = opened.document;
         let mut record =
             Record::new((realm.key(), Uuid::nil()), ticket.hash(), opened.signed, opened.signed, true);
-        for key in document.names() {
-            if let Some(field) = self.field(&key)
-                && let Some(value) = document.get(&key)
-            {
+        for (field, key) in self.shown(&document) {
+            if let Some(value) = document.get(&key) {
                 record.fields.insert(&field.into(), value);
             }
         }
-        record.principal = document.get(&self.rules.principal).map(|value| value.text().into());
+        record.principal = self.principal(&document);
         record.permanent = document.is_permanent();
         record.beside = Some(Arc::new(document));
         Some((ticket, Arc::new(record)))
@@ -102,42 +100,52 @@ impl Flask {
         }
     }
 
-    /// The key that a field is kept under; `None`: it is not exported, and has no place.
-    fn key(&self, field: &str, document: &Document) -> Option<String> {
-        if let Some(export) = &self.rules.export {
-            return export.iter().find(|(_, known)| known == field).map(|(key, _)| key.clone());
+    /// The fields that there are, and the key that each is shown from: where several make one (`cart_id` and `Cart-Id`),
+    /// the last that can be shown.
+    fn shown(&self, document: &Document) -> BTreeMap<String, String> {
+        let keys = document.names().filter(|key| document.get(key).is_some());
+        keys.filter_map(|key| Some((self.field(&key)?, key))).collect()
+    }
+
+    /// Who is logged in.
+    ///
+    /// SECURITY: apps log out by `session["user"] = None` as well as by taking the key out. What is nothing to Python is
+    /// nobody; but for the number 0, which somebody may have.
+    fn principal(&self, document: &Document) -> Option<Arc<str>> {
+        let value = document.get(&self.rules.principal)?;
+        let nobody = match &value {
+            Value::Text(text) => text.is_empty(),
+            Value::Json(json) => matches!(&**json, "null" | "false" | "[]" | "{}"),
+        };
+        (!nobody).then(|| value.text().into())
+    }
+
+    /// The key under which a field is begun; `None`: it is not exported, and has no place.
+    fn new_key(&self, field: &str) -> Option<String> {
+        match &self.rules.export {
+            Some(export) => export.iter().find(|(_, known)| known == field).map(|(key, _)| key.clone()),
+            // As Python writes names.
+            None => Some(field.replace('-', "_")),
         }
-        let there = document.names().find(|key| self.field(key).as_deref() == Some(field));
-        // As Python writes names.
-        Some(there.unwrap_or_else(|| field.replace('-', "_")))
+    }
+
+    /// Whether the field shows who is logged in: that changes by a login alone, which not every app may bring about.
+    fn is_principal(&self, field: &str) -> bool {
+        self.field(&self.rules.principal).as_deref() == Some(field)
     }
 
     /// What the cookie is to hold: what it held, but for what the record says otherwise.
     fn document(&self, record: &Record) -> Document {
         let mut document = record.beside.as_deref().cloned().unwrap_or_default();
-        let exported: Vec<_> = document.names().filter_map(|key| Some((self.field(&key)?, key))).collect();
-        for (field, key) in exported {
-            if record.fields.get(&field).is_none()
-                && document.get(&key).is_some()
-                && key != self.rules.principal
-            {
-                document.remove(&key);
-            }
-        }
-        for (field, value) in record.fields.iter() {
-            let Some(key) = self.key(field, &document) else { continue };
-            if document.get(&key).as_ref() != Some(value) && !document.set(&key, value) {
-                tracing::warn!(field = %field, "a field was not stored: Python does not read such a number");
-            }
-        }
-        let principal = &self.rules.principal;
-        match &record.principal {
-            Some(name) if document.get(principal).is_none_or(|known| known.text() != &**name) => {
+        self.keep_fields(record, &mut document);
+        if self.principal(&document) != record.principal {
+            let key = &self.rules.principal;
+            if let Some(name) = &record.principal {
                 // Text is what every Python reads.
-                let _ = document.set(principal, &Value::Text(Arc::clone(name)));
+                let _ = document.set(key, &Value::Text(Arc::clone(name)));
+            } else {
+                document.remove(key);
             }
-            Some(_) => {}
-            None => drop(document.remove(principal)),
         }
         if record.permanent != document.is_permanent() {
             document.remove("_permanent");
@@ -146,6 +154,28 @@ impl Flask {
             }
         }
         document
+    }
+
+    fn keep_fields(&self, record: &Record, document: &mut Document) {
+        let shown = self.shown(document);
+        let gone = |field: &String| shown.contains_key(field) && record.fields.get(field).is_none();
+        let keys: Vec<_> =
+            document.names().filter(|key| self.field(key).as_ref().is_some_and(gone)).collect();
+        for key in keys.iter().filter(|key| **key != self.rules.principal) {
+            // One that is shown to nobody is not what was to go.
+            if document.get(key).is_some() {
+                document.remove(key);
+            }
+        }
+        for (field, value) in record.fields.iter() {
+            let Some(key) = shown.get(&**field).cloned().or_else(|| self.new_key(field)) else { continue };
+            if key == self.rules.principal || document.get(&key).as_ref() == Some(value) {
+                continue;
+            }
+            if !document.set(&key, value) {
+                tracing::warn!(field = %field, "a field was not stored: Python does not read such a number");
+            }
+        }
     }
 
     /// Whether a cookie of this name has room for a record, with so many bytes more.
@@ -211,10 +241,11 @@ impl Flask {
         let changes = apply.changes;
         let stays =
             |field: &str| self.rules.export.as_ref().is_none_or(|all| all.iter().any(|(_, f)| f == field));
-        let all_stay =
-            changes.set.iter().map(|(f, _)| f).chain(changes.incr.iter().map(|(f, _)| f)).all(|f| stays(f));
+        let written = || changes.set.iter().map(|(f, _)| f).chain(changes.incr.iter().map(|(f, _)| f));
+        let all_stay = written().all(|field| stays(field));
+        let logs_in = written().chain(&changes.unset).any(|field| self.is_principal(field));
         let no_place = !changes.flash.is_empty() || changes.idle.is_some() || changes.max.is_some();
-        if all_stay && !no_place && changes.jar.is_empty() {
+        if all_stay && !logs_in && !no_place && changes.jar.is_empty() {
             return None;
         }
         let events = &apply.wire.events;
@@ -231,6 +262,12 @@ impl Flask {
             events.forbidden("fields that are not exported", "[store] export names the others");
             left.set.retain(|(field, _)| stays(field));
             left.incr.retain(|(field, _)| stays(field));
+        }
+        if logs_in {
+            events.forbidden("a field", "X-Session-Principal says who is logged in, and no field does");
+            left.set.retain(|(field, _)| !self.is_principal(field));
+            left.incr.retain(|(field, _)| !self.is_principal(field));
+            left.unset.retain(|field| !self.is_principal(field));
         }
         Some(left)
     }

@@ -1,0 +1,83 @@
+//! Keys of Flask's session, where they are not simply fields: nobody's names, names that meet, the one that logs in; and
+//! whose its cookie is.
+
+use cloakroom::session::Value;
+
+use crate::flask::{held, shared, signed, text};
+use crate::support::{App, Browser, Cloakroom};
+
+fn json(value: &str) -> Value {
+    Value::Json(value.into())
+}
+
+/// A visitor whose cookie holds this.
+fn visitor(house: &Cloakroom, values: &[(&str, Value)]) -> Browser {
+    let mut visitor = house.browser();
+    visitor.jar.insert("session".to_owned(), signed(values));
+    visitor
+}
+
+#[test]
+fn a_key_that_names_nobody_is_no_login_and_stays_as_it_is() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = App::puppet();
+    let gate = "[[routes]]\npath = \"/staff\"\nupstream = \"app\"\nrequire = \"principal\"\n\
+                [[routes]]\nupstream = \"app\"\n";
+    let house = Cloakroom::with(&app, &format!("{}{gate}", shared(folder.path(), "principal = \"_who\"")));
+    for nobody in [json("null"), json("false"), text(""), json("[]"), json("{}")] {
+        let mut visitor = visitor(&house, &[("_who", nobody.clone()), ("a", text("1"))]);
+        assert_eq!(visitor.shown(), "a=1", "{nobody:?}");
+        assert_eq!(visitor.get("/staff").status, 401, "{nobody:?}");
+        visitor.answered("/", &["X-Session-Set-A: 2"]);
+        let document = held(&visitor).expect("a cookie");
+        assert_eq!((document.get("a"), document.contains("_who")), (Some(text("2")), true), "{nobody:?}");
+        visitor.answered("/", &["X-Session-Principal: zoe"]);
+        assert_eq!(visitor.get("/staff").status, 200, "{nobody:?}");
+        assert_eq!(held(&visitor).expect("a cookie").get("_who"), Some(text("zoe")));
+    }
+    // Somebody may have the number 0.
+    assert_eq!(visitor(&house, &[("_who", json("0"))]).shown(), "principal=0");
+}
+
+#[test]
+fn of_keys_that_make_one_field_only_the_shown_one_changes() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = App::puppet();
+    let house = Cloakroom::with(&app, &shared(folder.path(), ""));
+    let cart = |visitor: &Browser| {
+        let document = held(visitor).expect("a cookie");
+        ["CART_ID", "Cart-Id", "cart_id"].map(|key| document.get(key).map(|value| value.text().to_owned()))
+    };
+    let whole = |last: &str| [Some("1".to_owned()), Some("2".to_owned()), Some(last.to_owned())];
+    let mut visitor =
+        visitor(&house, &[("CART_ID", text("1")), ("Cart-Id", text("2")), ("cart_id", text("3"))]);
+    assert_eq!(visitor.shown(), "cart-id=3");
+    visitor.answered("/", &["X-Session-Set-Other: x"]);
+    assert_eq!(cart(&visitor), whole("3"), "another field was set");
+    visitor.answered("/", &["X-Session-Set-Cart-Id: 4"]);
+    assert_eq!((cart(&visitor), visitor.shown().as_str()), (whole("4"), "cart-id=4 other=x"));
+    visitor.answered("/", &["X-Session-Unset: cart-id"]);
+    assert_eq!((cart(&visitor), visitor.shown().as_str()), ([None, None, None], "other=x"));
+}
+
+#[test]
+fn who_is_logged_in_is_changed_by_a_login_and_by_no_field() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = App::puppet();
+    for more in ["principal = \"user\"", "export = { \"_user_id\" = \"user\" }"] {
+        let house = Cloakroom::with(&app, &shared(folder.path(), more));
+        let key = if more.starts_with("export") { "_user_id" } else { "user" };
+        let mut visitor = visitor(&house, &[(key, json("7")), ("_kept", text("k"))]);
+        assert_eq!(visitor.shown(), "principal=7 user=7");
+        for line in ["X-Session-Set-User: 1", "X-Session-Incr-User: 1", "X-Session-Unset: user"] {
+            visitor.answered("/", &[line]);
+            assert_eq!(held(&visitor).expect("a cookie").get(key), Some(json("7")), "{more} {line}");
+        }
+        visitor.answered("/", &["X-Session-Action: clear"]);
+        assert_eq!(visitor.shown(), "principal=7 user=7", "{more}");
+        assert!(house.log().contains("who is logged in"), "{}", house.log());
+        let mut stranger = house.browser();
+        stranger.answered("/", &["X-Session-Set-User: 1"]);
+        assert_eq!((stranger.shown().as_str(), stranger.jar.len()), ("", 0), "{more}");
+    }
+}
