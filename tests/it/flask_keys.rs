@@ -4,6 +4,7 @@
 use cloakroom::session::Value;
 
 use crate::flask::{held, shared, signed, text};
+use crate::support::puppet::line;
 use crate::support::{App, Browser, Cloakroom};
 
 fn json(value: &str) -> Value {
@@ -80,4 +81,42 @@ fn who_is_logged_in_is_changed_by_a_login_and_by_no_field() {
         stranger.answered("/", &["X-Session-Set-User: 1"]);
         assert_eq!((stranger.shown().as_str(), stranger.jar.len()), ("", 0), "{more}");
     }
+}
+
+#[test]
+fn flasks_cookie_passes_to_flask_as_it_came_and_never_to_the_other_app() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = App::setting();
+    let off = "[[routes]]\npath = \"/account\"\nupstream = \"app\"\nsession = \"off\"\n\
+               [[routes]]\nupstream = \"app\"\n";
+    let house = Cloakroom::with(&app, &format!("{}{off}", shared(folder.path(), "")));
+    let mut visitor = visitor(&house, &[("_user_id", text("7"))]);
+    let sent = format!("other=1; session={}; Session=2", visitor.jar["session"]);
+    let cookies = format!("cookie: {sent}\r\n");
+    visitor.jar.clear();
+    let sets = "session=of.the.app; Path=/; HttpOnly; X-Unknown";
+    let flask = visitor.get_with("/account/x", &(cookies.clone() + &line(sets)));
+    assert_eq!((flask.text(), flask.set_cookies()), (sent, vec![sets.to_owned()]));
+    visitor.jar.clear();
+    let other = visitor.get_with("/x", &(cookies + &line(sets)));
+    assert_eq!((other.text().as_str(), other.set_cookies().len()), ("other=1; Session=2", 0));
+}
+
+#[test]
+fn a_session_that_is_destroyed_takes_its_cookie_along() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = App::puppet();
+    let house = Cloakroom::with(&app, &shared(folder.path(), ""));
+    for action in ["destroy", "logout", "destroy-principal"] {
+        let mut visitor = visitor(&house, &[("_user_id", text("7")), ("_kept", text("k"))]);
+        let answer = visitor.answered("/", &[&format!("X-Session-Action: {action}")]);
+        assert!(answer.set_cookies().iter().any(|line| line.starts_with("session=;")), "{action}");
+        assert_eq!((visitor.jar.len(), visitor.shown().as_str()), (0, ""), "{action}");
+    }
+    // Who logs in in another's place gets nothing of what was theirs.
+    let mut visitor = visitor(&house, &[("_user_id", text("7")), ("_kept", text("k")), ("cart", text("c"))]);
+    visitor.answered("/", &["X-Session-Principal: 8"]);
+    let document = held(&visitor).expect("a cookie");
+    assert_eq!(document.names().collect::<Vec<_>>(), ["_user_id"]);
+    assert_eq!(visitor.shown(), "principal=8");
 }
