@@ -27,6 +27,8 @@ pub struct CookieForm {
     names: Arc<[String]>,
     /// In so many cookies a session may travel: NAME, NAME.1 and so on.
     most_parts: u8,
+    /// It is the app's own on this route.
+    passes: bool,
 }
 
 impl CookieForm {
@@ -47,6 +49,7 @@ impl CookieForm {
             name,
             names: names.collect(),
             most_parts: 1,
+            passes: false,
         }
     }
 
@@ -56,10 +59,10 @@ impl CookieForm {
         Self { most_parts: most, ..self }
     }
 
-    /// The same, where it is the app's own cookie: none of its spellings is ours.
+    /// The same, where it is the app's own cookie, and passes.
     #[must_use]
     pub fn of_the_app(self) -> Self {
-        Self { names: Arc::new([]), ..self }
+        Self { passes: true, ..self }
     }
 
     /// In so many cookies a session may travel.
@@ -103,6 +106,16 @@ impl CookieForm {
 
     /// True for every spelling of our name, in every realm: none of them ever reaches an app, or comes from one.
     pub fn is_ours(&self, name: &[u8]) -> bool {
+        !self.passes && self.has(name)
+    }
+
+    /// True for every spelling of it where the app that owns the session does its own: it passes both ways as it is, and
+    /// no rule for the app's cookies counts, or the next route could not read what came of it.
+    pub fn is_the_apps(&self, name: &[u8]) -> bool {
+        self.passes && self.has(name)
+    }
+
+    fn has(&self, name: &[u8]) -> bool {
         let name = match name {
             [whole @ .., b'.', digit] if self.number(*digit).is_some() => whole,
             _ => name,

@@ -103,6 +103,33 @@ fn flasks_cookie_passes_to_flask_as_it_came_and_never_to_the_other_app() {
 }
 
 #[test]
+fn no_rule_for_cookies_gets_between_flask_and_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = App::setting();
+    for action in ["seal", "drop", "keep", "rewrite\"\nrename = \"app-*"] {
+        let toml = format!(
+            "{}[[routes]]\npath = \"/account\"\nupstream = \"app\"\nsession = \"off\"\n\
+             [[routes]]\nupstream = \"app\"\n[[cookies]]\nname = \"s*\"\naction = \"{action}\"\n",
+            shared(folder.path(), "")
+        );
+        let house = Cloakroom::with(&app, &toml);
+        let mut visitor = visitor(&house, &[("_user_id", text("7"))]);
+        let sent = format!("session={}", visitor.jar["session"]);
+        assert_eq!(visitor.get("/account").text(), sent, "{action}");
+        let sets = format!("{sent}; Path=/; HttpOnly");
+        assert_eq!(visitor.get_with("/account", &line(&sets)).set_cookies(), [sets], "{action}");
+        // Another cookie falls under its rule.
+        let other = visitor.get_with("/account", &line("side=1; Path=/; Secure")).set_cookies();
+        assert_ne!(other, ["side=1; Path=/; Secure"], "{action}");
+    }
+    // Nor does a rule make another cookie into it.
+    let rename = "[[cookies]]\nname = \"i*\"\nrename = \"sess*\"\n";
+    let off = "[[routes]]\nupstream = \"app\"\nsession = \"off\"\n";
+    let house = Cloakroom::with(&app, &format!("{}{off}{rename}", shared(folder.path(), "")));
+    assert_eq!(house.browser().get_with("/", &line("ion=1")).set_cookies(), [""; 0]);
+}
+
+#[test]
 fn a_session_that_is_destroyed_takes_its_cookie_along() {
     let folder = tempfile::tempdir().expect("a folder");
     let app = App::puppet();

@@ -95,12 +95,11 @@ impl Cookies<'_> {
             kept.iter().map(|kept| &*kept.name).filter(|name| rules.leaves_open(name, occasion)).collect();
         let sent = Sent { occasion, session: resolved.and_then(Resolved::known_id), has, open: &open };
         edit_lines(headers, |line| {
-            cookie::edit(
-                line,
-                |pair| {
-                    if form.is_ours(pair.name()) { Edit::Remove } else { rules.read(pair, &sent) }
-                },
-            )
+            cookie::edit(line, |pair| match pair.name() {
+                name if form.is_ours(name) => Edit::Remove,
+                name if form.is_the_apps(name) => Edit::Keep,
+                _ => rules.read(pair, &sent),
+            })
         });
     }
 }

@@ -147,7 +147,7 @@ impl Cookies<'_> {
         }
         let rules = &self.plan.cookies;
         self.note(line, occasion);
-        if rules.is_empty() {
+        if rules.is_empty() || self.route.cookie.is_the_apps(line.name()) {
             return Fate::Stays;
         }
         match rules.apply(line, occasion, SealedFor::Later) {
@@ -156,6 +156,11 @@ impl Cookies<'_> {
             Verdict::Kept(kept) => self.keep(answered, &kept, line.name(), now),
             verdict => self.carry_out(line, verdict),
         }
+    }
+
+    /// Whether a cookie of this name holds the session, whoever sets it on this route.
+    fn is_the_sessions(&self, name: &[u8]) -> bool {
+        self.route.cookie.is_ours(name) || self.route.cookie.is_the_apps(name)
     }
 
     /// The inventory's part.
@@ -175,7 +180,7 @@ impl Cookies<'_> {
             // Its own name was asked about before.
             Verdict::Rewritten(bytes)
                 if (name.is_empty() || !bytes.starts_with(line.pair()))
-                    && self.route.cookie.is_ours(set_cookie::name(&bytes)) =>
+                    && self.is_the_sessions(set_cookie::name(&bytes)) =>
             {
                 tracing::warn!(cookie = %cookie(), "a Set-Cookie of the app was dropped: renamed, it would be the session's own");
                 Fate::Goes
