@@ -147,3 +147,39 @@ fn a_session_that_is_destroyed_takes_its_cookie_along() {
     assert_eq!(document.names().collect::<Vec<_>>(), ["_user_id"]);
     assert_eq!(visitor.shown(), "principal=8");
 }
+
+#[test]
+fn a_new_secret_after_a_reload_signs_and_the_old_one_reads_as_long_as_it_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let app = App::puppet();
+    let house = Cloakroom::with(&app, &shared(folder.path(), ""));
+    let old = folder.path().join("secret").display().to_string();
+    let new = folder.path().join("new").display().to_string();
+    std::fs::write(&new, "dev-secret-2").expect("a file");
+    let mut visitors: Vec<_> = (0..20).map(|_| visitor(&house, &[("_user_id", text("7"))])).collect();
+    let named = format!("secret_key = {{ file = \"{old}\" }}");
+    let both = format!("secret_key = {{ file = \"{new}\" }}\nfallbacks = [{{ file = \"{old}\" }}]");
+    let told = house.reload(|toml| toml.replace(&named, &both));
+    assert!(!told.contains("restart") && !told.contains("not reloaded"), "{told}");
+    for visitor in &mut visitors {
+        assert_eq!(visitor.shown(), "principal=7", "nobody is logged out");
+    }
+    let (changed, left) = visitors.split_at_mut(10);
+    for visitor in &mut *changed {
+        visitor.answered("/", &["X-Session-Set-A: 1"]);
+    }
+    house.reload(|toml| toml.replace(&both, &format!("secret_key = {{ file = \"{new}\" }}")));
+    assert!(changed.iter_mut().all(|visitor| visitor.shown() == "a=1 principal=7"), "signed anew");
+    assert!(left.iter_mut().all(|visitor| visitor.shown().is_empty()), "signed by none that is named");
+    // Another kind waits for the restart, and what runs goes on.
+    let told = house.reload(|toml| toml.replace("kind = \"flask\"", "kind = \"memory\""));
+    assert!(told.contains("needs a restart: [store]"), "{told}");
+    assert!(changed.iter_mut().all(|visitor| visitor.shown() == "a=1 principal=7"));
+    let told = house.reload(|toml| {
+        let line = format!("secret_key = {{ file = \"{new}\" }}\n");
+        assert!(toml.contains(&line), "{toml}");
+        toml.replace(&line, "")
+    });
+    assert!(told.contains("needs a restart: [store]"), "{told}");
+    assert!(changed.iter_mut().all(|visitor| visitor.shown() == "a=1 principal=7"));
+}
