@@ -87,6 +87,12 @@ fn flask(root: &Reader<'_>, store: &Store, session: &Session, cookies: &[CookieR
         let message = "`session.max_sessions_per_principal` has no effect: visitors carry their sessions";
         notes.push(Diagnostic::warning(message, span, "nobody knows how many there are"));
     }
+    // Two that are alone on their hosts have the same cookie, too: whoever copies it is logged in at both.
+    for realm in root.sections("routes").iter().filter_map(|route| route.span("realm")) {
+        let message = "`realm` keeps no visitor apart: Flask's cookie names none";
+        let label = "who is logged in by Flask's secret is so in every realm";
+        notes.push(Diagnostic::warning(message, Some(realm), label));
+    }
     if cookies.iter().any(|rule| (rule.action == CookieAction::Keep || rule.bound) && !rule.report) {
         let message =
             "cookies that are kept, or bound to a session, are lost: Flask's has no place for them and no id";

@@ -47,6 +47,9 @@ fn check_says_what_a_session_shared_with_flask_needs() {
         code == Some(2) && said.contains("a reserved name") && said.contains("a field of its own"),
         "{said}"
     );
+    let realm = "[[routes]]\nhost = \"b.example\"\nupstream = \"app\"\nrealm = \"b\"\n";
+    let (code, said) = check(&format!("{realm}{name}[store]\nkind = \"flask\"\n{secret}"));
+    assert!(code == Some(0) && said.contains("`realm` keeps no visitor apart"), "{said}");
     // Of two apps only one is shown sessions here: nothing is shared that could be too much.
     let bridge = format!(
         "{name}[upstreams.flask]\nservers = [\"http://127.0.0.1:2\"]\n\
