@@ -8,6 +8,7 @@
 //! leads here (DNS rebinding).
 
 mod api;
+mod dashboard;
 mod exposition;
 mod health;
 mod listener;
@@ -103,8 +104,11 @@ async fn answer(sources: &Sources, head: &Parts, asker: &Asker) -> Page {
             let text = exposition::write(sources, Timestamp::now());
             page(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
         },
+        "/" => |_| dashboard::page(),
+        "/dashboard.css" => |_| dashboard::style(),
+        "/dashboard.js" => |_| dashboard::script(),
         _ => {
-            let there = "there are /livez, /readyz, /metrics and /api/status\n";
+            let there = "there are /, /livez, /readyz, /metrics and /api/status\n";
             return page(StatusCode::NOT_FOUND, "text/plain", there);
         }
     };

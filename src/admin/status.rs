@@ -7,6 +7,7 @@ use crate::{
     clock::Timestamp,
     config::Session as Rules,
     cookies::Finding,
+    metrics::Histogram,
     session::{Record, store::Store},
 };
 
@@ -28,9 +29,32 @@ pub(super) struct Status {
     connections: usize,
     requests_total: u64,
     errors_total: u64,
+    latency: Latency,
     store: Kept,
     reloads: Reloaded,
     certificates: Vec<Certificate>,
+}
+
+/// How long requests took, since the start.
+#[derive(Debug, Default, Serialize)]
+struct Latency {
+    /// Seconds, and how many took no longer.
+    up_to: Vec<(f64, u64)>,
+    count: u64,
+}
+
+impl Latency {
+    fn add(&mut self, histogram: &Histogram) {
+        let (up_to, count, _) = histogram.read();
+        self.count += count;
+        if self.up_to.is_empty() {
+            self.up_to = up_to;
+        } else {
+            for ((_, sum), (_, more)) in self.up_to.iter_mut().zip(up_to) {
+                *sum += more;
+            }
+        }
+    }
 }
 
 #[derive(Debug, Serialize)]
@@ -60,6 +84,10 @@ impl Status {
         let health = Health::of(sources, now);
         let rows: Vec<_> = sources.requests.iter().flat_map(|worker| worker.rows()).collect();
         let counts = || rows.iter().flat_map(|row| row.read());
+        let mut latency = Latency::default();
+        for row in &rows {
+            latency.add(&row.took);
+        }
         let certificates =
             sources.listeners.iter().zip(&sources.entrances).flat_map(|(listener, entrance)| {
                 entrance.certificates().into_iter().map(|(names, ends)| Certificate {
@@ -80,6 +108,7 @@ impl Status {
             connections: sources.counts.open(),
             requests_total: counts().map(|(_, _, times)| times).sum(),
             errors_total: counts().filter(|(_, code, _)| *code >= 500).map(|(_, _, times)| times).sum(),
+            latency,
             store: Kept {
                 kind: match sources.lasting.store().map(|store| &**store) {
                     Some(Store::Memory(_)) => "memory",

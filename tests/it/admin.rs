@@ -10,7 +10,8 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::server::Server;
-use crate::support::{App, Authority, Cloakroom, Port, Response, Wire, eventually, key, on_disk};
+use crate::support::webdriver::Chromium;
+use crate::support::{App, Authority, Browser, Cloakroom, Port, Response, Wire, eventually, key, on_disk};
 
 /// A house whose admin address is a socket in this folder.
 fn house(app: &App, folder: &Path, more: &str) -> Cloakroom {
@@ -70,7 +71,7 @@ fn it_is_alive_and_ready_and_says_why_it_is_not() {
     assert_eq!(ask(without.path(), "HEAD /readyz").2, "");
     let (status, head, _) = ask(without.path(), "POST /livez");
     assert!(status == 405 && head.contains("allow: get, head"), "{head}");
-    assert_eq!(ask(without.path(), "GET /").0, 404);
+    assert_eq!(ask(without.path(), "GET /nothing").0, 404);
     other.terminate();
     other.exit();
     assert!(!without.path().join("admin.sock").exists(), "it cleans up");
@@ -355,4 +356,56 @@ fn sessions_that_travel_are_nobodys_to_revoke() {
     let id = visitor.get("/").told("id").expect("an id");
     let (fine, text) = verb(&house, &["sessions", "revoke", &id]);
     assert!(!fine && text.contains("visitors carry their sessions"), "{text}");
+}
+
+#[test]
+fn on_the_dashboard_an_operator_finds_a_session_and_ends_it() {
+    let app = App::puppet();
+    let (state, port) = (tempfile::tempdir().expect("a folder"), Port::reserve());
+    let config = format!("[admin]\naddress = \"{}\"\n{}", port.address, on_disk(state.path()));
+    let house = Cloakroom::before(app.address).config(&config).start();
+    let mut visitors: Vec<_> = (0..2).map(|_| house.browser()).collect();
+    for visitor in &mut visitors {
+        visitor.answered("/", &["X-Session-Principal: alice", "X-Session-Set-Cart: <b>42</b>"]);
+    }
+    let token = fs::read_to_string(state.path().join("admin-token")).expect("a token");
+    let browser = Chromium::start();
+    browser.open(&format!("http://{}/", port.address));
+    // By keyboard alone, as far as one types.
+    browser.enter("#token", "wrong\u{e007}");
+    browser.shows("#token-error", "That is not the token.");
+    browser.enter("#token", &format!("{}\u{e007}", token.trim()));
+    browser.shows("#state-text", "ready");
+    browser.shows("#sessions-count", "2 with data");
+    browser.enter("#who", "alice");
+    browser.enter("#realm", "host:127.0.0.1\u{e007}");
+    browser.shows("#results tbody tr:nth-child(2) td:first-child", "alice");
+    assert!(
+        !browser.source().contains("42&lt;/b&gt;") && !browser.source().contains("<b>42"),
+        "no value is shown"
+    );
+    // While somebody asks, the curves move.
+    let curve = "return document.querySelectorAll('#rate-chart polyline, #latency-chart polyline').length";
+    eventually("the curves move", || {
+        assert_eq!(visitors[0].get("/").status, 200);
+        browser.run(curve) == 2
+    });
+    let rate = browser.run("return document.getElementById('rate').textContent").to_string();
+    assert_ne!(rate, "\"0.0\"");
+    let first = browser.run("return document.querySelector('#results td:nth-child(2)').textContent");
+    browser.click("#results tbody tr:first-child button");
+    browser.click("#confirm button[value=no]");
+    let shown = |visitor: &mut Browser| visitor.get("/").told("principal");
+    assert!(visitors.iter_mut().all(|visitor| shown(visitor).is_some()), "asked, and not done");
+    browser.click("#results tbody tr:first-child button");
+    browser.click("#confirm button[value=yes]");
+    browser.shows("#found", "1 session ended.");
+    let left = visitors.iter_mut().filter_map(shown).count();
+    assert_eq!(left, 1, "{first} is logged out, and the other is not");
+    browser.click("#reload");
+    browser.shows("#reload-outcome", "reloaded");
+    let styled = "return getComputedStyle(document.querySelector('section')).borderTopLeftRadius";
+    assert_eq!(browser.run(styled), "10px", "its style is let in by its policy");
+    browser.run("const bad = document.createElement('script'); bad.textContent = 'window.evil = 1'; document.body.append(bad)");
+    assert_eq!(browser.run("return window.evil === undefined"), true, "and nothing else is");
 }
