@@ -46,7 +46,7 @@
 //!     the app works, [`proxy::Handover`] lets steps 8 to 10 go on in a task of their own.
 //! 11. **stream** ([`proxy::Body`]; an event stream looks after itself, `proxy::events`), or **tunnel** after a 101
 //!     (`proxy::upgrade`).
-//! 12. **finish** (`proxy::exchange`, on drop): the access log. Always runs.
+//! 12. **finish** (`proxy::exchange`, on drop): the counts and the access log. Always runs.
 //!
 //! # Threats
 //!
@@ -90,6 +90,8 @@
 //! | login in flight when everyone is logged out | ended too, if its request began before | `contract_races::of_two_hundred_logins_under_way_when_everyone_is_logged_out_none_counts` |
 //! | lost update | changes, never snapshots | `races::two_hundred_writers_of_one_session_lose_no_field` `contract_races::a_number_that_a_hundred_requests_add_to_is_their_exact_sum` `contract_model::any_sequence_of_changes_equals_the_same_on_a_plain_map` |
 //! | secrets in logs | tickets, cookie values, field values and Authorization never; ids yes | `logs::no_log_holds_a_ticket_a_cookie_a_field_or_a_password` |
+//! | pages of other sites at the admin address | Host is an address or localhost; a header that no form sends; on TCP a token | `admin::by_tcp_it_answers_who_asks_by_address_alone` `admin::by_tcp_the_api_asks_for_the_token_and_the_command_line_has_it` `admin::an_operator_sees_how_it_is_and_has_it_reload` |
+//! | a session's content before an operator's eyes | names and sizes, never values | `admin::who_is_revoked_is_logged_out_and_no_value_is_ever_shown` `admin::on_the_dashboard_an_operator_finds_a_session_and_ends_it` |
 //! | open redirect by `next=` | only paths of this site | `gates::the_way_back_from_a_login_never_leads_to_another_site` |
 //! | posts from foreign pages | `cross_site = "block"` | `gates::what_another_site_makes_a_browser_ask_for_is_refused` |
 //! | timing | lookups by id, secrets compared by hash, in constant time | `threats::secrets_are_compared_in_constant_time_alone` |

@@ -23,6 +23,8 @@ use crate::{
 
 /// Before the methods that are.
 const ALLOWED: &str = "allowed: ";
+/// So many sessions of one principal are shown.
+const MOST_SHOWN: usize = 200;
 /// A header that whoever changes something sends.
 const ACT: &str = "x-cloakroom-admin";
 
@@ -113,6 +115,8 @@ async fn route(sources: &Sources, head: &Parts, path: &str, asker: &Asker) -> An
         ("status", None) if get => json(&Status::of(sources, now)),
         ("upstreams", None) if get => json(&Upstreams::of(sources, now)),
         ("cookies", None) if get => json(&Cookies::of(sources, Finding::as_str)),
+        // Secrets stand elsewhere: a file names only where they lie.
+        ("config", None) if get => json(&serde_json::json!({ "toml": sources.reloads.text() })),
         ("reload", None) if *method == Method::POST => reload(sources, asker).await,
         ("sessions", Some(id)) if get || *method == Method::DELETE => {
             let id = Uuid::try_parse(&decoded(id)?)
@@ -122,12 +126,12 @@ async fn route(sources: &Sources, head: &Parts, path: &str, asker: &Asker) -> An
         ("principals", Some(name)) if get || *method == Method::DELETE => {
             principal(sources, name, head.uri.query().unwrap_or_default(), get, asker).await
         }
-        ("status" | "upstreams" | "cookies", None) => Err(wrong_method("GET, HEAD")),
+        ("status" | "upstreams" | "cookies" | "config", None) => Err(wrong_method("GET, HEAD")),
         ("reload", None) => Err(wrong_method("POST")),
         ("sessions" | "principals", Some(_)) => Err(wrong_method("GET, HEAD, DELETE")),
         _ => Err(Problem::new(
             StatusCode::NOT_FOUND,
-            "there are status, upstreams, cookies, sessions/ID, principals/NAME?realm=… and reload",
+            "there are status, upstreams, cookies, config, sessions/ID, principals/NAME?realm=… and reload",
         )),
     }
 }
@@ -176,13 +180,23 @@ fn failed(error: impl std::fmt::Display) -> Problem {
 async fn session(sources: &Sources, id: Uuid, get: bool, asker: &Asker) -> Answer {
     let (store, now) = (store(sources)?, Timestamp::now());
     let none = || Problem::new(StatusCode::NOT_FOUND, "no such session, or none with data");
-    let Found::Live(record) = store.load(id, now).await.map_err(failed)? else { return Err(none()) };
+    let plan = sources.plan.load();
     if get {
-        return json(&Session::of(&record, sources.plan.load().sessions.rules()));
+        let Found::Live(record) = store.load(id, now).await.map_err(failed)? else { return Err(none()) };
+        return json(&Session::of(&record, plan.sessions.rules()));
     }
-    let there = store.delete(id, now).await;
-    audit(asker, "revoke", &id.to_string(), if there.is_ok() { "done" } else { "failed" });
-    there.map_err(failed)?;
+    // Without a look at it first: what cannot be read can be ended all the same.
+    let ended = store.delete(id, now).await;
+    let outcome = match &ended {
+        Ok(true) => "done",
+        Ok(false) => "there was none",
+        Err(_) => "failed",
+    };
+    audit(asker, "revoke", &id.to_string(), outcome);
+    if !ended.map_err(failed)? {
+        return Err(none());
+    }
+    plan.sessions.wire.events.revoked.raise();
     json(&serde_json::json!({ "revoked": 1 }))
 }
 
@@ -194,18 +208,26 @@ async fn principal(sources: &Sources, name: &str, query: &str, get: bool, asker:
         let why = "a principal is one of a realm: ?realm=host:shop.example, domain:example.com or name:REALM";
         Problem::new(StatusCode::BAD_REQUEST, why)
     })?;
+    let plan = sources.plan.load();
     if !get {
         let many = store.delete_all_of(&realm, &name, now).await;
-        audit(asker, "revoke", &format!("{name} of {realm}"), if many.is_ok() { "done" } else { "failed" });
-        return json(&serde_json::json!({ "revoked": many.map_err(failed)? }));
+        let outcome = many.as_ref().map_or_else(|_| "failed".to_owned(), |many| format!("{many} sessions"));
+        audit(asker, "revoke", &format!("{name} of {realm}"), &outcome);
+        let many = many.map_err(failed)?;
+        for _ in 0..many {
+            plan.sessions.wire.events.revoked.raise();
+        }
+        return json(&serde_json::json!({ "revoked": many }));
     }
+    let all = store.of(&realm, &name);
     let mut sessions = Vec::new();
-    for id in store.of(&realm, &name) {
-        if let Found::Live(record) = store.load(id, now).await.map_err(failed)? {
-            sessions.push(Session::of(&record, sources.plan.load().sessions.rules()));
+    // The latest logins: an account that many share is not to be read from disk as a whole.
+    for id in all.iter().rev().take(MOST_SHOWN) {
+        if let Found::Live(record) = store.load(*id, now).await.map_err(failed)? {
+            sessions.push(Session::of(&record, plan.sessions.rules()));
         }
     }
-    json(&serde_json::json!({ "sessions": sessions }))
+    json(&serde_json::json!({ "sessions": sessions, "more": all.len().saturating_sub(MOST_SHOWN) }))
 }
 
 /// Without percent-encoding.

@@ -160,12 +160,19 @@ fn sessions(sources: &Sources, text: &mut Text) {
     }
     let plan = sources.plan.load();
     let events = &plan.sessions.wire.events;
+    let name = "cloakroom_store_operations_total";
+    text.metric(name, "counter", "Changes of sessions, and what came of them.");
+    text.value(name, &[("operation", "save"), ("outcome", "done")], events.saves.get());
+    text.value(name, &[("operation", "save"), ("outcome", "failed")], events.save_failures.get());
     let name = "cloakroom_session_events_total";
     text.metric(name, "counter", "What happened to sessions.");
     for (event, counter) in [
         ("created", &events.created),
         ("ended", &events.ended),
-        ("refused", &events.refused),
+        ("revoked", &events.revoked),
+        ("tampered", &events.tampered),
+        ("expired", &events.expired),
+        ("spent", &events.spent),
         ("conflict", &events.conflicts),
         ("dropped", &events.dropped),
         ("flood", &events.floods),

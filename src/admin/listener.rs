@@ -65,7 +65,7 @@ impl Admin {
     pub fn open(config: &Config, sources: Sources) -> Result<Option<Self>, AdminError> {
         let socket = match config.admin.place() {
             None => return Ok(None),
-            Some(Ok(path)) => Socket::Unix(unix(&path)?, path),
+            Some(Ok(path)) => Socket::Unix(unix(&path, config.admin.group.as_deref())?, path),
             Some(Err(address)) => Socket::Tcp(tcp(address)?),
         };
         match &socket {
@@ -175,8 +175,19 @@ fn tcp(address: SocketAddr) -> Result<std::net::TcpListener, AdminError> {
     Ok(listener)
 }
 
+/// The number of a group of this machine (group(5)).
+fn number_of(group: &str) -> io::Result<u32> {
+    let all = fs::read_to_string("/etc/group")?;
+    let fields = all.lines().map(|line| line.split(':').collect::<Vec<_>>());
+    let number =
+        fields.filter(|fields| fields.first() == Some(&group)).find_map(|fields| fields.get(2)?.parse().ok());
+    number.ok_or_else(|| {
+        io::Error::new(io::ErrorKind::NotFound, format!("there is no group {group} in /etc/group"))
+    })
+}
+
 /// A socket file that nobody answers on any more is replaced; nothing else is.
-fn unix(path: &Path) -> Result<std::os::unix::net::UnixListener, AdminError> {
+fn unix(path: &Path, group: Option<&str>) -> Result<std::os::unix::net::UnixListener, AdminError> {
     let refused = |why| AdminError::Bind { address: format!("unix:{}", path.display()), why };
     if fs::symlink_metadata(path).is_ok_and(|about| about.file_type().is_socket()) {
         if UnixStream::connect(path).is_ok() {
@@ -185,6 +196,10 @@ fn unix(path: &Path) -> Result<std::os::unix::net::UnixListener, AdminError> {
         fs::remove_file(path).map_err(refused)?;
     }
     let listener = std::os::unix::net::UnixListener::bind(path).map_err(refused)?;
+    if let Some(group) = group {
+        let number = number_of(group).map_err(refused)?;
+        std::os::unix::fs::chown(path, None, Some(number)).map_err(refused)?;
+    }
     fs::set_permissions(path, Permissions::from_mode(0o660)).map_err(refused)?;
     listener.set_nonblocking(true).map_err(refused)?;
     Ok(listener)

@@ -18,7 +18,7 @@ pub use api::Outcome;
 pub use listener::{Admin, AdminError};
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
@@ -69,9 +69,19 @@ pub struct Reloads {
     bad: Counter,
     last_was_bad: AtomicBool,
     last_good: AtomicU64,
+    text: Mutex<String>,
 }
 
 impl Reloads {
+    /// This is the text of the configuration that holds from now on.
+    pub fn hold(&self, text: &str) {
+        text.clone_into(&mut self.text.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn text(&self) -> String {
+        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// One more.
     pub fn note(&self, good: bool, now: Timestamp) {
         if good { &self.good } else { &self.bad }.raise();

@@ -92,6 +92,8 @@ pub struct Options {
     pub listeners: Option<Vec<Listener>>,
     /// The file that the configuration was read from, and is read from again on SIGHUP.
     pub file: Option<PathBuf>,
+    /// The text of that file, as it was read.
+    pub text: String,
 }
 
 /// Runs until SIGTERM or SIGINT.
@@ -157,6 +159,7 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
         Ok(())
     })?;
     let reloads = Arc::new(Reloads::default());
+    reloads.hold(&options.text);
     let (want, wanted) = unbounded_channel();
     let sources = Sources {
         plan: Arc::clone(&plan),

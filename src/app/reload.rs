@@ -89,6 +89,7 @@ impl Reload {
         if !warnings.is_empty() {
             tracing::warn!("{warnings}");
         }
+        let text = warnings.source.text.clone();
         let mut later = config.take_standing(&self.runs);
         let secrets = state::secrets(&config, &self.own_key)?;
         if config.store.kind == StoreKind::Disk {
@@ -103,6 +104,7 @@ impl Reload {
         self.renew(&config)?;
         self.plan.store(Arc::new(plan));
         self.runs = config;
+        self.reloads.hold(&text);
         Ok(later)
     }
 

@@ -13,7 +13,9 @@ pub(super) fn from_file(file: &Path) -> ExitCode {
     match Config::load(file) {
         Ok((config, warnings)) => {
             print(&warnings);
-            run(&config, Some(file))
+            let options =
+                Options { file: Some(file.to_owned()), text: warnings.source.text, ..Options::default() };
+            run(&config, options)
         }
         Err(mistakes) => {
             print(&mistakes);
@@ -29,7 +31,7 @@ pub(super) fn from_flags(listen: &str, upstream: &str) -> ExitCode {
             anstream::eprintln!(
                 "sessions are kept in memory, under a key made now: they end with this process"
             );
-            run(&config, None)
+            run(&config, Options::default())
         }
         Err(mistakes) => {
             print(&mistakes);
@@ -38,9 +40,8 @@ pub(super) fn from_flags(listen: &str, upstream: &str) -> ExitCode {
     }
 }
 
-fn run(config: &Config, file: Option<&Path>) -> ExitCode {
+fn run(config: &Config, options: Options) -> ExitCode {
     app::start_logging(config.log.level);
-    let options = Options { file: file.map(Path::to_owned), ..Options::default() };
     let result = app::run(config, options, |names| {
         tracing::info!(workers = config.process.workers, "listening on {}", names.join(", "));
     });

@@ -12,6 +12,8 @@ use super::{
 pub struct Admin {
     /// `address`
     pub address: AdminAddress,
+    /// `group`: whose members may open the unix socket, beside the user that runs it.
+    pub group: Option<String>,
     /// `token`: of the API on TCP; absent: made on the first start and kept in the state directory.
     pub token: Option<SecretSource>,
 }
@@ -36,6 +38,10 @@ impl Admin {
     pub(super) fn read(reader: &Reader<'_>) -> Self {
         let admin = Self {
             address: reader.parsed("address", EXPECTED, parse).unwrap_or_default(),
+            group: reader.parsed("group", "the name of a group", |name| {
+                let fine = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+                (!name.is_empty() && name.bytes().all(fine)).then(|| name.to_owned()).ok_or(Mistake::VALUE)
+            }),
             token: SecretSource::parse(reader, "token"),
         };
         reader.finish();

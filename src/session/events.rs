@@ -13,8 +13,18 @@ pub struct Events {
     pub created: Counter,
     /// Sessions that an answer ended: by logout, destruction, or because somebody else logged in.
     pub ended: Counter,
-    /// Requests that showed a cookie of our name and came as strangers: it was forged, foreign, over or spent.
-    pub refused: Counter,
+    /// Sessions that an operator ended.
+    pub revoked: Counter,
+    /// Cookies of our name that are none of ours: forged, of another realm, under a key that is gone.
+    pub tampered: Counter,
+    /// Genuine ones whose session's time was over, or that had ended longer ago than a moment.
+    pub expired: Counter,
+    /// Genuine ones that were replaced or ended a moment ago.
+    pub spent: Counter,
+    /// Changes that the store kept, or that were given to the visitor to keep.
+    pub saves: Counter,
+    /// Changes that could not be kept.
+    pub save_failures: Counter,
     /// Lines of apps that could not be read, and were dropped.
     pub malformed: Counter,
     /// Changes that a limit of the session refused.

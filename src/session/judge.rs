@@ -440,7 +440,17 @@ impl SessionManager {
             wire: &self.wire,
             room,
         };
-        self.keep.apply(brought, &apply).await
+        let applied = self.keep.apply(brought, &apply).await;
+        match &applied {
+            Ok(Applied::Saved { .. } | Applied::Ended) => {
+                self.wire.events.saves.raise();
+            }
+            Ok(_) => {}
+            Err(_) => {
+                self.wire.events.save_failures.raise();
+            }
+        }
+        applied
     }
 
     fn give(&self, ticket: &Ticket, record: Option<&Arc<Record>>, now: Timestamp) -> Outcome {

@@ -66,9 +66,15 @@ impl SessionManager {
         let mut torn = false;
         let mut crowded = candidates.len() > 1;
         for value in candidates {
-            let Some(came) = self.read((value, &shown), (cookie, https), realm, now) else { continue };
+            let Some(came) = self.read((value, &shown), (cookie, https), realm, now) else {
+                self.wire.events.tampered.raise();
+                continue;
+            };
             match self.look_up(&came, now).await? {
-                Some(Standing::Spent { overtaken, .. }) => spent = Some(overtaken || spent == Some(true)),
+                Some(Standing::Spent { overtaken, .. }) => {
+                    self.wire.events.spent.raise();
+                    spent = Some(overtaken || spent == Some(true));
+                }
                 Some(standing) => {
                     // Two tickets of different sessions: someone planted one of them, and we cannot know which.
                     torn |= found.as_ref().is_some_and(|f| known_id(f) != Some(came.ticket.id));
@@ -76,13 +82,12 @@ impl SessionManager {
                         found = Some(standing);
                     }
                 }
-                None => {}
+                None => {
+                    self.wire.events.expired.raise();
+                }
             }
         }
         let (mut blind, mut withheld) = (false, false);
-        if found.is_none() && !candidates.is_empty() {
-            self.wire.events.refused.raise();
-        }
         let standing = match (found, spent) {
             (Some(standing), _) if !torn => standing,
             (None, Some(overtaken)) => Standing::Spent { id: Uuid::new_v4(), overtaken },

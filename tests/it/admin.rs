@@ -122,7 +122,8 @@ fn requests_are_counted_by_listener_route_method_and_status() {
         ),
         ("cloakroom_session_events_total{event=\"created\"}".to_owned(), 2.0),
         ("cloakroom_session_events_total{event=\"ended\"}".to_owned(), 1.0),
-        ("cloakroom_session_events_total{event=\"refused\"}".to_owned(), 1.0),
+        ("cloakroom_session_events_total{event=\"tampered\"}".to_owned(), 1.0),
+        ("cloakroom_store_operations_total{operation=\"save\",outcome=\"done\"}".to_owned(), 2.0),
         ("cloakroom_reloads_total{outcome=\"taken\"}".to_owned(), 0.0),
     ] {
         assert_eq!(value(&text, &wanted), Some(times), "{wanted}\n{text}");
@@ -231,6 +232,8 @@ fn an_operator_sees_how_it_is_and_has_it_reload() {
     );
     assert!(text.contains("(memory)"), "{text}");
     let (fine, text) = verb(&house, &["status", "--json"]);
+    let (_, _, text_of_file) = ask(folder.path(), "GET /api/config");
+    assert!(text_of_file.contains("[upstreams.app]"), "{text_of_file}");
     let status: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert!(fine && status["ready"] == true && status["store"]["kind"] == "memory", "{text}");
     assert_eq!(verb(&house, &["reload"]), (true, "reloaded\n".to_owned()));

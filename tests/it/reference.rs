@@ -67,7 +67,7 @@ fn the_reference_uncommented_says_the_same() {
     assert_eq!(all.routes[0].body_bytes.take(), Some(all.limits.body_bytes));
     assert_eq!(all.store.path.take(), Some("/var/lib/cloakroom".into()));
     assert!(all.keys.current.take().is_some());
-    assert!(all.admin.token.take().is_some());
+    assert!(all.admin.token.take().is_some() && all.admin.group.take().is_some());
     assert!(all.store.flask.secret_key.take().is_some() && all.store.flask.export.take().is_some());
     assert_eq!(all, defaults());
 }
