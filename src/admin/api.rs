@@ -23,7 +23,9 @@ use crate::{
 
 /// Before the methods that are.
 const ALLOWED: &str = "allowed: ";
-/// So many sessions of one principal are shown.
+/// So many sessions make a page unless it is said.
+const PAGE: usize = 50;
+/// So many sessions are shown at once.
 const MOST_SHOWN: usize = 200;
 /// A header that whoever changes something sends.
 const ACT: &str = "x-cloakroom-admin";
@@ -118,6 +120,7 @@ async fn route(sources: &Sources, head: &Parts, path: &str, asker: &Asker) -> An
         // Secrets stand elsewhere: a file names only where they lie.
         ("config", None) if get => json(&serde_json::json!({ "toml": sources.reloads.text() })),
         ("reload", None) if *method == Method::POST => reload(sources, asker).await,
+        ("sessions", None) if get => sessions(sources, head.uri.query().unwrap_or_default()).await,
         ("sessions", Some(id)) if get || *method == Method::DELETE => {
             let id = Uuid::try_parse(&decoded(id)?)
                 .map_err(|_| Problem::new(StatusCode::NOT_FOUND, "no session's id"))?;
@@ -126,12 +129,12 @@ async fn route(sources: &Sources, head: &Parts, path: &str, asker: &Asker) -> An
         ("principals", Some(name)) if get || *method == Method::DELETE => {
             principal(sources, name, head.uri.query().unwrap_or_default(), get, asker).await
         }
-        ("status" | "upstreams" | "cookies" | "config", None) => Err(wrong_method("GET, HEAD")),
+        ("status" | "upstreams" | "cookies" | "config" | "sessions", None) => Err(wrong_method("GET, HEAD")),
         ("reload", None) => Err(wrong_method("POST")),
         ("sessions" | "principals", Some(_)) => Err(wrong_method("GET, HEAD, DELETE")),
         _ => Err(Problem::new(
             StatusCode::NOT_FOUND,
-            "there are status, upstreams, cookies, config, sessions/ID, principals/NAME?realm=… and reload",
+            "there are status, upstreams, cookies, config, sessions, sessions/ID, principals/NAME?realm=… and reload",
         )),
     }
 }
@@ -175,6 +178,28 @@ fn store(sources: &Sources) -> Result<&Store, Problem> {
 
 fn failed(error: impl std::fmt::Display) -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+}
+
+/// A page of them, by id: `limit`, and `after` the last of the page before.
+async fn sessions(sources: &Sources, query: &str) -> Answer {
+    let (store, now) = (store(sources)?, Timestamp::now());
+    let said = |key: &str| query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
+    let wrong = |why: &str| Problem::new(StatusCode::BAD_REQUEST, why);
+    let most = said("limit").map_or(Ok(PAGE), str::parse).map_err(|_| wrong("limit: a whole number"))?;
+    let most = most.clamp(1, MOST_SHOWN);
+    let after = said("after").map(decoded).transpose()?;
+    let after =
+        after.as_deref().map(Uuid::try_parse).transpose().map_err(|_| wrong("after: a session's id"))?;
+    let plan = sources.plan.load();
+    let ids = store.page(after, most);
+    let next = ids.last().filter(|_| ids.len() == most).map(Uuid::to_string);
+    let mut sessions = Vec::new();
+    for id in ids {
+        if let Found::Live(record) = store.load(id, now).await.map_err(failed)? {
+            sessions.push(Session::of(&record, plan.sessions.rules()));
+        }
+    }
+    json(&serde_json::json!({ "sessions": sessions, "next": next }))
 }
 
 async fn session(sources: &Sources, id: Uuid, get: bool, asker: &Asker) -> Answer {

@@ -10,14 +10,20 @@ use super::remote::{cell, table, tell};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SessionsVerb {
-    /// The sessions of somebody who is logged in
+    /// Those who are there, or the sessions of somebody who is logged in
     List {
         /// Who is logged in
-        #[arg(long)]
-        principal: String,
+        #[arg(long, requires = "realm")]
+        principal: Option<String>,
         /// Where: `host:shop.example`, `domain:example.com` or `name:REALM`
-        #[arg(long)]
-        realm: String,
+        #[arg(long, requires = "principal")]
+        realm: Option<String>,
+        /// How many at once
+        #[arg(long, default_value_t = 50, conflicts_with = "principal")]
+        limit: u16,
+        /// Go on after this id
+        #[arg(long, conflicts_with = "principal")]
+        after: Option<String>,
     },
     /// One session: names and sizes of what it holds, never a value
     Show {
@@ -47,7 +53,13 @@ pub(super) fn run(file: &Path, verb: &SessionsVerb, json: bool) -> ExitCode {
     let one = |id: &str| format!("/api/sessions/{}", encoded(id));
     let all = |name: &str, realm: &str| format!("/api/principals/{}?realm={}", encoded(name), encoded(realm));
     match verb {
-        SessionsVerb::List { principal, realm } => tell(file, ("GET", &all(principal, realm)), json, list),
+        SessionsVerb::List { principal: Some(name), realm: Some(realm), .. } => {
+            tell(file, ("GET", &all(name, realm)), json, list)
+        }
+        SessionsVerb::List { limit, after, .. } => {
+            let after = after.as_ref().map(|id| format!("&after={}", encoded(id))).unwrap_or_default();
+            tell(file, ("GET", &format!("/api/sessions?limit={limit}{after}")), json, list)
+        }
         SessionsVerb::Show { id } => tell(file, ("GET", &one(id)), json, show),
         SessionsVerb::Revoke { id: Some(id), .. } => tell(file, ("DELETE", &one(id)), json, revoked),
         SessionsVerb::Revoke { principal, realm, .. } => {
@@ -59,13 +71,15 @@ pub(super) fn run(file: &Path, verb: &SessionsVerb, json: bool) -> ExitCode {
 }
 
 fn list(answer: &Value) -> String {
-    let keys = ["id", "created", "last_seen", "expires"];
+    let keys = ["id", "principal", "realm", "last_seen", "expires"];
     let all = answer.get("sessions").and_then(Value::as_array).into_iter().flatten();
     let rows: Vec<_> = all.map(|one| keys.map(|key| cell(one, key)).to_vec()).collect();
-    if rows.is_empty() {
+    let next = answer.get("next").and_then(Value::as_str);
+    if rows.is_empty() && next.is_none() {
         return "none".to_owned();
     }
-    table(&["ID", "CREATED", "LAST SEEN", "EXPIRES"], &rows)
+    let more = next.map(|id| format!("\nmore: --after {id}\n")).unwrap_or_default();
+    table(&["ID", "WHO", "WHERE", "LAST SEEN", "EXPIRES"], &rows) + &more
 }
 
 fn show(session: &Value) -> String {

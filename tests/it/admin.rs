@@ -285,6 +285,17 @@ fn who_is_revoked_is_logged_out_and_no_value_is_ever_shown() {
             visitor.answered("/", &["X-Session-Principal: zo%C3%AB", "X-Session-Set-Cart: secret-value"]);
         }
         let id = visitors[0].get("/").told("id").expect("an id");
+        let page = |more: &[&str]| verb(&house, &[&["sessions", "list", "--limit", "2"], more].concat()).1;
+        let first = page(&[]);
+        let next = first
+            .lines()
+            .find_map(|line| line.strip_prefix("more: --after "))
+            .expect("there are three")
+            .to_owned();
+        let second = page(&["--after", &next]);
+        let rows = |text: &str| text.lines().filter(|line| line.contains("zoë  host:127.0.0.1")).count();
+        assert_eq!((rows(&first), rows(&second)), (2, 1), "{first}{second}");
+        assert!(!second.contains("more"), "{second}");
         let (fine, text) = verb(&house, &["sessions", "show", &id]);
         assert!(fine && text.contains("principal  zoë") && text.contains("cart   12"), "{text}");
         assert!(!text.contains("secret-value"), "{text}");
@@ -395,7 +406,7 @@ fn on_the_dashboard_an_operator_finds_a_session_and_ends_it() {
     });
     let rate = browser.run("return document.getElementById('rate').textContent").to_string();
     assert_ne!(rate, "\"0.0\"");
-    let first = browser.run("return document.querySelector('#results td:nth-child(2)').textContent");
+    let first = browser.run("return document.querySelector('#results td:nth-child(3)').textContent");
     browser.click("#results tbody tr:first-child button");
     browser.click("#confirm button[value=no]");
     let shown = |visitor: &mut Browser| visitor.get("/").told("principal");

@@ -217,9 +217,9 @@ function sessions(all, whole) {
     button.setAttribute("aria-label", `End session ${one.id}`);
     button.addEventListener("click", () =>
       end(`sessions/${one.id}`, `End the session of ${one.principal ?? "nobody"}, last seen ${new Date(one.last_seen).toLocaleString()}?`));
-    return [one.principal ?? "–", mono(one.id), when(one.last_seen), when(one.expires), held || "–", button];
+    return [one.principal ?? "–", one.realm, mono(one.id), when(one.last_seen), when(one.expires), held || "–", button];
   });
-  const parts = [table(["Who", "Id", "Last seen", "Ends", "Holds", ""], rows)];
+  const parts = [table(["Who", "Where", "Id", "Last seen", "Ends", "Holds", ""], rows)];
   if (whole && all.length > 1) {
     const button = make("button", { type: "button", class: "danger" }, `End all ${all.length}`);
     button.addEventListener("click", () => end(whole.path, `End all ${all.length} sessions of ${whole.name}?`));
@@ -235,6 +235,12 @@ $("search").addEventListener("submit", async (event) => {
   $("results").replaceChildren();
   $("found").textContent = "";
   try {
+    if (!who) {
+      const page = await ask("sessions?limit=50");
+      $("found").textContent = page.sessions.length === 0 ? "There is nobody with data." : page.next ? "The first 50:" : "";
+      if (page.sessions.length) sessions(page.sessions, null);
+      return;
+    }
     if (byId) {
       sessions([await ask(`sessions/${encodeURIComponent(who)}`)], null);
       return;

@@ -375,3 +375,26 @@ fn two_hundred_additions_at_once_are_their_sum() {
         },
     );
 }
+
+#[test]
+fn page_by_page_every_session_with_data_is_there_once() {
+    every_kind(
+        |_| {},
+        |bench| {
+            for number in 1..=25 {
+                bench.save(seen(number * 256, 1, false, at(1)), &sets("a", "1"), at(1));
+            }
+            bench.save(seen(3 * 256, 1, true, at(2)), &login("alice"), at(2));
+            let (mut all, mut after) = (Vec::new(), None);
+            loop {
+                let page = bench.store.page(after, 10);
+                after = page.last().copied();
+                if page.is_empty() {
+                    break;
+                }
+                all.extend(page);
+            }
+            assert_eq!(all, (1..=25).map(|number| id(number * 256)).collect::<Vec<_>>());
+        },
+    );
+}

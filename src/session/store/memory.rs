@@ -20,6 +20,7 @@ use moka::{
 
 use super::{
     Applied, ById, StoreError,
+    page::Page,
     principals::{Denied, LONGEST_REQUEST, Principals},
     tombstones::Tombstones,
 };
@@ -142,6 +143,13 @@ impl Memory {
     /// The sessions of this principal in this realm ([`Record::realm`]), oldest login first.
     pub fn of(&self, realm: &str, principal: &str) -> Vec<Uuid> {
         self.principals.of(self.principals.who((realm, principal))).into_iter().map(Uuid::from_u128).collect()
+    }
+
+    /// Shows a page every id that there is; one that moves meanwhile it may see twice.
+    pub(super) fn page(&self, page: &mut Page) {
+        for cache in [&self.unconfirmed, &self.visitors, &self.people] {
+            cache.iter().for_each(|(id, _)| page.see(*id));
+        }
     }
 
     /// Ends a session; whether there was one. Ending what has ended is no error.

@@ -12,6 +12,7 @@
 
 pub mod disk;
 mod memory;
+mod page;
 mod principals;
 mod tombstones;
 
@@ -188,6 +189,17 @@ impl Store {
             Self::Memory(memory) => memory.of(realm, principal),
             Self::Disk(disk) => disk.of(realm, principal),
         }
+    }
+
+    /// The lowest ids above `after`, at most `most`, of sessions that may have a record. Every id is looked at once, in
+    /// memory; nothing else waits for longer than a part of them takes.
+    pub fn page(&self, after: Option<Uuid>, most: usize) -> Vec<Uuid> {
+        let mut page = page::Page::new(after.map(|id| id.as_u128()), most);
+        match self {
+            Self::Memory(memory) => memory.page(&mut page),
+            Self::Disk(disk) => disk.page(&mut page),
+        }
+        page.ids().into_iter().map(Uuid::from_u128).collect()
     }
 
     /// A request came under this record, which the caller loaded.

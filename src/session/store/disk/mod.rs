@@ -59,7 +59,7 @@ use std::{
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{Applied, StoreError};
+use super::{Applied, StoreError, page::Page};
 use crate::{
     clock::{self, Timestamp},
     session::{
@@ -228,6 +228,11 @@ impl Disk {
 
     async fn wait(&self, receipt: Receipt) -> Result<(), StoreError> {
         receipt.wait(Some(self.commit_timeout)).await
+    }
+
+    /// Shows a page every id that is on disk, or on its way there.
+    pub(super) fn page(&self, page: &mut Page) {
+        self.front.known.each(|id| page.see(id));
     }
 
     /// Until the writer has taken all that was given before.

@@ -69,6 +69,14 @@ impl Shelf {
         }
     }
 
+    /// Tells each id, a shard at a time.
+    pub(super) fn each(&self, mut tell: impl FnMut(u128)) {
+        for shard in &self.shards {
+            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            shard.keys().for_each(|id| tell(u128::from_ne_bytes(*id)));
+        }
+    }
+
     pub(super) fn has(&self, id: u128) -> bool {
         self.lock(id).is_some_and(|shard| shard.contains_key(&id.to_ne_bytes()))
     }
