@@ -15,9 +15,10 @@ use crate::{
     },
 };
 
-/// So many pairs of places; a power of two. A newcomer takes the place of whoever of a pair was asked for less lately. With
-/// sessions of a few hundred bytes all of them are some 20 MB.
-const PAIRS: usize = 4096;
+/// So many sets of places, a power of two, of so many places each. A newcomer takes the place of whoever of its set was
+/// asked for least lately. With sessions of a few hundred bytes all of them are some 20 MB.
+const SETS: usize = 1024;
+const WAYS: usize = 8;
 /// Longer texts are opened each time.
 const LONGEST: usize = 4096;
 
@@ -32,10 +33,38 @@ struct Entry {
     record: Option<Arc<Record>>,
 }
 
-type Pair = [Option<Entry>; 2];
+/// What was asked for latest comes first.
+#[derive(Default)]
+struct Set {
+    /// The ends of the texts, so that few others are looked at.
+    ends: [u64; WAYS],
+    entries: [Option<Box<Entry>>; WAYS],
+}
+
+impl Set {
+    fn find(&mut self, end: u64, text: &[u8], under: Under<'_>) -> Option<Opened> {
+        let is = |(known, entry): (&u64, &Option<Box<Entry>>)| {
+            *known == end && entry.as_ref().is_some_and(|entry| entry.is(text, under))
+        };
+        let at = self.ends.iter().zip(&self.entries).position(is)?;
+        if at > 0 {
+            self.ends.get_mut(..=at)?.rotate_right(1);
+            self.entries.get_mut(..=at)?.rotate_right(1);
+        }
+        let [entry, ..] = &self.entries;
+        entry.as_ref().map(|entry| (entry.ticket, entry.record.clone()))
+    }
+
+    fn put(&mut self, end: u64, entry: Entry) {
+        self.ends.rotate_right(1);
+        self.entries.rotate_right(1);
+        let ([first_end, ..], [first, ..]) = (&mut self.ends, &mut self.entries);
+        (*first_end, *first) = (end, Some(Box::new(entry)));
+    }
+}
 
 thread_local! {
-    static OPENED: RefCell<Vec<Pair>> = RefCell::new((0..PAIRS).map(|_| [None, None]).collect());
+    static OPENED: RefCell<Vec<Set>> = RefCell::new((0..SETS).map(|_| Set::default()).collect());
 }
 
 impl Entry {
@@ -64,16 +93,10 @@ type Opened = (Ticket, Option<Arc<Record>>);
 
 /// What is known of a text, else what `open` makes of it.
 pub(super) fn read(text: &[u8], under: Under<'_>, open: impl FnOnce() -> Option<Opened>) -> Option<Opened> {
-    let place = place(text);
-    let known = OPENED.with_borrow_mut(|all| {
-        let pair = all.get_mut(place)?;
-        let at = pair.iter().position(|entry| entry.as_ref().is_some_and(|entry| entry.is(text, under)))?;
-        if at != 0 {
-            pair.swap(0, 1);
-        }
-        let [entry, _] = pair;
-        entry.as_ref().map(|entry| (entry.ticket, entry.record.clone()))
-    });
+    let end = end(text);
+    // Letters of base64 use six bits of eight: spread over all (Fibonacci hashing).
+    let place = (end.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as usize % SETS;
+    let known = OPENED.with_borrow_mut(|all| all.get_mut(place)?.find(end, text, under));
     if known.is_some() {
         return known;
     }
@@ -84,22 +107,18 @@ pub(super) fn read(text: &[u8], under: Under<'_>, open: impl FnOnce() -> Option<
         let (realm, name, text) = (realm.into(), name.into(), text.into());
         let entry = Entry { ring, parts, kind, realm, name, text, ticket, record: record.clone() };
         OPENED.with_borrow_mut(|all| {
-            if let Some(pair) = all.get_mut(place) {
-                pair.swap(0, 1);
-                let [first, _] = pair;
-                *first = Some(entry);
+            if let Some(set) = all.get_mut(place) {
+                set.put(end, entry);
             }
         });
     }
     Some((ticket, record))
 }
 
-/// By the end of the tag, which is as good as random; its last letter holds fewer bits.
-fn place(text: &[u8]) -> usize {
+/// Of the tag, which is as good as random, the last letters but one: the last holds fewer bits.
+fn end(text: &[u8]) -> u64 {
     let end = text.split_last().and_then(|(_, rest)| rest.last_chunk::<8>());
-    let Some(end) = end else { return 0 };
-    // Letters of base64 use six bits of eight: spread over all (Fibonacci hashing).
-    (u64::from_ne_bytes(*end).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as usize % PAIRS
+    end.map_or(0, |end| u64::from_ne_bytes(*end))
 }
 
 #[cfg(test)]
@@ -130,11 +149,15 @@ mod tests {
             bent[at] ^= 1;
             assert_eq!(opened(&bent, under), None, "{at}");
         }
-        // Two others of the pair push it out; one does not.
-        let begins = |with: &str| [with.as_bytes(), &text[with.len()..]].concat();
-        assert!(read(&begins("one"), under, || Some((ticket, None))).is_some());
-        assert_eq!(opened(text, under), Some(ticket));
-        assert!(read(&begins("two"), under, || Some((ticket, None))).is_some());
-        assert_eq!((opened(text, under), opened(&begins("one"), under)), (Some(ticket), None));
+        // A whole set of others pushes it out, unless it is asked for meanwhile.
+        let others: Vec<Vec<u8>> = (0..WAYS as u8).map(|n| [&[n], &text[1..]].concat()).collect();
+        for other in &others[1..] {
+            assert!(read(other, under, || Some((ticket, None))).is_some());
+            assert_eq!(opened(text, under), Some(ticket));
+        }
+        for other in &others {
+            assert!(read(other, under, || Some((ticket, None))).is_some());
+        }
+        assert_eq!((opened(text, under), opened(&others[0], under)), (None, Some(ticket)));
     }
 }
