@@ -20,11 +20,15 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Handler, Rules,
     entrance::Entered,
-    metered::Metered,
     streams::{Streaming, Streams},
     watched::Watched,
 };
-use crate::{clock::Timer, config::Limits, net::Stream, tasks};
+use crate::{
+    clock::Timer,
+    config::Limits,
+    net::{Metered, Stream},
+    tasks,
+};
 
 /// How long a connection that was told to end may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(2);

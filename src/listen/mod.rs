@@ -10,7 +10,6 @@ mod entrance;
 mod http1;
 mod http2;
 mod interim;
-mod metered;
 mod proxy_protocol;
 mod received;
 mod stall;

@@ -13,7 +13,8 @@ use bytes::{Buf, Bytes};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper_util::rt::TokioIo;
 
-use super::{metered::Metered, stall::Stall};
+use super::stall::Stall;
+use crate::net::Metered;
 
 pub(super) struct Watched {
     io: TokioIo<Metered>,

@@ -10,21 +10,24 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::net::Stream;
+use super::Stream;
 
-pub(super) struct Metered {
+/// A stream, and how much came on it.
+#[derive(Debug)]
+pub struct Metered {
     stream: Stream,
     /// Bytes so far.
     came: Rc<Cell<u64>>,
 }
 
 impl Metered {
-    pub(super) fn new(stream: Stream, came: &Rc<Cell<u64>>) -> Self {
+    /// Counts the bytes that come into `came`.
+    pub fn new(stream: Stream, came: &Rc<Cell<u64>>) -> Self {
         Self { stream, came: Rc::clone(came) }
     }
 
     /// What the bytes go over.
-    pub(super) fn stream(&self) -> &Stream {
+    pub fn stream(&self) -> &Stream {
         &self.stream
     }
 }

@@ -1,5 +1,9 @@
 //! Streams: TCP, unix sockets, and TLS over either behind one type, on both sides of the proxy.
 
+mod metered;
+
+pub use metered::Metered;
+
 use std::{
     io::{self, IoSlice},
     net::IpAddr,
