@@ -39,7 +39,8 @@
 //!    cookie out, the rules of [`cookies::CookieRules`] undone, cookies that the session keeps in. Where the route says
 //!    so its prefix is taken off the path ([`router::below`]).
 //! 8. **send** ([`upstream::send()`]): balance, a pooled connection, the one safe retry. The conversation itself is
-//!    `upstream::http1`: head out, head in, framing that nobody can read in two ways.
+//!    `upstream::http1`: head out, head in, framing that nobody can read in two ways; or, where the upstream says so,
+//!    `upstream::http2`.
 //! 9. **undress** (`proxy::response`): hop-by-hop out, instructions read and removed, the prefix put back
 //!    ([`headers::Prefix`]); `proxy::cookies`: the app's cookies through their rules, to the browser or to the session.
 //! 10. **commit** ([`session::SessionManager::commit`]): before the visitor's first byte. If the visitor goes while

@@ -28,13 +28,15 @@ const NO_TRAILER: [HeaderName; 9] = [
     CONTENT_RANGE,
 ];
 
-/// What `Connection` said of a message.
+/// What a message said of its connection.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Nominations {
     /// What it would upgrade to, if it asks for that (RFC 9110 section 7.8).
     pub upgrade: Option<HeaderValue>,
     /// The fields that end here, in trailers as well.
     pub names: Vec<HeaderName>,
+    /// Who sent it takes trailers (`TE: trailers`, RFC 9110 section 10.1.4).
+    pub trailers: bool,
 }
 
 /// Takes out of trailers what ends here, what the head's `Connection` nominated, and what has no meaning or no business
@@ -62,13 +64,14 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Nominations {
     if there == 0 {
         return Nominations::default();
     }
+    let trailers = headers.get_all(TE).iter().flat_map(tokens).any(|it| it.eq_ignore_ascii_case(b"trailers"));
     let said = if headers.contains_key(CONNECTION) { nominated(headers) } else { Nominations::default() };
     for (at, name) in OWN.iter().enumerate() {
         if there & 1_u8 << at != 0 {
             headers.remove(name);
         }
     }
-    said
+    Nominations { trailers, ..said }
 }
 
 /// Honours the nominations.
@@ -97,7 +100,7 @@ fn nominated(headers: &mut HeaderMap) -> Nominations {
             }
         }
     }
-    Nominations { upgrade, names }
+    Nominations { upgrade, names, trailers: false }
 }
 
 fn tokens(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
@@ -164,6 +167,13 @@ mod tests {
         headers.append("x-a", HeaderValue::from_static("1"));
         assert_eq!(strip_hop_by_hop(&mut headers).names, ["x-a"]);
         assert!(headers.is_empty());
+        for (te, wanted) in
+            [("trailers", true), ("gzip, Trailers", true), ("trailers;q=1", false), ("", false)]
+        {
+            let mut headers = map(&[("te", te), ("connection", "te")]);
+            assert_eq!(strip_hop_by_hop(&mut headers).trailers, wanted, "{te}");
+            assert!(headers.is_empty());
+        }
     }
 
     #[test]

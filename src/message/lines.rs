@@ -51,6 +51,18 @@ impl Lines {
         self.0.extend_from_slice(&lines.0);
     }
 
+    /// Name and value of each.
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        let lines = memchr::memmem::find_iter(&self.0, b"\r\n");
+        let mut start = 0;
+        lines.filter_map(move |end| {
+            let line = self.0.get(start..end)?;
+            start = end + 2;
+            let colon = memchr::memchr(b':', line)?;
+            Some((line.get(..colon)?, line.get(colon + 2..)?))
+        })
+    }
+
     /// As they go out.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -75,5 +87,8 @@ mod tests {
         let mut all = Lines::with_capacity(1);
         all.append(&lines);
         assert_eq!(all.as_bytes(), b"x-a: \xe9 1\r\nx-d: \r\n");
+        all.push_text(&HeaderName::from_static("x-e"), "f: g");
+        let told: Vec<_> = all.iter().collect();
+        assert_eq!(told, [(&b"x-a"[..], &b"\xe9 1"[..]), (b"x-d", b""), (b"x-e", b"f: g")]);
     }
 }

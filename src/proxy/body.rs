@@ -90,6 +90,7 @@ impl http_body::Body for RequestBody {
             inner.upload.moved();
         }
         match polled {
+            Poll::Pending if inner.upload.is_conversation() => Poll::Pending,
             Poll::Pending => inner.timer.poll_elapsed(cx).map(|()| Some(Err(BodyFault::Stalled.into()))),
             Poll::Ready(Some(Ok(mut frame))) => {
                 inner.timer.reset(inner.idle);

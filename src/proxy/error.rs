@@ -25,6 +25,9 @@ pub enum ProxyError {
     /// The visitor went, and the app did not answer within `finish_after_abort`.
     #[error("the visitor went, and the app did not answer within finish_after_abort")]
     GivenUp,
+    /// The visitor went, and the app was told so.
+    #[error("the visitor went")]
+    Gone,
     /// It came by http, and is to come by https: sent there (RFC 9110 section 15.4.9).
     #[error("sent to https")]
     ToHttps(HeaderValue),
@@ -56,6 +59,8 @@ impl ProxyError {
                 _ => StatusCode::BAD_REQUEST,
             },
             Self::GivenUp => StatusCode::GATEWAY_TIMEOUT,
+            // Nobody reads it; in access logs it is known by this number.
+            Self::Gone => StatusCode::from_u16(499).unwrap_or(StatusCode::GATEWAY_TIMEOUT),
             Self::Upstream(e) if e.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
             Self::Upstream(_) => StatusCode::BAD_GATEWAY,
         }
@@ -67,7 +72,7 @@ impl ProxyError {
         let status = self.status();
         match self {
             // As usual as a page: the access log has it.
-            Self::LastHop | Self::Unauthorized | Self::Elsewhere(_) | Self::ToHttps(_) => {}
+            Self::LastHop | Self::Unauthorized | Self::Elsewhere(_) | Self::ToHttps(_) | Self::Gone => {}
             // Each visitor past the limit would have a line: the limit itself has one, now and then.
             Self::Store(StoreError::Flood) => {
                 tracing::debug!(%request, status = status.as_u16(), reason = %self, "request refused");

@@ -20,33 +20,46 @@ use crate::{clock, tasks};
 
 type Life = Pin<Box<dyn Future<Output = Response<Body>>>>;
 
-thread_local! {
-    /// While a life is polled: whether its app is awaited no longer. No part of the life itself, since nearly all end
-    /// without it.
-    static GIVEN_UP: Cell<bool> = const { Cell::new(false) };
+/// Whether anybody waits for an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AwaitedBy {
+    /// The visitor.
+    Visitor,
+    /// The visitor went; what the answer changes is waited for still.
+    Us,
+    /// Nobody any longer: the time was up.
+    Nobody,
 }
 
-/// For as long as this is there, [`GIVEN_UP`] holds; also where a poll panics.
-struct GivenUp;
+thread_local! {
+    /// While a life is polled: who waits. No part of the life itself, since nearly all end with their visitor there.
+    static AWAITED_BY: Cell<AwaitedBy> = const { Cell::new(AwaitedBy::Visitor) };
+}
 
-impl GivenUp {
-    fn begin() -> Self {
-        GIVEN_UP.set(true);
+/// For as long as this is there, [`AWAITED_BY`] is what it says; also where a poll panics.
+struct Scope;
+
+impl Scope {
+    fn begin(by: AwaitedBy) -> Self {
+        AWAITED_BY.set(by);
         Self
     }
 }
 
-impl Drop for GivenUp {
+impl Drop for Scope {
     fn drop(&mut self) {
-        GIVEN_UP.set(false);
+        AWAITED_BY.set(AwaitedBy::Visitor);
     }
 }
 
-/// The output of a future; `None` once the app is awaited no longer: what is left then is to give back what was taken
-/// for it.
-pub async fn unless_given_up<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
-    poll_fn(move |cx| if GIVEN_UP.get() { Poll::Ready(None) } else { future.as_mut().poll(cx).map(Some) })
-        .await
+/// The output of a future; `None` once it has come to `end`: what is left then is to give back what was taken for it.
+pub async fn until<F: Future>(end: AwaitedBy, mut future: Pin<&mut F>) -> Option<F::Output> {
+    poll_fn(
+        move |cx| {
+            if AWAITED_BY.get() >= end { Poll::Ready(None) } else { future.as_mut().poll(cx).map(Some) }
+        },
+    )
+    .await
 }
 
 /// What giving back may take.
@@ -89,12 +102,14 @@ impl Drop for Handover {
             let limit = self.worker.plan.load().limits.finish_after_abort;
             // The answer that comes of it is dropped, and with it the connection to the app.
             tasks::spawn(self.worker.tasks.track_future(async move {
-                if clock::timeout(limit, life.as_mut()).await.is_err() {
-                    let last = poll_fn(|cx| {
-                        let _scope = GivenUp::begin();
+                for (awaited, limit) in [(AwaitedBy::Us, limit), (AwaitedBy::Nobody, Some(LAST_WORDS))] {
+                    let life = poll_fn(|cx| {
+                        let _scope = Scope::begin(awaited);
                         life.as_mut().poll(cx)
                     });
-                    drop(clock::timeout(Some(LAST_WORDS), last).await);
+                    if clock::timeout(limit, life).await.is_ok() {
+                        return;
+                    }
                 }
             }));
         }

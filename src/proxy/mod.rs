@@ -46,6 +46,7 @@ use crate::{
 use admit::Admitted;
 use cookies::{After, Cookies, Crossing};
 use exchange::Exchange;
+use handover::AwaitedBy;
 
 /// What belongs to one worker: the plan that all share, and connections of its own.
 #[derive(Debug)]
@@ -216,7 +217,13 @@ impl Asked<'_> {
                 now: began,
             };
             let sent = pin!(upstream::send(&route.upstream, &worker.pools, head, added, body, terms));
-            handover::unless_given_up(sent).await.ok_or(ProxyError::GivenUp)??
+            // A stream that is taken back is told as such. Where nothing is to be kept of the answer, it is at once.
+            let (end, error) = if route.upstream.rules.http2 && resolved.is_none() {
+                (AwaitedBy::Us, ProxyError::Gone)
+            } else {
+                (AwaitedBy::Nobody, ProxyError::GivenUp)
+            };
+            handover::until(end, sent).await.ok_or(error)??
         };
 
         exchange.answered.set(Some(clock::instant()));

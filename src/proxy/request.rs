@@ -56,6 +56,8 @@ impl Dressing<'_> {
         let headers = request.headers_mut();
         let mut nominations = headers::strip_hop_by_hop(headers);
         // Where it is not passed on, the app answers as if it had not been asked for.
+        // A stream of HTTP/2 changes to nothing (RFC 9113 section 8.6).
+        let can_switch = can_switch && !route.upstream.rules.http2;
         nominations.upgrade = nominations.upgrade.filter(|wanted| can_switch && upgrade::is_passed(wanted));
         headers.remove(header::EXPECT);
         if let Some(host) = host(route, admitted) {
@@ -68,6 +70,10 @@ impl Dressing<'_> {
         if let Some(wanted) = &nominations.upgrade {
             lines.push_fixed("connection: upgrade\r\n");
             lines.push(&header::UPGRADE, wanted);
+        }
+        if nominations.trailers && route.upstream.rules.http2 {
+            // They go through here as they come, and gRPC servers insist on it.
+            lines.push_fixed("te: trailers\r\n");
         }
         lines.push_fixed(via);
         if let Some(certificate) = request.extensions().get::<ClientCertificate>() {

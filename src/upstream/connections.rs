@@ -6,40 +6,60 @@
 use std::{
     cell::RefCell,
     collections::VecDeque,
-    io,
     rc::Rc,
     sync::{Arc, Weak},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http_body::Body;
-use tokio::net::{TcpStream, UnixStream};
+use tokio::sync::Mutex;
 
 use super::{
     BodyError, Endpoint, UpstreamError,
+    connect::{Patience, connect, connect_http2},
     endpoint::{Busy, Endpoints},
-    http1::Connection,
+    http1, http2,
     tls::Tls,
 };
 use crate::{
     clock::{self, TICK, Timestamp},
     config::ServerAddress,
-    net::Stream,
 };
 
 /// Unused connections kept for each server.
 const MOST_IDLE: usize = 256;
-
-/// Boxed: a connection is large, and goes through many hands.
-type Idle<B> = Rc<RefCell<VecDeque<Box<Connection<B>>>>>;
 
 /// A connection is for one server, and by TLS also for what was verified.
 struct Pool<B> {
     address: ServerAddress,
     /// Weak: when the plan that it belongs to is gone, nobody can ask for this pool any more.
     tls: Option<Weak<Tls>>,
-    idle: Idle<B>,
+    kept: Rc<Kept<B>>,
+}
+
+/// What is kept for one server.
+struct Kept<B> {
+    /// HTTP/1.1: those that nobody uses. Boxed: a connection is large, and goes through many hands.
+    idle: RefCell<VecDeque<Box<http1::Connection<B>>>>,
+    /// HTTP/2: all that take requests, used or not.
+    shared: RefCell<Vec<Rc<http2::Connection>>>,
+    /// Held by who opens one of these: the others wait for it.
+    opening: Mutex<()>,
+}
+
+impl<B> Default for Kept<B> {
+    fn default() -> Self {
+        Self { idle: RefCell::default(), shared: RefCell::default(), opening: Mutex::default() }
+    }
+}
+
+impl<B> Kept<B> {
+    /// A part in a connection that takes requests, and has room for one more.
+    fn share(&self) -> Option<http2::Share> {
+        let mut shared = self.shared.borrow_mut();
+        shared.retain(|connection| connection.is_open());
+        shared.iter().find(|connection| connection.has_room()).map(http2::Share::of)
+    }
 }
 
 impl<B> Pool<B> {
@@ -73,8 +93,8 @@ impl<B> Default for Connections<B> {
 
 /// A connection that is in use. Goes back to its pool by [`keep`](Lease::keep); dropped, it is closed.
 pub struct Lease<B> {
-    pub(super) connection: Box<Connection<B>>,
-    pool: Idle<B>,
+    pub(super) connection: Box<http1::Connection<B>>,
+    kept: Rc<Kept<B>>,
     /// The server has one request more for as long.
     pub(super) busy: Option<Busy>,
 }
@@ -85,7 +105,7 @@ impl<B> Lease<B> {
         if self.connection.idle_ticks > 0 {
             self.connection.since = clock::tick();
             self.connection.reused = true;
-            let mut pool = self.pool.borrow_mut();
+            let mut pool = self.kept.idle.borrow_mut();
             if pool.len() >= MOST_IDLE {
                 pool.pop_front();
             }
@@ -99,15 +119,15 @@ where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
     /// A list and no map: there are few servers, and comparing is cheaper than hashing.
-    fn pool(&self, endpoint: &Endpoint) -> Idle<B> {
+    fn kept(&self, endpoint: &Endpoint) -> Rc<Kept<B>> {
         let mut pools = self.pools.borrow_mut();
         if let Some(pool) = pools.iter().find(|pool| pool.is_for(endpoint)) {
-            return Rc::clone(&pool.idle);
+            return Rc::clone(&pool.kept);
         }
-        let idle = Idle::default();
+        let kept = Rc::default();
         let (address, tls) = (endpoint.address.clone(), endpoint.tls.as_ref().map(Arc::downgrade));
-        pools.push(Pool { address, tls, idle: Rc::clone(&idle) });
-        idle
+        pools.push(Pool { address, tls, kept: Rc::clone(&kept) });
+        kept
     }
 
     /// Closes what has been unused for too long. Called now and then.
@@ -115,7 +135,9 @@ where
         let now = clock::tick();
         self.pools.borrow_mut().retain(|pool| !pool.is_forsaken());
         for pool in self.pools.borrow().iter() {
-            pool.idle.borrow_mut().retain(|c| now.saturating_sub(c.since) < c.idle_ticks && c.is_quiet(true));
+            let Kept { idle, shared, .. } = &*pool.kept;
+            idle.borrow_mut().retain(|c| now.saturating_sub(c.since) < c.idle_ticks && c.is_quiet(true));
+            shared.borrow_mut().retain(|c| c.is_open() && !c.is_unused());
         }
     }
 
@@ -130,22 +152,49 @@ where
         wanted: Wanted,
         patience: Patience,
     ) -> Result<Lease<B>, UpstreamError> {
-        let pool = self.pool(endpoint);
+        let kept = self.kept(endpoint);
         let now = clock::tick();
         while wanted != Wanted::New
-            && let Some(connection) = { pool.borrow_mut().pop_back() }
+            && let Some(connection) = { kept.idle.borrow_mut().pop_back() }
         {
             let surely = wanted == Wanted::Sure;
             if now.saturating_sub(connection.since) < connection.idle_ticks && connection.is_quiet(surely) {
-                return Ok(Lease { connection, pool, busy: None });
+                return Ok(Lease { connection, kept, busy: None });
             }
         }
         let limit = Some(upstream.rules.connect_timeout);
         // Boxed: it is rare, and the task of every request would have to carry room for it.
         let stream = Box::pin(connect(endpoint, limit, patience)).await;
         let stream = stream.inspect_err(|_| endpoint.failed(Timestamp::now()))?;
-        let idle_ticks = (upstream.rules.idle_timeout.as_millis() / TICK.as_millis()) as u64;
-        Ok(Lease { connection: Box::new(Connection::new(stream, idle_ticks)), pool, busy: None })
+        let connection = Box::new(http1::Connection::new(stream, idle_ticks(upstream)));
+        Ok(Lease { connection, kept, busy: None })
+    }
+
+    /// A part in an HTTP/2 connection; in a new one, if those that are there are full.
+    ///
+    /// # Errors
+    /// The server cannot be reached within `connect_timeout`, or does not speak HTTP/2.
+    pub(super) async fn share(
+        &self,
+        endpoint: &Endpoint,
+        upstream: &Endpoints,
+        patience: Patience,
+    ) -> Result<http2::Share, UpstreamError> {
+        let kept = self.kept(endpoint);
+        if let Some(share) = kept.share() {
+            return Ok(share);
+        }
+        let limit = Some(upstream.rules.connect_timeout);
+        let late = |_| UpstreamError::ConnectTimeout { endpoint: endpoint.name.clone() };
+        let _opening = clock::timeout(limit, kept.opening.lock()).await.map_err(late)?;
+        if let Some(share) = kept.share() {
+            return Ok(share);
+        }
+        let opened = connect_http2(endpoint, limit, patience, idle_ticks(upstream)).await;
+        let connection = opened.inspect_err(|_| endpoint.failed(Timestamp::now()))?;
+        let share = http2::Share::of(&connection);
+        kept.shared.borrow_mut().push(connection);
+        Ok(share)
     }
 }
 
@@ -160,62 +209,6 @@ pub(super) enum Wanted {
     New,
 }
 
-/// What a refused connection means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Patience {
-    /// That this server is not to be had.
-    None,
-    /// That its app may be restarting: it is tried again until the time is up.
-    Restart,
-}
-
-pub(super) async fn connect(
-    endpoint: &Endpoint,
-    limit: Option<Duration>,
-    patience: Patience,
-) -> Result<Stream, UpstreamError> {
-    let name = || endpoint.name.clone();
-    let refused = RefCell::new(None);
-    let attempts = async {
-        loop {
-            match open(&endpoint.address).await {
-                Err(e) if patience == Patience::Restart && is_refusal(&e) => drop(refused.replace(Some(e))),
-                Err(source) => return Err(UpstreamError::Connect { endpoint: name(), source }),
-                Ok(stream) => return secure(endpoint, stream).await,
-            }
-            clock::pause(TICK).await;
-        }
-    };
-    match clock::timeout(limit, attempts).await {
-        Ok(result) => result,
-        Err(_) => Err(match refused.take() {
-            Some(source) => UpstreamError::Connect { endpoint: name(), source },
-            None => UpstreamError::ConnectTimeout { endpoint: name() },
-        }),
-    }
-}
-
-async fn open(address: &ServerAddress) -> io::Result<Stream> {
-    match address {
-        ServerAddress::Tcp { host, port, .. } => TcpStream::connect((host.as_str(), *port)).await.map(|s| {
-            // Without it the last piece of a request waits for an acknowledgement.
-            let _ = s.set_nodelay(true);
-            Stream::Tcp(s)
-        }),
-        ServerAddress::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
-    }
-}
-
-/// The TLS handshake, where there is one.
-async fn secure(endpoint: &Endpoint, stream: Stream) -> Result<Stream, UpstreamError> {
-    let Some(tls) = &endpoint.tls else { return Ok(stream) };
-    // Boxed: every request would be as large as a handshake.
-    Box::pin(tls.connect(stream))
-        .await
-        .map_err(|source| UpstreamError::Handshake { endpoint: endpoint.name.clone(), source })
-}
-
-/// Nobody listens there just now.
-fn is_refusal(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
+fn idle_ticks(upstream: &Endpoints) -> u64 {
+    (upstream.rules.idle_timeout.as_millis() / TICK.as_millis()) as u64
 }

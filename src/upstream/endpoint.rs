@@ -135,6 +135,7 @@ impl Endpoint {
 }
 
 /// Counts a request that is under way.
+#[derive(Debug)]
 pub(super) struct Busy(Arc<AtomicU32>);
 
 impl Drop for Busy {
@@ -176,7 +177,7 @@ impl Endpoints {
                 ServerAddress::Tcp { host, tls: true, .. } => {
                     let client = match &client {
                         Some(client) => client,
-                        None => client.insert(tls::client(&rules.tls)?),
+                        None => client.insert(tls::client(rules)?),
                     };
                     Some(Arc::new(Tls::new(client, rules.tls.name.as_deref(), host)?))
                 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::http1::Http1Error;
+use super::{BodyError, http1::Http1Error, http2::Http2Error, replay::Replay};
 
 /// A request that got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,12 @@ pub enum UpstreamError {
         /// Why.
         source: io::Error,
     },
+    /// `http2 = true`, and the server did not agree to it.
+    #[error("{endpoint} speaks TLS, but did not agree to HTTP/2 (ALPN): leave out `http2 = true`")]
+    NoHttp2 {
+        /// Which server.
+        endpoint: String,
+    },
     /// No connection in time.
     #[error("cannot connect to {endpoint}: no answer within connect_timeout")]
     ConnectTimeout {
@@ -41,11 +47,11 @@ pub enum UpstreamError {
         /// Which server.
         endpoint: String,
         /// Why.
-        source: Http1Error,
+        source: ExchangeError,
     },
     /// The request's own body broke off.
     #[error("the request's body broke off: {0}")]
-    Body(super::BodyError),
+    Body(BodyError),
 }
 
 impl UpstreamError {
@@ -53,4 +59,59 @@ impl UpstreamError {
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::ConnectTimeout { .. } | Self::FirstByteTimeout { .. })
     }
+}
+
+/// What went wrong on a connection, in the words of its protocol.
+#[derive(Debug, thiserror::Error)]
+pub enum ExchangeError {
+    /// HTTP/1.1
+    #[error(transparent)]
+    Http1(#[from] Http1Error),
+    /// HTTP/2
+    #[error(transparent)]
+    Http2(#[from] Http2Error),
+}
+
+impl ExchangeError {
+    /// The app says that it did nothing with the request.
+    pub(super) fn is_unprocessed(&self) -> bool {
+        matches!(self, Self::Http2(error) if error.is_unprocessed())
+    }
+
+    /// It may be a connection that the app closed just now, and not what the app says to this request.
+    pub(super) fn may_be_stale(&self) -> bool {
+        match self {
+            Self::Http1(error) => error.may_be_stale(),
+            Self::Http2(error) => error.may_be_stale(),
+        }
+    }
+}
+
+/// A request that one server did not answer.
+#[derive(Debug)]
+pub(super) struct Failed<B> {
+    pub(super) why: Failure,
+    pub(super) seen: Seen<B>,
+}
+
+/// Why there was no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// `first_byte_timeout`
+    Late,
+    /// It was the visitor's doing: the request's body broke off.
+    Body(BodyError),
+    /// The connection, or what came on it.
+    Exchange(ExchangeError),
+}
+
+/// What the app may have seen of a request that failed: whether it can be sent again.
+#[derive(Debug)]
+pub(super) enum Seen<B> {
+    /// Nothing, and this is its body still.
+    Nothing(Option<Box<Replay<B>>>),
+    /// All of it, perhaps; or the connection, which had been used before, was being closed just then.
+    Perhaps,
+    /// Some of it.
+    Some,
 }

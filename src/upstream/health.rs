@@ -16,12 +16,13 @@ use http_body::{Body, Frame};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    BodyError, Endpoint, Endpoints, Http1Error, UpstreamError,
-    connections::{Patience, connect},
-    http1::Connection,
+    BodyError, Endpoint, Endpoints, ExchangeError, Terms, UpstreamError,
+    connect::{Patience, connect, connect_http2},
+    error::{Failed, Failure},
+    http1, http2,
 };
 use crate::{
-    clock,
+    clock::{self, Timestamp},
     config::{Health, UpstreamHost},
     message::lines::Lines,
     tasks,
@@ -45,7 +46,7 @@ async fn checks(upstream: &Endpoints, endpoint: &Endpoint, rules: &Health, added
     let Some(head) = request(upstream, endpoint, rules) else { return };
     let mut run = Run { unwell: endpoint.failed_its_checks(), against: 0 };
     loop {
-        let found = match clock::timeout(Some(rules.timeout), check(endpoint, &head, added)).await {
+        let found = match clock::timeout(Some(rules.timeout), check(upstream, endpoint, &head, added)).await {
             Ok(found) => found,
             Err(_) => Err(Unwell::Late),
         };
@@ -69,16 +70,35 @@ enum Unwell {
     #[error(transparent)]
     Unreachable(#[from] UpstreamError),
     #[error(transparent)]
-    Broken(#[from] Http1Error),
+    Broken(#[from] ExchangeError),
     #[error("it answered {0}")]
     Status(http::StatusCode),
 }
 
-async fn check(endpoint: &Endpoint, head: &Request<()>, added: &Lines) -> Result<(), Unwell> {
-    let stream = connect(endpoint, None, Patience::None).await?;
-    let mut connection = Connection::<Nothing>::new(stream, 0);
-    connection.begin(head, added, None);
-    let status = poll_fn(|cx| connection.poll_head(cx, None)).await?.response.status();
+async fn check(
+    upstream: &Endpoints,
+    endpoint: &Endpoint,
+    head: &Request<()>,
+    added: &Lines,
+) -> Result<(), Unwell> {
+    let status = if upstream.rules.http2 {
+        let connection = connect_http2(endpoint, None, Patience::None, 0).await?;
+        let now = Timestamp::now();
+        let terms =
+            Terms { first_byte: None, answer_idle: None, session: None, upload: None, interim: None, now };
+        let share = http2::Share::of(&connection);
+        match http2::ask::<Nothing, _>(share, endpoint, head, added, None, terms).await {
+            Ok(answer) => answer.status(),
+            Err(Failed { why: Failure::Exchange(error), .. }) => return Err(error.into()),
+            Err(_) => return Err(Unwell::Late),
+        }
+    } else {
+        let stream = connect(endpoint, None, Patience::None).await?;
+        let mut connection = http1::Connection::<Nothing>::new(stream, 0);
+        connection.begin(head, added, None);
+        let answered = poll_fn(|cx| connection.poll_head(cx, None)).await;
+        answered.map_err(ExchangeError::from)?.response.status()
+    };
     if status.is_success() || status.is_redirection() { Ok(()) } else { Err(Unwell::Status(status)) }
 }
 
@@ -90,8 +110,9 @@ fn request(upstream: &Endpoints, endpoint: &Endpoint, rules: &Health) -> Option<
     };
     let request = Request::get(rules.path.as_str())
         .header(header::HOST, host)
-        .header(header::USER_AGENT, "cloakroom (health check)")
-        .header(header::CONNECTION, "close");
+        .header(header::USER_AGENT, "cloakroom (health check)");
+    // Of HTTP/2 a connection is never a header's matter (RFC 9113 section 8.2.2).
+    let request = if upstream.rules.http2 { request } else { request.header(header::CONNECTION, "close") };
     // The configuration was checked: it is a request.
     request.body(()).ok()
 }

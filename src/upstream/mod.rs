@@ -1,24 +1,30 @@
 //! Upstreams: the apps. Choosing a server, connecting, keeping connections, sending one request.
 //!
 //! Never here: sessions, routes, what the visitor sees of a fault. Called by `proxy`. RFC 9110 §9.2.2 (what may be
-//! repeated) and RFC 9112 §9 (connections) bind it.
+//! repeated) and RFC 9112 §9 (connections) bind it. The wire is that of `http1` or, where an upstream says so, `http2`.
 
+mod answer;
 mod balance;
+mod connect;
 mod connections;
 mod endpoint;
 mod error;
 mod health;
 mod http1;
+mod http2;
+mod replay;
 mod send;
 mod tls;
 mod upload;
 
+pub use answer::{Answer, AnswerBody, Interim};
 pub use connections::{Connections, Lease};
 pub use endpoint::{Endpoint, Endpoints};
-pub use error::UpstreamError;
+pub use error::{ExchangeError, UpstreamError};
 pub use health::watch;
-pub use http1::{AnswerBody, Http1Error};
-pub use send::{Answer, Interim, Terms, send};
+pub use http1::Http1Error;
+pub use http2::Http2Error;
+pub use send::{Terms, send};
 pub use tls::{TlsError, look};
 pub use upload::Upload;
 

@@ -1,45 +1,21 @@
 //! One request to one upstream, and its answer.
 
-use std::{
-    future::poll_fn,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::Request;
 use http_body::Body;
 
 use super::{
-    BodyError, Connections, Endpoints, Lease, Upload, UpstreamError,
+    Answer, AnswerBody, BodyError, Connections, Endpoints, Interim, Lease, Upload, UpstreamError,
     balance::Tried,
-    connections::{Patience, Wanted},
-    http1::{AnswerBody, Head, Http1Error},
+    connect::Patience,
+    connections::Wanted,
+    error::{Failed, Failure, Seen},
+    http1, http2,
+    replay::Replay,
 };
-use crate::{
-    clock::{TICK, Timer, Timestamp},
-    config::Balance,
-    message::lines::Lines,
-};
-
-/// An answer's head and its body, and who gave it.
-#[derive(Debug)]
-pub struct Answer<B> {
-    /// Head and body.
-    pub response: Response<AnswerBody<B>>,
-    /// Which server: index into [`Endpoints::all`].
-    pub endpoint: usize,
-}
-
-/// Is told the heads of interim answers (RFC 9110 section 15.2), but for 100 Continue: that is between us and the app.
-#[derive(Clone, Copy)]
-pub struct Interim<'a>(pub &'a dyn Fn(Response<()>));
-
-impl std::fmt::Debug for Interim<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Interim")
-    }
-}
+use crate::{clock::Timestamp, config::Balance, message::lines::Lines};
 
 /// What holds for one request.
 #[derive(Debug, Clone, Copy)]
@@ -61,8 +37,8 @@ pub struct Terms<'a> {
 /// Sends a request, with the lines `added` to its `head` (whose own body is not looked at).
 ///
 /// A server that cannot be reached costs nothing: all are tried. Beyond that a request is sent again, `retries` times,
-/// only if nothing of it was sent, or if its method is idempotent, it has no body, and the connection had been used
-/// before (RFC 9110 §9.2.2).
+/// only if nothing of it was sent, if the app says that it did nothing with it (RFC 9113 §8.7), or if its method is
+/// idempotent, it has no body, and the connection had been used before (RFC 9110 §9.2.2).
 ///
 /// # Errors
 /// See [`UpstreamError`].
@@ -78,6 +54,8 @@ where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
     let mut body = (!body.is_end_stream()).then_some(body);
+    // Where it was sent already, and can be sent again.
+    let mut replay = None;
     let bodied = body.is_some();
     let repeatable = !bodied && head.method().is_idempotent();
     let mut left = upstream.rules.retries;
@@ -92,8 +70,14 @@ where
         };
         // An app that restarts refuses for a moment: the last server there is to try is given until the time is up.
         let patience = if tried.len() + 1 < upstream.all.len() { Patience::None } else { Patience::Restart };
-        let mut lease = match pools.take(endpoint, upstream, wanted, patience).await {
-            Ok(lease) => lease,
+        let connected = if upstream.rules.http2 {
+            // Boxed, as below: most apps speak HTTP/1.1, and their requests are not to carry room for it.
+            Box::pin(pools.share(endpoint, upstream, patience)).await.map(Connected::Http2)
+        } else {
+            pools.take(endpoint, upstream, wanted, patience).await.map(Connected::Http1)
+        };
+        let connected = match connected {
+            Ok(connected) => connected,
             // Nothing was sent: any other server may be asked.
             Err(_) if tried.len() + 1 < upstream.all.len() => {
                 tried.add(index);
@@ -101,70 +85,52 @@ where
             }
             Err(e) => return Err(e),
         };
-        if upstream.rules.balance == Balance::LeastRequests {
-            lease.busy = Some(endpoint.begin());
-        }
-        lease.connection.begin(head, added, body.take());
-        let failed = match exchange(&mut lease, terms).await {
-            Some(Ok(answered)) => {
+        let busy = (upstream.rules.balance == Balance::LeastRequests).then(|| endpoint.begin());
+        let asked = match connected {
+            Connected::Http1(mut lease) => {
+                lease.busy = busy;
+                http1::ask(lease, head, added, body.take(), terms).await.map(|it| it.map(AnswerBody::Http1))
+            }
+            Connected::Http2(mut share) => {
+                share.busy = busy;
+                let body = replay.take().or_else(|| body.take().map(|body| Box::new(Replay::new(body))));
+                let asked = Box::pin(http2::ask(share, endpoint, head, added, body, terms)).await;
+                asked.map(|it| it.map(|body| AnswerBody::Http2(Box::new(body))))
+            }
+        };
+        let Failed { why, seen } = match asked {
+            Ok(response) => {
                 endpoint.succeeded();
-                let streamed = head.version() == Version::HTTP_2;
-                let response = answer(lease, answered, terms.answer_idle, streamed);
                 return Ok(Answer { response, endpoint: index });
             }
-            Some(Err(Http1Error::Body(source))) => return Err(UpstreamError::Body(source)),
-            Some(Err(error)) => Some(error),
-            None => None,
+            Err(failed) => failed,
         };
-        // A body that was begun is gone; what has none can be sent again if the app has seen nothing of it, or may see
-        // it twice.
-        let again = !bodied && (!lease.connection.has_begun() || (repeatable && lease.connection.reused));
-        if left > 0 && again && failed.as_ref().is_some_and(Http1Error::may_be_stale) {
-            left -= 1;
-            tried.add(index);
-            continue;
-        }
+        let again = match seen {
+            Seen::Nothing(unsaid) => {
+                replay = unsaid;
+                true
+            }
+            Seen::Perhaps => repeatable,
+            Seen::Some => false,
+        };
+        let name = || endpoint.name.clone();
+        let error = match why {
+            Failure::Body(source) => return Err(UpstreamError::Body(source)),
+            Failure::Exchange(_) if again && left > 0 => {
+                left -= 1;
+                tried.add(index);
+                continue;
+            }
+            Failure::Exchange(source) => UpstreamError::Exchange { endpoint: name(), source },
+            Failure::Late => UpstreamError::FirstByteTimeout { endpoint: name() },
+        };
         endpoint.failed(Timestamp::now());
-        let endpoint = endpoint.name.clone();
-        return Err(match failed {
-            Some(source) => UpstreamError::Exchange { endpoint, source },
-            None => UpstreamError::FirstByteTimeout { endpoint },
-        });
+        return Err(error);
     }
 }
 
-/// Polls request and answer together; `None`: the time was up.
-async fn exchange<B>(lease: &mut Lease<B>, terms: Terms<'_>) -> Option<Result<Head, Http1Error>>
-where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
-{
-    let mut timer = Timer::new(terms.first_byte);
-    poll_fn(|cx: &mut Context<'_>| {
-        if let Poll::Ready(result) = lease.connection.poll_head(cx, terms.interim) {
-            return Poll::Ready(Some(result));
-        }
-        if terms.upload.is_some_and(Upload::excuses) {
-            timer.reset(terms.first_byte);
-        }
-        timer.poll_elapsed(cx).map(|()| None)
-    })
-    .await
-}
-
-fn answer<B>(
-    mut lease: Lease<B>,
-    mut head: Head,
-    idle: Option<Duration>,
-    streamed: bool,
-) -> Response<AnswerBody<B>>
-where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
-{
-    if let Some(seconds) = head.idle {
-        // Less a second, since its clock began earlier than ours.
-        let ticks = seconds.saturating_sub(1).saturating_mul(1000 / TICK.as_millis() as u64);
-        lease.connection.idle_ticks = lease.connection.idle_ticks.min(ticks);
-    }
-    let response = std::mem::take(&mut head.response);
-    response.map(|()| AnswerBody::new(lease, &head, idle, streamed))
+/// A way to one server.
+enum Connected<B> {
+    Http1(Lease<B>),
+    Http2(http2::Share),
 }

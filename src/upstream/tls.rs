@@ -9,9 +9,12 @@ use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio_rustls::TlsConnector;
 
 use crate::{
-    config::{Ca, Diagnostic, ServerAddress, Upstream, UpstreamTls},
+    config::{Ca, Diagnostic, ServerAddress, Upstream},
     net::Stream,
 };
+
+/// HTTP/2's name in ALPN (RFC 9113 section 3.2).
+pub(super) const ALPN_HTTP2: &[u8] = b"h2";
 
 /// How one server is spoken to by TLS.
 #[derive(Debug)]
@@ -57,7 +60,7 @@ pub fn look(upstreams: &[Upstream]) -> Vec<Diagnostic> {
         servers.any(|server| matches!(server.address, ServerAddress::Tcp { tls: true, .. }))
     };
     let told = |upstream: &Upstream| {
-        let error = client(&upstream.tls).err()?;
+        let error = client(upstream).err()?;
         let message = format!("[upstreams.{}] tls: {error}", upstream.name);
         Some(Diagnostic::error(message, upstream.tls.place.clone(), ""))
     };
@@ -65,12 +68,12 @@ pub fn look(upstreams: &[Upstream]) -> Vec<Diagnostic> {
 }
 
 /// Believes whom the rules say.
-pub(super) fn client(rules: &UpstreamTls) -> Result<Arc<ClientConfig>, TlsError> {
+pub(super) fn client(upstream: &Upstream) -> Result<Arc<ClientConfig>, TlsError> {
     let mut client = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
-        .with_root_certificates(roots(&rules.ca)?)
+        .with_root_certificates(roots(&upstream.tls.ca)?)
         .with_no_client_auth();
-    client.alpn_protocols = vec![b"http/1.1".to_vec()];
+    client.alpn_protocols = vec![if upstream.http2 { ALPN_HTTP2 } else { b"http/1.1" }.to_vec()];
     Ok(Arc::new(client))
 }
 
@@ -147,6 +150,9 @@ pub(super) fn told(error: &io::Error) -> String {
         rustls::Error::AlertReceived(
             AlertDescription::HandshakeFailure | AlertDescription::ProtocolVersion,
         ) => "it must speak TLS 1.2 or 1.3",
+        rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            "it speaks another version of HTTP: `http2` of its upstream says which one it is spoken to in"
+        }
         rustls::Error::AlertReceived(AlertDescription::UnrecognisedName) => {
             "it knows no such name: name one that it does by tls = { name = \"…\" }"
         }

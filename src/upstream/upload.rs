@@ -10,6 +10,7 @@ pub struct Upload(Rc<Notes>);
 struct Notes {
     waiting: Cell<bool>,
     moved: Cell<bool>,
+    answered: Cell<bool>,
 }
 
 impl Upload {
@@ -22,6 +23,16 @@ impl Upload {
     pub fn moved(&self) {
         self.0.waiting.set(false);
         self.0.moved.set(true);
+    }
+
+    /// The app answers, and reads on: from now on the two speak as they like.
+    pub(super) fn answered(&self) {
+        self.0.answered.set(true);
+    }
+
+    /// Whether what the visitor sends is one side of a conversation: then its silence is no stall.
+    pub fn is_conversation(&self) -> bool {
+        self.0.answered.get()
     }
 
     /// True while the app cannot be expected to answer: the visitor is to send, or something moved since the last

@@ -40,6 +40,8 @@ mod gates;
 mod health;
 mod house;
 mod http2;
+mod http2_app_faults;
+mod http2_apps;
 mod http2_attacks;
 mod http2_frames;
 mod http2_requests;

@@ -30,6 +30,8 @@ pub struct Upstream {
     pub name: String,
     /// `servers`, at least one.
     pub servers: Vec<Server>,
+    /// `http2`: its servers are spoken to in HTTP/2, by ALPN or by prior knowledge (RFC 9113 section 3).
+    pub http2: bool,
     /// `host`: the Host that the app gets.
     pub host: UpstreamHost,
     /// `rewrite_redirects`
@@ -138,6 +140,7 @@ impl Upstream {
             idle_timeout: reader.duration("idle_timeout", Duration::from_secs(4)),
             retries: reader.number("retries", 0..=10, 1) as u32,
             tls,
+            http2: reader.bool("http2", false),
             session_fields: FieldGlobs::read(reader, "session_fields"),
             session_write: reader.bool("session_write", true),
             session_login: reader.bool("session_login", true),

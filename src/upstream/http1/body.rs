@@ -60,12 +60,7 @@ where
 {
     /// The body that follows this head; `idle` is how long the app may stall within it. `streamed`: it is one of many
     /// on the visitor's connection.
-    pub(in super::super) fn new(
-        mut lease: Lease<B>,
-        head: &Head,
-        idle: Option<Duration>,
-        streamed: bool,
-    ) -> Self {
+    pub(super) fn new(mut lease: Lease<B>, head: &Head, idle: Option<Duration>, streamed: bool) -> Self {
         let rest = match head.framing {
             Framing::Empty => {
                 keep(lease);
@@ -92,9 +87,8 @@ where
 }
 
 impl<B> AnswerBody<B> {
-    /// The connection after a 101, and what came on it already; and what counts it among its server's requests for as
-    /// long as it is held.
-    pub fn into_stream(self) -> Option<(Stream, Bytes, impl Sized + use<B>)> {
+    /// The connection after a 101, what came on it already, and what counts it among its server's requests.
+    pub(in super::super) fn into_stream(self) -> Option<(Stream, Bytes, impl Sized + use<B>)> {
         match self.0 {
             State::Switched(lease) => {
                 let (stream, early) = lease.connection.into_parts();

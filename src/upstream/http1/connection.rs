@@ -12,7 +12,7 @@ use http_body::Body;
 use tokio_util::io::poll_read_buf;
 
 use super::{
-    super::{BodyError, Interim},
+    super::{BodyError, Interim, answer::MOST_INTERIM},
     Head, Http1Error, LARGEST_READ, SMALLEST_READ, head,
 };
 use crate::{
@@ -22,9 +22,6 @@ use crate::{
     },
     net::Stream,
 };
-
-/// Interim answers before the answer itself (RFC 9110 section 15.2); more of them are no HTTP but a stall.
-const MOST_INTERIM: u8 = 32;
 
 /// A connection. Dropped, it is closed.
 pub(in super::super) struct Connection<B> {

@@ -45,7 +45,7 @@ pub(in super::super) struct Head {
     /// The connection can be used again after it.
     pub(super) keep_alive: bool,
     /// How long the app keeps it unused, in seconds, if it says so (`Keep-Alive: timeout=`).
-    pub(in super::super) idle: Option<u64>,
+    pub(super) idle: Option<u64>,
 }
 
 /// Writes a request's head. What the fields say of the body's length is left out: `ending` says it.

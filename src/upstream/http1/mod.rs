@@ -8,13 +8,15 @@
 mod body;
 mod connection;
 mod error;
+mod exchange;
 mod head;
 
-pub use body::AnswerBody;
 pub use error::Http1Error;
 
+pub(super) use body::AnswerBody;
 pub(super) use connection::Connection;
-pub(super) use head::Head;
+pub(super) use exchange::ask;
+use head::Head;
 
 /// What a read asks for at first; it doubles up to [`LARGEST_READ`] while answers fill it.
 const SMALLEST_READ: usize = 8 * 1024;

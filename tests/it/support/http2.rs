@@ -188,7 +188,8 @@ pub(crate) async fn whole(answer: ResponseFuture) -> Result<Whole, h2::Error> {
     Ok(Whole { status: parts.status.as_u16(), headers: parts.headers, body, trailers })
 }
 
-async fn read(stream: &mut RecvStream) -> Result<Vec<u8>, h2::Error> {
+/// Reads a body to its end.
+pub(crate) async fn read(stream: &mut RecvStream) -> Result<Vec<u8>, h2::Error> {
     let mut body = Vec::new();
     while let Some(piece) = stream.data().await {
         let piece = piece?;

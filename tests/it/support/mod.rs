@@ -13,6 +13,7 @@ pub(crate) mod conformance;
 pub(crate) mod corpus;
 pub(crate) mod desk;
 pub(crate) mod http2;
+pub(crate) mod http2_app;
 pub(crate) mod legacy;
 pub(crate) mod manager;
 pub(crate) mod packaged;

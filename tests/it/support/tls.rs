@@ -90,6 +90,13 @@ impl Authority {
         Server(Arc::new(config))
     }
 
+    /// The same, where these protocols are spoken (ALPN).
+    pub(crate) fn server_of(&self, name: &str, protocols: &[&str]) -> Server {
+        let mut config = (*self.server(name).0).clone();
+        config.alpn_protocols = protocols.iter().map(|p| p.as_bytes().to_vec()).collect();
+        Server(Arc::new(config))
+    }
+
     /// A visitor who trusts it.
     pub(crate) fn caller(&self) -> Caller {
         Caller::trusting(&self.root(), &[&rustls::version::TLS13, &rustls::version::TLS12])
@@ -173,7 +180,7 @@ pub(crate) type Received = Wire<StreamOwned<ServerConnection, Socket>>;
 
 /// An app that speaks TLS.
 #[derive(Clone)]
-pub(crate) struct Server(Arc<ServerConfig>);
+pub(crate) struct Server(pub(crate) Arc<ServerConfig>);
 
 impl Server {
     /// Shakes hands.

@@ -1,0 +1,93 @@
+//! New connections to a server: until it listens, shakes hands, and speaks what it is to speak.
+
+use std::{cell::RefCell, io, rc::Rc, time::Duration};
+
+use tokio::net::{TcpStream, UnixStream};
+
+use super::{Endpoint, UpstreamError, http2, tls::ALPN_HTTP2};
+use crate::{
+    clock::{self, TICK},
+    config::ServerAddress,
+    net::Stream,
+};
+
+/// What a refused connection means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Patience {
+    /// That this server is not to be had.
+    None,
+    /// That its app may be restarting: it is tried again until the time is up.
+    Restart,
+}
+
+/// A new connection that speaks HTTP/2.
+pub(super) async fn connect_http2(
+    endpoint: &Endpoint,
+    limit: Option<Duration>,
+    patience: Patience,
+    idle_ticks: u64,
+) -> Result<Rc<http2::Connection>, UpstreamError> {
+    let stream = connect(endpoint, limit, patience).await?;
+    if let Stream::Tls(tls) = &stream
+        && tls.get_ref().1.alpn_protocol() != Some(ALPN_HTTP2)
+    {
+        return Err(UpstreamError::NoHttp2 { endpoint: endpoint.name.clone() });
+    }
+    let name = || endpoint.name.clone();
+    match clock::timeout(limit, http2::Connection::open(stream, idle_ticks)).await {
+        Ok(opened) => opened.map_err(|e| UpstreamError::Exchange { endpoint: name(), source: e.into() }),
+        Err(_) => Err(UpstreamError::ConnectTimeout { endpoint: name() }),
+    }
+}
+
+/// A new connection, by TLS where that is spoken.
+pub(super) async fn connect(
+    endpoint: &Endpoint,
+    limit: Option<Duration>,
+    patience: Patience,
+) -> Result<Stream, UpstreamError> {
+    let name = || endpoint.name.clone();
+    let refused = RefCell::new(None);
+    let attempts = async {
+        loop {
+            match open(&endpoint.address).await {
+                Err(e) if patience == Patience::Restart && is_refusal(&e) => drop(refused.replace(Some(e))),
+                Err(source) => return Err(UpstreamError::Connect { endpoint: name(), source }),
+                Ok(stream) => return secure(endpoint, stream).await,
+            }
+            clock::pause(TICK).await;
+        }
+    };
+    match clock::timeout(limit, attempts).await {
+        Ok(result) => result,
+        Err(_) => Err(match refused.take() {
+            Some(source) => UpstreamError::Connect { endpoint: name(), source },
+            None => UpstreamError::ConnectTimeout { endpoint: name() },
+        }),
+    }
+}
+
+async fn open(address: &ServerAddress) -> io::Result<Stream> {
+    match address {
+        ServerAddress::Tcp { host, port, .. } => TcpStream::connect((host.as_str(), *port)).await.map(|s| {
+            // Without it the last piece of a request waits for an acknowledgement.
+            let _ = s.set_nodelay(true);
+            Stream::Tcp(s)
+        }),
+        ServerAddress::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+    }
+}
+
+/// The TLS handshake, where there is one.
+async fn secure(endpoint: &Endpoint, stream: Stream) -> Result<Stream, UpstreamError> {
+    let Some(tls) = &endpoint.tls else { return Ok(stream) };
+    // Boxed: every request would be as large as a handshake.
+    Box::pin(tls.connect(stream))
+        .await
+        .map_err(|source| UpstreamError::Handshake { endpoint: endpoint.name.clone(), source })
+}
+
+/// Nobody listens there just now.
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound)
+}

@@ -1,0 +1,94 @@
+//! A request and its answer on one connection.
+
+use std::{
+    future::poll_fn,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Request, Response, Version};
+use http_body::Body;
+
+use super::{
+    super::{
+        BodyError, Lease, Terms, Upload,
+        error::{Failed, Failure, Seen},
+    },
+    AnswerBody, Head, Http1Error,
+};
+use crate::{
+    clock::{TICK, Timer},
+    message::lines::Lines,
+};
+
+/// Sends a request, and waits for the head of its answer.
+///
+/// # Errors
+/// There is none; the connection is closed.
+pub(in super::super) async fn ask<B, R>(
+    mut lease: Lease<B>,
+    head: &Request<R>,
+    added: &Lines,
+    body: Option<B>,
+    terms: Terms<'_>,
+) -> Result<Response<AnswerBody<B>>, Failed<B>>
+where
+    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+{
+    let bodied = body.is_some();
+    lease.connection.begin(head, added, body);
+    let error = match converse(&mut lease, terms).await {
+        Some(Ok(answered)) => {
+            let streamed = head.version() == Version::HTTP_2;
+            return Ok(answer(lease, answered, terms, streamed));
+        }
+        Some(Err(error)) => error,
+        None => return Err(Failed { why: Failure::Late, seen: Seen::Some }),
+    };
+    // A body that was begun is gone.
+    let seen = if bodied || !error.may_be_stale() {
+        Seen::Some
+    } else if !lease.connection.has_begun() {
+        Seen::Nothing(None)
+    } else if lease.connection.reused {
+        Seen::Perhaps
+    } else {
+        Seen::Some
+    };
+    let why = match error {
+        Http1Error::Body(source) => Failure::Body(source),
+        error => Failure::Exchange(error.into()),
+    };
+    Err(Failed { why, seen })
+}
+
+/// Polls request and answer together; `None`: the time was up.
+async fn converse<B>(lease: &mut Lease<B>, terms: Terms<'_>) -> Option<Result<Head, Http1Error>>
+where
+    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+{
+    let mut timer = Timer::new(terms.first_byte);
+    poll_fn(|cx: &mut Context<'_>| {
+        if let Poll::Ready(result) = lease.connection.poll_head(cx, terms.interim) {
+            return Poll::Ready(Some(result));
+        }
+        if terms.upload.is_some_and(Upload::excuses) {
+            timer.reset(terms.first_byte);
+        }
+        timer.poll_elapsed(cx).map(|()| None)
+    })
+    .await
+}
+
+fn answer<B>(mut lease: Lease<B>, mut head: Head, terms: Terms<'_>, streamed: bool) -> Response<AnswerBody<B>>
+where
+    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+{
+    if let Some(seconds) = head.idle {
+        // Less a second, since its clock began earlier than ours.
+        let ticks = seconds.saturating_sub(1).saturating_mul(1000 / TICK.as_millis() as u64);
+        lease.connection.idle_ticks = lease.connection.idle_ticks.min(ticks);
+    }
+    let response = std::mem::take(&mut head.response);
+    response.map(|()| AnswerBody::new(lease, &head, terms.answer_idle, streamed))
+}

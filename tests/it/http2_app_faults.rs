@@ -1,0 +1,454 @@
+//! Apps that speak HTTP/2 amiss, or go: what is sent again, what the visitor gets, and what the operator reads.
+#![expect(clippy::unwrap_used, reason = "whatever is missing fails its test, with the place")]
+
+use std::net::SocketAddr;
+use std::thread;
+
+use bytes::Bytes;
+use http::Request;
+
+use crate::support::http2::{
+    DATA, GOAWAY, HEADERS, Http2, RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, whole,
+};
+use crate::support::{Authority, Cloakroom, Stage, Wire, eventually};
+
+fn before(app: SocketAddr, upstream: &str, more: &str) -> Cloakroom {
+    Cloakroom::before(app)
+        .listen("http2_prior_knowledge = true")
+        .upstream(&format!("http2 = true\n{upstream}"))
+        .config(&format!("[process]\nworkers = 1\n{more}"))
+        .start()
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+const POST: &str = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello";
+
+fn visitor(house: &Cloakroom, request: &str) -> Wire {
+    let mut visitor = house.dial();
+    visitor.send(request);
+    visitor
+}
+
+/// The stream of the next request, whose head is there.
+fn asked(app: &mut Wire) -> u32 {
+    app.frame_of(HEADERS).unwrap().1
+}
+
+fn reset(stream: u32, code: u32) -> Vec<u8> {
+    frame(RST_STREAM, 0, stream, &code.to_be_bytes())
+}
+
+/// No request later than this one is answered.
+fn goaway(last: u32, code: u32) -> Vec<u8> {
+    frame(GOAWAY, 0, 0, &[last.to_be_bytes(), code.to_be_bytes()].concat())
+}
+
+fn ok(stream: u32) -> Vec<u8> {
+    [frame(HEADERS, 4, stream, &[0x88]), frame(DATA, 1, stream, b"ok")].concat()
+}
+
+const NO_ERROR: u32 = 0;
+const INTERNAL: u32 = 2;
+const REFUSED: u32 = 7;
+const CANCEL: u32 = 8;
+
+#[test]
+fn what_the_app_says_it_did_nothing_with_is_sent_again_whatever_it_is() {
+    for request in [GET, POST] {
+        let stage = Stage::open();
+        let house = before(stage.address(), "", "");
+        // Refused, on a connection that goes on.
+        let mut wire = visitor(&house, request);
+        let mut app = stage.accept().greeted();
+        let stream = asked(&mut app);
+        app.send(reset(stream, REFUSED));
+        let stream = asked(&mut app);
+        if request == POST {
+            assert_eq!(app.frame_of(DATA).unwrap(), (1, stream, b"hello".to_vec()), "its body as well");
+        }
+        app.send(ok(stream));
+        assert_eq!(wire.answer(false).text(), "ok");
+        // On one that ends: the next is another, and what is still under way on the first is answered.
+        let mut earlier = visitor(&house, request);
+        let first = asked(&mut app);
+        let mut wire = visitor(&house, request);
+        asked(&mut app);
+        app.send(goaway(first, NO_ERROR));
+        let mut other = stage.accept().greeted();
+        let stream = asked(&mut other);
+        other.send(ok(stream));
+        assert_eq!(wire.answer(false).text(), "ok");
+        app.send(ok(first));
+        assert_eq!(earlier.answer(false).text(), "ok");
+        assert!(house.log().lines().all(|line| !line.contains("ERROR")), "{}", house.log());
+    }
+}
+
+#[test]
+fn an_app_that_refuses_for_ever_is_asked_as_often_as_configured() {
+    for (retries, times) in [(0, 1), (1, 2), (3, 4)] {
+        let stage = Stage::open();
+        let house = before(stage.address(), &format!("retries = {retries}"), "");
+        let mut wire = visitor(&house, POST);
+        let mut app = stage.accept().greeted();
+        for _ in 0..times {
+            let stream = asked(&mut app);
+            app.send(reset(stream, REFUSED));
+        }
+        assert_eq!(wire.answer(false).status, 502);
+        assert!(house.log().contains("it reset the stream (refused stream"), "{}", house.log());
+        app.finish();
+        assert!(app.frame_of(HEADERS).is_none(), "no more often");
+    }
+}
+
+#[test]
+fn an_upload_too_long_to_be_kept_is_not_sent_again() {
+    let stage = Stage::open();
+    let house = before(stage.address(), "", "");
+    let mut wire = visitor(&house, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 300000\r\n\r\n");
+    let mut app = stage.accept().greeted();
+    let stream = asked(&mut app);
+    let more = 200_000_u32.to_be_bytes();
+    app.send([frame(WINDOW_UPDATE, 0, 0, &more), frame(WINDOW_UPDATE, 0, stream, &more)].concat());
+    wire.send(vec![b'x'; 100_000]);
+    let mut came = 0;
+    while came < 100_000 {
+        came += app.frame_of(DATA).unwrap().2.len();
+    }
+    app.send(reset(stream, REFUSED));
+    assert_eq!(wire.answer_head().status, 502);
+}
+
+#[test]
+fn what_the_app_may_have_seen_is_sent_again_only_where_that_does_no_harm() {
+    for (request, again) in [(GET, true), (POST, false)] {
+        let stage = Stage::open();
+        let house = before(stage.address(), "", "");
+        // On a connection that had not answered yet it is the app that failed.
+        let mut wire = visitor(&house, request);
+        let mut app = stage.accept().greeted();
+        asked(&mut app);
+        drop(app);
+        assert_eq!(wire.answer(false).status, 502);
+        // On one that had, it may be that it was being closed just then.
+        let mut wire = visitor(&house, GET);
+        let mut app = stage.accept().greeted();
+        let stream = asked(&mut app);
+        app.send(ok(stream));
+        assert_eq!(wire.answer(false).text(), "ok");
+        let mut wire = visitor(&house, request);
+        asked(&mut app);
+        drop(app);
+        if again {
+            let mut app = stage.accept().greeted();
+            let stream = asked(&mut app);
+            app.send(ok(stream));
+            assert_eq!(wire.answer(false).text(), "ok");
+        } else {
+            assert_eq!(wire.answer(false).status, 502);
+            assert!(!stage.has_guests());
+        }
+    }
+}
+
+/// An answer, after its head of status 200.
+fn then(stream: u32, frames: &[Vec<u8>]) -> Vec<u8> {
+    [frame(HEADERS, 4, stream, &[0x88]), frames.concat()].concat()
+}
+
+#[test]
+fn what_is_no_answer_is_a_bad_gateway() {
+    let stage = Stage::open();
+    let house = before(stage.address(), "", "");
+    let head = |fields: &[(&str, &str)]| frame(HEADERS, 5, 1, &block(fields));
+    let hint = frame(HEADERS, 4, 1, &block(&[(":status", "103"), ("link", "</a>")]));
+    for (what, frames) in [
+        ("a reset", reset(1, INTERNAL)),
+        ("no status", head(&[("x-a", "1")])),
+        ("a status that is none", head(&[(":status", "abc")])),
+        ("a field of a connection", head(&[(":status", "200"), ("connection", "close")])),
+        ("another framing", head(&[(":status", "200"), ("transfer-encoding", "chunked")])),
+        ("capitals", head(&[(":status", "200"), ("X-A", "1")])),
+        ("a line break", head(&[(":status", "200"), ("x-a", "1\r\nx-b: 2")])),
+        ("two lengths", head(&[(":status", "200"), ("content-length", "0"), ("content-length", "1")])),
+        ("a length that is none", head(&[(":status", "200"), ("content-length", "+0")])),
+        ("a length, and no body", head(&[(":status", "200"), ("content-length", "5")])),
+        ("a body before its head", frame(DATA, 1, 1, b"ok")),
+        ("hints without end", hint.repeat(40)),
+        ("a frame larger than agreed", frame(HEADERS, 5, 1, &vec![0; 20_000])),
+        ("no HPACK", frame(HEADERS, 5, 1, &[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff])),
+        ("a window too large", frame(WINDOW_UPDATE, 0, 0, &[0x7f, 0xff, 0xff, 0xff]).repeat(2)),
+        ("a promise", frame(5, 4, 1, &[0, 0, 0, 2, 0x82])),
+        ("a head too large", {
+            let fields = vec![("x-a", "0123456789012345678901234567890123456789"); 1500];
+            let block = block(&[&[(":status", "200")], fields.as_slice()].concat());
+            let pieces: Vec<_> = block.chunks(16_000).collect();
+            let last = pieces.len() - 1;
+            let kind = |at| if at == 0 { HEADERS } else { 9 };
+            let each = |(at, piece): (usize, &&[u8])| {
+                frame(kind(at), if at == last { 4 } else { 0 } | u8::from(at == 0), 1, piece)
+            };
+            pieces.iter().enumerate().flat_map(each).collect()
+        }),
+    ] {
+        let mut wire = visitor(&house, POST);
+        let mut app = stage.accept().greeted();
+        assert_eq!(asked(&mut app), 1);
+        app.send(frames);
+        assert_eq!(wire.answer(false).status, 502, "{what}");
+        // The next one has a connection of its own.
+        drop(app);
+        house.reload(|toml| format!("{toml}# {what}\n"));
+    }
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_never_shown_as_whole() {
+    let stage = Stage::open();
+    let routes = "[[routes]]\nupstream = \"app\"\nanswer_idle_timeout = \"300ms\"";
+    let house = before(stage.address(), "", routes);
+    let length = |frames: &[Vec<u8>]| {
+        let head = frame(HEADERS, 4, 1, &[&[0x88][..], &block(&[("content-length", "9")])].concat());
+        [head, frames.concat()].concat()
+    };
+    let data = |text: &[u8], flags| frame(DATA, flags, 1, text);
+    for (what, frames) in [
+        ("cancelled", then(1, &[data(b"half", 0), reset(1, CANCEL)])),
+        ("failed", then(1, &[data(b"half", 0), reset(1, INTERNAL)])),
+        ("too short", length(&[data(b"half", 1)])),
+        ("said to be whole, and too short", length(&[data(b"half", 0), reset(1, NO_ERROR)])),
+        ("too long", length(&[data(b"more than nine", 1)])),
+        ("stalled", then(1, &[data(b"half", 0)])),
+        (
+            "trailers that end nothing",
+            then(1, &[data(b"half", 0), frame(HEADERS, 4, 1, &block(&[("a", "1")]))]),
+        ),
+    ] {
+        let mut wire = visitor(&house, GET);
+        let mut app = stage.accept().greeted();
+        assert_eq!(asked(&mut app), 1);
+        app.send(frames);
+        // Where it broke off at once, not even its head may have gone on.
+        if let Ok(Some(head)) = wire.head() {
+            let head = String::from_utf8_lossy(&head).into_owned();
+            assert!(head.starts_with("HTTP/1.1 200"), "{what}: {head}");
+            let body = if head.contains("content-length: 9") {
+                wire.exactly(9).map(drop)
+            } else {
+                wire.chunk().and_then(|_| wire.chunk()).map(drop)
+            };
+            assert!(body.is_err(), "{what}");
+        }
+        drop(app);
+        house.reload(|toml| format!("{toml}# {what}\n"));
+    }
+}
+
+#[test]
+fn who_has_answered_may_leave_the_rest_of_the_request_unread() {
+    let stage = Stage::open();
+    let house = before(stage.address(), "", "");
+    let mut wire = visitor(&house, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 500000\r\n\r\n");
+    wire.send(vec![b'x'; 30_000]);
+    let mut app = stage.accept().greeted();
+    let stream = asked(&mut app);
+    app.send(then(stream, &[frame(DATA, 1, stream, b"too much"), reset(stream, NO_ERROR)]));
+    let answer = wire.answer(false);
+    assert_eq!((answer.status, answer.text().as_str()), (200, "too much"));
+    // Others go on over the same connection.
+    let mut wire = visitor(&house, GET);
+    let stream = asked(&mut app);
+    app.send(ok(stream));
+    assert_eq!(wire.answer(false).text(), "ok");
+}
+
+#[test]
+fn a_visitor_who_goes_is_heard_of_by_the_app() {
+    let stage = Stage::open();
+    let routes = "[[routes]]\nupstream = \"app\"\nsession = \"off\"";
+    let house = before(stage.address(), "", routes);
+    // Before an answer.
+    let mut visitor = Http2::dial(house.address);
+    let (answer, mut send) = visitor.begin(Request::get("http://a/").body(()).unwrap(), true).unwrap();
+    visitor.flush();
+    let mut app = stage.accept().greeted();
+    let stream = asked(&mut app);
+    send.send_reset(h2::Reason::CANCEL);
+    visitor.flush();
+    let expected = (0, stream, CANCEL.to_be_bytes().to_vec());
+    assert_eq!(app.frame_of(RST_STREAM), Some(expected));
+    drop(answer);
+    // Within one.
+    let (answer, send) = visitor.begin(Request::get("http://a/").body(()).unwrap(), true).unwrap();
+    visitor.flush();
+    let stream = asked(&mut app);
+    app.send(then(stream, &[frame(DATA, 0, stream, b"half")]));
+    let answer = visitor.run(answer).unwrap();
+    drop((answer, send));
+    visitor.flush();
+    let expected = (0, stream, CANCEL.to_be_bytes().to_vec());
+    assert_eq!(app.frame_of(RST_STREAM), Some(expected));
+    eventually("the access log", || house.access().iter().any(|line| line.contains("\"status\":499")));
+}
+
+#[test]
+fn an_app_that_does_not_answer_in_time_is_left_and_so_is_a_dead_connection() {
+    let stage = Stage::open();
+    let house = before(stage.address(), "first_byte_timeout = \"300ms\"", "");
+    let mut wire = visitor(&house, POST);
+    let mut app = stage.accept().greeted();
+    let stream = asked(&mut app);
+    // Something comes: the connection lives, and only this request is given up.
+    app.send(frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]));
+    assert_eq!(wire.answer(false).status, 504);
+    assert_eq!(app.frame_of(RST_STREAM).unwrap().1, stream);
+    let mut wire = visitor(&house, GET);
+    asked(&mut app);
+    // Nothing comes: it is taken for dead.
+    assert_eq!(wire.answer(false).status, 504);
+    let mut wire = visitor(&house, GET);
+    let mut other = stage.accept().greeted();
+    let stream = asked(&mut other);
+    other.send(ok(stream));
+    assert_eq!(wire.answer(false).text(), "ok");
+}
+
+#[test]
+fn who_does_not_speak_it_is_told_apart_before_anything_is_sent() {
+    let (authority, stage) = (Authority::new(), Stage::open());
+    authority.issue("app", &["127.0.0.1"]);
+    let tls = format!(
+        "tls = {{ ca = \"{}\" }}\nhttp2 = true\nconnect_timeout = \"1s\"",
+        authority.root().display()
+    );
+    let port = stage.address().port();
+    let house = |scheme: &str| {
+        Cloakroom::before_servers(&format!("\"{scheme}://127.0.0.1:{port}\"")).upstream(&tls).start()
+    };
+    let told = |house: &Cloakroom, wire: &mut Wire, wanted: &str| {
+        assert_eq!(wire.answer(false).status, 502);
+        eventually(wanted, || house.log().contains(wanted));
+    };
+    // In the clear: another protocol, none, and nothing but its end.
+    let plain = house("http");
+    for said in ["HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", "SSH-2.0-x\r\n\r\n"] {
+        let mut wire = visitor(&plain, POST);
+        let mut app = stage.accept();
+        app.exactly(24).unwrap();
+        app.send(said);
+        told(&plain, &mut wire, "if it speaks HTTP/1.1 only, leave out `http2 = true`");
+    }
+    let mut wire = visitor(&plain, POST);
+    let mut app = stage.accept();
+    app.exactly(24).unwrap();
+    drop(app);
+    told(&plain, &mut wire, "the connection broke: unexpected end of file");
+    let mut wire = visitor(&plain, POST);
+    let mut app = stage.accept();
+    assert_eq!(wire.answer(false).status, 504, "silence");
+    assert_eq!(app.frame_of(HEADERS), None, "nothing of the request");
+    drop(plain);
+    // By TLS: who agrees to no protocol, and who insists on another.
+    let secure = house("https");
+    let mut wire = visitor(&secure, POST);
+    let _app = authority.server("app").shake(stage.accept().into_stream()).unwrap();
+    told(&secure, &mut wire, "did not agree to HTTP/2 (ALPN): leave out `http2 = true`");
+    let mut wire = visitor(&secure, POST);
+    let _ = authority.server_of("app", &["http/1.1"]).shake(stage.accept().into_stream());
+    told(&secure, &mut wire, "it speaks another version of HTTP");
+}
+
+#[test]
+fn hints_of_an_app_reach_the_visitor() {
+    let stage = Stage::open();
+    let house = before(stage.address(), "", "");
+    let mut wire = visitor(&house, GET);
+    let mut app = stage.accept().greeted();
+    let stream = asked(&mut app);
+    let interim = |status| {
+        let fields = [(":status", status), ("link", "</a.css>; rel=preload"), ("set-cookie", "a=1")];
+        frame(HEADERS, 4, stream, &block(&fields))
+    };
+    app.send([interim("100"), interim("103")].concat());
+    let hint = wire.answer_head();
+    assert_eq!((hint.status, hint.header("link").as_deref()), (103, Some("</a.css>; rel=preload")));
+    assert!(hint.set_cookies().is_empty());
+    app.send(ok(stream));
+    assert_eq!(wire.answer(false).text(), "ok");
+}
+
+#[test]
+fn a_body_that_its_visitor_breaks_off_is_no_whole_body_to_the_app() {
+    let stage = Stage::open();
+    let house = before(stage.address(), "", "");
+    let mut wire = visitor(&house, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf");
+    let mut app = stage.accept().greeted();
+    let stream = asked(&mut app);
+    assert_eq!(app.frame_of(DATA), Some((0, stream, b"half".to_vec())));
+    wire.finish();
+    let (_, ended, code) = app.frame_of(RST_STREAM).unwrap();
+    assert_eq!((ended, code), (stream, CANCEL.to_be_bytes().to_vec()));
+}
+
+#[test]
+fn once_the_app_answers_the_two_speak_as_they_like() {
+    let stage = Stage::open();
+    let house = before(stage.address(), "", "[limits]\nbody_idle_timeout = \"300ms\"");
+    let mut visitor = Http2::dial(house.address);
+    let mut begin = || visitor.begin(Request::post("http://a/").body(()).unwrap(), false).unwrap();
+    let ((answer, mut send), (late, _held)) = (begin(), begin());
+    visitor.flush();
+    let mut app = stage.accept().greeted();
+    let stream = asked(&mut app);
+    app.send(frame(HEADERS, 4, stream, &[0x88]));
+    let (head, mut receive) = visitor.run(answer).unwrap().into_parts();
+    assert_eq!(head.status, 200);
+    // The other one is asked for more in vain, for as long as that takes.
+    assert_eq!(visitor.run(late).unwrap().status(), 408);
+    send.send_data(Bytes::from_static(b"after a silence"), true).unwrap();
+    visitor.flush();
+    assert_eq!(app.frame_of(DATA).unwrap().2, b"after a silence");
+    app.send(frame(DATA, 1, stream, b"yes"));
+    assert_eq!(visitor.run(receive.data()).unwrap().unwrap(), "yes");
+}
+
+#[test]
+fn an_app_that_takes_little_at_a_time_gets_all_of_it() {
+    let stage = Stage::open();
+    let house = before(stage.address(), "", "");
+    let mut visitor = Http2::dial(house.address);
+    let request = Request::post("http://a/").header("content-length", "40000").body(()).unwrap();
+    let (answer, mut send) = visitor.begin(request, false).unwrap();
+    send.send_data(Bytes::from(vec![b'x'; 40_000]), true).unwrap();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // A window of 1,000 bytes, opened anew each time that it was filled.
+            let mut app = stage.accept();
+            app.exactly(24).unwrap();
+            app.send(frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0x03, 0xe8]));
+            app.send(frame(SETTINGS, 1, 0, b""));
+            let stream = asked(&mut app);
+            let mut came = 0;
+            loop {
+                let (flags, _, data) = app.frame_of(DATA).unwrap();
+                assert!(data.len() <= 1000);
+                came += data.len();
+                if flags & 1 == 1 {
+                    break;
+                }
+                let length = u32::try_from(data.len()).unwrap().to_be_bytes();
+                if !data.is_empty() {
+                    app.send(
+                        [frame(WINDOW_UPDATE, 0, stream, &length), frame(WINDOW_UPDATE, 0, 0, &length)]
+                            .concat(),
+                    );
+                }
+            }
+            assert_eq!(came, 40_000);
+            app.send(ok(stream));
+        });
+        assert_eq!(visitor.run(whole(answer)).unwrap().text(), "ok");
+    });
+    assert!(!stage.has_guests());
+}
