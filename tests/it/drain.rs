@@ -1,7 +1,11 @@
 //! Told to stop, it finishes what is under way: much of it at once.
 
-use crate::support::tunnel::open;
-use crate::support::{Cloakroom, Ending, Request, Stage};
+use std::io::Read;
+use std::thread;
+
+use crate::support::http2::Http2;
+use crate::support::tunnel::{AGREES, ASKS, open};
+use crate::support::{Authority, Cloakroom, Ending, Request, Stage};
 
 #[test]
 fn a_thousand_requests_and_a_hundred_tunnels_under_way_are_finished_before_the_end() {
@@ -41,5 +45,49 @@ fn a_thousand_requests_and_a_hundred_tunnels_under_way_are_finished_before_the_e
         assert_eq!(visitor.ending(), Ending::Over, "{number}");
     }
     drop(requests);
+    assert_eq!(house.exit().code(), Some(0));
+}
+
+#[test]
+fn a_hundred_tunnels_by_tls_and_a_hundred_in_streams_end_before_it_does() {
+    let (stage, authority) = (Stage::open(), Authority::new());
+    authority.issue("shop", &["shop.example"]);
+    let mut house = Cloakroom::before(stage.address()).listen(&authority.toml(&["shop"])).start();
+    let agree = || {
+        let mut app = stage.accept();
+        Request::from(&mut app);
+        app.send(format!("{AGREES}\r\n"));
+        app
+    };
+    let caller = authority.caller();
+    let mut sealed: Vec<_> = (0..100)
+        .map(|_| {
+            let mut visitor = caller.dial(house.address, "shop.example").unwrap();
+            visitor.send(format!("GET /ws HTTP/1.1\r\nhost: shop.example\r\n{ASKS}\r\n"));
+            let app = agree();
+            assert_eq!(visitor.answer(false).status, 101);
+            (visitor, app)
+        })
+        .collect();
+    let mut inner: Vec<_> = (0..100)
+        .map(|_| {
+            let visitor = Http2::dial_tls(house.address, &caller, "shop.example");
+            thread::scope(|scope| {
+                let app = scope.spawn(agree);
+                let (answer, inner) = visitor.connect("https://shop.example/ws");
+                assert_eq!(answer.status(), 200);
+                (inner, app.join().unwrap())
+            })
+        })
+        .collect();
+    house.terminate();
+    for (visitor, app) in &mut sealed {
+        assert_eq!((visitor.ending(), app.ending()), (Ending::Over, Ending::Over));
+    }
+    for (visitor, app) in &mut inner {
+        let mut heard = Vec::new();
+        assert!(visitor.read_to_end(&mut heard).is_ok_and(|length| length == 0), "an end in order");
+        assert_eq!(app.ending(), Ending::Over);
+    }
     assert_eq!(house.exit().code(), Some(0));
 }

@@ -206,6 +206,38 @@ fn websockets_are_carried_byte_for_byte_by_http_and_by_https() {
 }
 
 #[test]
+fn by_tls_too_one_side_ends_and_still_hears_the_other() {
+    let (stage, authority) = (Stage::open(), Authority::new());
+    authority.issue("shop", &["shop.example"]);
+    let house = Cloakroom::before(stage.address()).listen(&authority.toml(&["shop"])).start();
+    let open = || {
+        let mut visitor = authority.caller().dial(house.address, "shop.example").unwrap();
+        visitor.send(format!("GET /ws HTTP/1.1\r\nhost: shop.example\r\n{ASKS}\r\n"));
+        let mut app = stage.accept();
+        Request::from(&mut app);
+        app.send(AGREES_WHOLE);
+        assert_eq!(visitor.answer(false).status, 101);
+        visitor.send("ping");
+        assert_eq!(app.exactly(4).unwrap(), b"ping");
+        (visitor, app)
+    };
+    let (mut visitor, mut app) = open();
+    visitor.stream().conn.send_close_notify();
+    visitor.send("");
+    assert_eq!(app.ending(), Ending::Over);
+    app.send("last words");
+    app.finish();
+    assert_eq!(visitor.exactly(10).unwrap(), b"last words");
+    assert_eq!(visitor.ending(), Ending::Over);
+    // The other way round.
+    let (mut visitor, mut app) = open();
+    app.finish();
+    assert_eq!(visitor.ending(), Ending::Over);
+    visitor.send("last words");
+    assert_eq!(app.exactly(10).unwrap(), b"last words");
+}
+
+#[test]
 fn websockets_are_carried_in_streams_of_http2() {
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
