@@ -1,8 +1,12 @@
 //! Clients as people have them, by https: what they ask for they get, and none of them complains.
 
+use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use serde_json::json;
+use cloakroom::clock::Timestamp;
+use rcgen::KeyUsagePurpose;
+use serde_json::{Value, json};
 
 use crate::support::tunnel::echo;
 use crate::support::webdriver::Chromium;
@@ -132,4 +136,50 @@ fn chromium_shows_a_padlock_speaks_http2_and_opens_websockets() {
          socket.onclose = event => { document.querySelector('p').innerText += ` ${event.code} ${event.wasClean}` }",
     );
     browser.shows("p", "zo\u{eb} 1000 true");
+}
+
+/// Whoever looks for weaknesses of TLS finds none: by Mozilla's recommendations for servers of today, or, where that
+/// tool is not to be had, by Debian's.
+#[test]
+fn scanners_of_tls_find_nothing() {
+    let (app, authority) = (counting(), Authority::new());
+    let (day, now) = (Duration::from_hours(24), Timestamp::now().system());
+    authority.issue_with("shop", &["localhost", "127.0.0.1"], |params| {
+        (params.not_before, params.not_after) = ((now - day).into(), (now + 90 * day).into());
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.use_authority_key_identifier_extension = true;
+    });
+    let house = Cloakroom::before(app.address).listen(&authority.toml(&["shop"])).start();
+    let (target, root) = (format!("localhost:{}", house.address.port()), authority.root());
+    let sslyze = concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers-venv/bin/sslyze");
+    if Path::new(sslyze).exists() {
+        let output = Command::new(sslyze).arg("--certinfo_ca_file").arg(&root).arg(&target).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success() && told.contains("OK - Compliant"), "{told}");
+        for weakness in ["VULNERABLE", "Supported, but", "NOT SUPPORTED - Secure"] {
+            assert!(!told.contains(weakness), "{weakness}: {told}");
+        }
+        return;
+    }
+    let report = authority.path("report.json");
+    let output = Command::new("testssl")
+        .args(["--quiet", "--warnings", "off", "--protocols", "--server-defaults", "--vulnerable", "--fs"])
+        .arg("--add-ca")
+        .arg(&root)
+        .arg("--jsonfile")
+        .arg(&report)
+        .arg(&target)
+        .output()
+        .unwrap_or_else(|_| {
+            panic!(
+                "neither sslyze (`target/peers-venv/bin/pip install sslyze`) nor `apt-get install testssl.sh`"
+            )
+        });
+    let found: Vec<Value> = serde_json::from_slice(&std::fs::read(&report).unwrap()).unwrap();
+    assert!(found.len() > 40, "{output:?}");
+    for finding in found {
+        // It wants to ask on the internet whether the certificate was revoked, which an authority of a test cannot say.
+        let fine = ["OK", "INFO", "LOW", "WARN"].iter().any(|fine| finding["severity"] == *fine);
+        assert!(fine || finding["id"] == "cert_revocation", "{finding}");
+    }
 }

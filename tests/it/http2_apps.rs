@@ -252,10 +252,10 @@ fn health_checks_speak_it_as_well() {
 /// Google's own gRPC, its service and its client.
 fn grpc(script: &str, arguments: &[&str]) -> Command {
     let root = env!("CARGO_MANIFEST_DIR");
-    let python = format!("{root}/target/grpc-venv/bin/python");
+    let python = format!("{root}/target/peers-venv/bin/python");
     assert!(
         std::path::Path::new(&python).exists(),
-        "no gRPC here: `python3 -m venv target/grpc-venv && target/grpc-venv/bin/pip install grpcio`"
+        "no gRPC here: `python3 -m venv target/peers-venv && target/peers-venv/bin/pip install grpcio`"
     );
     let mut command = Command::new(python);
     command.arg(format!("{root}/tests/apps/{script}")).args(arguments);
