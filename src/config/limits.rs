@@ -25,6 +25,8 @@ pub struct Limits {
     pub target_bytes: Option<usize>,
     /// `body_idle_timeout`: 30 s without a byte of the request's body; 408.
     pub body_idle_timeout: Option<Duration>,
+    /// `body_bytes_per_second`: 100, on average while the visitor is waited for, once `body_idle_timeout` is over; 408.
+    pub body_bytes_per_second: Option<u64>,
     /// `body_bytes`: off; 413.
     pub body_bytes: Option<u64>,
     /// `write_stall_timeout`: 60 s in which the client reads nothing; then the connection is closed.
@@ -96,6 +98,9 @@ impl Limits {
             fields: number("fields", 100, 100),
             target_bytes: bytes("target_bytes", 1, 8 * KIB),
             body_idle_timeout: seconds("body_idle_timeout", 30),
+            body_bytes_per_second: reader
+                .optional_limit_size("body_bytes_per_second", &(1..=1 << 30))
+                .unwrap_or(Some(100)),
             body_bytes: reader.optional_limit_size("body_bytes", &(0..=u64::MAX)).flatten(),
             write_stall_timeout: seconds("write_stall_timeout", 60),
             requests_per_connection_http1: reader.limit_number(

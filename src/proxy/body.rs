@@ -1,124 +1,20 @@
-//! Bodies on their way: the visitor's to the app under its limits, the app's to the visitor as it comes.
+//! What the visitor gets: our own words, or the app's as they come.
 
 use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http::HeaderName;
 use http_body::{Frame, SizeHint};
 
-use super::{events::EventStream, exchange::Exchange, upgrade};
+use super::{RequestBody, events::EventStream, exchange::Exchange, upgrade};
 use crate::{
-    clock::Timer,
-    listen::Received,
     plan::Plan,
-    upstream::{AnswerBody, BodyError, Upload},
+    upstream::{AnswerBody, BodyError},
 };
-
-/// Why a request's body ended early.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum BodyFault {
-    /// `body_idle_timeout`
-    #[error("no byte of the body within body_idle_timeout")]
-    Stalled,
-    /// `body_bytes`
-    #[error("the body is larger than body_bytes")]
-    TooLarge,
-}
-
-/// The visitor's body. Boxed: most requests have none, and are not to carry room for it.
-#[derive(Debug, Default)]
-pub struct RequestBody(Option<Box<Inner>>);
-
-#[derive(Debug)]
-struct Inner {
-    incoming: Received,
-    left: u64,
-    idle: Option<Duration>,
-    timer: Timer,
-    upload: Upload,
-    plan: Arc<Plan>,
-    nominated: Vec<HeaderName>,
-}
-
-impl RequestBody {
-    /// A body under its limits; `most` in bytes. The head's `Connection` nominated these of its trailers.
-    pub fn new(incoming: Received, most: Option<u64>, plan: &Arc<Plan>, nominated: Vec<HeaderName>) -> Self {
-        if http_body::Body::is_end_stream(&incoming) {
-            return Self(None);
-        }
-        let idle = plan.limits.body_idle_timeout;
-        Self(Some(Box::new(Inner {
-            incoming,
-            left: most.unwrap_or(u64::MAX),
-            idle,
-            timer: Timer::new(idle),
-            upload: Upload::default(),
-            plan: Arc::clone(plan),
-            nominated,
-        })))
-    }
-}
-
-impl RequestBody {
-    /// What tells how far it is; `None` without a body.
-    pub fn upload(&self) -> Option<Upload> {
-        self.0.as_ref().map(|inner| inner.upload.clone())
-    }
-}
-
-impl http_body::Body for RequestBody {
-    type Data = Bytes;
-    type Error = BodyError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Some(inner) = &mut self.get_mut().0 else { return Poll::Ready(None) };
-        let polled = Pin::new(&mut inner.incoming).poll_frame(cx);
-        if polled.is_pending() {
-            // Until now others were waited for: a server, or an app that did not read.
-            if !inner.upload.waits() {
-                inner.timer.reset(inner.idle);
-            }
-        } else {
-            inner.upload.moved();
-        }
-        match polled {
-            Poll::Pending if inner.upload.is_conversation() => Poll::Pending,
-            Poll::Pending => inner.timer.poll_elapsed(cx).map(|()| Some(Err(BodyFault::Stalled.into()))),
-            Poll::Ready(Some(Ok(mut frame))) => {
-                inner.timer.reset(inner.idle);
-                if let Some(data) = frame.data_ref() {
-                    match inner.left.checked_sub(data.len() as u64) {
-                        Some(left) => inner.left = left,
-                        None => return Poll::Ready(Some(Err(BodyFault::TooLarge.into()))),
-                    }
-                }
-                if let Some(trailers) = frame.trailers_mut() {
-                    inner.plan.guard.strip_trailers(trailers);
-                    crate::headers::strip_trailers(trailers, &inner.nominated);
-                }
-                Poll::Ready(Some(Ok(frame)))
-            }
-            Poll::Ready(Some(Err(e))) => Poll::Ready(Some(Err(e))),
-            Poll::Ready(None) => Poll::Ready(None),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.0.as_ref().is_none_or(|i| i.incoming.is_end_stream())
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |i| i.incoming.size_hint())
-    }
-}
 
 /// What the visitor gets.
 #[derive(Debug)]

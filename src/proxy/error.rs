@@ -4,7 +4,7 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
-use super::body::{Body, BodyFault};
+use super::{body::Body, request_body::BodyFault};
 use crate::{config::Errors, session::StoreError, upstream::UpstreamError};
 
 /// Why a request got no answer of the app's.
@@ -54,7 +54,7 @@ impl ProxyError {
             Self::Store(StoreError::TooManySessions) => StatusCode::FORBIDDEN,
             Self::Store(_) | Self::Load(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Upstream(UpstreamError::Body(e)) => match e.downcast_ref() {
-                Some(BodyFault::Stalled) => StatusCode::REQUEST_TIMEOUT,
+                Some(BodyFault::Stalled | BodyFault::TooSlow) => StatusCode::REQUEST_TIMEOUT,
                 Some(BodyFault::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
                 _ => StatusCode::BAD_REQUEST,
             },

@@ -15,16 +15,18 @@ mod explain;
 mod gate;
 mod handover;
 mod request;
+mod request_body;
 mod response;
 mod session;
 mod upgrade;
 
 pub use access_log::AccessLog;
-pub use body::{Body, RequestBody};
+pub use body::Body;
 pub use counted::Counted;
 pub use error::ProxyError;
 pub use explain::{Explanation, explain};
 pub use handover::Handover;
+pub use request_body::RequestBody;
 
 use std::{future::Future, pin::pin, rc::Rc, sync::Arc};
 

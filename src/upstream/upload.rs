@@ -19,10 +19,10 @@ impl Upload {
         self.0.waiting.replace(true)
     }
 
-    /// A piece went on, or the body is over.
-    pub fn moved(&self) {
-        self.0.waiting.set(false);
+    /// A piece went on, or the body is over; true if that was waited for.
+    pub fn moved(&self) -> bool {
         self.0.moved.set(true);
+        self.0.waiting.replace(false)
     }
 
     /// The app answers, and reads on: from now on the two speak as they like.

@@ -3,8 +3,9 @@
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::thread;
+use std::time::Duration;
 
-use crate::support::{App, Cloakroom, Door, Ending, Reply, Stage, Wire, eventually};
+use crate::support::{App, Cloakroom, Door, Ending, PATIENCE, Reply, Stage, Wire, eventually};
 
 fn echo() -> App {
     App::start(|request| Reply::text(request.path()))
@@ -136,6 +137,33 @@ fn a_body_that_stalls_is_a_timeout() {
     assert_eq!(visitor.answer(false).status, 408);
     assert_eq!(visitor.ending(), Ending::Over);
     assert_eq!(app.ending(), Ending::Over);
+}
+
+#[test]
+fn a_body_that_comes_by_drops_is_a_timeout_and_one_that_rests_is_not() {
+    let app = App::start(|request| Reply::text(request.body.len().to_string()));
+    let toml = "[limits]\nbody_idle_timeout = \"500ms\"\nbody_bytes_per_second = 100";
+    let house = Cloakroom::before(app.address).config(toml).start();
+    // What was sent at once earns time: 1,000 bytes are 10 s.
+    for (at_once, status) in [(1, 408), (1000, 200)] {
+        let mut visitor = house.dial();
+        let length = at_once + 10;
+        visitor.send(format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n"));
+        visitor.send("x".repeat(at_once));
+        for _ in 0..10 {
+            // Nothing is heard for so long.
+            visitor.stream().set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+            if visitor.stream().peek(&mut [std::mem::MaybeUninit::uninit()]).is_ok() {
+                break;
+            }
+            visitor.send("x");
+        }
+        visitor.stream().set_read_timeout(Some(PATIENCE)).unwrap();
+        let answer = visitor.answer(false);
+        assert_eq!(answer.status, status, "{at_once}");
+        assert!(status == 408 || answer.text() == length.to_string());
+    }
+    assert!(house.log().contains("slower than body_bytes_per_second"), "{}", house.log());
 }
 
 #[test]

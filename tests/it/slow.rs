@@ -1,4 +1,4 @@
-//! Attackers who are slow: heads that drip, bodies that stall, answers that nobody reads. `tests/slow` does the same with
+//! Attackers who are slow: heads and bodies that drip, answers that nobody reads. `tests/slow` does the same with
 //! thousands of them, under the limits as they are.
 #![expect(clippy::unwrap_used, reason = "whatever is missing fails its test, with the place")]
 #![expect(clippy::panic, reason = "what was asked for in words that say nothing fails the test")]
@@ -63,7 +63,7 @@ enum Kind {
     Reader,
 }
 
-/// Between two bytes of a head.
+/// Between two bytes.
 const DRIP: Duration = Duration::from_millis(200);
 
 /// What the attackers share.
@@ -87,12 +87,11 @@ async fn attacks(address: SocketAddr, kind: Kind, crowd: Arc<Crowd>) {
         stream.write_all(begin).await.unwrap();
         match kind {
             // It waits to be cut, and lets a byte drip whenever it was not for so long.
-            Kind::Head => {
+            Kind::Head | Kind::Body => {
                 while tokio::time::timeout(DRIP, stream.read(&mut [0])).await.is_err()
                     && stream.write_all(b"y").await.is_ok()
                 {}
             }
-            Kind::Body => while stream.read(&mut [0; 512]).await.is_ok_and(|read| read > 0) {},
             // It is closed by a reset, which is told without a byte being read.
             Kind::Reader => drop(stream.ready(Interest::ERROR).await),
         }

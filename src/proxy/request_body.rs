@@ -1,0 +1,178 @@
+//! The visitor's body on its way to the app, under its limits.
+
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::HeaderName;
+use http_body::{Frame, SizeHint};
+
+use crate::{
+    clock::{self, TICK, Timer},
+    config::Limits,
+    listen::Received,
+    plan::Plan,
+    upstream::{BodyError, Upload},
+};
+
+/// Why a request's body ended early.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BodyFault {
+    /// `body_idle_timeout`
+    #[error("no byte of the body within body_idle_timeout")]
+    Stalled,
+    /// `body_bytes_per_second`
+    #[error("the body comes slower than body_bytes_per_second")]
+    TooSlow,
+    /// `body_bytes`
+    #[error("the body is larger than body_bytes")]
+    TooLarge,
+}
+
+/// The visitor's body. Boxed: most requests have none, and are not to carry room for it.
+#[derive(Debug, Default)]
+pub struct RequestBody(Option<Box<Inner>>);
+
+#[derive(Debug)]
+struct Inner {
+    incoming: Received,
+    left: u64,
+    pace: Pace,
+    upload: Upload,
+    plan: Arc<Plan>,
+    nominated: Vec<HeaderName>,
+}
+
+impl RequestBody {
+    /// A body under its limits; `most` in bytes. The head's `Connection` nominated these of its trailers.
+    pub fn new(incoming: Received, most: Option<u64>, plan: &Arc<Plan>, nominated: Vec<HeaderName>) -> Self {
+        if http_body::Body::is_end_stream(&incoming) {
+            return Self(None);
+        }
+        Self(Some(Box::new(Inner {
+            incoming,
+            left: most.unwrap_or(u64::MAX),
+            pace: Pace::new(&plan.limits),
+            upload: Upload::default(),
+            plan: Arc::clone(plan),
+            nominated,
+        })))
+    }
+}
+
+impl RequestBody {
+    /// What tells how far it is; `None` without a body.
+    pub fn upload(&self) -> Option<Upload> {
+        self.0.as_ref().map(|inner| inner.upload.clone())
+    }
+}
+
+impl http_body::Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let Some(inner) = &mut self.get_mut().0 else { return Poll::Ready(None) };
+        let polled = Pin::new(&mut inner.incoming).poll_frame(cx);
+        if polled.is_pending() {
+            // Until now others were waited for: a server, or an app that did not read.
+            if !inner.upload.waits() {
+                inner.pace.waits();
+            }
+        } else if inner.upload.moved() {
+            inner.pace.waited();
+        }
+        match polled {
+            Poll::Pending if inner.upload.is_conversation() => Poll::Pending,
+            Poll::Pending => inner.pace.poll_late(cx).map(|fault| Some(Err(fault.into()))),
+            Poll::Ready(Some(Ok(mut frame))) => {
+                if let Some(data) = frame.data_ref() {
+                    inner.pace.came += data.len() as u64;
+                    match inner.left.checked_sub(data.len() as u64) {
+                        Some(left) => inner.left = left,
+                        None => return Poll::Ready(Some(Err(BodyFault::TooLarge.into()))),
+                    }
+                }
+                if let Some(trailers) = frame.trailers_mut() {
+                    inner.plan.guard.strip_trailers(trailers);
+                    crate::headers::strip_trailers(trailers, &inner.nominated);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(e))) => Poll::Ready(Some(Err(e))),
+            Poll::Ready(None) => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.as_ref().is_none_or(|i| i.incoming.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.as_ref().map_or_else(|| SizeHint::with_exact(0), |i| i.incoming.size_hint())
+    }
+}
+
+/// Whether a visitor sends as fast as they must: something now and then, and not by drops.
+#[derive(Debug)]
+struct Pace {
+    idle: Option<Duration>,
+    /// Bytes in a second of waiting, on average.
+    least: Option<u64>,
+    came: u64,
+    /// Ticks in which the visitor was waited for, and nobody else.
+    waited: u64,
+    since: u64,
+    timer: Timer,
+}
+
+/// What a body has by drops where no other time is configured.
+const GRACE: Duration = Duration::from_secs(30);
+
+impl Pace {
+    fn new(limits: &Limits) -> Self {
+        let mut pace = Self {
+            idle: limits.body_idle_timeout,
+            least: limits.body_bytes_per_second,
+            came: 0,
+            waited: 0,
+            since: 0,
+            timer: Timer::new(None),
+        };
+        pace.waits();
+        pace
+    }
+
+    /// Now the visitor is waited for.
+    fn waits(&mut self) {
+        self.since = clock::tick();
+        let limit = [self.idle, self.left()].into_iter().flatten().min();
+        self.timer.reset(limit);
+    }
+
+    /// Now something came.
+    fn waited(&mut self) {
+        self.waited += clock::tick().saturating_sub(self.since);
+    }
+
+    /// What is left of the time that so many bytes may take.
+    fn left(&self) -> Option<Duration> {
+        let least = self.least?;
+        let earned = Duration::from_secs(self.came / least.max(1));
+        Some((self.idle.unwrap_or(GRACE) + earned).saturating_sub(TICK * u32::try_from(self.waited).ok()?))
+    }
+
+    /// Ready once it takes too long.
+    fn poll_late(&mut self, cx: &mut Context<'_>) -> Poll<BodyFault> {
+        let slow = self.left().is_some_and(|left| self.idle.is_none_or(|idle| left < idle));
+        let fault = if slow { BodyFault::TooSlow } else { BodyFault::Stalled };
+        self.timer.poll_elapsed(cx).map(|()| fault)
+    }
+}
