@@ -51,7 +51,7 @@
 //!
 //! # Threats
 //!
-//! What sessions, cookies and headers are up against, the rule that answers it, and the test that holds the rule: a name
+//! What sessions, cookies, headers and connections are up against, the rule that answers it, and the test that holds the rule: a name
 //! in `tests/it`, or a file with its own. `tests/it/threats.rs` fails when one of them is not there.
 //!
 //! | threat | rule | tests |
@@ -96,6 +96,11 @@
 //! | open redirect by `next=` | only paths of this site | `gates::the_way_back_from_a_login_never_leads_to_another_site` |
 //! | posts from foreign pages | `cross_site = "block"` | `gates::what_another_site_makes_a_browser_ask_for_is_refused` |
 //! | timing | lookups by id, secrets compared by hash, in constant time | `threats::secrets_are_compared_in_constant_time_alone` |
+//! | slow heads, bodies and readers | a head has its time in all, a body its time and its pace, an answer is to be read; past that: cut | `slow::slow_attackers_are_cut_and_their_neighbour_is_served` `limits::a_body_that_comes_by_drops_is_a_timeout_and_one_that_rests_is_not` `limits::a_head_that_does_not_arrive_in_time_costs_the_connection` `tls::what_speaks_no_tls_or_takes_too_long_with_it_is_cut_and_others_are_served` |
+//! | connections without end | counted, in all and by address; an idle one costs little | `slow::an_idle_connection_costs_little` `proxy_protocol::connections_are_counted_for_the_visitor_and_not_for_the_balancer` |
+//! | floods by HTTP/2: resets, CONTINUATION, empty frames, SETTINGS, PING, header bombs, shut windows | counted and cut within a second, others are served, memory is bounded | `http2_attacks::floods_are_cut_and_hurt_nobody_else` `http2_attacks::requests_that_are_taken_back_before_their_answer_are_counted` `http2_attacks::a_header_bomb_is_refused` `http2_attacks::windows_that_stay_shut_hold_no_more_than_their_buffers` `http2_attacks::who_opens_every_window_and_reads_nothing_is_cut_at_little_cost` `http2_attacks::windows_that_open_by_a_byte_hold_no_more_than_their_buffers` |
+//! | a visitor who does not read, on a connection to the app that others share | the windows of all come to no more than that of the connection | `http2_apps::who_does_not_read_holds_up_nobody_on_the_same_connection` |
+//! | a forged PROXY header | believed only where it is required, and from peers that may say it | `proxy_protocol::where_it_is_off_nobody_can_say_it` `proxy_protocol::who_does_not_begin_with_it_is_not_served` |
 //! | CRLF and friends | values are checked when written, by the app too | `contract::a_malformed_line_is_dropped_alone_and_told_in_the_log` `contract_values::a_raw_field_never_carries_what_would_break_a_header` |
 //!
 //! # Rules of the road
@@ -105,6 +110,7 @@
 //!
 //! | section | rule | tests |
 //! | --- | --- | --- |
+//! | 9110 7.4 | whose certificate a request came under is the same for all names on its connection: rules about it belong to a listener, so none is misdirected (421) | `client_certificates::on_one_connection_every_name_is_under_the_same_rule` |
 //! | 9110 7.6.1 | `Connection` and all it names end here, in trailers as well; so do Keep-Alive, Proxy-Connection, TE, Transfer-Encoding, Upgrade | `road::each_rule_of_the_road_is_kept` `framing::what_speaks_of_one_connection_ends_here_and_all_else_passes` `hygiene::what_connection_names_ends_here_in_trailers_as_well` |
 //! | 9110 7.6.3, 7.6 | Via on requests; no loop to oneself | `road::each_rule_of_the_road_is_kept` `hygiene::a_request_that_goes_round_in_a_circle_is_let_out` |
 //! | 9110 7.6.2 | Max-Forwards on OPTIONS is counted down; TRACE is not served | `road::each_rule_of_the_road_is_kept` `connections::an_options_goes_no_further_than_it_may` `limits::methods_that_would_echo_or_tunnel_are_refused` |
@@ -125,6 +131,8 @@
 //! | 9112 9.3 | a body that was not read is drained or the connection closed, never read as a request | `answers::after_an_early_answer_the_rest_of_the_body_is_never_a_request` `desync::what_is_malformed_reaches_nobody_and_mixes_up_nothing` |
 //! | 9112 11 | 1,800 malformed requests and 300 malformed answers between requests of others: no answer goes to the wrong one, and the access log knows all that the app was asked | `desync::what_is_malformed_reaches_nobody_and_mixes_up_nothing` `desync::what_an_app_says_amiss_is_told_to_nobody_else` |
 //! | 9113 8.2, 8.3 | to HTTP/1: no CR, LF, NUL, no `:` in names, no connection fields, `:authority` against Host, Content-Length against DATA, cookies in one line | `http2::what_http1_could_read_in_two_ways_never_reaches_it` `http2::cookies_in_lines_of_their_own_become_one` |
+//! | 9113 8.1, 8.2, 10.3 | an app that speaks HTTP/2 amiss is a bad gateway; what it cuts short is never shown as whole | `http2_app_faults::what_is_no_answer_is_a_bad_gateway` `http2_app_faults::an_answer_that_breaks_off_is_never_shown_as_whole` |
+//! | 9113 8.7 | what an app says it did nothing with is sent again, whatever it is; what it may have seen, only where that does no harm | `http2_app_faults::what_the_app_says_it_did_nothing_with_is_sent_again_whatever_it_is` `http2_app_faults::what_the_app_may_have_seen_is_sent_again_only_where_that_does_no_harm` |
 //! | 9112 8 | what was cut short is never shown as complete, either way | `streams::an_answer_that_the_app_cuts_short_is_never_shown_as_complete` `http2::an_answer_that_breaks_off_is_cut_and_never_shown_as_whole` `streams::an_upload_that_the_visitor_breaks_off_is_never_shown_to_the_app_as_complete` `http2::a_body_that_its_sender_takes_back_is_no_whole_body` |
 //!
 //! # Glossary

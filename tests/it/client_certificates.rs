@@ -80,6 +80,23 @@ fn the_app_is_told_the_subject_that_was_verified_and_nobody_else_is_served() {
 }
 
 #[test]
+fn on_one_connection_every_name_is_under_the_same_rule() {
+    let app = App::start(|_| Reply::text("ok"));
+    let all = authorities();
+    let [servers, visitors, _] = &all;
+    let house = house(&app, &all, true);
+    let mut visitor =
+        Http2::dial_tls(house.address, &servers.caller_showing(visitors, "zoe"), "shop.example");
+    for name in ["shop.example", "other.example", "127.0.0.1"] {
+        let request = Request::get(format!("https://{name}/")).body(()).unwrap();
+        assert_eq!(visitor.ask(request, None).unwrap().status, 200);
+        let asked = app.last();
+        assert_eq!(asked.all("host"), [name]);
+        assert_eq!(asked.all("x-client-cert-subject"), [SUBJECT], "{name}");
+    }
+}
+
+#[test]
 fn a_ticket_of_a_listener_that_asks_for_nothing_opens_no_other() {
     let app = App::start(|_| Reply::text("ok"));
     let all = authorities();
