@@ -170,7 +170,12 @@ where
         Ok(Lease { connection, kept, busy: None })
     }
 
-    /// A part in an HTTP/2 connection; in a new one, if those that are there are full.
+    /// A part in an HTTP/2 connection, if there is one that has room.
+    pub(super) fn shared(&self, endpoint: &Endpoint) -> Option<http2::Share> {
+        self.kept(endpoint).share()
+    }
+
+    /// A part in a new HTTP/2 connection, or in one that somebody else opened meanwhile.
     ///
     /// # Errors
     /// The server cannot be reached within `connect_timeout`, or does not speak HTTP/2.
@@ -181,9 +186,6 @@ where
         patience: Patience,
     ) -> Result<http2::Share, UpstreamError> {
         let kept = self.kept(endpoint);
-        if let Some(share) = kept.share() {
-            return Ok(share);
-        }
         let limit = Some(upstream.rules.connect_timeout);
         let late = |_| UpstreamError::ConnectTimeout { endpoint: endpoint.name.clone() };
         let _opening = clock::timeout(limit, kept.opening.lock()).await.map_err(late)?;

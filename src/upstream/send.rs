@@ -71,8 +71,11 @@ where
         // An app that restarts refuses for a moment: the last server there is to try is given until the time is up.
         let patience = if tried.len() + 1 < upstream.all.len() { Patience::None } else { Patience::Restart };
         let connected = if upstream.rules.http2 {
-            // Boxed, as below: most apps speak HTTP/1.1, and their requests are not to carry room for it.
-            Box::pin(pools.share(endpoint, upstream, patience)).await.map(Connected::Http2)
+            match pools.shared(endpoint) {
+                Some(share) => Ok(Connected::Http2(share)),
+                // Boxed, as below: most apps speak HTTP/1.1, and their requests are not to carry room for it.
+                None => Box::pin(pools.share(endpoint, upstream, patience)).await.map(Connected::Http2),
+            }
         } else {
             pools.take(endpoint, upstream, wanted, patience).await.map(Connected::Http1)
         };

@@ -69,7 +69,12 @@ where
             }
             // Nothing more is taken of the body before this has left: whoever does not read is not to make us hold more.
             self.stream.reserve_capacity(self.piece.len());
-            match self.stream.poll_capacity(cx) {
+            // It is asked first: what is waited for is that it grows.
+            let room = match self.stream.capacity() {
+                0 => self.stream.poll_capacity(cx),
+                room => Poll::Ready(Some(Ok(room))),
+            };
+            match room {
                 Poll::Pending => return Ok(()),
                 Poll::Ready(Some(Ok(room))) => {
                     let piece = self.piece.split_to(room.min(self.piece.len()));
