@@ -1,27 +1,38 @@
 //! Interim answers: what an app says before it answers, such as 103 Early Hints (RFC 8297).
 //!
-//! They go to visitors who speak HTTP/1.1. Over HTTP/2 they are dropped: h2 can send them
-//! (`SendResponse::send_informational`), but hyper, which holds that handle, offers no way to it; to send them there, the
-//! connection would have to be served by h2 itself.
+//! HTTP/1.1 writes them before the head of the answer, HTTP/2 sends each as HEADERS of its own (RFC 9113 section 8.1).
 
 use std::rc::Rc;
 
 use http::{HeaderMap, StatusCode};
 
-use super::http1::Line;
+use super::{http1::Line, http2::Aside};
 
 /// Sends interim answers to the visitor of one request.
 #[derive(Debug)]
-pub struct Interim(Rc<Line>);
+pub struct Interim(By);
+
+#[derive(Debug)]
+enum By {
+    Line(Rc<Line>),
+    Stream(Rc<Aside>),
+}
 
 impl Interim {
     pub(super) fn new(line: &Rc<Line>) -> Self {
-        Self(Rc::clone(line))
+        Self(By::Line(Rc::clone(line)))
+    }
+
+    pub(super) fn of_stream(aside: &Rc<Aside>) -> Self {
+        Self(By::Stream(Rc::clone(aside)))
     }
 
     /// Sends one, as soon as the visitor takes it. Fields that frame a message are left out. For whoever
     /// reads nothing no more than 16 KiB of them are held.
     pub fn send(&self, status: StatusCode, fields: &HeaderMap) {
-        self.0.hint(status, fields);
+        match &self.0 {
+            By::Line(line) => line.hint(status, fields),
+            By::Stream(aside) => aside.hint(status, fields),
+        }
     }
 }

@@ -13,10 +13,8 @@ mod interim;
 mod proxy_protocol;
 mod received;
 mod stall;
-mod streams;
 mod switch;
 mod tls;
-mod watched;
 
 pub use bind::{BindError, Listener, bind};
 pub use connection::{Rules, serve};

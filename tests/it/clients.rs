@@ -8,6 +8,7 @@ use cloakroom::clock::Timestamp;
 use rcgen::KeyUsagePurpose;
 use serde_json::{Value, json};
 
+use crate::support::hints::hinting;
 use crate::support::tunnel::echo;
 use crate::support::webdriver::Chromium;
 use crate::support::{App, Authority, Cloakroom, Reply};
@@ -136,6 +137,18 @@ fn chromium_shows_a_padlock_speaks_http2_and_opens_websockets() {
          socket.onclose = event => { document.querySelector('p').innerText += ` ${event.code} ${event.wasClean}` }",
     );
     browser.shows("p", "zo\u{eb} 1000 true");
+}
+
+#[test]
+fn chromium_follows_an_early_hint_while_the_app_still_thinks() {
+    let authority = Authority::new();
+    authority.issue("shop", &["localhost"]);
+    let house = Cloakroom::before(hinting()).listen(&authority.toml(&["shop"])).start();
+    let browser = Chromium::trusting(&authority.root());
+    browser.open(&format!("https://localhost:{}/", house.address.port()));
+    browser.shows("p", "hinted");
+    let how = "return performance.getEntriesByName(location.origin + '/a.css')[0].initiatorType";
+    assert_eq!(browser.run(how), json!("early-hints"));
 }
 
 /// Whoever looks for weaknesses of TLS finds none: by Mozilla's recommendations for servers of today, or, where that

@@ -372,3 +372,38 @@ fn a_visitor_who_does_not_read_is_cut() {
     let mut reader = Http2::dial(house.address);
     assert_eq!(reader.get("http://a/").body.len(), 1_000_000);
 }
+
+#[test]
+fn hints_reach_the_visitor_before_there_is_an_answer() {
+    let stage = Stage::open();
+    let house = Cloakroom::before(stage.address()).listen("http2_prior_knowledge = true").start();
+    let mut visitor = Http2::dial(house.address);
+    let (mut answer, _send) = visitor.begin(Request::get("http://a/").body(()).unwrap(), true).unwrap();
+    visitor.flush();
+    let mut app = stage.accept();
+    drop(app.head());
+    let hint = |lines: &str| format!("HTTP/1.1 103 Early Hints\r\n{lines}\r\n");
+    let hint_of = |answer: &mut h2::client::ResponseFuture| {
+        visitor.run(std::future::poll_fn(|cx| answer.poll_informational(cx))).unwrap().unwrap()
+    };
+    app.send("HTTP/1.1 100 Continue\r\n\r\n");
+    app.send(hint(
+        "link: </a.css>\r\nset-cookie: a=1\r\nconnection: x-hop\r\nx-hop: 1\r\nx-session-set-a: 1\r\n",
+    ));
+    let first = hint_of(&mut answer);
+    assert_eq!(first.status(), 103);
+    let lines: Vec<_> =
+        first.headers().iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+    assert_eq!(lines, [("link", b"</a.css>".as_slice())]);
+    // Of many no more than is held for anybody.
+    app.send(hint(&format!("x-long: {}\r\n", "x".repeat(6000))).repeat(5));
+    app.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+    let hints = (0..).map_while(|_| {
+        let told = visitor.run(std::future::poll_fn(|cx| answer.poll_informational(cx)));
+        told.map(Result::unwrap)
+    });
+    assert_eq!(hints.count(), 2);
+    let answer = visitor.run(whole(answer)).unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+    assert!(!answer.headers.contains_key("link"));
+}

@@ -12,6 +12,7 @@ pub(crate) mod cloakroom;
 pub(crate) mod conformance;
 pub(crate) mod corpus;
 pub(crate) mod desk;
+pub(crate) mod hints;
 pub(crate) mod http2;
 pub(crate) mod http2_app;
 pub(crate) mod legacy;

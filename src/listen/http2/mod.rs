@@ -1,34 +1,41 @@
 //! The life of an HTTP/2 connection (RFC 9113): many requests at a time, each in a task of its own.
 //!
-//! hyper and h2 read the frames and hold what they can count; what only we know ends a connection here: that it is
-//! idle, that it asks and takes back, that it sends without getting anywhere, that it does not read.
+//! h2 reads the frames and holds what it can count; what only we know ends a connection here: that it is idle, that it
+//! asks and takes back, that it sends without getting anywhere, that it does not read.
+
+mod aside;
+mod incoming;
+mod stream;
+mod streams;
+mod tunnel;
+mod watched;
+
+pub(super) use aside::Aside;
+pub(super) use incoming::Incoming;
 
 use std::{
     cell::Cell,
-    future::poll_fn,
+    future::{Future as _, poll_fn},
     pin::{Pin, pin},
     rc::Rc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
 use bytes::Bytes;
+use h2::server::{Builder, Connection, Handshake, SendResponse};
 use http::Request;
-use hyper::{body::Incoming, rt::Executor, server::conn::http2, service::service_fn};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    Handler, Rules,
-    entrance::Entered,
-    streams::{Streaming, Streams},
-    watched::Watched,
-};
+use super::{Handler, Rules, entrance::Entered};
 use crate::{
     clock::Timer,
     config::Limits,
     net::{Metered, Stream},
     tasks,
 };
+use streams::Streams;
+use watched::Watched;
 
 /// How long a connection that was told to end may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -41,29 +48,67 @@ const TALK_WINDOW: Duration = Duration::from_secs(10);
 /// And to so many from who does not even read what they are answered, while nothing is asked.
 const UNHEARD_TALK: u64 = 64 * 1024;
 
-/// Puts each request on this worker's own loop.
-#[derive(Clone)]
-struct Local;
-
-impl<F: Future<Output = ()> + 'static> Executor<F> for Local {
-    fn execute(&self, future: F) {
-        tasks::spawn(future);
-    }
-}
-
-fn builder(limits: &Limits) -> http2::Builder<Local> {
-    let mut builder = http2::Builder::new(Local);
+fn builder(limits: &Limits) -> Builder {
+    let mut builder = Builder::new();
     let window = |limit: Option<usize>| limit.and_then(|w| u32::try_from(w).ok()).unwrap_or(LARGEST_WINDOW);
     builder
         .enable_connect_protocol()
-        .max_concurrent_streams(limits.http2_streams)
-        .initial_stream_window_size(window(limits.http2_stream_window))
+        .initial_window_size(window(limits.http2_stream_window))
         .initial_connection_window_size(window(limits.http2_connection_window))
-        .max_send_buf_size(limits.http2_send_buffer.unwrap_or(LARGEST_WINDOW as usize))
+        .max_send_buffer_size(limits.http2_send_buffer.unwrap_or(LARGEST_WINDOW as usize))
         .max_pending_accept_reset_streams(limits.http2_pending_resets.unwrap_or(usize::MAX))
         .max_local_error_reset_streams(limits.http2_local_resets)
         .max_header_list_size(limits.head_bytes.and_then(|b| u32::try_from(b).ok()).unwrap_or(u32::MAX));
+    if let Some(most) = limits.http2_streams {
+        builder.max_concurrent_streams(most);
+    }
     builder
+}
+
+/// A connection, from its preface on.
+enum Conversation {
+    Beginning {
+        handshake: Handshake<Watched, Bytes>,
+        /// It was told to end before it had begun.
+        told: bool,
+    },
+    Begun(Connection<Watched, Bytes>),
+}
+
+impl Conversation {
+    /// Hands on what comes; ready at its end.
+    fn poll(
+        &mut self,
+        begin: &mut impl FnMut(Request<h2::RecvStream>, SendResponse<Bytes>),
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), h2::Error>> {
+        loop {
+            match self {
+                Self::Beginning { handshake, told } => {
+                    let mut connection = ready!(Pin::new(handshake).poll(cx))?;
+                    if *told {
+                        connection.graceful_shutdown();
+                    }
+                    *self = Self::Begun(connection);
+                }
+                Self::Begun(connection) => match ready!(connection.poll_accept(cx)) {
+                    Some(accepted) => {
+                        let (request, reply) = accepted?;
+                        begin(request, reply);
+                    }
+                    None => return Poll::Ready(Ok(())),
+                },
+            }
+        }
+    }
+
+    /// Takes no more requests; those under way are finished (RFC 9113 section 6.8).
+    fn end(&mut self) {
+        match self {
+            Self::Beginning { told, .. } => *told = true,
+            Self::Begun(connection) => connection.graceful_shutdown(),
+        }
+    }
 }
 
 /// Serves one connection to its end.
@@ -81,35 +126,35 @@ pub(super) async fn serve<H: Handler>(
     let unflushed = Rc::new(Cell::new(false));
     let metered = Metered::new(stream, &came);
     let io = Watched::new(metered, prefix, Rc::clone(&unflushed), limits.write_stall_timeout);
-    let noted = Rc::clone(&streams);
     let arrival = entered.arrival;
-    let service = service_fn(move |request: Request<Incoming>| {
-        Streaming::begin(entered.tell(request), &noted, |request| handler.handle(request, arrival))
-    });
-    let mut connection = builder(limits).serve_connection(io, service);
+    let noted = Rc::clone(&streams);
+    let mut begin = move |request, reply| {
+        let (streams, handler) = (Rc::clone(&noted), Rc::clone(&handler));
+        tasks::spawn(stream::serve(request, reply, streams, entered.clone(), handler));
+    };
+    let mut connection = Conversation::Beginning { handshake: builder(limits).handshake(io), told: false };
     let mut watch = Watch::new(limits);
     let mut stopping = pin!(stop.cancelled());
     let over = poll_fn(|cx| {
         streams.listens(cx);
         loop {
-            if let Poll::Ready(result) = Pin::new(&mut connection).poll(cx) {
+            if let Poll::Ready(result) = connection.poll(&mut begin, cx) {
                 return Poll::Ready(result.err().map(|error| error.to_string()));
             }
             let unheard = unflushed.get() && streams.in_flight.get() == 0;
             if let Poll::Ready(why) = watch.poll(&streams, came.get(), unheard, limits, cx) {
                 // Said, where the other side still listens, and then it is cut.
-                Pin::new(&mut connection).graceful_shutdown();
-                let _ = Pin::new(&mut connection).poll(cx);
+                connection.end();
+                let _ = connection.poll(&mut begin, cx);
                 return Poll::Ready(why.map(str::to_owned));
             }
             let full = streams.served.get() >= limits.requests_per_connection_http2.unwrap_or(u64::MAX);
             if watch.told || !(full || watch.is_idle || stopping.as_mut().poll(cx).is_ready()) {
                 return Poll::Pending;
             }
-            // Requests under way are finished, others are for another connection (RFC 9113 section 6.8).
             watch.told = true;
             watch.rest = None;
-            Pin::new(&mut connection).graceful_shutdown();
+            connection.end();
         }
     })
     .await;

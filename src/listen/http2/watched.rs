@@ -9,15 +9,14 @@ use std::{
     time::Duration,
 };
 
-use bytes::{Buf, Bytes};
-use hyper::rt::{Read, ReadBufCursor, Write};
-use hyper_util::rt::TokioIo;
+use bytes::Bytes;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::stall::Stall;
+use super::super::stall::Stall;
 use crate::net::Metered;
 
 pub(super) struct Watched {
-    io: TokioIo<Metered>,
+    io: Metered,
     /// Read already, to tell which protocol it is.
     prefix: Bytes,
     /// Something was written, or could not be, and is not flushed yet.
@@ -32,34 +31,33 @@ impl Watched {
         unflushed: Rc<Cell<bool>>,
         stall: Option<Duration>,
     ) -> Self {
-        Self { io: TokioIo::new(io), prefix, unflushed, stall: Stall::new(stall) }
+        Self { io, prefix, unflushed, stall: Stall::new(stall) }
     }
 
     fn wrote<T>(&mut self, polled: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         if polled.is_pending() {
             self.unflushed.set(true);
         }
-        self.stall.wrote(self.io.inner().stream(), polled, cx)
+        self.stall.wrote(self.io.stream(), polled, cx)
     }
 }
 
-impl Read for Watched {
+impl AsyncRead for Watched {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        mut buf: ReadBufCursor<'_>,
+        buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if !self.prefix.is_empty() {
             let n = self.prefix.len().min(buf.remaining());
-            buf.put_slice(self.prefix.get(..n).unwrap_or_default());
-            self.prefix.advance(n);
+            buf.put_slice(&self.prefix.split_to(n));
             return Poll::Ready(Ok(()));
         }
         Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
 
-impl Write for Watched {
+impl AsyncWrite for Watched {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write(cx, buf);
         self.unflushed.set(true);

@@ -1,0 +1,57 @@
+//! What is said of one stream beside its answer: hints before it, and the tunnel that follows it.
+
+use std::cell::{Cell, RefCell};
+
+use http::{HeaderMap, Response, StatusCode, header};
+
+use super::super::switch::Begin;
+
+/// What is held of interim answers until they leave, in bytes of names and values.
+const MOST_HINTS: usize = 16 * 1024;
+
+/// Shared between the stream and who answers it.
+#[derive(Default)]
+pub(in super::super) struct Aside {
+    hints: RefCell<Vec<Response<()>>>,
+    said: Cell<usize>,
+    follows: Cell<Option<Begin>>,
+}
+
+impl std::fmt::Debug for Aside {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Aside")
+    }
+}
+
+impl Aside {
+    /// This is said before the answer. HEADERS are not subject to flow control, so for who reads nothing no more than so
+    /// much of them is begun.
+    pub(in super::super) fn hint(&self, status: StatusCode, fields: &HeaderMap) {
+        let length: usize = fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        let said = self.said.get().saturating_add(length);
+        if said > MOST_HINTS {
+            return;
+        }
+        self.said.set(said);
+        let mut hint = Response::new(());
+        *hint.status_mut() = status;
+        hint.headers_mut().clone_from(fields);
+        hint.headers_mut().remove(header::CONTENT_LENGTH);
+        self.hints.borrow_mut().push(hint);
+    }
+
+    /// What is to be said before the answer.
+    pub(super) fn hints(&self) -> Vec<Response<()>> {
+        self.hints.take()
+    }
+
+    /// This follows if the answer agrees to it.
+    pub(in super::super) fn follows(&self, begin: Begin) {
+        self.follows.set(Some(begin));
+    }
+
+    /// What follows.
+    pub(super) fn switch(&self) -> Option<Begin> {
+        self.follows.take()
+    }
+}

@@ -1,0 +1,206 @@
+//! The life of one stream: a request, its answer, or the tunnel that it asks for.
+
+use std::{
+    future::{Future as _, poll_fn},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use h2::{Reason, RecvStream, SendStream, server::SendResponse};
+use http::{
+    HeaderValue, Method, Request, Response, StatusCode,
+    header::{CONNECTION, CONTENT_LENGTH, DATE},
+};
+use http_body::Body;
+
+use super::{
+    super::{Handler, Interim, Received, Switch, entrance::Entered, switch},
+    Streams,
+    aside::Aside,
+    incoming::Incoming,
+    streams::Flight,
+    tunnel::Tunnel,
+};
+use crate::{clock, message::framing::ends_with_head};
+
+/// Answers a request, in a task of its own. That its visitor goes, ends it wherever it is.
+pub(super) async fn serve<H: Handler>(
+    request: Request<RecvStream>,
+    mut reply: SendResponse<Bytes>,
+    streams: Rc<Streams>,
+    entered: Entered,
+    handler: Rc<H>,
+) {
+    let mut flight = Flight::new(&streams);
+    let aside = Rc::default();
+    let (mut request, incoming) = part(request);
+    let head_only = *request.method() == Method::HEAD;
+    let switch = Switch::of_stream(&mut request, &aside);
+    // What follows an extended CONNECT is the tunnel, and no body.
+    let (incoming, mut tunnel) = if switch.is_some() {
+        (None, Some(incoming))
+    } else {
+        let incoming = Incoming::new(incoming, request.headers(), &streams);
+        ((!incoming.is_end_stream()).then_some(incoming), None)
+    };
+    let request = request.map(|()| Received::of_stream(incoming, switch, Interim::of_stream(&aside)));
+    let answer = handler.handle(entered.tell(request), entered.arrival);
+    let Some(answer) = answered::<H>(answer, &mut reply, &aside).await else { return };
+    flight.is_answered();
+    let (mut head, body) = answer.into_parts();
+    if tunnel.is_some() {
+        switch::answer(&mut head);
+    }
+    // What our own answers say to visitors who speak HTTP/1 (RFC 9113 section 8.2.2).
+    head.headers.remove(CONNECTION);
+    let follows = aside.switch().filter(|_| head.status == StatusCode::OK);
+    let ends = follows.is_none() && (body.is_end_stream() || ends_with_head(head.status, head_only));
+    if follows.is_none() && !body.is_end_stream() && head.status != StatusCode::NO_CONTENT {
+        let length = body.size_hint().exact().filter(|_| !head.headers.contains_key(CONTENT_LENGTH));
+        head.headers.extend(length.map(|length| (CONTENT_LENGTH, length.into())));
+    }
+    if !head.headers.contains_key(DATE) {
+        let mut date = None;
+        clock::with_http_date(|now| date = HeaderValue::from_str(now).ok());
+        head.headers.extend(date.map(|date| (DATE, date)));
+    }
+    let stream = match reply.send_response(Response::from_parts(head, ()), ends) {
+        Ok(stream) => stream,
+        Err(error) => {
+            tracing::debug!(%error, "an answer could not be told");
+            reply.send_reset(Reason::INTERNAL_ERROR);
+            return;
+        }
+    };
+    if let (Some(begin), Some(receive)) = (follows, tunnel.take()) {
+        drop(body);
+        begin(Box::new(Tunnel::new(stream, receive, &streams)), Bytes::new()).await;
+    } else if !ends {
+        Outgoing { body, stream, piece: None, unread: Unread { streams: &streams, waits: false } }
+            .send()
+            .await;
+    }
+    drop(flight);
+}
+
+fn part(request: Request<RecvStream>) -> (Request<()>, RecvStream) {
+    let (parts, incoming) = request.into_parts();
+    (Request::from_parts(parts, ()), incoming)
+}
+
+/// The answer; `None` if the visitor takes the request back, or goes. What is said beforehand is passed on meanwhile.
+async fn answered<H: Handler>(
+    mut answer: H::Answer,
+    reply: &mut SendResponse<Bytes>,
+    aside: &Aside,
+) -> Option<Response<H::Body>> {
+    poll_fn(|cx| {
+        let polled = Pin::new(&mut answer).poll(cx);
+        for hint in aside.hints() {
+            if let Err(error) = reply.send_informational(hint) {
+                tracing::debug!(%error, "a hint could not be told");
+            }
+        }
+        if let Poll::Ready(response) = polled {
+            return Poll::Ready(Some(response));
+        }
+        reply.poll_reset(cx).map(|_| None)
+    })
+    .await
+}
+
+/// Counts an answer among those of which a piece waits for the visitor.
+struct Unread<'a> {
+    streams: &'a Streams,
+    waits: bool,
+}
+
+impl Unread<'_> {
+    fn set(&mut self, waits: bool) {
+        if waits != self.waits {
+            let unread = self.streams.unread.get();
+            self.streams.unread.set(if waits { unread + 1 } else { unread.saturating_sub(1) });
+            self.waits = waits;
+        }
+    }
+}
+
+impl Drop for Unread<'_> {
+    fn drop(&mut self) {
+        self.set(false);
+    }
+}
+
+/// An answer's body on its way out, a piece at a time.
+struct Outgoing<'a, B> {
+    body: B,
+    stream: SendStream<Bytes>,
+    /// Waits for room; and whether it is the last.
+    piece: Option<(Bytes, bool)>,
+    unread: Unread<'a>,
+}
+
+impl<B> Outgoing<'_, B>
+where
+    B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
+{
+    async fn send(mut self) {
+        if let Err(error) = poll_fn(|cx| self.poll(cx)).await {
+            tracing::debug!(%error, "an answer did not go out whole");
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        loop {
+            if let Poll::Ready(reason) = self.stream.poll_reset(cx)? {
+                return Poll::Ready(Err(reason.into()));
+            }
+            if self.piece.as_ref().is_some_and(|(piece, _)| !piece.is_empty()) {
+                let room = self.poll_room(cx);
+                self.unread.set(room.is_pending());
+                ready!(room)?;
+            }
+            if let Some((piece, last)) = self.piece.take() {
+                self.unread.streams.moved();
+                self.stream.send_data(piece, last)?;
+                if last {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            match ready!(Pin::new(&mut self.body).poll_frame(cx)) {
+                None => return Poll::Ready(self.stream.send_data(Bytes::new(), true)),
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => {
+                        // Reserved is no more than one byte, and only now: what waits for its visitor is not to hold the
+                        // room that others could use. h2 takes the whole piece for it, and one piece is held at most.
+                        if !data.is_empty() {
+                            self.stream.reserve_capacity(1);
+                        }
+                        self.piece = Some((data, self.body.is_end_stream()));
+                    }
+                    Err(frame) => {
+                        let trailers = frame.into_trailers().unwrap_or_default();
+                        return Poll::Ready(self.stream.send_trailers(trailers));
+                    }
+                },
+                // SECURITY: a reset and no end, so that nobody takes what came for the whole.
+                Some(Err(_)) => {
+                    self.stream.send_reset(Reason::INTERNAL_ERROR);
+                    return Poll::Ready(Ok(()));
+                }
+            }
+        }
+    }
+
+    /// Ready when a piece can be sent.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
+        while self.stream.capacity() == 0 {
+            if ready!(self.stream.poll_capacity(cx)?).is_none() {
+                return Poll::Ready(Err(Reason::STREAM_CLOSED.into()));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,98 @@
+//! A tunnel in a stream (RFC 8441), read and written like a connection.
+
+use std::{
+    io,
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use h2::{RecvStream, SendStream};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::Streams;
+
+/// What is written at once, at most: a frame that every visitor takes (RFC 9113 section 4.2).
+const LARGEST_WRITE: usize = 16 * 1024;
+
+pub(super) struct Tunnel {
+    send: SendStream<Bytes>,
+    receive: RecvStream,
+    /// Came, and was not read.
+    left: Bytes,
+    ended: bool,
+    streams: Rc<Streams>,
+}
+
+impl Tunnel {
+    pub(super) fn new(send: SendStream<Bytes>, receive: RecvStream, streams: &Rc<Streams>) -> Self {
+        Self { send, receive, left: Bytes::new(), ended: false, streams: Rc::clone(streams) }
+    }
+
+    fn end(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.ended, true) {
+            return Ok(());
+        }
+        self.send.send_data(Bytes::new(), true).map_err(io::Error::other)
+    }
+}
+
+impl Drop for Tunnel {
+    fn drop(&mut self) {
+        // As a connection that is closed: an end, and no fault. Where the stream is gone there is nobody to tell.
+        let _ = self.end();
+    }
+}
+
+impl AsyncRead for Tunnel {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        while self.left.is_empty() {
+            match ready!(self.receive.poll_data(cx)) {
+                Some(data) => self.left = data.map_err(io::Error::other)?,
+                None => return Poll::Ready(Ok(())),
+            }
+        }
+        let length = self.left.len().min(buf.remaining());
+        buf.put_slice(&self.left.split_to(length));
+        // The visitor may send as much again. Where the stream is over that says nothing.
+        let _ = self.receive.flow_control().release_capacity(length);
+        self.streams.moved();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for Tunnel {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let length = buf.len().min(LARGEST_WRITE);
+        self.send.reserve_capacity(length);
+        let room = match self.send.capacity() {
+            0 => match ready!(self.send.poll_capacity(cx)) {
+                Some(room) => room.map_err(io::Error::other)?,
+                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            },
+            room => room,
+        };
+        let Some(piece) = buf.get(..room.min(length)).filter(|piece| !piece.is_empty()) else {
+            // It was there, and is not any more: who takes it away tells when there is some again.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        };
+        self.send.send_data(Bytes::copy_from_slice(piece), false).map_err(io::Error::other)?;
+        self.streams.moved();
+        Poll::Ready(Ok(piece.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // The connection writes it on.
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.end())
+    }
+}
