@@ -34,7 +34,7 @@ use crate::{
     net::{Metered, Stream},
     tasks,
 };
-use streams::Streams;
+use streams::{Flight, Streams};
 use watched::Watched;
 
 /// How long a connection that was told to end may take to say good-bye.
@@ -129,8 +129,9 @@ pub(super) async fn serve<H: Handler>(
     let arrival = entered.arrival;
     let noted = Rc::clone(&streams);
     let mut begin = move |request, reply| {
-        let (streams, handler) = (Rc::clone(&noted), Rc::clone(&handler));
-        tasks::spawn(stream::serve(request, reply, streams, entered.clone(), handler));
+        // Counted from now on, and not only once its task has its turn.
+        let flight = Flight::new(&noted);
+        tasks::spawn(stream::serve(request, reply, flight, entered.clone(), Rc::clone(&handler)));
     };
     let mut connection = Conversation::Beginning { handshake: builder(limits).handshake(io), told: false };
     let mut watch = Watch::new(limits);

@@ -29,11 +29,11 @@ use crate::{clock, message::framing::ends_with_head};
 pub(super) async fn serve<H: Handler>(
     request: Request<RecvStream>,
     mut reply: SendResponse<Bytes>,
-    streams: Rc<Streams>,
+    mut flight: Flight,
     entered: Entered,
     handler: Rc<H>,
 ) {
-    let mut flight = Flight::new(&streams);
+    let streams = Rc::clone(flight.streams());
     let aside = Rc::default();
     let (mut request, incoming) = part(request);
     let head_only = *request.method() == Method::HEAD;

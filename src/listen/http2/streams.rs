@@ -91,6 +91,11 @@ impl Flight {
         Self { streams: Rc::clone(streams), answered: false }
     }
 
+    /// Among which it is.
+    pub(super) fn streams(&self) -> &Rc<Streams> {
+        &self.streams
+    }
+
     /// Whatever becomes of it, it was not taken back before its answer.
     pub(super) fn is_answered(&mut self) {
         self.answered = true;
