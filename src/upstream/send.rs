@@ -7,7 +7,7 @@ use http::Request;
 use http_body::Body;
 
 use super::{
-    Answer, AnswerBody, BodyError, Connections, Endpoints, Interim, Lease, Upload, UpstreamError,
+    Answer, BodyError, Connections, Endpoints, Interim, Lease, Upload, UpstreamError,
     balance::Tried,
     connect::Patience,
     connections::Wanted,
@@ -92,13 +92,12 @@ where
         let asked = match connected {
             Connected::Http1(mut lease) => {
                 lease.busy = busy;
-                http1::ask(lease, head, added, body.take(), terms).await.map(|it| it.map(AnswerBody::Http1))
+                http1::ask(lease, head, added, body.take(), terms).await
             }
             Connected::Http2(mut share) => {
                 share.busy = busy;
                 let body = replay.take().or_else(|| body.take().map(|body| Box::new(Replay::new(body))));
-                let asked = Box::pin(http2::ask(share, endpoint, head, added, body, terms)).await;
-                asked.map(|it| it.map(|body| AnswerBody::Http2(Box::new(body))))
+                Box::pin(http2::ask(share, endpoint, head, added, body, terms)).await
             }
         };
         let Failed { why, seen } = match asked {

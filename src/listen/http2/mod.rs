@@ -131,7 +131,8 @@ pub(super) async fn serve<H: Handler>(
     let mut begin = move |request, reply| {
         // Counted from now on, and not only once its task has its turn.
         let flight = Flight::new(&noted);
-        tasks::spawn(stream::serve(request, reply, flight, entered.clone(), Rc::clone(&handler)));
+        // Boxed: a task's future is moved several times, and this one is large.
+        tasks::spawn(Box::pin(stream::serve(request, reply, flight, entered.clone(), Rc::clone(&handler))));
     };
     let mut connection = Conversation::Beginning { handshake: builder(limits).handshake(io), told: false };
     let mut watch = Watch::new(limits);

@@ -11,10 +11,10 @@ use http_body::Body;
 
 use super::{
     super::{
-        BodyError, Lease, Terms, Upload,
+        AnswerBody, BodyError, Lease, Terms, Upload,
         error::{Failed, Failure, Seen},
     },
-    AnswerBody, Head, Http1Error,
+    Head, Http1Error, body,
 };
 use crate::{
     clock::{TICK, Timer},
@@ -90,5 +90,5 @@ where
         lease.connection.idle_ticks = lease.connection.idle_ticks.min(ticks);
     }
     let response = std::mem::take(&mut head.response);
-    response.map(|()| AnswerBody::new(lease, &head, terms.answer_idle, streamed))
+    response.map(|()| AnswerBody::Http1(body::AnswerBody::new(lease, &head, terms.answer_idle, streamed)))
 }

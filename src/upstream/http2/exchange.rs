@@ -13,12 +13,12 @@ use http_body::Body;
 
 use super::{
     super::{
-        BodyError, Endpoint, Terms, Upload,
+        AnswerBody, BodyError, Endpoint, Terms, Upload,
         answer::MOST_INTERIM,
         error::{Failed, Failure, Seen},
         replay::Replay,
     },
-    AnswerBody, Http2Error, Share,
+    Http2Error, Share, body,
     head::{self, Length},
     sending::Sending,
 };
@@ -62,7 +62,8 @@ where
                 upload.answered();
             }
             sending.forget();
-            Ok(AnswerBody::of(answer, sending, share, terms.answer_idle))
+            let answer = body::AnswerBody::of(answer, sending, share, terms.answer_idle);
+            Ok(answer.map(|body| AnswerBody::Http2(Box::new(body))))
         }
         Err(Failure::Late) => {
             share.waited_in_vain(came);
