@@ -360,6 +360,23 @@ fn who_does_not_speak_it_is_told_apart_before_anything_is_sent() {
 }
 
 #[test]
+fn who_speaks_it_unexpectedly_is_told_apart_as_well() {
+    let stage = Stage::open();
+    let house = Cloakroom::before(stage.address()).start();
+    for closes in [true, false] {
+        let mut wire = visitor(&house, GET);
+        let mut app = stage.accept();
+        drop(app.head());
+        app.send(frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]));
+        if closes {
+            app.finish();
+        }
+        assert_eq!(wire.answer(false).status, 502);
+        assert!(house.log().contains("it speaks HTTP/2: `http2 = true`"), "{}", house.log());
+    }
+}
+
+#[test]
 fn hints_of_an_app_reach_the_visitor() {
     let stage = Stage::open();
     let house = before(stage.address(), "", "");

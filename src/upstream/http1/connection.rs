@@ -129,6 +129,8 @@ where
                     return Poll::Ready(Err(refused.map_or(Http1Error::Closed, Http1Error::Broken)));
                 }
                 Ok(0) => return Poll::Ready(Err(Http1Error::Incomplete)),
+                // The length of a first frame (RFC 9113 section 3.4), and the beginning of no answer in HTTP/1.
+                Ok(_) if self.inbound.first() == Some(&0) => return Poll::Ready(Err(Http1Error::Http2)),
                 Ok(_) if !self.lines_came && self.inbound.len() > head::LARGEST => {
                     return Poll::Ready(Err(Http1Error::HeadTooLarge));
                 }

@@ -16,6 +16,9 @@ pub enum Http1Error {
     /// The head cannot be read.
     #[error("the head of the answer is no HTTP/1: {0}")]
     Head(#[from] httparse::Error),
+    /// HTTP/2 came.
+    #[error("it speaks HTTP/2: `http2 = true` has it spoken to like that")]
+    Http2,
     /// The head is too long.
     #[error("the head of the answer is larger than {} KiB", super::head::LARGEST / 1024)]
     HeadTooLarge,
