@@ -73,6 +73,11 @@ pub enum ExchangeError {
 }
 
 impl ExchangeError {
+    /// It is what the app says to this one request, and no fault of the server.
+    pub(super) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Http2(Http2Error::Reset(_)))
+    }
+
     /// The app says that it did nothing with the request.
     pub(super) fn is_unprocessed(&self) -> bool {
         matches!(self, Self::Http2(error) if error.is_unprocessed())

@@ -123,6 +123,10 @@ where
                 tried.add(index);
                 continue;
             }
+            // Visitors who ask for what it refuses are not to put a server out of use.
+            Failure::Exchange(source) if source.is_refusal() => {
+                return Err(UpstreamError::Exchange { endpoint: name(), source });
+            }
             Failure::Exchange(source) => UpstreamError::Exchange { endpoint: name(), source },
             Failure::Late => UpstreamError::FirstByteTimeout { endpoint: name() },
         };

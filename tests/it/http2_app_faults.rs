@@ -1,156 +1,17 @@
-//! Apps that speak HTTP/2 amiss, or go: what is sent again, what the visitor gets, and what the operator reads.
-#![expect(clippy::unwrap_used, reason = "whatever is missing fails its test, with the place")]
+//! Apps that speak HTTP/2 amiss, or go: what the visitor gets, and what the operator reads.
 
-use std::net::SocketAddr;
 use std::thread;
 
 use bytes::Bytes;
 use http::Request;
 
-use crate::support::http2::{
-    DATA, GOAWAY, HEADERS, Http2, RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, whole,
-};
+use crate::support::http2::{DATA, HEADERS, Http2, RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, whole};
+use crate::support::http2_app::{GET, POST, asked, before, ok, reset, visitor};
 use crate::support::{Authority, Cloakroom, Stage, Wire, eventually};
-
-fn before(app: SocketAddr, upstream: &str, more: &str) -> Cloakroom {
-    Cloakroom::before(app)
-        .listen("http2_prior_knowledge = true")
-        .upstream(&format!("http2 = true\n{upstream}"))
-        .config(&format!("[process]\nworkers = 1\n{more}"))
-        .start()
-}
-
-const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
-const POST: &str = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello";
-
-fn visitor(house: &Cloakroom, request: &str) -> Wire {
-    let mut visitor = house.dial();
-    visitor.send(request);
-    visitor
-}
-
-/// The stream of the next request, whose head is there.
-fn asked(app: &mut Wire) -> u32 {
-    app.frame_of(HEADERS).unwrap().1
-}
-
-fn reset(stream: u32, code: u32) -> Vec<u8> {
-    frame(RST_STREAM, 0, stream, &code.to_be_bytes())
-}
-
-/// No request later than this one is answered.
-fn goaway(last: u32, code: u32) -> Vec<u8> {
-    frame(GOAWAY, 0, 0, &[last.to_be_bytes(), code.to_be_bytes()].concat())
-}
-
-fn ok(stream: u32) -> Vec<u8> {
-    [frame(HEADERS, 4, stream, &[0x88]), frame(DATA, 1, stream, b"ok")].concat()
-}
 
 const NO_ERROR: u32 = 0;
 const INTERNAL: u32 = 2;
-const REFUSED: u32 = 7;
 const CANCEL: u32 = 8;
-
-#[test]
-fn what_the_app_says_it_did_nothing_with_is_sent_again_whatever_it_is() {
-    for request in [GET, POST] {
-        let stage = Stage::open();
-        let house = before(stage.address(), "", "");
-        // Refused, on a connection that goes on.
-        let mut wire = visitor(&house, request);
-        let mut app = stage.accept().greeted();
-        let stream = asked(&mut app);
-        app.send(reset(stream, REFUSED));
-        let stream = asked(&mut app);
-        if request == POST {
-            assert_eq!(app.frame_of(DATA).unwrap(), (1, stream, b"hello".to_vec()), "its body as well");
-        }
-        app.send(ok(stream));
-        assert_eq!(wire.answer(false).text(), "ok");
-        // On one that ends: the next is another, and what is still under way on the first is answered.
-        let mut earlier = visitor(&house, request);
-        let first = asked(&mut app);
-        let mut wire = visitor(&house, request);
-        asked(&mut app);
-        app.send(goaway(first, NO_ERROR));
-        let mut other = stage.accept().greeted();
-        let stream = asked(&mut other);
-        other.send(ok(stream));
-        assert_eq!(wire.answer(false).text(), "ok");
-        app.send(ok(first));
-        assert_eq!(earlier.answer(false).text(), "ok");
-        assert!(house.log().lines().all(|line| !line.contains("ERROR")), "{}", house.log());
-    }
-}
-
-#[test]
-fn an_app_that_refuses_for_ever_is_asked_as_often_as_configured() {
-    for (retries, times) in [(0, 1), (1, 2), (3, 4)] {
-        let stage = Stage::open();
-        let house = before(stage.address(), &format!("retries = {retries}"), "");
-        let mut wire = visitor(&house, POST);
-        let mut app = stage.accept().greeted();
-        for _ in 0..times {
-            let stream = asked(&mut app);
-            app.send(reset(stream, REFUSED));
-        }
-        assert_eq!(wire.answer(false).status, 502);
-        assert!(house.log().contains("it reset the stream (refused stream"), "{}", house.log());
-        app.finish();
-        assert!(app.frame_of(HEADERS).is_none(), "no more often");
-    }
-}
-
-#[test]
-fn an_upload_too_long_to_be_kept_is_not_sent_again() {
-    let stage = Stage::open();
-    let house = before(stage.address(), "", "");
-    let mut wire = visitor(&house, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 300000\r\n\r\n");
-    let mut app = stage.accept().greeted();
-    let stream = asked(&mut app);
-    let more = 200_000_u32.to_be_bytes();
-    app.send([frame(WINDOW_UPDATE, 0, 0, &more), frame(WINDOW_UPDATE, 0, stream, &more)].concat());
-    wire.send(vec![b'x'; 100_000]);
-    let mut came = 0;
-    while came < 100_000 {
-        came += app.frame_of(DATA).unwrap().2.len();
-    }
-    app.send(reset(stream, REFUSED));
-    assert_eq!(wire.answer_head().status, 502);
-}
-
-#[test]
-fn what_the_app_may_have_seen_is_sent_again_only_where_that_does_no_harm() {
-    for (request, again) in [(GET, true), (POST, false)] {
-        let stage = Stage::open();
-        let house = before(stage.address(), "", "");
-        // On a connection that had not answered yet it is the app that failed.
-        let mut wire = visitor(&house, request);
-        let mut app = stage.accept().greeted();
-        asked(&mut app);
-        drop(app);
-        assert_eq!(wire.answer(false).status, 502);
-        // On one that had, it may be that it was being closed just then.
-        let mut wire = visitor(&house, GET);
-        let mut app = stage.accept().greeted();
-        let stream = asked(&mut app);
-        app.send(ok(stream));
-        assert_eq!(wire.answer(false).text(), "ok");
-        let mut wire = visitor(&house, request);
-        asked(&mut app);
-        drop(app);
-        if again {
-            let mut app = stage.accept().greeted();
-            let stream = asked(&mut app);
-            app.send(ok(stream));
-            assert_eq!(wire.answer(false).text(), "ok");
-        } else {
-            assert_eq!(wire.answer(false).status, 502);
-            assert!(!stage.has_guests());
-        }
-    }
-}
 
 /// An answer, after its head of status 200.
 fn then(stream: u32, frames: &[Vec<u8>]) -> Vec<u8> {
@@ -312,6 +173,27 @@ fn an_app_that_does_not_answer_in_time_is_left_and_so_is_a_dead_connection() {
     let stream = asked(&mut other);
     other.send(ok(stream));
     assert_eq!(wire.answer(false).text(), "ok");
+}
+
+#[test]
+fn an_app_that_reads_nothing_keeps_no_connection_for_ever() {
+    let stage = Stage::open();
+    let house = before(stage.address(), "first_byte_timeout = \"300ms\"", "");
+    let files = house.files();
+    let apps: Vec<_> = (0..3)
+        .map(|_| {
+            let mut wire = visitor(&house, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 80000000\r\n\r\n");
+            // It would take all of it, and says so beforehand.
+            let mut app = stage.accept();
+            let settings = frame(SETTINGS, 0, 0, &[0, 4, 0x70, 0, 0, 0]);
+            let window = frame(WINDOW_UPDATE, 0, 0, &[0x70, 0, 0, 0]);
+            app.send([settings, window, frame(SETTINGS, 1, 0, b"")].concat());
+            assert!(wire.flood(|_| vec![b'x'; 100_000]).is_some(), "the visitor is left");
+            app
+        })
+        .collect();
+    eventually("all is closed on this side", || house.files() <= files);
+    drop(apps);
 }
 
 #[test]

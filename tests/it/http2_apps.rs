@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::io::Read as _;
-use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::thread;
@@ -11,18 +10,9 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request};
 
 use crate::support::http2::{DATA, GOAWAY, HEADERS, Http2, frame, whole};
-use crate::support::http2_app::{Heard, Http2App, Said};
+use crate::support::http2_app::{Heard, Http2App, Said, before};
 use crate::support::tunnel::ASKS;
 use crate::support::{Authority, Cloakroom, Door, Framing, Stage, eventually};
-
-/// Before it, for visitors who speak either version.
-fn before(app: SocketAddr, upstream: &str, more: &str) -> Cloakroom {
-    Cloakroom::before(app)
-        .listen("http2_prior_knowledge = true")
-        .upstream(&format!("http2 = true\n{upstream}"))
-        .config(&format!("[process]\nworkers = 1\n{more}"))
-        .start()
-}
 
 fn echo(heard: &Heard) -> Said {
     Said::text(heard.body.clone())

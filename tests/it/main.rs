@@ -41,6 +41,7 @@ mod health;
 mod house;
 mod http2;
 mod http2_app_faults;
+mod http2_app_refusals;
 mod http2_apps;
 mod http2_attacks;
 mod http2_frames;

@@ -5,8 +5,9 @@ use std::{
     future::{Future as _, poll_fn},
     io,
     pin::Pin,
-    rc::Rc,
+    rc::{Rc, Weak},
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -27,6 +28,8 @@ const STREAM_WINDOW: u32 = 65_535;
 const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS as u32;
 /// What of one request's body waits to be sent, in bytes.
 const SEND_BUFFER: usize = 64 * 1024;
+/// What is left to be written when a connection is not used any more has so long to leave.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// An answer's head may be this long, as RFC 9113 section 6.5.2 counts it.
 const LARGEST_HEAD: u32 = 64 * 1024;
 
@@ -71,20 +74,27 @@ impl Connection {
             Poll::Pending => Poll::Ready(Ok(())),
         })
         .await?;
-        tasks::spawn(async move {
-            // Its requests hear of it as well, and say so in the log.
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "an HTTP/2 connection to an app ended");
-            }
-        });
-        Ok(Rc::new(Self {
+        let this = Rc::new(Self {
             send: RefCell::new(send),
             came,
             given_up: Cell::default(),
             answered: Cell::default(),
             since: Cell::new(clock::tick()),
             idle_ticks,
-        }))
+        });
+        let held = Rc::downgrade(&this);
+        tasks::spawn(async move {
+            tokio::select! {
+                over = connection => {
+                    // Its requests hear of it as well, and say so in the log.
+                    if let Err(error) = over {
+                        tracing::debug!(%error, "an HTTP/2 connection to an app ended");
+                    }
+                }
+                () = left(&held) => tracing::debug!("an HTTP/2 connection is cut: its app does not read"),
+            }
+        });
+        Ok(this)
     }
 
     /// New requests are taken: neither side has said otherwise.
@@ -103,6 +113,15 @@ impl Connection {
     pub(in super::super) fn is_unused(self: &Rc<Self>) -> bool {
         Rc::strong_count(self) == 1 && clock::tick().saturating_sub(self.since.get()) >= self.idle_ticks
     }
+}
+
+/// Ready once a connection that nobody holds has had its time to say good-bye: an app that does not read would keep it,
+/// and all that is still to be written, for ever.
+async fn left(connection: &Weak<Connection>) {
+    while connection.strong_count() > 0 {
+        clock::pause(FAREWELL).await;
+    }
+    clock::pause(FAREWELL).await;
 }
 
 /// One request's part in a connection.

@@ -13,9 +13,9 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::Builder;
 use tokio_rustls::TlsAcceptor;
 
-use super::Wire;
-use super::http2::{PREFACE, SETTINGS, frame, read};
+use super::http2::{DATA, GOAWAY, HEADERS, PREFACE, RST_STREAM, SETTINGS, frame, read};
 use super::tls::Server;
+use super::{Cloakroom, Wire};
 
 /// A request as the app received it.
 #[derive(Clone, Debug)]
@@ -177,4 +177,45 @@ impl Wire {
         self.send(frame(SETTINGS, 1, 0, b""));
         self
     }
+}
+
+/// Before an app that speaks it, for visitors who speak either version.
+pub(crate) fn before(app: SocketAddr, upstream: &str, more: &str) -> Cloakroom {
+    Cloakroom::before(app)
+        .listen("http2_prior_knowledge = true")
+        .upstream(&format!("http2 = true\n{upstream}"))
+        .config(&format!("[process]\nworkers = 1\n{more}"))
+        .start()
+}
+
+/// A request.
+pub(crate) const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+/// One with a body.
+pub(crate) const POST: &str = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello";
+
+/// Who asks this.
+pub(crate) fn visitor(house: &Cloakroom, request: &str) -> Wire {
+    let mut visitor = house.dial();
+    visitor.send(request);
+    visitor
+}
+
+/// The stream of the next request, whose head is there.
+pub(crate) fn asked(app: &mut Wire) -> u32 {
+    app.frame_of(HEADERS).unwrap().1
+}
+
+/// The end of a stream, by this code.
+pub(crate) fn reset(stream: u32, code: u32) -> Vec<u8> {
+    frame(RST_STREAM, 0, stream, &code.to_be_bytes())
+}
+
+/// No request later than this one is answered.
+pub(crate) fn goaway(last: u32, code: u32) -> Vec<u8> {
+    frame(GOAWAY, 0, 0, &[last.to_be_bytes(), code.to_be_bytes()].concat())
+}
+
+/// An answer.
+pub(crate) fn ok(stream: u32) -> Vec<u8> {
+    [frame(HEADERS, 4, stream, &[0x88]), frame(DATA, 1, stream, b"ok")].concat()
 }
