@@ -70,18 +70,11 @@ impl AsyncWrite for Tunnel {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let length = buf.len().min(LARGEST_WRITE);
         self.send.reserve_capacity(length);
-        let room = match self.send.capacity() {
-            0 => match ready!(self.send.poll_capacity(cx)) {
-                Some(room) => room.map_err(io::Error::other)?,
-                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            },
-            room => room,
-        };
-        let Some(piece) = buf.get(..room.min(length)).filter(|piece| !piece.is_empty()) else {
-            // It was there, and is not any more: who takes it away tells when there is some again.
-            cx.waker().wake_by_ref();
-            return Poll::Pending;
-        };
+        while self.send.capacity() == 0 {
+            let grown = ready!(self.send.poll_capacity(cx));
+            grown.ok_or(io::ErrorKind::BrokenPipe)?.map_err(io::Error::other)?;
+        }
+        let piece = buf.get(..length.min(self.send.capacity())).unwrap_or_default();
         self.send.send_data(Bytes::copy_from_slice(piece), false).map_err(io::Error::other)?;
         self.streams.moved();
         Poll::Ready(Ok(piece.len()))
