@@ -56,6 +56,12 @@ def given_up(_, __):
     return str(gave_up.acquire(timeout=30)).encode()
 
 
+def health(request, _):
+    """SERVING, as grpc.health.v1 has it in bytes."""
+    assert request == b"", request
+    return b"\x08\x01"
+
+
 HANDLERS = {
     "Say": grpc.unary_unary_rpc_method_handler(say),
     "Count": grpc.unary_stream_rpc_method_handler(count),
@@ -67,7 +73,9 @@ HANDLERS = {
 }
 
 server = grpc.server(futures.ThreadPoolExecutor(max_workers=16))
-server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler("test.Service", HANDLERS),))
+HEALTH = {"Check": grpc.unary_unary_rpc_method_handler(health)}
+for name, handlers in (("test.Service", HANDLERS), ("grpc.health.v1.Health", HEALTH)):
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
 if len(sys.argv) > 2:
     certificate, key = (open(path, "rb").read() for path in sys.argv[1:3])
     port = server.add_secure_port("localhost:0", grpc.ssl_server_credentials(((key, certificate),)))

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::thread;
 
 use bytes::Bytes;
@@ -239,6 +239,41 @@ fn health_checks_speak_it_as_well() {
     assert_eq!(asked.all("user-agent"), ["cloakroom (health check)"]);
 }
 
+const HEALTH: &str =
+    "health = { path = \"/grpc.health.v1.Health/Check\", interval = \"100ms\", rise = 1, fall = 1 }";
+
+#[test]
+fn a_grpc_service_is_asked_for_its_health_as_grpc_asks() {
+    let says = Arc::new(Mutex::new((vec![0, 0, 0, 0, 2, 8, 1], "0")));
+    let said = Arc::clone(&says);
+    let app = Http2App::start(move |heard| {
+        assert_eq!(heard.head.uri.path(), "/grpc.health.v1.Health/Check");
+        let (body, status) = said.lock().unwrap().clone();
+        Said::text(body).with("content-type", "application/grpc").ending("grpc-status", status)
+    });
+    let house = before(app.address, HEALTH, "");
+    eventually("it is asked", || app.received().len() > 2);
+    let asked = app.last();
+    assert_eq!((asked.head.method.clone(), asked.body.as_slice()), (Method::POST, &[0; 5][..]));
+    assert_eq!(
+        (asked.all("content-type"), asked.all("te")),
+        (vec!["application/grpc".into()], vec!["trailers".into()])
+    );
+    assert!(!house.log().contains("health checks"), "{}", house.log());
+    for (round, (body, status, told)) in [
+        (vec![0, 0, 0, 0, 2, 8, 2], "0", "it says that it is not serving"),
+        (vec![], "12", "it has no service grpc.health.v1.Health"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        *says.lock().unwrap() = (body, status);
+        eventually(told, || house.log().contains(told));
+        *says.lock().unwrap() = (vec![0, 0, 0, 0, 2, 8, 1], "0");
+        eventually("it is well again", || house.log().matches("used again").count() == round + 1);
+    }
+}
+
 /// Google's own gRPC, its service and its client.
 fn grpc(script: &str, arguments: &[&str]) -> Command {
     let root = env!("CARGO_MANIFEST_DIR");
@@ -272,7 +307,7 @@ fn grpc_passes_with_everything_that_it_can_do() {
         }
         let scheme = if secure { "https" } else { "http" };
         let plan = Cloakroom::before_servers(&format!("\"{scheme}://localhost:{}\"", port.trim()))
-            .upstream(&format!("http2 = true\ntls = {{ ca = \"{root}\" }}"))
+            .upstream(&format!("http2 = true\ntls = {{ ca = \"{root}\" }}\n{HEALTH}"))
             .config("[[routes]]\nupstream = \"app\"\nsession = \"off\"");
         // The visitor's side the other way round.
         let listen =
@@ -285,6 +320,7 @@ fn grpc_passes_with_everything_that_it_can_do() {
         }
         let output = grpc("grpc_client.py", &arguments).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "done", "{secure}: {output:?}");
+        assert!(!house.log().contains("health checks fail"), "{}", house.log());
         // Its standard input ends, and so does it.
         drop(service.stdin.take());
         service.wait().unwrap();

@@ -1,0 +1,124 @@
+//! One check: a request on a connection of its own, and what its answer says.
+
+use std::{
+    future::poll_fn,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode, header};
+use http_body::{Body, Frame, SizeHint};
+
+use super::{
+    super::{
+        BodyError, Endpoint, Endpoints, ExchangeError, Terms, UpstreamError,
+        connect::{Patience, connect, connect_http2},
+        error::{Failed, Failure},
+        http1, http2,
+        replay::Replay,
+    },
+    grpc,
+};
+use crate::{
+    clock::Timestamp,
+    config::{Health, UpstreamHost},
+    message::lines::Lines,
+};
+
+/// Why a check failed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Unwell {
+    #[error("no answer within health.timeout")]
+    Late,
+    #[error(transparent)]
+    Unreachable(#[from] UpstreamError),
+    #[error(transparent)]
+    Broken(#[from] ExchangeError),
+    #[error("its answer broke off: {0}")]
+    BrokeOff(BodyError),
+    #[error("it answered {0}")]
+    Status(StatusCode),
+    #[error(transparent)]
+    Grpc(#[from] grpc::Unwell),
+}
+
+/// What a server is asked.
+pub(super) fn request(upstream: &Endpoints, endpoint: &Endpoint, rules: &Health) -> Option<Request<()>> {
+    let host = match &upstream.rules.host {
+        UpstreamHost::Name(name) => name.as_str(),
+        _ if endpoint.name.starts_with("unix:") => "localhost",
+        _ => endpoint.name.as_str(),
+    };
+    let request = Request::get(rules.path.as_str())
+        .header(header::HOST, host)
+        .header(header::USER_AGENT, "cloakroom (health check)");
+    // Of HTTP/2 a connection is never a header's matter (RFC 9113 section 8.2.2).
+    let request = if upstream.rules.http2 { request } else { request.header(header::CONNECTION, "close") };
+    // The configuration was checked: it is a request.
+    let mut request = request.body(()).ok()?;
+    if upstream.rules.http2 && rules.path == grpc::CHECK {
+        *request.method_mut() = Method::POST;
+        request.headers_mut().extend(grpc::HEADERS);
+    }
+    Some(request)
+}
+
+/// Asks; an error: the server is not well, or not to be had.
+pub(super) async fn check(
+    upstream: &Endpoints,
+    endpoint: &Endpoint,
+    head: &Request<()>,
+    added: &Lines,
+) -> Result<(), Unwell> {
+    let status = if upstream.rules.http2 {
+        let connection = connect_http2(endpoint, None, Patience::None, 0).await?;
+        let now = Timestamp::now();
+        let terms =
+            Terms { first_byte: None, answer_idle: None, session: None, upload: None, interim: None, now };
+        let share = http2::Share::of(&connection);
+        let is_grpc = *head.method() == Method::POST;
+        let body = is_grpc.then(|| Box::new(Replay::new(Asked(Some(Bytes::from_static(grpc::REQUEST))))));
+        let answer = match http2::ask(share, endpoint, head, added, body, terms).await {
+            Ok(answer) => answer,
+            Err(Failed { why: Failure::Exchange(error), .. }) => return Err(error.into()),
+            Err(_) => return Err(Unwell::Late),
+        };
+        if is_grpc && answer.status().is_success() {
+            let (head, body) = answer.into_parts();
+            return Ok(grpc::read(head.headers, body).await.map_err(Unwell::BrokeOff)??);
+        }
+        answer.status()
+    } else {
+        let stream = connect(endpoint, None, Patience::None).await?;
+        let mut connection = http1::Connection::<Asked>::new(stream, 0);
+        connection.begin(head, added, None);
+        let answered = poll_fn(|cx| connection.poll_head(cx, None)).await;
+        answered.map_err(ExchangeError::from)?.response.status()
+    };
+    if status.is_success() || status.is_redirection() { Ok(()) } else { Err(Unwell::Status(status)) }
+}
+
+/// The body of a check.
+#[derive(Debug)]
+struct Asked(Option<Bytes>);
+
+impl Body for Asked {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        SizeHint::with_exact(self.0.as_ref().map_or(0, |bytes| bytes.len() as u64))
+    }
+}
