@@ -78,7 +78,7 @@ for name, handlers in (("test.Service", HANDLERS), ("grpc.health.v1.Health", HEA
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
 if len(sys.argv) > 2:
     certificate, key = (open(path, "rb").read() for path in sys.argv[1:3])
-    port = server.add_secure_port("localhost:0", grpc.ssl_server_credentials(((key, certificate),)))
+    port = server.add_secure_port("127.0.0.1:0", grpc.ssl_server_credentials(((key, certificate),)))
 else:
     port = server.add_insecure_port("127.0.0.1:0")
 server.start()

@@ -290,7 +290,7 @@ fn grpc(script: &str, arguments: &[&str]) -> Command {
 #[test]
 fn grpc_passes_with_everything_that_it_can_do() {
     let authority = Authority::new();
-    authority.issue("app", &["localhost"]);
+    authority.issue("app", &["127.0.0.1"]);
     authority.issue("shop", &["localhost"]);
     let (pem, key) = (authority.path("app.pem"), authority.path("app.key"));
     let root = authority.root().display().to_string();
@@ -306,7 +306,7 @@ fn grpc_passes_with_everything_that_it_can_do() {
             port.push(char::from(byte[0]));
         }
         let scheme = if secure { "https" } else { "http" };
-        let plan = Cloakroom::before_servers(&format!("\"{scheme}://localhost:{}\"", port.trim()))
+        let plan = Cloakroom::before_servers(&format!("\"{scheme}://127.0.0.1:{}\"", port.trim()))
             .upstream(&format!("http2 = true\ntls = {{ ca = \"{root}\" }}\n{HEALTH}"))
             .config("[[routes]]\nupstream = \"app\"\nsession = \"off\"");
         // The visitor's side the other way round.
