@@ -254,27 +254,27 @@ impl Asked<'_> {
         cookies.finish(crossing, waiting, &after, began, response.headers_mut());
         match upgrade.filter(|_| switched) {
             None if events::is_event_stream(response.body(), response.headers()) => {
-                Ok(response.map(|body| Body::events(body, self.terms(worker), nominations.names)))
+                Ok(response.map(|body| Body::events(body, self.terms(worker, &after), nominations.names)))
             }
             None => Ok(response.map(|body| Body::answer(body, Arc::clone(plan), nominations.names))),
             Some((_, switch)) => Ok(response.map(|body| {
-                self.tunnel(worker, body, switch);
+                self.tunnel(worker, body, switch, &after);
                 Body::full(Bytes::new())
             })),
         }
     }
 
     /// What ends that which now begins, and may go on for long.
-    fn terms(&self, worker: &Worker) -> upgrade::Terms {
+    fn terms(&self, worker: &Worker, after: &After) -> upgrade::Terms {
         let now = Timestamp::now();
-        let session = self.resolved.and_then(|resolved| self.plan.sessions.tunnel(resolved, now));
+        let session = self.resolved.and_then(|resolved| self.plan.sessions.tunnel(resolved, after.told, now));
         upgrade::Terms { plan: Arc::clone(self.plan), session, stop: worker.stop.clone() }
     }
 
     /// What follows the 101: after its instructions were committed, and after it has left.
-    fn tunnel(&self, worker: &Worker, body: AnswerBody<RequestBody>, switch: Switch) {
+    fn tunnel(&self, worker: &Worker, body: AnswerBody<RequestBody>, switch: Switch, after: &After) {
         let Some((app, early, busy)) = body.into_stream() else { return };
-        let terms = self.terms(worker);
+        let terms = self.terms(worker, after);
         switch.to(move |visitor, unread| {
             Box::pin(async move {
                 upgrade::tunnel(visitor, unread, (app, early), terms).await;

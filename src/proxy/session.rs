@@ -140,8 +140,9 @@ impl Answered<'_> {
         if issue.conflict {
             return Err(ProxyError::Client(StatusCode::CONFLICT, "If-Version named another version"));
         }
+        let told = !issue.set_cookies.is_empty();
         self.tell(plan, route, issue.set_cookies, response);
-        Ok(After { session: issue.session, ended: issue.ended, jar: issue.jar })
+        Ok(After { session: issue.session, ended: issue.ended, jar: issue.jar, told })
     }
 
     /// What the browser and caches are told.

@@ -13,20 +13,35 @@ use crate::clock::Timestamp;
 pub struct Tunnel {
     id: Uuid,
     began: Timestamp,
+    /// When its ticket was renewed that it began under; `None` where the answer that began it gave another.
+    under: Option<Timestamp>,
     /// There was something stored.
     record: bool,
 }
 
+impl Tunnel {
+    /// Whether a session that was renewed then, by more than the clock, is still the one. Within one millisecond the
+    /// order of two events is known only where the answer that began the tunnel was no renewal itself.
+    pub(super) fn is_of(&self, renewed: Timestamp) -> bool {
+        match self.under {
+            Some(under) => renewed <= under,
+            None => renewed <= self.began,
+        }
+    }
+}
+
 impl SessionManager {
     /// The session that a tunnel begins under, if it is to end with that. `now` is after the commit of the answer that
-    /// began it: a login by that very answer ends nothing.
-    pub fn tunnel(&self, resolved: &Resolved, now: Timestamp) -> Option<Tunnel> {
-        let (id, record) = match &resolved.standing {
-            Standing::Known { ticket, record, .. } => (ticket.id, record.is_some()),
-            Standing::Stranger(Some(ticket)) => (ticket.id, false),
+    /// began it, and `told`: that gave the browser a ticket. A login by that very answer ends nothing.
+    pub fn tunnel(&self, resolved: &Resolved, told: bool, now: Timestamp) -> Option<Tunnel> {
+        let (ticket, record) = match &resolved.standing {
+            Standing::Known { ticket, record, .. } => (ticket, record.as_ref()),
+            Standing::Stranger(Some(ticket)) => (ticket, None),
             _ => return None,
         };
-        self.rules.close_tunnels.then_some(Tunnel { id, began: now, record })
+        let under = record.filter(|_| !told).map(|record| record.renewed);
+        let tunnel = Tunnel { id: ticket.id, began: now, under, record: record.is_some() };
+        self.rules.close_tunnels.then_some(tunnel)
     }
 
     /// Whether that session lives on under the same ticket; `active`: the visitor has sent something since the last
@@ -37,7 +52,7 @@ impl SessionManager {
             // What is sent through a tunnel keeps nothing alive: no answer follows that could bring another cookie.
             // Nobody remembers what has ended.
             Keep::Flask(_) => return true,
-            Keep::Sealed(sealed) => return sealed.goes_on(tunnel.id, tunnel.began),
+            Keep::Sealed(sealed) => return sealed.goes_on(tunnel.id, |renewed| tunnel.is_of(renewed)),
         };
         match store.load(tunnel.id, now).await {
             Ok(Found::Live(record)) => {
@@ -46,7 +61,7 @@ impl SessionManager {
                     store.touch(tunnel.id, &record);
                 }
                 // Replaced by the clock, both tickets are the visitor's.
-                record.previous.is_some() || record.renewed <= tunnel.began
+                record.previous.is_some() || tunnel.is_of(record.renewed)
             }
             // Without a record it is good for as long as its ticket is, and that is stamped anew by requests.
             Ok(Found::Nothing) => !tunnel.record,

@@ -3,8 +3,12 @@
 
 use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::thread;
+use std::time::Duration;
 
-use crate::support::{App, Browser, Cloakroom, PATIENCE, Request, Wire, obey, orders};
+use cloakroom::session::Changes;
+use cloakroom::tasks::at_once;
+
+use crate::support::{App, Browser, Cloakroom, Desk, PATIENCE, Request, Wire, key, login, obey, orders};
 
 const ENDLESS: &str = "[limits]\nrequests_per_connection_http1 = \"off\"\nnew_sessions_per_second = \"off\"";
 
@@ -257,4 +261,35 @@ fn of_two_hundred_logins_under_way_when_everyone_is_logged_out_none_counts() {
             assert_eq!(line.ask(visitor, "/", &[]), "", "round {round}");
         }
     }
+}
+
+/// Clocks tick a thousand times a second, and a machine does more than that.
+#[test]
+fn a_login_within_the_millisecond_in_which_a_tunnel_began_ends_it_and_one_by_its_own_answer_does_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let travels = format!("[store]\nkind = \"cookie\"\n[keys]\ncurrent = {}\n", key(folder.path(), "key"));
+    for toml in ["[store]\nkind = \"memory\"\n", &travels] {
+        let desk = Desk::open(toml);
+        let (sessions, begun) = (&desk.plan.sessions, desk.opened);
+        let now = begun.plus(Duration::from_secs(1));
+        let holds = |mut tunnel| at_once(sessions.holds(&mut tunnel, false, now)).unwrap();
+        for own in [false, true] {
+            let ticket = desk.visit(None, login("alice"), begun);
+            let asked = desk.resolve(ticket.as_deref(), now);
+            if own {
+                desk.commit(&asked, renewal(), now).unwrap();
+            }
+            let tunnel = sessions.tunnel(&asked, own, now).unwrap();
+            assert!(holds(tunnel), "{toml}: nothing happened, {own}");
+            if !own {
+                desk.visit(ticket.as_deref(), renewal(), now);
+                assert!(!holds(tunnel), "{toml}");
+            }
+        }
+    }
+}
+
+/// An answer that gives another ticket.
+fn renewal() -> Changes {
+    Changes { renew: true, ..Changes::default() }
 }

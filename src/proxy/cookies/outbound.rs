@@ -52,6 +52,8 @@ pub struct After {
     pub ended: bool,
     /// What it keeps, if the answer changed anything there.
     pub jar: Jar,
+    /// The browser was given a ticket, or had one taken away.
+    pub told: bool,
 }
 
 enum Fate {

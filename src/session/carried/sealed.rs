@@ -212,9 +212,9 @@ impl Sealed {
         self.ended.has_come_back(id)
     }
 
-    /// Whether nothing has happened to a session since then.
-    pub(in crate::session) fn goes_on(&self, id: Uuid, since: Timestamp) -> bool {
-        !self.ended.happened_to(id, since)
+    /// Whether a session has not ended, and `holds` of its last renewal, if there was one but for the clock.
+    pub(in crate::session) fn goes_on(&self, id: Uuid, holds: impl Fn(Timestamp) -> bool) -> bool {
+        !self.ended.happened_to(id, holds)
     }
 
     /// Work that is left to a thread in the background.

@@ -217,9 +217,10 @@ impl Ended {
         (renewed.0 < entry.below).then_some(Timestamp(entry.at))
     }
 
-    /// Whether a session has ended, or was renewed since then, but for the clock.
-    pub(super) fn happened_to(&self, id: Uuid, since: Timestamp) -> bool {
-        self.entry(id).is_some_and(|entry| entry.below == u64::MAX || (!entry.by_clock && entry.at > since.0))
+    /// Whether a session has ended, or was renewed but for the clock, and it does not hold of that time.
+    pub(super) fn happened_to(&self, id: Uuid, holds: impl Fn(Timestamp) -> bool) -> bool {
+        let renewed = |entry: Entry| !entry.by_clock && !holds(Timestamp(entry.below));
+        self.entry(id).is_some_and(|entry| entry.below == u64::MAX || renewed(entry))
     }
 
     /// Whether it goes on, in copies that were renewed.
