@@ -179,7 +179,11 @@ fn an_app_that_does_not_answer_in_time_is_left_and_so_is_a_dead_connection() {
 fn an_app_that_reads_nothing_keeps_no_connection_for_ever() {
     let stage = Stage::open();
     let house = before(stage.address(), "first_byte_timeout = \"300ms\"", "");
+    // Once somebody was answered, all is open that stays so.
+    let mut nobody = visitor(&house, "GET / HTTP/1.1\r\n\r\n");
+    assert_eq!(nobody.answer(false).status, 400);
     let files = house.files();
+    drop(nobody);
     let apps: Vec<_> = (0..3)
         .map(|_| {
             let mut wire = visitor(&house, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 80000000\r\n\r\n");
