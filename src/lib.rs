@@ -65,7 +65,8 @@
 //! | logged out by a bad network | the old ticket leads on until the new one was shown, and 30 s beyond | `contract_clock::on_a_bad_network_nobody_is_ever_logged_out_by_the_clock` |
 //! | a ticket carried to another host's app | realm under the MAC | `races::a_ticket_carried_to_another_host_is_a_stranger` `minting::routes_of_one_realm_share_sessions_and_others_do_not` |
 //! | one person's role or id after another logged in | one principal per session | `session::bob_after_alice_sees_nothing_of_alice` `contract_flash::a_flash_of_one_person_never_reaches_the_next` |
-//! | gates walked around by path | routes chosen on the path as an app may read it; 400 where readings differ | `paths::sixty_spellings_of_a_guarded_path_never_lead_to_the_open_app` |
+//! | gates walked around by path (`//admin`, `/%61dmin`, `/ADMIN`, `//x/admin`, `/x/..%3b/admin`) | routes chosen on every reading of the path that an app may have, letters without their case and network paths among them; 400 where readings differ | `paths::sixty_spellings_of_a_guarded_path_never_lead_to_the_open_app` `paths::what_real_apps_read_as_a_guarded_path_is_guarded` `src/router/mod.rs::no_spelling_of_a_guarded_path_slips_by` `session_config::routes_that_differ_in_case_alone_are_told` |
+//! | much work for few bytes of a path | the readings of one path are at most 96 KiB together; past that: 400 | `src/router/mod.rs::a_path_costs_no_more_than_its_budget` |
 //! | gates walked around by a prefix that is taken off | what would climb out of it is a 400; `check` warns | `strip::no_spelling_leads_out_of_the_part_that_was_taken_off` `src/router/strip.rs::what_is_below` `session_config::doors_that_open_where_a_prefix_is_taken_off_are_told` |
 //! | a server that is not the app's | by https it is verified, always | `secure_upstreams::who_cannot_be_verified_is_never_asked_and_the_log_says_why` |
 //! | gates walked around by a foreign Host | `check` warns | `session_config::side_doors_are_told` |

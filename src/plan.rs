@@ -276,7 +276,7 @@ impl Plan {
             let plan = RoutePlan {
                 number,
                 name: name(route),
-                prefix: Prefix::new(&route.path, route.ignore_case).filter(|_| route.strip_prefix),
+                prefix: Prefix::new(&route.path, route.ignores_case()).filter(|_| route.strip_prefix),
                 upstream: Arc::clone(upstream),
                 session: route.session,
                 realm: route.realm.as_ref().map(|r| r.as_str().into()),

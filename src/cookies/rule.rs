@@ -8,7 +8,7 @@ use crate::{
     config::{CookieAction, CookieRule, KeepRenew, Rename, RuleSecure, Wanted},
     crypto::{Sealer, Secrets},
     message::{
-        glob,
+        case, glob,
         set_cookie::{Editor, Line},
     },
 };
@@ -36,7 +36,7 @@ pub struct Occasion<'a> {
     pub host: &'a str,
     /// The path that is asked for, as an app reads it; asked only where [`CookieRules::reads_paths`].
     pub path: &'a str,
-    /// What else some app may read it as, and whether that is by decoding %2F, %5C or %00; asked likewise.
+    /// What else some app may read it as, and whether that is by decoding what parts a path (%2F, %5C, %3B, %3F, %23, %00); asked likewise.
     pub readings: &'a [(String, bool)],
     /// The name of the upstream.
     pub upstream: &'a str,
@@ -263,14 +263,15 @@ pub(super) fn is_for(rule: &CookieRule, occasion: &Occasion<'_>) -> bool {
 }
 
 /// SECURITY: whoever writes a link chooses how its path is spelt. Where apps may read it in more than one way, a rule
-/// that takes something from browsers holds if any reading is below its path; any other holds if that is so of the one
-/// that counts, and if %2F, %5C or %00 stand in it, of those that decode them.
+/// that takes something from browsers holds if any reading is below its path, letters without their case; any other holds
+/// if that is so of the one that counts as it stands, and if what parts a path is escaped in it, of those that decode that.
 fn is_asked_below(rule: &CookieRule, prefix: &str, occasion: &Occasion<'_>) -> bool {
     let takes = rule.rename.is_some() || !matches!(rule.action, CookieAction::Pass | CookieAction::Rewrite);
     let main = is_below(occasion.path, prefix);
     let mut others = occasion.readings.iter();
     if takes {
-        main || others.any(|(path, _)| is_below(path, prefix))
+        main || is_below_folded(occasion.path, prefix)
+            || others.any(|(path, _)| is_below_folded(path, prefix))
     } else {
         main && others.all(|(path, decoded)| !decoded || is_below(path, prefix))
     }
@@ -280,6 +281,13 @@ fn is_asked_below(rule: &CookieRule, prefix: &str, occasion: &Occasion<'_>) -> b
 fn is_below(path: &str, prefix: &str) -> bool {
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
     path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The same to an app that ignores case.
+fn is_below_folded(path: &str, prefix: &str) -> bool {
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
+    let (path, prefix) = (case::fold(path.as_bytes()), case::fold(prefix.as_bytes()));
+    path.strip_prefix(&*prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
 }
 
 /// The renaming that holds for this visitor: a prefix that promises Secure is only kept by https (RFC 6265bis section

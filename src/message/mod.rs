@@ -1,6 +1,7 @@
 //! Reading, writing and editing the parts of HTTP messages, on bytes: apps send UTF-8 and Latin-1 alike.
 
 pub mod authority;
+pub mod case;
 pub mod chunked;
 pub mod cookie;
 pub mod cookie_date;

@@ -292,5 +292,8 @@ fn route<'p>(plan: &'p Plan, admitted: &Admitted) -> Result<&'p RoutePlan, Proxy
             ProxyError::Client(StatusCode::BAD_REQUEST, "the path can be read as one of another route")
         }
         Miss::BadPath => ProxyError::Client(StatusCode::BAD_REQUEST, "characters that no path may hold"),
+        Miss::TooManyReadings => {
+            ProxyError::Client(StatusCode::BAD_REQUEST, "the path can be read in too many ways")
+        }
     })
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use crate::config::HostPattern;
+use crate::{config::HostPattern, message::case};
 
 use super::path;
 
@@ -12,14 +12,59 @@ use super::path;
 const ENCODED: &AsciiSet =
     &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}').add(b'^');
 
-/// One route: its prefix as written and as apps read it, without a trailing `/`.
+/// Whether the case of a prefix's letters counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Case {
+    /// `ignore_case = false`, written out: the app tells `/Admin` from `/admin`.
+    Counts,
+    /// Nothing is said: it counts, and what some app may read without it is found by [`Hosts::pick_folded`].
+    MayCount,
+    /// `ignore_case = true`
+    Ignored,
+}
+
+/// The spellings of a prefix, without a trailing `/`.
 #[derive(Debug)]
-struct Entry<T> {
+struct Spellings {
+    /// As written.
     raw: Vec<u8>,
     /// As it comes where it holds what is always escaped, in either case of the digits.
     escaped: Option<[String; 2]>,
+    /// As apps read it.
     read: Vec<u8>,
-    ignore_case: bool,
+}
+
+impl Spellings {
+    fn of(prefix: &str) -> Self {
+        let upper = utf8_percent_encode(prefix, ENCODED).to_string();
+        let escaped = (upper != prefix).then(|| [lower_escapes(&upper), upper]);
+        let mut read = Vec::with_capacity(prefix.len());
+        path::decode(prefix.as_bytes(), false, &mut read);
+        Self { raw: prefix.as_bytes().to_vec(), escaped, read }
+    }
+
+    fn folded(&self) -> Self {
+        let fold = |text: &[u8]| case::fold(text).into_owned();
+        let escaped =
+            self.escaped.as_ref().map(|[lower, upper]| [lower, upper].map(|it| it.to_ascii_lowercase()));
+        Self { raw: fold(&self.raw), escaped, read: fold(&self.read) }
+    }
+
+    /// Whether a path begins with it; `literal`: the path's escapes stand as they came.
+    fn begin(&self, path: &[u8], literal: bool, ignore_case: bool) -> bool {
+        let escaped = || self.escaped.iter().flatten();
+        starts(path, &self.read, ignore_case)
+            || (literal && starts(path, &self.raw, ignore_case))
+            || (literal && escaped().any(|it| starts(path, it.as_bytes(), ignore_case)))
+    }
+}
+
+/// One route.
+#[derive(Debug)]
+struct Entry<T> {
+    prefix: Spellings,
+    folded: Spellings,
+    case: Case,
     target: T,
 }
 
@@ -32,11 +77,15 @@ pub(super) struct Hosts<T> {
     exact: HashMap<String, Group<T>>,
     below: HashMap<String, Group<T>>,
     any: Group<T>,
+    /// There is a prefix with letters whose case may count.
+    folds: bool,
 }
 
 impl<T> Hosts<T> {
-    pub(super) fn new(routes: impl IntoIterator<Item = (Option<HostPattern>, String, bool, T)>) -> Self {
-        let mut hosts = Self { exact: HashMap::new(), below: HashMap::new(), any: Vec::new() };
+    pub(super) fn new(
+        routes: impl IntoIterator<Item = (Option<HostPattern>, String, Option<bool>, T)>,
+    ) -> Self {
+        let mut hosts = Self { exact: HashMap::new(), below: HashMap::new(), any: Vec::new(), folds: false };
         for (host, prefix, ignore_case, target) in routes {
             let group = match host {
                 Some(HostPattern::Exact(name)) => hosts.exact.entry(name).or_default(),
@@ -44,16 +93,18 @@ impl<T> Hosts<T> {
                 None => &mut hosts.any,
             };
             let prefix = prefix.trim_end_matches('/');
-            let raw = prefix.as_bytes().to_vec();
-            let upper = utf8_percent_encode(prefix, ENCODED).to_string();
-            let escaped = (upper != prefix).then(|| [lower_escapes(&upper), upper]);
-            let mut read = Vec::with_capacity(raw.len());
-            path::decode(&raw, false, &mut read);
-            group.push(Entry { raw, escaped, read, ignore_case, target });
+            let case = match ignore_case {
+                Some(false) => Case::Counts,
+                Some(true) => Case::Ignored,
+                None => Case::MayCount,
+            };
+            hosts.folds |= case == Case::MayCount && prefix.chars().any(char::is_alphabetic);
+            let prefix = Spellings::of(prefix);
+            group.push(Entry { folded: prefix.folded(), prefix, case, target });
         }
         let groups = hosts.exact.values_mut().chain(hosts.below.values_mut());
         for group in groups.chain(std::iter::once(&mut hosts.any)) {
-            group.sort_by_key(|entry| std::cmp::Reverse(entry.read.len()));
+            group.sort_by_key(|entry| std::cmp::Reverse(entry.prefix.read.len()));
         }
         hosts
     }
@@ -69,11 +120,21 @@ impl<T> Hosts<T> {
 
     /// The route of this reading of a path; `literal`: its escapes stand as they came.
     pub(super) fn pick(&self, host: &str, path: &[u8], literal: bool) -> Option<&T> {
-        let fits = |entry: &&Entry<T>| {
-            let escaped = || entry.escaped.iter().flatten();
-            starts(path, &entry.read, entry.ignore_case)
-                || (literal && starts(path, &entry.raw, entry.ignore_case))
-                || (literal && escaped().any(|it| starts(path, it.as_bytes(), entry.ignore_case)))
+        let fits = |entry: &&Entry<T>| entry.prefix.begin(path, literal, entry.case == Case::Ignored);
+        self.groups(host).find_map(|group| group.iter().find(fits)).map(|entry| &entry.target)
+    }
+
+    /// Whether any route may be another one to an app that ignores case.
+    pub(super) fn folds(&self) -> bool {
+        self.folds
+    }
+
+    /// The route of this reading of a path to an app that ignores case where nothing is said of it.
+    pub(super) fn pick_folded(&self, host: &str, path: &[u8], literal: bool) -> Option<&T> {
+        let folded = case::fold(path);
+        let fits = |entry: &&Entry<T>| match entry.case {
+            Case::Counts => entry.prefix.begin(path, literal, false),
+            Case::MayCount | Case::Ignored => entry.folded.begin(&folded, literal, false),
         };
         self.groups(host).find_map(|group| group.iter().find(fits)).map(|entry| &entry.target)
     }
@@ -81,7 +142,7 @@ impl<T> Hosts<T> {
     /// The route that every path of this host takes, if there is only one.
     pub(super) fn only(&self, host: &str) -> Option<&T> {
         match self.groups(host).find(|group| !group.is_empty())?.as_slice() {
-            [entry] if entry.raw.is_empty() => Some(&entry.target),
+            [entry] if entry.prefix.raw.is_empty() => Some(&entry.target),
             _ => None,
         }
     }

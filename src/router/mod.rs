@@ -4,7 +4,7 @@ mod host;
 mod path;
 mod strip;
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::HashSet};
 
 use crate::config::HostPattern;
 
@@ -27,11 +27,14 @@ pub enum Miss {
     Ambiguous,
     /// Raw characters that no path may hold (RFC 3986 section 3.3).
     BadPath,
+    /// More readings than are gone through for one request.
+    TooManyReadings,
 }
 
 impl<T> Router<T> {
-    /// A router of these routes: host (none: any), path prefix, whether case is ignored, and what is found there.
-    pub fn new(routes: impl IntoIterator<Item = (Option<HostPattern>, String, bool, T)>) -> Self {
+    /// A router of these routes: host (none: any), path prefix, whether case is ignored (none: nothing is known of it, and
+    /// both are thought of), and what is found there.
+    pub fn new(routes: impl IntoIterator<Item = (Option<HostPattern>, String, Option<bool>, T)>) -> Self {
         Self { hosts: Hosts::new(routes) }
     }
 
@@ -40,21 +43,43 @@ impl<T> Router<T> {
         let raw = raw_path.as_bytes();
         let Some(plain) = path::scan(raw) else { return Err(Miss::BadPath) };
         if plain {
-            return self.hosts.pick(host, raw, true).ok_or(Miss::NotFound);
+            let chosen = self.hosts.pick(host, raw, true);
+            return self.unless_folded(host, (raw, true), chosen, &differ)?.ok_or(Miss::NotFound);
+        }
+        let mut reader = Reader::new(raw);
+        if !reader.is_within_budget() {
+            return Err(Miss::TooManyReadings);
         }
         if let Some(only) = self.hosts.only(host) {
             return Ok(only);
         }
-        let mut reader = Reader::new(raw);
         let chosen = self.hosts.pick(host, reader.main(), false);
         while let Some((reading, escapes)) = reader.next_reading() {
-            match (chosen, self.hosts.pick(host, reading, escapes == Escapes::Stand)) {
+            let literal = escapes == Escapes::Stand;
+            match (chosen, self.hosts.pick(host, reading, literal)) {
                 (Some(a), Some(b)) if std::ptr::eq(a, b) || !differ(a, b) => {}
                 (None, None) => {}
                 _ => return Err(Miss::Ambiguous),
             }
+            self.unless_folded(host, (reading, literal), chosen, &differ)?;
         }
         chosen.ok_or(Miss::NotFound)
+    }
+
+    /// The chosen route, unless an app that ignores case would read the path as one of another. Where none was chosen, no
+    /// app is asked, and there is nothing to tell apart.
+    fn unless_folded<'t>(
+        &'t self,
+        host: &str,
+        (reading, literal): (&[u8], bool),
+        chosen: Option<&'t T>,
+        differ: &impl Fn(&T, &T) -> bool,
+    ) -> Result<Option<&'t T>, Miss> {
+        let Some(found) = chosen.filter(|_| self.hosts.folds()) else { return Ok(chosen) };
+        match self.hosts.pick_folded(host, reading, literal) {
+            Some(other) if !std::ptr::eq(found, other) && differ(found, other) => Err(Miss::Ambiguous),
+            _ => Ok(chosen),
+        }
     }
 }
 
@@ -66,18 +91,19 @@ pub fn reading(raw_path: &str) -> Cow<'_, str> {
     }
 }
 
-/// All else that some app may read a path as, each once, and whether that is by decoding %2F, %5C or %00 in it; none
-/// where all read it alike.
+/// All else that some app may read a path as, each once, and whether that is by decoding what parts a path in it; none
+/// where all read it alike. Of a path for which [`Router::find`] found a route these are few.
 pub fn other_readings(raw_path: &str) -> Vec<(String, bool)> {
     let mut all: Vec<(String, bool)> = Vec::new();
     if path::scan(raw_path.as_bytes()) == Some(true) {
         return all;
     }
-    let main = reading(raw_path);
+    let mut known = HashSet::from([reading(raw_path).into_owned()]);
     let mut reader = Reader::new(raw_path.as_bytes());
     while let Some((reading, escapes)) = reader.next_reading() {
         let reading = String::from_utf8_lossy(reading);
-        if reading != main && !all.iter().any(|(known, _)| *known == reading) {
+        if !known.contains(&*reading) {
+            known.insert(reading.clone().into_owned());
             all.push((reading.into_owned(), escapes == Escapes::AllDecoded));
         }
     }
@@ -99,7 +125,12 @@ mod tests {
                 None if host.is_empty() => None,
                 None => Some(HostPattern::Exact((*host).to_owned())),
             };
-            (host, (*path).to_owned(), name.ends_with("-i"), *name)
+            let ignore_case = match name.get(name.len().saturating_sub(2)..) {
+                Some("-i") => Some(true),
+                Some("-c") => Some(false),
+                _ => None,
+            };
+            (host, (*path).to_owned(), ignore_case, *name)
         }))
     }
 
@@ -148,6 +179,7 @@ mod tests {
             ("a.test", "/z/%20", Miss::NotFound),
             ("a.test", "/caf%C3%A9", Miss::NotFound),
             ("a.test", "//x", Miss::Ambiguous),
+            ("a.test", "/X", Miss::NotFound),
             ("a.test", "/x/../y", Miss::Ambiguous),
             ("a.test", "/x\u{e9}", Miss::BadPath),
             ("a.test", "/x\n", Miss::BadPath),
@@ -159,74 +191,102 @@ mod tests {
         }
     }
 
+    /// What some app reads as `/admin` or below, or nobody as any path.
+    const GUARDED: &[&str] = &[
+        "/admin",
+        "/admin/",
+        "/admin/x",
+        "//admin",
+        "///admin",
+        "/%61dmin",
+        "/%61%64%6d%69%6E",
+        "/./admin",
+        "/././admin",
+        "/x/../admin",
+        "/x/%2e%2e/admin",
+        "/x/.%2e/admin",
+        "/x/%2E./admin",
+        "/../admin",
+        "/../../admin",
+        "\\admin",
+        "/\\admin",
+        "\\\\admin",
+        "/x\\..\\admin",
+        "/admin\\x",
+        "/admin;x",
+        "/;/admin",
+        "/;x/admin",
+        "/.;/admin",
+        "/x/..;/admin",
+        "/x/..;a=b/admin",
+        "/admin;/x",
+        "/%2e/admin",
+        "/%2e;/admin",
+        "/admin%2f..",
+        "/admin%2Fx",
+        "/admin%5cx",
+        "/%2fadmin",
+        "/%5Cadmin",
+        "/x%2f..%2fadmin",
+        "/x%5c..%5cadmin",
+        "/x/..%2fadmin",
+        "/admin%00",
+        "/admin%00.jpg",
+        "/admin/..",
+        "/admin/../",
+        "/admin/../x",
+        "/admin/%2e%2e",
+        "/admin/..;/",
+        "/admin/..;/x",
+        "/%61dmin/..;/x",
+        "/x;/../admin",
+        "/x/;/../../admin",
+        "/admin/.",
+        "/admin//",
+        "/admin/;a",
+        "//x/..//admin",
+        "/.//admin",
+        "/admin\u{e9}",
+        "/admin\t",
+        "/x/.;/../admin",
+        "/%61dmin%2f..",
+        "/x/y/../../admin",
+        "admin",
+        "/admin?x",
+        "/admin#x",
+        "/%61dmin%00/../..",
+        "/x%2f%2e%2e%2fadmin",
+        "/ADMIN",
+        "/Admin/x",
+        "/%41dmin",
+        "//ADMIN",
+        "//x/admin",
+        "///x/admin",
+        "////x//admin",
+        "/\\x/admin",
+        "\\\\x\\ADMIN",
+        "//x:80/admin",
+        "//u@x/admin",
+        "//u:p@x:80/admin/y",
+        "//x\\admin",
+        "//%78/%61dmin",
+        "/%5cx/admin",
+        "/%2f%2fx/admin",
+        "/y/..//x/admin",
+        "/.//x/admin",
+        "//x/y/../admin",
+        "/x/..%3b/admin",
+        "/x/..%3Ba=b/admin",
+        "/admin%3bx",
+        "/admin%3Fx",
+        "/admin%23x",
+        "/%3b/admin",
+    ];
+
     #[test]
     fn no_spelling_of_a_guarded_path_slips_by() {
         let router = router(&[("", "/", "open"), ("", "/admin", "guarded"), ("", "/x", "open")]);
-        for path in [
-            "/admin",
-            "/admin/",
-            "/admin/x",
-            "//admin",
-            "///admin",
-            "/%61dmin",
-            "/%61%64%6d%69%6E",
-            "/./admin",
-            "/././admin",
-            "/x/../admin",
-            "/x/%2e%2e/admin",
-            "/x/.%2e/admin",
-            "/x/%2E./admin",
-            "/../admin",
-            "/../../admin",
-            "\\admin",
-            "/\\admin",
-            "\\\\admin",
-            "/x\\..\\admin",
-            "/admin\\x",
-            "/admin;x",
-            "/;/admin",
-            "/;x/admin",
-            "/.;/admin",
-            "/x/..;/admin",
-            "/x/..;a=b/admin",
-            "/admin;/x",
-            "/%2e/admin",
-            "/%2e;/admin",
-            "/admin%2f..",
-            "/admin%2Fx",
-            "/admin%5cx",
-            "/%2fadmin",
-            "/%5Cadmin",
-            "/x%2f..%2fadmin",
-            "/x%5c..%5cadmin",
-            "/x/..%2fadmin",
-            "/admin%00",
-            "/admin%00.jpg",
-            "/admin/..",
-            "/admin/../",
-            "/admin/../x",
-            "/admin/%2e%2e",
-            "/admin/..;/",
-            "/admin/..;/x",
-            "/%61dmin/..;/x",
-            "/x;/../admin",
-            "/x/;/../../admin",
-            "/admin/.",
-            "/admin//",
-            "/admin/;a",
-            "//x/..//admin",
-            "/.//admin",
-            "/admin\u{e9}",
-            "/admin\t",
-            "/x/.;/../admin",
-            "/%61dmin%2f..",
-            "/x/y/../../admin",
-            "admin",
-            "/admin?x",
-            "/admin#x",
-            "/%61dmin%00/../..",
-            "/x%2f%2e%2e%2fadmin",
-        ] {
+        for path in GUARDED {
             let found = router.find("h.test", path, differ);
             assert_ne!(found, Ok(&"open"), "{path}");
             assert_ne!(found, Err(Miss::NotFound), "{path}");
@@ -242,9 +302,62 @@ mod tests {
             "/%",
             "/x;v=1",
             "/.well-known/x",
+            "/x/y%3Bz",
+            "/x/Admin",
+            "//y",
+            "//x/y",
+            "/x/https%3A%2F%2Fx/admin",
+            "/x?admin",
         ] {
+            let path = path.split('?').next().unwrap_or_default();
             assert_eq!(router.find("h.test", path, differ), Ok(&"open"), "{path}");
         }
+    }
+
+    #[test]
+    fn letters_without_their_case_are_a_reading_unless_the_app_is_said_to_tell_them_apart() {
+        let router = router(&[
+            ("", "/", "open"),
+            ("", "/admin", "guarded"),
+            ("", "/Wiki", "wiki-c"),
+            ("", "/shop", "shop-i"),
+            ("", "/été", "summer"),
+        ]);
+        for (path, wanted) in [
+            ("/admin", Ok(&"guarded")),
+            ("/ADMIN", Err(Miss::Ambiguous)),
+            ("/administrator", Ok(&"open")),
+            ("/Wiki/x", Ok(&"wiki-c")),
+            ("/wiki/x", Ok(&"open")),
+            ("/SHOP/x", Ok(&"shop-i")),
+            ("/%C3%89T%C3%89", Err(Miss::Ambiguous)),
+            ("/%C3%A9t%C3%A9", Ok(&"summer")),
+            ("/x/ADMIN", Ok(&"open")),
+        ] {
+            assert_eq!(router.find("h.test", path, differ), wanted, "{path}");
+        }
+    }
+
+    #[test]
+    fn a_path_costs_no_more_than_its_budget() {
+        let router = router(&[("", "/", "open"), ("", "/admin", "guarded"), ("one.test", "/", "one")]);
+        for unit in ["a/./;%2f\\", "a/./;", "//", "/../", "%2f", "%3b/", "\\", "/;/"] {
+            let path = format!("/{}", unit.repeat(8000 / unit.len()));
+            let mut reader = Reader::new(path.as_bytes());
+            let mut read = 0;
+            if reader.is_within_budget() {
+                while reader.next_reading().is_some() {
+                    read += path.len();
+                }
+            } else {
+                assert_eq!(router.find("h.test", &path, differ), Err(Miss::TooManyReadings), "{unit}");
+                assert_eq!(router.find("one.test", &path, differ), Err(Miss::TooManyReadings), "{unit}");
+            }
+            assert!(read <= 96 * 1024, "{unit}: {read} bytes");
+        }
+        // What is long for a reason passes.
+        let long = format!("/x/{}", "https%3A%2F%2Fx%20y".repeat(420));
+        assert_eq!(router.find("h.test", &long, differ), Ok(&"open"));
     }
 
     proptest::proptest! {

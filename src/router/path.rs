@@ -18,8 +18,8 @@ pub(super) fn scan(raw: &[u8]) -> Option<bool> {
     Some(plain)
 }
 
-/// Decodes %XX into `out`. What parts a path or begins another part of the URI stays, in capitals, unless `all`:
-/// then %2F and %5C are decoded too and %00 ends the path. Bad escapes are literal.
+/// Decodes %XX into `out`. What parts a path or begins another part of the URI stays, in capitals, unless `all`: then
+/// %2F, %5C and %3B are decoded too, and %00, %3F and %23 end the path. Bad escapes are literal.
 pub(super) fn decode(raw: &[u8], all: bool, out: &mut Vec<u8>) {
     out.clear();
     let mut rest = raw;
@@ -37,8 +37,8 @@ pub(super) fn decode(raw: &[u8], all: bool, out: &mut Vec<u8>) {
         };
         rest = after;
         match byte {
-            0 if all => return,
-            b'/' | b'\\' if all => out.push(byte),
+            0 | b'?' | b'#' if all => return,
+            b'/' | b'\\' | b';' if all => out.push(byte),
             0 | b'/' | b'\\' | b'%' | b';' | b'?' | b'#' => {
                 out.extend_from_slice(&[b'%', high.to_ascii_uppercase(), low.to_ascii_uppercase()]);
             }
@@ -52,13 +52,82 @@ fn hex(digit: u8) -> Option<u8> {
     char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
+/// What of a raw path stands for what parts one or ends it, and how long its spelling is; `None`: an ordinary byte.
+fn parting(raw: &[u8]) -> Option<(u8, usize)> {
+    match raw {
+        [byte @ (b'/' | b'\\' | b';'), ..] => Some((*byte, 1)),
+        [b'%', high, low, ..] => {
+            let byte = hex(*high)? << 4 | hex(*low)?;
+            matches!(byte, 0 | b'/' | b'\\' | b';' | b'?' | b'#').then_some((byte, 3))
+        }
+        _ => None,
+    }
+}
+
 /// What an app may do to a path before it looks at it.
-#[derive(Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Ways {
+    /// `\` parts segments as `/` does.
     backslash: bool,
+    /// What follows a `;` is no part of its segment.
     parameters: bool,
+    /// `.` and `..` are resolved.
     dots: bool,
+    /// Empty segments are left out.
     empties: bool,
+    /// Two of `/` and `\` at the beginning are followed by a host (RFC 3986 section 4.2, URL Standard).
+    network: bool,
+}
+
+impl Ways {
+    /// Those that change anything about this path, however its escapes are read.
+    fn of(raw: &[u8]) -> Self {
+        let mut ways = Self::default();
+        let (mut adjacent, mut leads, mut at) = (false, false, 0);
+        // The segment so far: how long it is, whether only dots, and whether a parameter has begun.
+        let (mut length, mut dots, mut parameter) = (0_usize, true, false);
+        let mut decoded = Vec::new();
+        while let Some(rest) = raw.get(at..).filter(|rest| !rest.is_empty()) {
+            let Some((byte, spelt)) = parting(rest) else {
+                let (byte, spelt) = match rest {
+                    [b'%', high, low, ..] if hex(*high).is_some() && hex(*low).is_some() => {
+                        decode(rest.get(..3).unwrap_or_default(), true, &mut decoded);
+                        (decoded.first().copied().unwrap_or_default(), 3)
+                    }
+                    [byte, ..] => (*byte, 1),
+                    [] => break,
+                };
+                if !parameter {
+                    length += 1;
+                    dots &= byte == b'.';
+                }
+                at += spelt;
+                continue;
+            };
+            if byte == b';' {
+                (ways.parameters, parameter) = (true, true);
+            } else {
+                ways.backslash |= byte == b'\\';
+                ways.dots |= dots && (1..=2).contains(&length);
+                if at > 0 && length == 0 {
+                    adjacent = true;
+                    leads |=
+                        raw.get(..at).is_some_and(|before| parting(before).is_some_and(|(_, n)| n == at));
+                }
+                (length, dots, parameter) = (0, true, false);
+            }
+            at += spelt;
+        }
+        ways.dots |= dots && (1..=2).contains(&length);
+        ways.empties = adjacent || ways.parameters;
+        ways.network = leads || (adjacent && ways.dots);
+        ways
+    }
+
+    fn count(self) -> usize {
+        let Self { backslash, parameters, dots, empties, network } = self;
+        1 << [backslash, parameters, dots, empties, network].into_iter().filter(|matters| *matters).count()
+    }
 }
 
 /// What became of %XX in a reading.
@@ -68,7 +137,7 @@ pub(super) enum Escapes {
     Stand,
     /// They were decoded, but for those of what parts a path.
     Decoded,
-    /// Those too: %2F, %5C and %00.
+    /// Those too: %2F, %5C, %3B, %3F, %23 and %00.
     AllDecoded,
 }
 
@@ -76,6 +145,8 @@ pub(super) enum Escapes {
 pub(super) struct Reader<'a> {
     raw: &'a [u8],
     decoded: Vec<u8>,
+    /// How far `decoded` is decoded.
+    decoded_as: Option<u8>,
     out: Vec<u8>,
     /// The ways that matter for this path.
     matter: Ways,
@@ -83,25 +154,27 @@ pub(super) struct Reader<'a> {
     next: u8,
 }
 
+/// So many bytes of readings are gone through for one path: twelve of the longest that `target_bytes` allows.
+const MOST_READ: usize = 96 * 1024;
+
 impl<'a> Reader<'a> {
     pub(super) fn new(raw: &'a [u8]) -> Self {
-        let mut decoded = Vec::with_capacity(raw.len());
-        let escapes = u8::from(raw.contains(&b'%')) * 2;
-        // Without the end that %00 makes: what comes after it matters in other readings.
-        decode(raw, false, &mut decoded);
-        let hides = |text: &[u8]| raw.windows(3).any(|at| at.eq_ignore_ascii_case(text));
-        let hidden = hides(b"%2f") || hides(b"%5c") || hides(b"%00");
-        let slash = |byte: &u8| matches!(byte, b'/' | b'\\');
-        let mut segments =
-            decoded.split(slash).map(|part| part.split(|byte| *byte == b';').next().unwrap_or_default());
-        let matter = Ways {
-            backslash: decoded.contains(&b'\\') || hides(b"%5c"),
-            parameters: decoded.contains(&b';'),
-            dots: hidden || segments.any(|part| matches!(part, b"." | b"..")),
-            empties: true,
+        let hidden = memchr::memchr_iter(b'%', raw)
+            .any(|at| raw.get(at..).is_some_and(|rest| parting(rest).is_some()));
+        let escapes = match (hidden, raw.contains(&b'%')) {
+            (true, _) => 2,
+            (false, true) => 1,
+            (false, false) => 0,
         };
-        let escapes = if hidden { escapes } else { escapes / 2 };
-        Self { raw, decoded, out: Vec::with_capacity(raw.len() + 1), matter, escapes, next: 0 }
+        let (decoded, out) = (Vec::with_capacity(raw.len()), Vec::with_capacity(raw.len() + 1));
+        Self { raw, decoded, decoded_as: None, out, matter: Ways::of(raw), escapes, next: 0 }
+    }
+
+    /// Whether all readings together are few enough to go through.
+    ///
+    /// SECURITY: a few bytes on the wire (or one, sent by index over HTTP/2) must not buy a millisecond of this.
+    pub(super) fn is_within_budget(&self) -> bool {
+        self.raw.len() * (usize::from(self.escapes) + 1) * self.matter.count() <= MOST_READ
     }
 
     /// A reader of a part of the path, which goes through the same readings, step by step.
@@ -111,26 +184,27 @@ impl<'a> Reader<'a> {
 
     /// The reading that counts: everything resolved, %2F and %5C as they are.
     pub(super) fn main(&mut self) -> &[u8] {
-        self.read(
-            u8::from(self.escapes > 0),
-            Ways { backslash: true, parameters: true, dots: true, empties: true },
-        )
+        let all = Ways { backslash: true, parameters: true, dots: true, empties: true, network: false };
+        self.read(u8::from(self.escapes > 0), all)
     }
 
     /// The next of all readings, and what became of its escapes.
     pub(super) fn next_reading(&mut self) -> Option<(&[u8], Escapes)> {
         loop {
-            let (bits, escapes) = (self.next & 15, self.next >> 4);
+            let (bits, escapes) = (self.next & 31, self.next >> 5);
             if escapes > self.escapes {
                 return None;
             }
             self.next += 1;
             let on = |bit: u8| bits & bit != 0;
-            let ways = Ways { empties: on(1), dots: on(2), parameters: on(4), backslash: on(8) };
+            let ways =
+                Ways { empties: on(1), dots: on(2), parameters: on(4), backslash: on(8), network: on(16) };
             let matters = self.matter;
             if (ways.dots && !matters.dots)
                 || (ways.parameters && !matters.parameters)
                 || (ways.backslash && !matters.backslash)
+                || (ways.empties && !matters.empties)
+                || (ways.network && !matters.network)
             {
                 continue;
             }
@@ -143,17 +217,21 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// One reading; `escapes`: 0 as they are, 1 decoded, 2 with %2F, %5C and %00.
+    /// One reading; `escapes`: 0 as they are, 1 decoded, 2 with what parts a path.
     fn read(&mut self, escapes: u8, ways: Ways) -> &[u8] {
         let Self { raw, decoded, out, .. } = self;
-        if escapes == 0 {
-            decoded.clear();
-            decoded.extend_from_slice(raw);
-        } else {
-            decode(raw, escapes == 2, decoded);
+        if self.decoded_as != Some(escapes) {
+            self.decoded_as = Some(escapes);
+            if escapes == 0 {
+                decoded.clear();
+                decoded.extend_from_slice(raw);
+            } else {
+                decode(raw, escapes == 2, decoded);
+            }
         }
         out.clear();
-        let parts = decoded.split(|byte| *byte == b'/' || (ways.backslash && *byte == b'\\'));
+        let text = if ways.network { behind_host(decoded) } else { decoded };
+        let parts = text.split(|byte| *byte == b'/' || (ways.backslash && *byte == b'\\'));
         for (index, part) in parts.enumerate() {
             let part = match part.iter().position(|byte| *byte == b';') {
                 Some(at) if ways.parameters => part.get(..at).unwrap_or_default(),
@@ -169,8 +247,21 @@ impl<'a> Reader<'a> {
                 }
             }
         }
-        out
+        // It may begin with two only once dots are resolved.
+        if ways.network { behind_host(out) } else { out }
     }
+}
+
+/// What is left of a path if it begins with two of `/` and `\`, and what follows them is a host: from the next of these
+/// on. Browsers and Node pass over more than two (URL Standard, "special authority ignore slashes state").
+fn behind_host(path: &[u8]) -> &[u8] {
+    let parts = |byte: &u8| matches!(byte, b'/' | b'\\');
+    let lead = path.iter().take_while(|byte| parts(byte)).count();
+    if lead < 2 {
+        return path;
+    }
+    let rest = path.get(lead..).unwrap_or_default();
+    rest.iter().position(parts).and_then(|at| rest.get(at..)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -187,6 +278,7 @@ mod tests {
             ("/a/../b;x/c", "/b/c"),
             ("\\a\\.\\b", "/a/b"),
             ("/%2f%5c%00%3b", "/%2F%5C%00%3B"),
+            ("//x/a", "/x/a"),
             ("/%zz%4", "/%zz%4"),
             ("/a%20b", "/a b"),
             ("/..;/..", ""),

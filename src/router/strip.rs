@@ -23,9 +23,25 @@ pub fn below<'p>(raw_path: &'p str, prefix: &str, ignore_case: bool) -> Option<&
             }
         }
     }
-    // To some apps a path that begins with two names a host.
+    // SECURITY: to some apps a path that begins with two of these names a host, and what follows it is the path. Of two
+    // `/` one is enough; no other spelling is worth one.
+    if begins_network_path(rest.as_bytes()) {
+        return None;
+    }
     let doubled = rest.bytes().take_while(|byte| *byte == b'/').count().saturating_sub(1);
     rest.get(doubled..)
+}
+
+/// Whether what follows the leading `/` is another, in a spelling that cannot be left out.
+fn begins_network_path(rest: &[u8]) -> bool {
+    let after = rest.get(rest.iter().take_while(|byte| **byte == b'/').count()..).unwrap_or_default();
+    match after {
+        [b'\\', ..] => true,
+        [b'%', escape @ ..] => escape
+            .get(..2)
+            .is_some_and(|escape| escape.eq_ignore_ascii_case(b"2f") || escape.eq_ignore_ascii_case(b"5c")),
+        _ => false,
+    }
 }
 
 /// Where the raw segments end that spell the prefix.
@@ -77,6 +93,10 @@ mod tests {
             ("/shop/..\\shop/admin", "/shop", None),
             ("/shop/..%5cshop/admin", "/shop", None),
             ("/shop/a%2f..%2f../shop", "/shop", None),
+            ("/shop/\\x/admin", "/shop", None),
+            ("/shop/%5cx/admin", "/shop", None),
+            ("/shop//%2Fx/admin", "/shop", None),
+            ("/shop/%2", "/shop", Some("/%2")),
         ] {
             assert_eq!(below(path, prefix, false), wanted, "{path}");
         }

@@ -1,6 +1,8 @@
 //! Which route a request takes: no spelling of a path or a host leads around the route that it names.
 
-use crate::support::{App, Cloakroom, Reply, Response};
+use std::net::{SocketAddr, TcpStream};
+
+use crate::support::{App, Cloakroom, Legacy, Reply, Response, Wire};
 
 /// An app that answers with its own name.
 fn named(name: &'static str) -> App {
@@ -123,12 +125,54 @@ fn sixty_spellings_of_a_guarded_path_never_lead_to_the_open_app() {
     assert!(closed.received().len() > 10, "only {} reached the guarded app", closed.received().len());
 }
 
+/// What Express, Node's `URL` or PHP's `parse_url` takes for `/admin`.
+const ADMIN_TO_SOME: [&str; 12] = [
+    "/ADMIN",
+    "/Admin/x",
+    "/%41dmin",
+    "//x/admin",
+    "///x/admin",
+    "/\\x/admin",
+    "//x\\admin",
+    "//x:80/admin",
+    "//u@x/admin",
+    "//x/y/../admin",
+    "http://shop.test//x/admin",
+    "/y/..//x/admin",
+];
+
+#[test]
+fn what_real_apps_read_as_a_guarded_path_is_guarded() {
+    for app in Legacy::with_admin_page() {
+        let direct = |target: &str| {
+            let mut wire = Wire::new(TcpStream::connect(app.address).unwrap());
+            wire.send(format!("GET {target} HTTP/1.1\r\nhost: shop.test\r\n\r\n"));
+            wire.answer(false).text() == "secret"
+        };
+        let fooled = ADMIN_TO_SOME.iter().filter(|target| direct(target)).count();
+        assert!(fooled >= 2, "the app is fooled by {fooled} targets alone: it tests nothing");
+        let house = gated(app.address);
+        assert_eq!(ask(&house, "GET / HTTP/1.1\r\nhost: shop.test").text(), "open");
+        for target in ADMIN_TO_SOME {
+            let answer = ask(&house, &format!("GET {target} HTTP/1.1\r\nhost: shop.test"));
+            assert!(matches!(answer.status, 400 | 401), "{target}: {} {}", answer.status, answer.text());
+        }
+    }
+}
+
+/// `/admin` wants a principal, all else nothing.
+fn gated(app: SocketAddr) -> Cloakroom {
+    let routes = "[[routes]]\nupstream = \"app\"\n\
+                  [[routes]]\npath = \"/admin\"\nrequire = \"principal\"\nupstream = \"app\"";
+    Cloakroom::before(app).config(routes).start()
+}
+
 #[test]
 fn what_only_looks_like_the_guarded_path_stays_with_the_open_app() {
     let (open, closed) = (named("open"), named("guarded"));
     let house = guarded(&open, &closed);
     for target in
-        ["/", "/xy", "/x.css", "/y/x", "/X", "/%79/x", "/y/z/x", "/y?x=/x", "/y%20x", "/y;x", "//y", "/%zz"]
+        ["/", "/xy", "/x.css", "/y/x", "/%79/x", "/y/z/x", "/y?x=/x", "/y%20x", "/y;x", "//y", "/%zz"]
     {
         let answer = ask(&house, &format!("GET {target} HTTP/1.1\r\nhost: host"));
         assert_eq!((answer.status, answer.text().as_str()), (200, "open"), "{target}");
@@ -167,6 +211,22 @@ fn a_route_that_ignores_case_guards_every_case() {
         assert!(answer.text() == "guarded" || answer.status == 400, "{target}: {}", answer.text());
     }
     assert_eq!(open.received().len(), 0);
+}
+
+#[test]
+fn where_the_app_is_said_to_tell_cases_apart_other_cases_are_other_paths() {
+    let (open, closed) = (named("open"), named("guarded"));
+    for (key, wanted) in [("", (400, "")), ("ignore_case = false\n", (200, "open"))] {
+        let routes = format!(
+            "[upstreams.guarded]\nservers = [\"http://{}\"]\n[[routes]]\nupstream = \"app\"\n\
+             [[routes]]\npath = \"/Admin\"\n{key}upstream = \"guarded\"",
+            closed.address
+        );
+        let house = Cloakroom::before(open.address).config(&routes).start();
+        let answer = ask(&house, "GET /admin HTTP/1.1\r\nhost: host");
+        assert_eq!(answer.status, wanted.0, "{key}");
+        assert!(wanted.0 != 200 || answer.text() == wanted.1, "{key}");
+    }
 }
 
 #[test]

@@ -57,6 +57,7 @@ fn the_reference_uncommented_says_the_same() {
     // These are examples, or say what holds when they are absent.
     all.cookies.clear();
     all.routes[0].host = None;
+    assert_eq!(all.routes[0].ignore_case.take(), Some(false));
     assert!(all.listen[0].tls.take().is_some());
     assert!(all.upstreams[0].health.take().is_some());
     assert!(all.listen[0].client_certificates.take().is_some_and(|asked| asked.require));

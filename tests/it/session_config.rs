@@ -33,6 +33,21 @@ fn said_of_routes(routes: &str) -> Vec<String> {
 }
 
 #[test]
+fn routes_that_differ_in_case_alone_are_told() {
+    let alike = "Warning: /Admin and /admin are one path to an app that ignores case";
+    for (first, second, wanted) in [
+        ("path = \"/Admin\"", "path = \"/admin\"", vec![alike]),
+        ("path = \"/Admin\", ignore_case = false", "path = \"/admin\"", vec![alike]),
+        ("path = \"/Admin\", ignore_case = false", "path = \"/admin\", ignore_case = false", vec![]),
+        ("path = \"/Admin\"", "path = \"/admin/x\"", vec![]),
+        ("path = \"/Admin\"", "path = \"/admin\", host = \"a.test\"", vec![]),
+    ] {
+        let routes = format!("{{ upstream = \"a\", {first} }}, {{ upstream = \"a\", {second} }}");
+        assert_eq!(said_of_routes(&routes), wanted, "{routes}");
+    }
+}
+
+#[test]
 fn nobody_is_sent_round_in_circles() {
     let circle = "Error: `routes.otherwise` leads into its own guarded route";
     let back = "Error: `routes.otherwise` leads back to where it came from";

@@ -4,12 +4,14 @@ use std::{cmp::Reverse, collections::HashMap};
 
 use super::super::{Server, Upstream, diagnostic::Diagnostic};
 use super::{CrossSite, HostPattern, Otherwise, Placed, Preflight, Require, Route, SessionMode};
+use crate::message::case;
 
 /// Notes what is wrong with the gates of all routes.
 pub(super) fn gates(routes: &[Placed<'_>], upstreams: &[Upstream]) {
     for (at, placed) in routes.iter().enumerate() {
         contradictions(placed);
         circle(at, placed, routes, upstreams);
+        differing_in_case(placed, routes.get(..at).unwrap_or_default());
     }
     if routes.iter().any(|placed| placed.route.require > Require::Nothing) {
         side_doors(routes, upstreams);
@@ -47,6 +49,26 @@ fn contradictions(placed: &Placed<'_>) {
         let warning = Diagnostic::warning(message, reader.span(key), "not only those");
         reader.notes().push(warning.help("cross_site = \"block\""));
     }
+}
+
+/// Two routes that are one to an app that ignores case: nobody is let through to either, since both readings differ.
+fn differing_in_case(placed: &Placed<'_>, before: &[Placed<'_>]) {
+    let Placed { route, reader } = placed;
+    let fold = |route: &Route| case::fold(route.path.trim_end_matches('/').as_bytes()).into_owned();
+    let alike = |other: &&Placed<'_>| {
+        let other = &other.route;
+        other.host == route.host
+            && other.path.trim_end_matches('/') != route.path.trim_end_matches('/')
+            && (route.ignore_case.is_none() || other.ignore_case.is_none())
+            && fold(other) == fold(route)
+    };
+    let Some(other) = before.iter().find(alike) else { return };
+    let message = format!("{} and {} are one path to an app that ignores case", other.route.path, route.path);
+    let label = "differs from the other in case alone";
+    let warning = Diagnostic::warning(message, placed.place("path"), label);
+    let help = "requests for which it matters get a 400; if the app tells them apart, say so on both routes:\n\
+                ignore_case = false";
+    reader.notes().push(warning.also(other.place("path"), "the other").help(help));
 }
 
 /// `otherwise` that sends visitors to where they are refused again.
@@ -194,7 +216,7 @@ fn pick(routes: &[Placed<'_>], host: Option<&HostPattern>, path: &[u8]) -> Optio
     let fits = |placed: &Placed<'_>| {
         let prefix = placed.route.path.trim_end_matches('/').as_bytes();
         let (head, rest) = path.split_at_checked(prefix.len())?;
-        let same = head == prefix || (placed.route.ignore_case && head.eq_ignore_ascii_case(prefix));
+        let same = head == prefix || (placed.route.ignores_case() && head.eq_ignore_ascii_case(prefix));
         let whole = prefix.is_empty() || matches!(rest.first(), None | Some(b'/'));
         if same && whole { Some((rank(placed.route.host.as_ref(), host)?, prefix.len())) } else { None }
     };

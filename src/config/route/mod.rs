@@ -23,8 +23,9 @@ pub struct Route {
     pub host: Option<HostPattern>,
     /// `path`: a prefix, by segment; begins with `/`; in normal form.
     pub path: String,
-    /// `ignore_case` of the path, for apps on file systems that do.
-    pub ignore_case: bool,
+    /// `ignore_case` of the path. Absent: the case counts, but a path that would take another route without it is refused,
+    /// since many apps ignore it. `Some(false)`: the app is known to tell `/Admin` from `/admin`.
+    pub ignore_case: Option<bool>,
     /// `strip_prefix`: the app gets the path without `path`, which is more than `/`.
     pub strip_prefix: bool,
     /// `upstream`: index into [`Config::upstreams`](super::Config::upstreams).
@@ -157,7 +158,7 @@ impl Route {
         let route = Self {
             host: reader.parsed("host", "a name such as \"shop.example.com\" or \"*.example.com\"", host),
             path: reader.parsed("path", "a path such as \"/shop\"", path).unwrap_or_else(|| "/".to_owned()),
-            ignore_case: reader.bool("ignore_case", false),
+            ignore_case: reader.optional_bool("ignore_case"),
             strip_prefix: reader.bool("strip_prefix", false),
             upstream: reader.required("upstream", "the NAME of an `[upstreams.NAME]`", named).unwrap_or(0),
             session: reader.choice("session", &modes, SessionMode::On),
@@ -185,9 +186,14 @@ impl Route {
         route
     }
 
+    /// Whether other spellings of its path in capitals are the same.
+    pub fn ignores_case(&self) -> bool {
+        self.ignore_case == Some(true)
+    }
+
     /// Whether both would take the same requests.
     fn meets(&self, other: &Self) -> bool {
-        let same_path = if self.ignore_case || other.ignore_case {
+        let same_path = if self.ignores_case() || other.ignores_case() {
             self.path.eq_ignore_ascii_case(&other.path)
         } else {
             self.path == other.path

@@ -63,9 +63,18 @@ impl Legacy {
 
     /// `express_app.js` in Node, with the Express of `tests/run` or Debian's.
     pub(crate) fn express() -> Self {
+        Self::node("express_app.js")
+    }
+
+    /// `admin_express.js`, `admin_url.js` and `admin_url.php`: apps with one page that a gate before them is to guard.
+    pub(crate) fn with_admin_page() -> [Self; 3] {
+        [Self::node("admin_express.js"), Self::node("admin_url.js"), Self::php_of("admin_url.php")]
+    }
+
+    fn node(name: &str) -> Self {
         let own = concat!(env!("CARGO_MANIFEST_DIR"), "/target/express/node_modules:/usr/share/nodejs");
         let mut command = Command::new("node");
-        Self::said(command.arg(file("express_app.js")).env("NODE_PATH", own), "nodejs node-express")
+        Self::said(command.arg(file(name)).env("NODE_PATH", own), "nodejs node-express")
     }
 
     /// `App.java`, compiled by the launcher.
