@@ -94,7 +94,7 @@ impl Forwarding {
 
     /// Says once that somebody who is not believed spoke of https: it may well be the operator's own load balancer.
     fn tell(&self, peer: &Peer, headers: &HeaderMap) {
-        let https = last(headers, &PROTO).is_some_and(|proto| proto.eq_ignore_ascii_case(b"https"));
+        let https = last(headers, &PROTO).and_then(is_https) == Some(true);
         if https && !self.told.swap(true, Ordering::Relaxed) {
             let peer = match peer {
                 Peer::Ip(address) => address.to_canonical().to_string(),
@@ -223,10 +223,18 @@ fn put_address(out: &mut Vec<u8>, address: IpAddr) {
 }
 
 fn set_proto(client: &mut Client, proto: &[u8]) {
-    if proto.eq_ignore_ascii_case(b"https") {
-        client.https = true;
-    } else if proto.eq_ignore_ascii_case(b"http") {
-        client.https = false;
+    client.https = is_https(proto).unwrap_or(client.https);
+}
+
+/// What a proxy says that the visitor came by; Traefik says `wss` and `ws` of each WebSocket.
+fn is_https(proto: &[u8]) -> Option<bool> {
+    let is = |scheme: &str| proto.eq_ignore_ascii_case(scheme.as_bytes());
+    if is("https") || is("wss") {
+        Some(true)
+    } else if is("http") || is("ws") {
+        Some(false)
+    } else {
+        None
     }
 }
 
@@ -279,7 +287,9 @@ mod tests {
     #[test]
     fn x_forwarded() {
         let f = "x-forwarded-for";
-        let rows: [(&str, &[Line], &str); 11] = [
+        let rows: [(&str, &[Line], &str); 13] = [
+            ("10.0.0.1", &[("x-forwarded-proto", "WSS")], "10.0.0.1|https|h.test|"),
+            ("10.0.0.1", &[("x-forwarded-proto", "https, ws")], "10.0.0.1|http|h.test|"),
             ("1.2.3.4", &[(f, "9.9.9.9"), ("x-forwarded-proto", "https")], "1.2.3.4|http|h.test|"),
             ("10.0.0.1", &[], "10.0.0.1|http|h.test|"),
             (

@@ -13,6 +13,9 @@ use crate::{
     session::Resolved,
 };
 
+/// A redirect to the login is no longer than this: past it, the login itself would be a 414 for ever.
+const LONGEST_LOGIN: usize = 2000;
+
 /// What would end a query's value, or what browsers read in their own way.
 const IN_QUERY: &AsciiSet = &CONTROLS
     .add(b' ')
@@ -83,19 +86,22 @@ fn is_preflight<B>(request: &Request<B>) -> bool {
         && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
-/// Somebody is on their way to a page. Browsers that do not say so ask for HTML.
+/// Somebody is on their way to a page. Browsers that do not say so ask for HTML; a script that does so may say what it is.
 fn is_navigation<B>(request: &Request<B>) -> bool {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return false;
     }
     let says = |name: &str| request.headers().get(name).map(HeaderValue::as_bytes);
+    if says("x-requested-with").is_some_and(|by| by.eq_ignore_ascii_case(b"XMLHttpRequest")) {
+        return false;
+    }
     match says("sec-fetch-mode") {
         Some(mode) => mode == b"navigate",
         None => says("accept").is_some_and(|accept| memchr::memmem::find(accept, b"text/html").is_some()),
     }
 }
 
-/// `otherwise`, with this request's own path as `next=`; left out where it could lead to another site.
+/// `otherwise`, with this request's own path as `next=`; left out where it could lead to another site, or is too long.
 fn target(otherwise: &str, asked: Option<&str>) -> Result<HeaderValue, ProxyError> {
     let own = asked.filter(|path| {
         let mut bytes = path.bytes();
@@ -104,7 +110,8 @@ fn target(otherwise: &str, asked: Option<&str>) -> Result<HeaderValue, ProxyErro
     let text = match own {
         Some(path) => {
             let mark = if otherwise.contains('?') { '&' } else { '?' };
-            format!("{otherwise}{mark}next={}", utf8_percent_encode(path, IN_QUERY))
+            let whole = format!("{otherwise}{mark}next={}", utf8_percent_encode(path, IN_QUERY));
+            if whole.len() > LONGEST_LOGIN { otherwise.to_owned() } else { whole }
         }
         None => otherwise.to_owned(),
     };
@@ -174,5 +181,8 @@ mod tests {
             assert_eq!(target("/login", asked).unwrap(), wanted, "{asked:?}");
         }
         assert_eq!(target("/login?a=1", Some("/x")).unwrap(), "/login?a=1&next=/x");
+        let long = format!("/{}", "%".repeat(1000));
+        assert_eq!(target("/login", Some(&long)).unwrap(), "/login");
+        assert!(target("/login", Some(&"/x".repeat(900))).unwrap().len() > 1800);
     }
 }

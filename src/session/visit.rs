@@ -49,17 +49,14 @@ impl Visit {
     }
 
     /// Whether the visitor sent a form, so that what is answered takes the place of the page that they see: by an unsafe
-    /// method, and not by a script. Without Fetch Metadata, which browsers send by https only, a script is told by what
-    /// it accepts: no page.
+    /// method, and not by a script.
     pub fn submits(method: &Method, headers: &HeaderMap) -> bool {
         let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
         if method.is_safe() {
             return false;
         }
         match (get("sec-fetch-mode"), get("sec-fetch-dest")) {
-            (None, None) => {
-                get("accept").is_none_or(|types| memchr::memmem::find(types, b"text/html").is_some())
-            }
+            (None, None) => accepts_page(headers),
             (mode, dest) => {
                 mode.is_none_or(|mode| mode == b"navigate") && dest.is_none_or(|dest| dest == b"document")
             }
@@ -85,10 +82,19 @@ impl Visit {
         Self {
             may_mint: (cookie_could_come || always) && !subresource && !prefetch && !preflight,
             // Nobody sees what was fetched in advance.
-            is_document: get("sec-fetch-dest").is_none_or(|d| d == b"document") && !prefetch,
+            is_document: get("sec-fetch-dest").map_or_else(|| accepts_page(headers), |d| d == b"document")
+                && !prefetch,
             withheld: !cookie_could_come && !always,
             // Of a safe request to a Lax site the browser takes no cookie where it sent none.
             blind: !cookie_could_come && !always && (!method.is_safe() || same_site == SameSite::Strict),
         }
     }
+}
+
+/// Whether a page is what is asked for, where there is no Fetch Metadata, which browsers send by https only: pictures and
+/// what scripts fetch are told by what they accept, and by what libraries say of themselves.
+fn accepts_page(headers: &HeaderMap) -> bool {
+    let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
+    !get("x-requested-with").is_some_and(|by| by.eq_ignore_ascii_case(b"XMLHttpRequest"))
+        && get("accept").is_none_or(|types| memchr::memmem::find(types, b"text/html").is_some())
 }

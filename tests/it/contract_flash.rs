@@ -12,7 +12,12 @@ fn a_flash_is_shown_once_and_to_the_next_page_alone() {
     let mut visitor = house.browser();
     visitor.answered("/", &["X-Session-Flash-Note: Saved%21"]);
     let ahead = format!("{DOCUMENT}sec-purpose: prefetch;prerender\r\n");
-    for more in [SCRIPT, &ahead, "sec-fetch-dest: image\r\n", "sec-fetch-dest: empty\r\n"] {
+    // By plain http browsers say only what they accept.
+    let (picture, poll) = ("accept: image/avif,*/*;q=0.8\r\n", "accept: application/json\r\n");
+    let script = "accept: text/html\r\nx-requested-with: XMLHttpRequest\r\n";
+    for more in
+        [SCRIPT, &ahead, "sec-fetch-dest: image\r\n", "sec-fetch-dest: empty\r\n", picture, poll, script]
+    {
         assert_eq!(visitor.answered_as("/", more, &[]).fields(), "", "{more}");
     }
     assert_eq!(visitor.answered_as("/", DOCUMENT, &[]).fields(), "note=Saved!");

@@ -66,6 +66,7 @@ fn browsers_are_sent_to_the_login_and_all_else_is_told_401() {
         ("GET /in", PAGE, "303 /login?next=/in"),
         ("HEAD /in", PAGE, "303 /login?next=/in"),
         ("GET /in", "accept: text/html,*/*;q=0.8\r\n", "303 /login?next=/in"),
+        ("GET /in", "accept: text/html\r\nx-requested-with: XMLHttpRequest\r\n", "401 "),
         ("GET /in/a?b=c&d=e%2Ff", PAGE, "303 /login?next=/in/a?b=c%26d=e%252Ff"),
         ("GET /in?next=//evil.test", PAGE, "303 /login?next=/in?next=//evil.test"),
         ("GET /in", "sec-fetch-mode: cors\r\naccept: text/html\r\n", "401 "),
