@@ -35,6 +35,8 @@ const NAME_BYTES: usize = 128;
 const ATTRIBUTE_BYTES: usize = 256;
 /// So many lines each thread remembers to have noted; a power of two.
 const KNOWN: usize = 256;
+/// So many of them share a place.
+const PLACE: usize = 8;
 const LONGEST: i64 = 400 * 86_400;
 const LONG_FOR_A_SESSION: i64 = 31 * 86_400;
 
@@ -264,11 +266,19 @@ impl Inventory {
     }
 }
 
-/// Whether this thread has not met it of late; it has from now on.
+/// Whether this thread has not met it of late; it has from now on. Two that fall in one place do not push each other out,
+/// as two that an app sets in turn would do with each answer, and both be told each time: a place has room for eight.
 fn is_news(shape: u64) -> bool {
     NOTED.with_borrow_mut(|noted| {
-        let place = usize::try_from(shape % KNOWN as u64).unwrap_or(0);
-        noted.get_mut(place).is_none_or(|known| std::mem::replace(known, shape) != shape)
+        let place = usize::try_from(shape % (KNOWN / PLACE) as u64).unwrap_or(0) * PLACE;
+        let Some(place) = noted.get_mut(place..place + PLACE) else { return true };
+        let known = place.iter().position(|known| *known == shape);
+        // The one that was met longest ago stands last, and goes.
+        place.get_mut(..=known.unwrap_or(PLACE - 1)).unwrap_or_default().rotate_right(1);
+        if let Some(first) = place.first_mut() {
+            *first = shape;
+        }
+        known.is_none()
     })
 }
 
@@ -374,6 +384,16 @@ mod tests {
 
     fn rules() -> CookieRules {
         CookieRules::build(&[], &crypto::Secrets::ephemeral())
+    }
+
+    #[test]
+    fn what_falls_in_one_place_is_news_once() {
+        let places = (KNOWN / PLACE) as u64;
+        let shapes: Vec<u64> = (1..=PLACE as u64).map(|turn| turn * places + 3).collect();
+        assert!(shapes.iter().all(|shape| is_news(*shape)));
+        assert!(!shapes.iter().rev().any(|shape| is_news(*shape)));
+        assert!(is_news(1000 * places + 3) && is_news(shapes[PLACE - 1]), "the one met longest ago has gone");
+        assert!(!is_news(shapes[0]));
     }
 
     #[test]
