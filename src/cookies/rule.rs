@@ -36,7 +36,8 @@ pub struct Occasion<'a> {
     pub host: &'a str,
     /// The path that is asked for, as an app reads it; asked only where [`CookieRules::reads_paths`].
     pub path: &'a str,
-    /// What else some app may read it as, and whether that is by decoding what parts a path (%2F, %5C, %3B, %3F, %23, %00); asked likewise.
+    /// What else some app may read it as, and whether that is by decoding what parts a path (%2F, %5C, %3B, %3F, %23,
+    /// %00); asked likewise.
     pub readings: &'a [(String, bool)],
     /// The name of the upstream.
     pub upstream: &'a str,

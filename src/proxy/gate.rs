@@ -10,7 +10,7 @@ use crate::{
     headers::Client,
     listen::Arrival,
     plan::RoutePlan,
-    session::Resolved,
+    session::{Resolved, Visit},
 };
 
 /// A redirect to the login is no longer than this: past it, the login itself would be a 414 for ever.
@@ -92,7 +92,7 @@ fn is_navigation<B>(request: &Request<B>) -> bool {
         return false;
     }
     let says = |name: &str| request.headers().get(name).map(HeaderValue::as_bytes);
-    if says("x-requested-with").is_some_and(|by| by.eq_ignore_ascii_case(b"XMLHttpRequest")) {
+    if Visit::is_scripted(request.headers()) {
         return false;
     }
     match says("sec-fetch-mode") {

@@ -14,7 +14,7 @@ const ENCODED: &AsciiSet =
 
 /// Whether the case of a prefix's letters counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Case {
+enum CaseRule {
     /// `ignore_case = false`, written out: the app tells `/Admin` from `/admin`.
     Counts,
     /// Nothing is said: it counts, and what some app may read without it is found by [`Hosts::pick_folded`].
@@ -25,7 +25,7 @@ enum Case {
 
 /// The spellings of a prefix, without a trailing `/`.
 #[derive(Debug)]
-struct Spellings {
+struct PrefixSpellings {
     /// As written.
     raw: Vec<u8>,
     /// As it comes where it holds what is always escaped, in either case of the digits.
@@ -34,7 +34,7 @@ struct Spellings {
     read: Vec<u8>,
 }
 
-impl Spellings {
+impl PrefixSpellings {
     fn of(prefix: &str) -> Self {
         let upper = utf8_percent_encode(prefix, ENCODED).to_string();
         let escaped = (upper != prefix).then(|| [lower_escapes(&upper), upper]);
@@ -61,15 +61,15 @@ impl Spellings {
 
 /// One route.
 #[derive(Debug)]
-struct Entry<T> {
-    prefix: Spellings,
-    folded: Spellings,
-    case: Case,
+struct RouteEntry<T> {
+    prefix: PrefixSpellings,
+    folded: PrefixSpellings,
+    case: CaseRule,
     target: T,
 }
 
 /// The routes of one host, longest prefix first.
-type Group<T> = Vec<Entry<T>>;
+type Group<T> = Vec<RouteEntry<T>>;
 
 /// All routes.
 #[derive(Debug)]
@@ -94,13 +94,13 @@ impl<T> Hosts<T> {
             };
             let prefix = prefix.trim_end_matches('/');
             let case = match ignore_case {
-                Some(false) => Case::Counts,
-                Some(true) => Case::Ignored,
-                None => Case::MayCount,
+                Some(false) => CaseRule::Counts,
+                Some(true) => CaseRule::Ignored,
+                None => CaseRule::MayCount,
             };
-            hosts.folds |= case == Case::MayCount && prefix.chars().any(char::is_alphabetic);
-            let prefix = Spellings::of(prefix);
-            group.push(Entry { folded: prefix.folded(), prefix, case, target });
+            hosts.folds |= case == CaseRule::MayCount && prefix.chars().any(char::is_alphabetic);
+            let prefix = PrefixSpellings::of(prefix);
+            group.push(RouteEntry { folded: prefix.folded(), prefix, case, target });
         }
         let groups = hosts.exact.values_mut().chain(hosts.below.values_mut());
         for group in groups.chain(std::iter::once(&mut hosts.any)) {
@@ -120,7 +120,8 @@ impl<T> Hosts<T> {
 
     /// The route of this reading of a path; `literal`: its escapes stand as they came.
     pub(super) fn pick(&self, host: &str, path: &[u8], literal: bool) -> Option<&T> {
-        let fits = |entry: &&Entry<T>| entry.prefix.begin(path, literal, entry.case == Case::Ignored);
+        let fits =
+            |entry: &&RouteEntry<T>| entry.prefix.begin(path, literal, entry.case == CaseRule::Ignored);
         self.groups(host).find_map(|group| group.iter().find(fits)).map(|entry| &entry.target)
     }
 
@@ -132,9 +133,9 @@ impl<T> Hosts<T> {
     /// The route of this reading of a path to an app that ignores case where nothing is said of it.
     pub(super) fn pick_folded(&self, host: &str, path: &[u8], literal: bool) -> Option<&T> {
         let folded = case::fold(path);
-        let fits = |entry: &&Entry<T>| match entry.case {
-            Case::Counts => entry.prefix.begin(path, literal, false),
-            Case::MayCount | Case::Ignored => entry.folded.begin(&folded, literal, false),
+        let fits = |entry: &&RouteEntry<T>| match entry.case {
+            CaseRule::Counts => entry.prefix.begin(path, literal, false),
+            CaseRule::MayCount | CaseRule::Ignored => entry.folded.begin(&folded, literal, false),
         };
         self.groups(host).find_map(|group| group.iter().find(fits)).map(|entry| &entry.target)
     }

@@ -101,10 +101,9 @@ pub fn other_readings(raw_path: &str) -> Vec<(String, bool)> {
     let mut known = HashSet::from([reading(raw_path).into_owned()]);
     let mut reader = Reader::new(raw_path.as_bytes());
     while let Some((reading, escapes)) = reader.next_reading() {
-        let reading = String::from_utf8_lossy(reading);
-        if !known.contains(&*reading) {
-            known.insert(reading.clone().into_owned());
-            all.push((reading.into_owned(), escapes == Escapes::AllDecoded));
+        let reading = String::from_utf8_lossy(reading).into_owned();
+        if known.insert(reading.clone()) {
+            all.push((reading, escapes == Escapes::AllDecoded));
         }
     }
     all
@@ -307,9 +306,7 @@ mod tests {
             "//y",
             "//x/y",
             "/x/https%3A%2F%2Fx/admin",
-            "/x?admin",
         ] {
-            let path = path.split('?').next().unwrap_or_default();
             assert_eq!(router.find("h.test", path, differ), Ok(&"open"), "{path}");
         }
     }

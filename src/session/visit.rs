@@ -48,6 +48,13 @@ impl Visit {
         Self { may_mint: self.may_mint && reached, blind: self.blind || !reached, ..self }
     }
 
+    /// Whether a script says that it asks, as jQuery and others do.
+    pub fn is_scripted(headers: &HeaderMap) -> bool {
+        headers
+            .get("x-requested-with")
+            .is_some_and(|by| by.as_bytes().eq_ignore_ascii_case(b"XMLHttpRequest"))
+    }
+
     /// Whether the visitor sent a form, so that what is answered takes the place of the page that they see: by an unsafe
     /// method, and not by a script.
     pub fn submits(method: &Method, headers: &HeaderMap) -> bool {
@@ -95,6 +102,6 @@ impl Visit {
 /// what scripts fetch are told by what they accept, and by what libraries say of themselves.
 fn accepts_page(headers: &HeaderMap) -> bool {
     let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
-    !get("x-requested-with").is_some_and(|by| by.eq_ignore_ascii_case(b"XMLHttpRequest"))
+    !Visit::is_scripted(headers)
         && get("accept").is_none_or(|types| memchr::memmem::find(types, b"text/html").is_some())
 }
