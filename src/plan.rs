@@ -22,7 +22,7 @@ use crate::{
     headers::{Forwarding, Guard, Prefix},
     router::Router,
     session::{
-        CookieForm, Ended, Flask, Keep, Lasting, Sealed, SessionManager, View,
+        CookieForm, Ended, Flask, Keep, Lasting, Realm, Sealed, SessionManager, View,
         store::{Memory, Store},
     },
     upstream::{Endpoints, TlsError},
@@ -44,6 +44,8 @@ pub struct RoutePlan {
     pub upstream: Arc<Endpoints>,
     /// How sessions are treated.
     pub session: SessionMode,
+    /// It names no host: visitors choose theirs.
+    pub any_host: bool,
     /// A realm of its own, or the host's.
     pub realm: Option<Arc<str>>,
     /// The form of its sessions' cookie.
@@ -85,6 +87,39 @@ impl RoutePlan {
     }
 }
 
+/// In which realms whoever logs in on a host may be, for whoever asks for them by that host.
+#[derive(Debug)]
+pub struct PeopleRealms {
+    /// Hosts whose every path has a route that names them.
+    named: Vec<HostPattern>,
+    /// Upstreams that a route without a host leads to.
+    upstreams: Vec<String>,
+}
+
+impl PeopleRealms {
+    fn of(config: &Config) -> Self {
+        let all = || config.routes.iter().filter(|route| route.session != SessionMode::Off);
+        let named = config.routes.iter().filter(|route| route.path == "/").filter_map(|r| r.host.clone());
+        let upstreams = all().filter(|route| route.host.is_none());
+        let upstreams =
+            upstreams.filter_map(|route| Some(config.upstreams.get(route.upstream)?.name.clone()));
+        let mut upstreams: Vec<String> = upstreams.collect();
+        upstreams.sort_unstable();
+        upstreams.dedup();
+        Self { named: named.collect(), upstreams }
+    }
+
+    /// The realms of a host, lower case and without port, as a store knows them.
+    pub fn of_host(&self, host: &str) -> Vec<String> {
+        let named = self.named.iter().any(|pattern| pattern.fits(host));
+        let upstreams = self.upstreams.iter().filter(|_| !named);
+        let own = Realm::Host(host).key().to_string();
+        std::iter::once(own)
+            .chain(upstreams.map(|upstream| Realm::AnyHost { host, upstream }.key().to_string()))
+            .collect()
+    }
+}
+
 /// Everything compiled from one configuration.
 #[derive(Debug)]
 pub struct Plan {
@@ -98,6 +133,8 @@ pub struct Plan {
     pub upstreams: Vec<(Arc<Endpoints>, Arc<View>)>,
     /// Sessions.
     pub sessions: SessionManager,
+    /// Where people are told apart by more than their host.
+    pub people: PeopleRealms,
     /// What happens to the app's own Set-Cookie.
     pub cookies: CookieRules,
     /// What the apps were seen to set.
@@ -210,11 +247,7 @@ fn parted(routes: &[Route]) -> Vec<&str> {
 
 /// Host and path, as an operator would look for it.
 fn name(route: &Route) -> String {
-    let host = match &route.host {
-        None => "*".to_owned(),
-        Some(HostPattern::Exact(host)) => host.clone(),
-        Some(HostPattern::Below(host)) => format!("*.{host}"),
-    };
+    let host = route.host.as_ref().map_or_else(|| "*".to_owned(), ToString::to_string);
     format!("{host}{}", route.path)
 }
 
@@ -279,6 +312,7 @@ impl Plan {
                 prefix: Prefix::new(&route.path, route.ignores_case()).filter(|_| route.strip_prefix),
                 upstream: Arc::clone(upstream),
                 session: route.session,
+                any_host: route.host.is_none(),
                 realm: route.realm.as_ref().map(|r| r.as_str().into()),
                 cookie: cookie(config, route, &parted),
                 on_store_failure: route.on_store_failure,
@@ -316,6 +350,7 @@ impl Plan {
             router,
             upstreams,
             sessions,
+            people: PeopleRealms::of(config),
             cookies: CookieRules::build(&config.cookies, secrets),
             inventory: Arc::default(),
             guard: Guard::new(prefix, &ours),

@@ -18,7 +18,8 @@ use crate::{
     clock::Timestamp,
     cookies::Finding,
     crypto,
-    session::{Found, store::Store},
+    plan::Plan,
+    session::{Found, Realm, StoreError, store::Store},
 };
 
 /// Before the methods that are.
@@ -229,22 +230,26 @@ async fn principal(sources: &Sources, name: &str, query: &str, get: bool, asker:
     let (store, now) = (store(sources)?, Timestamp::now());
     let name = decoded(name)?;
     let realm = query.split('&').find_map(|pair| pair.strip_prefix("realm=")).map(decoded).transpose()?;
-    let realm = realm.as_deref().and_then(realm_key).ok_or_else(|| {
+    let plan = sources.plan.load();
+    let realms = realm.as_deref().and_then(|realm| realm_keys(&plan, realm)).ok_or_else(|| {
         let why = "a principal is one of a realm: ?realm=host:shop.example, domain:example.com or name:REALM";
         Problem::new(StatusCode::BAD_REQUEST, why)
     })?;
-    let plan = sources.plan.load();
     if !get {
-        let many = store.delete_all_of(&realm, &name, now).await;
+        let mut many: Result<usize, StoreError> = Ok(0);
+        for realm in &realms {
+            let more = store.delete_all_of(realm, &name, now).await;
+            many = many.and_then(|many| Ok(many + more?));
+        }
         let outcome = many.as_ref().map_or_else(|_| "failed".to_owned(), |many| format!("{many} sessions"));
-        audit(asker, "revoke", &format!("{name} of {realm}"), &outcome);
+        audit(asker, "revoke", &format!("{name} of {}", realm.as_deref().unwrap_or_default()), &outcome);
         let many = many.map_err(failed)?;
         for _ in 0..many {
             plan.sessions.wire.events.revoked.raise();
         }
         return json(&serde_json::json!({ "revoked": many }));
     }
-    let all = store.of(&realm, &name);
+    let all: Vec<_> = realms.iter().flat_map(|realm| store.of(realm, &name)).collect();
     let mut sessions = Vec::new();
     // The latest logins: an account that many share is not to be read from disk as a whole.
     for id in all.iter().rev().take(MOST_SHOWN) {
@@ -261,14 +266,13 @@ fn decoded(text: &str) -> Result<String, Problem> {
     text.map(std::borrow::Cow::into_owned).map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "not UTF-8"))
 }
 
-/// A realm as records hold it.
-fn realm_key(text: &str) -> Option<String> {
+/// A realm as records hold it. Of a host there may be several: where routes name none, its people are those of all hosts.
+fn realm_keys(plan: &Plan, text: &str) -> Option<Vec<String>> {
     let (kind, name) = text.split_once(':')?;
-    let letter = match kind {
-        "host" => 'h',
-        "domain" => 'd',
-        "name" => 'n',
-        _ => return None,
-    };
-    Some(format!("{letter}{name}"))
+    match kind {
+        "host" => Some(plan.people.of_host(name)),
+        "domain" => Some(vec![Realm::Domain(name).key().to_string()]),
+        "name" => Some(vec![Realm::Named(name).key().to_string()]),
+        _ => None,
+    }
 }

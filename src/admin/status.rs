@@ -8,7 +8,7 @@ use crate::{
     config::Session as Rules,
     cookies::Finding,
     metrics::Histogram,
-    session::{Record, store::Store},
+    session::{Realm, Record, store::Store},
 };
 
 fn time(at: Timestamp) -> String {
@@ -218,11 +218,6 @@ struct Sized {
 
 impl Session {
     pub(super) fn of(record: &Record, rules: &Rules) -> Self {
-        let kind = match record.realm.chars().next() {
-            Some('d') => "domain",
-            Some('n') => "name",
-            _ => "host",
-        };
         let fields = record.fields.iter();
         let fields = fields.map(|(name, value)| Sized { name: name.to_string(), bytes: value.text().len() });
         let cookies = record.jar.cookies().iter().map(|cookie| Sized {
@@ -231,7 +226,7 @@ impl Session {
         });
         Self {
             id: record.id.to_string(),
-            realm: format!("{kind}:{}", record.realm.get(1..).unwrap_or_default()),
+            realm: Realm::in_words(&record.realm),
             principal: record.principal.as_deref().map(str::to_owned),
             created: time(record.created),
             last_seen: time(record.last_seen()),

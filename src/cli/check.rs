@@ -1,11 +1,11 @@
 //! `cloakroom check`: every mistake at once, with its place.
 
-use std::{path::Path, process::ExitCode};
+use std::{collections::BTreeSet, path::Path, process::ExitCode};
 
 use super::{WRONG, print};
 use crate::{
     clock::Timestamp,
-    config::{Config, Diagnostics},
+    config::{Config, Diagnostics, Route, SessionMode},
     listen::{Entrance, Tickets},
     plan::Plan,
     upstream,
@@ -16,7 +16,7 @@ use crate::{
 pub(super) fn check(file: &Path, expand: bool) -> ExitCode {
     match Config::load(file) {
         Ok((config, warnings)) => {
-            let warnings = with_certificates(&config, warnings);
+            let (warnings, certified) = with_certificates(&config, warnings);
             print(&warnings);
             if warnings.has_errors() {
                 return ExitCode::from(WRONG);
@@ -41,6 +41,9 @@ pub(super) fn check(file: &Path, expand: bool) -> ExitCode {
             } else {
                 anstream::println!("{}: {verdict}", file.display());
             }
+            if let Some(note) = hosts_to_name(&config, &certified) {
+                anstream::eprintln!("{note}");
+            }
             ExitCode::SUCCESS
         }
         Err(mistakes) => {
@@ -50,11 +53,47 @@ pub(super) fn check(file: &Path, expand: bool) -> ExitCode {
     }
 }
 
-/// The very look at certificates that `run` takes.
-fn with_certificates(config: &Config, mut found: Diagnostics) -> Diagnostics {
+/// The very look at certificates that `run` takes; and the names that they are for.
+fn with_certificates(config: &Config, mut found: Diagnostics) -> (Diagnostics, Vec<String>) {
+    let mut names = Vec::new();
     if let Ok(tickets) = Tickets::new() {
-        found.list.extend(Entrance::all(&config.listen, &tickets, Timestamp::now()).1);
+        let (entrances, told) = Entrance::all(&config.listen, &tickets, Timestamp::now());
+        found.list.extend(told);
+        let certificates = entrances.iter().flatten().flat_map(Entrance::certificates);
+        names.extend(
+            certificates.flat_map(|(names, _)| names.split(' ').map(str::to_owned).collect::<Vec<_>>()),
+        );
     }
     found.list.extend(upstream::look(&config.upstreams));
-    Diagnostics::new(found.source, found.list)
+    (Diagnostics::new(found.source, found.list), names)
+}
+
+/// What follows from routes that name no host, and which ones could be named: those of certificates and of other routes. No
+/// warning, since one app behind one name needs none.
+fn hosts_to_name(config: &Config, certified: &[String]) -> Option<String> {
+    let open = |route: &&Route| {
+        route.host.is_none()
+            && route.session != SessionMode::Off
+            && route.realm.is_none()
+            && config.session.cookie.domain.is_none()
+    };
+    let apps = config.routes.iter().filter(open).filter_map(|route| config.upstreams.get(route.upstream));
+    let apps: BTreeSet<_> = apps.map(|upstream| format!("`{}`", upstream.name)).collect();
+    if apps.is_empty() {
+        return None;
+    }
+    let routed = config.routes.iter().filter_map(|route| route.host.as_ref()).map(ToString::to_string);
+    let known: BTreeSet<_> = certified.iter().cloned().chain(routed).collect();
+    let name = |name: &String| format!("host = \"{name}\"");
+    let names = if known.is_empty() {
+        "host = \"shop.example.com\"".to_owned()
+    } else {
+        known.iter().map(name).collect::<Vec<_>>().join(", ")
+    };
+    let apps = apps.into_iter().collect::<Vec<_>>().join(", ");
+    Some(format!(
+        "note: routes to {apps} name no host, and so answer to any that a visitor writes. Whoever logs in there is one\n      \
+         person on all of them: counted together, and logged out together by `destroy-principal`.\n      \
+         To tell sites apart, give each a route that names it: {names}"
+    ))
 }

@@ -2,7 +2,12 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Value, jar::JarChange, view::Scope};
+use super::{
+    Value,
+    jar::{Jar, JarChange},
+    record::Record,
+    view::Scope,
+};
 
 /// A field's name in normal form.
 pub type Name = Arc<str>;
@@ -89,6 +94,25 @@ impl Changes {
     /// Somebody logs in.
     pub fn logs_in(&self) -> bool {
         !self.ends() && matches!(self.principal, Some(Some(_)))
+    }
+
+    /// Somebody is logged in, and it is to be somebody else, or nobody.
+    pub fn names_other_than(&self, principal: Option<&Arc<str>>) -> bool {
+        principal.is_some() && self.principal.as_ref().is_some_and(|wanted| wanted.as_ref() != principal)
+    }
+
+    /// Whether a session that travels is to end by an answer whose ticket was spent meanwhile: nothing else can be changed in
+    /// a copy that is on its way to the browser. A cookie of a session of the app's own takes all with it.
+    pub fn ends_copies_of(&self, shown: &Record) -> bool {
+        self.if_version.is_none_or(|version| version == shown.version)
+            && (self.ends()
+                || self.names_other_than(shown.principal.as_ref())
+                || (!self.may_log_in() && self.removals(&shown.jar).any(|removal| removal.ends)))
+    }
+
+    /// What takes cookies out that are in this jar.
+    pub fn removals(&self, jar: &Jar) -> impl Iterator<Item = &JarChange> {
+        self.jar.iter().filter(|change| !change.keeps() && jar.has(&change.cookie))
     }
 
     /// A cookie that is kept looks like a login of the app's own.

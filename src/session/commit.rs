@@ -44,8 +44,8 @@ pub struct Seen<'a> {
     pub secret: SecretHash,
     /// When the session was created.
     pub minted: Timestamp,
-    /// Whether there was a record. An exchange that saw one never creates one.
-    pub record: bool,
+    /// The record as the app was told of it, if there was one. An exchange that saw one never creates one.
+    pub record: Option<&'a Record>,
     /// Whether the ticket came from the visitor (and not from this very request).
     pub confirmed: bool,
     /// When the request came.
@@ -100,8 +100,8 @@ pub enum Decision {
     },
     /// The session ends; a tombstone stays.
     End {
-        /// And with it every session of this principal.
-        all_of: Option<Arc<str>>,
+        /// And with it every session of this principal: realm and name.
+        all_of: Option<(Arc<str>, Arc<str>)>,
     },
     /// The ticket was spent meanwhile: nothing in that session changes, and no ticket of it is given.
     Straggler,
@@ -114,11 +114,11 @@ pub fn decide(found: &Found, apply: &Apply<'_>) -> Decision {
     let seen = &apply.seen;
     let before = match found {
         Found::Live(record) if record.leads(&seen.secret, apply.now) == Leads::No => {
-            return Decision::Straggler;
+            return late(record, apply);
         }
         Found::Live(record) => Some(record),
         Found::Ended(_) | Found::Over => return Decision::Straggler,
-        Found::Nothing if seen.record => return Decision::Straggler,
+        Found::Nothing if seen.record.is_some() => return Decision::Straggler,
         Found::Nothing => None,
     };
     let changes = apply.changes;
@@ -127,11 +127,9 @@ pub fn decide(found: &Found, apply: &Apply<'_>) -> Decision {
     }
     let principal_before = before.and_then(|r| r.principal.as_ref());
     if changes.destroy_principal {
-        return Decision::End { all_of: principal_before.cloned() };
+        return Decision::End { all_of: before.and_then(everyone) };
     }
-    let other = principal_before.is_some()
-        && changes.principal.as_ref().is_some_and(|wanted| wanted.as_ref() != principal_before);
-    if changes.ends() || other {
+    if changes.ends() || changes.names_other_than(principal_before) {
         return Decision::End { all_of: None };
     }
     if before.is_none() && !changes.stores() {
@@ -160,6 +158,41 @@ pub fn decide(found: &Found, apply: &Apply<'_>) -> Decision {
         return Decision::Nothing;
     }
     Decision::Save { record: Box::new(record), renewed: renewed || changes.by_clock, logged_in, taken }
+}
+
+/// What still counts of an answer whose ticket was spent while it was under way: an ending, where nobody has come into the
+/// session since its request was shown it. Who clicked "log out" is logged out, whatever renewed the ticket meanwhile.
+/// Nobody is given a ticket of that session, so what takes cookies away renews none.
+fn late(record: &Arc<Record>, apply: &Apply<'_>) -> Decision {
+    let changes = apply.changes;
+    let Some(shown) = apply.seen.record.filter(|shown| record.is_still_of(shown)) else {
+        return Decision::Straggler;
+    };
+    let other = changes.names_other_than(record.principal.as_ref());
+    // A login of the app's own takes cookies away as well, to set them anew.
+    let removed = changes.removals(&shown.jar).filter(|_| !changes.may_log_in());
+    let left = removed.fold(record.jar.clone(), |mut jar, removal| {
+        // Taking out cannot fail for want of room; where a cookie may not be touched, it stays.
+        let _ = jar.apply(removal, &apply.rules.jar, apply.now);
+        jar
+    });
+    if !changes.ends() && !other && left == record.jar {
+        return Decision::Straggler;
+    }
+    if changes.if_version.is_some_and(|wanted| wanted != record.version) {
+        return Decision::Conflict;
+    }
+    if changes.ends() || other {
+        let all_of = everyone(record).filter(|_| changes.destroy_principal);
+        return Decision::End { all_of };
+    }
+    let record = Box::new(Record { jar: left, ..record.fork() });
+    Decision::Save { record, renewed: false, logged_in: false, taken: Vec::new() }
+}
+
+/// Realm and name of who is logged in.
+fn everyone(record: &Arc<Record>) -> Option<(Arc<str>, Arc<str>)> {
+    Some((Arc::clone(&record.realm), record.principal.clone()?))
 }
 
 /// In the order of the contract; true if a privilege field changed.
@@ -196,6 +229,8 @@ fn fill(record: &mut Record, changes: &Changes, apply: &Apply<'_>) -> bool {
         && record.principal.is_none()
     {
         record.principal = Some(Arc::clone(name));
+        // Whoever logs in is somebody where they do so, and a session may have begun by another route.
+        record.realm = apply.seen.realm.key();
         record.counted_from = apply.now;
         changed = true;
     }

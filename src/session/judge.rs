@@ -6,7 +6,7 @@ use std::{cell::RefCell, net::IpAddr, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    Answer, Changes, Keep, Realm, Record, Resolved, SessionManager, StoreError,
+    Answer, Changes, Realm, Record, Resolved, SessionManager, StoreError,
     carried::Room,
     commit::{Apply, Found, Seen},
     jar::Jar,
@@ -16,6 +16,9 @@ use super::{
     ticket::Ticket,
 };
 use crate::{clock::Timestamp, config::OnConflict, crypto};
+
+/// Why a straggler's cookie is not kept.
+const SPENT: &str = "the ticket was spent meanwhile";
 
 /// What becomes of the browser's ticket.
 #[derive(Debug)]
@@ -48,18 +51,6 @@ pub(super) struct Turn<'a> {
 }
 
 impl SessionManager {
-    /// Whether an answer that changes nothing leaves everything as it is: then there is nothing to
-    /// [`commit`](Self::commit).
-    pub fn rests(&self, resolved: &Resolved, now: Timestamp) -> bool {
-        let Standing::Known { ticket, record, passing_on } = &resolved.standing else { return false };
-        let record = record.as_deref();
-        resolved.taken.is_empty()
-            && (resolved.read_only
-                || !(*passing_on
-                    || self.is_due(ticket, record, now)
-                    || record.is_some_and(|record| self.is_due_by_clock(record, now))))
-    }
-
     /// What becomes of the browser's ticket, and of the record.
     pub(super) async fn judge<S: FnOnce() -> bool>(
         &self,
@@ -96,7 +87,7 @@ impl SessionManager {
         } else if resolved.is_followed(&changes) {
             Some(self.replace(turn, ticket, &changes).await?)
         } else {
-            self.change(turn, ticket, record.is_some(), &changes).await?
+            self.change(turn, ticket, &changes).await?
         };
         match outcome {
             Some(outcome) => Ok(outcome),
@@ -152,9 +143,9 @@ impl SessionManager {
     async fn keep_alone(&self, turn: Turn<'_>, changes: &Changes) -> Result<Outcome, StoreError> {
         match &turn.resolved.standing {
             _ if changes.jar.is_empty() => Ok(Outcome::Leave),
-            Standing::Known { ticket, record, .. } => {
+            Standing::Known { ticket, .. } => {
                 let changes = Changes { jar: changes.jar.clone(), ..Changes::default() };
-                let outcome = self.change(turn, ticket, record.is_some(), &changes).await?;
+                let outcome = self.change(turn, ticket, &changes).await?;
                 Ok(outcome.unwrap_or(Outcome::Leave))
             }
             Standing::Unavailable => Err(StoreError::Unavailable),
@@ -187,95 +178,19 @@ impl SessionManager {
         }
     }
 
-    /// Nothing changes; the ticket may need a new stamp or a successor, or the browser a later expiry.
-    async fn refresh(
-        &self,
-        turn: Turn<'_>,
-        ticket: &Ticket,
-        record: Option<&Record>,
-        passing_on: bool,
-        shared: impl FnOnce() -> bool,
-    ) -> Outcome {
-        let now = turn.now;
-        let clock = record.is_some_and(|record| self.is_due_by_clock(record, now));
-        if !(clock || passing_on || self.is_due(ticket, record, now)) || shared() {
-            return Outcome::Leave;
-        }
-        let successor = ticket.successor(&self.keys, now);
-        if clock {
-            let changes = Changes { by_clock: true, ..Changes::default() };
-            let seen = turn.seen(ticket, true, true);
-            match self.apply(turn.resolved.record(), seen, &successor, &changes, (now, turn.room)).await {
-                Ok(Applied::Saved { record, .. }) => return self.give(&successor, Some(&record), now),
-                Ok(Applied::Nothing) => {}
-                Ok(_) => return Outcome::Leave,
-                Err(error) => {
-                    tracing::warn!(%error, "a ticket was not renewed by the clock");
-                    return Outcome::Leave;
-                }
-            }
-        }
-        // Only what still leads to the session: a ticket spent meanwhile must not overwrite its successor.
-        let current = match self.keep.load(ticket, turn.resolved.record(), now).await {
-            Ok(Found::Live(current)) => current,
-            Ok(Found::Nothing) if record.is_none() => {
-                return self.give(&ticket.anew(now), None, now);
-            }
-            _ => return Outcome::Leave,
-        };
-        match current.leads(&ticket.hash(), now) {
-            Leads::Current => self.give(&ticket.anew(now), Some(&current), now),
-            Leads::Previous { .. } => self.offer(&successor, now).await,
-            Leads::No => Outcome::Leave,
-        }
-    }
-
-    fn is_due_by_clock(&self, record: &Record, now: Timestamp) -> bool {
-        self.keep.has_tickets()
-            && !record.overlaps(now)
-            && self.rules.renew_interval.is_some_and(|interval| now.since(record.renewed) >= interval)
-    }
-
-    /// Whether a ticket needs a new stamp, or one under the current key.
-    fn is_due(&self, ticket: &Ticket, record: Option<&Record>, now: Timestamp) -> bool {
-        if let Keep::Flask(flask) = &self.keep {
-            return record.is_some_and(|record| flask.refreshes(record));
-        }
-        let age = now.since(ticket.stamped);
-        !ticket.current_key
-            || match record {
-                None => age > self.rules.plain.idle_timeout / 2,
-                Some(record) if self.keep.travels() => age.as_millis() as u64 > self.touch_every(record),
-                Some(record) => record.permanent && age > self.rules.touch_interval,
-            }
-    }
-
-    /// The successor is offered until it was seen; under another key it would be another, and so is not. Nor is it before
-    /// it is kept that it leads there: whoever had it then would be logged out.
-    async fn offer(&self, successor: &Ticket, now: Timestamp) -> Outcome {
-        if self.keep.settled(successor.id).await.is_ok()
-            && let Ok(Found::Live(kept)) = self.keep.load(successor, None, now).await
-            && kept.leads(&successor.hash(), now) == Leads::Current
-        {
-            return self.give(successor, Some(&kept), now);
-        }
-        Outcome::Leave
-    }
-
     /// `None`: the browser's ticket is as good as it was.
     async fn change(
         &self,
         turn: Turn<'_>,
         ticket: &Ticket,
-        record: bool,
         changes: &Changes,
     ) -> Result<Option<Outcome>, StoreError> {
         let now = turn.now;
-        if !record {
+        if turn.resolved.record().is_none() {
             self.admit(turn, changes)?;
         }
         let next = Ticket { secret: crypto::random(), ..ticket.anew(now) };
-        let seen = turn.seen(ticket, record, true);
+        let seen = turn.seen(ticket);
         let applied = self.apply(turn.resolved.record(), seen, &next, changes, (now, turn.room)).await?;
         turn.note(changes, &applied);
         Ok(Some(match applied {
@@ -284,6 +199,10 @@ impl SessionManager {
                     self.logins.note(ticket.id, turn.client);
                 }
                 self.give(&next, Some(&record), now)
+            }
+            // Cookies were taken out under a ticket that was spent; nothing else of the answer counts.
+            Applied::Saved { record, .. } if record.leads(&ticket.hash(), now) == Leads::No => {
+                self.keep_nothing(changes, SPENT)
             }
             // The browser's copy is to say what the session does, and to last as long, from now on.
             Applied::Saved { record, .. }
@@ -303,12 +222,26 @@ impl SessionManager {
             Applied::Straggler if self.may_begin_beside(turn, ticket, changes).await? => {
                 self.begin(turn, &Ticket::mint(now), &changes.afterwards(), None).await?
             }
-            Applied::Straggler | Applied::Denied => {
-                self.keep_nothing(changes, "the ticket was spent meanwhile")
+            Applied::Straggler if changes.destroy_principal => {
+                self.end_all_of(turn).await?;
+                self.keep_nothing(changes, SPENT)
             }
+            Applied::Straggler | Applied::Denied => self.keep_nothing(changes, SPENT),
             Applied::Conflict => self.conflict(turn, changes).await,
             Applied::Nothing | Applied::Saved { .. } => return Ok(None),
         }))
+    }
+
+    /// The session ended meanwhile; everyone else of its principal was to be logged out as well, and is.
+    async fn end_all_of(&self, turn: Turn<'_>) -> Result<(), StoreError> {
+        let shown = turn.resolved.record();
+        match shown.and_then(|record| Some((&record.realm, record.principal.as_ref()?))) {
+            // Where visitors carry their sessions, nobody knows what others there are.
+            Some((realm, name)) if !self.keep.travels() => {
+                self.keep.delete_all_of(realm, name, turn.now).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Whether a straggler's answer begins a session by a kept cookie, as a login of the app's own (`Changes::may_log_in`):
@@ -343,13 +276,13 @@ impl SessionManager {
         if changes.if_version.is_some_and(|wanted| wanted != turn.version()) {
             return Ok(self.conflict(turn, changes).await);
         }
-        if !changes.logs_in() && !self.leads_on(turn, ticket).await? {
+        if !changes.logs_in() && !self.may_end(turn, ticket).await? {
             return Ok(Outcome::Leave);
         }
         let next = Ticket::mint(turn.now);
         let begun = self.begin(turn, &next, &changes.afterwards(), Some(ticket.id)).await?;
         let record = turn.resolved.record();
-        let seen = turn.seen(ticket, record.is_some(), true);
+        let seen = turn.seen(ticket);
         let ended = self.apply(record, seen, ticket, changes, (turn.now, turn.room)).await;
         let conflict = match &ended {
             // Nobody is logged in where everyone of that name was logged out meanwhile.
@@ -367,21 +300,27 @@ impl SessionManager {
         Ok(if conflict { self.conflict(turn, changes).await } else { Outcome::Leave })
     }
 
-    /// Whether a ticket still leads to the session that it led to when the request came.
-    async fn leads_on(&self, turn: Turn<'_>, ticket: &Ticket) -> Result<bool, StoreError> {
-        if self.leads_now(turn, ticket).await? {
+    /// Whether the session that a request came under is there to be ended by it: its ticket leads on, or was spent by what
+    /// is no login.
+    async fn may_end(&self, turn: Turn<'_>, ticket: &Ticket) -> Result<bool, StoreError> {
+        if self.may_end_now(turn, ticket).await? {
             return Ok(true);
         }
         // Whoever is told that they are logged out must be, also if this machine stops now.
         self.keep.settled(ticket.id).await?;
-        self.leads_now(turn, ticket).await
+        self.may_end_now(turn, ticket).await
     }
 
-    async fn leads_now(&self, turn: Turn<'_>, ticket: &Ticket) -> Result<bool, StoreError> {
-        Ok(match self.keep.load(ticket, turn.resolved.record(), turn.now).await? {
-            Found::Live(record) => record.leads(&ticket.hash(), turn.now) != Leads::No,
-            Found::Nothing => turn.resolved.record().is_none(),
-            Found::Ended(_) | Found::Over => false,
+    async fn may_end_now(&self, turn: Turn<'_>, ticket: &Ticket) -> Result<bool, StoreError> {
+        let shown = turn.resolved.record();
+        Ok(match self.keep.load(ticket, shown, turn.now).await? {
+            Found::Live(record) => {
+                record.leads(&ticket.hash(), turn.now) != Leads::No
+                    || shown.is_some_and(|shown| record.is_still_of(shown))
+            }
+            Found::Nothing => shown.is_none(),
+            Found::Ended(_) => shown.is_some_and(|shown| self.keep.is_still_of(shown)),
+            Found::Over => false,
         })
     }
 
@@ -397,7 +336,7 @@ impl SessionManager {
         if instead.is_none() || turn.resolved.record().is_none() {
             self.admit(turn, changes)?;
         }
-        let seen = Seen { instead, ..turn.seen(ticket, false, false) };
+        let seen = Seen { instead, record: None, confirmed: false, ..turn.seen(ticket) };
         // It is new: there is no older ticket to spend.
         let applied = self.apply(None, seen, ticket, changes, (turn.now, turn.room)).await?;
         turn.note(changes, &applied);
@@ -453,7 +392,7 @@ impl SessionManager {
         applied
     }
 
-    fn give(&self, ticket: &Ticket, record: Option<&Arc<Record>>, now: Timestamp) -> Outcome {
+    pub(super) fn give(&self, ticket: &Ticket, record: Option<&Arc<Record>>, now: Timestamp) -> Outcome {
         let lasts = record.filter(|r| r.permanent).map(|r| r.lasts(&self.rules, now));
         Outcome::Give(*ticket, record.cloned(), lasts)
     }
@@ -477,7 +416,7 @@ impl<'a> Turn<'a> {
         self.filled.replace(jar);
     }
 
-    fn seen(&self, ticket: &Ticket, record: bool, confirmed: bool) -> Seen<'a> {
-        self.resolved.seen(ticket, self.realm, record, confirmed)
+    pub(super) fn seen(&self, ticket: &Ticket) -> Seen<'a> {
+        self.resolved.seen(ticket, self.realm)
     }
 }

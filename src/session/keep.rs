@@ -191,6 +191,15 @@ impl Keep {
         }
     }
 
+    /// Whether a session that is [`Found::Ended`] in this copy goes on in another, and nobody came into it. A store's record
+    /// says it itself.
+    pub(super) fn is_still_of(&self, shown: &Record) -> bool {
+        match self {
+            Self::Store(_) | Self::Flask(_) => false,
+            Self::Sealed(sealed) => sealed.is_still_of(shown),
+        }
+    }
+
     /// Whether the ticket that took the place of one that is [`Found::Ended`] has come back. A store's record says it itself.
     pub(super) fn has_come_back(&self, id: Uuid) -> bool {
         match self {

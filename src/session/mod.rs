@@ -20,6 +20,7 @@ mod judge;
 mod keep;
 mod logins;
 mod record;
+mod refresh;
 mod resolve;
 mod resolved;
 mod shown;
@@ -229,7 +230,7 @@ impl SessionManager {
             && !resolved.taken.is_empty()
         {
             let changes = Changes { give_back: resolved.taken.clone(), ..Changes::default() };
-            let seen = resolved.seen(ticket, realm, true, true);
+            let seen = resolved.seen(ticket, realm);
             if let Err(error) = self.apply(record.as_ref(), seen, ticket, &changes, (now, None)).await {
                 tracing::error!(%error, "flashes were lost: they could not be put back");
             }

@@ -27,7 +27,8 @@ const OVERLAP: Duration = Duration::from_secs(30);
 pub struct Record {
     /// The public id.
     pub id: Uuid,
-    /// What it belongs to: [`Realm::key`](super::Realm), a letter for the kind and the host, domain or name.
+    /// What it belongs to: a letter for the kind, and the host, domain or name ([`Realm`](super::Realm)); of a route that
+    /// names no host `u`, the host, a slash and the upstream.
     pub realm: Arc<str>,
     /// When the session was created.
     pub created: Timestamp,
@@ -300,6 +301,16 @@ impl Record {
             && self.jar == other.jar
             && self.principal == other.principal
             && (self.permanent, self.idle, self.max) == (other.permanent, other.idle, other.max)
+    }
+
+    /// Whether nobody has come into the session since it was so: it has the same principal; and where it has none, no
+    /// field and no cookie that it had not. An app that logs in without naming anybody leaves some such thing.
+    pub fn is_still_of(&self, before: &Self) -> bool {
+        let named = self.principal.is_some();
+        self.principal == before.principal
+            && (named
+                || (self.fields.keys().all(|name| before.fields.contains_key(name))
+                    && self.jar.cookies().iter().all(|cookie| before.jar.has(cookie))))
     }
 
     /// When it ends if nobody comes.

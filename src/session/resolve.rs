@@ -150,7 +150,7 @@ impl SessionManager {
             return;
         }
         let changes = Changes { take, ..Changes::default() };
-        let (seen, now) = (resolved.seen(ticket, realm, true, true), resolved.began);
+        let (seen, now) = (resolved.seen(ticket, realm), resolved.began);
         let brought = Some(record);
         if let Ok(Applied::Saved { record: now, taken, .. }) =
             self.apply(brought, seen, ticket, &changes, (now, None)).await

@@ -168,9 +168,7 @@ impl Resolved {
     /// meanwhile: a login renews the ticket, so under the same ticket it has the same principal.
     pub(super) fn is_followed(&self, changes: &Changes) -> bool {
         let before = self.record().and_then(|r| r.principal.as_ref());
-        let other =
-            before.is_some() && changes.principal.as_ref().is_some_and(|wanted| wanted.as_ref() != before);
-        !changes.destroys() && (changes.logout || other)
+        !changes.destroys() && (changes.logout || changes.names_other_than(before))
     }
 
     /// Who is to be logged out everywhere by these changes, where that is not who is logged in here.
@@ -210,13 +208,8 @@ impl Resolved {
         }
     }
 
-    pub(super) fn seen<'a>(
-        &self,
-        ticket: &Ticket,
-        realm: Realm<'a>,
-        record: bool,
-        confirmed: bool,
-    ) -> Seen<'a> {
+    /// What a change under this ticket is decided by.
+    pub(super) fn seen<'a>(&'a self, ticket: &Ticket, realm: Realm<'a>) -> Seen<'a> {
         Seen {
             realm,
             instead: None,
@@ -224,8 +217,8 @@ impl Resolved {
             secret: ticket.hash(),
             minted: ticket.minted,
             stamped: ticket.stamped,
-            record,
-            confirmed,
+            record: self.record().map(|record| &**record),
+            confirmed: true,
             began: self.began,
         }
     }

@@ -3,7 +3,7 @@
 //! base64url (no padding) of: format 1 B, key number 1 B, minted 4 B, stamped 4 B, public id 16 B, secret 16 B, and
 //! 16 B of HMAC-SHA256 over all before it and the realm. Times are seconds since 1970, big-endian.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
@@ -28,6 +28,14 @@ pub type Secret = [u8; 16];
 pub enum Realm<'a> {
     /// This host, lower case, no port.
     Host(&'a str),
+    /// The same by a route that names no host: visitors write what they like there, so whoever logs in is one and the same
+    /// person on all hosts of the upstream. A ticket is worth something on its own host alone.
+    AnyHost {
+        /// The host.
+        host: &'a str,
+        /// The name of the upstream.
+        upstream: &'a str,
+    },
     /// The domain of the session's cookie.
     Domain(&'a str),
     /// A name that routes share on purpose.
@@ -38,16 +46,39 @@ impl<'a> Realm<'a> {
     /// A byte for the kind, so that no host passes for a name, and the text.
     pub fn tag(&self) -> (u8, &'a str) {
         match self {
-            Self::Host(text) => (b'h', text),
+            Self::Host(text) | Self::AnyHost { host: text, .. } => (b'h', text),
             Self::Domain(text) => (b'd', text),
             Self::Named(text) => (b'n', text),
         }
     }
 
     /// Kind and text in one, as a record keeps it.
-    pub(super) fn key(&self) -> Arc<str> {
+    pub(crate) fn key(&self) -> Arc<str> {
+        if let Self::AnyHost { host, upstream } = self {
+            // No host has a slash.
+            return shared(&format!("u{host}/{upstream}"));
+        }
         let (kind, text) = self.tag();
         shared(&format!("{}{text}", char::from(kind)))
+    }
+
+    /// The realm in which people are told apart, of a record's: of all hosts of an upstream there is one.
+    pub fn of_people(key: &str) -> Cow<'_, str> {
+        match key.strip_prefix('u').and_then(|rest| rest.split_once('/')) {
+            Some((_, upstream)) => Cow::Owned(format!("u{upstream}")),
+            None => Cow::Borrowed(key),
+        }
+    }
+
+    /// The realm of a record in words: its kind, and the host, domain or name.
+    pub fn in_words(key: &str) -> String {
+        let text = key.get(1..).unwrap_or_default();
+        match key.bytes().next() {
+            Some(b'd') => format!("domain:{text}"),
+            Some(b'n') => format!("name:{text}"),
+            Some(b'u') => format!("host:{}", text.split_once('/').map_or(text, |(host, _)| host)),
+            _ => format!("host:{text}"),
+        }
     }
 }
 

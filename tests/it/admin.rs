@@ -212,31 +212,24 @@ fn promtool_has_nothing_to_say_and_prometheus_scrapes_it() {
     });
 }
 
-/// A verb of the command line, on this house's configuration.
-fn verb(house: &Cloakroom, arguments: &[&str]) -> (bool, String) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom"));
-    let done = command.args(arguments).arg("-c").arg(house.file()).output().expect("cloakroom runs");
-    (done.status.success(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
-}
-
 #[test]
 fn an_operator_sees_how_it_is_and_has_it_reload() {
     let app = App::puppet();
     let folder = tempfile::tempdir().expect("a folder");
     let house = house(&app, folder.path(), "");
     house.browser().answered("/", &["X-Session-Set-A: 1"]);
-    let (fine, text) = verb(&house, &["status"]);
+    let (fine, text) = house.verb(&["status"]);
     assert!(
         fine && text.contains("ready         yes") && text.contains("listening on  systemd:test"),
         "{text}"
     );
     assert!(text.contains("(memory)"), "{text}");
-    let (fine, text) = verb(&house, &["status", "--json"]);
+    let (fine, text) = house.verb(&["status", "--json"]);
     let (_, _, text_of_file) = ask(folder.path(), "GET /api/config");
     assert!(text_of_file.contains("[upstreams.app]"), "{text_of_file}");
     let status: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert!(fine && status["ready"] == true && status["store"]["kind"] == "memory", "{text}");
-    assert_eq!(verb(&house, &["reload"]), (true, "reloaded\n".to_owned()));
+    assert_eq!(house.verb(&["reload"]), (true, "reloaded\n".to_owned()));
     let edit = |with: &str| {
         let text = fs::read_to_string(house.file()).expect("its file");
         fs::write(house.file(), text + with).expect("its file");
@@ -252,9 +245,9 @@ fn an_operator_sees_how_it_is_and_has_it_reload() {
     // The verb reads the file too, to know whom to ask: as it was.
     fs::write(house.file(), broken.replace("head_bites", "head_bytes").replace("= 1\n", "= \"8 KiB\"\n"))
         .expect("its file");
-    assert!(verb(&house, &["reload"]).0);
+    assert!(house.verb(&["reload"]).0);
     edit("[sesion]\n");
-    let (fine, text) = verb(&house, &["reload"]);
+    let (fine, text) = house.verb(&["reload"]);
     assert!(!fine && text.contains("sesion"), "{text}");
     let mut stream = UnixStream::connect(folder.path().join("admin.sock")).expect("a socket");
     stream
@@ -285,7 +278,7 @@ fn who_is_revoked_is_logged_out_and_no_value_is_ever_shown() {
             visitor.answered("/", &["X-Session-Principal: zo%C3%AB", "X-Session-Set-Cart: secret-value"]);
         }
         let id = visitors[0].get("/").told("id").expect("an id");
-        let page = |more: &[&str]| verb(&house, &[&["sessions", "list", "--limit", "2"], more].concat()).1;
+        let page = |more: &[&str]| house.verb(&[&["sessions", "list", "--limit", "2"], more].concat()).1;
         let first = page(&[]);
         let next = first
             .lines()
@@ -296,24 +289,24 @@ fn who_is_revoked_is_logged_out_and_no_value_is_ever_shown() {
         let rows = |text: &str| text.lines().filter(|line| line.contains("zoë  host:127.0.0.1")).count();
         assert_eq!((rows(&first), rows(&second)), (2, 1), "{first}{second}");
         assert!(!second.contains("more"), "{second}");
-        let (fine, text) = verb(&house, &["sessions", "show", &id]);
+        let (fine, text) = house.verb(&["sessions", "show", &id]);
         assert!(fine && text.contains("principal  zoë") && text.contains("cart   12"), "{text}");
         assert!(!text.contains("secret-value"), "{text}");
         let realm = "host:127.0.0.1";
         let whose = ["--principal", "zoë", "--realm", realm];
-        let (fine, text) = verb(&house, &[&["sessions", "list"], &whose[..]].concat());
+        let (fine, text) = house.verb(&[&["sessions", "list"], &whose[..]].concat());
         assert!(fine && text.lines().count() == 4 && text.contains(&id), "{text}");
-        assert_eq!(verb(&house, &["sessions", "revoke", &id]), (true, "1 session ended\n".to_owned()));
+        assert_eq!(house.verb(&["sessions", "revoke", &id]), (true, "1 session ended\n".to_owned()));
         assert_eq!(visitors[0].shown(), "");
         assert_eq!(visitors[1].shown(), "cart=secret-value principal=zo%C3%AB");
-        let (fine, text) = verb(&house, &["sessions", "revoke", &id]);
+        let (fine, text) = house.verb(&["sessions", "revoke", &id]);
         assert!(!fine && text.contains("no such session"), "{text}");
         assert_eq!(
-            verb(&house, &[&["sessions", "revoke"], &whose[..]].concat()),
+            house.verb(&[&["sessions", "revoke"], &whose[..]].concat()),
             (true, "2 sessions ended\n".to_owned())
         );
         assert_eq!((visitors[1].shown(), visitors[2].shown()), (String::new(), String::new()));
-        assert_eq!(verb(&house, &[&["sessions", "list"], &whose[..]].concat()).1, "none\n");
+        assert_eq!(house.verb(&[&["sessions", "list"], &whose[..]].concat()).1, "none\n");
         let log = house.log();
         assert!(log.contains("act=\"revoke\"") && log.contains(&id) && log.contains("who=user "), "{log}");
     }
@@ -339,7 +332,7 @@ fn by_tcp_the_api_asks_for_the_token_and_the_command_line_has_it() {
     assert_eq!(fs::metadata(&file).expect("a token").permissions().mode() & 0o777, 0o600);
     let token = fs::read_to_string(&file).expect("a token");
     assert_eq!(get(&format!("authorization: Bearer {}\r\n", token.trim())).status, 200);
-    let (fine, text) = verb(&house, &["status"]);
+    let (fine, text) = house.verb(&["status"]);
     assert!(fine && text.contains("(disk)"), "{text}");
 }
 
@@ -350,13 +343,13 @@ fn where_nobody_listens_the_command_line_says_so() {
     let mut gone = house(&app, folder.path(), "");
     gone.terminate();
     gone.exit();
-    let (fine, text) = verb(&gone, &["status"]);
+    let (fine, text) = gone.verb(&["status"]);
     assert!(
         !fine && text.contains("no cloakroom answers on unix:") && text.contains("is it running"),
         "{text}"
     );
     let off = Cloakroom::before(app.address).config("[admin]\naddress = \"off\"").start();
-    assert!(verb(&off, &["status"]).1.contains("is \"off\""));
+    assert!(off.verb(&["status"]).1.contains("is \"off\""));
 }
 
 #[test]
@@ -368,7 +361,7 @@ fn sessions_that_travel_are_nobodys_to_revoke() {
     let mut visitor = house.browser();
     visitor.answered("/", &["X-Session-Principal: alice"]);
     let id = visitor.get("/").told("id").expect("an id");
-    let (fine, text) = verb(&house, &["sessions", "revoke", &id]);
+    let (fine, text) = house.verb(&["sessions", "revoke", &id]);
     assert!(!fine && text.contains("visitors carry their sessions"), "{text}");
 }
 

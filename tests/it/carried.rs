@@ -24,6 +24,7 @@ const CANNOT: &[(&str, &str)] = &[
     ("a_name_on_one_site_is_nobody_on_another", "the same"),
     ("a_login_that_is_refused_ends_nothing", "nobody counts them"),
     ("a_principal_has_no_more_sessions_than_configured", "the same"),
+    ("whoever_logs_in_under_an_invented_host", "the same; it says itself where sessions are kept"),
     // The cookie changes with what is in it, and with it go its Set-Cookie and `private`.
     (
         "a_key_of_mod_session_is_the_field_of_its_name_in_every_rule",

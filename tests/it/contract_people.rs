@@ -5,7 +5,7 @@ use std::time::Duration;
 use cloakroom::clock::Timestamp;
 use cloakroom::session::{Changes, StoreError};
 
-use crate::support::{App, Browser, Cloakroom, Desk, Response, eventually, login, orders};
+use crate::support::{App, Browser, Cloakroom, Desk, Response, eventually, key, login, orders};
 
 const DESTROY_ALL: &str = "X-Session-Action: destroy-principal";
 
@@ -34,7 +34,13 @@ impl Guest {
 #[test]
 fn a_name_on_one_site_is_nobody_on_another() {
     let app = App::puppet();
-    let house = Cloakroom::with(&app, "[session]\nmax_sessions_per_principal = 1");
+    let sites = "[session]\nmax_sessions_per_principal = 1\n[[routes]]\nhost = \"bank.test\"\nupstream = \"app\"\n\
+                 [[routes]]\nhost = \"*.test\"\nupstream = \"app\"\n[[routes]]\nupstream = \"app\"\n";
+    let house = Cloakroom::with(&app, sites);
+    assert!(
+        house.verb(&["check"]).1.contains("host = \"*.test\", host = \"bank.test\""),
+        "of the route for all others"
+    );
     let mut bank = Guest::of(&house, "bank.test");
     let mut forum = Guest::of(&house, "forum.test");
     bank.ask(&["X-Session-Principal: admin"]);
@@ -46,6 +52,41 @@ fn a_name_on_one_site_is_nobody_on_another() {
     // The same name on the same site is one.
     Guest::of(&house, "bank.test").ask(&["X-Session-Principal: admin"]);
     assert_eq!(bank.shown(), "");
+}
+
+/// A route that names no host takes any that a visitor writes.
+#[test]
+fn whoever_logs_in_under_an_invented_host_is_counted_and_logged_out_with_the_others() {
+    for kind in ["memory", "disk"] {
+        let (app, state) = (App::puppet(), tempfile::tempdir().unwrap());
+        let toml = format!(
+            "[session]\nmax_sessions_per_principal = 2\n[admin]\naddress = \"unix:{0}/admin.sock\"\n\
+             [store]\nkind = \"{kind}\"\npath = \"{0}/store\"\n[keys]\ncurrent = {1}\n",
+            state.path().display(),
+            key(state.path(), "key")
+        );
+        let house = Cloakroom::with(&app, &toml);
+        assert!(house.verb(&["check"]).1.contains("note: routes to `app` name no host"), "{kind}");
+        let login = |host: &'static str| {
+            let mut guest = Guest::of(&house, host);
+            guest.ask(&["X-Session-Principal: alice"]);
+            guest
+        };
+        let mut evil = login("evil.test");
+        let mut shop = login("shop.test");
+        assert_eq!([evil.shown(), shop.shown()], ["principal=alice"; 2], "{kind}");
+        let mut elsewhere = Guest { browser: shop.browser.clone(), host: "evil.test" };
+        assert_eq!(elsewhere.shown(), "", "{kind}: a ticket is worth something on its own host alone");
+        let mut newest = login("shop.test");
+        assert_eq!(evil.shown(), "", "{kind}: the oldest of two goes for a third");
+        let mut evil = login("evil.test");
+        newest.ask(&[DESTROY_ALL]);
+        assert_eq!([evil.shown(), newest.shown()], [""; 2], "{kind}: the visitor's own");
+        // A login within the millisecond of the end is ended with the others.
+        eventually("alice may come again", || login("evil.test").shown() == "principal=alice");
+        let ended = house.verb(&["sessions", "revoke", "--principal", "alice", "--realm", "host:shop.test"]);
+        assert_eq!(ended, (true, "1 session ended\n".to_owned()), "{kind}: the admin's");
+    }
 }
 
 #[test]

@@ -198,7 +198,10 @@ fn keep(jar: &mut Jar, set: &Set, now: Timestamp) {
     if let Ok(cookie) = Cookie::read(line(set).as_bytes(), &setting, now) {
         // What does not fit is refused, and the jar is as it was.
         let before = jar.clone();
-        if jar.apply(&JarChange { cookie, https, renews: false, begins: false }, &LIMITS, now).is_err() {
+        if jar
+            .apply(&JarChange { cookie, https, renews: false, begins: false, ends: false }, &LIMITS, now)
+            .is_err()
+        {
             assert_eq!(*jar, before);
         }
     }

@@ -29,6 +29,7 @@ mod cookies;
 mod desync;
 mod drain;
 mod duplicates;
+mod endings;
 mod events;
 mod explain;
 mod faults;

@@ -1,6 +1,6 @@
 //! `[[routes]]`: which request goes where, under which rules.
 
-use std::{net::Ipv6Addr, ops::Range, time::Duration};
+use std::{fmt, net::Ipv6Addr, ops::Range, time::Duration};
 
 use super::{
     Upstream,
@@ -63,6 +63,15 @@ pub enum HostPattern {
     Exact(String),
     /// `"*.example.com"`, kept as `"example.com"`: every name below it, not the name itself.
     Below(String),
+}
+
+impl fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Exact(name) => f.write_str(name),
+            Self::Below(name) => write!(f, "*.{name}"),
+        }
+    }
 }
 
 impl HostPattern {

@@ -243,9 +243,11 @@ impl Cookies<'_> {
             Ok(cookie) => cookie,
             Err(refused) => return lost(refused.0),
         };
+        let is_session = cookies::is_session_like(name);
         // An answer that refuses something logs nobody in.
-        let begins = renews && crossing.form && status.as_u16() < 400 && cookies::is_session_like(name);
-        let change = JarChange { cookie, https: self.client.https, renews, begins };
+        let begins = renews && crossing.form && status.as_u16() < 400 && is_session;
+        let mut change = JarChange { cookie, https: self.client.https, renews, begins, ends: false };
+        change.ends = is_session && !change.keeps();
         if self.route.session == SessionMode::Off && change.keeps() {
             return lost("the route has no session");
         }

@@ -13,7 +13,9 @@ use http::HeaderValue;
 use uuid::Uuid;
 
 use super::{
-    Ended, letter,
+    Ended,
+    ended::Renewal,
+    letter,
     opened::{self, Under},
     parts,
 };
@@ -167,7 +169,14 @@ impl Sealed {
         let lasts = self.longest();
         match decide(&found, apply) {
             Decision::Nothing => Ok(Applied::Nothing),
-            Decision::Straggler => Ok(Applied::Straggler),
+            Decision::Straggler => match brought {
+                Some(shown) if apply.changes.ends_copies_of(shown) => {
+                    let named = shown.principal.is_some();
+                    let ended = self.ended.end_copies(seen.id, named, now, lasts).await?;
+                    Ok(if ended { Applied::Ended } else { Applied::Straggler })
+                }
+                _ => Ok(Applied::Straggler),
+            },
             Decision::Conflict => Ok(Applied::Conflict),
             Decision::End { all_of } => {
                 if all_of.is_some() {
@@ -184,7 +193,9 @@ impl Sealed {
                 if renewed && !apply.changes.by_clock && seen.confirmed {
                     // By whichever node's clock: later than every copy there is.
                     record.renewed = record.renewed.max(Timestamp(before.0 + 1));
-                    if !self.ended.spend(seen.id, (before, record.renewed), now, lasts).await? {
+                    let newcomer = brought.is_none_or(|shown| !record.is_still_of(shown));
+                    let renewal = Renewal { before, renewed: record.renewed, newcomer };
+                    if !self.ended.spend(seen.id, renewal, now, lasts).await? {
                         return Ok(Applied::Straggler);
                     }
                 }
@@ -210,6 +221,11 @@ impl Sealed {
     /// Whether a copy that took the place of others has come back.
     pub(in crate::session) fn has_come_back(&self, id: Uuid) -> bool {
         self.ended.has_come_back(id)
+    }
+
+    /// Whether it goes on in a copy that was renewed, and nobody came into it.
+    pub(in crate::session) fn is_still_of(&self, shown: &Record) -> bool {
+        self.ended.goes_on_for(shown.id, shown.principal.is_some())
     }
 
     /// Whether a session has not ended, and `holds` of its last renewal, if there was one but for the clock.

@@ -116,6 +116,8 @@ pub struct JarChange {
     /// It looks like a login by a form. Where the ticket that it came under was spent, so that nothing of its answer is
     /// kept, it begins a session of its own.
     pub begins: bool,
+    /// It takes away what looks like the cookie of a session of the app's own: somebody is logged out.
+    pub ends: bool,
 }
 
 impl JarChange {
@@ -237,6 +239,11 @@ impl Jar {
         let mut all = self.0.take().unwrap_or_default();
         edit(Arc::make_mut(&mut all));
         self.0 = (!all.is_empty()).then_some(all);
+    }
+
+    /// Whether this cookie is there, whatever its value.
+    pub fn has(&self, cookie: &Cookie) -> bool {
+        self.cookies().iter().any(|kept| kept.is(cookie))
     }
 
     /// Whether there is a cookie of this name for the upstream, wherever it is sent.

@@ -1,7 +1,10 @@
 //! What every kind of store does alike, as sentences that each of them runs. The time is handed in, so it can be wound
 //! forward.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -46,6 +49,10 @@ pub(super) fn id(number: u128) -> Uuid {
     Uuid::from_u128(number)
 }
 
+/// The record as a request was shown it: nobody is logged in, and nothing is stored.
+static SHOWN: LazyLock<Record> =
+    LazyLock::new(|| Record::new(("hshop.test".into(), id(1)), [1; 32], START, START, true));
+
 /// How a visitor's request stands to a session: its secret is `[secret; 32]`.
 pub(super) fn seen(number: u128, secret: u8, record: bool, now: Timestamp) -> Seen<'static> {
     Seen {
@@ -53,7 +60,7 @@ pub(super) fn seen(number: u128, secret: u8, record: bool, now: Timestamp) -> Se
         realm: Realm::Host("shop.test"),
         secret: [secret; 32],
         minted: START,
-        record,
+        record: record.then_some(&*SHOWN),
         confirmed: true,
         began: now,
         stamped: now,

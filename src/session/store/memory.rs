@@ -250,8 +250,8 @@ impl Memory {
         for other in gone {
             self.delete(other, apply.now);
         }
-        if let Some(name) = all_of {
-            self.delete_all_of(&apply.seen.realm.key(), &name, apply.now);
+        if let Some((realm, name)) = all_of {
+            self.delete_all_of(&realm, &name, apply.now);
         }
         Ok(applied)
     }

@@ -11,6 +11,7 @@ use std::{
 use crate::{
     clock::Timestamp,
     crypto::{Keyring, Secrets},
+    session::Realm,
 };
 
 const SHARDS: usize = 64;
@@ -82,6 +83,7 @@ impl Principals {
 
     /// What a person is filed under. No name has a control character, so the last NUL parts the two.
     pub(super) fn who(&self, (realm, name): (&str, &str)) -> u128 {
+        let realm = Realm::of_people(realm);
         u128::from_be_bytes(self.key.sign(&[realm.as_bytes(), b"\0", name.as_bytes()]))
     }
 

@@ -140,6 +140,13 @@ impl Cloakroom {
         outcomes().swap_remove(before)
     }
 
+    /// What a verb of the program comes to with this configuration: whether it succeeds, and all that it says.
+    pub(crate) fn verb(&self, arguments: &[&str]) -> (bool, String) {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cloakroom"));
+        let done = command.args(arguments).arg("-c").arg(self.file()).output().unwrap();
+        (done.status.success(), String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned())
+    }
+
     /// Its configuration.
     pub(crate) fn file(&self) -> PathBuf {
         self.folder.path().join("config.toml")

@@ -107,7 +107,12 @@ impl Door {
         self.wait("not everyone came to the door", |(waiting, _)| waiting >= by);
     }
 
-    /// Opens it for good.
+    /// Closes it again, for those who are still to come.
+    pub(crate) fn close(&self) {
+        *self.state.lock().unwrap() = (0, false);
+    }
+
+    /// Opens it for good, or until it is closed.
     pub(crate) fn open(&self) {
         self.state.lock().unwrap().1 = true;
         self.changed.notify_all();

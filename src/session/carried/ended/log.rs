@@ -180,6 +180,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(u128, Entry)>> {
         until: row.get::<_, i64>(3)?.cast_unsigned(),
         by_clock: row.get(4)?,
         came_back: false,
+        newcomer: false,
     };
     Ok(Some((u128::from_be_bytes(id), entry)))
 }

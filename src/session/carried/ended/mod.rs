@@ -55,9 +55,40 @@ struct Entry {
     by_clock: bool,
     /// A copy that took the place of those was shown; not kept on disk.
     came_back: bool,
+    /// Somebody came into it by one of its renewals ([`Record::is_still_of`]); not kept on disk, since nothing that was
+    /// under way then outlives the process.
+    newcomer: bool,
+}
+
+/// A copy that takes the place of others.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Renewal {
+    /// When the one that it follows was renewed.
+    pub before: Timestamp,
+    /// When this one is.
+    pub renewed: Timestamp,
+    /// Somebody comes into the session by it.
+    pub newcomer: bool,
 }
 
 impl Entry {
+    /// It ends now, in every copy; `lasts`: how long one could still be good.
+    fn end(now: Timestamp, lasts: Duration) -> Self {
+        Self {
+            below: u64::MAX,
+            at: now.0,
+            until: now.plus(lasts).0,
+            by_clock: false,
+            came_back: false,
+            newcomer: false,
+        }
+    }
+
+    /// Whether it goes on, as the session of whoever was in it: that of somebody who was `named` is nobody else's.
+    fn goes_on_for(&self, named: bool) -> bool {
+        self.below != u64::MAX && (named || !self.newcomer)
+    }
+
     /// The stricter of two.
     fn merge(self, other: Self) -> Self {
         let (less, more) = if self.below <= other.below { (self, other) } else { (other, self) };
@@ -67,6 +98,7 @@ impl Entry {
             at: if more.by_clock && !less.by_clock { less.at } else { more.at },
             by_clock: less.by_clock && more.by_clock,
             came_back: more.came_back || (less.below == more.below && less.came_back),
+            newcomer: less.newcomer || more.newcomer,
             ..more
         }
     }
@@ -139,27 +171,42 @@ impl Ended {
     /// # Errors
     /// It could not be kept, and has not ended.
     pub(super) async fn end(&self, id: Uuid, now: Timestamp, lasts: Duration) -> Result<(), StoreError> {
-        let entry =
-            Entry { below: u64::MAX, at: now.0, until: now.plus(lasts).0, by_clock: false, came_back: false };
         // Whether it was spent already or not.
-        self.keep(id, entry, Timestamp(u64::MAX)).await.map(drop)
+        self.keep(id, Entry::end(now, lasts), |_| true).await.map(drop)
     }
 
-    /// It goes on in copies that were renewed at `renewed` or later; all others are spent. False if the one that was
-    /// renewed at `before` was spent already: of two that would follow it one does.
+    /// The same for the copies that took the place of a spent one, under which an answer ends the session. `named`: somebody
+    /// was logged in by name there, so that the others are of the same person. False if there are none, or somebody has
+    /// come into them.
+    pub(super) async fn end_copies(
+        &self,
+        id: Uuid,
+        named: bool,
+        now: Timestamp,
+        lasts: Duration,
+    ) -> Result<bool, StoreError> {
+        if self.0.is_none() {
+            return Ok(false);
+        }
+        let goes_on = |there: Option<&Entry>| there.is_some_and(|there| there.goes_on_for(named));
+        self.keep(id, Entry::end(now, lasts), goes_on).await
+    }
+
+    /// It goes on in copies that were renewed with this one or later; all others are spent. False if the one that it follows
+    /// was spent already: of two that would follow it one does.
     ///
     /// # Errors
     /// It could not be kept, and nothing is spent.
     pub(super) async fn spend(
         &self,
         id: Uuid,
-        (before, renewed): (Timestamp, Timestamp),
+        renewal: Renewal,
         now: Timestamp,
         lasts: Duration,
     ) -> Result<bool, StoreError> {
-        let until = now.plus(lasts).0;
-        let entry = Entry { below: renewed.0, at: now.0, until, by_clock: false, came_back: false };
-        self.keep(id, entry, before).await
+        let Renewal { before, renewed, newcomer } = renewal;
+        let entry = Entry { below: renewed.0, newcomer, ..Entry::end(now, lasts) };
+        self.keep(id, entry, |there| there.is_none_or(|there| before.0 >= there.below)).await
     }
 
     /// The same, because the time had come for another ticket: nothing is lost if this is.
@@ -167,13 +214,7 @@ impl Ended {
         let Some(known) = &self.0 else { return };
         let is_new = known.entries.get(&id.as_u128()).is_none_or(|entry| entry.below < renewed.0);
         if is_new {
-            let entry = Entry {
-                below: renewed.0,
-                at: now.0,
-                until: now.plus(lasts).0,
-                by_clock: true,
-                came_back: false,
-            };
+            let entry = Entry { below: renewed.0, by_clock: true, ..Entry::end(now, lasts) };
             known.note(id.as_u128(), entry);
             if let Some(log) = &known.log {
                 drop(log.write(id.as_u128(), entry));
@@ -181,14 +222,20 @@ impl Ended {
         }
     }
 
-    async fn keep(&self, id: Uuid, entry: Entry, before: Timestamp) -> Result<bool, StoreError> {
+    /// Keeps it, if what is known by then allows it; whether it does.
+    async fn keep(
+        &self,
+        id: Uuid,
+        entry: Entry,
+        allows: impl FnOnce(Option<&Entry>) -> bool,
+    ) -> Result<bool, StoreError> {
         let Some(known) = &self.0 else { return Ok(true) };
         let id = id.as_u128();
         let mut replaced = None;
         let done = known.entries.entry(id).and_compute_with(|there| {
             replaced = there.map(moka::Entry::into_value);
             match replaced {
-                Some(there) if before.0 < there.below => Op::Nop,
+                there if !allows(there.as_ref()) => Op::Nop,
                 Some(there) => Op::Put(there.merge(entry)),
                 None => Op::Put(entry),
             }
@@ -226,6 +273,11 @@ impl Ended {
     /// Whether it goes on, in copies that were renewed.
     pub(super) fn goes_on(&self, id: Uuid) -> bool {
         self.entry(id).is_some_and(|entry| entry.below != u64::MAX)
+    }
+
+    /// The same, and as the session of whoever was in it; `named`: by name.
+    pub(super) fn goes_on_for(&self, id: Uuid, named: bool) -> bool {
+        self.entry(id).is_some_and(|entry| entry.goes_on_for(named))
     }
 
     /// Whether one of those was shown.

@@ -216,7 +216,7 @@ impl Front {
                 };
                 return Ok(Op::Nop);
             };
-            let everyone = all_of.map(|name| self.people.who((&apply.seen.realm.key(), &name)));
+            let everyone = all_of.map(|(realm, name)| self.people.who((&realm, &name)));
             step = Step::Done(next, vec![receipt], everyone);
             Ok(op)
         })?;
