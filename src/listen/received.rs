@@ -10,6 +10,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{Interim, Switch, http1::Line, http2::Incoming};
+use crate::net::VisitorConnection;
 
 /// A request's body; by default, one that is over.
 #[derive(Debug, Default)]
@@ -17,6 +18,7 @@ pub struct Received {
     by: By,
     switch: Option<Switch>,
     interim: Option<Interim>,
+    connection: Option<VisitorConnection>,
 }
 
 #[derive(Debug, Default)]
@@ -32,20 +34,30 @@ enum By {
 
 impl Received {
     /// The body of a request on a line of its own, if it has one.
-    pub(super) fn of_line(line: Option<Rc<Line>>, switch: Option<Switch>, interim: Option<Interim>) -> Self {
-        Self { by: line.map_or(By::Nothing, By::Line), switch, interim }
+    pub(super) fn of_line(
+        line: Option<Rc<Line>>,
+        switch: Option<Switch>,
+        interim: Option<Interim>,
+        connection: VisitorConnection,
+    ) -> Self {
+        Self { by: line.map_or(By::Nothing, By::Line), switch, interim, connection: Some(connection) }
     }
 
     /// The body of a request in a stream among others, if it has one.
     pub(super) fn of_stream(incoming: Option<Incoming>, switch: Option<Switch>, interim: Interim) -> Self {
         let by = incoming.map_or(By::Nothing, |incoming| By::Stream(Box::new(incoming)));
-        Self { by, switch, interim: Some(interim) }
+        Self { by, switch, interim: Some(interim), connection: None }
     }
 
     /// What says what follows a change of protocol, if the request asks for one and can: without a body, in HTTP/1.1 or by an
     /// extended CONNECT.
     pub fn take_switch(&mut self) -> Option<Switch> {
         self.switch.take()
+    }
+
+    /// The connection, where it carries one request at a time.
+    pub fn take_connection(&mut self) -> Option<VisitorConnection> {
+        self.connection.take()
     }
 
     /// What sends interim answers, where the visitor takes them.

@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod case;
+pub mod challenges;
 pub mod chunked;
 pub mod cookie;
 pub mod cookie_date;

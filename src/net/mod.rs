@@ -1,8 +1,10 @@
 //! Streams: TCP, unix sockets, and TLS over either behind one type, on both sides of the proxy.
 
 mod metered;
+mod visitor_connection;
 
 pub use metered::Metered;
+pub use visitor_connection::{Belonging, VisitorConnection};
 
 use std::{
     io::{self, IoSlice},
@@ -16,6 +18,17 @@ use tokio::{
     net::{TcpStream, UnixStream},
 };
 use tokio_rustls::TlsStream;
+
+/// What is to be read on a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unread {
+    /// Nothing.
+    Nothing,
+    /// Bytes.
+    Bytes,
+    /// The other side has closed, or the connection is broken; by TLS also anything else.
+    End,
+}
 
 /// A connected stream.
 #[derive(Debug)]
@@ -95,15 +108,23 @@ impl Stream {
         }
     }
 
-    /// True if the other side has neither closed nor sent anything: what a pooled connection must be.
-    pub fn is_quiet(&self) -> bool {
+    /// What the other side has said that was not read yet: of a connection that nobody is using, nothing. Asks the system.
+    pub fn unread(&self) -> Unread {
         let mut byte = [std::mem::MaybeUninit::uninit()];
         let peeked = match self {
             Self::Tcp(s) => socket2::SockRef::from(s).peek(&mut byte),
             Self::Unix(s) => socket2::SockRef::from(s).peek(&mut byte),
-            Self::Tls(s) => return !self.holds_unread() && s.get_ref().0.is_quiet(),
+            Self::Tls(_) if self.holds_unread() => return Unread::End,
+            // What it is cannot be seen; as a rule it says that the other side closes.
+            Self::Tls(s) => {
+                return if s.get_ref().0.unread() == Unread::Nothing { Unread::Nothing } else { Unread::End };
+            }
         };
-        matches!(peeked, Err(e) if e.kind() == io::ErrorKind::WouldBlock)
+        match peeked {
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Unread::Nothing,
+            Ok(1..) => Unread::Bytes,
+            Ok(0) | Err(_) => Unread::End,
+        }
     }
 }
 

@@ -39,7 +39,8 @@ use crate::{
     clock::{self, Timestamp},
     headers::{self, Client, Nominations},
     listen::{Arrival, Peer, Received, Switch},
-    message::lines::Lines,
+    message::{challenges, lines::Lines},
+    net::VisitorConnection,
     plan::{Plan, RoutePlan},
     router::Miss,
     session::Resolved,
@@ -166,6 +167,7 @@ async fn stages(
     arrival: Arrival,
 ) -> Result<Response<Body>, ProxyError> {
     let (switch, interim) = (request.body_mut().take_switch(), request.body_mut().take_interim());
+    let connection = request.body_mut().take_connection();
     let Prepared { route, admitted, client, resolved, crossing, added, nominations } =
         prepare(plan, exchange, request, arrival, switch.is_some()).await?;
     let body = std::mem::take(request.body_mut());
@@ -174,8 +176,16 @@ async fn stages(
     let resolved = resolved.as_ref();
     let hints = |head| response::hint(plan, interim.as_ref(), head);
     let interim = interim.as_ref().map(|_| upstream::Interim(&hints));
-    let asked =
-        Asked { plan, route, admitted: &admitted, client: &client, resolved, crossing: &crossing, interim };
+    let asked = Asked {
+        plan,
+        route,
+        admitted: &admitted,
+        client: &client,
+        resolved,
+        crossing: &crossing,
+        interim,
+        connection: connection.as_ref(),
+    };
     let outcome = asked.ask(worker, exchange, (request, body), &added, upgrade).await;
     if outcome.is_err()
         && let Some(resolved) = resolved.filter(|resolved| resolved.has_taken())
@@ -195,6 +205,8 @@ struct Asked<'a> {
     crossing: &'a Crossing,
     /// Who hears what the app says beforehand.
     interim: Option<upstream::Interim<'a>>,
+    /// The visitor's, where it carries one request at a time.
+    connection: Option<&'a VisitorConnection>,
 }
 
 impl Asked<'_> {
@@ -206,7 +218,7 @@ impl Asked<'_> {
         added: &Lines,
         upgrade: Option<(HeaderValue, Switch)>,
     ) -> Result<Response<Body>, ProxyError> {
-        let Self { plan, route, admitted, client, resolved, crossing, interim } = *self;
+        let Self { plan, route, admitted, client, resolved, crossing, interim, connection } = *self;
         let began = exchange.now;
         let answer = {
             let upload = body.upload();
@@ -216,6 +228,7 @@ impl Asked<'_> {
                 session: resolved.and_then(Resolved::id).map(|id| id.as_u64_pair().1),
                 upload: upload.as_ref(),
                 interim,
+                visitor: connection,
                 now: began,
             };
             let sent = pin!(upstream::send(&route.upstream, &worker.pools, head, added, body, terms));
@@ -233,6 +246,9 @@ impl Asked<'_> {
         let mut response = answer.response;
         let (mut changes, nominations) =
             response::undress(plan, route, admitted, client, endpoint, &mut response);
+        if connection.is_none() && response.status() == StatusCode::UNAUTHORIZED {
+            challenges::remove_offers_of_connections(response.headers_mut());
+        }
         let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switched {
             let asked = upgrade.as_ref().map(|(asked, _)| asked);

@@ -20,6 +20,10 @@ impl Tried {
         self.0.contains(&index)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

@@ -8,6 +8,7 @@ use std::{
     collections::VecDeque,
     rc::Rc,
     sync::{Arc, Weak},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -18,16 +19,25 @@ use super::{
     BodyError, Endpoint, UpstreamError,
     connect::{Patience, connect, connect_http2},
     endpoint::{Busy, Endpoints},
+    habits::{AnswerEnd, ConnectionHabits},
     http1, http2,
     tls::Tls,
 };
 use crate::{
     clock::{self, TICK, Timestamp},
     config::ServerAddress,
+    net::{Belonging, Unread, VisitorConnection},
 };
 
 /// Unused connections kept for each server.
 const MOST_IDLE: usize = 256;
+
+/// After an answer that ends with its head by rule a connection is not used for so long: the body that a faulty app sends
+/// all the same would be read as the answer to the next visitor's request.
+const REST: Duration = Duration::from_millis(100);
+
+/// A connection that was used so many ticks ago is open: no server closes one so early.
+const FRESH: u64 = 5;
 
 /// A connection is for one server, and by TLS also for what was verified.
 struct Pool<B> {
@@ -41,24 +51,75 @@ struct Pool<B> {
 struct Kept<B> {
     /// HTTP/1.1: those that nobody uses. Boxed: a connection is large, and goes through many hands.
     idle: RefCell<VecDeque<Box<http1::Connection<B>>>>,
+    /// Those of them that are not to be used for a moment, since when: see [`REST`].
+    resting: RefCell<VecDeque<(Instant, Box<http1::Connection<B>>)>>,
+    /// Those that the app has logged in: each belongs to a visitor's connection, and dies with it.
+    owned: RefCell<Vec<(Belonging, Box<http1::Connection<B>>)>>,
     /// HTTP/2: all that take requests, used or not.
     shared: RefCell<Vec<Rc<http2::Connection>>>,
     /// Held by who opens one of these: the others wait for it.
     opening: Mutex<()>,
-}
-
-impl<B> Default for Kept<B> {
-    fn default() -> Self {
-        Self { idle: RefCell::default(), shared: RefCell::default(), opening: Mutex::default() }
-    }
+    /// What the server was seen to do with them.
+    habits: Arc<ConnectionHabits>,
+    /// Its name, for the log.
+    server: String,
 }
 
 impl<B> Kept<B> {
+    fn of(endpoint: &Endpoint) -> Self {
+        Self {
+            idle: RefCell::default(),
+            resting: RefCell::default(),
+            owned: RefCell::default(),
+            shared: RefCell::default(),
+            opening: Mutex::default(),
+            habits: Arc::clone(&endpoint.habits),
+            server: endpoint.name.clone(),
+        }
+    }
+
     /// A part in a connection that takes requests, and has room for one more.
     fn share(&self) -> Option<http2::Share> {
         let mut shared = self.shared.borrow_mut();
         shared.retain(|connection| connection.is_open());
         shared.iter().find(|connection| connection.has_room()).map(http2::Share::of)
+    }
+}
+
+impl<B> Kept<B>
+where
+    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+{
+    /// What the app has logged in for this visitor's connection.
+    fn take_own(&self, visitor: &VisitorConnection) -> Option<(Belonging, Box<http1::Connection<B>>)> {
+        let mut owned = self.owned.borrow_mut();
+        let place = owned.iter().position(|(owner, _)| owner.is_of(visitor))?;
+        Some(owned.swap_remove(place))
+    }
+
+    /// Those that have rested can be used.
+    fn wake(&self) {
+        let mut resting = self.resting.borrow_mut();
+        while let Some((since, _)) = resting.front()
+            && since.elapsed() >= REST
+            && let Some((_, connection)) = resting.pop_front()
+        {
+            self.idle.borrow_mut().push_front(connection);
+        }
+    }
+
+    /// Whether it can be used: within its time, and neither closed nor with anything to read.
+    fn is_good(&self, connection: &http1::Connection<B>, now: u64) -> bool {
+        let unused = now.saturating_sub(connection.since);
+        if unused >= connection.idle_ticks.min(self.habits.most_ticks()) {
+            return false;
+        }
+        match connection.unread() {
+            Unread::Nothing => return true,
+            Unread::Bytes => self.habits.said_more(&self.server, connection.ended, unused),
+            Unread::End => self.habits.closed(&self.server, unused),
+        }
+        false
     }
 }
 
@@ -97,21 +158,63 @@ pub struct Lease<B> {
     kept: Rc<Kept<B>>,
     /// The server has one request more for as long.
     pub(super) busy: Option<Busy>,
+    owner: Owner,
+}
+
+/// Whose a connection to an app is.
+#[derive(Debug)]
+enum Owner {
+    /// Anybody's.
+    All,
+    /// The app has logged it in for this visitor's connection.
+    One(Belonging),
+    /// The same, and the visitor's carries many requests at a time: nobody's after this one.
+    Nobody,
 }
 
 impl<B> Lease<B> {
     /// Puts it back.
     pub(super) fn keep(mut self) {
-        if self.connection.idle_ticks > 0 {
-            self.connection.since = clock::tick();
-            self.connection.reused = true;
-            let mut pool = self.kept.idle.borrow_mut();
-            if pool.len() >= MOST_IDLE {
-                pool.pop_front();
+        let Kept { idle, resting, owned, habits, .. } = &*self.kept;
+        let ended = self.connection.ended;
+        if self.connection.idle_ticks == 0 || !habits.allow_reuse(ended) {
+            return;
+        }
+        self.connection.since = clock::tick();
+        self.connection.reused = true;
+        match (self.owner, ended) {
+            (Owner::One(owner), _) if owner.has_owner() => owned.borrow_mut().push((owner, self.connection)),
+            (Owner::One(_) | Owner::Nobody, _) => {}
+            (Owner::All, AnswerEnd::Head) => {
+                push(&mut resting.borrow_mut(), (clock::instant(), self.connection));
             }
-            pool.push_back(self.connection);
+            (Owner::All, AnswerEnd::Body) => push(&mut idle.borrow_mut(), self.connection),
         }
     }
+
+    /// SECURITY: the app has logged in this connection, or is about to. From now on it is for this visitor's connection alone:
+    /// whoever else got it would be logged in as them.
+    pub(super) fn belongs_to(&mut self, visitor: Option<&VisitorConnection>) {
+        self.owner = visitor.map_or(Owner::Nobody, |visitor| Owner::One(visitor.belonging()));
+    }
+
+    /// Bytes came after its last answer.
+    pub(super) fn said_more(&self) {
+        self.kept.habits.said_more(&self.kept.server, self.connection.ended, 0);
+    }
+
+    /// It was closed just when it was used again.
+    pub(super) fn closed(&self) {
+        self.kept.habits.closed(&self.kept.server, clock::tick().saturating_sub(self.connection.since));
+    }
+}
+
+/// Puts one more to those that are unused; of too many the oldest goes.
+fn push<T>(pool: &mut VecDeque<T>, one: T) {
+    if pool.len() >= MOST_IDLE {
+        pool.pop_front();
+    }
+    pool.push_back(one);
 }
 
 impl<B> Connections<B>
@@ -124,7 +227,7 @@ where
         if let Some(pool) = pools.iter().find(|pool| pool.is_for(endpoint)) {
             return Rc::clone(&pool.kept);
         }
-        let kept = Rc::default();
+        let kept = Rc::new(Kept::of(endpoint));
         let (address, tls) = (endpoint.address.clone(), endpoint.tls.as_ref().map(Arc::downgrade));
         pools.push(Pool { address, tls, kept: Rc::clone(&kept) });
         kept
@@ -135,13 +238,28 @@ where
         let now = clock::tick();
         self.pools.borrow_mut().retain(|pool| !pool.is_forsaken());
         for pool in self.pools.borrow().iter() {
-            let Kept { idle, shared, .. } = &*pool.kept;
-            idle.borrow_mut().retain(|c| now.saturating_sub(c.since) < c.idle_ticks && c.is_quiet(true));
+            let kept = &*pool.kept;
+            let Kept { idle, shared, .. } = kept;
+            kept.wake();
+            kept.owned
+                .borrow_mut()
+                .retain(|(owner, connection)| owner.has_owner() && connection.unread() == Unread::Nothing);
+            idle.borrow_mut().retain(|connection| kept.is_good(connection, now));
             shared.borrow_mut().retain(|c| c.is_open() && !c.is_unused());
         }
     }
 
-    /// A pooled connection, the most recently used first, or a new one.
+    /// The server that a visitor's connection has one of its own to.
+    pub(super) fn server_of(&self, visitor: &VisitorConnection, upstream: &Endpoints) -> Option<usize> {
+        let has_own = |endpoint: &Endpoint| {
+            let kept = self.kept(endpoint);
+            let owned = kept.owned.borrow();
+            owned.iter().any(|(owner, _)| owner.is_of(visitor))
+        };
+        upstream.all.iter().position(has_own)
+    }
+
+    /// The visitor's own connection; a pooled one, the most recently used first; or a new one.
     ///
     /// # Errors
     /// The server cannot be reached within `connect_timeout`.
@@ -151,15 +269,27 @@ where
         upstream: &Endpoints,
         wanted: Wanted,
         patience: Patience,
+        visitor: Option<&VisitorConnection>,
     ) -> Result<Lease<B>, UpstreamError> {
         let kept = self.kept(endpoint);
+        if let Some(visitor) = visitor.filter(|visitor| wanted != Wanted::New && visitor.has_belongings())
+            && let Some((owner, connection)) = kept.take_own(visitor)
+            && connection.unread() == Unread::Nothing
+        {
+            return Ok(Lease { connection, kept, busy: None, owner: Owner::One(owner) });
+        }
         let now = clock::tick();
+        kept.wake();
         while wanted != Wanted::New
             && let Some(connection) = { kept.idle.borrow_mut().pop_back() }
         {
-            let surely = wanted == Wanted::Sure;
-            if now.saturating_sub(connection.since) < connection.idle_ticks && connection.is_quiet(surely) {
-                return Ok(Lease { connection, kept, busy: None });
+            if wanted == Wanted::Fresh && now.saturating_sub(connection.since) > FRESH {
+                // Those before it are older still.
+                kept.idle.borrow_mut().push_back(connection);
+                break;
+            }
+            if kept.is_good(&connection, now) {
+                return Ok(Lease { connection, kept, busy: None, owner: Owner::All });
             }
         }
         let limit = Some(upstream.rules.connect_timeout);
@@ -167,7 +297,7 @@ where
         let stream = Box::pin(connect(endpoint, limit, patience)).await;
         let stream = stream.inspect_err(|_| endpoint.failed(Timestamp::now()))?;
         let connection = Box::new(http1::Connection::new(stream, idle_ticks(upstream)));
-        Ok(Lease { connection, kept, busy: None })
+        Ok(Lease { connection, kept, busy: None, owner: Owner::All })
     }
 
     /// A part in an HTTP/2 connection, if there is one that has room.
@@ -205,8 +335,8 @@ where
 pub(super) enum Wanted {
     /// Any: the request can be sent again.
     Any,
-    /// One that is known to be open: the request cannot be sent again.
-    Sure,
+    /// One that was used a moment ago, which no server closes just now: the request cannot be sent again.
+    Fresh,
     /// None from the pool: one from there has just failed.
     New,
 }

@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use super::tls::{self, Tls, TlsError};
+use super::{
+    habits::ConnectionHabits,
+    tls::{self, Tls, TlsError},
+};
 use crate::{
     clock::Timestamp,
     config::{ServerAddress, Upstream},
@@ -36,6 +39,8 @@ pub struct Endpoint {
     out_until: AtomicU64,
     /// What health checks say.
     unwell: AtomicBool,
+    /// What it does with unused connections.
+    pub(super) habits: Arc<ConnectionHabits>,
 }
 
 impl Endpoint {
@@ -58,6 +63,7 @@ impl Endpoint {
             failures: zero(),
             out_until: zero(),
             unwell: AtomicBool::new(false),
+            habits: Arc::default(),
         }
     }
 
@@ -92,6 +98,7 @@ impl Endpoint {
         ] {
             mine.store(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
         }
+        self.habits.resume(&before.habits);
         self.unwell.store(is_checked && before.unwell.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 

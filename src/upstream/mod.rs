@@ -9,6 +9,7 @@ mod connect;
 mod connections;
 mod endpoint;
 mod error;
+mod habits;
 mod health;
 mod http1;
 mod http2;

@@ -15,7 +15,7 @@ use super::{
     http1, http2,
     replay::Replay,
 };
-use crate::{clock::Timestamp, config::Balance, message::lines::Lines};
+use crate::{clock::Timestamp, config::Balance, message::lines::Lines, net::VisitorConnection};
 
 /// What holds for one request.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +30,9 @@ pub struct Terms<'a> {
     pub upload: Option<&'a Upload>,
     /// Who hears what the app says before it answers.
     pub interim: Option<Interim<'a>>,
+    /// The connection that it came on, where that carries one request at a time: a connection that the app logs in is for it
+    /// alone.
+    pub visitor: Option<&'a VisitorConnection>,
     /// When it came.
     pub now: Timestamp,
 }
@@ -61,12 +64,14 @@ where
     let mut left = upstream.rules.retries;
     let mut tried = Tried::default();
     loop {
-        let index = upstream.next(terms.now, &tried, terms.session);
+        let own = terms.visitor.filter(|visitor| tried.is_empty() && visitor.has_belongings());
+        let own = own.and_then(|visitor| pools.server_of(visitor, upstream));
+        let index = own.unwrap_or_else(|| upstream.next(terms.now, &tried, terms.session));
         let Some(endpoint) = upstream.all.get(index) else { unreachable!("next() is within all") };
         let wanted = match (tried.contains(index), repeatable && left > 0) {
             (true, _) => Wanted::New,
             (false, true) => Wanted::Any,
-            (false, false) => Wanted::Sure,
+            (false, false) => Wanted::Fresh,
         };
         // An app that restarts refuses for a moment: the last server there is to try is given until the time is up.
         let patience = if tried.len() + 1 < upstream.all.len() { Patience::None } else { Patience::Restart };
@@ -77,7 +82,7 @@ where
                 None => Box::pin(pools.share(endpoint, upstream, patience)).await.map(Connected::Http2),
             }
         } else {
-            pools.take(endpoint, upstream, wanted, patience).await.map(Connected::Http1)
+            pools.take(endpoint, upstream, wanted, patience, terms.visitor).await.map(Connected::Http1)
         };
         let connected = match connected {
             Ok(connected) => connected,

@@ -131,7 +131,6 @@ fn a_slow_upload_is_no_slow_answer() {
 fn answers_without_a_body_end_with_their_head() {
     let (stage, house) = staged();
     let mut visitor = house.dial();
-    let mut app = None;
     for (method, answer, length) in [
         ("HEAD", "200 OK\r\ncontent-length: 5\r\netag: \"a\"", Some("5")),
         ("HEAD", "200 OK\r\netag: \"a\"", None),
@@ -141,8 +140,8 @@ fn answers_without_a_body_end_with_their_head() {
         ("GET", "200 OK\r\ncontent-length: 0\r\netag: \"a\"", Some("0")),
     ] {
         visitor.send(format!("{method} / HTTP/1.1\r\nhost: a\r\n\r\n"));
-        let app = app.get_or_insert_with(|| stage.accept());
-        assert!(Request::from(app).start.starts_with(method));
+        let mut app = stage.accept();
+        assert!(Request::from(&mut app).start.starts_with(method));
         app.send(format!("HTTP/1.1 {answer}\r\n\r\n"));
         let got = visitor.answer(method == "HEAD");
         assert!(answer.starts_with(&got.status.to_string()), "{answer}: {}", got.start);

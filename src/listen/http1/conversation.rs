@@ -24,6 +24,7 @@ use crate::{
     clock::{self, Timer},
     config::Limits,
     message::outbound::{Ending, Outbound, OutboundError},
+    net::VisitorConnection,
 };
 
 /// A connection that does nothing for this long is parked. One that has not shown yet that it comes back sooner is
@@ -50,6 +51,7 @@ pub(super) enum Then {
 pub(super) struct Conversation<'a, 't, H: Handler> {
     pub(super) line: Rc<Line>,
     entered: &'a Entered,
+    connection: &'a VisitorConnection,
     limits: &'a Limits,
     handler: &'a H,
     stop: Stop<'a, 't>,
@@ -69,7 +71,7 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
     /// Begins; `comes_back`: it was seen to come back soon after an answer; `fresh`: nothing has come from it before.
     pub(super) fn new(
         line: Line,
-        entered: &'a Entered,
+        (entered, connection): (&'a Entered, &'a VisitorConnection),
         limits: &'a Limits,
         handler: &'a H,
         stop: Stop<'a, 't>,
@@ -80,6 +82,7 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
         Self {
             line: Rc::new(line),
             entered,
+            connection,
             limits,
             handler,
             stop,
@@ -179,7 +182,7 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
         let switch = can_switch.then(|| Switch::new(&self.line));
         let body = (!body.is_over()).then(|| Rc::clone(&self.line));
         let interim = (!terms.old).then(|| Interim::new(&self.line));
-        let received = Received::of_line(body, switch, interim);
+        let received = Received::of_line(body, switch, interim, self.connection.clone());
         let request = self.entered.tell(request.map(|()| received));
 
         let mut answer = self.handler.handle(request, self.entered.arrival);

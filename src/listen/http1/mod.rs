@@ -20,7 +20,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use super::{Handler, Rules, Tunnel, connection::last_call, entrance::Entered};
-use crate::{clock, net::Stream};
+use crate::{
+    clock,
+    net::{Stream, VisitorConnection},
+};
 use conversation::{Conversation, PARK_AFTER_TICKS, Then};
 use stop::Stop;
 
@@ -47,6 +50,7 @@ pub(super) async fn serve<H: Handler>(
     let mut wait = rules.limits.request_head_timeout;
     let mut left = rules.limits.requests_per_connection_http1.unwrap_or(u64::MAX);
     let mut parked: Option<u64> = None;
+    let connection = VisitorConnection::default();
     while left > 0 {
         if prefix.is_empty() {
             let readable = tokio::select! {
@@ -59,7 +63,16 @@ pub(super) async fn serve<H: Handler>(
             }
         }
         // Boxed, as is all that is not there while it is parked: a task is as large as the largest thing it ever holds.
-        match Box::pin(active((stream, prefix), &entered, &rules, &*handler, &stop, parked, &mut left)).await
+        match Box::pin(active(
+            (stream, prefix),
+            (&entered, &connection),
+            &rules,
+            &*handler,
+            &stop,
+            parked,
+            &mut left,
+        ))
+        .await
         {
             Left::Parked(back, unread) => (stream, prefix) = (back, unread),
             Left::Closing(back) => return Box::pin(linger(back)).await,
@@ -74,7 +87,7 @@ pub(super) async fn serve<H: Handler>(
 /// From the first byte until nothing is at hand; `parked`: since when it had been.
 async fn active<H: Handler>(
     (stream, prefix): (Stream, Bytes),
-    entered: &Entered,
+    entered: (&Entered, &VisitorConnection),
     rules: &Rules,
     handler: &H,
     stop: &CancellationToken,

@@ -62,7 +62,7 @@ where
     /// on the visitor's connection.
     pub(super) fn new(mut lease: Lease<B>, head: &Head, idle: Option<Duration>, streamed: bool) -> Self {
         let rest = match head.framing {
-            Framing::Empty => {
+            Framing::Nothing | Framing::Empty => {
                 keep(lease);
                 return Self(State::Over);
             }
@@ -107,6 +107,8 @@ where
     if lease.connection.is_reusable() {
         lease.connection.rest();
         lease.keep();
+    } else if lease.connection.holds_more() {
+        lease.said_more();
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll, Waker, ready},
+    task::{Context, Poll, ready},
 };
 
 use bytes::{Bytes, BytesMut};
@@ -12,15 +12,16 @@ use http_body::Body;
 use tokio_util::io::poll_read_buf;
 
 use super::{
-    super::{BodyError, Interim, answer::MOST_INTERIM},
-    Head, Http1Error, LARGEST_READ, SMALLEST_READ, head,
+    super::{BodyError, Interim, answer::MOST_INTERIM, habits::AnswerEnd},
+    Head, Http1Error, LARGEST_READ, SMALLEST_READ,
+    head::{self, Framing},
 };
 use crate::{
     message::{
         lines::Lines,
         outbound::{Ending, Outbound, OutboundError},
     },
-    net::Stream,
+    net::{Stream, Unread},
 };
 
 /// A connection. Dropped, it is closed.
@@ -34,6 +35,8 @@ pub(in super::super) struct Connection<B> {
     interim: u8,
     lines_came: bool,
     read_size: usize,
+    /// How the last answer ended.
+    pub(in super::super) ended: AnswerEnd,
     /// The last answer leaves it usable.
     pub(super) keep_alive: bool,
     /// It has answered before.
@@ -66,6 +69,7 @@ where
             interim: 0,
             lines_came: false,
             read_size: SMALLEST_READ,
+            ended: AnswerEnd::Body,
             keep_alive: false,
             reused: false,
             idle_ticks,
@@ -121,6 +125,7 @@ where
                     continue;
                 }
                 self.keep_alive = head.keep_alive;
+                self.ended = if head.framing == Framing::Nothing { AnswerEnd::Head } else { AnswerEnd::Body };
                 return Poll::Ready(Ok(head));
             }
             match ready!(self.poll_read(cx, SMALLEST_READ / 2)) {
@@ -184,14 +189,22 @@ where
             && self.refused.is_none()
     }
 
-    /// True if the other side has neither closed nor said anything since. Asks the runtime, which knows of what came
-    /// before the loop last looked; `surely` asks the system, which knows more and costs a call.
-    pub(in super::super) fn is_quiet(&self, surely: bool) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        if surely || self.stream.poll_read_ready(&mut cx).is_ready() {
-            return self.stream.is_quiet();
-        }
-        true
+    /// What the other side has said since the last answer. Asks the system: the runtime knows only of what came before
+    /// the loop last looked, and what came after that would be read as the next answer.
+    pub(in super::super) fn unread(&self) -> Unread {
+        self.stream.unread()
+    }
+
+    /// Bytes followed the last answer at once.
+    pub(super) fn holds_more(&self) -> bool {
+        !self.inbound.is_empty()
+    }
+
+    /// What came instead of an answer is no HTTP/1: on a connection that was used before it belongs to the answer before.
+    pub(super) fn holds_leftovers(&self) -> bool {
+        self.reused
+            && !self.inbound.is_empty()
+            && !b"HTTP/1.".starts_with(self.inbound.get(..7).unwrap_or(&self.inbound))
     }
 
     /// Gives memory back before it is put aside.

@@ -10,6 +10,12 @@ pub enum Http1Error {
     /// End of the stream before the first byte of an answer.
     #[error("the connection was closed before an answer came")]
     Closed,
+    /// The same on a connection that had been used before.
+    #[error(
+        "it closed a connection that had been unused for a while just when it was used again: have [upstreams] \
+         idle_timeout shorter than the time after which the app closes"
+    )]
+    Stale,
     /// The connection broke.
     #[error("the connection broke: {0}")]
     Broken(#[from] io::Error),
@@ -42,7 +48,7 @@ pub enum Http1Error {
 impl Http1Error {
     /// It may be a pooled connection that the app closed just now, and not what the app says to this request.
     pub fn may_be_stale(&self) -> bool {
-        matches!(self, Self::Closed | Self::Broken(_))
+        matches!(self, Self::Closed | Self::Stale | Self::Broken(_))
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{Request, Response, StatusCode, Version};
 use http_body::Body;
 
 use super::{
@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     clock::{TICK, Timer},
-    message::lines::Lines,
+    message::{challenges, lines::Lines},
 };
 
 /// Sends a request, and waits for the head of its answer.
@@ -39,14 +39,30 @@ where
     lease.connection.begin(head, added, body);
     let error = match converse(&mut lease, terms).await {
         Some(Ok(answered)) => {
+            let offers = answered.response.status() == StatusCode::UNAUTHORIZED
+                && challenges::offers_to_log_in_connection(answered.response.headers());
+            if offers || challenges::logs_in_connection(head.headers()) {
+                lease.belongs_to(terms.visitor);
+            }
             let streamed = head.version() == Version::HTTP_2;
             return Ok(answer(lease, answered, terms, streamed));
         }
         Some(Err(error)) => error,
         None => return Err(Failed { why: Failure::Late, seen: Seen::Some }),
     };
+    let leftovers = lease.connection.holds_leftovers();
+    let error = match error {
+        Http1Error::Closed if lease.connection.reused => {
+            lease.closed();
+            Http1Error::Stale
+        }
+        error => error,
+    };
+    if leftovers {
+        lease.said_more();
+    }
     // A body that was begun is gone.
-    let seen = if bodied || !error.may_be_stale() {
+    let seen = if bodied || !(leftovers || error.may_be_stale()) {
         Seen::Some
     } else if !lease.connection.has_begun() {
         Seen::Nothing(None)

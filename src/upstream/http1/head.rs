@@ -24,7 +24,9 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 /// How the end of a message is told (RFC 9112 section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Framing {
-    /// There is no body.
+    /// With the head, by rule: whatever the fields say, there is no body.
+    Nothing,
+    /// The body is empty.
     Empty,
     /// So many bytes.
     Length(u64),
@@ -179,7 +181,8 @@ impl Said {
             return Ok(Framing::Switched);
         }
         Ok(match (bodiless, self.chunked, self.length) {
-            (true, ..) | (false, false, Some(0)) => Framing::Empty,
+            (true, ..) => Framing::Nothing,
+            (false, false, Some(0)) => Framing::Empty,
             (false, true, _) => Framing::Chunked,
             (false, false, Some(length)) => Framing::Length(length),
             (false, false, None) => Framing::UntilClose,
@@ -225,10 +228,10 @@ mod tests {
             assert_eq!(found.as_ref().ok().and_then(|h| Some(h.as_ref()?.framing)), wanted, "{fields}");
         }
         for (head, asked, wanted) in [
-            ("HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n", Method::GET, Framing::Empty),
-            ("HTTP/1.1 304 No\r\nContent-Length: 5\r\n\r\n", Method::GET, Framing::Empty),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Method::HEAD, Framing::Empty),
-            ("HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n", Method::GET, Framing::Empty),
+            ("HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n", Method::GET, Framing::Nothing),
+            ("HTTP/1.1 304 No\r\nContent-Length: 5\r\n\r\n", Method::GET, Framing::Nothing),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Method::HEAD, Framing::Nothing),
+            ("HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n", Method::GET, Framing::Nothing),
         ] {
             assert_eq!(parse(head.as_bytes(), &asked).unwrap().unwrap().framing, wanted, "{head}");
         }

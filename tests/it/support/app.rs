@@ -22,9 +22,14 @@ pub(crate) struct Request {
 impl Request {
     /// Reads the next request's head.
     pub(crate) fn head_from(wire: &mut Wire) -> Self {
-        let head = wire.head().unwrap().unwrap_or_else(|| panic!("closed without a request"));
+        Self::next_head(wire).unwrap_or_else(|| panic!("closed without a request"))
+    }
+
+    /// The same; nothing at the end of the connection.
+    pub(crate) fn next_head(wire: &mut Wire) -> Option<Self> {
+        let head = wire.head().ok().flatten()?;
         let (start, headers) = parse(&head);
-        Self { head, body: Vec::new(), start, headers }
+        Some(Self { head, body: Vec::new(), start, headers })
     }
 
     /// Reads the next request whole.
