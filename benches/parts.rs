@@ -122,6 +122,7 @@ impl House {
             https: false,
             visit: || Visit { may_mint: ticket.is_none(), withheld: false, blind: false, is_document: true },
             read_only: false,
+            suits: None,
             now: self.now,
         };
         at_once(self.plan.sessions.resolve(request)).unwrap().unwrap()
@@ -136,6 +137,7 @@ impl House {
             shared: || false,
             shows_nothing: false,
             client: None,
+            suits: None,
             now: self.now,
         };
         at_once(self.plan.sessions.commit(resolved, answer)).unwrap().unwrap().set_cookies.pop()

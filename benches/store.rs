@@ -76,6 +76,7 @@ async fn resolve(manager: &SessionManager, ticket: Option<&str>) -> Resolved {
         https: false,
         visit: || Visit { may_mint: true, withheld: false, blind: false, is_document: true },
         read_only: false,
+        suits: None,
         now: Timestamp::now(),
     };
     manager.resolve(request).await.unwrap()
@@ -91,6 +92,7 @@ async fn commit(manager: &SessionManager, resolved: &Resolved, changes: Changes)
         shared: || false,
         shows_nothing: false,
         client: None,
+        suits: None,
         now: Timestamp::now(),
     };
     let set = manager.commit(resolved, answer).await.unwrap().set_cookies.pop()?;

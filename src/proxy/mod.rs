@@ -225,10 +225,11 @@ impl Asked<'_> {
             let terms = upstream::Terms {
                 first_byte: Some(route.first_byte_timeout),
                 answer_idle: route.answer_idle_timeout,
-                session: resolved.and_then(Resolved::id).map(|id| id.as_u64_pair().1),
+                session: session::affinity(resolved, client),
                 upload: upload.as_ref(),
                 interim,
                 visitor: connection,
+                address: client.address,
                 now: began,
             };
             let sent = pin!(upstream::send(&route.upstream, &worker.pools, head, added, body, terms));

@@ -1,12 +1,16 @@
 //! Where requests and sessions meet: the cookie in, the Set-Cookie out.
 
+use std::net::IpAddr;
+
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use uuid::Uuid;
 
 use super::{ProxyError, admit::Admitted, cookies::After};
 use crate::{
     clock::Timestamp,
     config::{Cache, OnStoreFailure, SessionMode},
     headers::Client,
+    net::network_of,
     plan::{Plan, RoutePlan},
     session::{self, Changes, Realm, Resolved, Shown, Visit},
 };
@@ -27,6 +31,9 @@ pub async fn resolve<B>(
         return Ok(None);
     }
     let form = &route.cookie;
+    // Who has no session is sent by address, and must find the same server by the session that begins there.
+    let home = by_address(client).and_then(|address| route.upstream.home_of(address, now));
+    let suits = |id| route.upstream.home_of(in_common(id), now) == home;
     let lines = request.headers().get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
     let resolved = plan.sessions.resolve(session::Request {
         cookie: form,
@@ -38,6 +45,7 @@ pub async fn resolve<B>(
             visit.within(form.reaches(admitted.path()))
         },
         read_only: route.session == SessionMode::ReadOnly,
+        suits: home.is_some().then_some(&suits),
         now,
     });
     match resolved.await {
@@ -66,6 +74,27 @@ pub async fn deliver<B>(
 /// Flashes that no answer showed are for the next page.
 pub async fn give_back(plan: &Plan, route: &RoutePlan, admitted: &Admitted, resolved: &Resolved) {
     plan.sessions.give_back(resolved, realm(route, admitted), Timestamp::now()).await;
+}
+
+/// What the requests of one session have in common, where servers are chosen by it.
+fn in_common(session: Uuid) -> u64 {
+    session.as_u64_pair().1
+}
+
+/// The same of one visitor's requests: the address, or its /64 in IPv6. Those who come by a unix socket have none.
+fn by_address(client: &Client) -> Option<u64> {
+    match network_of(client.address?) {
+        IpAddr::V4(v4) => Some(u64::from(v4.to_bits())),
+        IpAddr::V6(v6) => Some((v6.to_bits() >> 64) as u64),
+    }
+}
+
+/// By what a server is chosen for a request: its session, if the visitor has shown one; else where it comes from, since who
+/// keeps no cookies gets another session with each answer; else the session that they may get.
+pub fn affinity(resolved: Option<&Resolved>, client: &Client) -> Option<u64> {
+    let known = resolved.and_then(Resolved::known_id);
+    let offered = || resolved.and_then(Resolved::id);
+    known.map(in_common).or_else(|| by_address(client)).or_else(|| offered().map(in_common))
 }
 
 /// A session belongs to the route's realm, else to the cookie's domain, else to the host.
@@ -117,6 +146,8 @@ impl Answered<'_> {
             response.status() == StatusCode::NOT_MODIFIED || session::is_for_shared_caches(response.headers())
         };
         let weighty = changes.is_weighty();
+        let home = affinity(Some(resolved), client).and_then(|one| route.upstream.home_of(one, began));
+        let suits = |id| route.upstream.home_of(in_common(id), began) == home;
         let answer = session::Answer {
             // The app may have taken its time; where it changes nothing that does not matter.
             now: if changes.is_empty() { began } else { Timestamp::now() },
@@ -127,6 +158,7 @@ impl Answered<'_> {
             shared,
             shows_nothing: response.status().is_redirection() || response.status().is_server_error(),
             client: client.address,
+            suits: home.is_some().then_some(&suits),
         };
         let issue = match plan.sessions.commit(resolved, answer).await {
             Ok(issue) => issue,

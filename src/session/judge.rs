@@ -13,7 +13,7 @@ use super::{
     record::Leads,
     resolved::Standing,
     store::Applied,
-    ticket::Ticket,
+    ticket::{Suits, Ticket},
 };
 use crate::{clock::Timestamp, config::OnConflict, crypto};
 
@@ -34,7 +34,7 @@ pub(super) enum Outcome {
 }
 
 /// One answer's turn at a session.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(super) struct Turn<'a> {
     /// What its request came under.
     pub resolved: &'a Resolved,
@@ -42,6 +42,8 @@ pub(super) struct Turn<'a> {
     pub realm: Realm<'a>,
     /// The visitor.
     pub client: Option<IpAddr>,
+    /// Which ids a session may have that begins now.
+    pub suits: Option<Suits<'a>>,
     /// Now.
     pub now: Timestamp,
     /// How large the record may be, where it travels.
@@ -58,12 +60,12 @@ impl SessionManager {
         answer: Answer<'_, S>,
         filled: &RefCell<Jar>,
     ) -> Result<Outcome, StoreError> {
-        let Answer { mut changes, realm, cookie, shared, shows_nothing, client, now, .. } = answer;
+        let Answer { mut changes, realm, cookie, shared, shows_nothing, client, suits, now, .. } = answer;
         if shows_nothing && !changes.clear {
             changes.give_back.clone_from(&resolved.taken);
         }
         let room = if changes.is_empty() { None } else { self.keep.room(cookie, resolved.https) };
-        let turn = Turn { resolved, realm, client, now, room: room.as_ref(), filled };
+        let turn = Turn { resolved, realm, client, suits, now, room: room.as_ref(), filled };
         if resolved.read_only {
             return self.keep_alone(turn, &changes).await;
         }
@@ -126,7 +128,7 @@ impl SessionManager {
             if changes.expects_a_record() {
                 return Ok(self.conflict(turn, changes).await);
             }
-            let ticket = ticket.unwrap_or_else(|| Ticket::mint(turn.now));
+            let ticket = ticket.unwrap_or_else(|| turn.mint());
             return self.begin(turn, &ticket, &begins, None).await;
         }
         if !spent && changes.expects_a_record() {
@@ -217,10 +219,10 @@ impl SessionManager {
                 if changes.expects_a_record() {
                     return Ok(Some(self.conflict(turn, changes).await));
                 }
-                self.begin(turn, &Ticket::mint(now), &changes.afterwards(), None).await?
+                self.begin(turn, &turn.mint(), &changes.afterwards(), None).await?
             }
             Applied::Straggler if self.may_begin_beside(turn, ticket, changes).await? => {
-                self.begin(turn, &Ticket::mint(now), &changes.afterwards(), None).await?
+                self.begin(turn, &turn.mint(), &changes.afterwards(), None).await?
             }
             Applied::Straggler if changes.destroy_principal => {
                 self.end_all_of(turn).await?;
@@ -279,7 +281,7 @@ impl SessionManager {
         if !changes.logs_in() && !self.may_end(turn, ticket).await? {
             return Ok(Outcome::Leave);
         }
-        let next = Ticket::mint(turn.now);
+        let next = turn.mint();
         let begun = self.begin(turn, &next, &changes.afterwards(), Some(ticket.id)).await?;
         let record = turn.resolved.record();
         let seen = turn.seen(ticket);
@@ -402,6 +404,11 @@ impl<'a> Turn<'a> {
     /// The version of the session when the request came; of none, 0.
     fn version(&self) -> u64 {
         self.resolved.record().map_or(0, |record| record.version)
+    }
+
+    /// The ticket of a session that begins.
+    fn mint(&self) -> Ticket {
+        Ticket::mint_suiting(self.now, self.suits)
     }
 
     /// Notes what became of the answer's cookies.

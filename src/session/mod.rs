@@ -46,7 +46,7 @@ pub use resolve::Request;
 pub use resolved::{Resolved, State};
 pub use shown::Shown;
 pub use store::StoreError;
-pub use ticket::Realm;
+pub use ticket::{Realm, Suits};
 pub use tunnels::Tunnel;
 pub use value::Value;
 pub use view::{Scope, View};
@@ -80,7 +80,7 @@ pub struct SessionManager {
 }
 
 /// An answer's part in a session.
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "it holds functions")]
 pub struct Answer<'a, S> {
     /// What it wants changed.
     pub changes: Changes,
@@ -96,6 +96,8 @@ pub struct Answer<'a, S> {
     pub shows_nothing: bool,
     /// The visitor.
     pub client: Option<IpAddr>,
+    /// Which ids a session may have that begins now; `None`: any.
+    pub suits: Option<Suits<'a>>,
     /// Now.
     pub now: Timestamp,
 }

@@ -14,7 +14,7 @@ use super::{
     resolved::{Resolved, Standing},
     shown::Shown,
     store::{Applied, StoreError},
-    ticket::{Realm, SecretHash, Ticket},
+    ticket::{Realm, SecretHash, Suits, Ticket},
     verified,
     visit::Visit,
 };
@@ -24,7 +24,7 @@ use crate::{clock::Timestamp, config::Create};
 const GRACE: Duration = Duration::from_secs(30);
 
 /// What resolving needs to know of a request.
-#[derive(Debug)]
+#[expect(missing_debug_implementations, reason = "it holds functions")]
 pub struct Request<'a, V> {
     /// Its cookies of our name.
     pub shown: Shown<'a>,
@@ -38,6 +38,8 @@ pub struct Request<'a, V> {
     pub visit: V,
     /// The route only reads.
     pub read_only: bool,
+    /// Which ids a session may have that begins now; `None`: any.
+    pub suits: Option<Suits<'a>>,
     /// Now.
     pub now: Timestamp,
 }
@@ -59,7 +61,7 @@ impl SessionManager {
         &self,
         request: Request<'_, V>,
     ) -> Result<Resolved, StoreError> {
-        let Request { shown, realm, cookie, https, visit, read_only, now } = request;
+        let Request { shown, realm, cookie, https, visit, read_only, suits, now } = request;
         let candidates = self.tried(&shown);
         let mut found: Option<Standing> = None;
         let mut spent = None;
@@ -102,7 +104,7 @@ impl SessionManager {
                     && !blind
                     && !read_only
                     && self.rules.create == Create::Visit;
-                Standing::Stranger(mints.then(|| Ticket::mint(now)))
+                Standing::Stranger(mints.then(|| Ticket::mint_suiting(now, suits)))
             }
         };
         // Only other identities are ever expired, and only for those whom they lead astray.

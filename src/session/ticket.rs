@@ -20,6 +20,12 @@ const BYTES: usize = SIGNED + 16;
 /// Letters of a ticket.
 pub(super) const TEXT: usize = 78;
 
+/// So many ids are drawn to find one that suits. Of a hundred servers one is missed by one in twenty thousand.
+const MOST_TRIES: u32 = 1000;
+
+/// Tells the ids that a new session may have: those that lead to the server that its visitor has been at.
+pub type Suits<'a> = &'a dyn Fn(Uuid) -> bool;
+
 /// The 128 random bits that make a ticket worth something.
 pub type Secret = [u8; 16];
 
@@ -110,6 +116,19 @@ impl Ticket {
     /// A new session's first ticket.
     pub fn mint(now: Timestamp) -> Self {
         Self { minted: now, stamped: now, id: Uuid::new_v4(), secret: crypto::random(), current_key: true }
+    }
+
+    /// The same with an id that suits, where that matters; without one where it cannot be found.
+    pub(super) fn mint_suiting(now: Timestamp, suits: Option<Suits<'_>>) -> Self {
+        let mut ticket = Self::mint(now);
+        if let Some(suits) = suits {
+            let mut tries = 0;
+            while !suits(ticket.id) && tries < MOST_TRIES {
+                ticket.id = Uuid::new_v4();
+                tries += 1;
+            }
+        }
+        ticket
     }
 
     /// The same with a new stamp.

@@ -43,6 +43,12 @@ impl Endpoints {
         }
     }
 
+    /// Where a session's requests go, if that depends on it; `session`: what they have in common.
+    pub fn home_of(&self, session: u64, now: Timestamp) -> Option<usize> {
+        let matters = self.rules.balance == Balance::Session && self.all.len() > 1;
+        matters.then(|| self.of_session(now, &Tried::default(), session))
+    }
+
     fn by_turns(&self, now: Timestamp, tried: &Tried) -> usize {
         let mut fallback = None;
         let mut last = 0;
@@ -123,7 +129,7 @@ fn lot(name: &str, session: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::endpoint::Fault, *};
     use crate::config::Config;
 
     fn endpoints(balance: &str, servers: &str) -> Endpoints {
@@ -152,7 +158,7 @@ mod tests {
         }
         let before: Vec<_> = (0..1000).map(of).collect();
         for _ in 0..3 {
-            all.all[1].failed(NOW);
+            all.all[1].failed(Fault::Connection, NOW);
         }
         for (session, before) in before.into_iter().enumerate() {
             let after = of(session as u64);
@@ -175,7 +181,7 @@ mod tests {
     #[test]
     fn where_none_is_up_they_take_turns_all_the_same() {
         let all = endpoints("round_robin", THREE);
-        all.all.iter().for_each(|endpoint| (0..3).for_each(|_| endpoint.failed(NOW)));
+        all.all.iter().for_each(|endpoint| (0..3).for_each(|_| endpoint.failed(Fault::Connection, NOW)));
         let mut shares = [0; 3];
         (0..400).for_each(|_| shares[all.next(NOW, &Tried::default(), None)] += 1);
         assert!(shares.iter().all(|share| *share >= 100), "{shares:?}");

@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 use super::{
     BodyError, Endpoint, UpstreamError,
     connect::{Patience, connect, connect_http2},
-    endpoint::{Busy, Endpoints},
+    endpoint::{Busy, Endpoints, Fault},
     habits::{AnswerEnd, ConnectionHabits},
     http1, http2,
     tls::Tls,
@@ -295,7 +295,7 @@ where
         let limit = Some(upstream.rules.connect_timeout);
         // Boxed: it is rare, and the task of every request would have to carry room for it.
         let stream = Box::pin(connect(endpoint, limit, patience)).await;
-        let stream = stream.inspect_err(|_| endpoint.failed(Timestamp::now()))?;
+        let stream = stream.inspect_err(|_| endpoint.failed(Fault::Connection, Timestamp::now()))?;
         let connection = Box::new(http1::Connection::new(stream, idle_ticks(upstream)));
         Ok(Lease { connection, kept, busy: None, owner: Owner::All })
     }
@@ -323,7 +323,7 @@ where
             return Ok(share);
         }
         let opened = connect_http2(endpoint, limit, patience, idle_ticks(upstream)).await;
-        let connection = opened.inspect_err(|_| endpoint.failed(Timestamp::now()))?;
+        let connection = opened.inspect_err(|_| endpoint.failed(Fault::Connection, Timestamp::now()))?;
         let share = http2::Share::of(&connection);
         kept.shared.borrow_mut().push(connection);
         Ok(share)

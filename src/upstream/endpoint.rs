@@ -1,6 +1,7 @@
 //! One server of an upstream, and what is known of its health. Shared by all workers.
 
 use std::{
+    net::IpAddr,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
@@ -15,11 +16,29 @@ use super::{
 use crate::{
     clock::Timestamp,
     config::{ServerAddress, Upstream},
+    net::network_of,
 };
 
 const FAILURES: u64 = 3;
 const WINDOW: Duration = Duration::from_secs(10);
 const OUT: Duration = Duration::from_secs(10);
+
+/// What a server failed at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// It could not be connected to: nobody's doing.
+    Connection,
+    /// It did not answer the request of a visitor from this address; `None`: nobody can be told from anybody.
+    Request(Option<IpAddr>),
+}
+
+/// A visitor as a number, never 0.
+fn number(visitor: IpAddr) -> u64 {
+    match network_of(visitor) {
+        IpAddr::V4(v4) => u64::from(v4.to_bits()) | 1 << 32,
+        IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64 | 1,
+    }
+}
 
 /// One server.
 #[derive(Debug)]
@@ -36,6 +55,10 @@ pub struct Endpoint {
     busy: Arc<AtomicU32>,
     window_began: AtomicU64,
     failures: AtomicU64,
+    /// The first visitor whose request failed within the window; 0: none.
+    first_failed: AtomicU64,
+    /// What failed within the window is no single visitor's doing.
+    failed_several: AtomicBool,
     out_until: AtomicU64,
     /// What health checks say.
     unwell: AtomicBool,
@@ -61,6 +84,8 @@ impl Endpoint {
             busy: Arc::default(),
             window_began: zero(),
             failures: zero(),
+            first_failed: zero(),
+            failed_several: AtomicBool::new(false),
             out_until: zero(),
             unwell: AtomicBool::new(false),
             habits: Arc::default(),
@@ -129,12 +154,30 @@ impl Endpoint {
     }
 
     /// It did not; after three failures in ten seconds it is out for ten.
-    pub fn failed(&self, now: Timestamp) {
+    ///
+    /// SECURITY: a request that makes an app fail is easily found. That of one visitor alone puts no server out of use, or
+    /// they could steer where all others go.
+    pub fn failed(&self, fault: Fault, now: Timestamp) {
         if now.since(Timestamp(self.window_began.load(Ordering::Relaxed))) > WINDOW {
             self.window_began.store(now.0, Ordering::Relaxed);
             self.failures.store(0, Ordering::Relaxed);
+            self.first_failed.store(0, Ordering::Relaxed);
+            self.failed_several.store(false, Ordering::Relaxed);
         }
-        if self.failures.fetch_add(1, Ordering::Relaxed) + 1 >= FAILURES && self.is_up(now) {
+        let is_another = match fault {
+            Fault::Connection | Fault::Request(None) => true,
+            Fault::Request(Some(visitor)) => {
+                let visitor = number(visitor);
+                let first =
+                    self.first_failed.compare_exchange(0, visitor, Ordering::Relaxed, Ordering::Relaxed);
+                first.is_err_and(|first| first != visitor)
+            }
+        };
+        if is_another {
+            self.failed_several.store(true, Ordering::Relaxed);
+        }
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        if failures >= FAILURES && self.failed_several.load(Ordering::Relaxed) && self.is_up(now) {
             self.out_until.store(now.plus(OUT).0, Ordering::Relaxed);
             tracing::warn!(server = %self.name, "three failures within ten seconds: not used for ten seconds");
         }

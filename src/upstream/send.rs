@@ -1,6 +1,6 @@
 //! One request to one upstream, and its answer.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
 use http::Request;
@@ -11,6 +11,7 @@ use super::{
     balance::Tried,
     connect::Patience,
     connections::Wanted,
+    endpoint::Fault,
     error::{Failed, Failure, Seen},
     http1, http2,
     replay::Replay,
@@ -33,6 +34,8 @@ pub struct Terms<'a> {
     /// The connection that it came on, where that carries one request at a time: a connection that the app logs in is for it
     /// alone.
     pub visitor: Option<&'a VisitorConnection>,
+    /// Where it came from, if that tells visitors apart.
+    pub address: Option<IpAddr>,
     /// When it came.
     pub now: Timestamp,
 }
@@ -135,7 +138,7 @@ where
             Failure::Exchange(source) => UpstreamError::Exchange { endpoint: name(), source },
             Failure::Late => UpstreamError::FirstByteTimeout { endpoint: name() },
         };
-        endpoint.failed(Timestamp::now());
+        endpoint.failed(Fault::Request(terms.address), Timestamp::now());
         return Err(error);
     }
 }

@@ -1,9 +1,10 @@
 //! Which of several servers is asked.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crate::support::tunnel::ASKS;
-use crate::support::{App, Cloakroom, Door, Reply, Wire, eventually};
+use crate::support::{App, Cloakroom, Door, Reply, Wire, eventually, obey};
 
 fn three() -> Vec<App> {
     (0..3).map(|number| App::start(move |_| Reply::text(number.to_string()))).collect()
@@ -14,22 +15,66 @@ fn before(apps: &[App], balance: &str) -> Cloakroom {
     Cloakroom::before_servers(&servers.join(", ")).upstream(&format!("balance = \"{balance}\"")).start()
 }
 
+/// What is answered to a visitor from this address, who shows this cookie; and the cookie that they are given.
+fn ask_from(house: &Cloakroom, last: u8, cookie: &str, more: &str) -> (String, String) {
+    let mut wire = house.dial_from(Ipv4Addr::new(127, 0, 1, last));
+    wire.send(format!("GET / HTTP/1.1\r\nhost: a\r\ncookie: {cookie}\r\n{more}\r\n"));
+    let answer = wire.answer(false);
+    let given =
+        answer.set_cookies().first().map(|line| line.split(';').next().unwrap_or_default().to_owned());
+    (answer.text(), given.unwrap_or_default())
+}
+
 #[test]
-fn a_session_stays_on_its_server_and_sessions_spread() {
+fn a_session_stays_on_its_server_and_addresses_spread() {
     let apps = three();
     let house = before(&apps, "session");
     let mut used = Vec::new();
-    for _ in 0..40 {
-        let mut visitor = house.browser();
-        let first = visitor.get("/").text();
-        for _ in 0..3 {
-            assert_eq!(visitor.get("/").text(), first);
+    for last in 1..=40 {
+        let (first, cookie) = ask_from(&house, last, "", "");
+        assert!(cookie.starts_with("cloakroom="), "{cookie}");
+        for elsewhere in [last, last + 1, last + 100] {
+            assert_eq!(ask_from(&house, elsewhere, &cookie, "").0, first, "wherever it comes from");
         }
         used.push(first);
     }
     used.sort();
     used.dedup();
     assert_eq!(used, ["0", "1", "2"]);
+}
+
+/// Clients of socket.io that poll and keep no cookies.
+#[test]
+fn who_keeps_no_cookies_stays_on_the_server_of_their_address() {
+    let apps = three();
+    let house = before(&apps, "session");
+    for last in 1..=10 {
+        let first = ask_from(&house, last, "", "").0;
+        for _ in 0..5 {
+            assert_eq!(ask_from(&house, last, "", "").0, first);
+        }
+    }
+}
+
+/// Also one that begins only when something is stored, and one that follows another.
+#[test]
+fn a_session_begins_on_the_server_that_answered() {
+    let apps: Vec<_> = (0..3)
+        .map(|number| App::start(move |request| obey(request).with(format!("X-Server: {number}"))))
+        .collect();
+    let servers: Vec<_> = apps.iter().map(|app| format!("\"http://{}\"", app.address)).collect();
+    let house = Cloakroom::before_servers(&servers.join(", "))
+        .upstream("balance = \"session\"")
+        .config("[session]\ncreate = \"write\"\n")
+        .start();
+    for _ in 0..10 {
+        let mut visitor = house.browser();
+        let server = visitor.get("/").header("x-server");
+        for order in ["X-Session-Principal: alice", "X-Session-Principal: bob", "X-Session-Action: logout"] {
+            visitor.answered("/", &[order]);
+            assert_eq!(visitor.get("/").header("x-server"), server, "{order}");
+        }
+    }
 }
 
 #[test]
@@ -107,4 +152,32 @@ fn a_server_of_three_times_the_weight_has_three_times_the_share() {
         shares[house.browser().get("/").text().parse::<usize>().unwrap()] += 1;
     }
     assert_eq!(shares, [10, 30, 10]);
+}
+
+/// Whoever finds a request that an app fails at could send all others elsewhere.
+#[test]
+fn one_visitor_alone_puts_no_server_out_of_use() {
+    let bad = App::start(|request| match request.path() {
+        // Two lengths that differ are no HTTP.
+        "/bad" => Reply::text("bad").with("content-length: 7"),
+        _ => Reply::text("bad"),
+    });
+    let apps = [bad, App::start(|_| Reply::text("good"))];
+    let house = before(&apps, "round_robin");
+    let ask = |last: u8, path: &str| {
+        let mut wire = house.dial_from(Ipv4Addr::new(127, 0, 1, last));
+        wire.send(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n"));
+        wire.answer(false).text()
+    };
+    for _ in 0..20 {
+        ask(1, "/bad");
+    }
+    let reached = |text: &str| (0..4).any(|_| ask(2, "/") == text);
+    assert!(reached("bad") && reached("good"), "both are in use");
+    for last in 3..7 {
+        ask(last, "/bad");
+        ask(last, "/bad");
+    }
+    assert!(!reached("bad"), "several visitors failed");
+    assert!(house.log().contains("not used for ten seconds"));
 }

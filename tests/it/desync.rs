@@ -3,11 +3,9 @@
 #![expect(clippy::unwrap_used, reason = "whatever is missing fails its test, with the place")]
 
 use std::collections::BTreeMap;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::thread;
 use std::time::Duration;
-
-use socket2::{Domain, Socket, Type};
 
 use crate::support::corpus::{answers, requests};
 use crate::support::strict::{Asked, Strict};
@@ -16,14 +14,6 @@ use crate::support::{Cloakroom, Wire, eventually};
 
 /// How many speak at once, each with a victim of its own.
 const THREADS: usize = 6;
-
-/// A connection from an address of one's own, by which answers are told apart.
-fn dial(house: &Cloakroom, from: Ipv4Addr) -> Wire {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
-    socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
-    socket.connect(&house.address.into()).unwrap();
-    Wire::patient(socket)
-}
 
 /// An answer, as far as it can be understood.
 struct Heard {
@@ -61,7 +51,7 @@ struct Victim {
 impl Victim {
     fn new(house: &Cloakroom, number: usize) -> Self {
         let address = Ipv4Addr::new(127, 2, 0, u8::try_from(number).unwrap() + 1);
-        Self { wire: dial(house, address), address }
+        Self { wire: house.dial_from(address), address }
     }
 
     fn asks(&mut self, target: &str, beside: &[u8]) {
@@ -132,7 +122,7 @@ fn attack<'a>(house: &Cloakroom, number: usize, cases: impl Iterator<Item = (usi
     let address = Ipv4Addr::new(127, 1, 0, u8::try_from(number).unwrap() + 1);
     let mut kept = None;
     for (case, bytes) in cases {
-        let mut wire = kept.take().unwrap_or_else(|| dial(house, address));
+        let mut wire = kept.take().unwrap_or_else(|| house.dial_from(address));
         wire.stream().set_read_timeout(Some(Duration::from_secs(1))).unwrap();
         let (before, after) = (format!("/before-{case}"), format!("/after-{case}"));
         wire.send_if_heard(&[get(&before).as_bytes(), bytes, get(&after).as_bytes()].concat());
@@ -175,7 +165,7 @@ fn what_an_app_says_amiss_is_told_to_nobody_else() {
                 let address = Ipv4Addr::new(127, 1, 0, u8::try_from(number).unwrap() + 1);
                 for case in (0..cases).skip(number).step_by(THREADS) {
                     for end in ["close", "open"] {
-                        let mut wire = dial(house, address);
+                        let mut wire = house.dial_from(address);
                         let target = format!("/amiss-{case}-{end}");
                         wire.send(get(&target));
                         let whole = heard(&mut wire).is_some();

@@ -73,6 +73,7 @@ fn bytes_that_came_while_the_loop_was_busy_are_no_answer() {
                     upload: None,
                     interim: None,
                     visitor: None,
+                    address: None,
                     now: Timestamp::now(),
                 };
                 let body = Empty::<Bytes>::new().map_err(|never| -> BodyError { match never {} });

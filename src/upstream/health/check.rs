@@ -81,6 +81,7 @@ pub(super) async fn check(
             upload: None,
             interim: None,
             visitor: None,
+            address: None,
             now,
         };
         let share = http2::Share::of(&connection);

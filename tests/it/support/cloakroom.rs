@@ -11,6 +11,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use command_fds::{CommandFdExt, FdMapping};
+use socket2::{Domain, Socket, Type};
 use tempfile::TempDir;
 
 use super::{Browser, PATIENCE, Wire};
@@ -88,6 +89,14 @@ impl Cloakroom {
     /// A connection of a visitor.
     pub(crate) fn dial(&self) -> Wire {
         Wire::patient(TcpStream::connect_timeout(&self.address, PATIENCE).unwrap())
+    }
+
+    /// The same from an address of this machine.
+    pub(crate) fn dial_from(&self, from: Ipv4Addr) -> Wire {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+        socket.connect(&self.address.into()).unwrap();
+        Wire::patient(socket)
     }
 
     /// What it logged so far.

@@ -65,6 +65,7 @@ impl Desk {
             https: false,
             visit: || Visit { may_mint: true, withheld: false, blind: false, is_document },
             read_only,
+            suits: None,
             now,
         };
         let mut resolved = at_once(self.plan.sessions.resolve(request)).unwrap().unwrap();
@@ -87,6 +88,7 @@ impl Desk {
             shared: || false,
             shows_nothing: false,
             client: None::<IpAddr>,
+            suits: None,
             now,
         };
         let line = at_once(self.plan.sessions.commit(resolved, answer)).unwrap()?.set_cookies.pop();

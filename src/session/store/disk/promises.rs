@@ -64,6 +64,7 @@ impl House {
             https: false,
             visit,
             read_only: false,
+            suits: None,
             now,
         };
         self.manager.resolve(request).await
@@ -83,6 +84,7 @@ impl House {
             shared: || false,
             shows_nothing: false,
             client: None,
+            suits: None,
             now,
         };
         self.manager.commit(resolved, answer).await
