@@ -7,6 +7,7 @@ mod listeners;
 mod logging;
 mod reload;
 pub mod state;
+mod system;
 mod systemd;
 mod watchdog;
 mod worker;
@@ -96,13 +97,19 @@ pub struct Options {
     pub text: String,
 }
 
+/// What comes before anything is made or opened: what the configuration alone can be wrong in is told, and the system asked.
+fn settle(config: &Config) -> Result<(), PlanError> {
+    Plan::build(config)?;
+    system::settle();
+    Ok(())
+}
+
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
 /// See [`AppError`].
 pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> Result<(), AppError> {
-    // What the configuration alone can be wrong in is told before anything is made or opened.
-    Plan::build(config)?;
+    settle(config)?;
     let (alive, ended) = unbounded_channel();
     let store_alive = alive.clone();
     let own_key = OwnKey::default();

@@ -34,7 +34,9 @@ pub(super) fn check(
     let warn = |message: &str, span, label: &str| {
         root.notes().push(Diagnostic::warning(message, span, label));
     };
-    if session.max_sessions_per_principal.is_some() {
+    if session.max_sessions_per_principal.is_some()
+        && session_table.span("max_sessions_per_principal").is_some()
+    {
         warn(
             "`session.max_sessions_per_principal` has no effect: visitors carry their sessions",
             session_table.span("max_sessions_per_principal"),
@@ -82,7 +84,9 @@ fn flask(root: &Reader<'_>, store: &Store, session: &Session, cookies: &[CookieR
                 .help("[session.cookie] name = \"session\", prefix = \"none\": as SESSION_COOKIE_NAME says"),
         );
     }
-    if session.max_sessions_per_principal.is_some() {
+    if session.max_sessions_per_principal.is_some()
+        && session_table.span("max_sessions_per_principal").is_some()
+    {
         let span = session_table.span("max_sessions_per_principal");
         let message = "`session.max_sessions_per_principal` has no effect: visitors carry their sessions";
         notes.push(Diagnostic::warning(message, span, "nobody knows how many there are"));

@@ -25,7 +25,8 @@ pub struct Limits {
     pub target_bytes: Option<usize>,
     /// `body_idle_timeout`: 30 s without a byte of the request's body; 408.
     pub body_idle_timeout: Option<Duration>,
-    /// `body_bytes_per_second`: 100, on average while the visitor is waited for, once `body_idle_timeout` is over; 408.
+    /// `body_bytes_per_second`: 1,000, of a body that is longer than `request_buffer`, averaged over ten seconds in which
+    /// the visitor is waited for; 408.
     pub body_bytes_per_second: Option<u64>,
     /// `body_bytes`: off; 413.
     pub body_bytes: Option<u64>,
@@ -63,7 +64,7 @@ pub struct Limits {
     pub connections_per_address: Option<usize>,
     /// `new_sessions_per_second`: 2,000, in all; of sessions with data. Answers that set a principal are not counted.
     pub new_sessions_per_second: Option<u32>,
-    /// `new_sessions_per_address`: off; a minute, of one address (a /64 in IPv6). The same are not counted.
+    /// `new_sessions_per_address`: a quarter of that; of one address (a /64 in IPv6). The same are not counted.
     pub new_sessions_per_address: Option<u32>,
 }
 
@@ -88,6 +89,7 @@ impl Limits {
                 .unwrap_or(Some(default))
                 .map(|size| size as usize)
         };
+        let per_second = reader.limit_number("new_sessions_per_second", &(1..=1 << 30), Some(2000));
         let limits = Self {
             tls_handshake_timeout: seconds("tls_handshake_timeout", 10),
             request_head_timeout: seconds("request_head_timeout", 10),
@@ -100,7 +102,7 @@ impl Limits {
             body_idle_timeout: seconds("body_idle_timeout", 30),
             body_bytes_per_second: reader
                 .optional_limit_size("body_bytes_per_second", &(1..=1 << 30))
-                .unwrap_or(Some(100)),
+                .unwrap_or(Some(1000)),
             body_bytes: reader.optional_limit_size("body_bytes", &(0..=u64::MAX)).flatten(),
             write_stall_timeout: seconds("write_stall_timeout", 60),
             requests_per_connection_http1: reader.limit_number(
@@ -126,8 +128,11 @@ impl Limits {
             finish_after_abort: seconds("finish_after_abort", 10),
             connections: number("connections", 1 << 30, 10_000),
             connections_per_address: number("connections_per_address", 1 << 30, 1024),
-            new_sessions_per_second: rate("new_sessions_per_second", Some(2000)),
-            new_sessions_per_address: rate("new_sessions_per_address", None),
+            new_sessions_per_second: per_second.map(|n| n as u32),
+            new_sessions_per_address: rate(
+                "new_sessions_per_address",
+                per_second.map(|all| (all / 4).max(1)),
+            ),
         };
         reader.finish();
         limits

@@ -110,6 +110,7 @@ impl Listen {
             }
             seen.push((listen, reader.span("address")));
         }
+        other_doors(root, &seen);
         seen.into_iter().map(|(listen, _)| listen).collect()
     }
 
@@ -122,6 +123,19 @@ impl Listen {
 
     fn takes_any_port(&self) -> bool {
         matches!(self.address, ListenAddress::Tcp(address) if address.port() == 0)
+    }
+}
+
+/// Every listener leads to the same routes: where one asks for a certificate, and another does not, nobody needs one.
+fn other_doors(root: &Reader<'_>, all: &[(Listen, Option<Range<usize>>)]) {
+    let asks = |listen: &Listen| listen.client_certificates.as_ref().is_some_and(|ours| ours.require);
+    let Some((_, guarded)) = all.iter().find(|(listen, _)| asks(listen)) else { return };
+    for (open, place) in all.iter().filter(|(listen, _)| !asks(listen) && !listen.redirect_to_https) {
+        let message = format!("by {} whoever has no client certificate gets the same routes", open.address);
+        let warning = Diagnostic::warning(message, place.clone(), "asks for none");
+        let help = "ask for one here as well, send visitors to the other, or run another cloakroom for this one:\n\
+                    redirect_to_https = true";
+        root.notes().push(warning.also(guarded.clone(), "must be shown one").help(help));
     }
 }
 

@@ -11,7 +11,11 @@ use super::{
     entrance::{Admitted, Protocol},
     http1, http2,
 };
-use crate::{clock, config::Limits, net::Stream};
+use crate::{
+    clock,
+    config::Limits,
+    net::{Stream, descriptors::are_too_few_for_visitors},
+};
 
 /// How connections are treated.
 #[derive(Debug, Clone)]
@@ -65,6 +69,14 @@ pub async fn serve<H: Handler>(
             () = stop.cancelled() => return Ok(()),
         };
         match accepted {
+            Ok((stream, _)) if are_too_few_for_visitors(&stream) => {
+                tracing::warn!(
+                    "a connection was closed at once: there are as many open files as there may be, but for those that \
+                     are kept back; raise LimitNOFILE, or lower [limits] connections"
+                );
+                drop(stream);
+                clock::pause(clock::TICK).await;
+            }
             Ok((stream, peer)) => {
                 let current = rules();
                 let Some(place) = counts.enter(peer, &current) else {

@@ -1,5 +1,6 @@
 //! Streams: TCP, unix sockets, and TLS over either behind one type, on both sides of the proxy.
 
+pub mod descriptors;
 mod metered;
 mod visitor_connection;
 
@@ -9,6 +10,7 @@ pub use visitor_connection::{Belonging, VisitorConnection};
 use std::{
     io::{self, IoSlice},
     net::IpAddr,
+    os::fd::{AsFd, BorrowedFd},
     pin::Pin,
     task::{Context, Poll},
 };
@@ -124,6 +126,16 @@ impl Stream {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => Unread::Nothing,
             Ok(1..) => Unread::Bytes,
             Ok(0) | Err(_) => Unread::End,
+        }
+    }
+}
+
+impl AsFd for Stream {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(s) => s.as_fd(),
+            Self::Unix(s) => s.as_fd(),
+            Self::Tls(s) => s.get_ref().0.as_fd(),
         }
     }
 }

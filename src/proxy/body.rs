@@ -10,7 +10,11 @@ use bytes::Bytes;
 use http::HeaderName;
 use http_body::{Frame, SizeHint};
 
-use super::{RequestBody, events::EventStream, exchange::Exchange, upgrade};
+use super::{
+    RequestBody,
+    exchange::Exchange,
+    long_answer::{LongAnswer, SessionEnded},
+};
 use crate::{
     plan::Plan,
     upstream::{AnswerBody, BodyError},
@@ -27,7 +31,7 @@ pub struct Body {
 enum Content {
     Full(Option<Bytes>),
     Answer(Box<AnswerBody<RequestBody>>, Arc<Plan>, Vec<HeaderName>),
-    Events(Box<EventStream>, Vec<HeaderName>),
+    Long(Box<LongAnswer>, Vec<HeaderName>),
 }
 
 impl Body {
@@ -41,10 +45,9 @@ impl Body {
         Self { content: Content::Answer(Box::new(body), plan, nominated), exchange: None }
     }
 
-    /// The app's, where it is an event stream.
-    pub fn events(body: AnswerBody<RequestBody>, terms: upgrade::Terms, nominated: Vec<HeaderName>) -> Self {
-        let events = Box::new(EventStream::new(body, terms));
-        Self { content: Content::Events(events, nominated), exchange: None }
+    /// The app's, where it may go on for long.
+    pub fn long(answer: LongAnswer, nominated: Vec<HeaderName>) -> Self {
+        Self { content: Content::Long(Box::new(answer), nominated), exchange: None }
     }
 
     /// The exchange ends with this body.
@@ -60,7 +63,7 @@ impl Body {
         match &self.content {
             Content::Full(bytes) => bytes.is_none(),
             Content::Answer(body, ..) => http_body::Body::is_end_stream(&**body),
-            Content::Events(events, _) => events.is_over(),
+            Content::Long(long, _) => long.is_over(),
         }
     }
 }
@@ -95,9 +98,9 @@ impl http_body::Body for Body {
                 strip_trailers(&mut polled, plan, nominated);
                 polled
             }
-            Content::Events(events, nominated) => {
-                let mut polled = events.poll_frame(cx);
-                strip_trailers(&mut polled, events.plan(), nominated);
+            Content::Long(long, nominated) => {
+                let mut polled = long.poll_frame(cx);
+                strip_trailers(&mut polled, long.plan(), nominated);
                 polled
             }
         };
@@ -107,6 +110,10 @@ impl http_body::Body for Body {
                 Poll::Ready(Some(Ok(frame))) => {
                     exchange.sent += frame.data_ref().map_or(0, |d| d.len() as u64);
                     exchange.cut = !over;
+                }
+                Poll::Ready(Some(Err(error))) if error.is::<SessionEnded>() => {
+                    exchange.cut = true;
+                    tracing::info!(request = %exchange.id(), "an answer was cut off: its session has ended");
                 }
                 Poll::Ready(Some(Err(error))) => {
                     tracing::error!(%error, request = %exchange.id(), "the app's answer broke off: the visitor's is cut as well");
@@ -126,7 +133,7 @@ impl http_body::Body for Body {
         match &self.content {
             Content::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
             Content::Answer(body, ..) => body.size_hint(),
-            Content::Events(..) => SizeHint::default(),
+            Content::Long(long, _) => long.size_hint(),
         }
     }
 }

@@ -61,6 +61,7 @@ impl ProxyError {
             Self::GivenUp => StatusCode::GATEWAY_TIMEOUT,
             // Nobody reads it; in access logs it is known by this number.
             Self::Gone => StatusCode::from_u16(499).unwrap_or(StatusCode::GATEWAY_TIMEOUT),
+            Self::Upstream(e) if e.is_shortage() => StatusCode::SERVICE_UNAVAILABLE,
             Self::Upstream(e) if e.is_timeout() => StatusCode::GATEWAY_TIMEOUT,
             Self::Upstream(_) => StatusCode::BAD_GATEWAY,
         }
@@ -73,10 +74,6 @@ impl ProxyError {
         match self {
             // As usual as a page: the access log has it.
             Self::LastHop | Self::Unauthorized | Self::Elsewhere(_) | Self::ToHttps(_) | Self::Gone => {}
-            // Each visitor past the limit would have a line: the limit itself has one, now and then.
-            Self::Store(StoreError::Flood) => {
-                tracing::debug!(%request, status = status.as_u16(), reason = %self, "request refused");
-            }
             Self::Client(..)
             | Self::GivenUp
             | Self::Upstream(UpstreamError::Body(_))
@@ -105,7 +102,8 @@ impl ProxyError {
                 response.headers_mut().insert(header::LOCATION, target.clone());
             }
             // Nothing was done: it may be asked again (RFC 9110 section 15.6.4).
-            Self::Load(_) => {
+            Self::Load(_)
+            | Self::Upstream(UpstreamError::Full { .. } | UpstreamError::Descriptors { .. }) => {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
             _ => {}

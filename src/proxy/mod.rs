@@ -9,11 +9,11 @@ mod body;
 mod cookies;
 mod counted;
 mod error;
-mod events;
 mod exchange;
 mod explain;
 mod gate;
 mod handover;
+mod long_answer;
 mod request;
 mod request_body;
 mod response;
@@ -32,7 +32,7 @@ use std::{future::Future, pin::pin, rc::Rc, sync::Arc};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -50,6 +50,7 @@ use admit::Admitted;
 use cookies::{After, Cookies, Crossing};
 use exchange::Exchange;
 use handover::AwaitedBy;
+use long_answer::LongAnswer;
 
 /// What belongs to one worker: the plan that all share, and connections of its own.
 #[derive(Debug)]
@@ -171,7 +172,7 @@ async fn stages(
     let Prepared { route, admitted, client, resolved, crossing, added, nominations } =
         prepare(plan, exchange, request, arrival, switch.is_some()).await?;
     let body = std::mem::take(request.body_mut());
-    let body = RequestBody::new(body, route.body_bytes, plan, nominations.names);
+    let body = RequestBody::new(body, route, plan, nominations.names);
     let upgrade = nominations.upgrade.zip(switch);
     let resolved = resolved.as_ref();
     let hints = |head| response::hint(plan, interim.as_ref(), head);
@@ -270,15 +271,34 @@ impl Asked<'_> {
         }
         cookies.finish(crossing, waiting, &after, began, response.headers_mut());
         match upgrade.filter(|_| switched) {
-            None if events::is_event_stream(response.body(), response.headers()) => {
-                Ok(response.map(|body| Body::events(body, self.terms(worker, &after), nominations.names)))
+            None if long_answer::is_event_stream(response.body(), response.headers()) => {
+                let terms = self.terms(worker, &after);
+                Ok(response.map(|body| Body::long(LongAnswer::events(body, terms), nominations.names)))
             }
-            None => Ok(response.map(|body| Body::answer(body, Arc::clone(plan), nominations.names))),
+            None => Ok(response.map(|body| self.body(worker, body, &after, nominations.names))),
             Some((_, switch)) => Ok(response.map(|body| {
                 self.tunnel(worker, body, switch, &after);
                 Body::full(Bytes::new())
             })),
         }
+    }
+
+    /// The app's body. What has a session, and is not all here, ends with that if it goes on.
+    fn body(
+        &self,
+        worker: &Worker,
+        body: AnswerBody<RequestBody>,
+        after: &After,
+        nominated: Vec<HeaderName>,
+    ) -> Body {
+        if self.resolved.is_some() && !body.is_here() {
+            let mut terms = self.terms(worker, after);
+            if let Some(session) = terms.session.as_mut() {
+                session.outlives_renewals();
+                return Body::long(LongAnswer::new(body, terms), nominated);
+            }
+        }
+        Body::answer(body, Arc::clone(self.plan), nominated)
     }
 
     /// What ends that which now begins, and may go on for long.

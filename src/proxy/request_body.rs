@@ -13,9 +13,9 @@ use http_body::{Frame, SizeHint};
 
 use crate::{
     clock::{self, TICK, Timer},
-    config::Limits,
+    config::{Limits, Upstream},
     listen::Received,
-    plan::Plan,
+    plan::{Plan, RoutePlan},
     upstream::{BodyError, Upload},
 };
 
@@ -48,15 +48,15 @@ struct Inner {
 }
 
 impl RequestBody {
-    /// A body under its limits; `most` in bytes. The head's `Connection` nominated these of its trailers.
-    pub fn new(incoming: Received, most: Option<u64>, plan: &Arc<Plan>, nominated: Vec<HeaderName>) -> Self {
+    /// A body under the limits of its route. The head's `Connection` nominated these of its trailers.
+    pub fn new(incoming: Received, route: &RoutePlan, plan: &Arc<Plan>, nominated: Vec<HeaderName>) -> Self {
         if http_body::Body::is_end_stream(&incoming) {
             return Self(None);
         }
         Self(Some(Box::new(Inner {
             incoming,
-            left: most.unwrap_or(u64::MAX),
-            pace: Pace::new(&plan.limits),
+            left: route.body_bytes.unwrap_or(u64::MAX),
+            pace: Pace::new(&plan.limits, unhurried(&route.upstream.rules)),
             upload: Upload::default(),
             plan: Arc::clone(plan),
             nominated,
@@ -120,30 +120,52 @@ impl http_body::Body for RequestBody {
     }
 }
 
-/// Whether a visitor sends as fast as they must: something now and then, and not by drops.
+/// So many bytes of a body may come slowly: they are held here, or share a connection to the app with others.
+fn unhurried(upstream: &Upstream) -> u64 {
+    match upstream.request_buffer {
+        _ if upstream.http2 => u64::MAX,
+        Some(held) => held as u64,
+        None => 0,
+    }
+}
+
+/// Whether a visitor sends as fast as they must: something now and then, not by drops for ever, and what holds a worker of
+/// the app at a pace.
 #[derive(Debug)]
 struct Pace {
     idle: Option<Duration>,
     /// Bytes in a second of waiting, on average.
     least: Option<u64>,
+    /// So many bytes may come slower than that.
+    unhurried: u64,
     came: u64,
     /// Ticks in which the visitor was waited for, and nobody else.
     waited: u64,
     since: u64,
+    /// What of the two there was when the pace was last found good.
+    measured: Option<(u64, u64)>,
     timer: Timer,
 }
 
 /// What a body has by drops where no other time is configured.
 const GRACE: Duration = Duration::from_secs(30);
 
+/// The pace is an average over so much time of waiting.
+const MEASURED_OVER: Duration = Duration::from_secs(10);
+
+/// What may come slowly comes no slower than this part of the pace.
+const SLOWEST: u64 = 10;
+
 impl Pace {
-    fn new(limits: &Limits) -> Self {
+    fn new(limits: &Limits, unhurried: u64) -> Self {
         let mut pace = Self {
             idle: limits.body_idle_timeout,
             least: limits.body_bytes_per_second,
+            unhurried,
             came: 0,
             waited: 0,
             since: 0,
+            measured: None,
             timer: Timer::new(None),
         };
         pace.waits();
@@ -163,10 +185,21 @@ impl Pace {
     }
 
     /// What is left of the time that so many bytes may take.
-    fn left(&self) -> Option<Duration> {
-        let least = self.least?;
-        let earned = Duration::from_secs(self.came / least.max(1));
-        Some((self.idle.unwrap_or(GRACE) + earned).saturating_sub(TICK * u32::try_from(self.waited).ok()?))
+    fn left(&mut self) -> Option<Duration> {
+        let least = self.least?.max(1);
+        let ticks = |ticks: u64| TICK * u32::try_from(ticks).unwrap_or(u32::MAX);
+        let earned = Duration::from_secs(self.came / (least / SLOWEST).max(1));
+        let by_drops = (self.idle.unwrap_or(GRACE) + earned).saturating_sub(ticks(self.waited));
+        if self.came < self.unhurried {
+            return Some(by_drops);
+        }
+        let (came, waited) = *self.measured.get_or_insert((self.came, self.waited));
+        if self.came - came >= least * MEASURED_OVER.as_secs() {
+            // Fast enough, in whatever time: from here on it is measured anew.
+            self.measured = Some((self.came, self.waited));
+            return Some(MEASURED_OVER);
+        }
+        Some(MEASURED_OVER.saturating_sub(ticks(self.waited - waited)))
     }
 
     /// Ready once it takes too long.

@@ -220,14 +220,14 @@ fn vary(headers: &mut HeaderMap) {
     }
 }
 
-/// An answer that was shown something of a person, and says nothing of caches, is not for those that serve many.
+/// An answer whose app was told who asks, and that says nothing of caches, is not for those that serve many.
 fn cache(rule: Cache, resolved: &Resolved, headers: &mut HeaderMap) {
     let value = match rule {
         Cache::Private => "private",
         Cache::NoStore => "no-store",
         Cache::Off => return,
     };
-    if resolved.is_personal() {
+    if resolved.tells_who_asks() {
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(value));
     }
 }

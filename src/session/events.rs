@@ -1,10 +1,17 @@
 //! What happens to sessions, for the log and for the operator's counts.
 
-use std::fmt::Display;
+use std::{
+    fmt::Display,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use uuid::Uuid;
 
-use crate::metrics::Counter;
+use crate::{clock::Timestamp, metrics::Counter};
+
+/// How often it is told that too many sessions begin.
+const TOLD_EVERY: Duration = Duration::from_mins(1);
 
 /// Counts since the start.
 #[derive(Debug, Default)]
@@ -39,6 +46,8 @@ pub struct Events {
     pub dropped: Counter,
     /// New sessions past `new_sessions_per_second` or `new_sessions_per_address`.
     pub floods: Counter,
+    /// When it was last told that there are such, in milliseconds since 1970.
+    floods_told: AtomicU64,
 }
 
 impl Events {
@@ -60,6 +69,21 @@ impl Events {
         let session = session.map_or_else(|| "-".to_owned(), |id| id.to_string());
         let cookie = String::from_utf8_lossy(name);
         tracing::warn!(session, %cookie, why, "a cookie of the app was dropped: it could not be kept");
+    }
+
+    /// A new session was not kept: too many begin. Told once a minute.
+    pub fn flooded(&self, now: Timestamp) {
+        let all = self.floods.raise();
+        let told = self.floods_told.load(Ordering::Relaxed);
+        if now.since(Timestamp(told)) >= TOLD_EVERY
+            && self.floods_told.compare_exchange(told, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            tracing::warn!(
+                all,
+                "too many sessions begin: their answers go out, and nothing is kept for them ([limits] \
+                 new_sessions_per_second, new_sessions_per_address)"
+            );
+        }
     }
 
     /// What an app may not do is not done.

@@ -22,18 +22,31 @@ const MINUTE: Duration = Duration::from_mins(1);
 pub struct Flood {
     per_second: Option<u64>,
     per_address: Option<u64>,
-    /// The second, and how many began in it.
-    second: AtomicU64,
-    addresses: Cache<IpAddr, Arc<AtomicU64>>,
+    all: PerSecond,
+    addresses: Cache<IpAddr, Arc<PerSecond>>,
 }
 
 const COUNT_BITS: u32 = 24;
 
+/// A second, and how many began in it.
+#[derive(Debug, Default)]
+struct PerSecond(AtomicU64);
+
+impl PerSecond {
+    /// With one more.
+    fn count(&self, now: Timestamp) -> u64 {
+        let second = u64::from(now.seconds()) << COUNT_BITS;
+        let next = |old: u64| if old >> COUNT_BITS << COUNT_BITS == second { old + 1 } else { second + 1 };
+        let old = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(next(old)));
+        next(old.unwrap_or_else(|old| old)) & ((1 << COUNT_BITS) - 1)
+    }
+}
+
 impl Flood {
-    /// `new_sessions_per_second`, and `new_sessions_per_address` in a minute.
+    /// `new_sessions_per_second`, and `new_sessions_per_address`.
     pub fn new(per_second: Option<u64>, per_address: Option<u64>) -> Self {
         let addresses = Cache::builder().max_capacity(MOST_ADDRESSES).time_to_live(MINUTE).build();
-        Self { per_second, per_address, second: AtomicU64::new(0), addresses }
+        Self { per_second, per_address, all: PerSecond::default(), addresses }
     }
 
     /// Whether what was counted against those limits counts against these.
@@ -41,22 +54,14 @@ impl Flood {
         (self.per_second, self.per_address) == (other.per_second, other.per_address)
     }
 
-    /// One more; false if that is too many.
+    /// One more; false if that is too many. Of those that one address has too many nothing counts against the others.
     pub fn admits(&self, address: Option<IpAddr>, now: Timestamp) -> bool {
-        if let (Some(most), Some(address)) = (self.per_address, address) {
-            let count = self.addresses.get_with(network_of(address), Arc::default);
-            if count.fetch_add(1, Ordering::Relaxed) >= most {
-                return false;
-            }
+        if let (Some(most), Some(address)) = (self.per_address, address)
+            && self.addresses.get_with(network_of(address), Arc::default).count(now) > most
+        {
+            return false;
         }
-        self.per_second.is_none_or(|most| self.count(now) <= most)
-    }
-
-    fn count(&self, now: Timestamp) -> u64 {
-        let second = u64::from(now.seconds()) << COUNT_BITS;
-        let next = |old: u64| if old >> COUNT_BITS << COUNT_BITS == second { old + 1 } else { second + 1 };
-        let old = self.second.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(next(old)));
-        next(old.unwrap_or_else(|old| old)) & ((1 << COUNT_BITS) - 1)
+        self.per_second.is_none_or(|most| self.all.count(now) <= most)
     }
 }
 
@@ -87,5 +92,18 @@ mod tests {
             assert_eq!(flood.admits(Some(address.parse().unwrap()), now), wanted, "{address}");
         }
         assert!(flood.admits(None, now) && flood.admits(None, now), "unix sockets have no address");
+        let next = Timestamp::from_seconds(2);
+        assert!(flood.admits(Some("192.0.2.1".parse().unwrap()), next), "in the next second");
+    }
+
+    #[test]
+    fn one_address_does_not_use_up_what_all_have() {
+        let flood = Flood::new(Some(4), Some(1));
+        let now = Timestamp::from_seconds(1);
+        let greedy = || flood.admits(Some("192.0.2.1".parse().unwrap()), now);
+        assert_eq!((0..100).filter(|_| greedy()).count(), 1);
+        let others =
+            (2..9).filter(|last| flood.admits(Some(format!("192.0.2.{last}").parse().unwrap()), now));
+        assert_eq!(others.count(), 3);
     }
 }

@@ -128,8 +128,15 @@ impl SessionManager {
             if changes.expects_a_record() {
                 return Ok(self.conflict(turn, changes).await);
             }
-            let ticket = ticket.unwrap_or_else(|| turn.mint());
-            return self.begin(turn, &ticket, &begins, None).await;
+            // One that is offered to everybody is given, though nothing is stored under it.
+            return match (ticket, self.admits(turn, &begins)) {
+                (None, false) => Ok(Outcome::Leave),
+                (Some(_), false) if shared() => Ok(Outcome::Leave),
+                (Some(ticket), false) => Ok(self.give(&ticket, None, turn.now)),
+                (ticket, true) => {
+                    self.begin_admitted(turn, &ticket.unwrap_or_else(|| turn.mint()), &begins, None).await
+                }
+            };
         }
         if !spent && changes.expects_a_record() {
             return Ok(self.conflict(turn, changes).await);
@@ -188,8 +195,8 @@ impl SessionManager {
         changes: &Changes,
     ) -> Result<Option<Outcome>, StoreError> {
         let now = turn.now;
-        if turn.resolved.record().is_none() {
-            self.admit(turn, changes)?;
+        if turn.resolved.record().is_none() && !self.admits(turn, changes) {
+            return Ok(None);
         }
         let next = Ticket { secret: crypto::random(), ..ticket.anew(now) };
         let seen = turn.seen(ticket);
@@ -335,9 +342,19 @@ impl SessionManager {
         instead: Option<Uuid>,
     ) -> Result<Outcome, StoreError> {
         // A session for a session is none more.
-        if instead.is_none() || turn.resolved.record().is_none() {
-            self.admit(turn, changes)?;
+        if (instead.is_none() || turn.resolved.record().is_none()) && !self.admits(turn, changes) {
+            return Ok(Outcome::Leave);
         }
+        self.begin_admitted(turn, ticket, changes, instead).await
+    }
+
+    async fn begin_admitted(
+        &self,
+        turn: Turn<'_>,
+        ticket: &Ticket,
+        changes: &Changes,
+        instead: Option<Uuid>,
+    ) -> Result<Outcome, StoreError> {
         let seen = Seen { instead, record: None, confirmed: false, ..turn.seen(ticket) };
         // It is new: there is no older ticket to spend.
         let applied = self.apply(None, seen, ticket, changes, (turn.now, turn.room)).await?;
@@ -349,19 +366,18 @@ impl SessionManager {
         })
     }
 
-    /// Visitors who begin sessions with data are counted; logins are not.
-    fn admit(&self, turn: Turn<'_>, changes: &Changes) -> Result<(), StoreError> {
-        if changes.stores() && !changes.logs_in() && !self.flood.admits(turn.client, turn.now) {
-            let all = self.wire.events.floods.raise();
-            if all % 1000 == 1 {
-                tracing::warn!(
-                    all,
-                    "visitors are refused new sessions: [limits] new_sessions_per_second, or _per_address"
-                );
-            }
-            return Err(StoreError::Flood);
+    /// Whether a session with data may begin. Those who begin one are counted, logins are not: past the limit the change is
+    /// dropped, and the visitor sees the app's answer all the same.
+    fn admits(&self, turn: Turn<'_>, changes: &Changes) -> bool {
+        let admitted = !changes.stores() || changes.logs_in() || self.flood.admits(turn.client, turn.now);
+        if !admitted {
+            self.wire.events.flooded(turn.now);
+            self.keep_nothing(
+                changes,
+                "too many sessions begin ([limits] new_sessions_per_second, _per_address)",
+            );
         }
-        Ok(())
+        admitted
     }
 
     pub(super) async fn apply(

@@ -148,6 +148,11 @@ impl Resolved {
                 .is_some_and(|r| r.principal.is_some() || !r.fields.is_empty() || !r.jar.is_empty())
     }
 
+    /// True if the app is told who asks: by an id that came back, or by anything personal.
+    pub fn tells_who_asks(&self) -> bool {
+        self.known_id().is_some() || self.is_personal()
+    }
+
     /// True if there is something stored for it.
     pub fn has_data(&self) -> bool {
         self.is_personal() || self.record().is_some_and(|r| !r.flashes.is_empty())

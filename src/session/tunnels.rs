@@ -17,13 +17,22 @@ pub struct Tunnel {
     under: Option<Timestamp>,
     /// There was something stored.
     record: bool,
+    /// It goes on under another ticket of the session.
+    patient: bool,
 }
 
 impl Tunnel {
+    /// It ends with the session alone, and not with the ticket that it began under: an answer that was asked for before a
+    /// login is its visitor's afterwards.
+    pub fn outlives_renewals(&mut self) {
+        self.patient = true;
+    }
+
     /// Whether a session that was renewed then, by more than the clock, is still the one. Within one millisecond the
     /// order of two events is known only where the answer that began the tunnel was no renewal itself.
     pub(super) fn is_of(&self, renewed: Timestamp) -> bool {
         match self.under {
+            _ if self.patient => true,
             Some(under) => renewed <= under,
             None => renewed <= self.began,
         }
@@ -40,7 +49,7 @@ impl SessionManager {
             _ => return None,
         };
         let under = record.filter(|_| !told).map(|record| record.renewed);
-        let tunnel = Tunnel { id: ticket.id, began: now, under, record: record.is_some() };
+        let tunnel = Tunnel { id: ticket.id, began: now, under, record: record.is_some(), patient: false };
         self.rules.close_tunnels.then_some(tunnel)
     }
 

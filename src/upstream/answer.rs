@@ -45,6 +45,14 @@ pub enum AnswerBody<B> {
 }
 
 impl<B> AnswerBody<B> {
+    /// All of it has come already.
+    pub fn is_here(&self) -> bool {
+        match self {
+            Self::Http1(body) => body.is_here(),
+            Self::Http2(_) => false,
+        }
+    }
+
     /// The connection after a 101, and what came on it already; and what counts it among its server's requests for as
     /// long as it is held.
     pub fn into_stream(self) -> Option<(Stream, Bytes, impl Sized + use<B>)> {

@@ -8,7 +8,7 @@ use super::{Endpoint, UpstreamError, http2, tls::ALPN_HTTP2};
 use crate::{
     clock::{self, TICK},
     config::ServerAddress,
-    net::Stream,
+    net::{Stream, descriptors::are_too_few_for_apps},
 };
 
 /// What a refused connection means.
@@ -52,7 +52,13 @@ pub(super) async fn connect(
         loop {
             match open(&endpoint.address).await {
                 Err(e) if patience == Patience::Restart && is_refusal(&e) => drop(refused.replace(Some(e))),
+                Err(source) if is_shortage(&source) => {
+                    return Err(UpstreamError::Descriptors { endpoint: name() });
+                }
                 Err(source) => return Err(UpstreamError::Connect { endpoint: name(), source }),
+                Ok(stream) if are_too_few_for_apps(&stream) => {
+                    return Err(UpstreamError::Descriptors { endpoint: name() });
+                }
                 Ok(stream) => return secure(endpoint, stream).await,
             }
             clock::pause(TICK).await;
@@ -85,6 +91,12 @@ async fn secure(endpoint: &Endpoint, stream: Stream) -> Result<Stream, UpstreamE
     Box::pin(tls.connect(stream))
         .await
         .map_err(|source| UpstreamError::Handshake { endpoint: endpoint.name.clone(), source })
+}
+
+/// No descriptor is left, of the process or of the system (EMFILE, ENFILE).
+fn is_shortage(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    [Errno::MFILE, Errno::NFILE].iter().any(|no| error.raw_os_error() == Some(no.raw_os_error()))
 }
 
 /// Nobody listens there just now.

@@ -4,8 +4,9 @@
 //! the other. A pooled one is polled by nobody; whether it is still good is asked when it is taken out.
 
 use std::{
-    cell::RefCell,
+    cell::{Cell, RefCell},
     collections::VecDeque,
+    pin::pin,
     rc::Rc,
     sync::{Arc, Weak},
     time::{Duration, Instant},
@@ -13,7 +14,7 @@ use std::{
 
 use bytes::Bytes;
 use http_body::Body;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use super::{
     BodyError, Endpoint, UpstreamError,
@@ -21,6 +22,8 @@ use super::{
     endpoint::{Busy, Endpoints, Fault},
     habits::{AnswerEnd, ConnectionHabits},
     http1, http2,
+    replay::SentBody,
+    slots::{ConnectionSlots, Slot},
     tls::Tls,
 };
 use crate::{
@@ -28,9 +31,6 @@ use crate::{
     config::ServerAddress,
     net::{Belonging, Unread, VisitorConnection},
 };
-
-/// Unused connections kept for each server.
-const MOST_IDLE: usize = 256;
 
 /// After an answer that ends with its head by rule a connection is not used for so long: the body that a faulty app sends
 /// all the same would be read as the answer to the next visitor's request.
@@ -47,14 +47,17 @@ struct Pool<B> {
     kept: Rc<Kept<B>>,
 }
 
+/// Boxed: a connection is large, and goes through many hands.
+type HeldConnection<B> = Box<http1::Connection<SentBody<B>>>;
+
 /// What is kept for one server.
 struct Kept<B> {
-    /// HTTP/1.1: those that nobody uses. Boxed: a connection is large, and goes through many hands.
-    idle: RefCell<VecDeque<Box<http1::Connection<B>>>>,
+    /// HTTP/1.1: those that nobody uses.
+    idle: RefCell<VecDeque<HeldConnection<B>>>,
     /// Those of them that are not to be used for a moment, since when: see [`REST`].
-    resting: RefCell<VecDeque<(Instant, Box<http1::Connection<B>>)>>,
+    resting: RefCell<VecDeque<(Instant, HeldConnection<B>)>>,
     /// Those that the app has logged in: each belongs to a visitor's connection, and dies with it.
-    owned: RefCell<Vec<(Belonging, Box<http1::Connection<B>>)>>,
+    owned: RefCell<Vec<(Belonging, HeldConnection<B>)>>,
     /// HTTP/2: all that take requests, used or not.
     shared: RefCell<Vec<Rc<http2::Connection>>>,
     /// Held by who opens one of these: the others wait for it.
@@ -63,6 +66,11 @@ struct Kept<B> {
     habits: Arc<ConnectionHabits>,
     /// Its name, for the log.
     server: String,
+    /// So many unused ones are kept.
+    most_idle: Cell<usize>,
+    /// Requests of this worker that wait for one, and are told when one is free.
+    waiting: Cell<usize>,
+    freed: Notify,
 }
 
 impl<B> Kept<B> {
@@ -75,6 +83,9 @@ impl<B> Kept<B> {
             opening: Mutex::default(),
             habits: Arc::clone(&endpoint.habits),
             server: endpoint.name.clone(),
+            most_idle: Cell::default(),
+            waiting: Cell::default(),
+            freed: Notify::new(),
         }
     }
 
@@ -91,7 +102,7 @@ where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
     /// What the app has logged in for this visitor's connection.
-    fn take_own(&self, visitor: &VisitorConnection) -> Option<(Belonging, Box<http1::Connection<B>>)> {
+    fn take_own(&self, visitor: &VisitorConnection) -> Option<(Belonging, HeldConnection<B>)> {
         let mut owned = self.owned.borrow_mut();
         let place = owned.iter().position(|(owner, _)| owner.is_of(visitor))?;
         Some(owned.swap_remove(place))
@@ -108,8 +119,46 @@ where
         }
     }
 
+    /// One that can be used, the most recently used first.
+    fn take_idle(&self, wanted: Wanted) -> Option<HeldConnection<B>> {
+        let now = clock::tick();
+        self.wake();
+        loop {
+            let connection = self.idle.borrow_mut().pop_back()?;
+            if wanted == Wanted::Fresh && now.saturating_sub(connection.since) > FRESH {
+                // Those before it are older still.
+                self.idle.borrow_mut().push_back(connection);
+                return None;
+            }
+            if self.is_good(&connection, now) {
+                return Some(connection);
+            }
+        }
+    }
+
+    /// Waits for room for a new connection, or for one that is free.
+    async fn wait(&self, slots: &Arc<ConnectionSlots>, limit: Duration) -> Option<Free<B>> {
+        self.waiting.set(self.waiting.get() + 1);
+        let free = clock::timeout(Some(limit), async {
+            let mut slot = pin!(slots.take());
+            loop {
+                tokio::select! {
+                    biased;
+                    slot = &mut slot => return slot.map(Free::Slot),
+                    () = self.freed.notified() => {}
+                }
+                if let Some(connection) = self.take_idle(Wanted::Any) {
+                    return Some(Free::Connection(connection));
+                }
+            }
+        });
+        let free = free.await;
+        self.waiting.set(self.waiting.get() - 1);
+        free.ok().flatten()
+    }
+
     /// Whether it can be used: within its time, and neither closed nor with anything to read.
-    fn is_good(&self, connection: &http1::Connection<B>, now: u64) -> bool {
+    fn is_good(&self, connection: &http1::Connection<SentBody<B>>, now: u64) -> bool {
         let unused = now.saturating_sub(connection.since);
         if unused >= connection.idle_ticks.min(self.habits.most_ticks()) {
             return false;
@@ -152,9 +201,17 @@ impl<B> Default for Connections<B> {
     }
 }
 
+/// What a request waited for.
+enum Free<B> {
+    /// Room for a new connection.
+    Slot(Slot),
+    /// One that another request has left.
+    Connection(HeldConnection<B>),
+}
+
 /// A connection that is in use. Goes back to its pool by [`keep`](Lease::keep); dropped, it is closed.
 pub struct Lease<B> {
-    pub(super) connection: Box<http1::Connection<B>>,
+    pub(super) connection: HeldConnection<B>,
     kept: Rc<Kept<B>>,
     /// The server has one request more for as long.
     pub(super) busy: Option<Busy>,
@@ -175,20 +232,30 @@ enum Owner {
 impl<B> Lease<B> {
     /// Puts it back.
     pub(super) fn keep(mut self) {
-        let Kept { idle, resting, owned, habits, .. } = &*self.kept;
+        let Kept { idle, resting, owned, habits, waiting, .. } = &*self.kept;
         let ended = self.connection.ended;
         if self.connection.idle_ticks == 0 || !habits.allow_reuse(ended) {
             return;
         }
+        // Another worker waits for room: there is none before this one is closed.
+        if waiting.get() == 0 && self.connection.is_wanted_elsewhere() {
+            return;
+        }
         self.connection.since = clock::tick();
         self.connection.reused = true;
+        let most = self.kept.most_idle.get();
         match (self.owner, ended) {
             (Owner::One(owner), _) if owner.has_owner() => owned.borrow_mut().push((owner, self.connection)),
             (Owner::One(_) | Owner::Nobody, _) => {}
             (Owner::All, AnswerEnd::Head) => {
-                push(&mut resting.borrow_mut(), (clock::instant(), self.connection));
+                push(&mut resting.borrow_mut(), (clock::instant(), self.connection), most);
             }
-            (Owner::All, AnswerEnd::Body) => push(&mut idle.borrow_mut(), self.connection),
+            (Owner::All, AnswerEnd::Body) => {
+                push(&mut idle.borrow_mut(), self.connection, most);
+                if waiting.get() > 0 {
+                    self.kept.freed.notify_one();
+                }
+            }
         }
     }
 
@@ -210,11 +277,11 @@ impl<B> Lease<B> {
 }
 
 /// Puts one more to those that are unused; of too many the oldest goes.
-fn push<T>(pool: &mut VecDeque<T>, one: T) {
-    if pool.len() >= MOST_IDLE {
+fn push<T>(pool: &mut VecDeque<T>, one: T, most: usize) {
+    pool.push_back(one);
+    if pool.len() > most {
         pool.pop_front();
     }
-    pool.push_back(one);
 }
 
 impl<B> Connections<B>
@@ -272,31 +339,43 @@ where
         visitor: Option<&VisitorConnection>,
     ) -> Result<Lease<B>, UpstreamError> {
         let kept = self.kept(endpoint);
+        kept.most_idle.set(upstream.rules.idle_connections);
         if let Some(visitor) = visitor.filter(|visitor| wanted != Wanted::New && visitor.has_belongings())
             && let Some((owner, connection)) = kept.take_own(visitor)
             && connection.unread() == Unread::Nothing
         {
             return Ok(Lease { connection, kept, busy: None, owner: Owner::One(owner) });
         }
-        let now = clock::tick();
-        kept.wake();
-        while wanted != Wanted::New
-            && let Some(connection) = { kept.idle.borrow_mut().pop_back() }
+        if wanted != Wanted::New
+            && let Some(connection) = kept.take_idle(wanted)
         {
-            if wanted == Wanted::Fresh && now.saturating_sub(connection.since) > FRESH {
-                // Those before it are older still.
-                kept.idle.borrow_mut().push_back(connection);
-                break;
-            }
-            if kept.is_good(&connection, now) {
-                return Ok(Lease { connection, kept, busy: None, owner: Owner::All });
-            }
+            return Ok(Lease { connection, kept, busy: None, owner: Owner::All });
         }
+        let slots = endpoint.slots();
+        let slot = match slots.try_take() {
+            Some(slot) => slot,
+            // Another server is asked first.
+            None if patience == Patience::None => {
+                return Err(UpstreamError::Full { endpoint: endpoint.name.clone() });
+            }
+            // Boxed, as below.
+            None => match Box::pin(kept.wait(&slots, upstream.rules.queue_timeout)).await {
+                Some(Free::Slot(slot)) => slot,
+                Some(Free::Connection(connection)) => {
+                    return Ok(Lease { connection, kept, busy: None, owner: Owner::All });
+                }
+                None => return Err(UpstreamError::Full { endpoint: endpoint.name.clone() }),
+            },
+        };
         let limit = Some(upstream.rules.connect_timeout);
         // Boxed: it is rare, and the task of every request would have to carry room for it.
         let stream = Box::pin(connect(endpoint, limit, patience)).await;
-        let stream = stream.inspect_err(|_| endpoint.failed(Fault::Connection, Timestamp::now()))?;
-        let connection = Box::new(http1::Connection::new(stream, idle_ticks(upstream)));
+        let stream = stream.inspect_err(|error| {
+            if !error.is_shortage() {
+                endpoint.failed(Fault::Connection, Timestamp::now());
+            }
+        })?;
+        let connection = Box::new(http1::Connection::new(stream, idle_ticks(upstream)).within(slot));
         Ok(Lease { connection, kept, busy: None, owner: Owner::All })
     }
 
@@ -323,7 +402,11 @@ where
             return Ok(share);
         }
         let opened = connect_http2(endpoint, limit, patience, idle_ticks(upstream)).await;
-        let connection = opened.inspect_err(|_| endpoint.failed(Fault::Connection, Timestamp::now()))?;
+        let connection = opened.inspect_err(|error| {
+            if !error.is_shortage() {
+                endpoint.failed(Fault::Connection, Timestamp::now());
+            }
+        })?;
         let share = http2::Share::of(&connection);
         kept.shared.borrow_mut().push(connection);
         Ok(share)

@@ -3,7 +3,7 @@
 use std::{
     net::IpAddr,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
@@ -11,6 +11,7 @@ use std::{
 
 use super::{
     habits::ConnectionHabits,
+    slots::ConnectionSlots,
     tls::{self, Tls, TlsError},
 };
 use crate::{
@@ -64,10 +65,17 @@ pub struct Endpoint {
     unwell: AtomicBool,
     /// What it does with unused connections.
     pub(super) habits: Arc<ConnectionHabits>,
+    /// Room for connections to it. Changed when a plan takes over from another, and asked for each new connection.
+    slots: Mutex<Arc<ConnectionSlots>>,
 }
 
 impl Endpoint {
-    fn new(address: &ServerAddress, weight: u32, tls: Option<Arc<Tls>>) -> Self {
+    fn new(
+        address: &ServerAddress,
+        weight: u32,
+        tls: Option<Arc<Tls>>,
+        max_connections: Option<usize>,
+    ) -> Self {
         let name = match address {
             ServerAddress::Tcp { host, port, tls } => {
                 let host = if host.contains(':') { format!("[{host}]") } else { host.clone() };
@@ -89,12 +97,18 @@ impl Endpoint {
             out_until: zero(),
             unwell: AtomicBool::new(false),
             habits: Arc::default(),
+            slots: Mutex::new(ConnectionSlots::new(max_connections)),
         }
     }
 
     /// The scheme of URLs that name it.
     pub fn scheme(&self) -> &'static str {
         if self.tls.is_some() { "https" } else { "http" }
+    }
+
+    /// Room for connections to it.
+    pub(super) fn slots(&self) -> Arc<ConnectionSlots> {
+        Arc::clone(&self.slots.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Requests under way.
@@ -124,6 +138,13 @@ impl Endpoint {
             mine.store(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         self.habits.resume(&before.habits);
+        // What is open counts on, unless the limit is another one.
+        let theirs = before.slots();
+        let mut mine = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        if theirs.has(mine.most()) {
+            *mine = theirs;
+        }
+        drop(mine);
         self.unwell.store(is_checked && before.unwell.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
@@ -233,7 +254,7 @@ impl Endpoints {
                 }
                 _ => None,
             };
-            all.push(Endpoint::new(&server.address, server.weight, tls));
+            all.push(Endpoint::new(&server.address, server.weight, tls, rules.max_connections));
         }
         // 100 and 200 are 1 and 2: a turn takes as few steps as can be.
         let common = all.iter().map(|e| e.weight).fold(0, gcd).max(1);

@@ -15,6 +15,24 @@ pub enum UpstreamError {
         /// Why.
         source: io::Error,
     },
+    /// `max_connections`
+    #[error(
+        "{endpoint} has as many connections as it may (max_connections), and none was free within queue_timeout: the app \
+         is too slow for what it is asked, or the limit is too low"
+    )]
+    Full {
+        /// Which server.
+        endpoint: String,
+    },
+    /// No descriptor is left for an app.
+    #[error(
+        "no connection to {endpoint}: the process has as many open files as it may but for those that are kept back; raise \
+         LimitNOFILE, or lower max_connections"
+    )]
+    Descriptors {
+        /// Which server.
+        endpoint: String,
+    },
     /// The TLS handshake failed.
     #[error("no TLS with {endpoint}: {}", super::tls::told(source))]
     Handshake {
@@ -55,6 +73,11 @@ pub enum UpstreamError {
 }
 
 impl UpstreamError {
+    /// 503 rather than 502: nothing was sent, and a moment later there may be room.
+    pub fn is_shortage(&self) -> bool {
+        matches!(self, Self::Full { .. } | Self::Descriptors { .. })
+    }
+
     /// 504 rather than 502.
     pub fn is_timeout(&self) -> bool {
         matches!(self, Self::ConnectTimeout { .. } | Self::FirstByteTimeout { .. })

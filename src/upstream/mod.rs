@@ -15,6 +15,7 @@ mod http1;
 mod http2;
 mod replay;
 mod send;
+mod slots;
 mod tls;
 mod upload;
 

@@ -1,18 +1,44 @@
 //! A request's body that can be sent once more, as long as it is short: an app that is being replaced refuses requests
-//! that are under way already, and says that it did nothing with them.
+//! that are under way already, and says that it did nothing with them. And a body that is held until it is whole, so that who
+//! sends it slowly holds no worker of the app.
 
 use std::{
     collections::VecDeque,
+    future::poll_fn,
     pin::Pin,
-    task::{Context, Poll},
+    sync::atomic::{AtomicUsize, Ordering},
+    task::{Context, Poll, ready},
 };
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 /// What is kept of a body that is on its way, in bytes.
 const MOST_KEPT: usize = 64 * 1024;
+
+/// All bodies together hold so many bytes, of the whole process; what comes beyond that is passed on as it comes.
+const MOST_HELD: usize = 128 * 1024 * 1024;
+
+static HELD: AtomicUsize = AtomicUsize::new(0);
+
+/// What one body holds of [`MOST_HELD`].
+#[derive(Debug, Default)]
+struct HeldBytes(usize);
+
+impl HeldBytes {
+    /// So many more; false if there is no room for them, and the body goes on as it is.
+    fn add(&mut self, more: usize) -> bool {
+        self.0 += more;
+        HELD.fetch_add(more, Ordering::Relaxed) + more <= MOST_HELD
+    }
+}
+
+impl Drop for HeldBytes {
+    fn drop(&mut self) {
+        HELD.fetch_sub(self.0, Ordering::Relaxed);
+    }
+}
 
 #[derive(Debug, Clone)]
 enum Piece {
@@ -38,13 +64,15 @@ pub(super) struct Replay<B> {
     /// Taken; `None` once it was too much.
     taken: Option<Vec<Piece>>,
     kept: usize,
+    held: HeldBytes,
+    /// It came without a length, and is sent so.
+    is_open: bool,
 }
 
-impl<B> Replay<B> {
-    pub(super) fn new(body: B) -> Self {
-        Self { body, again: VecDeque::new(), taken: Some(Vec::new()), kept: 0 }
-    }
+/// What is sent to an app.
+pub(super) type SentBody<B> = Box<Replay<B>>;
 
+impl<B> Replay<B> {
     /// The body from its beginning; `None` if that is gone.
     pub(super) fn rewound(mut self) -> Option<Self> {
         for piece in self.taken.take()?.into_iter().rev() {
@@ -67,6 +95,55 @@ impl<B> Replay<B> {
             Some(taken) if self.kept <= MOST_KEPT => taken.push(piece.clone()),
             taken => *taken = None,
         }
+    }
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
+    pub(super) fn new(body: B) -> Self {
+        let is_open = body.size_hint().exact().is_none();
+        Self {
+            body,
+            again: VecDeque::new(),
+            taken: Some(Vec::new()),
+            kept: 0,
+            held: HeldBytes::default(),
+            is_open,
+        }
+    }
+
+    /// Waits until the body is whole, or longer than so many bytes.
+    ///
+    /// # Errors
+    /// The body breaks off, or comes too slowly.
+    pub(super) async fn hold(body: B, most: usize) -> Result<Self, B::Error> {
+        let mut held = Self { taken: None, ..Self::new(body) };
+        // Copied: a slice of a few bytes holds the whole of what was read with it.
+        let mut bytes = BytesMut::new();
+        let trailers = poll_fn(|cx| {
+            loop {
+                if held.body.is_end_stream() || bytes.len() > most {
+                    return Poll::Ready(Ok(None));
+                }
+                let Some(frame) = ready!(Pin::new(&mut held.body).poll_frame(cx)).transpose()? else {
+                    return Poll::Ready(Ok(None));
+                };
+                match frame.into_data() {
+                    Ok(data) => {
+                        bytes.extend_from_slice(&data);
+                        if !held.held.add(data.len()) {
+                            return Poll::Ready(Ok(None));
+                        }
+                    }
+                    Err(frame) => return Poll::Ready(Ok(frame.into_trailers().ok())),
+                }
+            }
+        })
+        .await?;
+        if !bytes.is_empty() {
+            held.again.push_back(Piece::Data(bytes.freeze()));
+        }
+        held.again.extend(trailers.map(Piece::Trailers));
+        Ok(held)
     }
 }
 
@@ -105,8 +182,10 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Replay<B> {
             Piece::Trailers(_) => 0,
         };
         match self.body.size_hint().exact() {
-            Some(rest) => SizeHint::with_exact(rest + self.again.iter().map(again).sum::<u64>()),
-            None => SizeHint::default(),
+            Some(rest) if !self.is_open => {
+                SizeHint::with_exact(rest + self.again.iter().map(again).sum::<u64>())
+            }
+            _ => SizeHint::default(),
         }
     }
 }

@@ -14,7 +14,7 @@ use super::{
     endpoint::Fault,
     error::{Failed, Failure, Seen},
     http1, http2,
-    replay::Replay,
+    replay::{Replay, SentBody},
 };
 use crate::{clock::Timestamp, config::Balance, message::lines::Lines, net::VisitorConnection};
 
@@ -59,9 +59,7 @@ pub async fn send<B, R>(
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
-    let mut body = (!body.is_end_stream()).then_some(body);
-    // Where it was sent already, and can be sent again.
-    let mut replay = None;
+    let mut body = if body.is_end_stream() { None } else { Some(held(upstream, body).await?) };
     let bodied = body.is_some();
     let repeatable = !bodied && head.method().is_idempotent();
     let mut left = upstream.rules.retries;
@@ -104,8 +102,7 @@ where
             }
             Connected::Http2(mut share) => {
                 share.busy = busy;
-                let body = replay.take().or_else(|| body.take().map(|body| Box::new(Replay::new(body))));
-                Box::pin(http2::ask(share, endpoint, head, added, body, terms)).await
+                Box::pin(http2::ask(share, endpoint, head, added, body.take(), terms)).await
             }
         };
         let Failed { why, seen } = match asked {
@@ -117,7 +114,7 @@ where
         };
         let again = match seen {
             Seen::Nothing(unsaid) => {
-                replay = unsaid;
+                body = unsaid;
                 true
             }
             Seen::Perhaps => repeatable,
@@ -140,6 +137,18 @@ where
         };
         endpoint.failed(Fault::Request(terms.address), Timestamp::now());
         return Err(error);
+    }
+}
+
+/// The body, held until it is whole where the upstream wants that: who sends slowly holds no worker of the app.
+async fn held<B>(upstream: &Endpoints, body: B) -> Result<SentBody<B>, UpstreamError>
+where
+    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+{
+    match upstream.rules.request_buffer.filter(|_| !upstream.rules.http2) {
+        // Boxed: most requests have no body.
+        Some(most) => Box::pin(Replay::hold(body, most)).await.map(Box::new).map_err(UpstreamError::Body),
+        None => Ok(Box::new(Replay::new(body))),
     }
 }
 

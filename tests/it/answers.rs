@@ -1,10 +1,11 @@
 //! Answers as apps really write them: odd and valid, odd and broken, in pieces, or too early.
 
-use crate::support::{App, Cloakroom, Ending, Framing, Reply, Request, Response, Stage, Wire};
+use crate::support::{App, Cloakroom, Ending, Framing, Reply, Request, Response, STREAMED, Stage, Wire};
 
 fn staged() -> (Stage, Cloakroom) {
     let stage = Stage::open();
-    let house = Cloakroom::before(stage.address()).config("[process]\nworkers = 1").start();
+    let house =
+        Cloakroom::before(stage.address()).upstream(STREAMED).config("[process]\nworkers = 1").start();
     (stage, house)
 }
 

@@ -3,6 +3,8 @@
 use http::Request;
 use rcgen::DnType;
 
+use cloakroom::config::Config;
+
 use crate::support::http2::Http2;
 use crate::support::{App, Authority, Caller, Cloakroom, Ending, Reply, eventually};
 
@@ -121,5 +123,27 @@ fn a_ticket_of_a_listener_that_asks_for_nothing_opens_no_other() {
         ask(false);
         ask(true);
         assert_eq!(told(&app, &house, &caller), None);
+    }
+}
+
+/// Every listener leads to the same routes.
+#[test]
+fn another_listener_without_them_is_told() {
+    let tls = "tls = { certificates = [{ certificate = \"c.pem\", key = \"k.pem\" }] }";
+    for (guard, other, wanted) in [
+        ("client_certificates = { ca = \"ca.pem\" }", "", true),
+        ("client_certificates = { ca = \"ca.pem\" }", "redirect_to_https = true", false),
+        ("client_certificates = { ca = \"ca.pem\", require = false }", "", false),
+        ("", "", false),
+    ] {
+        let toml = format!(
+            "[[listen]]\naddress = \"127.0.0.1:1\"\n{tls}\n{guard}\n[[listen]]\naddress = \"127.0.0.1:2\"\n{other}\n\
+             [[routes]]\nupstream = \"a\"\n[upstreams.a]\nservers = [\"unix:/a\"]\n"
+        );
+        let (_, warnings) = Config::parse("x.toml", &toml).unwrap();
+        let told = warnings.list.iter().any(|warning| {
+            warning.message == "by 127.0.0.1:2 whoever has no client certificate gets the same routes"
+        });
+        assert_eq!(told, wanted, "{warnings}{toml}");
     }
 }

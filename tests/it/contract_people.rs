@@ -148,11 +148,15 @@ fn a_login_that_is_refused_ends_nothing() {
 fn a_logout_is_never_refused_by_the_limit_on_new_sessions() {
     let app = App::puppet();
     let house = Cloakroom::with(&app, "[limits]\nnew_sessions_per_address = 1");
-    assert_eq!(house.browser().answered("/", &["X-Session-Set-A: 1"]).status, 200);
-    assert_eq!(house.browser().answered("/", &["X-Session-Set-A: 1"]).status, 503, "the limit is reached");
     for farewell in ["X-Session-Principal:", "X-Session-Action: logout"] {
         let mut alice = house.browser();
         alice.answered("/", &["X-Session-Principal: alice"]);
+        let begins = || {
+            let mut visitor = house.browser();
+            visitor.answered("/", &["X-Session-Set-A: 1"]);
+            !visitor.shown().is_empty()
+        };
+        assert!((0..200).any(|_| !begins()), "the limit is reached");
         assert_eq!(alice.answered("/", &[farewell, "X-Session-Flash-Bye: bye"]).status, 200, "{farewell}");
         assert_eq!(alice.shown(), "bye=bye", "{farewell}");
     }

@@ -7,7 +7,9 @@ use http::Request as Asked;
 
 use crate::support::http2::Http2;
 use crate::support::tunnel::{cookie, order};
-use crate::support::{Authority, Cloakroom, Ending, PATIENCE, Request, Stage, Wire, on_disk};
+use crate::support::{
+    App, Authority, Cloakroom, Ending, PATIENCE, Request, Stage, Wire, eventually, on_disk,
+};
 
 const STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
                       cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -216,4 +218,49 @@ fn a_route_for_long_polling_and_one_for_streams_have_times_of_their_own() {
     hears(&mut visitor, "at last");
     polled.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nnews");
     assert_eq!(poll.answer(false).text(), "news");
+}
+
+/// A download whose first half was heard: both ends.
+fn download(house: &Cloakroom, stage: &Stage, lines: &str, head: &str) -> (Wire, Wire) {
+    let mut visitor = house.dial();
+    visitor.send(format!("GET /download HTTP/1.1\r\nhost: a\r\n{lines}\r\n"));
+    let mut app = stage.accept();
+    Request::from(&mut app);
+    app.send(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n4\r\nhalf\r\n"));
+    assert_eq!(visitor.answer_head().status, 200);
+    assert_eq!(visitor.exactly(9).unwrap(), b"4\r\nhalf\r\n");
+    (visitor, app)
+}
+
+#[test]
+fn any_answer_that_goes_on_ends_with_its_session_and_not_with_its_ticket() {
+    let stage = Stage::open();
+    let heads = ["content-type: application/x-ndjson\r\ntransfer-encoding: chunked", "content-length: 18"];
+    for head in heads {
+        let house = before(&stage, "");
+        let [gone, kept] = [(); 2].map(|()| cookie(&house, &stage, "x-session-set-a: 1\r\n"));
+        let (mut visitor, mut app) = download(&house, &stage, &gone, head);
+        let (mut other, mut others) = download(&house, &stage, &kept, head);
+        order(&house, &stage, &kept, "x-session-principal: alice\r\n");
+        order(&house, &stage, &gone, "x-session-action: destroy\r\n");
+        assert_eq!(visitor.ending(), Ending::Over, "{head}: cut, and not shown as whole");
+        assert_eq!(app.ending(), Ending::Over, "{head}: the app is left");
+        eventually("it is told", || house.log().contains("an answer was cut off: its session has ended"));
+        // Who has logged in meanwhile reads on.
+        others.send("4\r\nmore\r\n");
+        assert_eq!(other.exactly(9).unwrap(), b"4\r\nmore\r\n", "{head}");
+    }
+}
+
+#[test]
+fn an_answer_that_was_told_who_asks_is_private_though_nothing_is_known_of_them() {
+    let app = App::puppet();
+    let house = Cloakroom::before(app.address).start();
+    let mut visitor = house.browser();
+    visitor.get("/");
+    let answer = visitor.get("/");
+    assert_eq!(answer.told("state").as_deref(), Some("active"));
+    assert_eq!(answer.header("cache-control").as_deref(), Some("private"));
+    let told = visitor.answered("/", &["Cache-Control: public, max-age=60"]);
+    assert_eq!(told.header("cache-control").as_deref(), Some("public, max-age=60"), "who says it means it");
 }

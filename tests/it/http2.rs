@@ -8,7 +8,7 @@ use cloakroom::clock;
 use http::{HeaderMap, HeaderValue, Request};
 
 use crate::support::http2::{DATA, GOAWAY, HEADERS, Http2, RST_STREAM, block, frame, get, status_of, whole};
-use crate::support::{App, Authority, Cloakroom, Door, Ending, Reply, Stage, eventually};
+use crate::support::{App, Authority, Cloakroom, Door, Ending, Reply, STREAMED, Stage, eventually};
 
 fn echo() -> App {
     App::start(|request| Reply::text(request.path()))
@@ -165,7 +165,8 @@ fn an_answer_that_breaks_off_is_cut_and_never_shown_as_whole() {
 #[test]
 fn a_body_that_its_sender_takes_back_is_no_whole_body() {
     let stage = Stage::open();
-    let house = Cloakroom::before(stage.address()).listen("http2_prior_knowledge = true").start();
+    let house =
+        Cloakroom::before(stage.address()).upstream(STREAMED).listen("http2_prior_knowledge = true").start();
     // CANCEL and NO_ERROR read as an end where nobody looks twice.
     for reason in [h2::Reason::CANCEL, h2::Reason::NO_ERROR, h2::Reason::INTERNAL_ERROR] {
         let mut visitor = Http2::dial(house.address);

@@ -1,11 +1,14 @@
 //! What a visitor may ask for, how long a connection lasts, and how the process ends.
+#![expect(clippy::unwrap_used, reason = "whatever is missing fails its test, with the place")]
 
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{App, Cloakroom, Door, Ending, PATIENCE, Reply, Stage, Wire, eventually};
+use crate::support::{
+    App, Cloakroom, Door, Ending, PATIENCE, Reply, Response, STREAMED, Stage, Wire, eventually,
+};
 
 fn echo() -> App {
     App::start(|request| Reply::text(request.path()))
@@ -93,7 +96,8 @@ fn methods_that_would_echo_or_tunnel_are_refused() {
 #[test]
 fn a_body_that_is_too_large_is_refused_before_the_app_is_asked() {
     let stage = Stage::open();
-    let house = Cloakroom::before(stage.address()).config("[limits]\nbody_bytes = 10").start();
+    let house =
+        Cloakroom::before(stage.address()).upstream(STREAMED).config("[limits]\nbody_bytes = 10").start();
     for expect in ["", "expect: 100-continue\r\n"] {
         let mut visitor = house.dial();
         visitor.send(format!("POST / HTTP/1.1\r\nhost: a\r\n{expect}content-length: 11\r\n\r\n"));
@@ -128,7 +132,10 @@ fn a_body_of_the_allowed_size_passes() {
 #[test]
 fn a_body_that_stalls_is_a_timeout() {
     let stage = Stage::open();
-    let house = Cloakroom::before(stage.address()).config("[limits]\nbody_idle_timeout = \"300ms\"").start();
+    let house = Cloakroom::before(stage.address())
+        .upstream(STREAMED)
+        .config("[limits]\nbody_idle_timeout = \"300ms\"")
+        .start();
     let mut visitor = house.dial();
     visitor.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhello");
     let mut app = stage.accept();
@@ -142,28 +149,47 @@ fn a_body_that_stalls_is_a_timeout() {
 #[test]
 fn a_body_that_comes_by_drops_is_a_timeout_and_one_that_rests_is_not() {
     let app = App::start(|request| Reply::text(request.body.len().to_string()));
-    let toml = "[limits]\nbody_idle_timeout = \"500ms\"\nbody_bytes_per_second = 100";
+    // What is held may come ten times slower than what the app waits for.
+    let toml = "[limits]\nbody_idle_timeout = \"500ms\"\nbody_bytes_per_second = 1000";
     let house = Cloakroom::before(app.address).config(toml).start();
     // What was sent at once earns time: 1,000 bytes are 10 s.
     for (at_once, status) in [(1, 408), (1000, 200)] {
-        let mut visitor = house.dial();
-        let length = at_once + 10;
-        visitor.send(format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n"));
-        visitor.send("x".repeat(at_once));
-        for _ in 0..10 {
-            // Nothing is heard for so long.
-            visitor.stream().set_read_timeout(Some(Duration::from_millis(200))).unwrap();
-            if visitor.stream().peek(&mut [std::mem::MaybeUninit::uninit()]).is_ok() {
-                break;
-            }
-            visitor.send("x");
-        }
-        visitor.stream().set_read_timeout(Some(PATIENCE)).unwrap();
-        let answer = visitor.answer(false);
+        let (answer, sent) = by_drops(&house, at_once, 10);
         assert_eq!(answer.status, status, "{at_once}");
-        assert!(status == 408 || answer.text() == length.to_string());
+        assert!(status == 408 || answer.text() == sent.to_string());
     }
     assert!(house.log().contains("slower than body_bytes_per_second"), "{}", house.log());
+}
+
+/// What is answered to a body of which so many bytes come at once, and so many more in as many fifths of a second; and how
+/// long it is.
+fn by_drops(house: &Cloakroom, at_once: usize, more: usize) -> (Response, usize) {
+    let mut visitor = house.dial();
+    let length = at_once + more;
+    visitor.send(format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n"));
+    visitor.send("x".repeat(at_once));
+    for _ in 0..more {
+        // Nothing is heard for so long.
+        visitor.stream().set_read_timeout(Some(Duration::from_millis(200))).unwrap();
+        if visitor.stream().peek(&mut [std::mem::MaybeUninit::uninit()]).is_ok() {
+            break;
+        }
+        visitor.send("x");
+    }
+    visitor.stream().set_read_timeout(Some(PATIENCE)).unwrap();
+    (visitor.answer(false), length)
+}
+
+/// Ten seconds are measured.
+#[test]
+fn what_holds_a_worker_of_the_app_comes_at_a_pace() {
+    let app = App::start(|request| Reply::text(request.body.len().to_string()));
+    let house = Cloakroom::before(app.address).start();
+    thread::scope(|scope| {
+        let slow = scope.spawn(|| by_drops(&house, 65_537, 100).0.status);
+        let held = scope.spawn(|| by_drops(&house, 100, 55).0.status);
+        assert_eq!((slow.join().unwrap(), held.join().unwrap()), (408, 200));
+    });
 }
 
 #[test]

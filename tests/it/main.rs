@@ -74,6 +74,7 @@ mod sealed;
 mod secure_upstreams;
 mod session;
 mod session_config;
+mod shares_of_apps;
 mod slow;
 mod store;
 mod store_faults;

@@ -1,7 +1,7 @@
 //! The rules of the road for who stands between two others (RFC 9110, 9112): a row each, raw bytes on both sides. The
 //! table in `src/lib.rs` names the tests of those that are no matter of one request and its answer.
 
-use crate::support::{Cloakroom, Ending, Framing, Request, Stage};
+use crate::support::{Cloakroom, Ending, Framing, Request, STREAMED, Stage};
 
 /// What becomes of a request.
 #[derive(Default)]
@@ -168,9 +168,13 @@ fn try_row(stage: &Stage, house: &Cloakroom, row: &Row) {
 fn each_rule_of_the_road_is_kept() {
     let stage = Stage::open();
     // One worker, so that nothing but the row decides which connection is used.
-    let house = Cloakroom::before(stage.address()).config("[process]\nworkers = 1").start();
-    for row in hops().into_iter().chain(fields()).chain(targets()).chain(lengths()).chain(faults()) {
-        try_row(&stage, &house, &row);
+    for rules in ["", STREAMED] {
+        let house =
+            Cloakroom::before(stage.address()).upstream(rules).config("[process]\nworkers = 1").start();
+        for row in hops().into_iter().chain(fields()).chain(targets()).chain(lengths()).chain(faults()) {
+            // Where bodies are held, an app is not asked before they are whole.
+            try_row(&stage, &house, &Row { cut: row.cut && rules == STREAMED, ..row });
+        }
     }
 }
 

@@ -8,7 +8,9 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa};
 
 use crate::support::tls::{Received, Server};
 use crate::support::tunnel::{AGREES, ASKS};
-use crate::support::{App, Authority, Cloakroom, Ending, Framing, Reply, Request, Stage, Wire, obey, orders};
+use crate::support::{
+    App, Authority, Cloakroom, Ending, Framing, Reply, Request, STREAMED, Stage, Wire, obey, orders,
+};
 
 const LENGTH: usize = 4 << 20;
 
@@ -104,7 +106,7 @@ fn bodies_pass_whole_either_way() {
 fn a_piece_of_an_upload_reaches_the_app_while_the_visitor_holds_back_the_rest() {
     let (authority, server) = issued(&["localhost"]);
     let stage = Stage::open();
-    let house = before(&stage, &authority, "");
+    let house = before(&stage, &authority, STREAMED);
     let mut wire = visitor(&house, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nfirst");
     let mut app = accept(&stage, &server);
     asked(&mut app);

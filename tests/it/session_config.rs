@@ -295,7 +295,7 @@ fn sessions_are_as_the_contract_says_and_as_the_file_does() {
         (session.create, session.cache, session.on_conflict),
         (Create::Visit, Cache::Private, OnConflict::Drop)
     );
-    assert_eq!((session.renew_interval, session.max_sessions_per_principal), (None, None));
+    assert_eq!((session.renew_interval, session.max_sessions_per_principal), (None, Some(1000)));
     assert_eq!((session.on_too_many, session.privilege_fields.len()), (OnTooMany::EvictOldest, 0));
     assert_eq!(
         (session.headers.encoding_of("any"), session.headers.preset),
@@ -309,7 +309,7 @@ fn sessions_are_as_the_contract_says_and_as_the_file_does() {
     assert!(app.session_fields.fit_all() && app.session_write && app.session_login);
     assert!(app.also.is_empty() && app.proof.is_none());
     let limits = &config.limits;
-    assert_eq!((limits.new_sessions_per_second, limits.new_sessions_per_address), (Some(2000), None));
+    assert_eq!((limits.new_sessions_per_second, limits.new_sessions_per_address), (Some(2000), Some(500)));
 
     let text = "routes = [{ upstream = \"a\", require = \"session\", otherwise = 401, preflight = \"pass\", \
                 cross_site = \"block\", trusted_origins = [\"HTTPS://X.y:443\"] }]\n\

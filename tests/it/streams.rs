@@ -5,13 +5,13 @@ use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{App, Cloakroom, Ending, Framing, Reply, Request, Stage, Wire};
+use crate::support::{App, Cloakroom, Ending, Framing, Reply, Request, STREAMED, Stage, Wire};
 
 const LENGTH: usize = 8 << 20;
 
 fn staged() -> (Stage, Cloakroom) {
     let stage = Stage::open();
-    let house = Cloakroom::before(stage.address()).start();
+    let house = Cloakroom::before(stage.address()).upstream(STREAMED).start();
     (stage, house)
 }
 
@@ -110,7 +110,10 @@ fn an_upload_passes_while_the_visitor_still_holds_back_the_rest() {
 )]
 fn a_slow_upload_is_no_slow_answer() {
     let stage = Stage::open();
-    let house = Cloakroom::before(stage.address()).upstream("first_byte_timeout = \"300ms\"").start();
+    let house = Cloakroom::before(stage.address())
+        .upstream(STREAMED)
+        .upstream("first_byte_timeout = \"300ms\"")
+        .start();
     let mut visitor = house.dial();
     visitor.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
     let mut app = stage.accept();

@@ -142,7 +142,7 @@ impl Session {
             renew_interval: reader.limit_duration_from("renew_interval", Duration::from_mins(1), None),
             privilege_fields: field::names(reader, "privilege_fields"),
             max_sessions_per_principal: reader
-                .limit_number("max_sessions_per_principal", &(1..=10_000), None)
+                .limit_number("max_sessions_per_principal", &(1..=10_000), Some(1000))
                 .map(|number| number as u32),
             on_too_many: reader.choice("on_too_many", &too_many, OnTooMany::EvictOldest),
             on_conflict: reader.optional("on_conflict", "\"drop\" or 409", on_conflict).unwrap_or_default(),

@@ -46,6 +46,15 @@ pub struct Upstream {
     pub first_byte_timeout: Duration,
     /// `idle_timeout` of pooled connections.
     pub idle_timeout: Duration,
+    /// `idle_connections`: so many unused ones are kept, by worker and server.
+    pub idle_connections: usize,
+    /// `max_connections`: to each server, of the whole process, used or not, but for tunnels; `None` is `"off"`.
+    pub max_connections: Option<usize>,
+    /// `queue_timeout`: how long a request waits for one of these; then 503.
+    pub queue_timeout: Duration,
+    /// `request_buffer`: a body up to this is held until it is whole, so that slow senders hold no worker of the app; in
+    /// bytes; `None` is `"off"`.
+    pub request_buffer: Option<usize>,
     /// `retries`
     pub retries: u32,
     /// `tls`: of its `https://` servers.
@@ -70,7 +79,7 @@ pub enum Balance {
     RoundRobin,
     /// `"least_requests"`: the one with the fewest requests under way.
     LeastRequests,
-    /// `"session"`: a session stays on its server while that lives; who has none by turns.
+    /// `"session"`: a session stays on its server while that lives; who has none, by address.
     Session,
 }
 
@@ -138,6 +147,15 @@ impl Upstream {
             connect_timeout: reader.duration("connect_timeout", Duration::from_secs(5)),
             first_byte_timeout: reader.duration("first_byte_timeout", Duration::from_mins(1)),
             idle_timeout: reader.duration("idle_timeout", Duration::from_secs(4)),
+            idle_connections: reader.number("idle_connections", 0..=1 << 20, 1024) as usize,
+            max_connections: reader
+                .limit_number("max_connections", &(1..=1 << 20), Some(1024))
+                .map(|most| most as usize),
+            queue_timeout: reader.duration("queue_timeout", Duration::from_secs(5)),
+            request_buffer: reader
+                .optional_limit_size("request_buffer", &(1..=1 << 24))
+                .unwrap_or(Some(64 * 1024))
+                .map(|most| most as usize),
             retries: reader.number("retries", 0..=10, 1) as u32,
             tls,
             http2: reader.bool("http2", false),

@@ -51,9 +51,6 @@ pub enum StoreError {
     /// No room.
     #[error("the session store is full ([store] max_bytes, max_disk_bytes, or the disk)")]
     Full,
-    /// Too many visitors begin sessions.
-    #[error("too many new sessions ([limits] new_sessions_per_second, new_sessions_per_address)")]
-    Flood,
     /// Larger than its cookies can hold.
     #[error("the session is larger than its cookies can hold ([store] max_cookies)")]
     TooLarge,

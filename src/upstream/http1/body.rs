@@ -87,6 +87,11 @@ where
 }
 
 impl<B> AnswerBody<B> {
+    /// All of it has come already.
+    pub(in super::super) fn is_here(&self) -> bool {
+        matches!(self.0, State::Here(_) | State::Over)
+    }
+
     /// The connection after a 101, what came on it already, and what counts it among its server's requests.
     pub(in super::super) fn into_stream(self) -> Option<(Stream, Bytes, impl Sized + use<B>)> {
         match self.0 {

@@ -12,7 +12,7 @@ use http_body::Body;
 use tokio_util::io::poll_read_buf;
 
 use super::{
-    super::{BodyError, Interim, answer::MOST_INTERIM, habits::AnswerEnd},
+    super::{BodyError, Interim, answer::MOST_INTERIM, habits::AnswerEnd, slots::Slot},
     Head, Http1Error, LARGEST_READ, SMALLEST_READ,
     head::{self, Framing},
 };
@@ -45,10 +45,18 @@ pub(in super::super) struct Connection<B> {
     pub(in super::super) idle_ticks: u64,
     /// The tick since when it is unused.
     pub(in super::super) since: u64,
+    /// Its place among those of its server; checks of a server's health take none.
+    slot: Option<Slot>,
 }
 
 impl<B> Connection<B> {
-    /// The stream, and what was read of it after the last answer.
+    /// Somebody waits for its place.
+    pub(in super::super) fn is_wanted_elsewhere(&self) -> bool {
+        self.slot.as_ref().is_some_and(Slot::is_wanted)
+    }
+
+    /// The stream, and what was read of it after the last answer. Its place among those of its server is free: a tunnel
+    /// waits for nothing, and apps that have them have many.
     pub(super) fn into_parts(self) -> (Stream, Bytes) {
         (self.stream, self.inbound.freeze())
     }
@@ -74,7 +82,14 @@ where
             reused: false,
             idle_ticks,
             since: 0,
+            slot: None,
         }
+    }
+
+    /// It takes this place for as long as it is open.
+    pub(in super::super) fn within(mut self, slot: Slot) -> Self {
+        self.slot = Some(slot);
+        self
     }
 
     /// Begins a request. Nothing is sent before it is polled.

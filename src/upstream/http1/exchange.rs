@@ -13,6 +13,7 @@ use super::{
     super::{
         AnswerBody, BodyError, Lease, Terms, Upload,
         error::{Failed, Failure, Seen},
+        replay::SentBody,
     },
     Head, Http1Error, body,
 };
@@ -29,7 +30,7 @@ pub(in super::super) async fn ask<B, R>(
     mut lease: Lease<B>,
     head: &Request<R>,
     added: &Lines,
-    body: Option<B>,
+    body: Option<SentBody<B>>,
     terms: Terms<'_>,
 ) -> Result<Response<AnswerBody<B>>, Failed<B>>
 where

@@ -35,8 +35,13 @@ impl Request {
     /// Reads the next request whole.
     pub(crate) fn from(wire: &mut Wire) -> Self {
         let mut request = Self::head_from(wire);
-        request.body = wire.body(framing(&request.headers, Framing::Length(0))).unwrap();
+        request.read_body(wire);
         request
+    }
+
+    /// Reads the rest of it.
+    pub(crate) fn read_body(&mut self, wire: &mut Wire) {
+        self.body = wire.body(framing(&self.headers, Framing::Length(0))).unwrap();
     }
 
     /// Every value under a name.

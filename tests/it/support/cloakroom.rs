@@ -42,6 +42,9 @@ pub(crate) fn key(folder: &Path, name: &str) -> String {
     format!("{{ file = \"{}\" }}", path.display())
 }
 
+/// Has bodies of requests passed on as they come, for tests that look on.
+pub(crate) const STREAMED: &str = "request_buffer = \"off\"";
+
 /// Says, in the environment of a run of these tests, where sessions are kept unless a test says it itself. See
 /// `carried`.
 pub(crate) const KIND: &str = "SESSIONS_KEPT";

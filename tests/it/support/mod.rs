@@ -32,7 +32,7 @@ pub(crate) mod wire;
 
 pub(crate) use app::{App, Reply, Request};
 pub(crate) use browser::Browser;
-pub(crate) use cloakroom::{Cloakroom, KIND, key, on_disk};
+pub(crate) use cloakroom::{Cloakroom, KIND, STREAMED, key, on_disk};
 pub(crate) use desk::{Desk, login};
 pub(crate) use legacy::{Legacy, flask_python};
 pub(crate) use puppet::{line, obey, orders};

@@ -1,16 +1,20 @@
-//! Event streams (HTML, section 9.2): answers that go on for as long as there is something to tell. Like a tunnel one
-//! ends with the session that it began under, and holds up no stop of the process while it is silent.
+//! Answers that go on: what began under a session ends with it, as a tunnel does. Whoever was logged out reads no further,
+//! be it a list that follows what happens, a download, or gRPC.
+//!
+//! Event streams (HTML, section 9.2) go on for as long as there is something to tell: they end as soon as the ticket is
+//! another, in order, since browsers come back; and hold up no stop of the process while they are silent.
 
 use std::{
     future::Future,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use http::{HeaderMap, header};
-use http_body::{Body as _, Frame};
+use http_body::{Body as _, Frame, SizeHint};
 
 use super::{
     RequestBody,
@@ -25,9 +29,18 @@ use crate::{
 
 type Asked = Pin<Box<dyn Future<Output = (Tunnel, bool)>>>;
 
-/// An answer that is one, on its way.
-pub struct EventStream {
+/// An answer that is no event stream is looked after once it has gone on for so long.
+const LONG: Duration = Duration::from_secs(2);
+
+/// What an answer breaks off with whose session has ended.
+#[derive(Debug, thiserror::Error)]
+#[error("its session has ended")]
+pub struct SessionEnded;
+
+/// An answer that may go on for long.
+pub struct LongAnswer {
     body: Option<AnswerBody<RequestBody>>,
+    is_events: bool,
     terms: Terms,
     look: Timer,
     /// Something came since the last look.
@@ -36,9 +49,9 @@ pub struct EventStream {
     asked: Option<Asked>,
 }
 
-impl std::fmt::Debug for EventStream {
+impl std::fmt::Debug for LongAnswer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("EventStream")
+        f.write_str("LongAnswer")
     }
 }
 
@@ -52,10 +65,16 @@ pub fn is_event_stream<B: http_body::Body>(body: &B, headers: &HeaderMap) -> boo
         })
 }
 
-impl EventStream {
-    /// Of this body, under these terms.
+impl LongAnswer {
+    /// An event stream.
+    pub fn events(body: AnswerBody<RequestBody>, terms: Terms) -> Self {
+        Self { is_events: true, look: Timer::new(Some(LOOK)), ..Self::new(body, terms) }
+    }
+
+    /// Any other answer; under terms of a [patient](Tunnel::outlives_renewals) session.
     pub fn new(body: AnswerBody<RequestBody>, terms: Terms) -> Self {
-        Self { body: Some(body), terms, look: Timer::new(Some(LOOK)), moved: false, asked: None }
+        let look = Timer::new(Some(LONG));
+        Self { body: Some(body), is_events: false, terms, look, moved: false, asked: None }
     }
 
     /// The plan that it began with.
@@ -68,12 +87,20 @@ impl EventStream {
         self.body.as_ref().is_none_or(http_body::Body::is_end_stream)
     }
 
-    /// The next piece. Where it ends before the app is done, it ends in order: there is no whole that this would be a
-    /// part of, and browsers come back in any case.
+    /// How long it is, where that is known.
+    pub fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().filter(|_| !self.is_events).map(http_body::Body::size_hint).unwrap_or_default()
+    }
+
+    /// The next piece. Where it ends before the app is done, an event stream ends in order: there is no whole that this
+    /// would be a part of. Of any other answer the visitor sees that it is not whole.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        if self.poll_end(cx).is_ready() {
+        if self.body.is_some() && self.poll_end(cx).is_ready() {
             // The app is left.
             self.body = None;
+            if !self.is_events {
+                return Poll::Ready(Some(Err(SessionEnded.into())));
+            }
         }
         let Some(body) = &mut self.body else { return Poll::Ready(None) };
         let polled = Pin::new(body).poll_frame(cx);
@@ -88,7 +115,7 @@ impl EventStream {
                 let Poll::Ready((session, holds)) = asked.as_mut().poll(cx) else { return Poll::Pending };
                 self.asked = None;
                 if !holds {
-                    tracing::debug!("an event stream ends with its session");
+                    tracing::debug!("an answer that goes on ends with its session");
                     return Poll::Ready(());
                 }
                 self.terms.session = Some(session);
@@ -98,7 +125,7 @@ impl EventStream {
                 return Poll::Pending;
             }
             // What is being said when the process is to end is said to its end.
-            if !std::mem::take(&mut self.moved) && self.terms.stop.is_cancelled() {
+            if self.is_events && !std::mem::take(&mut self.moved) && self.terms.stop.is_cancelled() {
                 return Poll::Ready(());
             }
             match self.terms.session {
