@@ -6,7 +6,7 @@ use std::{hint::black_box, time::Duration};
 use cloakroom::{
     clock::Timestamp,
     config::Config,
-    cookies::{Occasion, SealedFor, Sent, Verdict},
+    cookies::{NameWork, Occasion, SealedFor, Sent, Verdict},
     message::cookie::{self, Retained},
     plan::{Plan, RoutePlan},
     session::{Answer, Changes, CookieForm, Realm, Request, Resolved, Shown, State, Value, View, Visit},
@@ -227,7 +227,13 @@ fn disguises(group: &mut Group<'_>, house: &House) {
     drop(warnings);
     let plan = Plan::build(&config).unwrap();
     let occasion = occasion(house);
-    let sent = Sent { occasion: &occasion, session: None, has: |_: &[u8]| false, open: &[] };
+    let sent = Sent {
+        occasion: &occasion,
+        session: None,
+        has: |_: &[u8]| false,
+        open: &[],
+        work: &NameWork::default(),
+    };
     for (name, line) in [
         ("a browser's", "theme=dark; lang=en; _ga=GA1.2.1234567890.1700000000".to_owned()),
         ("16 KB of one value", ["x=", &"a".repeat(15_900)].concat()),

@@ -110,7 +110,11 @@ impl Listen {
             }
             seen.push((listen, reader.span("address")));
         }
-        other_doors(root, &seen);
+        // One whose own key is a mistake has been told so.
+        let silent = |place: &Option<Range<usize>>| {
+            readers.iter().any(|r| r.span("address") == *place && r.span("client_certificates").is_none())
+        };
+        other_doors(root, &seen, silent);
         seen.into_iter().map(|(listen, _)| listen).collect()
     }
 
@@ -127,10 +131,20 @@ impl Listen {
 }
 
 /// Every listener leads to the same routes: where one asks for a certificate, and another does not, nobody needs one.
-fn other_doors(root: &Reader<'_>, all: &[(Listen, Option<Range<usize>>)]) {
-    let asks = |listen: &Listen| listen.client_certificates.as_ref().is_some_and(|ours| ours.require);
+fn other_doors(
+    root: &Reader<'_>,
+    all: &[(Listen, Option<Range<usize>>)],
+    is_silent: impl Fn(&Option<Range<usize>>) -> bool,
+) {
+    let asks = |listen: &Listen| {
+        listen.tls.is_some() && listen.client_certificates.as_ref().is_some_and(|ours| ours.require)
+    };
     let Some((_, guarded)) = all.iter().find(|(listen, _)| asks(listen)) else { return };
-    for (open, place) in all.iter().filter(|(listen, _)| !asks(listen) && !listen.redirect_to_https) {
+    let is_open = |listen: &Listen, place: &Option<Range<usize>>| {
+        let asked_for_less = listen.client_certificates.is_some();
+        !asks(listen) && !listen.redirect_to_https && (asked_for_less || is_silent(place))
+    };
+    for (open, place) in all.iter().filter(|(listen, place)| is_open(listen, place)) {
         let message = format!("by {} whoever has no client certificate gets the same routes", open.address);
         let warning = Diagnostic::warning(message, place.clone(), "asks for none");
         let help = "ask for one here as well, send visitors to the other, or run another cloakroom for this one:\n\

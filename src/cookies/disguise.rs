@@ -23,28 +23,44 @@ pub(super) fn passes_for(name: &[u8], pattern: &[u8]) -> bool {
         glob::fits_folded(pattern, name, fold)
             || (*plain != *pattern && glob::fits_folded(&plain, name, fold))
     };
-    if fits(name) {
-        return true;
-    }
-    let usual = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-    if name.iter().all(usual) {
-        return false;
-    }
-    [name, &decode(name)].into_iter().any(|name| {
-        let bare = strip(name);
-        let cut = bare.split(|byte| matches!(byte, b'[' | 0)).next().unwrap_or_default();
-        fits(name) || fits(bare) || fits(cut)
-    })
+    let mut found = false;
+    readings(name, |name| found = found || fits(name));
+    found
 }
 
-fn fold(byte: u8) -> u8 {
+/// All that some app may read a name as, each once.
+pub(super) fn readings(name: &[u8], mut tell: impl FnMut(&[u8])) {
+    tell(name);
+    let usual = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    if name.iter().all(usual) {
+        return;
+    }
+    let mut shorter = |name: &[u8]| {
+        let bare = strip(name);
+        let cut = bare.split(|byte| matches!(byte, b'[' | 0)).next().unwrap_or_default();
+        if bare.len() < name.len() {
+            tell(bare);
+        }
+        if cut.len() < bare.len() {
+            tell(cut);
+        }
+    };
+    shorter(name);
+    let decoded = decode(name);
+    if *decoded != *name {
+        shorter(&decoded);
+        tell(&decoded);
+    }
+}
+
+pub(super) fn fold(byte: u8) -> u8 {
     match byte {
         b'.' | b' ' | b'[' | b'+' => b'_',
         byte => byte.to_ascii_lowercase(),
     }
 }
 
-fn decode(name: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn decode(name: &[u8]) -> Cow<'_, [u8]> {
     percent_encoding::percent_decode(name).into()
 }
 

@@ -16,6 +16,7 @@ use crate::{
 
 use super::{
     CookieRules, Occasion, disguise,
+    names::NameWork,
     rule::{is_for, renaming},
     seal::{bound, open},
 };
@@ -31,6 +32,8 @@ pub struct Sent<'a, H> {
     pub has: H,
     /// Names that the jar sends here although no rule takes them from the browser here ([`CookieRules::leaves_open`]).
     pub open: &'a [&'a [u8]],
+    /// What its names have cost so far. Once it is too much, pairs are removed unseen, and the request is to be refused.
+    pub work: &'a NameWork,
 }
 
 impl CookieRules {
@@ -38,8 +41,7 @@ impl CookieRules {
     pub fn read<'p, H: Fn(&[u8]) -> bool>(&self, pair: Pair<'p>, sent: &Sent<'_, H>) -> Edit<'p> {
         let name = pair.name();
         // SECURITY: what else some app would read in this pair, whatever becomes of the pair itself.
-        let passes_for =
-            |name: &[u8], own: Option<&CookieRule>| self.guards_disguised(name, sent.occasion, own);
+        let passes_for = |name: &[u8], own: Option<&CookieRule>| self.guards_disguised(name, sent, own);
         let smuggles = || disguise::within(pair).any(|name| passes_for(name, None));
         if let Some((rule, original)) = self.original(name, sent.occasion) {
             return if rule.action == CookieAction::Seal {
@@ -55,7 +57,7 @@ impl CookieRules {
         let Some(rule) = rule.filter(|rule| guards(rule, sent.occasion)) else {
             let known = rule.is_some_and(|rule| !rule.report);
             let doubles = sent.open.iter().any(|open| {
-                let passes = |name: &[u8]| disguise::passes_for(name, open);
+                let passes = |name: &[u8]| !sent.work.looks_at(name) || disguise::passes_for(name, open);
                 *open == read_as || (!known && (passes(read_as) || disguise::within(pair).any(passes)))
             });
             let goes = doubles || passes_for(read_as, None) || smuggles();
@@ -90,24 +92,44 @@ impl CookieRules {
     /// Whether some app would read this name as one that a rule (but not its `own`) takes from browsers. A rule that
     /// fits the name as it stands says that the app has such a cookie: rules behind it count only where they name one
     /// cookie.
-    fn guards_disguised(&self, name: &[u8], occasion: &Occasion<'_>, own: Option<&CookieRule>) -> bool {
+    fn guards_disguised<H>(&self, name: &[u8], sent: &Sent<'_, H>, own: Option<&CookieRule>) -> bool {
+        let Sent { occasion, work, .. } = *sent;
         let is = |rule: &CookieRule, other: Option<&CookieRule>| {
             other.is_some_and(|other| std::ptr::eq(other, rule))
         };
-        let meant = self.find(name, occasion);
+        let meant = self.find_by_index(name, occasion, work);
+        let first = meant.map_or(usize::MAX, |(number, _)| number);
+        let meant = meant.map(|(_, rule)| rule);
         if let Some(rule) = meant.filter(|rule| rule.name.as_bytes() == name) {
             return guards(rule, occasion) && !is(rule, own);
         }
-        let mut behind = false;
-        self.rules.iter().any(|rule| {
-            let counts = !behind || is_plain(&rule.name);
-            behind |= is(rule, meant);
-            counts
-                && !is(rule, own)
-                && guards(rule, occasion)
-                && is_for(rule, occasion)
-                && disguise::passes_for(name, rule.name.as_bytes())
-        })
+        let mut found = false;
+        disguise::readings(name, |reading| {
+            self.index.look_up(reading, work, |number| {
+                let Some(rule) = self.rules.get(number) else { return };
+                let counts = number <= first || is_plain(&rule.name);
+                found |= counts && !is(rule, own) && guards(rule, occasion) && is_for(rule, occasion);
+            });
+        });
+        found || work.is_over()
+    }
+
+    /// As [`find`](Self::find), and where the rule stands.
+    fn find_by_index(
+        &self,
+        name: &[u8],
+        occasion: &Occasion<'_>,
+        work: &NameWork,
+    ) -> Option<(usize, &CookieRule)> {
+        let mut first: Option<(usize, &CookieRule)> = None;
+        self.index.look_up(name, work, |number| {
+            let Some(rule) = self.rules.get(number) else { return };
+            let is_earlier = first.is_none_or(|(other, _)| number < other);
+            if is_earlier && glob::fits(rule.name.as_bytes(), name) && is_for(rule, occasion) {
+                first = Some((number, rule));
+            }
+        });
+        first
     }
 
     /// The app's name for a cookie that a browser sends under another one.
@@ -215,7 +237,9 @@ mod tests {
             realm: (b'h', "a.test"),
             now: UNIX_EPOCH + Duration::from_hours(24 * 365 * 30),
         };
-        let sent = Sent { occasion: &occasion, session: None, has: |name: &[u8]| name == b"here", open: &[] };
+        let work = NameWork::default();
+        let has = |name: &[u8]| name == b"here";
+        let sent = Sent { occasion: &occasion, session: None, has, open: &[], work: &work };
         match edit(line.as_bytes(), |pair| rules.read(pair, &sent)) {
             Retained::Unchanged => "=".into(),
             Retained::Empty => String::new(),

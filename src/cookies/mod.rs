@@ -8,6 +8,7 @@ mod disguise;
 mod expire;
 mod inbound;
 mod inventory;
+mod names;
 mod rewrite;
 mod rule;
 mod seal;
@@ -15,5 +16,6 @@ mod told;
 
 pub use inbound::Sent;
 pub use inventory::{Finding, Inventory, Sighting, is_session_like};
+pub use names::NameWork;
 pub use rule::{CookieRules, Kept, Occasion, SealedFor, Verdict};
 pub use told::told;

@@ -14,6 +14,7 @@ use crate::{
 };
 
 use super::{
+    names::NameIndex,
     rewrite::{is_taken_back, refusal, rewrite},
     seal,
 };
@@ -22,6 +23,8 @@ use super::{
 #[derive(Debug)]
 pub struct CookieRules {
     pub(super) rules: Vec<CookieRule>,
+    /// Their names.
+    pub(super) index: NameIndex,
     pub(super) sealer: Sealer,
     reads_requests: bool,
     reads_paths: bool,
@@ -96,6 +99,7 @@ impl CookieRules {
         let any = |fits: fn(&CookieRule) -> bool| rules.iter().any(fits);
         Self {
             rules: rules.to_vec(),
+            index: NameIndex::of(rules),
             sealer: Sealer::derive("cookie", secrets),
             reads_requests: any(|rule| {
                 rule.rename.is_some() || matches!(rule.action, CookieAction::Seal | CookieAction::Keep)

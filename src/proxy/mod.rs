@@ -129,6 +129,7 @@ async fn prepare<'p, B>(
         Peer::Ip(ip) => headers::Peer::Ip(ip),
         Peer::Unix => headers::Peer::Unix,
     };
+    request::join_cookies(request);
     let admitted = admit::admit(request, &plan.limits)?;
     let client = plan.forwarding.client(&source, arrival.https, request.headers());
     exchange.client = client.address;
@@ -137,7 +138,6 @@ async fn prepare<'p, B>(
     exchange.goes(route);
     admit::body(request, route.body_bytes)?;
 
-    request::join_crumbs(request);
     plan.guard.strip_request(request.headers_mut());
     gate::cross_site(route, request, &admitted, &client)?;
 
@@ -147,7 +147,7 @@ async fn prepare<'p, B>(
     request::origin_form(request)?;
     request::strip_prefix(route, request)?;
 
-    // Nothing ends the request from here on before the app is asked.
+    // Hardly anything ends the request from here on before the app is asked, and then they are given back.
     if let Some(resolved) = resolved.as_mut().filter(|resolved| resolved.has_flashes()) {
         Box::pin(session::deliver(plan, route, &admitted, request, resolved)).await;
     }
@@ -155,7 +155,15 @@ async fn prepare<'p, B>(
         request::Dressing { plan, route, admitted: &admitted, client: &client, source: &source, can_switch };
     let (added, nominations) = dressing.dress(resolved.as_ref(), exchange.now, request);
     let cookies = Cookies { plan, route, client: &client, admitted: &admitted };
-    let crossing = cookies.inbound(resolved.as_ref(), exchange.now, request);
+    let crossing = match cookies.inbound(resolved.as_ref(), exchange.now, request) {
+        Ok(crossing) => crossing,
+        Err(error) => {
+            if let Some(resolved) = resolved.filter(Resolved::has_taken) {
+                Box::pin(session::give_back(plan, route, &admitted, &resolved)).await;
+            }
+            return Err(error);
+        }
+    };
     Ok(Prepared { route, admitted, client, resolved, crossing, added, nominations })
 }
 

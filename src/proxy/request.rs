@@ -1,5 +1,6 @@
 //! Dressing a request for the app: hop-by-hop out, forwarding headers in, session headers last.
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, StatusCode, Uri, Version, header, uri::PathAndQuery};
 
 use super::{ProxyError, admit::Admitted, upgrade};
@@ -91,17 +92,15 @@ impl Dressing<'_> {
     }
 }
 
-/// HTTP/2 may send each cookie in a line of its own; HTTP/1 knows one line (RFC 9113 section 8.2.3).
-pub fn join_crumbs<B>(request: &mut Request<B>) {
-    if request.version() != Version::HTTP_2 {
-        return;
-    }
+/// HTTP/2 may send each cookie in a line of its own (RFC 9113 section 8.2.3); to HTTP/1 there is one line, and of several
+/// apps read one or another.
+pub fn join_cookies<B>(request: &mut Request<B>) {
     let header::Entry::Occupied(mut lines) = request.headers_mut().entry(header::COOKIE) else { return };
     if lines.iter().nth(1).is_none() {
         return;
     }
     let crumbs: Vec<_> = lines.iter().map(HeaderValue::as_bytes).collect();
-    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+    if let Ok(joined) = HeaderValue::from_maybe_shared(Bytes::from(crumbs.join(&b"; "[..]))) {
         lines.insert(joined);
     }
 }

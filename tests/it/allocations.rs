@@ -7,7 +7,7 @@ use bytes::Bytes;
 use cloakroom::{
     clock::Timestamp,
     config::{CookieAction, CookieRule, RuleSecure, SameSite, Wanted},
-    cookies::{CookieRules, Inventory, SealedFor, Sent, Verdict},
+    cookies::{CookieRules, Inventory, NameWork, SealedFor, Sent, Verdict},
     crypto::Secrets,
     message::cookie::{Retained, edit},
     session::jar::{Asking, From, Jar},
@@ -57,7 +57,13 @@ fn a_cookie_that_no_rule_takes_costs_nothing_on_its_way_to_the_app() {
     let kept = CookieRule { adopt_until, ..rule("PHPSESSID", CookieAction::Keep) };
     let rules = CookieRules::build(&[kept, rule("user.*", CookieAction::Seal)], &Secrets::ephemeral());
     let occasion = occasion();
-    let sent = Sent { occasion: &occasion, session: None, has: |_: &[u8]| false, open: &[] };
+    let sent = Sent {
+        occasion: &occasion,
+        session: None,
+        has: |_: &[u8]| false,
+        open: &[],
+        work: &NameWork::default(),
+    };
     let line = b"lang=en; _ga=GA1.2.3; prefs.shop={\"a\": 1}; b; n\xc3\xa4me=x y; q=a, b=c; PHPSESSID=old";
     let count = measure(|| assert_eq!(edit(line, |pair| rules.read(pair, &sent)), Retained::Unchanged));
     assert_eq!(count.count_total, 0);

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::thread;
 use std::time::Duration;
 
+use crate::support::http2::Http2;
 use crate::support::{
     App, Cloakroom, Door, Ending, PATIENCE, Reply, Response, STREAMED, Stage, Wire, eventually,
 };
@@ -346,4 +347,43 @@ fn when_told_to_stop_it_waits_no_longer_than_configured() {
     house.terminate();
     assert_eq!(house.exit().code(), Some(0));
     assert_eq!((visitor.ending(), app.ending()), (Ending::Over, Ending::Over));
+}
+
+#[test]
+fn names_that_cost_too_much_to_look_at_are_refused() {
+    let app = App::start(|request| Reply::text(request.header("cookie").unwrap_or_default()));
+    let rules: Vec<_> =
+        (0..20).map(|n| format!("[[cookies]]\nname = \"*sid{n}*\"\naction = \"keep\"\n")).collect();
+    let house = Cloakroom::before(app.address).config(&rules.concat()).start();
+    let mut visitor = house.dial();
+    for (cookie, status) in [("{%61=".repeat(3000), 431), ("a=1".to_owned(), 200)] {
+        visitor.send(format!("GET / HTTP/1.1\r\nhost: a\r\ncookie: {cookie}\r\n\r\n"));
+        assert_eq!(visitor.answer(false).status, status);
+    }
+    assert!(house.log().contains("names of cookies that cost too much to look at"), "{}", house.log());
+}
+
+#[test]
+fn cookies_are_one_line_however_they_come() {
+    let app = App::start(|request| Reply::text(request.all("cookie").join(" | ")));
+    let house = Cloakroom::before(app.address).listen("http2_prior_knowledge = true").start();
+    let pairs: Vec<_> = (0..180).map(|number| format!("c{number}={number}")).collect();
+    // 180 fields in a head that may have 100.
+    let mut request = http::Request::get("http://a.test/");
+    for pair in &pairs {
+        request = request.header("cookie", pair);
+    }
+    let answer = Http2::dial(house.address).ask(request.body(()).unwrap(), None).unwrap();
+    assert_eq!((answer.status, answer.text()), (200, pairs.join("; ")));
+    let mut visitor = house.dial();
+    visitor.send(
+        "GET / HTTP/1.1\r\nhost: a\r\ncookie: a=1\r\naccept: */*\r\ncookie: b=2; c\r\ncookie:  d=3\r\n\r\n",
+    );
+    assert_eq!(visitor.answer(false).text(), "a=1; b=2; c; d=3");
+    let mut request = http::Request::get("http://a.test/");
+    for number in 0..181 {
+        request = request.header("cookie", format!("c{number}=1"));
+    }
+    let refused = Http2::dial(house.address).ask(request.body(()).unwrap(), None).unwrap();
+    assert_eq!(refused.status, 431, "one more than there may be");
 }

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use cloakroom::{
     config::{CookieAction, CookieRule},
-    cookies::{CookieRules, Occasion, SealedFor, Sent, Verdict},
+    cookies::{CookieRules, NameWork, Occasion, SealedFor, Sent, Verdict},
     crypto::Secrets,
     message::cookie::{Retained, edit},
 };
@@ -135,7 +135,13 @@ fn a_key_that_was_replaced_still_opens_what_it_sealed() {
             other => panic!("{other:?}"),
         };
         let opened = |rules: &CookieRules, sealed: &[u8]| {
-            let sent = Sent { occasion: &occasion, session: None, has: |_: &[u8]| false, open: &[] };
+            let sent = Sent {
+                occasion: &occasion,
+                session: None,
+                has: |_: &[u8]| false,
+                open: &[],
+                work: &NameWork::default(),
+            };
             edit(sealed, |pair| rules.read(pair, &sent))
         };
         let wanted = Retained::Changed(line.clone().into_bytes());

@@ -1,15 +1,15 @@
 //! The request's `Cookie`: ours out, the rules undone, kept cookies in.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::OnceCell, collections::BTreeSet};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Version, header};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use smallvec::SmallVec;
 
-use super::{Cookies, Crossing, Readings};
+use super::{super::ProxyError, Cookies, Crossing, Readings};
 use crate::{
     clock::Timestamp,
-    cookies::{Occasion, Sent},
+    cookies::{NameWork, Occasion, Sent},
     message::cookie::{self, Edit, Retained},
     session::{
         Resolved, Visit,
@@ -24,7 +24,7 @@ impl Cookies<'_> {
         resolved: Option<&Resolved>,
         now: Timestamp,
         request: &mut Request<B>,
-    ) -> Crossing {
+    ) -> Result<Crossing, ProxyError> {
         let rules = &self.plan.cookies;
         let path = if rules.reads_paths() { Readings::of(self.admitted.path()) } else { None };
         let jar = resolved.and_then(Resolved::record).map(|record| &record.jar).filter(|jar| !jar.is_empty());
@@ -34,11 +34,7 @@ impl Cookies<'_> {
         let safe = request.method().is_safe();
         let form = asks && !safe && Visit::submits(request.method(), request.headers());
         let mut crossing = Crossing { path, from, safe, form, leaving: Vec::new() };
-        let crumbs = request.version() == Version::HTTP_2;
         let headers = request.headers_mut();
-        if crumbs {
-            join(headers);
-        }
         let host = if jar.is_some() { self.app_host() } else { Cow::Borrowed("") };
         let asking = Asking {
             host: &host,
@@ -55,11 +51,16 @@ impl Cookies<'_> {
         // Where a cookie is kept under a name, none from before takes its place on other paths.
         let stored =
             |name: &[u8]| rules.keeps(name) && jar.is_some_and(|jar| jar.holds(name, self.upstream(), now));
-        self.edit(resolved, (&kept, stored), || self.occasion(&crossing, now), headers);
+        let work = NameWork::default();
+        self.edit(resolved, (&kept, stored, &work), || self.occasion(&crossing, now), headers);
+        if work.is_over() {
+            let why = "names of cookies that cost too much to look at";
+            return Err(ProxyError::Client(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why));
+        }
         if let Some(line) = as_line(&kept) {
             append(headers, &line);
         }
-        crossing
+        Ok(crossing)
     }
 
     fn leaving(&self, occasion: &Occasion<'_>, headers: &HeaderMap) -> Vec<Vec<u8>> {
@@ -72,7 +73,7 @@ impl Cookies<'_> {
     fn edit<'o>(
         &self,
         resolved: Option<&Resolved>,
-        (kept, stored): (&[&Cookie], impl Fn(&[u8]) -> bool),
+        (kept, stored, work): (&[&Cookie], impl Fn(&[u8]) -> bool, &NameWork),
         occasion: impl FnOnce() -> Occasion<'o>,
         headers: &mut HeaderMap,
     ) {
@@ -83,17 +84,16 @@ impl Cookies<'_> {
         }
         let occasion = &occasion();
         let lines: Vec<HeaderValue> = headers.get_all(header::COOKIE).iter().cloned().collect();
-        // Renamed ones are looked for only where one under the app's own name would be let in beside them.
-        let renamed = |wanted: &[u8]| {
+        // Renamed ones are looked for only where one under the app's own name would be let in beside them, and then once.
+        let renamed = OnceCell::new();
+        let all_renamed = || -> BTreeSet<Cow<'_, [u8]>> {
             let pairs = lines.iter().flat_map(|line| cookie::pairs(line.as_bytes()));
-            pairs
-                .filter_map(|(name, _)| rules.original_name(name, occasion))
-                .any(|original| *original == *wanted)
+            pairs.filter_map(|(name, _)| rules.original_name(name, occasion)).collect()
         };
-        let has = |wanted: &[u8]| stored(wanted) || renamed(wanted);
+        let has = |wanted: &[u8]| stored(wanted) || renamed.get_or_init(all_renamed).contains(wanted);
         let open: SmallVec<[&[u8]; 4]> =
             kept.iter().map(|kept| &*kept.name).filter(|name| rules.leaves_open(name, occasion)).collect();
-        let sent = Sent { occasion, session: resolved.and_then(Resolved::known_id), has, open: &open };
+        let sent = Sent { occasion, session: resolved.and_then(Resolved::known_id), has, open: &open, work };
         edit_lines(headers, |line| {
             cookie::edit(line, |pair| match pair.name() {
                 name if form.is_ours(name) => Edit::Remove,
@@ -129,17 +129,6 @@ fn edit_lines(headers: &mut HeaderMap, edit: impl Fn(&[u8]) -> Retained) {
         for line in kept {
             headers.append(header::COOKIE, line);
         }
-    }
-}
-
-/// HTTP/2 clients may send a pair a line; HTTP/1 has one line (RFC 9113 section 8.2.3).
-fn join(headers: &mut HeaderMap) {
-    if headers.get_all(header::COOKIE).iter().nth(1).is_none() {
-        return;
-    }
-    let lines: Vec<&[u8]> = headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if let Ok(line) = HeaderValue::from_maybe_shared(Bytes::from(lines.join(&b"; "[..]))) {
-        headers.insert(header::COOKIE, line);
     }
 }
 
@@ -184,17 +173,6 @@ mod tests {
 
     fn cookies(all: &[&'static str]) -> HeaderMap {
         all.iter().map(|line| (header::COOKIE, HeaderValue::from_static(line))).collect()
-    }
-
-    #[test]
-    fn crumbs_become_one_line() {
-        for (crumbs, wanted) in
-            [(&["a=1"][..], &["a=1"][..]), (&["a=1", "b=2; c", " d=3"], &["a=1; b=2; c;  d=3"]), (&[], &[])]
-        {
-            let mut headers = cookies(crumbs);
-            join(&mut headers);
-            assert_eq!(lines(&headers), wanted);
-        }
     }
 
     #[test]
