@@ -6,9 +6,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use toml::de::DeValue;
+
 use super::{
     diagnostic::Diagnostic,
     process::TrustedProxies,
+    scalar,
     tls::{ClientCertificates, Tls},
     value::{Mistake, Reader},
 };
@@ -28,8 +31,9 @@ pub struct Listen {
     pub proxy_protocol: bool,
     /// `http2_prior_knowledge`: HTTP/2 also without TLS, for who begins with it unasked (RFC 9113 section 3.3).
     pub http2_prior_knowledge: bool,
-    /// `redirect_to_https`: everything is answered with a 308 there, but for `/.well-known/acme-challenge/`.
-    pub redirect_to_https: bool,
+    /// `redirect_to_https`: everything is answered with a 308 to this port, but for `/.well-known/acme-challenge/`. `true` is
+    /// the port of the first listener with `tls`, where that has one, else 443.
+    pub redirect_to_https: Option<u16>,
 }
 
 /// Where to listen.
@@ -77,9 +81,9 @@ impl Listen {
             let proxy_protocol =
                 reader.choice("proxy_protocol", &[("off", false), ("required", true)], false);
             let http2_prior_knowledge = reader.bool("http2_prior_knowledge", false);
-            let redirect_to_https = reader.bool("redirect_to_https", false);
+            let redirect_to_https = redirect(reader);
             reader.finish();
-            if tls.is_some() && redirect_to_https {
+            if tls.is_some() && redirect_to_https.is_some() {
                 let message = "a listener that speaks https redirects to itself";
                 let label = "belongs to the listener that speaks http";
                 reader.notes().push(reader.error("redirect_to_https", message, label));
@@ -115,14 +119,24 @@ impl Listen {
             readers.iter().any(|r| r.span("address") == *place && r.span("client_certificates").is_none())
         };
         other_doors(root, &seen, silent);
-        seen.into_iter().map(|(listen, _)| listen).collect()
+        let mut all: Vec<Self> = seen.into_iter().map(|(listen, _)| listen).collect();
+        let port = all.iter().filter(|listen| listen.tls.is_some()).find_map(|listen| match listen.address {
+            ListenAddress::Tcp(address) => Some(address.port()).filter(|port| *port != 0),
+            ListenAddress::Unix(_) | ListenAddress::Systemd(_) => None,
+        });
+        for listen in &mut all {
+            if listen.redirect_to_https == Some(0) {
+                listen.redirect_to_https = Some(port.unwrap_or(HTTPS));
+            }
+        }
+        all
     }
 
     /// Whether this listener, bound to that address, takes http from other machines, and not to send it to https. Behind a
     /// proxy that is trusted to say it, visitors come by https all the same.
     pub fn is_in_the_clear(&self, at: SocketAddr, trusted: &TrustedProxies) -> bool {
         let alone = trusted.networks.is_empty();
-        self.tls.is_none() && !self.redirect_to_https && alone && !is_loopback(at.ip())
+        self.tls.is_none() && self.redirect_to_https.is_none() && alone && !is_loopback(at.ip())
     }
 
     fn takes_any_port(&self) -> bool {
@@ -142,7 +156,7 @@ fn other_doors(
     let Some((_, guarded)) = all.iter().find(|(listen, _)| asks(listen)) else { return };
     let is_open = |listen: &Listen, place: &Option<Range<usize>>| {
         let asked_for_less = listen.client_certificates.is_some();
-        !asks(listen) && !listen.redirect_to_https && (asked_for_less || is_silent(place))
+        !asks(listen) && listen.redirect_to_https.is_none() && (asked_for_less || is_silent(place))
     };
     for (open, place) in all.iter().filter(|(listen, place)| is_open(listen, place)) {
         let message = format!("by {} whoever has no client certificate gets the same routes", open.address);
@@ -151,6 +165,17 @@ fn other_doors(
                     redirect_to_https = true";
         root.notes().push(warning.also(guarded.clone(), "must be shown one").help(help));
     }
+}
+
+const HTTPS: u16 = 443;
+
+/// `false`, `true` (0, until all listeners are known), or a port.
+fn redirect(reader: &Reader<'_>) -> Option<u16> {
+    let read = reader.optional("redirect_to_https", "true, false or a port", |value| match value {
+        DeValue::Boolean(wanted) => Ok(wanted.then_some(0)),
+        value => scalar::number(value, &(1..=u64::from(u16::MAX))).map(|port| u16::try_from(port).ok()),
+    });
+    read.flatten()
 }
 
 fn parse(text: &str) -> Result<ListenAddress, Mistake> {

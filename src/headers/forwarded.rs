@@ -23,6 +23,7 @@ use super::element::{address, put, split, unquote};
 const FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
 /// Who is at the other end of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -136,6 +137,7 @@ impl Forwarding {
             set_proto(client, proto);
         }
         client.host = last(headers, &HOST).and_then(host);
+        see_port(client, headers);
     }
 
     fn read_forwarded(&self, client: &mut Client, headers: &HeaderMap) {
@@ -235,6 +237,17 @@ fn is_https(proto: &[u8]) -> Option<bool> {
         Some(false)
     } else {
         None
+    }
+}
+
+/// A proxy that takes the port out of `Host` says it beside. What it says of plain http where the visitor came by https, or
+/// the other way round, is about another connection.
+fn see_port(client: &mut Client, headers: &HeaderMap) {
+    let port = last(headers, &PORT).and_then(|text| std::str::from_utf8(text).ok()?.parse::<u16>().ok());
+    let Some(port) = port.filter(|port| ![0, 80, 443].contains(port)) else { return };
+    let Some(host) = client.host.as_ref().or_else(|| headers.get(http::header::HOST)) else { return };
+    if let Some(Authority { host, port: None }) = Authority::parse(host.as_bytes()) {
+        client.host = HeaderValue::try_from(format!("{host}:{port}")).ok().or(client.host.take());
     }
 }
 

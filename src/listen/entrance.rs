@@ -24,7 +24,7 @@ pub struct Entrance {
     /// `proxy_protocol`
     pub proxy_protocol: bool,
     /// `redirect_to_https`
-    pub redirect_to_https: bool,
+    pub redirect_to_https: Option<u16>,
     /// Its listener's place in the configuration.
     pub number: u16,
 }
@@ -36,8 +36,8 @@ pub struct Arrival {
     pub peer: Peer,
     /// By TLS.
     pub https: bool,
-    /// Where https is to be asked for instead.
-    pub redirect_to_https: bool,
+    /// The port where https is to be asked for instead.
+    pub redirect_to_https: Option<u16>,
     /// Its listener's place in the configuration.
     pub listener: u16,
 }
@@ -45,7 +45,7 @@ pub struct Arrival {
 impl Arrival {
     /// In clear text.
     pub fn from(peer: Peer) -> Self {
-        Self { peer, https: false, redirect_to_https: false, listener: 0 }
+        Self { peer, https: false, redirect_to_https: None, listener: 0 }
     }
 }
 

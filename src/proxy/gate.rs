@@ -35,11 +35,12 @@ const IN_QUERY: &AsciiSet = &CONTROLS
 /// The redirect.
 pub fn https(arrival: Arrival, client: &Client, admitted: &Admitted) -> Result<(), ProxyError> {
     // Who came to a trusted proxy by https is there already.
-    if !arrival.redirect_to_https || client.https || is_acme(admitted.path()) {
+    let Some(port) = arrival.redirect_to_https.filter(|_| !client.https && !is_acme(admitted.path())) else {
         return Ok(());
-    }
+    };
     let host = &admitted.authority.host;
-    let target = format!("https://{host}{}", admitted.target());
+    let port = if port == 443 { String::new() } else { format!(":{port}") };
+    let target = format!("https://{host}{port}{}", admitted.target());
     let target = HeaderValue::try_from(target).ok().filter(|_| !host.is_empty());
     Err(target.map_or(
         ProxyError::Client(StatusCode::BAD_REQUEST, "no Host, and https is to be asked for"),

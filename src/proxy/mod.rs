@@ -14,6 +14,7 @@ mod explain;
 mod gate;
 mod handover;
 mod long_answer;
+mod own_url;
 mod request;
 mod request_body;
 mod response;
@@ -146,6 +147,7 @@ async fn prepare<'p, B>(
     gate::require(route, request, resolved.as_ref())?;
     request::origin_form(request)?;
     request::strip_prefix(route, request)?;
+    own_url::for_app(route, &admitted, &client, request.headers_mut());
 
     // Hardly anything ends the request from here on before the app is asked, and then they are given back.
     if let Some(resolved) = resolved.as_mut().filter(|resolved| resolved.has_flashes()) {

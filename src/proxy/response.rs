@@ -4,14 +4,13 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, Version, header};
 
-use super::admit::Admitted;
+use super::{admit::Admitted, own_url};
 use crate::{
-    config::{SessionMode, UpstreamHost},
+    config::SessionMode,
     headers::{self, Client, Nominations, Prefix},
     listen::Interim,
     plan::{Plan, RoutePlan},
     session::Changes,
-    upstream::Endpoint,
 };
 
 /// Undresses it, and returns what the app wants changed, if anything, and what ended here.
@@ -72,8 +71,10 @@ fn url(
     let Some(host) = client.host.as_ref().or(admitted.host.as_ref()) else { return };
     if route.upstream.rules.rewrite_redirects
         && let Some(endpoint) = route.upstream.all.get(endpoint)
+        && let Some(value) = headers.get(name)
+        && let Some(new) = own_url::for_visitor((name, value), route, endpoint, (host, client))
     {
-        redirect(headers, name, endpoint, route, host, client);
+        headers.insert(name.clone(), new);
     }
     let (Some(prefix), Some(value)) = (&route.prefix, headers.get(name)) else { return };
     let (value, bare) = (value.as_bytes(), prefix.is_all_of(admitted.path()));
@@ -108,50 +109,4 @@ fn set_cookies(headers: &mut HeaderMap, prefix: &Prefix, bare: bool) {
             *line = new;
         }
     }
-}
-
-/// `http://server/…` becomes what the visitor sees; `Refresh` has it after `url=`.
-fn redirect(
-    headers: &mut HeaderMap,
-    name: &HeaderName,
-    endpoint: &Endpoint,
-    route: &RoutePlan,
-    host: &HeaderValue,
-    client: &Client,
-) {
-    let Some(value) = headers.get(name) else { return };
-    let value = value.as_bytes();
-    let named = match &route.upstream.rules.host {
-        UpstreamHost::Name(name) => name.as_str(),
-        _ => endpoint.name.as_str(),
-    };
-    for server in [endpoint.name.as_str(), named] {
-        let Some((at, length)) = find_own(value, endpoint.scheme(), server) else { continue };
-        if at > 0 && *name != header::REFRESH {
-            continue;
-        }
-        let before = value.get(..at).unwrap_or_default();
-        let rest = value.get(at + length..).unwrap_or_default();
-        let scheme: &[u8] = if client.https { b"https://" } else { b"http://" };
-        if let Ok(new) = HeaderValue::from_bytes(&[before, scheme, host.as_bytes(), rest].concat()) {
-            headers.insert(name.clone(), new);
-        }
-        return;
-    }
-}
-
-/// Where `SCHEME://SERVER` stands in a value, and how long it is, in any case and with the default port written out.
-fn find_own(value: &[u8], scheme: &str, server: &str) -> Option<(usize, usize)> {
-    let lower = value.to_ascii_lowercase();
-    let own = format!("{scheme}://{}", server.to_ascii_lowercase());
-    let at = memchr::memmem::find(&lower, own.as_bytes())?;
-    let rest = lower.get(at + own.len()..)?;
-    let port = match scheme {
-        _ if server.contains(':') && !server.ends_with(']') => &b""[..],
-        "https" => b":443",
-        _ => b":80",
-    };
-    let length = own.len() + if !port.is_empty() && rest.starts_with(port) { port.len() } else { 0 };
-    let whole = matches!(lower.get(at + length), None | Some(b'/' | b'?' | b'#'));
-    whole.then_some((at, length))
 }

@@ -3,7 +3,10 @@
 use http::{HeaderMap, Method, header};
 
 use super::jar::From;
-use crate::config::{MintRule, SameSite};
+use crate::{
+    config::{MintRule, SameSite},
+    message::authority::Authority,
+};
 
 /// Sub-resources never begin a session (Fetch Metadata, `Sec-Fetch-Dest`).
 const SUBRESOURCES: [&[u8]; 8] =
@@ -30,6 +33,27 @@ impl From {
         let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
         if get("sec-fetch-site") != Some(b"cross-site") {
             return Self::SameSite;
+        }
+        Self::other_site(method, headers)
+    }
+
+    /// The same; where there is no Fetch Metadata, as by plain http and in the handshake of a WebSocket, `Origin` tells.
+    /// `host` is the one that the visitor sees.
+    pub fn read_with_origin(method: &Method, headers: &HeaderMap, host: &[u8]) -> Self {
+        if headers.contains_key("sec-fetch-site") {
+            return Self::read(method, headers);
+        }
+        match headers.get(header::ORIGIN) {
+            Some(origin) if !is_same_site(origin.as_bytes(), host) => Self::other_site(method, headers),
+            _ => Self::SameSite,
+        }
+    }
+
+    fn other_site(method: &Method, headers: &HeaderMap) -> Self {
+        let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
+        if !["sec-fetch-mode", "sec-fetch-dest"].iter().any(|name| headers.contains_key(*name)) {
+            let form = !method.is_safe() && accepts_page(headers);
+            return if form { Self::Form } else { Self::CrossSite };
         }
         let navigates = get("sec-fetch-mode").is_none_or(|m| m == b"navigate")
             && get("sec-fetch-dest").is_none_or(|d| d == b"document");
@@ -98,10 +122,55 @@ impl Visit {
     }
 }
 
+/// Whether an origin is of the site of this host: the same host, or one of the two below the other. Without a list of public
+/// suffixes nobody knows more; the port and the scheme do not count, since a proxy before this one may have changed both.
+fn is_same_site(origin: &[u8], host: &[u8]) -> bool {
+    let host_of = |text: &[u8]| Authority::parse(text).map(|authority| authority.host);
+    let scheme = memchr::memmem::find(origin, b"://").map_or(0, |at| at + 3);
+    let Some((theirs, ours)) = host_of(origin.get(scheme..).unwrap_or_default()).zip(host_of(host)) else {
+        return false;
+    };
+    let below = |one: &str, other: &str| one.strip_suffix(other).is_some_and(|rest| rest.ends_with('.'));
+    theirs == ours || below(&theirs, &ours) || below(&ours, &theirs)
+}
+
 /// Whether a page is what is asked for, where there is no Fetch Metadata, which browsers send by https only: pictures and
 /// what scripts fetch are told by what they accept, and by what libraries say of themselves.
 fn accepts_page(headers: &HeaderMap) -> bool {
     let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
     !Visit::is_scripted(headers)
         && get("accept").is_none_or(|types| memchr::memmem::find(types, b"text/html").is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn where_browsers_say_nothing_of_sites_the_origin_decides() {
+        let lines = |all: &[(&'static str, &'static str)]| -> HeaderMap {
+            all.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+        };
+        let (get, post) = (&Method::GET, &Method::POST);
+        let page = ("accept", "text/html,*/*;q=0.8");
+        for (method, headers, wanted) in [
+            (get, &[][..], From::SameSite),
+            (get, &[("origin", "https://shop.test")], From::SameSite),
+            (get, &[("origin", "http://SHOP.test:8080")], From::SameSite),
+            (get, &[("origin", "https://www.shop.test")], From::SameSite),
+            (get, &[("origin", "https://test")], From::SameSite),
+            (get, &[("origin", "https://evil.test")], From::CrossSite),
+            (get, &[("origin", "https://evilshop.test")], From::CrossSite),
+            (get, &[("origin", "null")], From::CrossSite),
+            (post, &[("origin", "https://evil.test"), ("accept", "*/*")], From::CrossSite),
+            (post, &[("origin", "https://evil.test"), page], From::Form),
+            (post, &[("origin", "https://evil.test"), ("sec-fetch-site", "same-origin")], From::SameSite),
+            (get, &[("origin", "https://shop.test"), ("sec-fetch-site", "cross-site")], From::CrossSite),
+        ] {
+            let found = From::read_with_origin(method, &lines(headers), b"shop.test:8443");
+            assert_eq!(found, wanted, "{method} {headers:?}");
+        }
+    }
 }

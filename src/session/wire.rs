@@ -145,7 +145,12 @@ impl Wire {
     /// `None`, and a note in the log, where its encoding cannot carry it: a `raw` field that was written before the
     /// configuration said so.
     fn value_of(&self, name: &str, value: &Value) -> Option<HeaderValue> {
-        let encoded = value.encode(self.encoding_of(name)).and_then(|v| HeaderValue::from_bytes(&v).ok());
+        self.encoded(name, value, self.encoding_of(name))
+    }
+
+    /// The same in this encoding.
+    fn encoded(&self, name: &str, value: &Value, encoding: Encoding) -> Option<HeaderValue> {
+        let encoded = value.encode(encoding).and_then(|v| HeaderValue::from_bytes(&v).ok());
         if encoded.is_none() {
             self.events.over_limit.raise();
             tracing::warn!(field = %name, "a field was left out: its encoding cannot carry the value");
@@ -188,11 +193,14 @@ impl Wire {
             let value = match &also.value {
                 AlsoValue::State => HeaderValue::from_str(resolved.state().as_str()).ok(),
                 AlsoValue::Id => resolved.id().and_then(|id| HeaderValue::from_str(&id.to_string()).ok()),
-                AlsoValue::Principal => resolved.record().and_then(|r| self.principal_of(r)),
+                AlsoValue::Principal => resolved.record().and_then(|record| {
+                    let principal = Value::Text(record.principal.clone()?);
+                    self.encoded("principal", &principal, also.encoding)
+                }),
                 AlsoValue::Field(field) => resolved
                     .record()
                     .filter(|_| view.shows(field))
-                    .and_then(|r| self.value_of(field, self.field(&r.fields, field)?)),
+                    .and_then(|r| self.encoded(field, self.field(&r.fields, field)?, also.encoding)),
             };
             if let Some(value) = value {
                 lines.push(&also.header, &value);

@@ -82,14 +82,27 @@ fn an_upstream_that_may_not_write_or_log_in_does_not() {
 fn what_an_upstream_is_told_under_further_names_no_visitor_can_say_on_any_route() {
     let app = App::puppet();
     let rules = "session_fields = [\"*\"]\nsession_write = true\nsession_login = true\n\
-                 also = { \"Remote-User\" = \"principal\", \"X-Role\" = \"role\", \"X-Sid\" = \"id\" }";
+                 also = { \"Remote-User\" = \"principal\", \"X-Role\" = { field = \"role\", encoding = \"percent\" }, \
+                 \"X-Name\" = { field = \"role\" }, \"X-Sid\" = \"id\" }";
     let house = parted(&app, rules, "");
     let mut visitor = house.browser();
     visitor.answered("/", &["X-Session-Set-Role: a b", "X-Session-Principal: zo%C3%AB"]);
     visitor.get("/part");
     let told = app.last();
-    assert_eq!(told.all("remote-user"), ["zo%C3%AB"]);
+    // As other proxies write them, and Grafana, Gitea and Jenkins read them.
+    assert_eq!(
+        (told.all("remote-user"), told.all("x-name")),
+        (vec!["zo\u{eb}".to_owned()], vec!["a b".to_owned()])
+    );
     assert_eq!((told.all("x-role"), told.all("x-sid")), (vec!["a%20b".to_owned()], told.all("x-session-id")));
+    for name in ["alice+x@example.com", "O'Brien", "a%20b", "\u{5f20}"] {
+        visitor.answered(
+            "/",
+            &["X-Session-Principal: ", &format!("X-Session-Principal: {}", name.replace('%', "%25"))],
+        );
+        visitor.get("/part");
+        assert_eq!(app.last().all("remote-user"), [name]);
+    }
     visitor.get("/");
     assert_eq!(app.last().header("remote-user"), None, "only where it was asked for");
     for name in ["Remote-User", "remote_user", "REMOTE.USER", "Remote~User", "X_Role", "x!sid"] {

@@ -177,3 +177,28 @@ fn what_another_site_makes_a_browser_ask_for_is_refused() {
     }
     assert_eq!(wrong, [""; 0]);
 }
+
+/// A balancer that sends `Host` without the port, and the port beside it.
+#[test]
+fn the_port_that_a_trusted_proxy_tells_is_part_of_what_the_visitor_sees() {
+    let app = App::puppet();
+    let house = Cloakroom::with(
+        &app,
+        "[process]\ntrusted_proxies = [\"127.0.0.0/8\"]\n[[routes]]\nupstream = \"app\"\ncross_site = \"block\"\n",
+    );
+    for (port, origin, status) in [
+        ("8443", "https://shop.test:8443", 200),
+        ("8443", "https://shop.test", 403),
+        ("443", "https://shop.test", 200),
+        // Of the connection between two proxies.
+        ("80", "https://shop.test", 200),
+        ("x", "https://shop.test", 200),
+    ] {
+        let mut wire = house.dial();
+        wire.send(format!(
+            "POST / HTTP/1.1\r\nhost: shop.test\r\nx-forwarded-proto: https\r\nx-forwarded-port: {port}\r\n\
+             origin: {origin}\r\ncontent-length: 0\r\n\r\n"
+        ));
+        assert_eq!(wire.answer(false).status, status, "{port} {origin}");
+    }
+}

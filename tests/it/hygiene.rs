@@ -153,7 +153,7 @@ fn redirects_to_the_servers_own_address_lead_to_what_the_visitor_sees() {
     let app = redirecting();
     let proxied = format!("{TRUSTED}\n");
     let house = Cloakroom::before(app.address).upstream("host = \"server\"").config(&proxied).start();
-    let own = app.address.to_string();
+    let (own, port) = (app.address.to_string(), app.address.port().to_string());
     for (name, value, plain, secure) in [
         (
             "location",
@@ -164,6 +164,12 @@ fn redirects_to_the_servers_own_address_lead_to_what_the_visitor_sees() {
         ("location", "http://{own}", "http://shop.test:8080", "https://seen.test"),
         ("content-location", "http://{own}/x", "http://shop.test:8080/x", "https://seen.test/x"),
         ("refresh", "0; url=http://{own}/x", "0; url=http://shop.test:8080/x", "0; url=https://seen.test/x"),
+        ("location", "//{own}/x", "//shop.test:8080/x", "//seen.test/x"),
+        ("location", "https://{own}/x", "http://shop.test:8080/x", "https://seen.test/x"),
+        ("location", "http://localhost:{port}/x", "http://shop.test:8080/x", "https://seen.test/x"),
+        ("content-location", "//[::1]:{port}/x", "//shop.test:8080/x", "//seen.test/x"),
+        ("refresh", "0;URL='//localhost:{port}/x'", "0;URL='//shop.test:8080/x'", "0;URL='//seen.test/x'"),
+        ("location", "http://localhost/x", "http://localhost/x", "http://localhost/x"),
         ("location", "/home", "/home", "/home"),
         ("location", "http://else.test/", "http://else.test/", "http://else.test/"),
         ("location", "http://{own}0/", "http://OWN0/", "http://OWN0/"),
@@ -177,6 +183,7 @@ fn redirects_to_the_servers_own_address_lead_to_what_the_visitor_sees() {
         ("x-else", "http://{own}/", "http://OWN/", "http://OWN/"),
     ] {
         let proxy = "x-forwarded-proto: https\r\nx-forwarded-host: seen.test\r\n";
+        let value = value.replace("{port}", &port);
         for (lines, wanted) in [("", plain), (proxy, secure)] {
             let answer = house.browser().send_raw(
                 format!(
@@ -238,4 +245,29 @@ fn https_told_by_somebody_who_is_not_believed_is_told_once_with_the_line_to_add(
     let trusting = Cloakroom::before(app.address).config(TRUSTED).start();
     trusting.browser().get_with("/", lines);
     assert!(!trusting.log().contains("trusted_proxies"));
+}
+
+/// MOVE and COPY of WebDAV (RFC 4918 section 9.8), below a prefix that the app does not know.
+#[test]
+fn where_a_copy_goes_is_told_as_the_app_knows_itself() {
+    let app = App::start(|request| Reply::text(request.header("destination").unwrap_or_default()));
+    let own = app.address.to_string();
+    for (rules, sent, wanted) in [
+        ("", "http://shop.test/dav/b%20c?x", "http://shop.test/b%20c?x"),
+        ("", "https://SHOP.test/dav", "https://SHOP.test/"),
+        ("", "/dav/b", "/b"),
+        ("", "http://shop.test/other/b", "http://shop.test/other/b"),
+        ("", "http://else.test/dav/b", "http://else.test/dav/b"),
+        ("host = \"server\"", "https://shop.test/dav/b", "http://OWN/b"),
+        ("host = \"inner.test\"", "http://shop.test/dav/b", "http://inner.test/b"),
+        ("rewrite_redirects = false", "http://shop.test/dav/b", "http://shop.test/dav/b"),
+    ] {
+        let house = Cloakroom::before(app.address)
+            .upstream(rules)
+            .config("[[routes]]\npath = \"/dav\"\nstrip_prefix = true\nupstream = \"app\"\n")
+            .start();
+        let head = format!("COPY /dav/a HTTP/1.1\r\nhost: shop.test\r\ndestination: {sent}\r\n\r\n");
+        let answer = house.browser().send_raw(head.as_bytes());
+        assert_eq!(answer.text(), wanted.replace("OWN", &own), "{rules}: {sent}");
+    }
 }

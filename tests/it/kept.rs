@@ -278,3 +278,21 @@ fn who_follows_a_link_of_another_site_stays_logged_in_where_the_ticket_is_strict
         house.browser().get_with("/", &(line("k=new") + link + "x-do: X-Session-Principal: alice\r\n"));
     assert_eq!(answer.set_cookies().len(), 1, "save where somebody logs in");
 }
+
+/// Chromium sends no `Sec-Fetch-Site` in the handshake of a WebSocket, and nobody does by plain http.
+#[test]
+fn a_strict_cookie_stays_where_the_origin_is_another_site() {
+    let app = App::setting();
+    let house = Cloakroom::before(app.address).config(KEEP).start();
+    let mut visitor = house.browser();
+    set(&mut visitor, "k1=1; SameSite=Strict");
+    let own = format!("origin: http://{}\r\n", house.address);
+    let all = sees(&mut visitor, "/");
+    assert!(all.contains("k1=1"), "{all}");
+    assert_eq!(visitor.get_with("/", &own).text(), all);
+    let upgrade = "connection: upgrade\r\nupgrade: websocket\r\n";
+    for lines in ["origin: https://evil.test\r\n", "origin: null\r\n"] {
+        let seen = visitor.get_with("/", &format!("{lines}{upgrade}")).text();
+        assert!(!seen.contains("k1"), "{lines}: {seen}");
+    }
+}

@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
+use cloakroom::config::Config;
 use rcgen::date_time_ymd;
 use rustls::ProtocolVersion;
 
@@ -294,4 +295,28 @@ fn a_client_that_goes_within_the_handshake_costs_nobody_anything() {
     let mut wire = caller.dial(house.address, "shop.example").unwrap();
     assert_eq!(get(&mut wire, "shop.example", "/").status, 200);
     assert!(!house.log().contains("panicked"), "{}", house.log());
+}
+
+#[test]
+fn the_port_of_https_is_the_one_that_is_listened_on() {
+    let tls = "tls = { certificates = [{ certificate = \"c.pem\", key = \"k.pem\" }] }";
+    for (secure, redirect, wanted) in [
+        ("address = \"[::]:443\"", "true", Some(443)),
+        ("address = \"[::]:8443\"", "true", Some(8443)),
+        ("address = \"systemd:https\"", "true", Some(443)),
+        ("address = \"[::]:8443\"", "9443", Some(9443)),
+        ("address = \"[::]:8443\"", "false", None),
+    ] {
+        let text = format!(
+            "[[listen]]\naddress = \"[::]:80\"\nredirect_to_https = {redirect}\n[[listen]]\n{secure}\n{tls}\n\
+             [[routes]]\nupstream = \"a\"\n[upstreams.a]\nservers = [\"unix:/a\"]\n"
+        );
+        let (config, _) = Config::parse("x.toml", &text).unwrap();
+        assert_eq!(config.listen[0].redirect_to_https, wanted, "{secure} {redirect}");
+    }
+    let app = echo();
+    let house = Cloakroom::before(app.address).listen("redirect_to_https = 8443").start();
+    let mut wire = house.dial();
+    wire.send("GET /a HTTP/1.1\r\nhost: shop.example:8080\r\n\r\n");
+    assert_eq!(wire.answer(false).header("location").as_deref(), Some("https://shop.example:8443/a"));
 }

@@ -46,6 +46,11 @@ pub enum Preset {
 }
 
 impl Encoding {
+    /// By its name in the configuration.
+    pub(in crate::config) fn named(name: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(word, _)| *word == name).map(|(_, encoding)| *encoding)
+    }
+
     const WORDS: [(&'static str, Self); 4] = [
         ("percent", Self::Percent),
         ("base64url", Self::Base64Url),

@@ -1,11 +1,12 @@
 //! `also` of an upstream: the session under names that an app already reads.
 
 use http::HeaderName;
+use toml::{Spanned, de::DeValue};
 
 use super::super::{
     diagnostic::Diagnostic,
     scalar,
-    session::{Headers, Preset},
+    session::{Encoding, Headers, Preset},
     value::{Entry, Mistake, Reader},
 };
 use crate::message::name::{folded_eq, folded_starts_with};
@@ -17,6 +18,8 @@ pub struct Also {
     pub header: HeaderName,
     /// What stands under it.
     pub value: AlsoValue,
+    /// How: as it is, unless something else is said, since apps read these names as they read those of others.
+    pub encoding: Encoding,
 }
 
 /// What an app is told under a further name.
@@ -33,21 +36,25 @@ pub enum AlsoValue {
 }
 
 const KEY: &str = "also";
-const EXPECTED: &str = "\"principal\", \"id\", \"state\" or a field's name";
+const EXPECTED: &str = "\"principal\", \"id\", \"state\" or a field's name, or a table such as \
+                        { field = \"principal\", encoding = \"percent\" }";
 
 impl Also {
     pub(super) fn read_all(reader: &Reader<'_>, headers: &Headers) -> Vec<Self> {
         let mut all: Vec<(Self, Entry<'_>)> = Vec::new();
         for entry in reader.entries(KEY, "a table such as { \"Remote-User\" = \"principal\" }") {
-            let value = entry.value.get_ref().as_str().ok_or(Mistake::TYPE).and_then(value);
-            let value = value.map_err(|mistake| reader.refuse(KEY, entry.value, EXPECTED, mistake));
+            let read = match entry.value.get_ref().as_str() {
+                Some(text) => value(text).map(|value| (value, Encoding::Raw)),
+                None => table(entry.value),
+            };
+            let value = read.map_err(|mistake| reader.refuse(KEY, entry.value, EXPECTED, mistake));
             let name = header(entry.name, headers).map_err(|(why, help)| {
                 let message = format!("wrong name in `{}`", reader.dotted(KEY));
                 let mut diagnostic = Diagnostic::error(message, Some(entry.place.clone()), why);
                 diagnostic.help = help;
                 reader.notes().push(diagnostic);
             });
-            let (Ok(value), Ok(header)) = (value, name) else { continue };
+            let (Ok((value, encoding)), Ok(header)) = (value, name) else { continue };
             let same = |(other, _): &&(Self, Entry<'_>)| {
                 folded_eq(other.header.as_str().as_bytes(), header.as_str().as_bytes())
             };
@@ -56,10 +63,31 @@ impl Also {
                 let twice = Diagnostic::error(message, Some(entry.place.clone()), "the same to an app");
                 reader.notes().push(twice.also(Some(first.place.clone()), "first here"));
             }
-            all.push((Self { header, value }, entry));
+            all.push((Self { header, value, encoding }, entry));
         }
         all.into_iter().map(|(also, _)| also).collect()
     }
+}
+
+/// `{ field = "principal", encoding = "percent" }`
+fn table(item: &Spanned<DeValue<'_>>) -> Result<(AlsoValue, Encoding), Mistake> {
+    let table = item.get_ref().as_table().ok_or(Mistake::TYPE)?;
+    let text =
+        |key: &str| table.get(key).map(|value| value.get_ref().as_str().ok_or(Mistake::TYPE)).transpose();
+    if let Some(other) = table.keys().find(|key| !["field", "encoding"].contains(&key.get_ref().as_ref())) {
+        let near = scalar::nearest(other.get_ref().as_ref(), ["field", "encoding"].into_iter());
+        let mistake = Mistake::why(format!("no such key: `{}`", other.get_ref()));
+        return Err(match near {
+            Some(near) => mistake.help(format!("did you mean `{near}`?")),
+            None => mistake,
+        });
+    }
+    let field = text("field")?.ok_or(Mistake::why("`field` is missing"))?;
+    let encoding = match text("encoding")? {
+        None => Encoding::Raw,
+        Some(name) => Encoding::named(name).ok_or(Mistake::why("no such encoding"))?,
+    };
+    Ok((value(field)?, encoding))
 }
 
 fn value(text: &str) -> Result<AlsoValue, Mistake> {

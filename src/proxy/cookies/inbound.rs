@@ -30,7 +30,13 @@ impl Cookies<'_> {
         let jar = resolved.and_then(Resolved::record).map(|record| &record.jar).filter(|jar| !jar.is_empty());
         // Asked only where it decides something.
         let asks = jar.is_some() || rules.reads_requests();
-        let from = if asks { From::read(request.method(), request.headers()) } else { From::SameSite };
+        let host = self.client.host.as_ref().or(self.admitted.host.as_ref());
+        let host = host.map_or(&b""[..], HeaderValue::as_bytes);
+        let from = if asks {
+            From::read_with_origin(request.method(), request.headers(), host)
+        } else {
+            From::SameSite
+        };
         let safe = request.method().is_safe();
         let form = asks && !safe && Visit::submits(request.method(), request.headers());
         let mut crossing = Crossing { path, from, safe, form, leaving: Vec::new() };

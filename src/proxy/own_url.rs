@@ -1,0 +1,217 @@
+//! URLs that name the app's own address, and what the visitor knows it by; either way.
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+
+use super::admit::Admitted;
+use crate::{
+    config::{ServerAddress, UpstreamHost},
+    headers::{Client, Prefix},
+    message::authority::Authority,
+    plan::RoutePlan,
+    router,
+    upstream::Endpoint,
+};
+
+/// Where a copy or a move goes (`WebDAV`, RFC 4918 section 10.3).
+const DESTINATION: HeaderName = HeaderName::from_static("destination");
+
+/// A URL at the start of a text, or within it.
+struct Found<'a> {
+    /// What stands before it.
+    before: &'a [u8],
+    /// With the colon; empty where it is `//host/…`.
+    scheme: &'a [u8],
+    authority: &'a [u8],
+    /// Path, query, fragment.
+    rest: &'a [u8],
+}
+
+/// The URL in a value that begins with one; `Refresh` has it after the seconds (HTML, section 4.2.4.3).
+fn find<'a>(name: &HeaderName, value: &'a [u8]) -> Option<Found<'a>> {
+    let at = if *name == header::REFRESH { in_refresh(value) } else { 0 };
+    let (before, url) = value.split_at_checked(at)?;
+    let begins = |start: &[u8]| url.get(..start.len()).is_some_and(|u| u.eq_ignore_ascii_case(start));
+    let scheme = [&b"http:"[..], b"https:"].into_iter().find(|scheme| begins(scheme)).map_or(0, <[u8]>::len);
+    let (scheme, rest) = url.split_at_checked(scheme)?;
+    let rest = rest.strip_prefix(b"//")?;
+    let end = rest.iter().position(|byte| b"/?#\\\"'".contains(byte)).unwrap_or(rest.len());
+    let (authority, rest) = rest.split_at_checked(end)?;
+    Some(Found { before, scheme, authority, rest })
+}
+
+/// Where the URL of a `Refresh` begins.
+fn in_refresh(value: &[u8]) -> usize {
+    let blanks = |at: usize| at + value.iter().skip(at).take_while(|byte| byte.is_ascii_whitespace()).count();
+    let Some(end) = value.iter().position(|byte| b";,".contains(byte)) else { return value.len() };
+    let mut at = blanks(end + 1);
+    if value.get(at..at + 3).is_some_and(|word| word.eq_ignore_ascii_case(b"url")) {
+        let sign = blanks(at + 3);
+        if value.get(sign) == Some(&b'=') {
+            at = blanks(sign + 1);
+        }
+    }
+    at + usize::from(matches!(value.get(at), Some(b'"' | b'\'')))
+}
+
+/// A field of an answer whose URL names the server's own address: what the visitor sees instead. `None` if it stays.
+pub fn for_visitor(
+    (name, value): (&HeaderName, &HeaderValue),
+    route: &RoutePlan,
+    endpoint: &Endpoint,
+    (host, client): (&HeaderValue, &Client),
+) -> Option<HeaderValue> {
+    let found = find(name, value.as_bytes())?;
+    let authority = Authority::parse(found.authority)?;
+    let named = match &route.upstream.rules.host {
+        UpstreamHost::Name(name) => is_name(&authority, name),
+        // What an app behind a unix socket is asked for.
+        UpstreamHost::Server => {
+            matches!(endpoint.address, ServerAddress::Unix(_)) && is_name(&authority, "localhost")
+        }
+        UpstreamHost::Visitor => false,
+    };
+    if !named && !is_server(&authority, &endpoint.address) {
+        return None;
+    }
+    let scheme: &[u8] = match (found.scheme, client.https) {
+        (b"", _) => b"",
+        (_, true) => b"https:",
+        (_, false) => b"http:",
+    };
+    HeaderValue::from_bytes(&[found.before, scheme, b"//", host.as_bytes(), found.rest].concat()).ok()
+}
+
+fn is_name(authority: &Authority, name: &str) -> bool {
+    let Some(name) = Authority::parse(name.as_bytes()) else { return false };
+    let is_default = |port: Option<u16>| matches!(port, None | Some(80 | 443));
+    authority.host == name.host
+        && (authority.port == name.port || (is_default(authority.port) && is_default(name.port)))
+}
+
+/// Whether an authority is that of a server, whatever the scheme before it: apps take theirs from X-Forwarded-Proto.
+fn is_server(authority: &Authority, server: &ServerAddress) -> bool {
+    let ServerAddress::Tcp { host, port, tls } = server else { return false };
+    let default = if *tls { 443 } else { 80 };
+    let same_port = authority.port.map_or(*port == default, |said| said == *port);
+    let bare = |host: &str| host.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
+    let (said, own) = (bare(&authority.host), bare(host));
+    same_port && (said == own || (is_loopback(&said) && is_loopback(&own)))
+}
+
+/// All names of this machine lead to the same server.
+fn is_loopback(host: &str) -> bool {
+    host == "localhost" || host.parse().is_ok_and(crate::net::is_loopback)
+}
+
+/// `Destination`, as the app is to see it: below what it is asked for, and under the Host that it gets.
+pub fn for_app(route: &RoutePlan, admitted: &Admitted, client: &Client, headers: &mut HeaderMap) {
+    if !route.upstream.rules.rewrite_redirects || !headers.contains_key(&DESTINATION) {
+        return;
+    }
+    if let Some(new) = headers.get(&DESTINATION).and_then(|url| destination(route, admitted, client, url)) {
+        headers.insert(DESTINATION, new);
+    }
+}
+
+fn destination(
+    route: &RoutePlan,
+    admitted: &Admitted,
+    client: &Client,
+    value: &HeaderValue,
+) -> Option<HeaderValue> {
+    let value = value.as_bytes();
+    let (begin, rest) = match find(&DESTINATION, value) {
+        Some(found) => {
+            let authority = Authority::parse(found.authority)?;
+            let seen = [client.host.as_ref(), admitted.host.as_ref()];
+            let is_own = |host: &HeaderValue| {
+                std::str::from_utf8(host.as_bytes()).is_ok_and(|host| is_name(&authority, host))
+            };
+            if !seen.into_iter().flatten().any(is_own) {
+                return None;
+            }
+            (begin_of(route, &found), found.rest)
+        }
+        None if value.first() == Some(&b'/') => (Vec::new(), value),
+        None => return None,
+    };
+    let rest = match &route.prefix {
+        None => rest.to_vec(),
+        Some(prefix) => below(prefix, rest)?,
+    };
+    HeaderValue::from_bytes(&[begin, rest].concat()).ok()
+}
+
+/// Scheme and authority by which the app knows itself.
+fn begin_of(route: &RoutePlan, found: &Found<'_>) -> Vec<u8> {
+    let server = route.upstream.all.first();
+    let scheme = server.map_or("http", |server| server.scheme());
+    match (&route.upstream.rules.host, server) {
+        (UpstreamHost::Visitor, _) | (_, None) => [found.scheme, b"//", found.authority].concat(),
+        (UpstreamHost::Name(name), _) => format!("{scheme}://{name}").into_bytes(),
+        (UpstreamHost::Server, Some(server)) => {
+            let name = if server.name.starts_with("unix:") { "localhost" } else { &server.name };
+            format!("{scheme}://{name}").into_bytes()
+        }
+    }
+}
+
+/// What is left of a path without the prefix; `None` if it is not below.
+fn below(prefix: &Prefix, rest: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(rest).ok()?;
+    let (path, query) = text.split_at(text.find(['?', '#']).unwrap_or(text.len()));
+    let path = router::below(path, prefix.path(), prefix.ignore_case())?;
+    let path = if path.is_empty() { "/" } else { path };
+    Some([path, query].concat().into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_is_known_by_all_of_its_names() {
+        let server = |text: &str, port, tls| ServerAddress::Tcp { host: text.to_owned(), port, tls };
+        let local = server("127.0.0.1", 3000, false);
+        for (authority, server, wanted) in [
+            ("127.0.0.1:3000", &local, true),
+            ("localhost:3000", &local, true),
+            ("LOCALHOST:3000", &local, true),
+            ("[::1]:3000", &local, true),
+            ("127.0.0.1", &local, false),
+            ("127.0.0.1:3001", &local, false),
+            ("localhost.evil.test:3000", &local, false),
+            ("10.0.0.1", &server("10.0.0.1", 80, false), true),
+            ("10.0.0.1:80", &server("10.0.0.1", 80, false), true),
+            ("localhost", &server("10.0.0.1", 80, false), false),
+            ("app.test", &server("App.test", 443, true), true),
+            ("app.test:443", &server("app.test", 443, true), true),
+            ("[::1]:8080", &server("::1", 8080, false), true),
+        ] {
+            let authority = Authority::parse(authority.as_bytes()).unwrap();
+            assert_eq!(is_server(&authority, server), wanted, "{authority:?} {server:?}");
+        }
+    }
+
+    #[test]
+    fn a_url_is_found_where_it_may_stand() {
+        for (name, value, wanted) in [
+            (&header::LOCATION, "http://a:1/x?y", Some(("", "http:", "a:1", "/x?y"))),
+            (&header::LOCATION, "//a", Some(("", "", "a", ""))),
+            (&header::LOCATION, "HTTPS://a#b", Some(("", "HTTPS:", "a", "#b"))),
+            (&header::LOCATION, "/x?u=http://a/", None),
+            (&header::LOCATION, "ftp://a/", None),
+            (&header::LOCATION, "0; url=http://a/", None),
+            (&header::REFRESH, "0; URL = 'http://a/'", Some(("0; URL = '", "http:", "a", "/'"))),
+            (&header::REFRESH, "5;//a", Some(("5;", "", "a", ""))),
+            (&header::REFRESH, "5", None),
+        ] {
+            let found = find(name, value.as_bytes());
+            let texts = found.map(|found| {
+                [found.before, found.scheme, found.authority, found.rest].map(String::from_utf8_lossy)
+            });
+            let wanted = wanted.map(|(a, b, c, d)| [a, b, c, d].map(std::borrow::Cow::from));
+            assert_eq!(texts, wanted, "{value}");
+        }
+    }
+}
