@@ -20,6 +20,15 @@ const LONGEST_LINE: usize = 4096;
 const LARGEST_TRAILERS: usize = 16 * 1024;
 const MOST_TRAILERS: usize = 64;
 
+/// How strictly the line of a chunk's size is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ChunkGrammar {
+    /// To the letter (RFC 9112 section 7.1.1): a visitor's.
+    Strict,
+    /// Blanks may follow the size, and extensions may be anything: an app's.
+    Lenient,
+}
+
 /// What stands in the buffer next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Chunks {
@@ -59,19 +68,24 @@ impl Chunks {
     ///
     /// # Errors
     /// It is no chunk.
-    pub fn read(&mut self, inbound: &mut BytesMut) -> Result<Piece, ChunkError> {
+    pub fn read(&mut self, inbound: &mut BytesMut, grammar: ChunkGrammar) -> Result<Piece, ChunkError> {
         loop {
             match self {
                 Self::Size => {
                     let Some(end) = memchr::memchr(b'\n', inbound) else {
-                        return if inbound.len() > LONGEST_LINE {
-                            Err(ChunkError::Malformed("a size without end"))
-                        } else {
-                            Ok(Piece::More)
-                        };
+                        if inbound.len() > LONGEST_LINE {
+                            return Err(ChunkError::Malformed("a size without end"));
+                        }
+                        // What can be none is told at once, and not once its time is over.
+                        let line = inbound.strip_suffix(b"\r");
+                        let read = SizeLine::read(line.unwrap_or(inbound), grammar)?;
+                        if line.is_some() && !read.may_end(grammar) {
+                            return Err(NO_SIZE);
+                        }
+                        return Ok(Piece::More);
                     };
                     let line = inbound.split_to(end + 1);
-                    *self = match size(&line)? {
+                    *self = match size(&line, grammar)? {
                         0 => Self::Trailers,
                         size => Self::Data(size),
                     };
@@ -125,18 +139,104 @@ impl Chunks {
 }
 
 /// `1*HEXDIG [ chunk-ext ] CRLF`; the extensions mean nothing to us.
-fn size(line: &[u8]) -> Result<u64, ChunkError> {
+fn size(line: &[u8], grammar: ChunkGrammar) -> Result<u64, ChunkError> {
     let Some(line) = line.strip_suffix(b"\r\n") else {
         return Err(ChunkError::Malformed("a bare line feed"));
     };
-    if line.len() > LONGEST_LINE || line.contains(&b'\r') {
-        return Err(ChunkError::Malformed("a size that is none"));
+    if line.len() > LONGEST_LINE {
+        return Err(ChunkError::Malformed("a size without end"));
     }
-    let digits = line.split(|b| *b == b';').next().unwrap_or_default().trim_ascii_end();
-    if digits.is_empty() || digits.len() > 15 || !digits.iter().all(u8::is_ascii_hexdigit) {
-        return Err(ChunkError::Malformed("a size that is none"));
+    let read = SizeLine::read(line, grammar)?;
+    if read.may_end(grammar) { Ok(read.size) } else { Err(NO_SIZE) }
+}
+
+const NO_SIZE: ChunkError = ChunkError::Malformed("a size that is none");
+/// So many digits may a size have.
+const MOST_DIGITS: u8 = 15;
+
+/// A line with a chunk's size, as far as it has come.
+#[derive(Debug, Default)]
+struct SizeLine {
+    size: u64,
+    digits: u8,
+    place: Place,
+    /// Blanks came since whatever was last.
+    blank: bool,
+}
+
+/// Where in the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Place {
+    #[default]
+    Size,
+    /// After a `;`.
+    NameStart,
+    Name,
+    /// After a `=`.
+    ValueStart,
+    Value,
+    Quoted,
+    Escaped,
+    QuoteEnd,
+    /// Of an app: whatever it says there.
+    Anything,
+}
+
+impl SizeLine {
+    fn read(line: &[u8], grammar: ChunkGrammar) -> Result<Self, ChunkError> {
+        let mut read = Self::default();
+        for byte in line {
+            read.step(*byte, grammar).ok_or(NO_SIZE)?;
+        }
+        Ok(read)
     }
-    Ok(digits.iter().fold(0, |sum, d| sum << 4 | u64::from(char::from(*d).to_digit(16).unwrap_or(0))))
+
+    /// `None`: this byte can be none of it.
+    fn step(&mut self, byte: u8, grammar: ChunkGrammar) -> Option<()> {
+        let is_blank = matches!(byte, b' ' | b'\t');
+        self.place = match (self.place, byte) {
+            (Place::Anything, b'\r' | b'\n') => return None,
+            (Place::Anything, _) => Place::Anything,
+            (Place::Quoted, b'"') => Place::QuoteEnd,
+            (Place::Quoted, b'\\') => Place::Escaped,
+            (Place::Quoted | Place::Escaped, b'\t' | b' '..=b'~' | 0x80..) => Place::Quoted,
+            (Place::Quoted | Place::Escaped, _) => return None,
+            _ if is_blank => {
+                self.blank = true;
+                return (self.digits > 0).then_some(());
+            }
+            (Place::Size, _) if byte.is_ascii_hexdigit() && !self.blank && self.digits < MOST_DIGITS => {
+                self.size = self.size << 4 | u64::from(char::from(byte).to_digit(16)?);
+                self.digits += 1;
+                Place::Size
+            }
+            (Place::Size, b';') if self.digits > 0 && grammar == ChunkGrammar::Lenient => Place::Anything,
+            (Place::Size, b';') if self.digits > 0 => Place::NameStart,
+            (Place::Name | Place::Value | Place::QuoteEnd, b';') => Place::NameStart,
+            (Place::Name, b'=') => Place::ValueStart,
+            (Place::ValueStart, b'"') => Place::Quoted,
+            (Place::NameStart, _) if is_token(byte) => Place::Name,
+            (Place::ValueStart, _) if is_token(byte) => Place::Value,
+            (Place::Name | Place::Value, _) if is_token(byte) && !self.blank => self.place,
+            _ => return None,
+        };
+        self.blank = false;
+        Some(())
+    }
+
+    fn may_end(&self, grammar: ChunkGrammar) -> bool {
+        match self.place {
+            Place::Size => self.digits > 0 && (!self.blank || grammar == ChunkGrammar::Lenient),
+            Place::Name | Place::Value | Place::QuoteEnd => !self.blank,
+            Place::Anything => true,
+            Place::NameStart | Place::ValueStart | Place::Quoted | Place::Escaped => false,
+        }
+    }
+}
+
+/// `tchar` (RFC 9110 section 5.6.2).
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 #[cfg(test)]
@@ -144,12 +244,18 @@ mod tests {
     use super::*;
 
     /// Reads with the bytes coming in pieces of `step`.
-    fn body(text: &[u8], step: usize) -> Result<(Vec<u8>, Option<HeaderMap>, usize), ChunkError> {
+    fn body(text: &[u8], step: usize) -> Result<Read, ChunkError> {
+        body_by(ChunkGrammar::Lenient, text, step)
+    }
+
+    type Read = (Vec<u8>, Option<HeaderMap>, usize);
+
+    fn body_by(grammar: ChunkGrammar, text: &[u8], step: usize) -> Result<Read, ChunkError> {
         let mut chunks = Chunks::default();
         let (mut inbound, mut out) = (BytesMut::new(), Vec::new());
         let mut rest = text.chunks(step);
         loop {
-            match chunks.read(&mut inbound)? {
+            match chunks.read(&mut inbound, grammar)? {
                 Piece::Data(data) => out.extend_from_slice(&data),
                 Piece::Trailers(trailers) => return Ok((out, Some(trailers), inbound.len())),
                 Piece::End => return Ok((out, None, inbound.len())),
@@ -195,6 +301,53 @@ mod tests {
             assert!(body(bad.as_bytes(), 99).is_err(), "{bad:?}");
         }
         assert!(body(&[b'1'; 5000], 99).is_err());
+    }
+
+    #[test]
+    fn a_visitors_line_is_read_to_the_letter_and_at_once() {
+        use ChunkGrammar::{Lenient, Strict};
+        for (line, strict, lenient) in [
+            ("5", true, true),
+            ("005", true, true),
+            ("5;a", true, true),
+            ("5 ; a", true, true),
+            ("5;a=b;c=\"d\\\" \u{e9};\"", true, true),
+            ("5;a = b ;c", true, true),
+            ("5 ", false, true),
+            ("5\t ", false, true),
+            ("5;", false, true),
+            ("5;a ", false, true),
+            ("5;a b", false, true),
+            ("5;=b", false, true),
+            ("5;a=", false, true),
+            ("5;a=\"b", false, true),
+            ("5;a\u{1}", false, true),
+            ("5;a=\"\u{7f}\"", false, true),
+            ("5;(", false, true),
+            ("5 5", false, false),
+            ("5\u{c}", false, false),
+            ("5\u{b}", false, false),
+            ("5,", false, false),
+            ("g", false, false),
+            (" 5", false, false),
+        ] {
+            for (grammar, wanted) in [(Strict, strict), (Lenient, lenient)] {
+                let text = format!("{line}\r\nhello\r\n0\r\n\r\n");
+                for step in [1, 99] {
+                    let read = body_by(grammar, text.as_bytes(), step);
+                    assert_eq!(read.is_ok(), wanted, "{line:?} {grammar:?} by {step}");
+                }
+            }
+        }
+        // Nothing more needs to come.
+        for begin in ["x", "5\u{c}", "5;a\u{1}", "5;;", "\r", "5\r5"] {
+            let mut inbound = BytesMut::from(begin.as_bytes());
+            assert!(Chunks::default().read(&mut inbound, Strict).is_err(), "{begin:?}");
+        }
+        for begin in ["", "5", "5;", "5 ", "5;a=\"", "5\r", "0000005"] {
+            let mut inbound = BytesMut::from(begin.as_bytes());
+            assert_eq!(Chunks::default().read(&mut inbound, Strict).unwrap(), Piece::More, "{begin:?}");
+        }
     }
 
     proptest::proptest! {

@@ -5,7 +5,10 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header,
 use super::{ProxyError, request::VIA_NAME};
 use crate::{
     config::Limits,
-    message::{authority::Authority, framing::content_length},
+    message::{
+        authority::Authority,
+        framing::{content_length, is_chunked, transfer_codings},
+    },
 };
 
 /// A request that passed here so often goes round in a circle (RFC 9110 section 7.6.3).
@@ -70,7 +73,10 @@ impl<'a> Said<'a> {
                 said.cookie_lines += 1;
             } else if *name == header::TRANSFER_ENCODING {
                 said.codings = said.codings.saturating_add(1);
-                said.chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
+                for (at, coding) in transfer_codings(value.as_bytes()).enumerate() {
+                    said.codings = said.codings.saturating_add(u8::from(at > 0));
+                    said.chunked = is_chunked(coding);
+                }
             } else if *name == header::VIA {
                 said.passes += memchr::memmem::find_iter(value.as_bytes(), VIA_NAME.as_bytes()).count();
             } else if *name == header::MAX_FORWARDS {

@@ -247,7 +247,7 @@ fn https_told_by_somebody_who_is_not_believed_is_told_once_with_the_line_to_add(
     assert!(!trusting.log().contains("trusted_proxies"));
 }
 
-/// MOVE and COPY of WebDAV (RFC 4918 section 9.8), below a prefix that the app does not know.
+/// MOVE and COPY of `WebDAV` (RFC 4918 section 9.8), below a prefix that the app does not know.
 #[test]
 fn where_a_copy_goes_is_told_as_the_app_knows_itself() {
     let app = App::start(|request| Reply::text(request.header("destination").unwrap_or_default()));

@@ -298,7 +298,8 @@ fn targets() -> Vec<Row> {
         Row::raw("9112 3.2: user information", "GET / HTTP/1.1\r\nhost: x@a\r\n\r\n").refused(400).closed(),
         Row::raw("9112 9.3: HTTP/1.0 is not kept", "GET / HTTP/1.0\r\n\r\n").closed(),
         Row::raw("9112 3: a third word", "GET / x HTTP/1.1\r\nhost: a\r\n\r\n").refused(400).closed(),
-        Row::raw("9112 2.3: another version", "GET / HTTP/1.2\r\nhost: a\r\n\r\n").refused(400).closed(),
+        Row::raw("9110 2.5: a later minor version", "GET / HTTP/1.2\r\nhost: a\r\n\r\n"),
+        Row::raw("9112 2.3: another version", "GET / HTTP/2.0\r\nhost: a\r\n\r\n").refused(400).closed(),
         Row::raw("9112 2.3: no version", "GET /\r\n\r\n").refused(400).closed(),
         Row::raw("9112 2.2: empty lines before a request", "\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n"),
     ]
@@ -318,6 +319,19 @@ fn lengths() -> Vec<Row> {
         )
         .app(&["transfer-encoding: chunked"], &["content-length"])
         .body("hi"),
+        Row::raw(
+            "9110 5.6.1: an empty member of a list",
+            post("transfer-encoding: , chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"),
+        )
+        .app(&["transfer-encoding: chunked"], &["content-length"])
+        .body("hi"),
+        Row::raw("9112 7.1: a byte that can be no size", post("transfer-encoding: chunked\r\n\r\n5\x0c"))
+            .cut(),
+        Row::raw(
+            "9112 7.1.1: an extension without a name",
+            post("transfer-encoding: chunked\r\n\r\n2;\r\nhi\r\n0\r\n\r\n"),
+        )
+        .cut(),
         Row::raw(
             "9112 6.3: a length in a spelling that CGI takes for it",
             post("content_length: 9\r\nTransfer.Encoding: chunked\r\ncontent-length: 2\r\n\r\nhi"),

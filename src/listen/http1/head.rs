@@ -10,7 +10,10 @@ use http::{
 use smallvec::SmallVec;
 
 use super::line::Rest;
-use crate::message::{chunked::Chunks, framing::content_length};
+use crate::message::{
+    chunked::Chunks,
+    framing::{content_length, is_chunked, lower_version, transfer_codings},
+};
 
 /// More lines are no request of anybody, whatever `fields` allows.
 const MOST_FIELDS: usize = 256;
@@ -85,6 +88,16 @@ pub(super) fn read(
     most: usize,
     spare: &mut HeaderMap,
 ) -> Result<Option<Head>, HeadError> {
+    match read_known(inbound, most, spare) {
+        Err(HeadError::Malformed(httparse::Error::Version)) if is_later(inbound) => {
+            read_known(inbound, most, spare)
+        }
+        read => read,
+    }
+}
+
+/// The same, of a version that is known.
+fn read_known(inbound: &mut BytesMut, most: usize, spare: &mut HeaderMap) -> Result<Option<Head>, HeadError> {
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut parsed = httparse::Request::new(&mut []);
     let status = parsed.parse_with_uninit_headers(inbound, &mut fields).map_err(|error| match error {
@@ -142,6 +155,13 @@ pub(super) fn read(
     Ok(Some(Head { request, body, terms }))
 }
 
+/// A request line of HTTP/1.2 or later, which is made one of HTTP/1.1.
+fn is_later(inbound: &mut BytesMut) -> bool {
+    let end = memchr::memchr(b'\n', inbound).unwrap_or(inbound.len());
+    let end = if inbound.get(end.wrapping_sub(1)) == Some(&b'\r') { end - 1 } else { end };
+    end > 8 && lower_version(inbound, end - 8)
+}
+
 /// What the fields say of the connection and of the end of the request.
 #[derive(Default)]
 struct Said {
@@ -168,7 +188,9 @@ impl Said {
             };
         } else if *name == TRANSFER_ENCODING {
             self.coded = true;
-            self.chunked = text.rsplit(|byte| *byte == b',').next().is_some_and(is_chunked);
+            if let Some(last) = transfer_codings(text).last() {
+                self.chunked = is_chunked(last);
+            }
         } else if *name == CONNECTION {
             for token in text.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                 self.close |= token.eq_ignore_ascii_case(b"close");
@@ -201,16 +223,28 @@ impl Said {
     }
 }
 
-fn is_chunked(coding: &[u8]) -> bool {
-    coding.trim_ascii().eq_ignore_ascii_case(b"chunked")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn parse(text: &[u8]) -> Result<Option<Head>, HeadError> {
         read(&mut BytesMut::from(text), 32 * 1024, &mut HeaderMap::new())
+    }
+
+    #[test]
+    fn a_later_version_is_read_as_the_one_that_is_known() {
+        for (line, wanted) in [
+            ("HTTP/1.1", Some(Version::HTTP_11)),
+            ("HTTP/1.2", Some(Version::HTTP_11)),
+            ("HTTP/1.9", Some(Version::HTTP_11)),
+            ("HTTP/1.0", Some(Version::HTTP_10)),
+            ("HTTP/2.0", None),
+            ("HTTP/1.10", None),
+            ("HTTP/1.a", None),
+        ] {
+            let head = parse(format!("GET / {line}\r\nHost: a\r\n\r\n").as_bytes());
+            assert_eq!(head.ok().flatten().map(|head| head.request.version()), wanted, "{line}");
+        }
     }
 
     #[test]
@@ -222,6 +256,10 @@ mod tests {
             ("Content-Length: 5\r\n", Some(Rest::Length(5)), true),
             ("Content-Length: 5\r\ncontent-length: 5\r\n", Some(Rest::Length(5)), true),
             ("Transfer-Encoding: Chunked\r\n", Some(chunks), true),
+            ("Transfer-Encoding: , chunked\r\n", Some(chunks), true),
+            ("Transfer-Encoding: chunked,\t,\r\n", Some(chunks), true),
+            ("Transfer-Encoding: ,\r\n", None, false),
+            ("Transfer-Encoding: \x0bchunked\r\n", None, false),
             ("Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", Some(chunks), false),
             ("Content-Length: 5\r\nTransfer-Encoding: chunked\r\n", Some(chunks), false),
             // Admission refuses it by its name, with a status of its own.

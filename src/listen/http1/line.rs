@@ -20,7 +20,7 @@ use super::{
     answer,
 };
 use crate::{
-    message::chunked::{ChunkError, Chunks, Piece},
+    message::chunked::{ChunkError, ChunkGrammar, Chunks, Piece},
     net::Stream,
 };
 
@@ -282,7 +282,7 @@ impl Wire {
                 Piece::Data(self.inbound.split_to(take).freeze())
             }
             Rest::Chunks(chunks) => {
-                let piece = chunks.read(&mut self.inbound)?;
+                let piece = chunks.read(&mut self.inbound, ChunkGrammar::Strict)?;
                 if chunks.are_over() {
                     self.rest = Rest::Over;
                 }

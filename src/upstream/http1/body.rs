@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::Timer,
-    message::chunked::{Chunks, Piece},
+    message::chunked::{ChunkGrammar, Chunks, Piece},
     net::Stream,
 };
 
@@ -153,7 +153,7 @@ where
     fn decode(&mut self) -> Result<Option<Next>, Http1Error> {
         let inbound = &mut self.lease.connection.inbound;
         Ok(match &mut self.rest {
-            Rest::Chunks(chunks) => match chunks.read(inbound)? {
+            Rest::Chunks(chunks) => match chunks.read(inbound, ChunkGrammar::Lenient)? {
                 Piece::More => None,
                 Piece::Data(data) => Some(Next::Frame(Frame::data(data))),
                 Piece::Trailers(trailers) => Some(Next::Last(Some(Frame::trailers(trailers)))),

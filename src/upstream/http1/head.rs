@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 
 use super::Http1Error;
 use crate::message::{
-    framing::{content_length, ends_with_head},
+    framing::{content_length, ends_with_head, is_chunked, lower_version, transfer_codings},
     lines::Lines,
     outbound::{Ending, write_fields, write_length},
 };
@@ -76,6 +76,16 @@ pub(super) fn write<R>(head: &Request<R>, added: &Lines, ending: Ending, out: &m
 /// # Errors
 /// It is no HTTP, too long, or its framing is faulty.
 pub(super) fn read(inbound: &mut BytesMut, asked: &Method) -> Result<Option<Head>, Http1Error> {
+    match read_known(inbound, asked) {
+        Err(Http1Error::Head(httparse::Error::Version)) if lower_version(inbound, 0) => {
+            read_known(inbound, asked)
+        }
+        read => read,
+    }
+}
+
+/// The same, of a version that is known.
+fn read_known(inbound: &mut BytesMut, asked: &Method) -> Result<Option<Head>, Http1Error> {
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut parsed = httparse::Response::new(&mut []);
     let mut config = httparse::ParserConfig::default();
@@ -150,8 +160,12 @@ impl Said {
                 return Err(Http1Error::Framing("differing lines of Content-Length"));
             }
         } else if *name == TRANSFER_ENCODING {
+            // A line that lists none is none that could be understood.
             self.codings = self.codings.saturating_add(1);
-            self.chunked = text.eq_ignore_ascii_case(b"chunked");
+            for (at, coding) in transfer_codings(text).enumerate() {
+                self.codings = self.codings.saturating_add(u8::from(at > 0));
+                self.chunked = is_chunked(coding);
+            }
         } else if *name == CONNECTION {
             for token in text.split(|b| *b == b',').map(<[u8]>::trim_ascii) {
                 self.close |= token.eq_ignore_ascii_case(b"close");
@@ -211,6 +225,8 @@ mod tests {
             ("Content-Length: 5\r\ncontent-length: 5\r\n", Some(Framing::Length(5))),
             ("Content-Length: 0\r\n", Some(Framing::Empty)),
             ("Transfer-Encoding: Chunked\r\n", Some(Framing::Chunked)),
+            ("Transfer-Encoding: , chunked\r\n", Some(Framing::Chunked)),
+            ("Transfer-Encoding: ,\r\n", None),
             ("Content-Length: 5\r\nContent-Length: 6\r\n", None),
             ("Content-Length: 5, 5\r\n", None),
             ("Content-Length: +5\r\n", None),
@@ -271,6 +287,7 @@ mod tests {
             ]
         );
         assert!(parse(b"HTTP/1.1 200 OK\r\nX-A: 1", &Method::GET).unwrap().is_none());
+        assert!(parse(b"HTTP/1.3 200 OK\r\n\r\n", &Method::GET).unwrap().is_some());
         for bad in [
             &b"HTTP/1.1 200 OK\r\nA B: 1\r\n\r\n"[..],
             b"HTTP/1.1 200 OK\r\nA: \x00\r\n\r\n",
