@@ -60,6 +60,10 @@ pub struct Outbound<B> {
     begun: bool,
     /// Nothing of the body has been put to the head yet.
     bare: bool,
+    /// What is at hand when the body breaks off is written first: whoever reads it is to know what it was that broke.
+    tells: bool,
+    /// It has broken off, and that is to be told once the rest is written.
+    broken: Option<OutboundError>,
 }
 
 impl<B> Default for Outbound<B> {
@@ -74,11 +78,18 @@ impl<B> Default for Outbound<B> {
             unflushed: false,
             begun: false,
             bare: false,
+            tells: false,
+            broken: None,
         }
     }
 }
 
 impl<B> Outbound<B> {
+    /// For messages that are cut where they break off, after what was there of them. A request is not begun for that.
+    pub fn cut() -> Self {
+        Self { tells: true, ..Self::default() }
+    }
+
     /// Gives memory back.
     pub fn rest(&mut self) {
         if self.text.capacity() > LARGEST_RESTING {
@@ -128,13 +139,23 @@ where
         loop {
             // A body that is at hand goes out with the head. Beyond that nothing is taken of it before what was taken is
             // written: whoever does not read is not to make us hold more and more.
-            let waits = if self.bare || self.is_written() { self.poll_body(cx)? } else { Poll::Ready(()) };
+            let waits = if self.bare || self.is_written() { self.poll_body(cx) } else { Ok(Poll::Ready(())) };
+            let waits = match waits {
+                Err(error) if self.tells && !self.is_written() => {
+                    (self.broken, self.body) = (Some(error), None);
+                    Poll::Ready(())
+                }
+                waits => waits?,
+            };
             while !self.is_written() {
                 ready!(self.poll_write(stream, cx))?;
             }
             if self.unflushed {
                 ready!(Pin::new(&mut *stream).poll_flush(cx))?;
                 self.unflushed = false;
+            }
+            if let Some(error) = self.broken.take() {
+                return Poll::Ready(Err(error));
             }
             if self.body.is_none() {
                 return Poll::Ready(Ok(()));

@@ -31,6 +31,8 @@ pub fn undress<B>(
     let nominations = headers::strip_hop_by_hop(headers);
     // The same names in a spelling that is no instruction.
     plan.guard.strip_response(headers);
+    // It was never more than a draft's (RFC 6265 section 1), and no rule reads it.
+    headers.remove(SET_COOKIE2);
     let changes = changes.filter(|_| route.session != SessionMode::Off);
     let may_be_url = |name: &&HeaderName| matches!(name.as_str().len(), 7 | 8 | 16);
     if headers.keys().filter(may_be_url).any(|name| URLS.contains(name)) {
@@ -53,8 +55,11 @@ pub fn hint(plan: &Plan, visitor: Option<&Interim>, mut head: Response<()>) {
     headers::strip_hop_by_hop(fields);
     plan.guard.strip_response(fields);
     fields.remove(header::SET_COOKIE);
+    fields.remove(SET_COOKIE2);
     visitor.send(status, fields);
 }
+
+const SET_COOKIE2: &str = "set-cookie2";
 
 /// Fields of an answer that say where something is.
 const URLS: [HeaderName; 3] = [header::LOCATION, header::CONTENT_LOCATION, header::REFRESH];

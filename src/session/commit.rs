@@ -249,7 +249,13 @@ fn keep(record: &mut Record, changes: &Changes, apply: &Apply<'_>) -> bool {
                 let why = "the session would be larger than its cookies can hold ([store] max_cookies)";
                 apply.wire.events.not_kept(Some(record.id), &change.cookie.name, why);
             }
-            Ok(changed) => renews |= changed && change.renews,
+            Ok(effect) => {
+                renews |= effect.changed && change.renews;
+                for (name, full) in effect.gone {
+                    let why = format!("the jar is full ({}), and it was used longest ago", full.as_str());
+                    apply.wire.events.not_kept(Some(record.id), &name, &why);
+                }
+            }
             Err(full) => apply.wire.events.not_kept(Some(record.id), &change.cookie.name, full.as_str()),
         }
     }

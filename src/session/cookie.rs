@@ -5,6 +5,7 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use cookie::{Cookie, Expiration, SameSite as Site, time::OffsetDateTime};
 use http::HeaderValue;
 
+use super::ticket::TEXT;
 use crate::{
     clock::Timestamp,
     config::{CookiePrefix, SameSite, Secure, SessionCookie},
@@ -107,6 +108,34 @@ impl CookieForm {
     /// True for every spelling of our name, in every realm: none of them ever reaches an app, or comes from one.
     pub fn is_ours(&self, name: &[u8]) -> bool {
         !self.passes && self.has(name)
+    }
+
+    /// True for a pair that holds our cookie otherwise than by its name: after a comma, where lines were joined by one, in
+    /// another case, within another's value. It leads nowhere, and its ticket is not to reach an app.
+    pub fn is_within(&self, pair: &[u8]) -> bool {
+        !self.passes && memchr::memchr_iter(b'=', pair).any(|at| self.ends_at(pair, at))
+    }
+
+    /// Whether our name ends here, and what may be a ticket follows.
+    fn ends_at(&self, pair: &[u8], at: usize) -> bool {
+        let before = pair.get(..at).unwrap_or_default().trim_ascii_end();
+        let part = match before {
+            [whole @ .., b'.', digit] if digit.is_ascii_digit() => whole,
+            whole => whole,
+        };
+        let named = |name: &String| {
+            part.len().checked_sub(name.len()).is_some_and(|start| {
+                let (begin, own) = part.split_at_checked(start).unwrap_or_default();
+                let bare =
+                    begin.strip_suffix(b"__Host-").or(begin.strip_suffix(b"__Secure-")).unwrap_or(begin);
+                let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+                own.eq_ignore_ascii_case(name.as_bytes()) && !bare.last().is_some_and(is_name)
+            })
+        };
+        let letters = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        self.names.iter().any(named)
+            && pair.iter().skip(at + 1).skip_while(|byte| b" \t\"".contains(byte)).take_while(letters).count()
+                >= TEXT
     }
 
     /// True for every spelling of it where the app that owns the session does its own: it passes both ways as it is, and

@@ -265,6 +265,11 @@ impl<B> Lease<B> {
         self.owner = visitor.map_or(Owner::Nobody, |visitor| Owner::One(visitor.belonging()));
     }
 
+    /// Its server, for the log.
+    pub(super) fn server(&self) -> &str {
+        &self.kept.server
+    }
+
     /// Bytes came after its last answer.
     pub(super) fn said_more(&self) {
         self.kept.habits.said_more(&self.kept.server, self.connection.ended, 0);

@@ -74,8 +74,13 @@ fn what_the_jar_does_not_take_the_browser_keeps() {
     let mut visitor = with_old_login(&house);
     visitor.get_with("/", &line("k2=2; Path=/"));
     let answer = visitor.get_with("/", &line("k1=new; Path=/"));
+    assert!(answer.set_cookies().iter().any(|line| line.starts_with("k1=; Path=/; Max-Age=0")));
+    assert_eq!(sees(&mut visitor, "/"), "k1=new", "what was used longest ago has gone for it");
+    // What fits into no jar.
+    let mut visitor = with_old_login(&house);
+    let answer = visitor.get_with("/", &line(&format!("k1={}", "x".repeat(20_000))));
     assert_eq!(answer.set_cookies(), [""; 0]);
-    assert_eq!(sees(&mut visitor, "/"), "k1=old; k2=2");
+    assert_eq!(sees(&mut visitor, "/"), "k1=old");
     // An answer that came too late to change anything.
     let mut visitor = with_old_login(&house);
     let mut late = visitor.clone();

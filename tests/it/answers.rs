@@ -1,5 +1,8 @@
 //! Answers as apps really write them: odd and valid, odd and broken, in pieces, or too early.
+#![expect(clippy::unwrap_used, reason = "whatever is missing fails its test, with the place")]
 
+use crate::support::http2::Http2;
+use crate::support::wire::framing;
 use crate::support::{App, Cloakroom, Ending, Framing, Reply, Request, Response, STREAMED, Stage, Wire};
 
 fn staged() -> (Stage, Cloakroom) {
@@ -165,4 +168,65 @@ fn the_app_is_obeyed_in_every_final_answer() {
     let head = format!("HEAD /299 HTTP/1.1\r\n{}\r\n", visitor.lines());
     let answer: Response = visitor.send_raw(head.as_bytes());
     assert_eq!((answer.status, visitor.get("/").text().as_str()), (299, "299"));
+}
+
+/// A visitor who has asked by HTTP/1.1 or HTTP/2, and is answered with these bytes; the status, the cookies, and whether the
+/// answer was whole.
+fn told(answer: &str, http2: bool) -> (u16, usize, bool) {
+    let stage = Stage::open();
+    let house = Cloakroom::before(stage.address()).listen("http2_prior_knowledge = true").start();
+    let answers = |mut app: Wire| {
+        Request::from(&mut app);
+        app.send(answer);
+        app
+    };
+    if http2 {
+        let mut visitor = Http2::dial(house.address);
+        let (coming, _) =
+            visitor.begin(http::Request::get("http://a.test/").body(()).unwrap(), true).unwrap();
+        visitor.flush();
+        let _app = answers(stage.accept());
+        let response = visitor.run(coming).unwrap();
+        let cookies = response.headers().get_all("set-cookie").iter().count();
+        let status = response.status().as_u16();
+        let whole = visitor.run(crate::support::http2::read(&mut response.into_body())).is_ok();
+        return (status, cookies, whole);
+    }
+    let mut visitor = house.dial();
+    visitor.send("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n");
+    let _app = answers(stage.accept());
+    let head = visitor.answer_head();
+    let whole = visitor.body(framing(&head.headers, Framing::Close)).is_ok();
+    (head.status, head.set_cookies().len(), whole)
+}
+
+/// What an answer ordered is done or it is not, and the visitor is told which.
+#[test]
+fn an_answer_that_is_broken_as_it_comes_is_a_502_or_is_cut_after_its_head() {
+    let login = "HTTP/1.1 200 OK\r\nx-session-principal: alice\r\ntransfer-encoding: chunked\r\n\r\n";
+    for http2 in [false, true] {
+        let broken = told(&format!("{login}nonsense\r\n"), http2);
+        assert_eq!((broken.0, broken.1), (502, 0), "nobody is logged in");
+        let cut = told(&format!("{login}2\r\nok\r\nnonsense\r\n"), http2);
+        assert_eq!(cut, (200, 1, false), "http2 {http2}: who is logged in has the ticket");
+        assert_eq!(told(&format!("{login}2\r\nok\r\n0\r\n\r\n"), http2), (200, 1, true));
+    }
+}
+
+#[test]
+fn a_control_character_costs_a_line_and_is_told() {
+    let stage = Stage::open();
+    let house = Cloakroom::before(stage.address()).start();
+    for (line, status) in [("x-note: a\u{1}b", 200), ("set-cookie2: sid=1", 200), ("x-note: a\0b", 502)] {
+        let mut visitor = house.dial();
+        visitor.send("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n");
+        let mut app = stage.accept();
+        Request::from(&mut app);
+        app.send(format!("HTTP/1.1 200 OK\r\n{line}\r\ncontent-length: 2\r\nconnection: close\r\n\r\nok"));
+        let answer = visitor.answer(false);
+        assert_eq!(answer.status, status, "{line:?}");
+        assert_eq!((answer.header("x-note"), answer.header("set-cookie2")), (None, None), "{line:?}");
+    }
+    let log = house.log();
+    assert!(log.contains("header lines of an answer were dropped") && log.contains("x-note"), "{log}");
 }

@@ -2,6 +2,7 @@
 //! down here as plainly as it reads there: in its order, with `Secure`, `SameSite`, lifetimes and the jar's own limit.
 #![expect(clippy::unwrap_used, reason = "whatever is missing fails its test, with the place")]
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use cloakroom::{
@@ -82,6 +83,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 /// One cookie of the model, in the order of creation.
 #[derive(Clone, Debug)]
 struct Stored {
+    /// When it was last set or sent.
+    used: Cell<u64>,
     set: Set,
     domain: &'static str,
     path: &'static str,
@@ -120,6 +123,7 @@ impl Model {
             set: set.clone(),
             domain: set.domain.unwrap_or(set.host),
             path: set.path.unwrap_or(folder),
+            used: self.now.into(),
             end: set.max_age.map(|age| self.now + age.max(0).unsigned_abs()),
         };
         let named = |old: &Stored| old.set.name == set.name && old.set.owner == set.owner;
@@ -140,8 +144,14 @@ impl Model {
             Some(at) if gone => drop(self.stored.remove(at)),
             // "Update the creation-time of the newly-created cookie to match the creation-time of the old-cookie."
             Some(at) => *self.stored.get_mut(at).unwrap() = new,
-            None if !gone && self.stored.len() < LIMITS.max_cookies => self.stored.push(new),
+            None if !gone => self.stored.push(new),
             None => {}
+        }
+        // "Evict [...] the cookie with the earliest last-access-time first."
+        if self.stored.len() > LIMITS.max_cookies {
+            let others = self.stored.iter().enumerate().take(LIMITS.max_cookies);
+            let (oldest, _) = others.min_by_key(|(_, old)| old.used.get()).unwrap();
+            self.stored.remove(oldest);
         }
     }
 
@@ -165,6 +175,9 @@ impl Model {
             })
             .collect();
         sent.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
+        for cookie in &sent {
+            cookie.used.set(self.now);
+        }
         sent.into_iter().map(|cookie| (cookie.set.name.to_owned(), cookie.set.value.to_string())).collect()
     }
 

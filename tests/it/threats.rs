@@ -153,20 +153,18 @@ fn no_quoting_hides_or_moves_a_cookie() {
         ("a=\"x\\\"; cloakroom=T; b=\\\"y\"", true, "a=\"x\\\"; b=\\\"y\""),
         ("cloakroom=T;a=b", true, "a=b"),
         ("cloakroom=\"T\"; a=b", false, "a=b"),
-        ("Cloakroom=T; a=b", false, "Cloakroom=T; a=b"),
-        ("a=cloakroom=T", false, "a=cloakroom=T"),
-        ("a=b, cloakroom=T", false, "a=b, cloakroom=T"),
+        ("Cloakroom=T; a=b", false, "a=b"),
+        ("a=cloakroom=T", false, ""),
+        ("a=b, cloakroom=T", false, ""),
+        ("a=b, __Host-CLOAKROOM = T; c=d", false, "c=d"),
+        ("a=cloakroom=1; b, cloakroom=x", false, "a=cloakroom=1; b, cloakroom=x"),
         ("xcloakroom=T; cloakroomx=T", false, "xcloakroom=T; cloakroomx=T"),
         ("cloakroo%6d=T", false, "cloakroo%6d=T"),
     ] {
         let mut browser = house.browser();
         let answer = browser.get_with("/", &format!("cookie: {}\r\n", line.replace('T', &ticket)));
         assert_eq!(answer.told("principal").is_some(), ours, "{line}");
-        assert_eq!(
-            app.last().header("cookie").as_deref(),
-            Some(rest.replace('T', &ticket).as_str()),
-            "{line}"
-        );
+        assert_eq!(app.last().header("cookie").unwrap_or_default(), rest.replace('T', &ticket), "{line}");
     }
 }
 

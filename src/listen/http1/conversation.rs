@@ -88,7 +88,7 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
             stop,
             left,
             served: 0,
-            outbound: Outbound::default(),
+            outbound: Outbound::cut(),
             spare: HeaderMap::new(),
             watch,
             last_call: fresh.then(|| Timer::new(Some(LAST_CALL))),

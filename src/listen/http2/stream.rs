@@ -78,9 +78,15 @@ pub(super) async fn serve<H: Handler>(
         drop(body);
         begin(Box::new(Tunnel::new(stream, receive, &streams)), Bytes::new()).await;
     } else if !ends {
-        Outgoing { body, stream, piece: None, unread: Unread { streams: &streams, waits: false } }
-            .send()
-            .await;
+        Outgoing {
+            body,
+            stream,
+            piece: None,
+            unread: Unread { streams: &streams, waits: false },
+            broken: false,
+        }
+        .send()
+        .await;
     }
     drop(flight);
 }
@@ -140,6 +146,8 @@ struct Outgoing<'a, B> {
     /// Waits for room; and whether it is the last.
     piece: Option<(Bytes, bool)>,
     unread: Unread<'a>,
+    /// The body broke off.
+    broken: bool,
 }
 
 impl<B> Outgoing<'_, B>
@@ -149,6 +157,12 @@ where
     async fn send(mut self) {
         if let Err(error) = poll_fn(|cx| self.poll(cx)).await {
             tracing::debug!(%error, "an answer did not go out whole");
+        }
+        if self.broken {
+            // What the visitor was told so far leaves first: a reset takes back what has not.
+            tokio::task::yield_now().await;
+            // SECURITY: a reset and no end, so that nobody takes what came for the whole.
+            self.stream.send_reset(Reason::INTERNAL_ERROR);
         }
     }
 
@@ -185,9 +199,8 @@ where
                         return Poll::Ready(self.stream.send_trailers(trailers));
                     }
                 },
-                // SECURITY: a reset and no end, so that nobody takes what came for the whole.
                 Some(Err(_)) => {
-                    self.stream.send_reset(Reason::INTERNAL_ERROR);
+                    self.broken = true;
                     return Poll::Ready(Ok(()));
                 }
             }

@@ -86,7 +86,12 @@ impl Cookies<'_> {
         let form = &self.route.cookie;
         let rules = &self.plan.cookies;
         if !rules.reads_requests() {
-            return edit_lines(headers, |line| cookie::retain(line, |name| !form.is_ours(name)));
+            return edit_lines(headers, |line| {
+                cookie::edit(line, |pair| match pair.name() {
+                    name if form.is_ours(name) || form.is_within(pair.text()) => Edit::Remove,
+                    _ => Edit::Keep,
+                })
+            });
         }
         let occasion = &occasion();
         let lines: Vec<HeaderValue> = headers.get_all(header::COOKIE).iter().cloned().collect();
@@ -102,7 +107,7 @@ impl Cookies<'_> {
         let sent = Sent { occasion, session: resolved.and_then(Resolved::known_id), has, open: &open, work };
         edit_lines(headers, |line| {
             cookie::edit(line, |pair| match pair.name() {
-                name if form.is_ours(name) => Edit::Remove,
+                name if form.is_ours(name) || form.is_within(pair.text()) => Edit::Remove,
                 name if form.is_the_apps(name) => Edit::Keep,
                 _ => rules.read(pair, &sent),
             })

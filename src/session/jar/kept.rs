@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cookie, Site};
+use super::{Cookie, LastUse, Site};
 use crate::clock::Timestamp;
 
 /// A kept cookie as it is written down.
@@ -62,6 +62,7 @@ impl Kept {
                 _ => Site::Strict,
             },
             expires: self.expires.map(Timestamp),
+            used: LastUse::default(),
         }
     }
 }

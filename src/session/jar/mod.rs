@@ -4,9 +4,9 @@
 //! nothing here knows a request, a clock, or where records are kept. What an answer changes is a list of [`JarChange`]s,
 //! applied to the jar as it is then; a jar is never written back whole.
 //!
-//! Two things are not as in a browser. There is no list of public suffixes: a cookie for `co.uk` is taken, and leads
-//! nowhere, since it is sent to its own upstream only. And a jar that is full refuses instead of forgetting: which of an
-//! app's cookies could go, nobody here knows.
+//! One thing is not as in a browser: there is no list of public suffixes. A cookie for `co.uk` is taken, and leads nowhere,
+//! since it is sent to its own upstream only. Of a jar that is full the cookie goes that was used longest ago (section 5.7);
+//! when that was is not kept over a restart.
 
 mod kept;
 mod read;
@@ -14,7 +14,13 @@ mod read;
 pub(in crate::session) use kept::Kept;
 pub use read::{Refused, Setting};
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use crate::{
     clock::Timestamp,
@@ -69,7 +75,37 @@ pub struct Cookie {
     pub same_site: Site,
     /// `None`: as long as the session lasts.
     pub expires: Option<Timestamp>,
+    /// When it was last sent or set.
+    pub used: LastUse,
 }
+
+/// When a cookie was last used, in milliseconds since 1970. It makes no difference between two cookies.
+#[derive(Debug, Default)]
+pub struct LastUse(AtomicU64);
+
+impl LastUse {
+    fn now(&self, now: Timestamp) {
+        self.0.store(now.0, Ordering::Relaxed);
+    }
+
+    fn at(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Clone for LastUse {
+    fn clone(&self) -> Self {
+        Self(self.at().into())
+    }
+}
+
+impl PartialEq for LastUse {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for LastUse {}
 
 impl fmt::Debug for Cookie {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -143,6 +179,15 @@ pub struct Asking<'a> {
     pub from: From,
 }
 
+/// What a change did to a jar.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct JarEffect {
+    /// Anything is other than before.
+    pub changed: bool,
+    /// Cookies that went to make room, and what there was too little of.
+    pub gone: Vec<(Arc<[u8]>, Full)>,
+}
+
 /// Why a cookie was not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Full {
@@ -191,11 +236,16 @@ impl Jar {
         self.cookies().iter().map(|cookie| cookie.bytes() + size_of::<Cookie>() + 4 * 32).sum()
     }
 
-    /// Applies a change; true if anything is other than before.
+    /// Applies a change. Where there is no room the cookies go that were used longest ago.
     ///
     /// # Errors
     /// The cookie is not kept, and the jar is as it was.
-    pub fn apply(&mut self, change: &JarChange, limits: &JarLimits, now: Timestamp) -> Result<bool, Full> {
+    pub fn apply(
+        &mut self,
+        change: &JarChange,
+        limits: &JarLimits,
+        now: Timestamp,
+    ) -> Result<JarEffect, Full> {
         let cookie = &change.cookie;
         if !change.https
             && self.cookies().iter().any(|old| old.secure && !old.is_over(now) && overlays(cookie, old))
@@ -210,17 +260,13 @@ impl Jar {
             if let Some(at) = place {
                 self.edit(|all| drop(all.remove(at)));
             }
-            return Ok(was_there);
+            return Ok(JarEffect { changed: was_there, gone: Vec::new() });
         }
-        if old == Some(cookie) {
-            return Ok(false);
+        if let Some(old) = old.filter(|old| *old == cookie) {
+            old.used.now(now);
+            return Ok(JarEffect::default());
         }
-        let others = |old: &&Cookie| !old.is_over(now) && !old.is(cookie);
-        if self.cookies().iter().filter(others).count() >= limits.max_cookies {
-            return Err(Full::Cookies);
-        }
-        let bytes: usize = self.cookies().iter().filter(others).map(Cookie::bytes).sum();
-        if bytes + cookie.bytes() > limits.max_bytes {
+        if cookie.bytes() > limits.max_bytes {
             return Err(Full::Bytes);
         }
         // What is replaced keeps its age (RFC 6265bis section 5.7): the order in which cookies are sent.
@@ -231,8 +277,27 @@ impl Jar {
                 None => all.push(cookie.clone()),
             }
             all.retain(|cookie| !cookie.is_over(now));
+            all.iter().filter(|one| one.is(cookie)).for_each(|one| one.used.now(now));
         });
-        Ok(changed)
+        Ok(JarEffect { changed, gone: self.make_room(cookie, limits) })
+    }
+
+    /// Lets cookies go until the rest is within the limits; not this one, which fits alone.
+    fn make_room(&mut self, stays: &Cookie, limits: &JarLimits) -> Vec<(Arc<[u8]>, Full)> {
+        let mut gone = Vec::new();
+        loop {
+            let all = self.cookies();
+            let bytes: usize = all.iter().map(Cookie::bytes).sum();
+            let full = match (all.len() > limits.max_cookies, bytes > limits.max_bytes) {
+                (true, _) => Full::Cookies,
+                (false, true) => Full::Bytes,
+                (false, false) => return gone,
+            };
+            let others = all.iter().enumerate().filter(|(_, cookie)| !cookie.is(stays));
+            let Some((at, cookie)) = others.min_by_key(|(_, cookie)| cookie.used.at()) else { return gone };
+            gone.push((Arc::clone(&cookie.name), full));
+            self.edit(|all| drop(all.remove(at)));
+        }
     }
 
     fn edit(&mut self, edit: impl FnOnce(&mut Vec<Cookie>)) {
@@ -256,6 +321,9 @@ impl Jar {
     pub fn sent(&self, asking: &Asking<'_>, now: Timestamp) -> Vec<&Cookie> {
         let mut sent: Vec<_> = self.cookies().iter().filter(|cookie| is_sent(cookie, asking, now)).collect();
         sent.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
+        for cookie in &sent {
+            cookie.used.now(now);
+        }
         sent
     }
 }

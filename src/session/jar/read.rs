@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Cookie, From, Site};
+use super::{Cookie, From, LastUse, Site};
 use crate::{
     clock::Timestamp,
     message::{
@@ -85,6 +85,7 @@ impl Cookie {
             secure: said.secure,
             same_site,
             expires: expires(&said, now),
+            used: LastUse::default(),
         })
     }
 }

@@ -35,6 +35,8 @@ enum State<B> {
 struct Coming<B> {
     lease: Lease<B>,
     rest: Rest,
+    /// What was read of the chunks with the head.
+    first: Option<Piece>,
     /// The largest piece that is held at once.
     piece: usize,
     idle: Option<Duration>,
@@ -60,11 +62,20 @@ where
 {
     /// The body that follows this head; `idle` is how long the app may stall within it. `streamed`: it is one of many
     /// on the visitor's connection.
-    pub(super) fn new(mut lease: Lease<B>, head: &Head, idle: Option<Duration>, streamed: bool) -> Self {
+    ///
+    /// # Errors
+    /// What came of it with the head is malformed already, which can still be told.
+    pub(super) fn new(
+        mut lease: Lease<B>,
+        head: &Head,
+        idle: Option<Duration>,
+        streamed: bool,
+    ) -> Result<Self, Http1Error> {
+        let mut first = None;
         let rest = match head.framing {
             Framing::Nothing | Framing::Empty => {
                 keep(lease);
-                return Self(State::Over);
+                return Ok(Self(State::Over));
             }
             Framing::Length(length) => {
                 let inbound = &mut lease.connection.inbound;
@@ -73,16 +84,21 @@ where
                 {
                     let all = inbound.split_to(length).freeze();
                     keep(lease);
-                    return Self(State::Here(all));
+                    return Ok(Self(State::Here(all)));
                 }
                 Rest::Length(length)
             }
-            Framing::Chunked => Rest::Chunks(Chunks::default()),
+            Framing::Chunked => {
+                let mut chunks = Chunks::default();
+                first = Some(chunks.read(&mut lease.connection.inbound, ChunkGrammar::Lenient)?);
+                Rest::Chunks(chunks)
+            }
             Framing::UntilClose => Rest::UntilClose,
-            Framing::Switched => return Self(State::Switched(lease)),
+            Framing::Switched => return Ok(Self(State::Switched(lease))),
         };
         let piece = if streamed { LARGEST_STREAMED_READ } else { LARGEST_READ };
-        Self(State::Coming(Box::new(Coming { lease, rest, piece, idle, timer: Timer::new(idle) })))
+        let timer = Timer::new(idle);
+        Ok(Self(State::Coming(Box::new(Coming { lease, rest, first, piece, idle, timer }))))
     }
 }
 
@@ -151,14 +167,17 @@ where
 
     /// What the bytes at hand give; `None`: more are needed.
     fn decode(&mut self) -> Result<Option<Next>, Http1Error> {
+        let first = self.first.take().filter(|piece| *piece != Piece::More);
         let inbound = &mut self.lease.connection.inbound;
         Ok(match &mut self.rest {
-            Rest::Chunks(chunks) => match chunks.read(inbound, ChunkGrammar::Lenient)? {
-                Piece::More => None,
-                Piece::Data(data) => Some(Next::Frame(Frame::data(data))),
-                Piece::Trailers(trailers) => Some(Next::Last(Some(Frame::trailers(trailers)))),
-                Piece::End => Some(Next::Last(None)),
-            },
+            Rest::Chunks(chunks) => {
+                match first.map_or_else(|| chunks.read(inbound, ChunkGrammar::Lenient), Ok)? {
+                    Piece::More => None,
+                    Piece::Data(data) => Some(Next::Frame(Frame::data(data))),
+                    Piece::Trailers(trailers) => Some(Next::Last(Some(Frame::trailers(trailers)))),
+                    Piece::End => Some(Next::Last(None)),
+                }
+            }
             _ if inbound.is_empty() => None,
             Rest::UntilClose => Some(Next::Frame(Frame::data(inbound.split().freeze()))),
             Rest::Length(left) => {

@@ -46,7 +46,8 @@ where
                 lease.belongs_to(terms.visitor);
             }
             let streamed = head.version() == Version::HTTP_2;
-            return Ok(answer(lease, answered, terms, streamed));
+            return answer(lease, answered, terms, streamed)
+                .map_err(|error| Failed { why: Failure::Exchange(error.into()), seen: Seen::Some });
         }
         Some(Err(error)) => error,
         None => return Err(Failed { why: Failure::Late, seen: Seen::Some }),
@@ -97,7 +98,12 @@ where
     .await
 }
 
-fn answer<B>(mut lease: Lease<B>, mut head: Head, terms: Terms<'_>, streamed: bool) -> Response<AnswerBody<B>>
+fn answer<B>(
+    mut lease: Lease<B>,
+    mut head: Head,
+    terms: Terms<'_>,
+    streamed: bool,
+) -> Result<Response<AnswerBody<B>>, Http1Error>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
@@ -107,5 +113,13 @@ where
         lease.connection.idle_ticks = lease.connection.idle_ticks.min(ticks);
     }
     let response = std::mem::take(&mut head.response);
-    response.map(|()| AnswerBody::Http1(body::AnswerBody::new(lease, &head, terms.answer_idle, streamed)))
+    if !head.dropped.is_empty() {
+        tracing::warn!(
+            server = lease.server(),
+            lines = head.dropped.join(", "),
+            "header lines of an answer were dropped: they hold control characters"
+        );
+    }
+    let body = body::AnswerBody::new(lease, &head, terms.answer_idle, streamed)?;
+    Ok(response.map(|()| AnswerBody::Http1(body)))
 }

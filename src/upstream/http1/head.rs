@@ -48,6 +48,8 @@ pub(in super::super) struct Head {
     pub(super) keep_alive: bool,
     /// How long the app keeps it unused, in seconds, if it says so (`Keep-Alive: timeout=`).
     pub(super) idle: Option<u64>,
+    /// The names of lines that were left out, since they hold control characters.
+    pub(super) dropped: Vec<String>,
 }
 
 /// Writes a request's head. What the fields say of the body's length is left out: `ending` says it.
@@ -80,8 +82,39 @@ pub(super) fn read(inbound: &mut BytesMut, asked: &Method) -> Result<Option<Head
         Err(Http1Error::Head(httparse::Error::Version)) if lower_version(inbound, 0) => {
             read_known(inbound, asked)
         }
+        Err(Http1Error::Head(httparse::Error::HeaderValue)) => read_without_controls(inbound, asked),
         read => read,
     }
+}
+
+/// The same of a head with control characters in a value: those lines are left out, and the rest of the page is not lost for
+/// them. CR and NUL stay refused, and what says where the answer ends is not guessed.
+fn read_without_controls(inbound: &mut BytesMut, asked: &Method) -> Result<Option<Head>, Http1Error> {
+    let refused = Http1Error::Head(httparse::Error::HeaderValue);
+    let Some(end) = memchr::memmem::find(inbound, b"\r\n\r\n").map(|at| at + 4) else {
+        // What may still come is not known; a bare line feed ends no head here.
+        return if inbound.len() > LARGEST { Err(Http1Error::HeadTooLarge) } else { Ok(None) };
+    };
+    let is_control = |byte: &u8| matches!(byte, 1..=8 | 0x0b | 0x0c | 0x0e..=0x1f | 0x7f);
+    let (mut dropped, mut left) = (Vec::new(), Vec::with_capacity(end));
+    for line in inbound.get(..end).unwrap_or_default().split_inclusive(|byte| *byte == b'\n') {
+        if !line.iter().any(is_control) {
+            left.extend_from_slice(line);
+            continue;
+        }
+        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        let name = HeaderName::from_bytes(name.trim_ascii_end()).map_err(|_| httparse::Error::HeaderName)?;
+        if [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION].contains(&name) {
+            return Err(refused);
+        }
+        dropped.push(name.to_string());
+    }
+    if dropped.is_empty() {
+        return Err(refused);
+    }
+    left.extend_from_slice(inbound.get(end..).unwrap_or_default());
+    *inbound = BytesMut::from(&*left);
+    Ok(read_known(inbound, asked)?.map(|head| Head { dropped, ..head }))
 }
 
 /// The same, of a version that is known.
@@ -130,7 +163,7 @@ fn read_known(inbound: &mut BytesMut, asked: &Method) -> Result<Option<Head>, Ht
     *response.status_mut() = status;
     *response.version_mut() = version;
     *response.headers_mut() = headers;
-    Ok(Some(Head { response, framing, keep_alive, idle: said.idle }))
+    Ok(Some(Head { response, framing, keep_alive, idle: said.idle, dropped: Vec::new() }))
 }
 
 /// A folded field's value on one line.
@@ -322,6 +355,35 @@ mod tests {
         let mut out = Vec::new();
         write(&head, &Lines::default(), Ending::Empty, &mut out);
         assert_eq!(out, b"OPTIONS * HTTP/1.1\r\n\r\n");
+    }
+
+    #[test]
+    fn a_control_character_costs_its_line_and_not_the_page() {
+        let read = |lines: &str| {
+            let text = format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: 2\r\nX-B: b\r\n\r\nok");
+            let mut inbound = BytesMut::from(text.as_bytes());
+            let head = read(&mut inbound, &Method::GET).ok().flatten()?;
+            let names: Vec<_> = head.response.headers().keys().map(ToString::to_string).collect();
+            Some((names.join(" "), head.dropped.join(" "), inbound))
+        };
+        for (lines, names, dropped) in [
+            ("X-A: a\u{1}b\r\n", "content-length x-b", "x-a"),
+            ("X-A: \u{7f}\r\nx-c: 1\r\nX-D:\u{1b}[0m\r\n", "x-c content-length x-b", "x-a x-d"),
+            ("X-A: a\tb\r\n", "x-a content-length x-b", ""),
+        ] {
+            let wanted = (names.to_owned(), dropped.to_owned(), BytesMut::from(&b"ok"[..]));
+            assert_eq!(read(lines), Some(wanted), "{lines:?}");
+        }
+        for lines in [
+            "X-A: a\0b\r\n",
+            "X-A: a\rb\r\n",
+            "X-A: \u{1}\r\nX-C: a\0\r\n",
+            "Content-Length: 2\u{1}\r\n",
+            "Transfer-Encoding: chunked\u{b}\r\n",
+            "X\u{1}: a\r\n",
+        ] {
+            assert_eq!(read(lines), None, "{lines:?}");
+        }
     }
 
     proptest::proptest! {
