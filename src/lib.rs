@@ -97,6 +97,9 @@
 //! | one visitor steers where all go | faults of one visitor's requests alone put no server out of use | `balance::one_visitor_alone_puts_no_server_out_of_use` |
 //! | who was logged out reads on | every answer that goes on for two seconds ends with its session | `events::any_answer_that_goes_on_ends_with_its_session_and_not_with_its_ticket` `events::a_stream_ends_with_the_session_that_it_began_under` |
 //! | a gate by one listener (client certificates), a door by another | `check` warns where the same routes are served without | `client_certificates::another_listener_without_them_is_told` |
+//! | keys and fields in a core file | `LimitCORE=0`, not dumpable | `src/app/system.rs::nobody_reads_the_memory_and_no_core_is_written` |
+//! | a key written through a planted link | the draft is made anew or not at all | `src/app/state.rs::a_key_is_written_through_no_link` |
+//! | a log line that reads otherwise than it is | what is invisible or turns the direction is written out | `logs::invisible_characters_are_written_out` |
 //! | late write after logout | tombstone; an exchange that saw a record never creates one | `races::a_write_that_was_under_way_does_not_bring_a_destroyed_session_back` `contract_races::five_hundred_sessions_that_end_while_writes_are_under_way_stay_ended` |
 //! | the same name on another site | principals are known by realm | `contract_people::a_name_on_one_site_is_nobody_on_another` |
 //! | login in flight when everyone is logged out | ended too, if its request began before | `contract_races::of_two_hundred_logins_under_way_when_everyone_is_logged_out_none_counts` |

@@ -343,7 +343,8 @@ impl Plan {
         // Whatever an upstream is told under a further name is nobody else's to say, on any route.
         let also = config.upstreams.iter().flat_map(|u| &u.also).map(|a| a.header.to_string());
         let apache = (config.session.headers.preset == Preset::Apache).then(|| "session".to_owned());
-        let ours: Vec<_> = also.chain(apache).collect();
+        let strip = config.process.strip.iter().map(ToString::to_string);
+        let ours: Vec<_> = also.chain(apache).chain(strip).collect();
         Ok(Self {
             number: PLANS.fetch_add(1, Ordering::Relaxed),
             routes: config.routes.len(),

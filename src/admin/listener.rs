@@ -13,7 +13,7 @@ use std::{
 
 use http::Request;
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, UnixListener},
@@ -25,8 +25,12 @@ use tokio_util::sync::CancellationToken;
 use super::{Sources, answer, api::Asker};
 use crate::{clock, config::Config, tasks};
 
-/// So many connections at once; others wait.
-const CONNECTIONS: usize = 32;
+/// So many connections at once; others wait. More than can be asked for by accident, since those who say nothing hold one too.
+const CONNECTIONS: usize = 512;
+/// So many requests are answered at once; others wait, but for those that ask only whether it lives.
+const REQUESTS: usize = 32;
+/// A head, the first and any other, comes within this time.
+const HEAD: Duration = Duration::from_secs(2);
 /// A connection lasts no longer, whatever it does.
 const LIFE: Duration = Duration::from_secs(30);
 
@@ -44,6 +48,12 @@ pub enum AdminError {
     /// Somebody else answers there.
     #[error("[admin] address unix:{}: another process listens there", .0.display())]
     Held(PathBuf),
+}
+
+/// What there is room for.
+struct Places {
+    connections: Arc<Semaphore>,
+    requests: Arc<Semaphore>,
 }
 
 enum Socket {
@@ -87,7 +97,10 @@ impl Admin {
         let Self { socket, sources } = self;
         runtime.block_on(async {
             tasks::spawn(clock::drive());
-            let places = Arc::new(Semaphore::new(CONNECTIONS));
+            let places = Places {
+                connections: Arc::new(Semaphore::new(CONNECTIONS)),
+                requests: Arc::new(Semaphore::new(REQUESTS)),
+            };
             tokio::select! {
                 never = accept(&socket, &sources, &places) => match never? {},
                 () = stop.cancelled() => Ok::<_, io::Error>(()),
@@ -105,7 +118,7 @@ impl Admin {
 async fn accept(
     socket: &Socket,
     sources: &Arc<Sources>,
-    places: &Arc<Semaphore>,
+    places: &Places,
 ) -> io::Result<std::convert::Infallible> {
     let (unix, tcp) = match socket {
         Socket::Unix(listener, _) => (Some(UnixListener::from_std(listener.try_clone()?)?), None),
@@ -142,24 +155,26 @@ async fn accept(
 }
 
 /// One connection, once there is a place for it.
-async fn begin<S>(stream: S, asker: Asker, sources: &Arc<Sources>, places: &Arc<Semaphore>)
+async fn begin<S>(stream: S, asker: Asker, sources: &Arc<Sources>, places: &Places)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
-    let Ok(place) = Arc::clone(places).acquire_owned().await else { return };
-    let sources = Arc::clone(sources);
+    let Ok(place) = Arc::clone(&places.connections).acquire_owned().await else { return };
+    let (sources, requests) = (Arc::clone(sources), Arc::clone(&places.requests));
     tasks::spawn(async move {
-        let asked = Rc::new((sources, asker));
+        let asked = Rc::new((sources, asker, requests));
         let service = service_fn(move |request: Request<Incoming>| {
             let asked = Rc::clone(&asked);
             async move {
                 let (head, _) = request.into_parts();
-                let (sources, asker) = &*asked;
+                let (sources, asker, requests) = &*asked;
+                let waits = !matches!(head.uri.path(), "/livez" | "/readyz");
+                let _request = if waits { requests.acquire().await.ok() } else { None };
                 Ok::<_, std::convert::Infallible>(answer(sources, &head, asker).await)
             }
         });
         let mut server = http1::Builder::new();
-        server.max_buf_size(16 * 1024).max_headers(64);
+        server.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(16 * 1024).max_headers(64);
         let served = server.serve_connection(TokioIo::new(stream), service);
         if let Ok(Err(error)) = clock::timeout(Some(LIFE), served).await {
             tracing::debug!(%error, "a connection of the admin address ended early");

@@ -1,10 +1,28 @@
 //! The log: to standard error, or to the journal where standard error is the journal.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::config::Level;
+use crate::{config::Level, message::visible::visible};
+
+/// Standard error, without what would not be seen there.
+struct Visible;
+
+impl Write for Visible {
+    /// An event is written at once.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => io::stderr().write_all(visible(text).as_bytes())?,
+            Err(_) => io::stderr().write_all(bytes)?,
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
+}
 
 /// Starts the log. A second call changes nothing.
 pub fn start(level: Level) {
@@ -14,8 +32,8 @@ pub fn start(level: Level) {
         Level::Info => LevelFilter::INFO,
         Level::Debug => LevelFilter::DEBUG,
     };
-    let terminal = std::io::stderr().is_terminal();
+    let terminal = io::stderr().is_terminal();
     let text =
-        tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(terminal).with_target(false);
+        tracing_subscriber::fmt::layer().with_writer(|| Visible).with_ansi(terminal).with_target(false);
     let _ = tracing_subscriber::registry().with(filter).with(text).try_init();
 }

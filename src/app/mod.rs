@@ -19,6 +19,7 @@ use std::{
     path::PathBuf,
     pin::pin,
     sync::{Arc, Weak},
+    thread::JoinHandle,
     time::Duration,
 };
 
@@ -180,9 +181,8 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
         reload: want,
         token: state::admin_token(config)?,
     };
-    if let Some(admin) = Admin::open(config, sources)? {
-        beside.run("admin", move |stop| admin.serve(stop))?;
-    }
+    let admin = Admin::open(config, sources)?;
+    let admin = admin.map(|admin| beside.run("admin", move |stop| admin.serve(stop))).transpose()?;
     let signals = Signals::catch()?;
     ready(&names);
     systemd::ready(&names);
@@ -207,8 +207,9 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
     for thread in threads {
         thread.join().map_err(|_| AppError::Worker)??;
     }
-    if let Some(writer) = writer {
-        writer.join().map_err(|_| AppError::Worker)?;
+    // The last lines are written, and the admin's socket is removed.
+    for thread in writer.into_iter().chain(admin) {
+        thread.join().map_err(|_| AppError::Worker)?;
     }
     close(&lasting);
     Ok(())
@@ -273,14 +274,13 @@ impl Beside {
         &self,
         name: &'static str,
         run: impl FnOnce(&CancellationToken) -> io::Result<()> + Send + 'static,
-    ) -> io::Result<()> {
+    ) -> io::Result<JoinHandle<()>> {
         let needed = Needed { alive: self.alive.clone(), stop: self.stop.clone() };
         tasks::thread(name, move || {
             if let Err(error) = run(&needed.stop) {
                 tracing::error!(%error, "the thread `{name}` cannot do its work");
             }
         })
-        .map(drop)
     }
 }
 

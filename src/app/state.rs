@@ -144,7 +144,13 @@ fn make(folder: &Path, name: &str, what: &str) -> io::Result<()> {
     }
     // Under another name until it is whole: a key that was cut short would lock out all that it had sealed.
     let draft = folder.join(format!(".{name}"));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&draft)?;
+    // SECURITY: whoever may write into the folder could have put a link there, or a file of their own. What is there goes,
+    // and the draft is made anew or not at all (O_EXCL follows no link).
+    match std::fs::remove_file(&draft) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     file.write_all(Keys::generate().as_bytes())?;
     file.sync_all()?;
     // Another process may have made one meanwhile: then that is the key.
@@ -157,4 +163,24 @@ fn make(folder: &Path, name: &str, what: &str) -> io::Result<()> {
     File::open(folder)?.sync_all()?;
     tracing::info!(path = %path.display(), "a key was made: {what}");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    /// Whoever may write into the folder must not have the key written elsewhere.
+    #[test]
+    fn a_key_is_written_through_no_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let elsewhere = folder.path().join("elsewhere");
+        std::fs::write(&elsewhere, "precious").unwrap();
+        symlink(&elsewhere, folder.path().join(".key")).unwrap();
+        make(folder.path(), KEY, "for a test").unwrap();
+        assert_eq!(std::fs::read_to_string(&elsewhere).unwrap(), "precious");
+        let key = folder.path().join(KEY);
+        assert!(std::fs::symlink_metadata(&key).unwrap().is_file() && !folder.path().join(".key").exists());
+    }
 }

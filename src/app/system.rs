@@ -11,3 +11,18 @@ pub(super) fn settle() {
     // user may look into it. Where the system refuses that, it is as it was.
     let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::dumpable_behavior;
+
+    use super::*;
+
+    #[test]
+    fn nobody_reads_the_memory_and_no_core_is_written() {
+        settle();
+        assert_eq!(dumpable_behavior().unwrap(), DumpableBehavior::NotDumpable);
+        let unit = include_str!("../../systemd/cloakroom.service");
+        assert!(unit.lines().any(|line| line == "LimitCORE=0"));
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::{net::IpAddr, num::NonZeroUsize, time::Duration};
 
+use http::{HeaderName, header};
 use ipnet::{IpNet, Ipv4Net};
 
 use super::{
@@ -18,6 +19,8 @@ pub struct Process {
     pub shutdown_timeout: Duration,
     /// `trusted_proxies`: whose forwarding headers are believed.
     pub trusted_proxies: TrustedProxies,
+    /// `strip`: further headers that visitors may not say, lower case.
+    pub strip: Vec<HeaderName>,
     /// `forwarded`: the family of forwarding headers that trusted proxies write.
     pub forwarded: ForwardedFamily,
 }
@@ -54,6 +57,7 @@ impl Process {
             workers: workers.flatten().unwrap_or_else(cores),
             shutdown_timeout: reader.duration_or_zero("shutdown_timeout", Duration::from_secs(30)),
             trusted_proxies: TrustedProxies::read(reader),
+            strip: strip(reader),
             forwarded: reader.choice(
                 "forwarded",
                 &[("x-forwarded", ForwardedFamily::XForwarded), ("forwarded", ForwardedFamily::Forwarded)],
@@ -63,6 +67,32 @@ impl Process {
         reader.finish();
         process
     }
+}
+
+/// Names of headers that proxies before this one, or nobody, may say; what a request cannot do without stays.
+fn strip(reader: &Reader<'_>) -> Vec<HeaderName> {
+    const KEY: &str = "strip";
+    const EXPECTED: &str = "the name of a header, such as \"True-Client-IP\"";
+    const NEEDED: [HeaderName; 6] = [
+        header::HOST,
+        header::COOKIE,
+        header::CONNECTION,
+        header::CONTENT_LENGTH,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    let mut names = Vec::new();
+    for item in reader.array(KEY, "an array of names of headers") {
+        let name = item.get_ref().as_str().ok_or(Mistake::TYPE);
+        match name.and_then(|text| HeaderName::from_bytes(text.as_bytes()).map_err(|_| Mistake::VALUE)) {
+            Ok(name) if NEEDED.contains(&name) => {
+                reader.refuse(KEY, item, EXPECTED, Mistake::why("no request can do without it"));
+            }
+            Ok(name) => names.push(name),
+            Err(mistake) => reader.refuse(KEY, item, EXPECTED, mistake),
+        }
+    }
+    names
 }
 
 impl TrustedProxies {

@@ -85,14 +85,18 @@ pub(super) fn within(pair: Pair<'_>) -> impl Iterator<Item = &[u8]> {
     let mut start = 0;
     // Nothing came yet but `=`.
     let mut leads = true;
-    memchr::memchr_iter(b'=', text).flat_map(move |end| {
+    // Without any `=` each word is a name with an empty value to some (aiohttp).
+    let words = if text.contains(&b'=') { &b""[..] } else { text };
+    let words = words.split(|byte| matches!(byte, b' ' | b'\t' | b',')).filter(|word| !word.is_empty());
+    let named = memchr::memchr_iter(b'=', text).flat_map(move |end| {
         let piece = text.get(start..end).unwrap_or_default();
         let all = if piece.iter().any(|byte| parts(*byte)) { after_parts(piece) } else { [None; 3] };
         let bare = Some(piece.trim_ascii()).filter(|_| leads && start > 0);
         leads &= piece.trim_ascii().is_empty();
         start = end + 1;
         all.into_iter().chain([bare]).flatten().filter(|name| !name.is_empty())
-    })
+    });
+    named.chain(words)
 }
 
 /// The last name of a piece: to those who part names at blanks and commas; at all that no name may hold, but for the
@@ -142,6 +146,10 @@ mod tests {
             ("a=\"1, my_sid=2\"", true),
             ("secure my_sid=2", true),
             ("a my_sid=2", true),
+            ("a my_sid", true),
+            ("my_sid a", true),
+            ("a,MY.sid b", true),
+            ("a mysid", false),
             ("a=my_sid=2", false),
             ("a=1 my_sid", false),
             ("a=my_sid", false),

@@ -14,3 +14,4 @@ pub mod lines;
 pub mod name;
 pub mod outbound;
 pub mod set_cookie;
+pub mod visible;

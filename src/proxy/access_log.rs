@@ -19,7 +19,9 @@ use std::{
 use http::{HeaderValue, Method, StatusCode, Version};
 use uuid::Uuid;
 
-use crate::{clock::Timestamp, config::AccessFormat, metrics::Counter, tasks};
+use crate::{
+    clock::Timestamp, config::AccessFormat, message::visible::is_invisible, metrics::Counter, tasks,
+};
 
 const QUEUE: usize = 8192;
 
@@ -116,7 +118,12 @@ fn quoted(out: &mut String, bytes: &[u8]) {
     for c in String::from_utf8_lossy(bytes).chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => drop(write!(out, "\\u{:04x}", u32::from(c))),
+            // Beyond 16 bits JSON has two of them (RFC 8259 section 7).
+            c if is_invisible(c) => {
+                for unit in c.encode_utf16(&mut [0; 2]) {
+                    let _ = write!(out, "\\u{unit:04x}");
+                }
+            }
             c => out.push(c),
         }
     }

@@ -11,7 +11,9 @@ use std::process::{Command, Stdio};
 
 use crate::support::server::Server;
 use crate::support::webdriver::Chromium;
-use crate::support::{App, Authority, Browser, Cloakroom, Port, Response, Wire, eventually, key, on_disk};
+use crate::support::{
+    App, Authority, Browser, Cloakroom, PATIENCE, Port, Response, Wire, eventually, key, on_disk,
+};
 
 /// A house whose admin address is a socket in this folder.
 fn house(app: &App, folder: &Path, more: &str) -> Cloakroom {
@@ -415,4 +417,23 @@ fn on_the_dashboard_an_operator_finds_a_session_and_ends_it() {
     assert_eq!(browser.run(styled), "10px", "its style is let in by its policy");
     browser.run("const bad = document.createElement('script'); bad.textContent = 'window.evil = 1'; document.body.append(bad)");
     assert_eq!(browser.run("return window.evil === undefined"), true, "and nothing else is");
+}
+
+/// A monitor asks while somebody holds connections that say nothing.
+#[test]
+fn idle_connections_do_not_hold_up_the_sign_of_life() {
+    let app = App::puppet();
+    let folder = tempfile::tempdir().expect("a folder");
+    let house = house(&app, folder.path(), "");
+    let socket = folder.path().join("admin.sock");
+    let idle: Vec<_> = (0..100).map(|_| UnixStream::connect(&socket).expect("it listens")).collect();
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(ask(folder.path(), &format!("GET {path}")).0, 200);
+    }
+    // They are closed, since no head came.
+    for mut stream in idle {
+        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
+        assert_eq!(stream.read(&mut [0]).expect("an end"), 0);
+    }
+    drop(house);
 }

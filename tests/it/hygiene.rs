@@ -271,3 +271,16 @@ fn where_a_copy_goes_is_told_as_the_app_knows_itself() {
         assert_eq!(answer.text(), wanted.replace("OWN", &own), "{rules}: {sent}");
     }
 }
+
+#[test]
+fn what_the_operator_names_no_visitor_may_say() {
+    let app = App::start(|_| Reply::text("ok"));
+    let house = Cloakroom::before(app.address)
+        .config("[process]\nstrip = [\"Client-IP\", \"True-Client-IP\"]\n")
+        .start();
+    for name in ["Client-IP", "client_ip", "CLIENT.IP", "True-Client-Ip", "true_client-ip"] {
+        house.browser().get_with("/", &format!("{name}: 10.0.0.1\r\nX-Client-IP: kept\r\n"));
+        let head = String::from_utf8_lossy(&app.last().head).into_owned();
+        assert!(!head.contains("10.0.0.1") && head.contains("kept"), "{name}: {head}");
+    }
+}

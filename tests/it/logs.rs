@@ -197,3 +197,15 @@ fn the_access_log_is_complete_when_the_process_has_ended() {
         assert_eq!((answers, house.access().len()), (count * 20, count * 20));
     }
 }
+
+/// What turns the direction of a line hides what was said.
+#[test]
+fn invisible_characters_are_written_out() {
+    let app = App::start(|_| Reply::text("ok"));
+    let house = Cloakroom::before(app.address).config("[log]\naccess = \"json\"\n").start();
+    house.browser().get_with("/", "user-agent: a\u{202e}b\u{e0041}\r\n");
+    eventually("it is logged", || !house.access().is_empty());
+    let line = house.access().concat();
+    assert!(line.contains("a\\u202eb\\udb40\\udc41"), "{line}");
+    assert!(line.chars().all(|c| !('\u{200b}'..='\u{206f}').contains(&c)), "{line}");
+}

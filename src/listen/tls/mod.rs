@@ -95,8 +95,16 @@ impl Tls {
         let stream = TlsAcceptor::from(Arc::clone(&self.server)).accept(stream).await?;
         let chosen = stream.get_ref().1.alpn_protocol();
         let protocol = if chosen == Some(HTTP2) { Protocol::Http2 } else { Protocol::Http1 };
-        let shown =
-            stream.get_ref().1.peer_certificates().and_then(|chain| ClientCertificate::read(chain.first()?));
+        let shown = match stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()) {
+            None => None,
+            // Verified it is, and the app would take who shows it for somebody without one.
+            Some(first) => Some(ClientCertificate::read(first).ok_or_else(|| {
+                io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "a client certificate whose subject cannot be read",
+                )
+            })?),
+        };
         Ok((Stream::Tls(Box::new(stream.into())), protocol, shown.map(Rc::new)))
     }
 }
