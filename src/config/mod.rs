@@ -150,6 +150,9 @@ fn read(text: &str, folder: &Path) -> (Option<Config>, BTreeSet<String>, Vec<Dia
     let admin = Admin::read(&root.section("admin"));
     let log = Log::read(&root.section("log"));
     carried::check(&root, (&store, &keys), &session, &cookies, &limits);
+    let around =
+        session::Surroundings { listen: &listen, routes: &routes, trusted: &process.trusted_proxies };
+    session::check_refused(&root.section("session").section("cookie"), &session.cookie, around);
     root.finish();
     let config = Config {
         process,

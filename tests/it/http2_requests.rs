@@ -39,6 +39,8 @@ fn requests_in_streams() {
             trailers(&[("x-test", "ok")], END_HEADERS),
         ),
         case("8.2.1 an upper-case name", Stream(&[PROTOCOL]), with(&[("X-TEST", "ok")])),
+        case("8.2.1 a blank before a value", Stream(&[PROTOCOL]), with(&[("x-test", " ok")])),
+        case("8.2.1 a tab after a value", Stream(&[PROTOCOL]), with(&[("x-test", "ok\t")])),
         case("8.2.2 Connection", Stream(&[PROTOCOL]), with(&[("connection", "keep-alive")])),
         case("8.2.2 TE other than trailers", Stream(&[PROTOCOL]), with(&[("te", "trailers, deflate")])),
         case("8.3 an unknown pseudo field", Stream(&[PROTOCOL]), with(&[(":test", "ok")])),

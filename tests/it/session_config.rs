@@ -347,3 +347,69 @@ fn sessions_are_as_the_contract_says_and_as_the_file_does() {
         (None, Some(60))
     );
 }
+
+/// Each attribute of the cookie, each way in, each place: what every browser refuses is told.
+#[test]
+fn a_cookie_that_works_nowhere_is_told() {
+    let tls = "tls = { certificates = [{ certificate = \"c.pem\", key = \"k.pem\" }] }";
+    let plain = "[[listen]]\naddress = \"127.0.0.1:80\"\n";
+    let secure = format!("[[listen]]\naddress = \"127.0.0.1:443\"\n{tls}\n");
+    let both = format!("{plain}{secure}");
+    let redirected = format!("{plain}redirect_to_https = true\n{secure}");
+    let behind = format!("{plain}[process]\ntrusted_proxies = [\"10.0.0.1\"]\n");
+    let told = |listen: &str, cookie: &str, route: &str| {
+        let text = format!(
+            "{listen}[session.cookie]\n{cookie}\n[[routes]]\nupstream = \"a\"\n{route}\n[upstreams.a]\nservers = [\"unix:/a\"]\n"
+        );
+        let (_, warnings) = Config::parse("x.toml", &text).unwrap_or_else(|e| panic!("{e}"));
+        let all: Vec<_> = warnings.list.iter().map(|warning| warning.message.clone()).collect();
+        all.join("; ")
+    };
+    let by_http = |what: &str| format!("by 127.0.0.1:80 visitors get no session: browsers refuse {what}");
+    for (cookie, what) in [
+        ("same_site = \"None\"", "a cookie that is SameSite=None and not Secure"),
+        ("partitioned = true", "a cookie that is Partitioned and not Secure"),
+        ("secure = true", "a Secure cookie by http"),
+        ("same_site = \"None\"\nsecure = true", "a Secure cookie by http"),
+    ] {
+        for listen in [plain, &both] {
+            assert_eq!(told(listen, cookie, ""), by_http(what), "{cookie}\n{listen}");
+        }
+        for listen in [&secure, &redirected, &behind] {
+            assert_eq!(told(listen, cookie, ""), "", "{cookie}\n{listen}");
+        }
+    }
+    for cookie in ["", "secure = false", "same_site = \"Strict\"", "http_only = false", "prefix = \"none\""] {
+        for listen in [plain, &both, &secure, &redirected, &behind] {
+            assert_eq!(told(listen, cookie, ""), "", "{cookie}\n{listen}");
+        }
+    }
+    for (cookie, route, wanted) in [
+        ("domain = \"shop.test\"", "host = \"www.shop.test\"", ""),
+        ("domain = \"shop.test\"", "host = \"*.shop.test\"", ""),
+        ("domain = \"shop.test\"", "", ""),
+        (
+            "domain = \"shop.test\"",
+            "host = \"bank.test\"",
+            "visitors of bank.test get no session: browsers refuse a cookie of another domain",
+        ),
+        ("domain = \"shop.test\"", "host = \"bank.test\"\nsession = \"off\"", ""),
+        (
+            "domain = \"shop.test\"",
+            "host = \"eshop.test\"",
+            "visitors of eshop.test get no session: browsers refuse a cookie of another domain",
+        ),
+        ("domain = \"localhost\"", "", "browsers refuse a cookie with Domain=localhost"),
+        ("domain = \"10.0.0.1\"", "", "browsers refuse a cookie with Domain=10.0.0.1"),
+        ("path = \"/shop\"", "path = \"/shop/in\"\nrequire = \"session\"", ""),
+        ("path = \"/shop\"", "path = \"/shop\"\nrequire = \"session\"", ""),
+        (
+            "path = \"/shop\"",
+            "path = \"/shopping\"\nrequire = \"session\"",
+            "nobody passes the route /shopping: browsers send the cookie only below /shop",
+        ),
+        ("path = \"/shop\"", "path = \"/admin\"", ""),
+    ] {
+        assert_eq!(told(&secure, cookie, route), wanted, "{cookie} {route}");
+    }
+}

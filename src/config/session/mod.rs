@@ -12,11 +12,13 @@ use super::{
 
 mod cookie;
 mod headers;
+mod refused;
 
 pub use cookie::{CookiePrefix, SameSite, Secure, SessionCookie};
 pub use headers::{Encoding, Headers, Preset};
 
 pub(super) use cookie::{cookie_domain, cookie_path, prefixed};
+pub(super) use refused::{Surroundings, check as check_refused};
 
 /// `[session]`
 #[derive(Debug, Clone, PartialEq)]

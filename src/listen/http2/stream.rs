@@ -33,6 +33,12 @@ pub(super) async fn serve<H: Handler>(
     entered: Entered,
     handler: Rc<H>,
 ) {
+    if request.headers().values().any(has_blanks_around) {
+        // Malformed, and that is the matter of this one stream (RFC 9113 section 8.1.1). h2 sees to what else is.
+        tracing::debug!(peer = ?entered.arrival.peer, "a request was refused: blanks around a value");
+        reply.send_reset(Reason::PROTOCOL_ERROR);
+        return;
+    }
     let streams = Rc::clone(flight.streams());
     let aside = Rc::default();
     let (mut request, incoming) = part(request);
@@ -89,6 +95,12 @@ pub(super) async fn serve<H: Handler>(
         .await;
     }
     drop(flight);
+}
+
+/// A field value MUST NOT begin or end with one (RFC 9113 section 8.2.1).
+fn has_blanks_around(value: &HeaderValue) -> bool {
+    let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    is_blank(value.as_bytes().first()) || is_blank(value.as_bytes().last())
 }
 
 fn part(request: Request<RecvStream>) -> (Request<()>, RecvStream) {
