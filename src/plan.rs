@@ -22,7 +22,7 @@ use crate::{
     headers::{Forwarding, Guard, Prefix},
     router::Router,
     session::{
-        CookieForm, Ended, Flask, Keep, Lasting, Realm, Sealed, SessionManager, View,
+        CookieForm, Ended, Flask, Keep, Lasting, Sealed, SessionManager, View,
         store::{Memory, Store},
     },
     upstream::{Endpoints, TlsError},
@@ -87,39 +87,6 @@ impl RoutePlan {
     }
 }
 
-/// In which realms whoever logs in on a host may be, for whoever asks for them by that host.
-#[derive(Debug)]
-pub struct PeopleRealms {
-    /// Hosts whose every path has a route that names them.
-    named: Vec<HostPattern>,
-    /// Upstreams that a route without a host leads to.
-    upstreams: Vec<String>,
-}
-
-impl PeopleRealms {
-    fn of(config: &Config) -> Self {
-        let all = || config.routes.iter().filter(|route| route.session != SessionMode::Off);
-        let named = config.routes.iter().filter(|route| route.path == "/").filter_map(|r| r.host.clone());
-        let upstreams = all().filter(|route| route.host.is_none());
-        let upstreams =
-            upstreams.filter_map(|route| Some(config.upstreams.get(route.upstream)?.name.clone()));
-        let mut upstreams: Vec<String> = upstreams.collect();
-        upstreams.sort_unstable();
-        upstreams.dedup();
-        Self { named: named.collect(), upstreams }
-    }
-
-    /// The realms of a host, lower case and without port, as a store knows them.
-    pub fn of_host(&self, host: &str) -> Vec<String> {
-        let named = self.named.iter().any(|pattern| pattern.fits(host));
-        let upstreams = self.upstreams.iter().filter(|_| !named);
-        let own = Realm::Host(host).key().to_string();
-        std::iter::once(own)
-            .chain(upstreams.map(|upstream| Realm::AnyHost { host, upstream }.key().to_string()))
-            .collect()
-    }
-}
-
 /// Everything compiled from one configuration.
 #[derive(Debug)]
 pub struct Plan {
@@ -133,8 +100,6 @@ pub struct Plan {
     pub upstreams: Vec<(Arc<Endpoints>, Arc<View>)>,
     /// Sessions.
     pub sessions: SessionManager,
-    /// Where people are told apart by more than their host.
-    pub people: PeopleRealms,
     /// What happens to the app's own Set-Cookie.
     pub cookies: CookieRules,
     /// What the apps were seen to set.
@@ -351,7 +316,6 @@ impl Plan {
             router,
             upstreams,
             sessions,
-            people: PeopleRealms::of(config),
             cookies: CookieRules::build(&config.cookies, secrets),
             inventory: Arc::default(),
             guard: Guard::new(prefix, &ours),

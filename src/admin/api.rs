@@ -18,8 +18,8 @@ use crate::{
     clock::Timestamp,
     cookies::Finding,
     crypto,
-    plan::Plan,
-    session::{Found, Realm, StoreError, store::Store},
+    plan::{Plan, RoutePlan},
+    session::{Found, Realm, Record, store::Store},
 };
 
 /// Before the methods that are.
@@ -231,16 +231,12 @@ async fn principal(sources: &Sources, name: &str, query: &str, get: bool, asker:
     let name = decoded(name)?;
     let realm = query.split('&').find_map(|pair| pair.strip_prefix("realm=")).map(decoded).transpose()?;
     let plan = sources.plan.load();
-    let realms = realm.as_deref().and_then(|realm| realm_keys(&plan, realm)).ok_or_else(|| {
+    let realm_key = realm.as_deref().and_then(|realm| realm_key(&plan, realm)).ok_or_else(|| {
         let why = "a principal is one of a realm: ?realm=host:shop.example, domain:example.com or name:REALM";
         Problem::new(StatusCode::BAD_REQUEST, why)
     })?;
     if !get {
-        let mut many: Result<usize, StoreError> = Ok(0);
-        for realm in &realms {
-            let more = store.delete_all_of(realm, &name, now).await;
-            many = many.and_then(|many| Ok(many + more?));
-        }
+        let many = store.delete_all_of(&realm_key, &name, now).await;
         let outcome = many.as_ref().map_or_else(|_| "failed".to_owned(), |many| format!("{many} sessions"));
         audit(asker, "revoke", &format!("{name} of {}", realm.as_deref().unwrap_or_default()), &outcome);
         let many = many.map_err(failed)?;
@@ -249,11 +245,19 @@ async fn principal(sources: &Sources, name: &str, query: &str, get: bool, asker:
         }
         return json(&serde_json::json!({ "revoked": many }));
     }
-    let all: Vec<_> = realms.iter().flat_map(|realm| store.of(realm, &name)).collect();
+    let mut all = store.of(&realm_key, &name);
+    let sibling = Realm::sibling(&realm_key).unwrap_or_default();
+    all.extend(store.of(&sibling, &name));
+    // Where the host is named, those of others are not theirs.
+    let is_theirs = |record: &Record| {
+        *record.realm == *sibling || !record.realm.starts_with('u') || realm_key.starts_with('u')
+    };
     let mut sessions = Vec::new();
     // The latest logins: an account that many share is not to be read from disk as a whole.
     for id in all.iter().rev().take(MOST_SHOWN) {
-        if let Found::Live(record) = store.load(*id, now).await.map_err(failed)? {
+        if let Found::Live(record) = store.load(*id, now).await.map_err(failed)?
+            && is_theirs(&record)
+        {
             sessions.push(Session::of(&record, plan.sessions.rules()));
         }
     }
@@ -266,13 +270,17 @@ fn decoded(text: &str) -> Result<String, Problem> {
     text.map(std::borrow::Cow::into_owned).map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "not UTF-8"))
 }
 
-/// A realm as records hold it. Of a host there may be several: where routes name none, its people are those of all hosts.
-fn realm_keys(plan: &Plan, text: &str) -> Option<Vec<String>> {
+/// A realm as records hold it.
+fn realm_key(plan: &Plan, text: &str) -> Option<String> {
     let (kind, name) = text.split_once(':')?;
-    match kind {
-        "host" => Some(plan.people.of_host(name)),
-        "domain" => Some(vec![Realm::Domain(name).key().to_string()]),
-        "name" => Some(vec![Realm::Named(name).key().to_string()]),
-        _ => None,
-    }
+    let realm = match kind {
+        "host" if plan.router.find(name, "/", RoutePlan::differs).is_ok_and(|route| route.any_host) => {
+            Realm::AnyHost(name)
+        }
+        "host" => Realm::Host(name),
+        "domain" => Realm::Domain(name),
+        "name" => Realm::Named(name),
+        _ => return None,
+    };
+    Some(realm.key().to_string())
 }

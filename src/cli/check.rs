@@ -93,7 +93,7 @@ fn hosts_to_name(config: &Config, certified: &[String]) -> Option<String> {
     let apps = apps.into_iter().collect::<Vec<_>>().join(", ");
     Some(format!(
         "note: routes to {apps} name no host, and so answer to any that a visitor writes. Whoever logs in there is one\n      \
-         person on all of them: counted together, and logged out together by `destroy-principal`.\n      \
+         person on all of them, and by each of these routes: counted together, and logged out together.\n      \
          To tell sites apart, give each a route that names it: {names}"
     ))
 }

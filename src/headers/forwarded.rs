@@ -43,6 +43,8 @@ pub struct Client {
     pub https: bool,
     /// The host that the visitor sees, told by a trusted proxy; not for routing.
     pub host: Option<HeaderValue>,
+    /// A proxy that is believed has told so: its connection carries the requests of many.
+    pub by_proxy: bool,
     /// The believed proxies between the visitor and our peer, nearest to the visitor first.
     chain: Vec<IpAddr>,
 }
@@ -80,7 +82,7 @@ impl Forwarding {
             }
             Peer::Unix => (None, self.trusted.unix),
         };
-        let mut client = Client { address, https, host: None, chain: Vec::new() };
+        let mut client = Client { address, https, host: None, by_proxy: trusted, chain: Vec::new() };
         if trusted {
             match self.family {
                 ForwardedFamily::XForwarded => self.read_x(&mut client, headers),

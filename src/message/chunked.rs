@@ -109,13 +109,13 @@ impl Chunks {
                     }
                     *self = Self::Size;
                 }
-                Self::Trailers => return self.trailers(inbound),
+                Self::Trailers => return self.trailers(inbound, grammar),
                 Self::Over => return Ok(Piece::End),
             }
         }
     }
 
-    fn trailers(&mut self, inbound: &mut BytesMut) -> Result<Piece, ChunkError> {
+    fn trailers(&mut self, inbound: &mut BytesMut, grammar: ChunkGrammar) -> Result<Piece, ChunkError> {
         let mut fields = [const { httparse::EMPTY_HEADER }; MOST_TRAILERS];
         let httparse::Status::Complete((length, fields)) = httparse::parse_headers(inbound, &mut fields)?
         else {
@@ -125,6 +125,11 @@ impl Chunks {
                 Ok(Piece::More)
             };
         };
+        let section = inbound.get(..length).unwrap_or_default();
+        let is_bare = |at: usize| at == 0 || section.get(at - 1) != Some(&b'\r');
+        if grammar == ChunkGrammar::Strict && memchr::memchr_iter(b'\n', section).any(is_bare) {
+            return Err(ChunkError::Malformed("a bare line feed"));
+        }
         let mut trailers = HeaderMap::with_capacity(fields.len());
         for field in fields {
             let name =
@@ -338,6 +343,10 @@ mod tests {
                     assert_eq!(read.is_ok(), wanted, "{line:?} {grammar:?} by {step}");
                 }
             }
+        }
+        for end in ["\n", "x: 1\n\r\n", "x: 1\r\n\n"] {
+            let text = format!("1\r\na\r\n0\r\n{end}");
+            assert!(body_by(Strict, text.as_bytes(), 99).is_err(), "{end:?}");
         }
         // Nothing more needs to come.
         for begin in ["x", "5\u{c}", "5;a\u{1}", "5;;", "\r", "5\r5"] {

@@ -195,7 +195,8 @@ async fn stages(
         resolved,
         crossing: &crossing,
         interim,
-        connection: connection.as_ref(),
+        // SECURITY: of the next person on a proxy's connection nobody is to be made who was on it before.
+        connection: connection.as_ref().filter(|_| !client.by_proxy),
     };
     let outcome = asked.ask(worker, exchange, (request, body), &added, upgrade).await;
     if outcome.is_err()

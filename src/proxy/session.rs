@@ -102,9 +102,7 @@ pub fn realm<'a>(route: &'a RoutePlan, admitted: &'a Admitted) -> Realm<'a> {
     match (&route.realm, route.cookie.domain()) {
         (Some(realm), _) => Realm::Named(realm),
         (None, Some(domain)) => Realm::Domain(domain),
-        (None, None) if route.any_host => {
-            Realm::AnyHost { host: &admitted.authority.host, upstream: &route.upstream.rules.name }
-        }
+        (None, None) if route.any_host => Realm::AnyHost(&admitted.authority.host),
         (None, None) => Realm::Host(&admitted.authority.host),
     }
 }

@@ -176,13 +176,14 @@ fn late(record: &Arc<Record>, apply: &Apply<'_>) -> Decision {
         let _ = jar.apply(removal, &apply.rules.jar, apply.now);
         jar
     });
-    if !changes.ends() && !other && left == record.jar {
+    let ends = (changes.ends() || other) && record.is_just_as(shown);
+    if !ends && left == record.jar {
         return Decision::Straggler;
     }
     if changes.if_version.is_some_and(|wanted| wanted != record.version) {
         return Decision::Conflict;
     }
-    if changes.ends() || other {
+    if ends {
         let all_of = everyone(record).filter(|_| changes.destroy_principal);
         return Decision::End { all_of };
     }

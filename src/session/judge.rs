@@ -220,7 +220,13 @@ impl SessionManager {
             {
                 self.give(&ticket.anew(now), Some(&record), now)
             }
-            Applied::Ended => Outcome::Expire,
+            Applied::Ended => {
+                if changes.destroy_principal {
+                    // The store has ended those in the realm of this session; there may be others of theirs.
+                    self.end_all_of(turn).await?;
+                }
+                Outcome::Expire
+            }
             // Apps repeat who is logged in: from a straggler that is no login, and would undo a logout.
             Applied::Straggler if changes.logs_in() && !turn.resolved.repeats(changes) => {
                 if changes.expects_a_record() {
@@ -325,10 +331,10 @@ impl SessionManager {
         Ok(match self.keep.load(ticket, shown, turn.now).await? {
             Found::Live(record) => {
                 record.leads(&ticket.hash(), turn.now) != Leads::No
-                    || shown.is_some_and(|shown| record.is_still_of(shown))
+                    || shown.is_some_and(|shown| record.is_just_as(shown))
             }
             Found::Nothing => shown.is_none(),
-            Found::Ended(_) => shown.is_some_and(|shown| self.keep.is_still_of(shown)),
+            Found::Ended(_) => shown.is_some_and(|shown| self.keep.is_just_as(shown)),
             Found::Over => false,
         })
     }

@@ -193,10 +193,10 @@ impl Keep {
 
     /// Whether a session that is [`Found::Ended`] in this copy goes on in another, and nobody came into it. A store's record
     /// says it itself.
-    pub(super) fn is_still_of(&self, shown: &Record) -> bool {
+    pub(super) fn is_just_as(&self, shown: &Record) -> bool {
         match self {
             Self::Store(_) | Self::Flask(_) => false,
-            Self::Sealed(sealed) => sealed.is_still_of(shown),
+            Self::Sealed(sealed) => sealed.is_just_as(shown),
         }
     }
 

@@ -27,8 +27,7 @@ const OVERLAP: Duration = Duration::from_secs(30);
 pub struct Record {
     /// The public id.
     pub id: Uuid,
-    /// What it belongs to: a letter for the kind, and the host, domain or name ([`Realm`](super::Realm)); of a route that
-    /// names no host `u`, the host, a slash and the upstream.
+    /// What it belongs to: a letter for the kind, and the host, domain or name ([`Realm`](super::Realm)).
     pub realm: Arc<str>,
     /// When the session was created.
     pub created: Timestamp,
@@ -311,6 +310,13 @@ impl Record {
             && (named
                 || (self.fields.keys().all(|name| before.fields.contains_key(name))
                     && self.jar.cookies().iter().all(|cookie| before.jar.has(cookie))))
+    }
+
+    /// The same; and where nobody is named, nothing that could be a login has happened either: every field and every cookie is
+    /// what it was. An app that gives each visitor a session of its own changes its cookie at a login, and adds none.
+    pub fn is_just_as(&self, before: &Self) -> bool {
+        let named = self.principal.is_some();
+        self.is_still_of(before) && (named || (self.fields == before.fields && self.jar == before.jar))
     }
 
     /// When it ends if nobody comes.

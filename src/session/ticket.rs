@@ -3,7 +3,7 @@
 //! base64url (no padding) of: format 1 B, key number 1 B, minted 4 B, stamped 4 B, public id 16 B, secret 16 B, and
 //! 16 B of HMAC-SHA256 over all before it and the realm. Times are seconds since 1970, big-endian.
 
-use std::{borrow::Cow, sync::Arc};
+use std::sync::Arc;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
@@ -35,13 +35,9 @@ pub enum Realm<'a> {
     /// This host, lower case, no port.
     Host(&'a str),
     /// The same by a route that names no host: visitors write what they like there, so whoever logs in is one and the same
-    /// person on all hosts of the upstream. A ticket is worth something on its own host alone.
-    AnyHost {
-        /// The host.
-        host: &'a str,
-        /// The name of the upstream.
-        upstream: &'a str,
-    },
+    /// person on all hosts, and by whichever of these routes, which share their tickets. A ticket is worth something on its
+    /// own host alone.
+    AnyHost(&'a str),
     /// The domain of the session's cookie.
     Domain(&'a str),
     /// A name that routes share on purpose.
@@ -52,7 +48,7 @@ impl<'a> Realm<'a> {
     /// A byte for the kind, so that no host passes for a name, and the text.
     pub fn tag(&self) -> (u8, &'a str) {
         match self {
-            Self::Host(text) | Self::AnyHost { host: text, .. } => (b'h', text),
+            Self::Host(text) | Self::AnyHost(text) => (b'h', text),
             Self::Domain(text) => (b'd', text),
             Self::Named(text) => (b'n', text),
         }
@@ -60,19 +56,25 @@ impl<'a> Realm<'a> {
 
     /// Kind and text in one, as a record keeps it.
     pub(crate) fn key(&self) -> Arc<str> {
-        if let Self::AnyHost { host, upstream } = self {
-            // No host has a slash.
-            return shared(&format!("u{host}/{upstream}"));
+        if let Self::AnyHost(host) = self {
+            return shared(&format!("u{host}"));
         }
         let (kind, text) = self.tag();
         shared(&format!("{}{text}", char::from(kind)))
     }
 
-    /// The realm in which people are told apart, of a record's: of all hosts of an upstream there is one.
-    pub fn of_people(key: &str) -> Cow<'_, str> {
-        match key.strip_prefix('u').and_then(|rest| rest.split_once('/')) {
-            Some((_, upstream)) => Cow::Owned(format!("u{upstream}")),
-            None => Cow::Borrowed(key),
+    /// The realm in which people are told apart, of a record's: of all hosts that routes take without naming them there is one.
+    pub fn of_people(key: &str) -> &str {
+        if key.starts_with('u') { "u" } else { key }
+    }
+
+    /// The realm of the same host by a route of the other kind: its sessions were logged in before the configuration named the
+    /// host, or no longer did, and their tickets are as good.
+    pub fn sibling(key: &str) -> Option<String> {
+        match key.split_at_checked(1)? {
+            ("u", host) if !host.is_empty() => Some(format!("h{host}")),
+            ("h", host) => Some(format!("u{host}")),
+            _ => None,
         }
     }
 
@@ -82,7 +84,6 @@ impl<'a> Realm<'a> {
         match key.bytes().next() {
             Some(b'd') => format!("domain:{text}"),
             Some(b'n') => format!("name:{text}"),
-            Some(b'u') => format!("host:{}", text.split_once('/').map_or(text, |(host, _)| host)),
             _ => format!("host:{text}"),
         }
     }

@@ -32,6 +32,12 @@ use crate::{
     net::{Belonging, Unread, VisitorConnection},
 };
 
+/// One in so many connections that are free goes to those who wait on other workers, where some wait here as well.
+const GIVES_WAY: u32 = 4;
+
+/// A connection that the app has logged in is kept unused for so many ticks: as long as a visitor's own.
+const OWNED_FOR: u64 = 750;
+
 /// After an answer that ends with its head by rule a connection is not used for so long: the body that a faulty app sends
 /// all the same would be read as the answer to the next visitor's request.
 const REST: Duration = Duration::from_millis(100);
@@ -71,6 +77,24 @@ struct Kept<B> {
     /// Requests of this worker that wait for one, and are told when one is free.
     waiting: Cell<usize>,
     freed: Notify,
+    /// Connections that were free while somebody waited.
+    turn: Cell<u32>,
+}
+
+/// A request that waits.
+struct Waiting<'a>(&'a Cell<usize>);
+
+impl<'a> Waiting<'a> {
+    fn of(waiting: &'a Cell<usize>) -> Self {
+        waiting.set(waiting.get() + 1);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
 }
 
 impl<B> Kept<B> {
@@ -86,7 +110,17 @@ impl<B> Kept<B> {
             most_idle: Cell::default(),
             waiting: Cell::default(),
             freed: Notify::new(),
+            turn: Cell::default(),
         }
+    }
+
+    /// Whether a connection that is free now is closed: so many wait for its place, on all workers. Of the requests of this worker that
+    /// wait for it as well one in a few gives way, so that no worker keeps them all.
+    fn gives_way(&self, everywhere: usize) -> bool {
+        let here = self.waiting.get();
+        let turn = self.turn.get().wrapping_add(1);
+        self.turn.set(turn);
+        everywhere > here && (here == 0 || turn.is_multiple_of(GIVES_WAY))
     }
 
     /// A part in a connection that takes requests, and has room for one more.
@@ -138,7 +172,7 @@ where
 
     /// Waits for room for a new connection, or for one that is free.
     async fn wait(&self, slots: &Arc<ConnectionSlots>, limit: Duration) -> Option<Free<B>> {
-        self.waiting.set(self.waiting.get() + 1);
+        let _waiting = Waiting::of(&self.waiting);
         let free = clock::timeout(Some(limit), async {
             let mut slot = pin!(slots.take());
             loop {
@@ -152,9 +186,18 @@ where
                 }
             }
         });
-        let free = free.await;
-        self.waiting.set(self.waiting.get() - 1);
-        free.ok().flatten()
+        free.await.ok().flatten()
+    }
+
+    /// Closes the one that was unused for longest, for who needs its place; false if there is none.
+    fn close_one(&self) -> bool {
+        let idle = self.idle.borrow_mut().pop_front().is_some();
+        idle || self.resting.borrow_mut().pop_front().is_some() || {
+            let mut owned = self.owned.borrow_mut();
+            let oldest = owned.iter().enumerate().min_by_key(|(_, (_, connection))| connection.since);
+            let oldest = oldest.map(|(at, _)| at);
+            oldest.map(|at| owned.swap_remove(at)).is_some()
+        }
     }
 
     /// Whether it can be used: within its time, and neither closed nor with anything to read.
@@ -237,8 +280,7 @@ impl<B> Lease<B> {
         if self.connection.idle_ticks == 0 || !habits.allow_reuse(ended) {
             return;
         }
-        // Another worker waits for room: there is none before this one is closed.
-        if waiting.get() == 0 && self.connection.is_wanted_elsewhere() {
+        if self.connection.wanted_by() > 0 && self.kept.gives_way(self.connection.wanted_by()) {
             return;
         }
         self.connection.since = clock::tick();
@@ -247,6 +289,8 @@ impl<B> Lease<B> {
         match (self.owner, ended) {
             (Owner::One(owner), _) if owner.has_owner() => owned.borrow_mut().push((owner, self.connection)),
             (Owner::One(_) | Owner::Nobody, _) => {}
+            // Whoever waits gets its place, and no connection that is to rest.
+            (Owner::All, AnswerEnd::Head) if waiting.get() > 0 => {}
             (Owner::All, AnswerEnd::Head) => {
                 push(&mut resting.borrow_mut(), (clock::instant(), self.connection), most);
             }
@@ -261,8 +305,14 @@ impl<B> Lease<B> {
 
     /// SECURITY: the app has logged in this connection, or is about to. From now on it is for this visitor's connection alone:
     /// whoever else got it would be logged in as them.
-    pub(super) fn belongs_to(&mut self, visitor: Option<&VisitorConnection>) {
-        self.owner = visitor.map_or(Owner::Nobody, |visitor| Owner::One(visitor.belonging()));
+    ///
+    /// Only who was `offered` that by the app has one kept: anybody can say that they would be logged in.
+    pub(super) fn belongs_to(&mut self, visitor: Option<&VisitorConnection>, offered: bool) {
+        self.owner = match (std::mem::replace(&mut self.owner, Owner::Nobody), visitor) {
+            (Owner::One(owner), _) => Owner::One(owner),
+            (_, Some(visitor)) if offered => Owner::One(visitor.belonging()),
+            _ => Owner::Nobody,
+        };
     }
 
     /// Its server, for the log.
@@ -313,9 +363,15 @@ where
             let kept = &*pool.kept;
             let Kept { idle, shared, .. } = kept;
             kept.wake();
-            kept.owned
-                .borrow_mut()
-                .retain(|(owner, connection)| owner.has_owner() && connection.unread() == Unread::Nothing);
+            kept.owned.borrow_mut().retain(|(owner, connection)| {
+                let unused = now.saturating_sub(connection.since);
+                owner.has_owner() && unused < OWNED_FOR && connection.unread() == Unread::Nothing
+            });
+            // What is unused here may be what another worker waits for.
+            let wanted = idle.borrow().front().map_or(0, |connection| connection.wanted_by());
+            for _ in 0..wanted {
+                kept.close_one();
+            }
             idle.borrow_mut().retain(|connection| kept.is_good(connection, now));
             shared.borrow_mut().retain(|c| c.is_open() && !c.is_unused());
         }
@@ -357,7 +413,9 @@ where
             return Ok(Lease { connection, kept, busy: None, owner: Owner::All });
         }
         let slots = endpoint.slots();
-        let slot = match slots.try_take() {
+        // One that is unused makes room: a request that cannot be repeated takes none of those, and some have to rest.
+        let free = slots.try_take().or_else(|| if kept.close_one() { slots.try_take() } else { None });
+        let slot = match free {
             Some(slot) => slot,
             // Another server is asked first.
             None if patience == Patience::None => {

@@ -64,8 +64,8 @@ impl Drop for Waiting<'_> {
 }
 
 impl Slot {
-    /// Whether somebody waits for one: what nobody uses is to be closed.
-    pub(super) fn is_wanted(&self) -> bool {
-        self.slots.waiting.load(Ordering::Relaxed) > 0
+    /// How many wait for one: what nobody uses is to be closed.
+    pub(super) fn wanted_by(&self) -> usize {
+        self.slots.waiting.load(Ordering::Relaxed)
     }
 }

@@ -89,6 +89,50 @@ fn whoever_logs_in_under_an_invented_host_is_counted_and_logged_out_with_the_oth
     }
 }
 
+/// Routes without a host share their tickets, whichever app they lead to; and a configuration may name a host later.
+#[test]
+fn whoever_shares_a_session_is_the_same_person() {
+    let state = tempfile::tempdir().unwrap();
+    let app = App::puppet();
+    let rights = "session_fields = [\"*\"]\nsession_write = true\nsession_login = true\n";
+    let toml = format!(
+        "[upstreams.idp]\nservers = [\"http://{1}\"]\n{rights}[[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/sso\"\n\
+         upstream = \"idp\"\n[admin]\naddress = \"unix:{0}/admin.sock\"\n[store]\nkind = \"memory\"\n",
+        state.path().display(),
+        app.address
+    );
+    let house = Cloakroom::before(app.address).upstream(rights).config(&toml).start();
+    let login = || {
+        let mut browser = house.browser();
+        browser.answered("/", &["X-Session-Principal: alice"]);
+        browser
+    };
+    let mut alice = login();
+    house.browser().answered("/sso/backchannel", &["X-Session-Principal: alice", DESTROY_ALL]);
+    assert_eq!(alice.shown(), "", "by another app's back channel");
+    let host = house.address.ip().to_string();
+    let revoke =
+        || house.verb(&["sessions", "revoke", "--principal", "alice", "--realm", &format!("host:{host}")]).1;
+    let mut alice = Browser::clone(&alice);
+    eventually("alice may come again", || {
+        alice.answered("/", &["X-Session-Principal: alice"]);
+        alice.shown() == "principal=alice"
+    });
+    for (before, after) in [
+        ("upstream = \"app\"", format!("host = \"{host}\"\nupstream = \"app\"")),
+        ("host = ", "# host = ".to_owned()),
+    ] {
+        house.reload(|text| text.replacen(before, &after, 1));
+        assert_eq!(alice.shown(), "principal=alice", "her ticket is as good");
+        assert_eq!(revoke(), "1 session ended\n", "{after}: and it is found");
+        assert_eq!(alice.shown(), "");
+        eventually("alice may come again", || {
+            alice.answered("/", &["X-Session-Principal: alice"]);
+            alice.shown() == "principal=alice"
+        });
+    }
+}
+
 #[test]
 fn a_back_channel_without_a_session_logs_a_principal_out_everywhere() {
     let app = App::puppet();

@@ -143,6 +143,29 @@ fn an_answer_from_before_a_login_ends_nothing() {
     }
 }
 
+/// An app that gives each visitor a session of its own, as PHP does: at a login it changes, and nothing is new.
+#[test]
+fn an_answer_from_before_a_login_that_names_nobody_ends_nothing() {
+    let logins = ["Set-Cookie: PHPSESSID=victim; Path=/; HttpOnly", "X-Session-Set-Role: admin"];
+    for scene in scenes() {
+        for ending in ["X-Session-Action: destroy", "X-Session-Action: logout"] {
+            for login in logins {
+                let mut visitor = scene.visitor(&["X-Session-Set-Role: guest", KEPT]);
+                let mut late = scene.overtake(&mut visitor, &[ending], &[login]);
+                let answer = visitor.get("/");
+                let what = format!("{}: {ending} before {login}", scene.kind);
+                assert_eq!(answer.told("state").as_deref(), Some("active"), "{what}");
+                assert!(
+                    answer.told("role").is_some()
+                        && answer.header("x-cookies").is_some_and(|c| !c.is_empty()),
+                    "{what}"
+                );
+                assert_eq!(late.get("/").fields(), "", "{what}: no ticket of it");
+            }
+        }
+    }
+}
+
 #[test]
 fn whoever_is_out_already_still_logs_everyone_else_of_theirs_out() {
     for scene in scenes().filter(|scene| scene.kind != "cookie") {

@@ -149,8 +149,11 @@ impl Model {
         }
         // "Evict [...] the cookie with the earliest last-access-time first."
         if self.stored.len() > LIMITS.max_cookies {
+            // By plain http none that is Secure goes; the new one stays out then.
             let others = self.stored.iter().enumerate().take(LIMITS.max_cookies);
-            let (oldest, _) = others.min_by_key(|(_, old)| old.used.get()).unwrap();
+            let others = others.filter(|(_, old)| set.https || !old.set.secure);
+            let oldest =
+                others.min_by_key(|(_, old)| old.used.get()).map_or(LIMITS.max_cookies, |(at, _)| at);
             self.stored.remove(oldest);
         }
     }

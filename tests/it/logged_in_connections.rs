@@ -124,3 +124,42 @@ fn over_http2_no_connection_is_logged_in() {
     }
     assert_eq!(ask(&mut house.dial(), "GET", ""), "who are you?");
 }
+
+/// Its connection carries the requests of many people.
+#[test]
+fn behind_a_trusted_proxy_no_connection_is_logged_in() {
+    let (address, _) = server("app");
+    let house = Cloakroom::before(address).config("[process]\ntrusted_proxies = [\"127.0.0.0/8\"]\n").start();
+    let mut proxy = house.dial();
+    let mut ask = |who: u8, credentials: &str| {
+        let line =
+            if credentials.is_empty() { String::new() } else { format!("authorization: {credentials}\r\n") };
+        proxy.send(format!(
+            "GET / HTTP/1.1\r\nhost: a.test\r\nx-forwarded-for: 203.0.113.{who}\r\n{line}\r\n"
+        ));
+        proxy.answer(false)
+    };
+    let offered = ask(1, "");
+    let offers: Vec<_> =
+        offered.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("www-authenticate")).collect();
+    assert_eq!(offers.len(), 1, "Basic alone");
+    for credentials in ["NTLM begin", "NTLM alice"] {
+        ask(1, credentials);
+        assert_eq!(ask(2, "").text(), "who are you?");
+    }
+}
+
+/// Anybody can say that they would be logged in.
+#[test]
+fn a_connection_is_not_pinned_by_who_was_offered_no_login() {
+    let app = crate::support::App::start(|_| crate::support::Reply::text("ok"));
+    let house =
+        Cloakroom::before(app.address).upstream("max_connections = 3\nqueue_timeout = \"60s\"").start();
+    let mut held: Vec<_> = (0..3).map(|_| house.dial()).collect();
+    for wire in &mut held {
+        assert_eq!(ask(wire, "GET", "NTLM x"), "ok");
+    }
+    for _ in 0..6 {
+        assert_eq!(ask(&mut house.dial(), "POST", ""), "ok");
+    }
+}

@@ -138,8 +138,10 @@ fn holding() -> (App, Arc<Door>) {
     let door = Door::closed();
     let held = Arc::clone(&door);
     let app = App::start(move |request| {
-        if request.path() == "/held" {
-            held.pass();
+        match request.path() {
+            "/held" => held.pass(),
+            "/304" => return Reply::text("").status(304),
+            _ => {}
         }
         Reply::text(request.path())
     });
@@ -227,4 +229,22 @@ fn apps_take_no_descriptor_that_is_kept_back() {
     assert!(all.iter().all(|status| [200, 503].contains(status)), "{all:?}");
     assert!(all.iter().filter(|status| **status == 200).count() > 80, "{all:?}");
     assert!(!house.log().contains("cannot accept"), "{}", house.log());
+}
+
+/// What is unused makes room: for who cannot take it, and for who asks by another worker.
+#[test]
+fn unused_connections_hold_up_nobody() {
+    let (app, _door) = holding();
+    for (workers, first, then) in [(1, "GET /304", "GET /"), (1, "GET /", "POST /"), (4, "GET /", "GET /")] {
+        let rules = "max_connections = 1\nqueue_timeout = \"60s\"\nidle_timeout = \"50s\"";
+        let house = Cloakroom::before(app.address)
+            .upstream(rules)
+            .config(&format!("[process]\nworkers = {workers}\n"))
+            .start();
+        for line in [first, then, then, then, then, then] {
+            let mut wire = house.dial();
+            wire.send(format!("{line} HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"));
+            assert!([200, 304].contains(&wire.answer(false).status), "{workers}: {line}");
+        }
+    }
 }

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     Ended,
-    ended::Renewal,
+    ended::{Renewal, Since},
     letter,
     opened::{self, Under},
     parts,
@@ -171,8 +171,14 @@ impl Sealed {
             Decision::Nothing => Ok(Applied::Nothing),
             Decision::Straggler => match brought {
                 Some(shown) if apply.changes.ends_copies_of(shown) => {
-                    let named = shown.principal.is_some();
-                    let ended = self.ended.end_copies(seen.id, named, now, lasts).await?;
+                    let most = if shown.principal.is_some() {
+                        Since::Newcomer
+                    } else if apply.changes.ends() {
+                        Since::Nothing
+                    } else {
+                        Since::Changes
+                    };
+                    let ended = self.ended.end_copies(seen.id, most, now, lasts).await?;
                     Ok(if ended { Applied::Ended } else { Applied::Straggler })
                 }
                 _ => Ok(Applied::Straggler),
@@ -193,8 +199,8 @@ impl Sealed {
                 if renewed && !apply.changes.by_clock && seen.confirmed {
                     // By whichever node's clock: later than every copy there is.
                     record.renewed = record.renewed.max(Timestamp(before.0 + 1));
-                    let newcomer = brought.is_none_or(|shown| !record.is_still_of(shown));
-                    let renewal = Renewal { before, renewed: record.renewed, newcomer };
+                    let since = brought.map_or(Since::Newcomer, |shown| Since::of(shown, &record));
+                    let renewal = Renewal { before, renewed: record.renewed, since };
                     if !self.ended.spend(seen.id, renewal, now, lasts).await? {
                         return Ok(Applied::Straggler);
                     }
@@ -224,8 +230,9 @@ impl Sealed {
     }
 
     /// Whether it goes on in a copy that was renewed, and nobody came into it.
-    pub(in crate::session) fn is_still_of(&self, shown: &Record) -> bool {
-        self.ended.goes_on_for(shown.id, shown.principal.is_some())
+    pub(in crate::session) fn is_just_as(&self, shown: &Record) -> bool {
+        let most = if shown.principal.is_some() { Since::Newcomer } else { Since::Nothing };
+        self.ended.goes_on_for(shown.id, most)
     }
 
     /// Whether a session has not ended, and `holds` of its last renewal, if there was one but for the clock.

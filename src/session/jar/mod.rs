@@ -184,9 +184,12 @@ pub struct Asking<'a> {
 pub struct JarEffect {
     /// Anything is other than before.
     pub changed: bool,
-    /// Cookies that went to make room, and what there was too little of.
-    pub gone: Vec<(Arc<[u8]>, Full)>,
+    /// Cookies that went to make room.
+    pub gone: Vec<Gone>,
 }
+
+/// The name of a cookie that went to make room, and what there was too little of.
+pub type Gone = (Arc<[u8]>, Full);
 
 /// Why a cookie was not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -271,6 +274,7 @@ impl Jar {
         }
         // What is replaced keeps its age (RFC 6265bis section 5.7): the order in which cookies are sent.
         let changed = old.is_none_or(|old| old.value != cookie.value);
+        let before = self.clone();
         self.edit(|all| {
             match place.and_then(|at| all.get_mut(at)) {
                 Some(old) => *old = cookie.clone(),
@@ -279,11 +283,19 @@ impl Jar {
             all.retain(|cookie| !cookie.is_over(now));
             all.iter().filter(|one| one.is(cookie)).for_each(|one| one.used.now(now));
         });
-        Ok(JarEffect { changed, gone: self.make_room(cookie, limits) })
+        match self.make_room(change, limits) {
+            Ok(gone) => Ok(JarEffect { changed, gone }),
+            Err(full) => {
+                *self = before;
+                Err(full)
+            }
+        }
     }
 
-    /// Lets cookies go until the rest is within the limits; not this one, which fits alone.
-    fn make_room(&mut self, stays: &Cookie, limits: &JarLimits) -> Vec<(Arc<[u8]>, Full)> {
+    /// Lets cookies go until the rest is within the limits; not this one, and for one that came by plain http none that is
+    /// Secure.
+    fn make_room(&mut self, change: &JarChange, limits: &JarLimits) -> Result<Vec<Gone>, Full> {
+        let stays = &change.cookie;
         let mut gone = Vec::new();
         loop {
             let all = self.cookies();
@@ -291,10 +303,13 @@ impl Jar {
             let full = match (all.len() > limits.max_cookies, bytes > limits.max_bytes) {
                 (true, _) => Full::Cookies,
                 (false, true) => Full::Bytes,
-                (false, false) => return gone,
+                (false, false) => return Ok(gone),
             };
-            let others = all.iter().enumerate().filter(|(_, cookie)| !cookie.is(stays));
-            let Some((at, cookie)) = others.min_by_key(|(_, cookie)| cookie.used.at()) else { return gone };
+            let may_go = |cookie: &Cookie| !cookie.is(stays) && (change.https || !cookie.secure);
+            let others = all.iter().enumerate().filter(|(_, cookie)| may_go(cookie));
+            let Some((at, cookie)) = others.min_by_key(|(_, cookie)| cookie.used.at()) else {
+                return Err(full);
+            };
             gone.push((Arc::clone(&cookie.name), full));
             self.edit(|all| drop(all.remove(at)));
         }

@@ -30,6 +30,7 @@ use super::{
     change::Name,
     commit::{Apply, Found},
     record::Record,
+    ticket::Realm,
 };
 use crate::clock::Timestamp;
 
@@ -174,6 +175,22 @@ impl Store {
         principal: &str,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
+        let mut count = self.delete_all_in(realm, principal, now).await?;
+        let Some(sibling) = Realm::sibling(realm) else { return Ok(count) };
+        if Realm::of_people(realm) != realm {
+            // Of whom the host was named once, all are the same person's.
+            return Ok(count + self.delete_all_in(&sibling, principal, now).await?);
+        }
+        // Those of other hosts may be somebody else's.
+        for id in self.of(&sibling, principal) {
+            if matches!(self.load(id, now).await?, Found::Live(record) if *record.realm == *sibling) {
+                count += usize::from(self.delete(id, now).await?);
+            }
+        }
+        Ok(count)
+    }
+
+    async fn delete_all_in(&self, realm: &str, principal: &str, now: Timestamp) -> Result<usize, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.delete_all_of(realm, principal, now)),
             Self::Disk(disk) => Box::pin(disk.delete_all_of(realm, principal, now)).await,

@@ -50,9 +50,9 @@ pub(in super::super) struct Connection<B> {
 }
 
 impl<B> Connection<B> {
-    /// Somebody waits for its place.
-    pub(in super::super) fn is_wanted_elsewhere(&self) -> bool {
-        self.slot.as_ref().is_some_and(Slot::is_wanted)
+    /// So many wait for its place, on all workers.
+    pub(in super::super) fn wanted_by(&self) -> usize {
+        self.slot.as_ref().map_or(0, Slot::wanted_by)
     }
 
     /// The stream, and what was read of it after the last answer. Its place among those of its server is free: a tunnel

@@ -43,7 +43,7 @@ where
             let offers = answered.response.status() == StatusCode::UNAUTHORIZED
                 && challenges::offers_to_log_in_connection(answered.response.headers());
             if offers || challenges::logs_in_connection(head.headers()) {
-                lease.belongs_to(terms.visitor);
+                lease.belongs_to(terms.visitor, offers);
             }
             let streamed = head.version() == Version::HTTP_2;
             return answer(lease, answered, terms, streamed)

@@ -87,24 +87,29 @@ pub(super) fn read(inbound: &mut BytesMut, asked: &Method) -> Result<Option<Head
     }
 }
 
-/// The same of a head with control characters in a value: those lines are left out, and the rest of the page is not lost for
-/// them. CR and NUL stay refused, and what says where the answer ends is not guessed.
+/// The same of a head with control characters in a value: those fields are left out, and the rest of the page is not lost for
+/// them. CR and NUL stay refused, and so does the page where a field is spoilt without which it would be taken for another.
 fn read_without_controls(inbound: &mut BytesMut, asked: &Method) -> Result<Option<Head>, Http1Error> {
     let refused = Http1Error::Head(httparse::Error::HeaderValue);
-    let Some(end) = memchr::memmem::find(inbound, b"\r\n\r\n").map(|at| at + 4) else {
-        // What may still come is not known; a bare line feed ends no head here.
+    let Some(end) = end_of_head(inbound) else {
         return if inbound.len() > LARGEST { Err(Http1Error::HeadTooLarge) } else { Ok(None) };
     };
     let is_control = |byte: &u8| matches!(byte, 1..=8 | 0x0b | 0x0c | 0x0e..=0x1f | 0x7f);
     let (mut dropped, mut left) = (Vec::new(), Vec::with_capacity(end));
-    for line in inbound.get(..end).unwrap_or_default().split_inclusive(|byte| *byte == b'\n') {
-        if !line.iter().any(is_control) {
-            left.extend_from_slice(line);
+    let mut lines = inbound.get(..end).unwrap_or_default().split_inclusive(|byte| *byte == b'\n').peekable();
+    while let Some(line) = lines.next() {
+        let mut field = line.to_vec();
+        // A folded field is one (RFC 9112 section 5.2).
+        while let Some(more) = lines.next_if(|next| matches!(next.first(), Some(b' ' | b'\t'))) {
+            field.extend_from_slice(more);
+        }
+        if !field.iter().any(is_control) {
+            left.extend_from_slice(&field);
             continue;
         }
-        let name = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        let name = field.split(|byte| *byte == b':').next().unwrap_or_default();
         let name = HeaderName::from_bytes(name.trim_ascii_end()).map_err(|_| httparse::Error::HeaderName)?;
-        if [CONTENT_LENGTH, TRANSFER_ENCODING, CONNECTION].contains(&name) {
+        if is_needed(name.as_str()) {
             return Err(refused);
         }
         dropped.push(name.to_string());
@@ -115,6 +120,46 @@ fn read_without_controls(inbound: &mut BytesMut, asked: &Method) -> Result<Optio
     left.extend_from_slice(inbound.get(end..).unwrap_or_default());
     *inbound = BytesMut::from(&*left);
     Ok(read_known(inbound, asked)?.map(|head| Head { dropped, ..head }))
+}
+
+/// Behind the first empty line, which may end with a line feed alone.
+fn end_of_head(inbound: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    for line in inbound.split_inclusive(|byte| *byte == b'\n') {
+        at += line.len();
+        if matches!(line, b"\n" | b"\r\n") {
+            return Some(at);
+        }
+    }
+    None
+}
+
+/// Whether a field says where the answer ends, what it is, or what it may not do: without it a page would be taken for what
+/// it is not, and a download run.
+fn is_needed(name: &str) -> bool {
+    const NEEDED: [&str; 18] = [
+        "cache-control",
+        "cdn-cache-control",
+        "clear-site-data",
+        "connection",
+        "expires",
+        "location",
+        "permissions-policy",
+        "pragma",
+        "referrer-policy",
+        "refresh",
+        "strict-transport-security",
+        "surrogate-control",
+        "transfer-encoding",
+        "trailer",
+        "upgrade",
+        "vary",
+        "www-authenticate",
+        "x-robots-tag",
+    ];
+    const BEGINNINGS: [&str; 6] =
+        ["access-control-", "content-", "cross-origin-", "origin-agent-", "x-content-", "x-frame-"];
+    NEEDED.contains(&name) || BEGINNINGS.iter().any(|begin| name.starts_with(begin))
 }
 
 /// The same, of a version that is known.
@@ -357,12 +402,16 @@ mod tests {
         assert_eq!(out, b"OPTIONS * HTTP/1.1\r\n\r\n");
     }
 
+    fn read_head(inbound: &mut BytesMut) -> Option<Head> {
+        read(inbound, &Method::GET).ok().flatten()
+    }
+
     #[test]
     fn a_control_character_costs_its_line_and_not_the_page() {
         let read = |lines: &str| {
             let text = format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: 2\r\nX-B: b\r\n\r\nok");
             let mut inbound = BytesMut::from(text.as_bytes());
-            let head = read(&mut inbound, &Method::GET).ok().flatten()?;
+            let head = read_head(&mut inbound)?;
             let names: Vec<_> = head.response.headers().keys().map(ToString::to_string).collect();
             Some((names.join(" "), head.dropped.join(" "), inbound))
         };
@@ -370,16 +419,25 @@ mod tests {
             ("X-A: a\u{1}b\r\n", "content-length x-b", "x-a"),
             ("X-A: \u{7f}\r\nx-c: 1\r\nX-D:\u{1b}[0m\r\n", "x-c content-length x-b", "x-a x-d"),
             ("X-A: a\tb\r\n", "x-a content-length x-b", ""),
+            ("X-Z: z\r\nX-A: \u{1}\r\n ; more\r\n", "x-z content-length x-b", "x-a"),
+            ("X-A: a\r\n\u{20}\u{1}\r\n", "content-length x-b", "x-a"),
         ] {
             let wanted = (names.to_owned(), dropped.to_owned(), BytesMut::from(&b"ok"[..]));
             assert_eq!(read(lines), Some(wanted), "{lines:?}");
         }
+        let bare = b"HTTP/1.1 200 OK\nX-A: \x01\nContent-Length: 3\n\na\n\x02\r\n\r\n";
+        let mut inbound = BytesMut::from(&bare[..]);
+        let head = read_head(&mut inbound).unwrap();
+        assert_eq!((head.dropped, &inbound[..]), (vec!["x-a".to_owned()], &b"a\n\x02\r\n\r\n"[..]));
         for lines in [
             "X-A: a\0b\r\n",
             "X-A: a\rb\r\n",
             "X-A: \u{1}\r\nX-C: a\0\r\n",
             "Content-Length: 2\u{1}\r\n",
             "Transfer-Encoding: chunked\u{b}\r\n",
+            "Content-Disposition: attachment; filename=\"a\u{1}.html\"\r\n",
+            "Content-Security-Policy: default-src 'none'; report-uri /\u{1}\r\n",
+            "Cache-Control: no-store, x=\u{1}\r\n",
             "X\u{1}: a\r\n",
         ] {
             assert_eq!(read(lines), None, "{lines:?}");

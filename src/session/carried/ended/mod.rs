@@ -55,9 +55,32 @@ struct Entry {
     by_clock: bool,
     /// A copy that took the place of those was shown; not kept on disk.
     came_back: bool,
-    /// Somebody came into it by one of its renewals ([`Record::is_still_of`]); not kept on disk, since nothing that was
-    /// under way then outlives the process.
-    newcomer: bool,
+    /// What its renewals brought; not kept on disk, since nothing that was under way then outlives the process.
+    since: Since,
+}
+
+/// What renewals brought to a session, as far as an answer cares that was under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Since {
+    /// Another ticket ([`Record::is_just_as`]).
+    Nothing,
+    /// Other values ([`Record::is_still_of`]).
+    Changes,
+    /// Perhaps somebody who logged in.
+    Newcomer,
+}
+
+impl Since {
+    /// By one renewal.
+    pub(super) fn of(before: &Record, after: &Record) -> Self {
+        if after.is_just_as(before) {
+            Self::Nothing
+        } else if after.is_still_of(before) {
+            Self::Changes
+        } else {
+            Self::Newcomer
+        }
+    }
 }
 
 /// A copy that takes the place of others.
@@ -67,8 +90,8 @@ pub(super) struct Renewal {
     pub before: Timestamp,
     /// When this one is.
     pub renewed: Timestamp,
-    /// Somebody comes into the session by it.
-    pub newcomer: bool,
+    /// What it brings.
+    pub since: Since,
 }
 
 impl Entry {
@@ -80,13 +103,13 @@ impl Entry {
             until: now.plus(lasts).0,
             by_clock: false,
             came_back: false,
-            newcomer: false,
+            since: Since::Nothing,
         }
     }
 
-    /// Whether it goes on, as the session of whoever was in it: that of somebody who was `named` is nobody else's.
-    fn goes_on_for(&self, named: bool) -> bool {
-        self.below != u64::MAX && (named || !self.newcomer)
+    /// Whether it goes on, and no more has happened to it than that.
+    fn goes_on_for(&self, most: Since) -> bool {
+        self.below != u64::MAX && self.since <= most
     }
 
     /// The stricter of two.
@@ -98,7 +121,7 @@ impl Entry {
             at: if more.by_clock && !less.by_clock { less.at } else { more.at },
             by_clock: less.by_clock && more.by_clock,
             came_back: more.came_back || (less.below == more.below && less.came_back),
-            newcomer: less.newcomer || more.newcomer,
+            since: less.since.max(more.since),
             ..more
         }
     }
@@ -175,20 +198,20 @@ impl Ended {
         self.keep(id, Entry::end(now, lasts), |_| true).await.map(drop)
     }
 
-    /// The same for the copies that took the place of a spent one, under which an answer ends the session. `named`: somebody
-    /// was logged in by name there, so that the others are of the same person. False if there are none, or somebody has
-    /// come into them.
+    /// The same for the copies that took the place of a spent one, under which an answer ends the session. `most`: what
+    /// may have happened to it since; the session of somebody who was named is nobody else's, whatever happened. False if there
+    /// are none, or more has happened.
     pub(super) async fn end_copies(
         &self,
         id: Uuid,
-        named: bool,
+        most: Since,
         now: Timestamp,
         lasts: Duration,
     ) -> Result<bool, StoreError> {
         if self.0.is_none() {
             return Ok(false);
         }
-        let goes_on = |there: Option<&Entry>| there.is_some_and(|there| there.goes_on_for(named));
+        let goes_on = |there: Option<&Entry>| there.is_some_and(|there| there.goes_on_for(most));
         self.keep(id, Entry::end(now, lasts), goes_on).await
     }
 
@@ -204,8 +227,8 @@ impl Ended {
         now: Timestamp,
         lasts: Duration,
     ) -> Result<bool, StoreError> {
-        let Renewal { before, renewed, newcomer } = renewal;
-        let entry = Entry { below: renewed.0, newcomer, ..Entry::end(now, lasts) };
+        let Renewal { before, renewed, since } = renewal;
+        let entry = Entry { below: renewed.0, since, ..Entry::end(now, lasts) };
         self.keep(id, entry, |there| there.is_none_or(|there| before.0 >= there.below)).await
     }
 
@@ -275,9 +298,9 @@ impl Ended {
         self.entry(id).is_some_and(|entry| entry.below != u64::MAX)
     }
 
-    /// The same, and as the session of whoever was in it; `named`: by name.
-    pub(super) fn goes_on_for(&self, id: Uuid, named: bool) -> bool {
-        self.entry(id).is_some_and(|entry| entry.goes_on_for(named))
+    /// The same, and no more than that has happened to it.
+    pub(super) fn goes_on_for(&self, id: Uuid, most: Since) -> bool {
+        self.entry(id).is_some_and(|entry| entry.goes_on_for(most))
     }
 
     /// Whether one of those was shown.
