@@ -2,7 +2,10 @@
 
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header, uri::PathAndQuery};
 
-use super::{ProxyError, request::VIA_NAME};
+use super::{
+    ProxyError,
+    request::{VIA_NAME, join_cookies},
+};
 use crate::{
     config::Limits,
     message::{
@@ -96,10 +99,25 @@ impl<'a> Said<'a> {
     }
 }
 
-/// Admits or refuses.
-pub fn admit<B>(request: &Request<B>, limits: &Limits) -> Result<Admitted, ProxyError> {
+/// Admits or refuses; the cookies of one that is admitted stand in one line.
+pub fn admit<B>(request: &mut Request<B>, limits: &Limits) -> Result<Admitted, ProxyError> {
+    if let Some(admitted) = admit_one_line(request, limits)? {
+        return Ok(admitted);
+    }
+    join_cookies(request);
+    match admit_one_line(request, limits)? {
+        Some(admitted) => Ok(admitted),
+        None => refuse(StatusCode::BAD_REQUEST, "lines of Cookie that cannot be one"),
+    }
+}
+
+/// `None`: the cookies stand in several lines, and are to be joined before lines are counted.
+fn admit_one_line<B>(request: &Request<B>, limits: &Limits) -> Result<Option<Admitted>, ProxyError> {
     let headers = request.headers();
     let said = Said::read(headers, limits);
+    if said.cookie_lines > 1 {
+        return Ok(None);
+    }
     // TRACE would echo what only the app may see; CONNECT is for forward proxies.
     if matches!(*request.method(), Method::TRACE | Method::CONNECT) {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "TRACE and CONNECT are not served");
@@ -137,7 +155,7 @@ pub fn admit<B>(request: &Request<B>, limits: &Limits) -> Result<Admitted, Proxy
     {
         return refuse(large, "cookies or cookie_bytes");
     }
-    host(request, &said)
+    host(request, &said).map(Some)
 }
 
 fn host<B>(request: &Request<B>, said: &Said<'_>) -> Result<Admitted, ProxyError> {

@@ -49,7 +49,7 @@ pub async fn explain(plan: &Plan, raw: &[u8], arrival: Arrival) -> Result<Explan
     let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
     let mut findings = vec![("asked", format!("{} {}", request.method(), request.uri()))];
     // Before anything can refuse it: which route it was that did.
-    if let Ok(admitted) = admit::admit(&request, &plan.limits)
+    if let Ok(admitted) = admit::admit(&mut request, &plan.limits)
         && let Ok(route) = route(plan, &admitted)
     {
         let chosen =

@@ -1,6 +1,6 @@
 //! URLs that name the app's own address, and what the visitor knows it by; either way.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, Request, header};
 
 use super::admit::Admitted;
 use crate::{
@@ -104,10 +104,12 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// `Destination`, as the app is to see it: below what it is asked for, and under the Host that it gets.
-pub fn for_app(route: &RoutePlan, admitted: &Admitted, client: &Client, headers: &mut HeaderMap) {
-    if !route.upstream.rules.rewrite_redirects || !headers.contains_key(&DESTINATION) {
+pub fn for_app<B>(route: &RoutePlan, admitted: &Admitted, client: &Client, request: &mut Request<B>) {
+    // No other method has one, and looking for it costs as much as a field does.
+    if !matches!(request.method().as_str(), "COPY" | "MOVE") || !route.upstream.rules.rewrite_redirects {
         return;
     }
+    let headers = request.headers_mut();
     if let Some(new) = headers.get(&DESTINATION).and_then(|url| destination(route, admitted, client, url)) {
         headers.insert(DESTINATION, new);
     }

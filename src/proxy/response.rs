@@ -31,11 +31,21 @@ pub fn undress<B>(
     let nominations = headers::strip_hop_by_hop(headers);
     // The same names in a spelling that is no instruction.
     plan.guard.strip_response(headers);
-    // It was never more than a draft's (RFC 6265 section 1), and no rule reads it.
-    headers.remove(SET_COOKIE2);
     let changes = changes.filter(|_| route.session != SessionMode::Off);
-    let may_be_url = |name: &&HeaderName| matches!(name.as_str().len(), 7 | 8 | 16);
-    if headers.keys().filter(may_be_url).any(|name| URLS.contains(name)) {
+    // One pass over the names costs less than looking each of them up.
+    let (mut urls, mut draft) = (false, false);
+    for name in headers.keys() {
+        match name.as_str().len() {
+            7 | 8 | 16 => urls |= URLS.contains(name),
+            11 => draft |= name.as_str() == SET_COOKIE2,
+            _ => {}
+        }
+    }
+    if draft {
+        // It was never more than a draft's (RFC 6265 section 1), and no rule reads it.
+        headers.remove(SET_COOKIE2);
+    }
+    if urls {
         for name in &URLS {
             url(headers, name, endpoint, route, admitted, client);
         }
