@@ -15,6 +15,10 @@ use std::{
     task::{Context, Poll},
 };
 
+use rustix::{
+    io::Errno,
+    net::{RecvFlags, recv},
+};
 use tokio::{
     io::{AsyncBufReadExt, AsyncRead, AsyncWrite, ReadBuf},
     net::{TcpStream, UnixStream},
@@ -112,10 +116,11 @@ impl Stream {
 
     /// What the other side has said that was not read yet: of a connection that nobody is using, nothing. Asks the system.
     pub fn unread(&self) -> Unread {
-        let mut byte = [std::mem::MaybeUninit::uninit()];
+        // By the system call itself: each request asks this once.
+        let peek = |socket: BorrowedFd<'_>| recv(socket, &mut [0_u8], RecvFlags::PEEK | RecvFlags::DONTWAIT);
         let peeked = match self {
-            Self::Tcp(s) => socket2::SockRef::from(s).peek(&mut byte),
-            Self::Unix(s) => socket2::SockRef::from(s).peek(&mut byte),
+            Self::Tcp(s) => peek(s.as_fd()),
+            Self::Unix(s) => peek(s.as_fd()),
             Self::Tls(_) if self.holds_unread() => return Unread::End,
             // What it is cannot be seen; as a rule it says that the other side closes.
             Self::Tls(s) => {
@@ -123,9 +128,9 @@ impl Stream {
             }
         };
         match peeked {
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => Unread::Nothing,
-            Ok(1..) => Unread::Bytes,
-            Ok(0) | Err(_) => Unread::End,
+            Err(Errno::AGAIN) => Unread::Nothing,
+            Ok((_, 1..)) => Unread::Bytes,
+            Ok((_, 0)) | Err(_) => Unread::End,
         }
     }
 }

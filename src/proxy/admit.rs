@@ -26,6 +26,8 @@ pub struct Admitted {
     pub host: Option<HeaderValue>,
     /// It stands so among the headers.
     pub host_stands: bool,
+    /// It has credentials (`Authorization`).
+    pub has_credentials: bool,
     /// `Max-Forwards` of an OPTIONS as it goes on (RFC 9110 section 7.6.2).
     pub forwards_left: Option<u32>,
     target: Option<PathAndQuery>,
@@ -59,6 +61,7 @@ struct Said<'a> {
     cookie_bytes: usize,
     too_long: bool,
     passes: usize,
+    has_credentials: bool,
     forwards: Option<u32>,
 }
 
@@ -80,6 +83,8 @@ impl<'a> Said<'a> {
                     said.codings = said.codings.saturating_add(u8::from(at > 0));
                     said.chunked = is_chunked(coding);
                 }
+            } else if *name == header::AUTHORIZATION {
+                said.has_credentials = true;
             } else if *name == header::VIA {
                 said.passes += memchr::memmem::find_iter(value.as_bytes(), VIA_NAME.as_bytes()).count();
             } else if *name == header::MAX_FORWARDS {
@@ -197,7 +202,9 @@ fn host<B>(request: &Request<B>, said: &Said<'_>) -> Result<Admitted, ProxyError
         Some(left) if *request.method() == Method::OPTIONS => Some(left - 1),
         _ => None,
     };
-    Ok(Admitted { authority, host, host_stands, forwards_left, target: uri.path_and_query().cloned() })
+    let has_credentials = said.has_credentials;
+    let target = uri.path_and_query().cloned();
+    Ok(Admitted { authority, host, host_stands, has_credentials, forwards_left, target })
 }
 
 /// A body that says beforehand that it is too large.

@@ -240,6 +240,7 @@ impl Asked<'_> {
                 upload: upload.as_ref(),
                 interim,
                 visitor: connection,
+                has_credentials: admitted.has_credentials,
                 address: client.address,
                 now: began,
             };

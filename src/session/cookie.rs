@@ -113,7 +113,8 @@ impl CookieForm {
     /// True for a pair that holds our cookie otherwise than by its name: after a comma, where lines were joined by one, in
     /// another case, within another's value. It leads nowhere, and its ticket is not to reach an app.
     pub fn is_within(&self, pair: &[u8]) -> bool {
-        !self.passes && memchr::memchr_iter(b'=', pair).any(|at| self.ends_at(pair, at))
+        // Most pairs are shorter than a ticket.
+        pair.len() > TEXT && !self.passes && memchr::memchr_iter(b'=', pair).any(|at| self.ends_at(pair, at))
     }
 
     /// Whether our name ends here, and what may be a ticket follows.

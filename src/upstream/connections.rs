@@ -4,26 +4,22 @@
 //! the other. A pooled one is polled by nobody; whether it is still good is asked when it is taken out.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::RefCell,
     collections::VecDeque,
-    pin::pin,
     rc::Rc,
     sync::{Arc, Weak},
-    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
 use http_body::Body;
-use tokio::sync::{Mutex, Notify};
 
 use super::{
     BodyError, Endpoint, UpstreamError,
     connect::{Patience, connect, connect_http2},
     endpoint::{Busy, Endpoints, Fault},
-    habits::{AnswerEnd, ConnectionHabits},
+    habits::AnswerEnd,
     http1, http2,
-    replay::SentBody,
-    slots::{ConnectionSlots, Slot},
+    pool::{Free, HeldConnection, Kept, Wanted},
     tls::Tls,
 };
 use crate::{
@@ -32,18 +28,8 @@ use crate::{
     net::{Belonging, Unread, VisitorConnection},
 };
 
-/// One in so many connections that are free goes to those who wait on other workers, where some wait here as well.
-const GIVES_WAY: u32 = 4;
-
 /// A connection that the app has logged in is kept unused for so many ticks: as long as a visitor's own.
 const OWNED_FOR: u64 = 750;
-
-/// After an answer that ends with its head by rule a connection is not used for so long: the body that a faulty app sends
-/// all the same would be read as the answer to the next visitor's request.
-const REST: Duration = Duration::from_millis(100);
-
-/// A connection that was used so many ticks ago is open: no server closes one so early.
-const FRESH: u64 = 5;
 
 /// A connection is for one server, and by TLS also for what was verified.
 struct Pool<B> {
@@ -51,168 +37,6 @@ struct Pool<B> {
     /// Weak: when the plan that it belongs to is gone, nobody can ask for this pool any more.
     tls: Option<Weak<Tls>>,
     kept: Rc<Kept<B>>,
-}
-
-/// Boxed: a connection is large, and goes through many hands.
-type HeldConnection<B> = Box<http1::Connection<SentBody<B>>>;
-
-/// What is kept for one server.
-struct Kept<B> {
-    /// HTTP/1.1: those that nobody uses.
-    idle: RefCell<VecDeque<HeldConnection<B>>>,
-    /// Those of them that are not to be used for a moment, since when: see [`REST`].
-    resting: RefCell<VecDeque<(Instant, HeldConnection<B>)>>,
-    /// Those that the app has logged in: each belongs to a visitor's connection, and dies with it.
-    owned: RefCell<Vec<(Belonging, HeldConnection<B>)>>,
-    /// HTTP/2: all that take requests, used or not.
-    shared: RefCell<Vec<Rc<http2::Connection>>>,
-    /// Held by who opens one of these: the others wait for it.
-    opening: Mutex<()>,
-    /// What the server was seen to do with them.
-    habits: Arc<ConnectionHabits>,
-    /// Its name, for the log.
-    server: String,
-    /// So many unused ones are kept.
-    most_idle: Cell<usize>,
-    /// Requests of this worker that wait for one, and are told when one is free.
-    waiting: Cell<usize>,
-    freed: Notify,
-    /// Connections that were free while somebody waited.
-    turn: Cell<u32>,
-}
-
-/// A request that waits.
-struct Waiting<'a>(&'a Cell<usize>);
-
-impl<'a> Waiting<'a> {
-    fn of(waiting: &'a Cell<usize>) -> Self {
-        waiting.set(waiting.get() + 1);
-        Self(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
-    }
-}
-
-impl<B> Kept<B> {
-    fn of(endpoint: &Endpoint) -> Self {
-        Self {
-            idle: RefCell::default(),
-            resting: RefCell::default(),
-            owned: RefCell::default(),
-            shared: RefCell::default(),
-            opening: Mutex::default(),
-            habits: Arc::clone(&endpoint.habits),
-            server: endpoint.name.clone(),
-            most_idle: Cell::default(),
-            waiting: Cell::default(),
-            freed: Notify::new(),
-            turn: Cell::default(),
-        }
-    }
-
-    /// Whether a connection that is free now is closed: so many wait for its place, on all workers. Of the requests of this worker that
-    /// wait for it as well one in a few gives way, so that no worker keeps them all.
-    fn gives_way(&self, everywhere: usize) -> bool {
-        let here = self.waiting.get();
-        let turn = self.turn.get().wrapping_add(1);
-        self.turn.set(turn);
-        everywhere > here && (here == 0 || turn.is_multiple_of(GIVES_WAY))
-    }
-
-    /// A part in a connection that takes requests, and has room for one more.
-    fn share(&self) -> Option<http2::Share> {
-        let mut shared = self.shared.borrow_mut();
-        shared.retain(|connection| connection.is_open());
-        shared.iter().find(|connection| connection.has_room()).map(http2::Share::of)
-    }
-}
-
-impl<B> Kept<B>
-where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
-{
-    /// What the app has logged in for this visitor's connection.
-    fn take_own(&self, visitor: &VisitorConnection) -> Option<(Belonging, HeldConnection<B>)> {
-        let mut owned = self.owned.borrow_mut();
-        let place = owned.iter().position(|(owner, _)| owner.is_of(visitor))?;
-        Some(owned.swap_remove(place))
-    }
-
-    /// Those that have rested can be used.
-    fn wake(&self) {
-        let mut resting = self.resting.borrow_mut();
-        while let Some((since, _)) = resting.front()
-            && since.elapsed() >= REST
-            && let Some((_, connection)) = resting.pop_front()
-        {
-            self.idle.borrow_mut().push_front(connection);
-        }
-    }
-
-    /// One that can be used, the most recently used first.
-    fn take_idle(&self, wanted: Wanted) -> Option<HeldConnection<B>> {
-        let now = clock::tick();
-        self.wake();
-        loop {
-            let connection = self.idle.borrow_mut().pop_back()?;
-            if wanted == Wanted::Fresh && now.saturating_sub(connection.since) > FRESH {
-                // Those before it are older still.
-                self.idle.borrow_mut().push_back(connection);
-                return None;
-            }
-            if self.is_good(&connection, now) {
-                return Some(connection);
-            }
-        }
-    }
-
-    /// Waits for room for a new connection, or for one that is free.
-    async fn wait(&self, slots: &Arc<ConnectionSlots>, limit: Duration) -> Option<Free<B>> {
-        let _waiting = Waiting::of(&self.waiting);
-        let free = clock::timeout(Some(limit), async {
-            let mut slot = pin!(slots.take());
-            loop {
-                tokio::select! {
-                    biased;
-                    slot = &mut slot => return slot.map(Free::Slot),
-                    () = self.freed.notified() => {}
-                }
-                if let Some(connection) = self.take_idle(Wanted::Any) {
-                    return Some(Free::Connection(connection));
-                }
-            }
-        });
-        free.await.ok().flatten()
-    }
-
-    /// Closes the one that was unused for longest, for who needs its place; false if there is none.
-    fn close_one(&self) -> bool {
-        let idle = self.idle.borrow_mut().pop_front().is_some();
-        idle || self.resting.borrow_mut().pop_front().is_some() || {
-            let mut owned = self.owned.borrow_mut();
-            let oldest = owned.iter().enumerate().min_by_key(|(_, (_, connection))| connection.since);
-            let oldest = oldest.map(|(at, _)| at);
-            oldest.map(|at| owned.swap_remove(at)).is_some()
-        }
-    }
-
-    /// Whether it can be used: within its time, and neither closed nor with anything to read.
-    fn is_good(&self, connection: &http1::Connection<SentBody<B>>, now: u64) -> bool {
-        let unused = now.saturating_sub(connection.since);
-        if unused >= connection.idle_ticks.min(self.habits.most_ticks()) {
-            return false;
-        }
-        match connection.unread() {
-            Unread::Nothing => return true,
-            Unread::Bytes => self.habits.said_more(&self.server, connection.ended, unused),
-            Unread::End => self.habits.closed(&self.server, unused),
-        }
-        false
-    }
 }
 
 impl<B> Pool<B> {
@@ -242,14 +66,6 @@ impl<B> Default for Connections<B> {
     fn default() -> Self {
         Self { pools: RefCell::default() }
     }
-}
-
-/// What a request waited for.
-enum Free<B> {
-    /// Room for a new connection.
-    Slot(Slot),
-    /// One that another request has left.
-    Connection(HeldConnection<B>),
 }
 
 /// A connection that is in use. Goes back to its pool by [`keep`](Lease::keep); dropped, it is closed.
@@ -474,17 +290,6 @@ where
         kept.shared.borrow_mut().push(connection);
         Ok(share)
     }
-}
-
-/// What connection will do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
-    /// Any: the request can be sent again.
-    Any,
-    /// One that was used a moment ago, which no server closes just now: the request cannot be sent again.
-    Fresh,
-    /// None from the pool: one from there has just failed.
-    New,
 }
 
 fn idle_ticks(upstream: &Endpoints) -> u64 {

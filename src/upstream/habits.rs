@@ -9,7 +9,7 @@ use crate::clock::TICK;
 
 /// Bytes that come within this after an answer belong to it. Later ones are something else: some servers say 408 to a
 /// connection that they close.
-const SOON: u64 = ticks(Duration::from_secs(1));
+const SOON: u64 = ticks(Duration::from_secs(3));
 /// Closed earlier, it was because the app was restarted, or of that one connection.
 const EARLIEST_CLOSE: u64 = ticks(Duration::from_secs(1));
 /// A close is found this much later than it happened, at most: connections are looked at twice a second.

@@ -13,6 +13,7 @@ mod habits;
 mod health;
 mod http1;
 mod http2;
+mod pool;
 mod replay;
 mod send;
 mod slots;

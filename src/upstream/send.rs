@@ -10,10 +10,10 @@ use super::{
     Answer, BodyError, Connections, Endpoints, Interim, Lease, Upload, UpstreamError,
     balance::Tried,
     connect::Patience,
-    connections::Wanted,
     endpoint::Fault,
     error::{Failed, Failure, Seen},
     http1, http2,
+    pool::Wanted,
     replay::{Replay, SentBody},
 };
 use crate::{clock::Timestamp, config::Balance, message::lines::Lines, net::VisitorConnection};
@@ -34,6 +34,8 @@ pub struct Terms<'a> {
     /// The connection that it came on, where that carries one request at a time: a connection that the app logs in is for it
     /// alone.
     pub visitor: Option<&'a VisitorConnection>,
+    /// It has an `Authorization`.
+    pub has_credentials: bool,
     /// Where it came from, if that tells visitors apart.
     pub address: Option<IpAddr>,
     /// When it came.
@@ -98,7 +100,7 @@ where
         let asked = match connected {
             Connected::Http1(mut lease) => {
                 lease.busy = busy;
-                http1::ask(lease, head, added, body.take(), terms).await
+                http1::ask(lease, head, added, body.take(), &terms).await
             }
             Connected::Http2(mut share) => {
                 share.busy = busy;

@@ -73,6 +73,7 @@ fn bytes_that_came_while_the_loop_was_busy_are_no_answer() {
                     upload: None,
                     interim: None,
                     visitor: None,
+                    has_credentials: false,
                     address: None,
                     now: Timestamp::now(),
                 };

@@ -81,6 +81,7 @@ pub(super) async fn check(
             upload: None,
             interim: None,
             visitor: None,
+            has_credentials: false,
             address: None,
             now,
         };

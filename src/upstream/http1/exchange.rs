@@ -31,7 +31,7 @@ pub(in super::super) async fn ask<B, R>(
     head: &Request<R>,
     added: &Lines,
     body: Option<SentBody<B>>,
-    terms: Terms<'_>,
+    terms: &Terms<'_>,
 ) -> Result<Response<AnswerBody<B>>, Failed<B>>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
@@ -42,7 +42,7 @@ where
         Some(Ok(answered)) => {
             let offers = answered.response.status() == StatusCode::UNAUTHORIZED
                 && challenges::offers_to_log_in_connection(answered.response.headers());
-            if offers || challenges::logs_in_connection(head.headers()) {
+            if offers || (terms.has_credentials && challenges::logs_in_connection(head.headers())) {
                 lease.belongs_to(terms.visitor, offers);
             }
             let streamed = head.version() == Version::HTTP_2;
@@ -81,7 +81,7 @@ where
 }
 
 /// Polls request and answer together; `None`: the time was up.
-async fn converse<B>(lease: &mut Lease<B>, terms: Terms<'_>) -> Option<Result<Head, Http1Error>>
+async fn converse<B>(lease: &mut Lease<B>, terms: &Terms<'_>) -> Option<Result<Head, Http1Error>>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
@@ -101,7 +101,7 @@ where
 fn answer<B>(
     mut lease: Lease<B>,
     mut head: Head,
-    terms: Terms<'_>,
+    terms: &Terms<'_>,
     streamed: bool,
 ) -> Result<Response<AnswerBody<B>>, Http1Error>
 where
