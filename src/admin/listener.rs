@@ -51,7 +51,7 @@ pub enum AdminError {
 }
 
 /// What there is room for.
-struct Places {
+struct ConcurrencyLimits {
     connections: Arc<Semaphore>,
     requests: Arc<Semaphore>,
 }
@@ -97,7 +97,7 @@ impl Admin {
         let Self { socket, sources } = self;
         runtime.block_on(async {
             tasks::spawn(clock::drive());
-            let places = Places {
+            let places = ConcurrencyLimits {
                 connections: Arc::new(Semaphore::new(CONNECTIONS)),
                 requests: Arc::new(Semaphore::new(REQUESTS)),
             };
@@ -118,7 +118,7 @@ impl Admin {
 async fn accept(
     socket: &Socket,
     sources: &Arc<Sources>,
-    places: &Places,
+    places: &ConcurrencyLimits,
 ) -> io::Result<std::convert::Infallible> {
     let (unix, tcp) = match socket {
         Socket::Unix(listener, _) => (Some(UnixListener::from_std(listener.try_clone()?)?), None),
@@ -155,7 +155,7 @@ async fn accept(
 }
 
 /// One connection, once there is a place for it.
-async fn begin<S>(stream: S, asker: Asker, sources: &Arc<Sources>, places: &Places)
+async fn begin<S>(stream: S, asker: Asker, sources: &Arc<Sources>, places: &ConcurrencyLimits)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {

@@ -7,9 +7,9 @@ use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt, util::Subscr
 use crate::{config::Level, message::visible::visible};
 
 /// Standard error, without what would not be seen there.
-struct Visible;
+struct VisibleStderr;
 
-impl Write for Visible {
+impl Write for VisibleStderr {
     /// An event is written at once.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match std::str::from_utf8(bytes) {
@@ -34,6 +34,6 @@ pub fn start(level: Level) {
     };
     let terminal = io::stderr().is_terminal();
     let text =
-        tracing_subscriber::fmt::layer().with_writer(|| Visible).with_ansi(terminal).with_target(false);
+        tracing_subscriber::fmt::layer().with_writer(|| VisibleStderr).with_ansi(terminal).with_target(false);
     let _ = tracing_subscriber::registry().with(filter).with(text).try_init();
 }

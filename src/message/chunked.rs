@@ -164,14 +164,14 @@ const MOST_DIGITS: u8 = 15;
 struct SizeLine {
     size: u64,
     digits: u8,
-    place: Place,
+    place: LinePosition,
     /// Blanks came since whatever was last.
     blank: bool,
 }
 
 /// Where in the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Place {
+enum LinePosition {
     #[default]
     Size,
     /// After a `;`.
@@ -200,29 +200,37 @@ impl SizeLine {
     fn step(&mut self, byte: u8, grammar: ChunkGrammar) -> Option<()> {
         let is_blank = matches!(byte, b' ' | b'\t');
         self.place = match (self.place, byte) {
-            (Place::Anything, b'\r' | b'\n') => return None,
-            (Place::Anything, _) => Place::Anything,
-            (Place::Quoted, b'"') => Place::QuoteEnd,
-            (Place::Quoted, b'\\') => Place::Escaped,
-            (Place::Quoted | Place::Escaped, b'\t' | b' '..=b'~' | 0x80..) => Place::Quoted,
-            (Place::Quoted | Place::Escaped, _) => return None,
+            (LinePosition::Anything, b'\r' | b'\n') => return None,
+            (LinePosition::Anything, _) => LinePosition::Anything,
+            (LinePosition::Quoted, b'"') => LinePosition::QuoteEnd,
+            (LinePosition::Quoted, b'\\') => LinePosition::Escaped,
+            (LinePosition::Quoted | LinePosition::Escaped, b'\t' | b' '..=b'~' | 0x80..) => {
+                LinePosition::Quoted
+            }
+            (LinePosition::Quoted | LinePosition::Escaped, _) => return None,
             _ if is_blank => {
                 self.blank = true;
                 return (self.digits > 0).then_some(());
             }
-            (Place::Size, _) if byte.is_ascii_hexdigit() && !self.blank && self.digits < MOST_DIGITS => {
+            (LinePosition::Size, _)
+                if byte.is_ascii_hexdigit() && !self.blank && self.digits < MOST_DIGITS =>
+            {
                 self.size = self.size << 4 | u64::from(char::from(byte).to_digit(16)?);
                 self.digits += 1;
-                Place::Size
+                LinePosition::Size
             }
-            (Place::Size, b';') if self.digits > 0 && grammar == ChunkGrammar::Lenient => Place::Anything,
-            (Place::Size, b';') if self.digits > 0 => Place::NameStart,
-            (Place::Name | Place::Value | Place::QuoteEnd, b';') => Place::NameStart,
-            (Place::Name, b'=') => Place::ValueStart,
-            (Place::ValueStart, b'"') => Place::Quoted,
-            (Place::NameStart, _) if is_token(byte) => Place::Name,
-            (Place::ValueStart, _) if is_token(byte) => Place::Value,
-            (Place::Name | Place::Value, _) if is_token(byte) && !self.blank => self.place,
+            (LinePosition::Size, b';') if self.digits > 0 && grammar == ChunkGrammar::Lenient => {
+                LinePosition::Anything
+            }
+            (LinePosition::Size, b';') if self.digits > 0 => LinePosition::NameStart,
+            (LinePosition::Name | LinePosition::Value | LinePosition::QuoteEnd, b';') => {
+                LinePosition::NameStart
+            }
+            (LinePosition::Name, b'=') => LinePosition::ValueStart,
+            (LinePosition::ValueStart, b'"') => LinePosition::Quoted,
+            (LinePosition::NameStart, _) if is_token(byte) => LinePosition::Name,
+            (LinePosition::ValueStart, _) if is_token(byte) => LinePosition::Value,
+            (LinePosition::Name | LinePosition::Value, _) if is_token(byte) && !self.blank => self.place,
             _ => return None,
         };
         self.blank = false;
@@ -231,10 +239,13 @@ impl SizeLine {
 
     fn may_end(&self, grammar: ChunkGrammar) -> bool {
         match self.place {
-            Place::Size => self.digits > 0 && (!self.blank || grammar == ChunkGrammar::Lenient),
-            Place::Name | Place::Value | Place::QuoteEnd => !self.blank,
-            Place::Anything => true,
-            Place::NameStart | Place::ValueStart | Place::Quoted | Place::Escaped => false,
+            LinePosition::Size => self.digits > 0 && (!self.blank || grammar == ChunkGrammar::Lenient),
+            LinePosition::Name | LinePosition::Value | LinePosition::QuoteEnd => !self.blank,
+            LinePosition::Anything => true,
+            LinePosition::NameStart
+            | LinePosition::ValueStart
+            | LinePosition::Quoted
+            | LinePosition::Escaped => false,
         }
     }
 }

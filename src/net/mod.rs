@@ -5,7 +5,7 @@ mod metered;
 mod visitor_connection;
 
 pub use metered::Metered;
-pub use visitor_connection::{Belonging, VisitorConnection};
+pub use visitor_connection::{VisitorConnection, VisitorOwnership};
 
 use std::{
     io::{self, IoSlice},
@@ -27,7 +27,7 @@ use tokio_rustls::TlsStream;
 
 /// What is to be read on a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Unread {
+pub enum UnreadInput {
     /// Nothing.
     Nothing,
     /// Bytes.
@@ -115,22 +115,26 @@ impl Stream {
     }
 
     /// What the other side has said that was not read yet: of a connection that nobody is using, nothing. Asks the system.
-    pub fn unread(&self) -> Unread {
+    pub fn unread(&self) -> UnreadInput {
         // By the system call itself: each request asks this once.
         let peek = |socket: BorrowedFd<'_>| recv(socket, &mut [0_u8], RecvFlags::PEEK | RecvFlags::DONTWAIT);
         let peeked = match self {
             Self::Tcp(s) => peek(s.as_fd()),
             Self::Unix(s) => peek(s.as_fd()),
-            Self::Tls(_) if self.holds_unread() => return Unread::End,
+            Self::Tls(_) if self.holds_unread() => return UnreadInput::End,
             // What it is cannot be seen; as a rule it says that the other side closes.
             Self::Tls(s) => {
-                return if s.get_ref().0.unread() == Unread::Nothing { Unread::Nothing } else { Unread::End };
+                return if s.get_ref().0.unread() == UnreadInput::Nothing {
+                    UnreadInput::Nothing
+                } else {
+                    UnreadInput::End
+                };
             }
         };
         match peeked {
-            Err(Errno::AGAIN) => Unread::Nothing,
-            Ok((_, 1..)) => Unread::Bytes,
-            Ok((_, 0)) | Err(_) => Unread::End,
+            Err(Errno::AGAIN) => UnreadInput::Nothing,
+            Ok((_, 1..)) => UnreadInput::Bytes,
+            Ok((_, 0)) | Err(_) => UnreadInput::End,
         }
     }
 }

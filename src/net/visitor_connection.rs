@@ -11,22 +11,22 @@ pub struct VisitorConnection(Rc<Cell<bool>>);
 
 /// Something that belongs to a visitor's connection.
 #[derive(Debug, Clone)]
-pub struct Belonging(Weak<Cell<bool>>);
+pub struct VisitorOwnership(Weak<Cell<bool>>);
 
 impl VisitorConnection {
     /// What is marked like this belongs to it.
-    pub fn belonging(&self) -> Belonging {
+    pub fn ownership(&self) -> VisitorOwnership {
         self.0.set(true);
-        Belonging(Rc::downgrade(&self.0))
+        VisitorOwnership(Rc::downgrade(&self.0))
     }
 
     /// Whether anything may belong to it: most have nothing, and need not be looked for.
-    pub fn has_belongings(&self) -> bool {
+    pub fn owns_anything(&self) -> bool {
         self.0.get()
     }
 }
 
-impl Belonging {
+impl VisitorOwnership {
     /// Whether it belongs to this one.
     pub fn is_of(&self, connection: &VisitorConnection) -> bool {
         std::ptr::eq(self.0.as_ptr(), Rc::as_ptr(&connection.0))

@@ -16,7 +16,7 @@ use crate::{
 const DESTINATION: HeaderName = HeaderName::from_static("destination");
 
 /// A URL at the start of a text, or within it.
-struct Found<'a> {
+struct EmbeddedUrl<'a> {
     /// What stands before it.
     before: &'a [u8],
     /// With the colon; empty where it is `//host/…`.
@@ -27,7 +27,7 @@ struct Found<'a> {
 }
 
 /// The URL in a value that begins with one; `Refresh` has it after the seconds (HTML, section 4.2.4.3).
-fn find<'a>(name: &HeaderName, value: &'a [u8]) -> Option<Found<'a>> {
+fn find<'a>(name: &HeaderName, value: &'a [u8]) -> Option<EmbeddedUrl<'a>> {
     let at = if *name == header::REFRESH { in_refresh(value) } else { 0 };
     let (before, url) = value.split_at_checked(at)?;
     let begins = |start: &[u8]| url.get(..start.len()).is_some_and(|u| u.eq_ignore_ascii_case(start));
@@ -36,7 +36,7 @@ fn find<'a>(name: &HeaderName, value: &'a [u8]) -> Option<Found<'a>> {
     let rest = rest.strip_prefix(b"//")?;
     let end = rest.iter().position(|byte| b"/?#\\\"'".contains(byte)).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at_checked(end)?;
-    Some(Found { before, scheme, authority, rest })
+    Some(EmbeddedUrl { before, scheme, authority, rest })
 }
 
 /// Where the URL of a `Refresh` begins.
@@ -145,7 +145,7 @@ fn destination(
 }
 
 /// Scheme and authority by which the app knows itself.
-fn begin_of(route: &RoutePlan, found: &Found<'_>) -> Vec<u8> {
+fn begin_of(route: &RoutePlan, found: &EmbeddedUrl<'_>) -> Vec<u8> {
     let server = route.upstream.all.first();
     let scheme = server.map_or("http", |server| server.scheme());
     match (&route.upstream.rules.host, server) {

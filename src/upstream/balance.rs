@@ -129,7 +129,7 @@ fn lot(name: &str, session: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::endpoint::Fault, *};
+    use super::{super::endpoint::EndpointFailure, *};
     use crate::config::Config;
 
     fn endpoints(balance: &str, servers: &str) -> Endpoints {
@@ -158,7 +158,7 @@ mod tests {
         }
         let before: Vec<_> = (0..1000).map(of).collect();
         for _ in 0..3 {
-            all.all[1].failed(Fault::Connection, NOW);
+            all.all[1].failed(EndpointFailure::Connection, NOW);
         }
         for (session, before) in before.into_iter().enumerate() {
             let after = of(session as u64);
@@ -181,7 +181,9 @@ mod tests {
     #[test]
     fn where_none_is_up_they_take_turns_all_the_same() {
         let all = endpoints("round_robin", THREE);
-        all.all.iter().for_each(|endpoint| (0..3).for_each(|_| endpoint.failed(Fault::Connection, NOW)));
+        all.all
+            .iter()
+            .for_each(|endpoint| (0..3).for_each(|_| endpoint.failed(EndpointFailure::Connection, NOW)));
         let mut shares = [0; 3];
         (0..400).for_each(|_| shares[all.next(NOW, &Tried::default(), None)] += 1);
         assert!(shares.iter().all(|share| *share >= 100), "{shares:?}");

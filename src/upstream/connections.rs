@@ -16,16 +16,16 @@ use http_body::Body;
 use super::{
     BodyError, Endpoint, UpstreamError,
     connect::{Patience, connect, connect_http2},
-    endpoint::{Busy, Endpoints, Fault},
+    endpoint::{Busy, EndpointFailure, Endpoints},
     habits::AnswerEnd,
     http1, http2,
-    pool::{Free, HeldConnection, Kept, Wanted},
+    pool::{HeldConnection, PooledConnections, ReusePolicy, WaitOutcome},
     tls::Tls,
 };
 use crate::{
     clock::{self, TICK, Timestamp},
     config::ServerAddress,
-    net::{Belonging, Unread, VisitorConnection},
+    net::{UnreadInput, VisitorConnection, VisitorOwnership},
 };
 
 /// A connection that the app has logged in is kept unused for so many ticks: as long as a visitor's own.
@@ -36,7 +36,7 @@ struct Pool<B> {
     address: ServerAddress,
     /// Weak: when the plan that it belongs to is gone, nobody can ask for this pool any more.
     tls: Option<Weak<Tls>>,
-    kept: Rc<Kept<B>>,
+    kept: Rc<PooledConnections<B>>,
 }
 
 impl<B> Pool<B> {
@@ -71,19 +71,19 @@ impl<B> Default for Connections<B> {
 /// A connection that is in use. Goes back to its pool by [`keep`](Lease::keep); dropped, it is closed.
 pub struct Lease<B> {
     pub(super) connection: HeldConnection<B>,
-    kept: Rc<Kept<B>>,
+    kept: Rc<PooledConnections<B>>,
     /// The server has one request more for as long.
     pub(super) busy: Option<Busy>,
-    owner: Owner,
+    owner: ConnectionOwner,
 }
 
 /// Whose a connection to an app is.
 #[derive(Debug)]
-enum Owner {
+enum ConnectionOwner {
     /// Anybody's.
     All,
     /// The app has logged it in for this visitor's connection.
-    One(Belonging),
+    One(VisitorOwnership),
     /// The same, and the visitor's carries many requests at a time: nobody's after this one.
     Nobody,
 }
@@ -91,7 +91,7 @@ enum Owner {
 impl<B> Lease<B> {
     /// Puts it back.
     pub(super) fn keep(mut self) {
-        let Kept { idle, resting, owned, habits, waiting, .. } = &*self.kept;
+        let PooledConnections { idle, resting, owned, habits, waiting, .. } = &*self.kept;
         let ended = self.connection.ended;
         if self.connection.idle_ticks == 0 || !habits.allow_reuse(ended) {
             return;
@@ -103,14 +103,16 @@ impl<B> Lease<B> {
         self.connection.reused = true;
         let most = self.kept.most_idle.get();
         match (self.owner, ended) {
-            (Owner::One(owner), _) if owner.has_owner() => owned.borrow_mut().push((owner, self.connection)),
-            (Owner::One(_) | Owner::Nobody, _) => {}
+            (ConnectionOwner::One(owner), _) if owner.has_owner() => {
+                owned.borrow_mut().push((owner, self.connection));
+            }
+            (ConnectionOwner::One(_) | ConnectionOwner::Nobody, _) => {}
             // Whoever waits gets its place, and no connection that is to rest.
-            (Owner::All, AnswerEnd::Head) if waiting.get() > 0 => {}
-            (Owner::All, AnswerEnd::Head) => {
+            (ConnectionOwner::All, AnswerEnd::Head) if waiting.get() > 0 => {}
+            (ConnectionOwner::All, AnswerEnd::Head) => {
                 push(&mut resting.borrow_mut(), (clock::instant(), self.connection), most);
             }
-            (Owner::All, AnswerEnd::Body) => {
+            (ConnectionOwner::All, AnswerEnd::Body) => {
                 push(&mut idle.borrow_mut(), self.connection, most);
                 if waiting.get() > 0 {
                     self.kept.freed.notify_one();
@@ -124,10 +126,10 @@ impl<B> Lease<B> {
     ///
     /// Only who was `offered` that by the app has one kept: anybody can say that they would be logged in.
     pub(super) fn belongs_to(&mut self, visitor: Option<&VisitorConnection>, offered: bool) {
-        self.owner = match (std::mem::replace(&mut self.owner, Owner::Nobody), visitor) {
-            (Owner::One(owner), _) => Owner::One(owner),
-            (_, Some(visitor)) if offered => Owner::One(visitor.belonging()),
-            _ => Owner::Nobody,
+        self.owner = match (std::mem::replace(&mut self.owner, ConnectionOwner::Nobody), visitor) {
+            (ConnectionOwner::One(owner), _) => ConnectionOwner::One(owner),
+            (_, Some(visitor)) if offered => ConnectionOwner::One(visitor.ownership()),
+            _ => ConnectionOwner::Nobody,
         };
     }
 
@@ -160,12 +162,12 @@ where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
     /// A list and no map: there are few servers, and comparing is cheaper than hashing.
-    fn kept(&self, endpoint: &Endpoint) -> Rc<Kept<B>> {
+    fn kept(&self, endpoint: &Endpoint) -> Rc<PooledConnections<B>> {
         let mut pools = self.pools.borrow_mut();
         if let Some(pool) = pools.iter().find(|pool| pool.is_for(endpoint)) {
             return Rc::clone(&pool.kept);
         }
-        let kept = Rc::new(Kept::of(endpoint));
+        let kept = Rc::new(PooledConnections::of(endpoint));
         let (address, tls) = (endpoint.address.clone(), endpoint.tls.as_ref().map(Arc::downgrade));
         pools.push(Pool { address, tls, kept: Rc::clone(&kept) });
         kept
@@ -177,11 +179,11 @@ where
         self.pools.borrow_mut().retain(|pool| !pool.is_forsaken());
         for pool in self.pools.borrow().iter() {
             let kept = &*pool.kept;
-            let Kept { idle, shared, .. } = kept;
+            let PooledConnections { idle, shared, .. } = kept;
             kept.wake();
             kept.owned.borrow_mut().retain(|(owner, connection)| {
                 let unused = now.saturating_sub(connection.since);
-                owner.has_owner() && unused < OWNED_FOR && connection.unread() == Unread::Nothing
+                owner.has_owner() && unused < OWNED_FOR && connection.unread() == UnreadInput::Nothing
             });
             // What is unused here may be what another worker waits for.
             let wanted = idle.borrow().front().map_or(0, |connection| connection.wanted_by());
@@ -211,22 +213,22 @@ where
         &self,
         endpoint: &Endpoint,
         upstream: &Endpoints,
-        wanted: Wanted,
+        wanted: ReusePolicy,
         patience: Patience,
         visitor: Option<&VisitorConnection>,
     ) -> Result<Lease<B>, UpstreamError> {
         let kept = self.kept(endpoint);
         kept.most_idle.set(upstream.rules.idle_connections);
-        if let Some(visitor) = visitor.filter(|visitor| wanted != Wanted::New && visitor.has_belongings())
+        if let Some(visitor) = visitor.filter(|visitor| wanted != ReusePolicy::New && visitor.owns_anything())
             && let Some((owner, connection)) = kept.take_own(visitor)
-            && connection.unread() == Unread::Nothing
+            && connection.unread() == UnreadInput::Nothing
         {
-            return Ok(Lease { connection, kept, busy: None, owner: Owner::One(owner) });
+            return Ok(Lease { connection, kept, busy: None, owner: ConnectionOwner::One(owner) });
         }
-        if wanted != Wanted::New
+        if wanted != ReusePolicy::New
             && let Some(connection) = kept.take_idle(wanted)
         {
-            return Ok(Lease { connection, kept, busy: None, owner: Owner::All });
+            return Ok(Lease { connection, kept, busy: None, owner: ConnectionOwner::All });
         }
         let slots = endpoint.slots();
         // One that is unused makes room: a request that cannot be repeated takes none of those, and some have to rest.
@@ -239,9 +241,9 @@ where
             }
             // Boxed, as below.
             None => match Box::pin(kept.wait(&slots, upstream.rules.queue_timeout)).await {
-                Some(Free::Slot(slot)) => slot,
-                Some(Free::Connection(connection)) => {
-                    return Ok(Lease { connection, kept, busy: None, owner: Owner::All });
+                Some(WaitOutcome::Slot(slot)) => slot,
+                Some(WaitOutcome::Connection(connection)) => {
+                    return Ok(Lease { connection, kept, busy: None, owner: ConnectionOwner::All });
                 }
                 None => return Err(UpstreamError::Full { endpoint: endpoint.name.clone() }),
             },
@@ -251,11 +253,11 @@ where
         let stream = Box::pin(connect(endpoint, limit, patience)).await;
         let stream = stream.inspect_err(|error| {
             if !error.is_shortage() {
-                endpoint.failed(Fault::Connection, Timestamp::now());
+                endpoint.failed(EndpointFailure::Connection, Timestamp::now());
             }
         })?;
         let connection = Box::new(http1::Connection::new(stream, idle_ticks(upstream)).within(slot));
-        Ok(Lease { connection, kept, busy: None, owner: Owner::All })
+        Ok(Lease { connection, kept, busy: None, owner: ConnectionOwner::All })
     }
 
     /// A part in an HTTP/2 connection, if there is one that has room.
@@ -283,7 +285,7 @@ where
         let opened = connect_http2(endpoint, limit, patience, idle_ticks(upstream)).await;
         let connection = opened.inspect_err(|error| {
             if !error.is_shortage() {
-                endpoint.failed(Fault::Connection, Timestamp::now());
+                endpoint.failed(EndpointFailure::Connection, Timestamp::now());
             }
         })?;
         let share = http2::Share::of(&connection);

@@ -26,7 +26,7 @@ const OUT: Duration = Duration::from_secs(10);
 
 /// What a server failed at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
+pub enum EndpointFailure {
     /// It could not be connected to: nobody's doing.
     Connection,
     /// It did not answer the request of a visitor from this address; `None`: nobody can be told from anybody.
@@ -178,7 +178,7 @@ impl Endpoint {
     ///
     /// SECURITY: a request that makes an app fail is easily found. That of one visitor alone puts no server out of use, or
     /// they could steer where all others go.
-    pub fn failed(&self, fault: Fault, now: Timestamp) {
+    pub fn failed(&self, fault: EndpointFailure, now: Timestamp) {
         if now.since(Timestamp(self.window_began.load(Ordering::Relaxed))) > WINDOW {
             self.window_began.store(now.0, Ordering::Relaxed);
             self.failures.store(0, Ordering::Relaxed);
@@ -186,8 +186,8 @@ impl Endpoint {
             self.failed_several.store(false, Ordering::Relaxed);
         }
         let is_another = match fault {
-            Fault::Connection | Fault::Request(None) => true,
-            Fault::Request(Some(visitor)) => {
+            EndpointFailure::Connection | EndpointFailure::Request(None) => true,
+            EndpointFailure::Request(Some(visitor)) => {
                 let visitor = number(visitor);
                 let first =
                     self.first_failed.compare_exchange(0, visitor, Ordering::Relaxed, Ordering::Relaxed);

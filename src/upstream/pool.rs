@@ -19,11 +19,11 @@ use super::{
     habits::{AnswerEnd, ConnectionHabits},
     http1, http2,
     replay::SentBody,
-    slots::{ConnectionSlots, Slot},
+    slots::{ConnectionSlot, ConnectionSlots},
 };
 use crate::{
     clock::{self, TICK},
-    net::{Belonging, Unread, VisitorConnection},
+    net::{UnreadInput, VisitorConnection, VisitorOwnership},
 };
 
 /// One in so many connections that are free goes to those who wait on other workers, where some wait here as well.
@@ -40,13 +40,13 @@ const FRESH: u64 = 5;
 pub(super) type HeldConnection<B> = Box<http1::Connection<SentBody<B>>>;
 
 /// What is kept for one server.
-pub(super) struct Kept<B> {
+pub(super) struct PooledConnections<B> {
     /// HTTP/1.1: those that nobody uses.
     pub(super) idle: RefCell<VecDeque<HeldConnection<B>>>,
     /// Those of them that are not to be used for a moment, since when: see [`REST`].
     pub(super) resting: RefCell<VecDeque<(Instant, HeldConnection<B>)>>,
     /// Those that the app has logged in: each belongs to a visitor's connection, and dies with it.
-    pub(super) owned: RefCell<Vec<(Belonging, HeldConnection<B>)>>,
+    pub(super) owned: RefCell<Vec<(VisitorOwnership, HeldConnection<B>)>>,
     /// HTTP/2: all that take requests, used or not.
     pub(super) shared: RefCell<Vec<Rc<http2::Connection>>>,
     /// Held by who opens one of these: the others wait for it.
@@ -65,22 +65,22 @@ pub(super) struct Kept<B> {
 }
 
 /// A request that waits.
-struct Waiting<'a>(&'a Cell<usize>);
+struct ConnectionWaiter<'a>(&'a Cell<usize>);
 
-impl<'a> Waiting<'a> {
+impl<'a> ConnectionWaiter<'a> {
     fn of(waiting: &'a Cell<usize>) -> Self {
         waiting.set(waiting.get() + 1);
         Self(waiting)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for ConnectionWaiter<'_> {
     fn drop(&mut self) {
         self.0.set(self.0.get().saturating_sub(1));
     }
 }
 
-impl<B> Kept<B> {
+impl<B> PooledConnections<B> {
     pub(super) fn of(endpoint: &Endpoint) -> Self {
         Self {
             idle: RefCell::default(),
@@ -114,12 +114,15 @@ impl<B> Kept<B> {
     }
 }
 
-impl<B> Kept<B>
+impl<B> PooledConnections<B>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
     /// What the app has logged in for this visitor's connection.
-    pub(super) fn take_own(&self, visitor: &VisitorConnection) -> Option<(Belonging, HeldConnection<B>)> {
+    pub(super) fn take_own(
+        &self,
+        visitor: &VisitorConnection,
+    ) -> Option<(VisitorOwnership, HeldConnection<B>)> {
         let mut owned = self.owned.borrow_mut();
         let place = owned.iter().position(|(owner, _)| owner.is_of(visitor))?;
         Some(owned.swap_remove(place))
@@ -130,7 +133,7 @@ where
     pub(super) fn wake(&self) {
         let mut resting = self.resting.borrow_mut();
         for (since, connection) in resting.front().into_iter().chain(resting.back()) {
-            if connection.unread() == Unread::Bytes {
+            if connection.unread() == UnreadInput::Bytes {
                 let ticks = (since.elapsed().as_millis() / TICK.as_millis()) as u64;
                 self.habits.said_more(&self.server, connection.ended, ticks);
             }
@@ -147,12 +150,12 @@ where
     }
 
     /// One that can be used, the most recently used first.
-    pub(super) fn take_idle(&self, wanted: Wanted) -> Option<HeldConnection<B>> {
+    pub(super) fn take_idle(&self, wanted: ReusePolicy) -> Option<HeldConnection<B>> {
         let now = clock::tick();
         self.wake();
         loop {
             let connection = self.idle.borrow_mut().pop_back()?;
-            if wanted == Wanted::Fresh && now.saturating_sub(connection.since) > FRESH {
+            if wanted == ReusePolicy::Fresh && now.saturating_sub(connection.since) > FRESH {
                 // Those before it are older still.
                 self.idle.borrow_mut().push_back(connection);
                 return None;
@@ -164,18 +167,18 @@ where
     }
 
     /// Waits for room for a new connection, or for one that is free.
-    pub(super) async fn wait(&self, slots: &Arc<ConnectionSlots>, limit: Duration) -> Option<Free<B>> {
-        let _waiting = Waiting::of(&self.waiting);
+    pub(super) async fn wait(&self, slots: &Arc<ConnectionSlots>, limit: Duration) -> Option<WaitOutcome<B>> {
+        let _waiting = ConnectionWaiter::of(&self.waiting);
         let free = clock::timeout(Some(limit), async {
             let mut slot = pin!(slots.take());
             loop {
                 tokio::select! {
                     biased;
-                    slot = &mut slot => return slot.map(Free::Slot),
+                    slot = &mut slot => return slot.map(WaitOutcome::Slot),
                     () = self.freed.notified() => {}
                 }
-                if let Some(connection) = self.take_idle(Wanted::Any) {
-                    return Some(Free::Connection(connection));
+                if let Some(connection) = self.take_idle(ReusePolicy::Any) {
+                    return Some(WaitOutcome::Connection(connection));
                 }
             }
         });
@@ -201,25 +204,25 @@ where
             return false;
         }
         match connection.unread() {
-            Unread::Nothing => return true,
-            Unread::Bytes => self.habits.said_more(&self.server, connection.ended, unused),
-            Unread::End => self.habits.closed(&self.server, unused),
+            UnreadInput::Nothing => return true,
+            UnreadInput::Bytes => self.habits.said_more(&self.server, connection.ended, unused),
+            UnreadInput::End => self.habits.closed(&self.server, unused),
         }
         false
     }
 }
 
 /// What a request waited for.
-pub(super) enum Free<B> {
+pub(super) enum WaitOutcome<B> {
     /// Room for a new connection.
-    Slot(Slot),
+    Slot(ConnectionSlot),
     /// One that another request has left.
     Connection(HeldConnection<B>),
 }
 
 /// What connection will do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(super) enum ReusePolicy {
     /// Any: the request can be sent again.
     Any,
     /// One that was used a moment ago, which no server closes just now: the request cannot be sent again.

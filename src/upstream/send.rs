@@ -10,10 +10,10 @@ use super::{
     Answer, BodyError, Connections, Endpoints, Interim, Lease, Upload, UpstreamError,
     balance::Tried,
     connect::Patience,
-    endpoint::Fault,
+    endpoint::EndpointFailure,
     error::{Failed, Failure, Seen},
     http1, http2,
-    pool::Wanted,
+    pool::ReusePolicy,
     replay::{Replay, SentBody},
 };
 use crate::{clock::Timestamp, config::Balance, message::lines::Lines, net::VisitorConnection};
@@ -31,8 +31,8 @@ pub struct Terms<'a> {
     pub upload: Option<&'a Upload>,
     /// Who hears what the app says before it answers.
     pub interim: Option<Interim<'a>>,
-    /// The connection that it came on, where that carries one request at a time: a connection that the app logs in is for it
-    /// alone.
+    /// The connection that it came on, where that carries one request at a time: a connection that the app logs in is for
+    /// it alone.
     pub visitor: Option<&'a VisitorConnection>,
     /// It has an `Authorization`.
     pub has_credentials: bool,
@@ -40,6 +40,23 @@ pub struct Terms<'a> {
     pub address: Option<IpAddr>,
     /// When it came.
     pub now: Timestamp,
+}
+
+impl Terms<'_> {
+    /// Those of a request without a visitor that waits as long as it is let.
+    pub fn without_visitor(now: Timestamp) -> Self {
+        Self {
+            first_byte: None,
+            answer_idle: None,
+            session: None,
+            upload: None,
+            interim: None,
+            visitor: None,
+            has_credentials: false,
+            address: None,
+            now,
+        }
+    }
 }
 
 /// Sends a request, with the lines `added` to its `head` (whose own body is not looked at).
@@ -67,14 +84,14 @@ where
     let mut left = upstream.rules.retries;
     let mut tried = Tried::default();
     loop {
-        let own = terms.visitor.filter(|visitor| tried.is_empty() && visitor.has_belongings());
+        let own = terms.visitor.filter(|visitor| tried.is_empty() && visitor.owns_anything());
         let own = own.and_then(|visitor| pools.server_of(visitor, upstream));
         let index = own.unwrap_or_else(|| upstream.next(terms.now, &tried, terms.session));
         let Some(endpoint) = upstream.all.get(index) else { unreachable!("next() is within all") };
         let wanted = match (tried.contains(index), repeatable && left > 0) {
-            (true, _) => Wanted::New,
-            (false, true) => Wanted::Any,
-            (false, false) => Wanted::Fresh,
+            (true, _) => ReusePolicy::New,
+            (false, true) => ReusePolicy::Any,
+            (false, false) => ReusePolicy::Fresh,
         };
         // An app that restarts refuses for a moment: the last server there is to try is given until the time is up.
         let patience = if tried.len() + 1 < upstream.all.len() { Patience::None } else { Patience::Restart };
@@ -137,7 +154,7 @@ where
             Failure::Exchange(source) => UpstreamError::Exchange { endpoint: name(), source },
             Failure::Late => UpstreamError::FirstByteTimeout { endpoint: name() },
         };
-        endpoint.failed(Fault::Request(terms.address), Timestamp::now());
+        endpoint.failed(EndpointFailure::Request(terms.address), Timestamp::now());
         return Err(error);
     }
 }

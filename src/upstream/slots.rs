@@ -17,13 +17,13 @@ pub(super) struct ConnectionSlots {
 
 /// A place among them, for as long as it is held.
 #[derive(Debug)]
-pub struct Slot {
+pub struct ConnectionSlot {
     slots: Arc<ConnectionSlots>,
     _permit: OwnedSemaphorePermit,
 }
 
 /// Somebody waits for one.
-struct Waiting<'a>(&'a AtomicUsize);
+struct SlotWaiter<'a>(&'a AtomicUsize);
 
 impl ConnectionSlots {
     /// So many; `None`: as many as the system has.
@@ -43,27 +43,27 @@ impl ConnectionSlots {
     }
 
     /// One, if there is one.
-    pub(super) fn try_take(self: &Arc<Self>) -> Option<Slot> {
+    pub(super) fn try_take(self: &Arc<Self>) -> Option<ConnectionSlot> {
         let permit = Arc::clone(&self.free).try_acquire_owned().ok()?;
-        Some(Slot { slots: Arc::clone(self), _permit: permit })
+        Some(ConnectionSlot { slots: Arc::clone(self), _permit: permit })
     }
 
     /// One, once there is one; who waited longest is first.
-    pub(super) async fn take(self: &Arc<Self>) -> Option<Slot> {
+    pub(super) async fn take(self: &Arc<Self>) -> Option<ConnectionSlot> {
         self.waiting.fetch_add(1, Ordering::Relaxed);
-        let _waiting = Waiting(&self.waiting);
+        let _waiting = SlotWaiter(&self.waiting);
         let permit = Arc::clone(&self.free).acquire_owned().await.ok()?;
-        Some(Slot { slots: Arc::clone(self), _permit: permit })
+        Some(ConnectionSlot { slots: Arc::clone(self), _permit: permit })
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for SlotWaiter<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
-impl Slot {
+impl ConnectionSlot {
     /// How many wait for one: what nobody uses is to be closed.
     pub(super) fn wanted_by(&self) -> usize {
         self.slots.waiting.load(Ordering::Relaxed)

@@ -66,17 +66,7 @@ fn bytes_that_came_while_the_loop_was_busy_are_no_answer() {
             let before = connections.load(Ordering::SeqCst);
             for _ in 0..2 {
                 let head = http::Request::builder().method(method).uri("/").body(()).unwrap();
-                let terms = Terms {
-                    first_byte: Some(PATIENCE),
-                    answer_idle: None,
-                    session: None,
-                    upload: None,
-                    interim: None,
-                    visitor: None,
-                    has_credentials: false,
-                    address: None,
-                    now: Timestamp::now(),
-                };
+                let terms = Terms { first_byte: Some(PATIENCE), ..Terms::without_visitor(Timestamp::now()) };
                 let body = Empty::<Bytes>::new().map_err(|never| -> BodyError { match never {} });
                 let answer = send(&upstream, &pools, &head, &Lines::default(), body, terms).await.unwrap();
                 let text = answer.response.into_body().collect().await.unwrap().to_bytes();

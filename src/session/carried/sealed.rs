@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     Ended,
-    ended::{Renewal, Since},
+    ended::{CopyRenewal, RenewalEffect},
     letter,
     opened::{self, Under},
     parts,
@@ -172,11 +172,11 @@ impl Sealed {
             Decision::Straggler => match brought {
                 Some(shown) if apply.changes.ends_copies_of(shown) => {
                     let most = if shown.principal.is_some() {
-                        Since::Newcomer
+                        RenewalEffect::Newcomer
                     } else if apply.changes.ends() {
-                        Since::Nothing
+                        RenewalEffect::Nothing
                     } else {
-                        Since::Changes
+                        RenewalEffect::Changes
                     };
                     let ended = self.ended.end_copies(seen.id, most, now, lasts).await?;
                     Ok(if ended { Applied::Ended } else { Applied::Straggler })
@@ -199,8 +199,9 @@ impl Sealed {
                 if renewed && !apply.changes.by_clock && seen.confirmed {
                     // By whichever node's clock: later than every copy there is.
                     record.renewed = record.renewed.max(Timestamp(before.0 + 1));
-                    let since = brought.map_or(Since::Newcomer, |shown| Since::of(shown, &record));
-                    let renewal = Renewal { before, renewed: record.renewed, since };
+                    let since =
+                        brought.map_or(RenewalEffect::Newcomer, |shown| RenewalEffect::of(shown, &record));
+                    let renewal = CopyRenewal { before, renewed: record.renewed, since };
                     if !self.ended.spend(seen.id, renewal, now, lasts).await? {
                         return Ok(Applied::Straggler);
                     }
@@ -231,7 +232,7 @@ impl Sealed {
 
     /// Whether it goes on in a copy that was renewed, and nobody came into it.
     pub(in crate::session) fn is_just_as(&self, shown: &Record) -> bool {
-        let most = if shown.principal.is_some() { Since::Newcomer } else { Since::Nothing };
+        let most = if shown.principal.is_some() { RenewalEffect::Newcomer } else { RenewalEffect::Nothing };
         self.ended.goes_on_for(shown.id, most)
     }
 

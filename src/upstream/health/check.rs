@@ -74,17 +74,7 @@ pub(super) async fn check(
     let status = if upstream.rules.http2 {
         let connection = connect_http2(endpoint, None, Patience::None, 0).await?;
         let now = Timestamp::now();
-        let terms = Terms {
-            first_byte: None,
-            answer_idle: None,
-            session: None,
-            upload: None,
-            interim: None,
-            visitor: None,
-            has_credentials: false,
-            address: None,
-            now,
-        };
+        let terms = Terms::without_visitor(now);
         let share = http2::Share::of(&connection);
         let is_grpc = *head.method() == Method::POST;
         let body = is_grpc.then(|| Box::new(Replay::new(Asked(Some(Bytes::from_static(grpc::REQUEST))))));

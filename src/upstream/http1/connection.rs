@@ -12,7 +12,7 @@ use http_body::Body;
 use tokio_util::io::poll_read_buf;
 
 use super::{
-    super::{BodyError, Interim, answer::MOST_INTERIM, habits::AnswerEnd, slots::Slot},
+    super::{BodyError, Interim, answer::MOST_INTERIM, habits::AnswerEnd, slots::ConnectionSlot},
     Head, Http1Error, LARGEST_READ, SMALLEST_READ,
     head::{self, Framing},
 };
@@ -21,7 +21,7 @@ use crate::{
         lines::Lines,
         outbound::{Ending, Outbound, OutboundError},
     },
-    net::{Stream, Unread},
+    net::{Stream, UnreadInput},
 };
 
 /// A connection. Dropped, it is closed.
@@ -46,13 +46,13 @@ pub(in super::super) struct Connection<B> {
     /// The tick since when it is unused.
     pub(in super::super) since: u64,
     /// Its place among those of its server; checks of a server's health take none.
-    slot: Option<Slot>,
+    slot: Option<ConnectionSlot>,
 }
 
 impl<B> Connection<B> {
     /// So many wait for its place, on all workers.
     pub(in super::super) fn wanted_by(&self) -> usize {
-        self.slot.as_ref().map_or(0, Slot::wanted_by)
+        self.slot.as_ref().map_or(0, ConnectionSlot::wanted_by)
     }
 
     /// The stream, and what was read of it after the last answer. Its place among those of its server is free: a tunnel
@@ -87,7 +87,7 @@ where
     }
 
     /// It takes this place for as long as it is open.
-    pub(in super::super) fn within(mut self, slot: Slot) -> Self {
+    pub(in super::super) fn within(mut self, slot: ConnectionSlot) -> Self {
         self.slot = Some(slot);
         self
     }
@@ -206,7 +206,7 @@ where
 
     /// What the other side has said since the last answer. Asks the system: the runtime knows only of what came before
     /// the loop last looked, and what came after that would be read as the next answer.
-    pub(in super::super) fn unread(&self) -> Unread {
+    pub(in super::super) fn unread(&self) -> UnreadInput {
         self.stream.unread()
     }
 

@@ -11,7 +11,7 @@ use std::{
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
-use super::{Entry, Since};
+use super::{Entry, RenewalEffect};
 use crate::{
     clock::{self, Timestamp},
     config::Durability,
@@ -180,7 +180,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(u128, Entry)>> {
         until: row.get::<_, i64>(3)?.cast_unsigned(),
         by_clock: row.get(4)?,
         came_back: false,
-        since: Since::Nothing,
+        since: RenewalEffect::Nothing,
     };
     Ok(Some((u128::from_be_bytes(id), entry)))
 }

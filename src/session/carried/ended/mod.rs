@@ -56,12 +56,12 @@ struct Entry {
     /// A copy that took the place of those was shown; not kept on disk.
     came_back: bool,
     /// What its renewals brought; not kept on disk, since nothing that was under way then outlives the process.
-    since: Since,
+    since: RenewalEffect,
 }
 
 /// What renewals brought to a session, as far as an answer cares that was under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Since {
+pub(super) enum RenewalEffect {
     /// Another ticket ([`Record::is_just_as`]).
     Nothing,
     /// Other values ([`Record::is_still_of`]).
@@ -70,7 +70,7 @@ pub(super) enum Since {
     Newcomer,
 }
 
-impl Since {
+impl RenewalEffect {
     /// By one renewal.
     pub(super) fn of(before: &Record, after: &Record) -> Self {
         if after.is_just_as(before) {
@@ -85,13 +85,13 @@ impl Since {
 
 /// A copy that takes the place of others.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Renewal {
+pub(super) struct CopyRenewal {
     /// When the one that it follows was renewed.
     pub before: Timestamp,
     /// When this one is.
     pub renewed: Timestamp,
     /// What it brings.
-    pub since: Since,
+    pub since: RenewalEffect,
 }
 
 impl Entry {
@@ -103,12 +103,12 @@ impl Entry {
             until: now.plus(lasts).0,
             by_clock: false,
             came_back: false,
-            since: Since::Nothing,
+            since: RenewalEffect::Nothing,
         }
     }
 
     /// Whether it goes on, and no more has happened to it than that.
-    fn goes_on_for(&self, most: Since) -> bool {
+    fn goes_on_for(&self, most: RenewalEffect) -> bool {
         self.below != u64::MAX && self.since <= most
     }
 
@@ -204,7 +204,7 @@ impl Ended {
     pub(super) async fn end_copies(
         &self,
         id: Uuid,
-        most: Since,
+        most: RenewalEffect,
         now: Timestamp,
         lasts: Duration,
     ) -> Result<bool, StoreError> {
@@ -223,11 +223,11 @@ impl Ended {
     pub(super) async fn spend(
         &self,
         id: Uuid,
-        renewal: Renewal,
+        renewal: CopyRenewal,
         now: Timestamp,
         lasts: Duration,
     ) -> Result<bool, StoreError> {
-        let Renewal { before, renewed, since } = renewal;
+        let CopyRenewal { before, renewed, since } = renewal;
         let entry = Entry { below: renewed.0, since, ..Entry::end(now, lasts) };
         self.keep(id, entry, |there| there.is_none_or(|there| before.0 >= there.below)).await
     }
@@ -299,7 +299,7 @@ impl Ended {
     }
 
     /// The same, and no more than that has happened to it.
-    pub(super) fn goes_on_for(&self, id: Uuid, most: Since) -> bool {
+    pub(super) fn goes_on_for(&self, id: Uuid, most: RenewalEffect) -> bool {
         self.entry(id).is_some_and(|entry| entry.goes_on_for(most))
     }
 
