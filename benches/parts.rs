@@ -188,7 +188,7 @@ fn occasion(house: &House) -> Occasion<'static> {
     Occasion {
         host: HOST,
         path: "/",
-        readings: &[],
+        request_paths: &[],
         upstream: "app",
         https: true,
         realm: (b'h', HOST),

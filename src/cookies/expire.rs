@@ -104,7 +104,9 @@ impl CookieRules {
         }
         let lines = all.iter().filter_map(|(name, seen)| {
             // Rules that ask for the request's path asked for one where the cookie was set.
-            let there = Occasion { path: path_of(None, seen), readings: &[], ..*occasion };
+            let path = path_of(None, seen);
+            let request_paths = &self.request_paths(path, &[]);
+            let there = Occasion { path, request_paths, ..*occasion };
             let rule = self.find(name.as_bytes(), &there).filter(goes)?;
             let path = path_of(Some(rule), seen);
             let came = path_matches(occasion.path.as_bytes(), path.as_bytes());
@@ -252,7 +254,7 @@ mod tests {
         let occasion = Occasion {
             host: "a.b.test",
             path: "/shop/cart/1",
-            readings: &[],
+            request_paths: &[],
             upstream: "a",
             https: true,
             realm: (b'h', "a.b.test"),

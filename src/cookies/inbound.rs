@@ -108,7 +108,7 @@ impl CookieRules {
             self.index.look_up(reading, work, |number| {
                 let Some(rule) = self.rules.get(number) else { return };
                 let counts = number <= first || is_plain(&rule.name);
-                found |= counts && !is(rule, own) && guards(rule, occasion) && is_for(rule, occasion);
+                found |= counts && !is(rule, own) && guards(rule, occasion) && is_for(number, rule, occasion);
             });
         });
         found || work.is_over()
@@ -125,7 +125,7 @@ impl CookieRules {
         self.index.look_up(name, work, |number| {
             let Some(rule) = self.rules.get(number) else { return };
             let is_earlier = first.is_none_or(|(other, _)| number < other);
-            if is_earlier && glob::fits(rule.name.as_bytes(), name) && is_for(rule, occasion) {
+            if is_earlier && glob::fits(rule.name.as_bytes(), name) && is_for(number, rule, occasion) {
                 first = Some((number, rule));
             }
         });
@@ -231,7 +231,7 @@ mod tests {
         let occasion = Occasion {
             host: "a.test",
             path: "/",
-            readings: &[],
+            request_paths: &[],
             upstream: "a",
             https,
             realm: (b'h', "a.test"),

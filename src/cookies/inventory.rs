@@ -374,7 +374,7 @@ mod tests {
         Occasion {
             host: "shop.x.test",
             path: "/",
-            readings: &[],
+            request_paths: &[],
             upstream: "a",
             https,
             realm: (b'h', "shop.x.test"),

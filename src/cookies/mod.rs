@@ -9,6 +9,7 @@ mod expire;
 mod inbound;
 mod inventory;
 mod names;
+mod request_path;
 mod rewrite;
 mod rule;
 mod seal;

@@ -125,7 +125,7 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_hours(24 * 365 * 60);
         let realm = (b'h', "a");
         let (host, path, upstream) = ("a", "/", "a");
-        let occasion = Occasion { host, path, readings: &[], upstream, https: true, realm, now };
+        let occasion = Occasion { host, path, request_paths: &[], upstream, https: true, realm, now };
         let work = NameWork::default();
         let has = |_: &[u8]| false;
         let sent = Sent { occasion: &occasion, session: None, has, open: &[], work: &work };

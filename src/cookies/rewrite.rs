@@ -162,6 +162,7 @@ pub(super) fn refusal(editor: &Editor<'_>) -> Option<&'static str> {
 mod tests {
     use super::super::{CookieRules, SealedFor, Verdict};
     use super::*;
+    use crate::message::steps::assert_linear;
     use crate::{
         config::{Priority, Rename},
         crypto::Secrets,
@@ -173,7 +174,7 @@ mod tests {
         let occasion = Occasion {
             host: "a.test",
             path: "/",
-            readings: &[],
+            request_paths: &[],
             upstream: "a",
             https: true,
             realm: (b'h', "a.test"),
@@ -184,6 +185,48 @@ mod tests {
             Verdict::Rewritten(line) => String::from_utf8(line).unwrap(),
             Verdict::Refused(_) => "!".into(),
             other => format!("{other:?}"),
+        }
+    }
+
+    /// A line of an app's answer, under many rules that set all that a rule can set.
+    #[test]
+    fn hostile_lines_cost_no_more_than_their_bytes() {
+        let all = CookieRule {
+            domain: Some(Wanted::Always("b.test".into())),
+            path: Some(Wanted::Default("/x".into())),
+            secure: Some(Wanted::Always(RuleSecure::Auto)),
+            http_only: Some(Wanted::Always(true)),
+            same_site: Some(Wanted::Always(SameSite::Lax)),
+            max_age: Some(Wanted::Always(Duration::from_mins(1))),
+            ..CookieRule::default()
+        };
+        let rule = |name: String| CookieRule { name, ..all.clone() };
+        let plain = (0..100).map(|number| rule(format!("sid{number}")));
+        let rules: Vec<_> = plain.chain(["*sid*x".to_owned(), "?*".to_owned()].map(rule)).collect();
+        let rules = CookieRules::build(&rules, &Secrets::ephemeral());
+        let occasion = Occasion {
+            host: "a.test",
+            path: "/",
+            request_paths: &[],
+            upstream: "a",
+            https: true,
+            realm: (b'h', "a.test"),
+            now: UNIX_EPOCH,
+        };
+        for unit in [
+            "a",
+            ";",
+            "; ",
+            "=",
+            "; Path=/",
+            ";path",
+            "; Domain=x; Max-Age=1",
+            "sid",
+            "sidx",
+            "a=1; Expires=",
+        ] {
+            // Some thirty looks at each attribute, which is a byte at least, and what the rules' names cost.
+            assert_linear(unit, 40, |line| drop(rules.apply(line.as_bytes(), &occasion, SealedFor::Later)));
         }
     }
 

@@ -8,7 +8,7 @@ use crate::{
     config::{CookieAction, CookieRule, KeepRenew, Rename, RuleSecure, Wanted},
     crypto::{Sealer, Secrets},
     message::{
-        case, glob,
+        glob,
         set_cookie::{Editor, Line},
     },
 };
@@ -37,11 +37,11 @@ pub struct CookieRules {
 pub struct Occasion<'a> {
     /// The host that the visitor asks for, lower case and without port.
     pub host: &'a str,
-    /// The path that is asked for, as an app reads it; asked only where [`CookieRules::reads_paths`].
+    /// The path that is asked for, as an app reads it.
     pub path: &'a str,
-    /// What else some app may read it as, and whether that is by decoding what parts a path (%2F, %5C, %3B, %3F, %23,
-    /// %00); asked likewise.
-    pub readings: &'a [(String, bool)],
+    /// By rule, in their order, whether its `request_path` holds: what [`CookieRules::request_paths`] found, once for
+    /// however many cookies. Empty where no rule has one.
+    pub request_paths: &'a [bool],
     /// The name of the upstream.
     pub upstream: &'a str,
     /// The visitor came by https.
@@ -139,7 +139,10 @@ impl CookieRules {
 
     /// The rule that a cookie of the app falls under.
     pub fn find(&self, name: &[u8], occasion: &Occasion<'_>) -> Option<&CookieRule> {
-        self.rules.iter().find(|rule| glob::fits(rule.name.as_bytes(), name) && is_for(rule, occasion))
+        let fits = |(number, rule): &(usize, &CookieRule)| {
+            glob::fits(rule.name.as_bytes(), name) && is_for(*number, rule, occasion)
+        };
+        self.rules.iter().enumerate().find(fits).map(|(_, rule)| rule)
     }
 
     /// Whether a cookie of this name is kept on any occasion: by a rule before which none takes it on all of them. What was
@@ -260,39 +263,11 @@ impl CookieRules {
     }
 }
 
-/// Whether all conditions of a rule hold but the one on the name.
-pub(super) fn is_for(rule: &CookieRule, occasion: &Occasion<'_>) -> bool {
+/// Whether all conditions of the rule of this number hold but the one on the name.
+pub(super) fn is_for(number: usize, rule: &CookieRule, occasion: &Occasion<'_>) -> bool {
     rule.upstream.as_ref().is_none_or(|upstream| upstream == occasion.upstream)
         && rule.host.as_ref().is_none_or(|host| host.fits(occasion.host))
-        && rule.request_path.as_ref().is_none_or(|path| is_asked_below(rule, path, occasion))
-}
-
-/// SECURITY: whoever writes a link chooses how its path is spelt. Where apps may read it in more than one way, a rule
-/// that takes something from browsers holds if any reading is below its path, letters without their case; any other holds
-/// if that is so of the one that counts as it stands, and if what parts a path is escaped in it, of those that decode that.
-fn is_asked_below(rule: &CookieRule, prefix: &str, occasion: &Occasion<'_>) -> bool {
-    let takes = rule.rename.is_some() || !matches!(rule.action, CookieAction::Pass | CookieAction::Rewrite);
-    let main = is_below(occasion.path, prefix);
-    let mut others = occasion.readings.iter();
-    if takes {
-        main || is_below_folded(occasion.path, prefix)
-            || others.any(|(path, _)| is_below_folded(path, prefix))
-    } else {
-        main && others.all(|(path, decoded)| !decoded || is_below(path, prefix))
-    }
-}
-
-/// By segments: `/shop` is below `/shop`, `/shopping` is not.
-fn is_below(path: &str, prefix: &str) -> bool {
-    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// The same to an app that ignores case.
-fn is_below_folded(path: &str, prefix: &str) -> bool {
-    let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
-    let (path, prefix) = (case::fold(path.as_bytes()), case::fold(prefix.as_bytes()));
-    path.strip_prefix(&*prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+        && (rule.request_path.is_none() || occasion.request_paths.get(number) == Some(&true))
 }
 
 /// The renaming that holds for this visitor: a prefix that promises Secure is only kept by https (RFC 6265bis section
@@ -344,7 +319,7 @@ mod tests {
         let occasion = Occasion {
             host: "a.test",
             path: "/",
-            readings: &[],
+            request_paths: &[],
             upstream: "a",
             https: true,
             realm: (b'h', "a.test"),
@@ -384,7 +359,7 @@ mod tests {
             let occasion = Occasion {
                 host,
                 path,
-                readings: &[],
+                request_paths: &rules.request_paths(path, &[]),
                 upstream,
                 https: false,
                 realm: (b'h', host),

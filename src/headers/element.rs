@@ -5,6 +5,8 @@ use std::{
     net::{IpAddr, SocketAddr},
 };
 
+use crate::message::steps::step;
+
 /// `for=` of one hop (RFC 7239 section 6).
 pub(super) fn put(buffer: &mut String, hop: Option<&IpAddr>) {
     let _ = match hop {
@@ -25,6 +27,7 @@ pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
 /// Splits outside of quotes; none if a quote is left open.
 pub(super) fn split(line: &[u8], separator: u8) -> Option<Vec<&[u8]>> {
     let (mut quoted, mut escaped) = (false, false);
+    step(line.len());
     let parts = line.split(|byte| {
         match byte {
             _ if escaped => escaped = false,

@@ -15,7 +15,7 @@ use ipnet::IpNet;
 
 use crate::{
     config::{ForwardedFamily, TrustedProxies},
-    message::{authority::Authority, lines::Lines},
+    message::{authority::Authority, lines::Lines, steps::step},
 };
 
 use super::element::{address, put, split, unquote};
@@ -97,8 +97,12 @@ impl Forwarding {
 
     /// Says once that somebody who is not believed spoke of https: it may well be the operator's own load balancer.
     fn tell(&self, peer: &Peer, headers: &HeaderMap) {
-        let https = last(headers, &PROTO).and_then(is_https) == Some(true);
-        if https && !self.told.swap(true, Ordering::Relaxed) {
+        // A pass over the few names costs less than to look one up, and it is seldom there.
+        let is_told = headers.keys().any(|name| *name == PROTO);
+        if is_told
+            && last(headers, &PROTO).and_then(is_https) == Some(true)
+            && !self.told.swap(true, Ordering::Relaxed)
+        {
             let peer = match peer {
                 Peer::Ip(address) => address.to_canonical().to_string(),
                 Peer::Unix => "unix".to_owned(),
@@ -126,6 +130,7 @@ impl Forwarding {
         for text in
             headers.get_all(FOR).iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','))
         {
+            step(1 + text.len());
             let text = text.trim_ascii();
             if text.is_empty() {
                 continue;
@@ -266,19 +271,20 @@ fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::steps::assert_linear;
 
-    type Line = (&'static str, &'static str);
+    type Line<'a> = (&'a str, &'a str);
 
     fn ip(text: &str) -> IpAddr {
         text.parse().unwrap()
     }
 
-    fn run(family: ForwardedFamily, peer: &str, lines: &[Line]) -> (Client, String) {
+    fn run(family: ForwardedFamily, peer: &str, lines: &[Line<'_>]) -> (Client, String) {
         let trusted = TrustedProxies { networks: vec!["10.0.0.0/8".parse().unwrap()], unix: true };
         let forwarding = Forwarding::new(&trusted, family);
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
-            headers.append(*name, HeaderValue::from_static(value));
+            headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
         }
         let peer = if peer == "unix" { Peer::Unix } else { Peer::Ip(ip(peer)) };
         let client = forwarding.client(&peer, false, &headers);
@@ -300,9 +306,25 @@ mod tests {
     }
 
     #[test]
+    fn hostile_fields_cost_no_more_than_their_bytes() {
+        for unit in
+            ["for=10.0.0.2,", "for=10.0.0.2;", ";", ",", "\"", "\\\"", "for=\"a,b\";x=", "=", "for=1,"]
+        {
+            assert_linear(unit, 4, |text| {
+                drop(run(ForwardedFamily::Forwarded, "10.0.0.1", &[("forwarded", text)]));
+            });
+        }
+        for unit in ["10.0.0.2,", ",", " ", "10.0.0.2", "[::1],"] {
+            assert_linear(unit, 4, |text| {
+                drop(run(ForwardedFamily::XForwarded, "10.0.0.1", &[("x-forwarded-for", text)]));
+            });
+        }
+    }
+
+    #[test]
     fn x_forwarded() {
         let f = "x-forwarded-for";
-        let rows: [(&str, &[Line], &str); 13] = [
+        let rows: [(&str, &[Line<'_>], &str); 13] = [
             ("10.0.0.1", &[("x-forwarded-proto", "WSS")], "10.0.0.1|https|h.test|"),
             ("10.0.0.1", &[("x-forwarded-proto", "https, ws")], "10.0.0.1|http|h.test|"),
             ("1.2.3.4", &[(f, "9.9.9.9"), ("x-forwarded-proto", "https")], "1.2.3.4|http|h.test|"),

@@ -8,6 +8,8 @@ use http::{
     },
 };
 
+use crate::message::steps::step;
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const CLOSE: HeaderName = HeaderName::from_static("close");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -43,6 +45,7 @@ pub struct Nominations {
 /// there (RFC 9110 section 6.5.1).
 pub fn strip_trailers(headers: &mut HeaderMap, nominated: &[HeaderName]) {
     strip_hop_by_hop(headers);
+    step(nominated.len());
     for name in nominated {
         headers.remove(name);
     }
@@ -64,10 +67,13 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Nominations {
     if there == 0 {
         return Nominations::default();
     }
-    let trailers = headers.get_all(TE).iter().flat_map(tokens).any(|it| it.eq_ignore_ascii_case(b"trailers"));
-    let said = if headers.contains_key(CONNECTION) { nominated(headers) } else { Nominations::default() };
+    let is_there = |at: usize| there & 1_u8 << at != 0;
+    let has = |name: HeaderName| OWN.iter().position(|own| *own == name).is_some_and(is_there);
+    let trailers =
+        has(TE) && headers.get_all(TE).iter().flat_map(tokens).any(|it| it.eq_ignore_ascii_case(b"trailers"));
+    let said = if has(CONNECTION) { nominated(headers) } else { Nominations::default() };
     for (at, name) in OWN.iter().enumerate() {
-        if there & 1_u8 << at != 0 {
+        if is_there(at) {
             headers.remove(name);
         }
     }
@@ -104,12 +110,14 @@ fn nominated(headers: &mut HeaderMap) -> Nominations {
 }
 
 fn tokens(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    step(line.len());
     line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|token| !token.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::steps::assert_linear;
 
     #[test]
     fn the_lengths_are_those_of_the_names() {
@@ -123,6 +131,18 @@ mod tests {
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
             .collect()
+    }
+
+    #[test]
+    fn hostile_nominations_cost_no_more_than_their_bytes() {
+        for unit in ["a,", ",", "close,", "upgrade,", "te,", " ", "@,", "connection,", "x-a, x-b, "] {
+            assert_linear(unit, 4, |text| {
+                let mut headers = map(&[("upgrade", "websocket"), ("te", "trailers"), ("x-a", "1")]);
+                headers.insert(CONNECTION, HeaderValue::from_str(text).unwrap());
+                let nominated = strip_hop_by_hop(&mut headers);
+                strip_trailers(&mut headers, &nominated.names);
+            });
+        }
     }
 
     #[test]

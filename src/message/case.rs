@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 
+use super::steps::step;
+
 /// The text with each letter in one case. Where it is UTF-8 that is so beyond ASCII as well: two characters that any
 /// upper or lower case makes alike are alike (the Kelvin sign is a `k`).
 pub fn fold(text: &[u8]) -> Cow<'_, [u8]> {
+    step(text.len());
     if text.is_ascii() {
         return if text.iter().any(u8::is_ascii_uppercase) {
             Cow::Owned(text.to_ascii_lowercase())

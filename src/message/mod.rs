@@ -14,4 +14,5 @@ pub mod lines;
 pub mod name;
 pub mod outbound;
 pub mod set_cookie;
+pub mod steps;
 pub mod visible;

@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-use super::cookie::{pair, rewrite_pair, trim};
+use super::{
+    cookie::{pair, rewrite_pair, trim},
+    steps::step,
+};
 
 /// A line whose pair was found, once for all who ask.
 #[derive(Debug, Clone, Copy)]
@@ -102,6 +105,7 @@ impl<'a> Attribute<'a> {
     }
 
     fn is(&self, name: &str) -> bool {
+        step(1);
         self.name.len() == name.len() && self.name.eq_ignore_ascii_case(name.as_bytes())
     }
 
@@ -144,6 +148,7 @@ pub struct Editor<'a> {
 impl<'a> Editor<'a> {
     /// An editor of this line.
     pub fn new(line: &'a [u8]) -> Self {
+        step(line.len());
         let mut ends = line.iter().enumerate().filter(|(_, byte)| **byte == b';').map(|(at, _)| at);
         let Some(mut start) = ends.next() else {
             return Self { pair: line.into(), attributes: SmallVec::new(), changed: false };

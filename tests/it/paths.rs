@@ -2,7 +2,8 @@
 
 use std::net::{SocketAddr, TcpStream};
 
-use crate::support::{App, Cloakroom, Legacy, Reply, Response, Wire};
+use crate::support::server::Server;
+use crate::support::{App, Cloakroom, Legacy, Port, Reply, Response, Wire};
 
 /// An app that answers with its own name.
 fn named(name: &'static str) -> App {
@@ -157,6 +158,42 @@ fn what_real_apps_read_as_a_guarded_path_is_guarded() {
             let answer = ask(&house, &format!("GET {target} HTTP/1.1\r\nhost: shop.test"));
             assert!(matches!(answer.status, 400 | 401), "{target}: {} {}", answer.status, answer.text());
         }
+    }
+}
+
+/// What a servlet container takes for `/admin`, behind an nginx that decodes the path on its way.
+const ADMIN_TO_SERVLETS: [&str; 7] = [
+    "/admin;x",
+    "/;x/admin",
+    "/x/..;/admin",
+    "/x/.;y/..;/admin",
+    "/admin%3bx",
+    "/x/..%3b/admin",
+    "/x/%2e%2e%3Ba=b/admin",
+];
+
+#[test]
+fn what_a_servlet_container_behind_nginx_reads_as_a_guarded_path_is_guarded() {
+    let tomcat = Legacy::servlets();
+    let port = Port::reserve();
+    let lines = format!(
+        "server {{ listen {}; location / {{ proxy_pass http://{}/; }} }}",
+        port.address, tomcat.address
+    );
+    let _nginx = Server::nginx(Server::folder(), &port, &lines);
+    let house = gated(port.address);
+    assert_eq!(ask(&house, "GET / HTTP/1.1\r\nhost: shop.test").text(), "open");
+    for target in ADMIN_TO_SERVLETS {
+        let head = format!("GET {target} HTTP/1.1\r\nhost: shop.test");
+        let mut direct = Wire::new(TcpStream::connect(port.address).unwrap());
+        direct.send(format!("{head}\r\n\r\n"));
+        assert_eq!(
+            direct.answer(false).text(),
+            "secret",
+            "{target} does not fool the container: it tests nothing"
+        );
+        let answer = ask(&house, &head);
+        assert!(matches!(answer.status, 400 | 401), "{target}: {} {}", answer.status, answer.text());
     }
 }
 

@@ -116,7 +116,7 @@ fn a_key_that_was_replaced_still_opens_what_it_sealed() {
     let occasion = Occasion {
         host: "a.test",
         path: "/",
-        readings: &[],
+        request_paths: &[],
         upstream: "app",
         https: true,
         realm: (b'h', "a.test"),

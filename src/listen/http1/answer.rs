@@ -42,7 +42,8 @@ pub(super) fn write<B>(
         Ending::Close => {}
         Ending::Empty => said_length(status, fields, body, terms, out),
     }
-    if !fields.contains_key(DATE) {
+    // A pass over the few names costs less than to look one up.
+    if !fields.keys().any(|name| *name == DATE) {
         out.extend_from_slice(b"date: ");
         clock::with_http_date(|date| out.extend_from_slice(date.as_bytes()));
         out.extend_from_slice(b"\r\n");

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use smallvec::SmallVec;
 
-use super::{super::ProxyError, Cookies, Crossing, Readings};
+use super::{super::ProxyError, AskedPath, Cookies, Crossing};
 use crate::{
     clock::Timestamp,
     cookies::{NameWork, Occasion, Sent},
@@ -26,7 +26,7 @@ impl Cookies<'_> {
         request: &mut Request<B>,
     ) -> Result<Crossing, ProxyError> {
         let rules = &self.plan.cookies;
-        let path = if rules.reads_paths() { Readings::of(self.admitted.path()) } else { None };
+        let path = AskedPath::of(self.admitted.path(), rules);
         let jar = resolved.and_then(Resolved::record).map(|record| &record.jar).filter(|jar| !jar.is_empty());
         // Asked only where it decides something.
         let asks = jar.is_some() || rules.reads_requests();

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use super::{admit::Admitted, request, session};
 use crate::{
     clock::Timestamp,
-    cookies::Occasion,
+    cookies::{CookieRules, Occasion},
     headers::Client,
     message::authority::Authority,
     plan::{Plan, RoutePlan},
@@ -19,28 +19,35 @@ use crate::{
     session::jar::From,
 };
 
-/// What apps may read a path as that is not plain.
+/// What the rules make of the path that is asked for.
 #[derive(Debug)]
-struct Readings {
-    main: String,
-    others: Vec<(String, bool)>,
+struct AskedPath {
+    /// As apps read it, where that is not as it came.
+    main: Option<String>,
+    /// Which rules hold there ([`CookieRules::request_paths`]).
+    rules: Vec<bool>,
 }
 
-impl Readings {
-    /// None of a path that all read alike.
-    fn of(path: &str) -> Option<Box<Self>> {
-        match router::reading(path) {
-            Cow::Borrowed(_) => None,
-            Cow::Owned(main) => Some(Box::new(Self { main, others: router::other_readings(path) })),
-        }
+impl AskedPath {
+    /// None where no rule asks for it.
+    fn of(path: &str, rules: &CookieRules) -> Option<Box<Self>> {
+        rules.reads_paths().then(|| {
+            Box::new(match router::reading(path) {
+                Cow::Borrowed(_) => Self { main: None, rules: rules.request_paths(path, &[]) },
+                Cow::Owned(main) => {
+                    let rules = rules.request_paths(&main, &router::other_readings(path));
+                    Self { main: Some(main), rules }
+                }
+            })
+        })
     }
 }
 
 /// What an answer's cookies will have to know of the request.
 #[derive(Debug)]
 pub struct Crossing {
-    /// The path as apps read it, where a rule asks for it and it is not as it came.
-    path: Option<Box<Readings>>,
+    /// The path, where a rule asks for it.
+    path: Option<Box<AskedPath>>,
     from: From,
     /// RFC 9110 section 9.2.1.
     safe: bool,
@@ -65,10 +72,11 @@ pub struct Cookies<'a> {
 
 impl<'a> Cookies<'a> {
     fn occasion(&self, crossing: &'a Crossing, now: Timestamp) -> Occasion<'a> {
+        let path = crossing.path.as_deref();
         Occasion {
             host: &self.admitted.authority.host,
-            path: crossing.path.as_ref().map_or(self.admitted.path(), |path| &path.main),
-            readings: crossing.path.as_ref().map_or(&[], |path| &path.others),
+            path: path.and_then(|path| path.main.as_deref()).unwrap_or(self.admitted.path()),
+            request_paths: path.map_or(&[], |path| &path.rules),
             upstream: &self.route.upstream.rules.name,
             https: self.client.https,
             realm: session::realm(self.route, self.admitted).tag(),

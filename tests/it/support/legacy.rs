@@ -71,6 +71,15 @@ impl Legacy {
         [Self::node("admin_express.js"), Self::node("admin_url.js"), Self::php_of("admin_url.php")]
     }
 
+    /// `AdminServlet.java` in Tomcat, with the same page.
+    pub(crate) fn servlets() -> Self {
+        let mut command = Command::new("java");
+        command
+            .args(["-cp", "/usr/share/java/tomcat10-embed-core.jar", &file("AdminServlet.java")])
+            .arg(concat!(env!("CARGO_TARGET_TMPDIR"), "/tomcat"));
+        Self::said(&mut command, "default-jdk-headless libtomcat10-embed-java")
+    }
+
     fn node(name: &str) -> Self {
         let own = concat!(env!("CARGO_MANIFEST_DIR"), "/target/express/node_modules:/usr/share/nodejs");
         let mut command = Command::new("node");

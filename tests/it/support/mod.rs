@@ -55,7 +55,7 @@ pub(crate) fn occasion() -> Occasion<'static> {
     Occasion {
         host: "example.com",
         path: "/",
-        readings: &[],
+        request_paths: &[],
         upstream: "app",
         https: true,
         realm: (b'h', "example.com"),

@@ -1,0 +1,140 @@
+//! Where rules hold by `request_path`.
+
+use std::borrow::Cow;
+
+use crate::{
+    config::{CookieAction, CookieRule},
+    message::case,
+};
+
+use super::CookieRules;
+
+/// One reading of a path.
+struct Reading<'a> {
+    text: &'a [u8],
+    /// Its letters without their case.
+    folded: Cow<'a, [u8]>,
+    /// It decodes what parts a path.
+    decoded: bool,
+}
+
+impl<'a> Reading<'a> {
+    fn new(text: &'a str, decoded: bool) -> Self {
+        Self { text: text.as_bytes(), folded: case::fold(text.as_bytes()), decoded }
+    }
+}
+
+impl CookieRules {
+    /// By rule, in their order, whether its `request_path` holds; empty where no rule has one. Asked once for a request: its
+    /// visitor chooses how long the path is and how many cookies come along.
+    ///
+    /// `main` is the path as an app reads it, `others` what else some app may read it as, and whether that is by decoding
+    /// what parts a path (%2F, %5C, %3B, %3F, %23, %00).
+    pub fn request_paths(&self, main: &str, others: &[(String, bool)]) -> Vec<bool> {
+        if !self.reads_paths() {
+            return Vec::new();
+        }
+        let main = Reading::new(main, false);
+        let others: Vec<_> = others.iter().map(|(text, decoded)| Reading::new(text, *decoded)).collect();
+        let holds = |rule: &CookieRule| {
+            rule.request_path.as_ref().is_none_or(|path| holds(rule, path, &main, &others))
+        };
+        self.rules.iter().map(holds).collect()
+    }
+}
+
+/// SECURITY: whoever writes a link chooses how its path is spelt. Where apps may read it in more than one way, a rule
+/// that takes something from browsers holds if any reading is below its path, letters without their case; any other holds
+/// if that is so of the one that counts as it stands, and if what parts a path is escaped in it, of those that decode that.
+fn holds(rule: &CookieRule, prefix: &str, main: &Reading<'_>, others: &[Reading<'_>]) -> bool {
+    let prefix = prefix.strip_suffix('/').unwrap_or(prefix).as_bytes();
+    let takes = rule.rename.is_some() || !matches!(rule.action, CookieAction::Pass | CookieAction::Rewrite);
+    if takes {
+        let prefix = case::fold(prefix);
+        std::iter::once(main).chain(others).any(|reading| is_below(&reading.folded, &prefix))
+    } else {
+        is_below(main.text, prefix)
+            && others.iter().all(|reading| !reading.decoded || is_below(reading.text, prefix))
+    }
+}
+
+/// By segments: `/shop` is below `/shop`, `/shopping` is not.
+fn is_below(path: &[u8], prefix: &[u8]) -> bool {
+    path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
+    use super::*;
+    use crate::{
+        cookies::{NameWork, Occasion, Sent},
+        crypto::Secrets,
+        message::{cookie, steps::taken},
+    };
+
+    /// The visitor chooses the path, its readings and the cookies: they are not to be multiplied with each other.
+    #[test]
+    fn cookies_are_looked_at_without_going_through_the_path_again() {
+        let rule = |number: usize| CookieRule {
+            name: "*".into(),
+            action: CookieAction::Keep,
+            request_path: Some(format!("/{number}")),
+            ..CookieRule::default()
+        };
+        let rules: Vec<_> = (0..20).map(rule).collect();
+        let rules = CookieRules::build(&rules, &Secrets::ephemeral());
+        let path = format!("/{}", "A".repeat(8000));
+        let others: Vec<_> = (0..12).map(|number| (format!("{path}{number}"), true)).collect();
+        let once = taken(|| drop(rules.request_paths(&path, &others)));
+        assert!((13 * 8000..14 * 8000).contains(&once), "{once} steps: each reading once");
+        let request_paths = &rules.request_paths(&path, &others);
+        let occasion = Occasion {
+            host: "a",
+            path: &path,
+            request_paths,
+            upstream: "a",
+            https: true,
+            realm: (b'h', "a"),
+            now: UNIX_EPOCH + Duration::from_hours(24 * 365 * 60),
+        };
+        let work = NameWork::default();
+        let sent = Sent { occasion: &occasion, session: None, has: |_: &[u8]| false, open: &[], work: &work };
+        let cookies = "sid=1; ".repeat(180);
+        let steps = taken(|| drop(cookie::edit(cookies.as_bytes(), |pair| rules.read(pair, &sent))));
+        assert!(steps < 180 * 20 * 25, "{steps} steps for 180 cookies under 20 rules");
+    }
+
+    #[test]
+    fn rules_that_take_hold_by_any_reading_and_others_by_all() {
+        let rule = |action, path: Option<&str>| CookieRule {
+            name: "s".into(),
+            action,
+            request_path: path.map(str::to_owned),
+            ..CookieRule::default()
+        };
+        let shop = Some("/shop");
+        let rules = [
+            rule(CookieAction::Keep, shop),
+            rule(CookieAction::Pass, shop),
+            rule(CookieAction::Drop, Some("/shop/")),
+            rule(CookieAction::Keep, None),
+        ];
+        let rules = CookieRules::build(&rules, &Secrets::ephemeral());
+        for (main, other, wanted) in [
+            ("/", None, [false, false, false, true]),
+            ("/shop/x", None, [true, true, true, true]),
+            ("/SHOP", None, [true, false, true, true]),
+            ("/shopping", None, [false, false, false, true]),
+            ("/x", Some(("/Shop", false)), [true, false, true, true]),
+            ("/shop/x", Some(("/x", false)), [true, true, true, true]),
+            ("/shop/x", Some(("/x", true)), [true, false, true, true]),
+        ] {
+            let others: Vec<_> = other.iter().map(|(text, decoded)| ((*text).to_owned(), *decoded)).collect();
+            assert_eq!(rules.request_paths(main, &others), wanted, "{main} {other:?}");
+        }
+        let none = CookieRules::build(&[rule(CookieAction::Keep, None)], &Secrets::ephemeral());
+        assert!(none.request_paths("/shop", &[]).is_empty(), "nothing is found where nothing is asked");
+    }
+}
