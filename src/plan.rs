@@ -14,7 +14,7 @@ use http::HeaderValue;
 use crate::{
     clock::Timestamp,
     config::{
-        Config, CrossSite, Errors, HostPattern, Limits, Log, MintRule, OnStoreFailure, Origin, Otherwise,
+        Config, CrossSite, Errors, HostPattern, Limits, Log, OnStoreFailure, OnUnauthorized, Origin,
         Preflight, Preset, Require, Route, SecretError, SecretSource, SessionMode, StoreKind, UpstreamHost,
     },
     cookies::{CookieRules, Inventory},
@@ -53,13 +53,13 @@ pub struct RoutePlan {
     /// What follows when the store fails.
     pub on_store_failure: OnStoreFailure,
     /// When a ticket may be given.
-    pub mint: MintRule,
+    pub cross_site_sessions: bool,
     /// What its upstream is shown of a session, and what it may do.
     pub view: Arc<View>,
     /// Who may pass.
     pub require: Require,
     /// What the others get.
-    pub otherwise: Otherwise,
+    pub on_unauthorized: OnUnauthorized,
     /// Whether CORS preflights pass all the same.
     pub preflight: Preflight,
     /// Whether other sites may make a browser ask for it.
@@ -69,7 +69,7 @@ pub struct RoutePlan {
     /// From the request's end to the answer's first byte.
     pub first_byte_timeout: Duration,
     /// Within the answer.
-    pub answer_idle_timeout: Option<Duration>,
+    pub response_idle_timeout: Option<Duration>,
     /// Of the request's body.
     pub body_bytes: Option<u64>,
 }
@@ -81,7 +81,7 @@ impl RoutePlan {
             || self.realm != other.realm
             || !Arc::ptr_eq(&self.upstream, &other.upstream)
             || self.prefix != other.prefix
-            || self.mint != other.mint
+            || self.cross_site_sessions != other.cross_site_sessions
             || self.require != other.require
             || self.cross_site != other.cross_site
     }
@@ -281,15 +281,15 @@ impl Plan {
                 realm: route.realm.as_ref().map(|r| r.as_str().into()),
                 cookie: cookie(config, route, &parted),
                 on_store_failure: route.on_store_failure,
-                mint: route.mint,
+                cross_site_sessions: route.cross_site_sessions,
                 view: Arc::clone(view),
                 require: route.require,
-                otherwise: route.otherwise.clone(),
+                on_unauthorized: route.on_unauthorized.clone(),
                 preflight: route.preflight,
                 cross_site: route.cross_site,
                 trusted_origins: route.trusted_origins.clone(),
                 first_byte_timeout: route.first_byte_timeout.unwrap_or(upstream.rules.first_byte_timeout),
-                answer_idle_timeout: route.answer_idle_timeout,
+                response_idle_timeout: route.response_idle_timeout,
                 body_bytes: route.body_bytes.unwrap_or(config.limits.body_bytes),
             };
             Ok((route.host.clone(), route.path.clone(), route.ignore_case, plan))
@@ -306,7 +306,7 @@ impl Plan {
         )
         .ok_or_else(|| PlanError::Prefix(prefix.clone()))?;
         // Whatever an upstream is told under a further name is nobody else's to say, on any route.
-        let also = config.upstreams.iter().flat_map(|u| &u.also).map(|a| a.header.to_string());
+        let also = config.upstreams.iter().flat_map(|u| &u.header_aliases).map(|a| a.header.to_string());
         let apache = (config.session.headers.preset == Preset::Apache).then(|| "session".to_owned());
         let strip = config.process.strip.iter().map(ToString::to_string);
         let ours: Vec<_> = also.chain(apache).chain(strip).collect();

@@ -80,7 +80,7 @@ pub(super) fn open(
             Lasting::Store(Arc::new(Store::Memory(Box::new(memory))))
         }
         StoreKind::Cookie => Lasting::Ended(Arc::new(Ended::open(
-            config.store.ended,
+            config.store.revocations,
             config.store.max_bytes,
             &config.store.folder(),
             config.store.commit_timeout,

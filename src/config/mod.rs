@@ -42,8 +42,7 @@ pub use listen::{IN_THE_CLEAR, Listen, ListenAddress};
 pub use log::{AccessFormat, Level, Log};
 pub use process::{ForwardedFamily, Process, TrustedProxies};
 pub use route::{
-    CrossSite, HostPattern, MintRule, OnStoreFailure, Origin, Otherwise, Preflight, Require, Route,
-    SessionMode,
+    CrossSite, HostPattern, OnStoreFailure, OnUnauthorized, Origin, Preflight, Require, Route, SessionMode,
 };
 pub use secret::{Secret, SecretError, SecretSource};
 pub use session::{
@@ -51,10 +50,10 @@ pub use session::{
     SameSite, Secure, Session, SessionCookie,
 };
 pub use source::Source;
-pub use store::{Durability, FlaskSession, Remembers, Store, StoreKind};
+pub use store::{Durability, FlaskSession, RevocationMemory, Store, StoreKind};
 pub use tls::{CertificateFiles, ClientCertificates, Tls};
 pub use upstream::{
-    Also, AlsoValue, Balance, Ca, Health, Server, ServerAddress, Upstream, UpstreamHost, UpstreamTls,
+    AliasValue, Balance, Ca, HeaderAlias, Health, Server, ServerAddress, Upstream, UpstreamHost, UpstreamTls,
 };
 
 /// Everything that the program was told, valid as a whole.

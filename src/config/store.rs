@@ -28,7 +28,7 @@ pub struct Store {
     /// `max_cookies`: of the cookie kind, in how many a session may travel.
     pub max_cookies: u8,
     /// `ended`: of the cookie kind, where it is remembered which sessions are over.
-    pub ended: Remembers,
+    pub revocations: RevocationMemory,
     /// Of the flask kind.
     pub flask: FlaskSession,
 }
@@ -98,7 +98,7 @@ fn export(reader: &Reader<'_>) -> Vec<(String, String)> {
 
 /// `ended`: where this node remembers which sessions are over that visitors carry themselves.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Remembers {
+pub enum RevocationMemory {
     /// `"memory"`: until the process ends.
     #[default]
     Memory,
@@ -152,7 +152,11 @@ impl Store {
             });
         let durabilities = [("group", Durability::Group), ("sync", Durability::Sync), ("os", Durability::Os)];
         let bytes = 16 * MIB..=1 << 50;
-        let remembers = [("memory", Remembers::Memory), ("disk", Remembers::Disk), ("off", Remembers::Off)];
+        let memories = [
+            ("memory", RevocationMemory::Memory),
+            ("disk", RevocationMemory::Disk),
+            ("off", RevocationMemory::Off),
+        ];
         let store = Self {
             kind: kind.unwrap_or_default(),
             path: reader.parsed("path", "an absolute path", path),
@@ -161,7 +165,7 @@ impl Store {
             max_bytes: reader.size("max_bytes", &(MIB..=1 << 50), 512 * MIB),
             max_disk_bytes: reader.optional_limit_size("max_disk_bytes", &bytes).unwrap_or(Some(8 << 30)),
             max_cookies: reader.number("max_cookies", 1..=8, 4) as u8,
-            ended: reader.choice("ended", &remembers, Remembers::Memory),
+            revocations: reader.choice("revocations", &memories, RevocationMemory::Memory),
             flask: FlaskSession::read(reader),
         };
         reader.finish();

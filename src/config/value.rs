@@ -280,6 +280,12 @@ impl<'a> Reader<'a> {
                 "" => "at the top of the file".to_owned(),
                 path => format!("in `{path}`"),
             };
+            let called = RENAMED.iter().find(|(old, new, _)| *old == name && asked.contains(new));
+            if let Some((_, new, value)) = called {
+                let message = format!("`{name}` {place} is now called `{new}`");
+                self.notes.push(Diagnostic::error(message, Some(key.span()), "the old name").help(*value));
+                continue;
+            }
             let diagnostic =
                 Diagnostic::error(format!("unknown key `{name}` {place}"), Some(key.span()), "no such key");
             self.notes.push(match scalar::nearest(name, asked.iter().copied()) {
@@ -289,6 +295,19 @@ impl<'a> Reader<'a> {
         }
     }
 }
+
+/// Keys that had another name in 0.1: the old one, the new one, and what to write.
+const RENAMED: [(&str, &str, &str); 5] = [
+    ("also", "header_aliases", "its value stays as it is"),
+    ("otherwise", "on_unauthorized", "its value stays as it is"),
+    (
+        "mint",
+        "cross_site_sessions",
+        "write `cross_site_sessions = true` for \"always\"; for \"visit\", leave it out",
+    ),
+    ("answer_idle_timeout", "response_idle_timeout", "its value stays as it is"),
+    ("ended", "revocations", "its value stays as it is"),
+];
 
 fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }

@@ -12,7 +12,7 @@ pub struct Guard {
 }
 
 impl Guard {
-    /// A guard of everything under `session_prefix`, of the forwarding families, and of the names in `also`.
+    /// A guard of everything under `session_prefix`, of the forwarding families, and of the names in `header_aliases`.
     pub fn new(session_prefix: &str, also: &[String]) -> Self {
         Self {
             session_prefix: session_prefix.as_bytes().into(),

@@ -6,7 +6,7 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{ProxyError, admit::Admitted};
 use crate::{
-    config::{CrossSite, Otherwise, Preflight, Require},
+    config::{CrossSite, OnUnauthorized, Preflight, Require},
     headers::Client,
     listen::Arrival,
     plan::RoutePlan,
@@ -71,8 +71,8 @@ pub fn require<B>(
     if has || (route.preflight == Preflight::Pass && is_preflight(request)) {
         return Ok(());
     }
-    match &route.otherwise {
-        Otherwise::Redirect(path) if is_navigation(request) => Err(ProxyError::Elsewhere(target(
+    match &route.on_unauthorized {
+        OnUnauthorized::Redirect(path) if is_navigation(request) => Err(ProxyError::Elsewhere(target(
             path,
             request.uri().path_and_query().map(http::uri::PathAndQuery::as_str),
         )?)),
@@ -102,7 +102,7 @@ fn is_navigation<B>(request: &Request<B>) -> bool {
     }
 }
 
-/// `otherwise`, with this request's own path as `next=`; left out where it could lead to another site, or is too long.
+/// `on_unauthorized`, with this request's own path as `next=`; left out where it could lead to another site, or is too long.
 fn target(otherwise: &str, asked: Option<&str>) -> Result<HeaderValue, ProxyError> {
     let own = asked.filter(|path| {
         let mut bytes = path.bytes();

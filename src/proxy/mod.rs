@@ -235,7 +235,7 @@ impl Asked<'_> {
             let upload = body.upload();
             let terms = upstream::Terms {
                 first_byte: Some(route.first_byte_timeout),
-                answer_idle: route.answer_idle_timeout,
+                answer_idle: route.response_idle_timeout,
                 session: session::affinity(resolved, client),
                 upload: upload.as_ref(),
                 interim,

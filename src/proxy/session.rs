@@ -41,7 +41,8 @@ pub async fn resolve<B>(
         realm: realm(route, admitted),
         https: client.https,
         visit: || {
-            let visit = Visit::read(request.method(), request.headers(), form.same_site(), route.mint);
+            let visit =
+                Visit::read(request.method(), request.headers(), form.same_site(), route.cross_site_sessions);
             visit.within(form.reaches(admitted.path()))
         },
         read_only: route.session == SessionMode::ReadOnly,
@@ -66,8 +67,10 @@ pub async fn deliver<B>(
     request: &Request<B>,
     resolved: &mut Resolved,
 ) {
-    let is_document =
-        || Visit::read(request.method(), request.headers(), route.cookie.same_site(), route.mint).is_document;
+    let is_document = || {
+        Visit::read(request.method(), request.headers(), route.cookie.same_site(), route.cross_site_sessions)
+            .is_document
+    };
     plan.sessions.deliver(resolved, realm(route, admitted), &route.view, is_document).await;
 }
 

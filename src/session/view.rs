@@ -6,7 +6,7 @@ use http::HeaderValue;
 
 use super::change::Changes;
 use crate::{
-    config::{Also, FieldGlobs, Upstream},
+    config::{FieldGlobs, HeaderAlias, Upstream},
     message::field::normal,
 };
 
@@ -24,21 +24,21 @@ impl Scope {
     }
 }
 
-/// One upstream's part in sessions: `session_fields`, `session_write`, `session_login`, `also`, `proof`.
+/// One upstream's part in sessions: `session_fields`, `session_write`, `session_login`, `header_aliases`, `proof`.
 #[derive(Debug, Clone)]
 pub struct View {
     /// `None`: all.
     fields: Option<Scope>,
     write: bool,
     login: bool,
-    also: Vec<Also>,
+    header_aliases: Vec<HeaderAlias>,
     proof: Option<HeaderValue>,
 }
 
 impl Default for View {
     /// Everything.
     fn default() -> Self {
-        Self { fields: None, write: true, login: true, also: Vec::new(), proof: None }
+        Self { fields: None, write: true, login: true, header_aliases: Vec::new(), proof: None }
     }
 }
 
@@ -50,7 +50,7 @@ impl View {
                 .then(|| Scope(Arc::new(upstream.session_fields.clone()))),
             write: upstream.session_write,
             login: upstream.session_login,
-            also: upstream.also.clone(),
+            header_aliases: upstream.header_aliases.clone(),
             proof,
         }
     }
@@ -65,8 +65,8 @@ impl View {
         self.fields.is_none()
     }
 
-    pub(super) fn also(&self) -> &[Also] {
-        &self.also
+    pub(super) fn header_aliases(&self) -> &[HeaderAlias] {
+        &self.header_aliases
     }
 
     pub(super) fn proof(&self) -> Option<&HeaderValue> {

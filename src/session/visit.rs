@@ -3,10 +3,7 @@
 use http::{HeaderMap, Method, header};
 
 use super::jar::From;
-use crate::{
-    config::{MintRule, SameSite},
-    message::authority::Authority,
-};
+use crate::{config::SameSite, message::authority::Authority};
 
 /// Sub-resources never begin a session (Fetch Metadata, `Sec-Fetch-Dest`).
 const SUBRESOURCES: [&[u8]; 8] =
@@ -95,7 +92,12 @@ impl Visit {
     }
 
     /// Reads the Fetch Metadata headers. Where there are none, a ticket may be given.
-    pub fn read(method: &Method, headers: &HeaderMap, same_site: SameSite, mint: MintRule) -> Self {
+    pub fn read(
+        method: &Method,
+        headers: &HeaderMap,
+        same_site: SameSite,
+        cross_site_sessions: bool,
+    ) -> Self {
         let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
         let from = From::read(method, headers);
         let cookie_could_come = match same_site {
@@ -109,15 +111,16 @@ impl Visit {
             .any(|n| get(n).is_some_and(|v| v.starts_with(b"prefetch") || v.starts_with(b"prerender")));
         let preflight =
             method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-        let always = mint == MintRule::Always;
         Self {
-            may_mint: (cookie_could_come || always) && !subresource && !prefetch && !preflight,
+            may_mint: (cookie_could_come || cross_site_sessions) && !subresource && !prefetch && !preflight,
             // Nobody sees what was fetched in advance.
             is_document: get("sec-fetch-dest").map_or_else(|| accepts_page(headers), |d| d == b"document")
                 && !prefetch,
-            withheld: !cookie_could_come && !always,
+            withheld: !cookie_could_come && !cross_site_sessions,
             // Of a safe request to a Lax site the browser takes no cookie where it sent none.
-            blind: !cookie_could_come && !always && (!method.is_safe() || same_site == SameSite::Strict),
+            blind: !cookie_could_come
+                && !cross_site_sessions
+                && (!method.is_safe() || same_site == SameSite::Strict),
         }
     }
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    config::{AlsoValue, Encoding, Preset, Session},
+    config::{AliasValue, Encoding, Preset, Session},
     message::{field::normal, lines::Lines},
 };
 
@@ -189,21 +189,21 @@ impl Wire {
         for (name, text) in resolved.flashes() {
             self.tell_field(name, &Value::Text(text.clone()), lines);
         }
-        for also in view.also() {
-            let value = match &also.value {
-                AlsoValue::State => HeaderValue::from_str(resolved.state().as_str()).ok(),
-                AlsoValue::Id => resolved.id().and_then(|id| HeaderValue::from_str(&id.to_string()).ok()),
-                AlsoValue::Principal => resolved.record().and_then(|record| {
+        for alias in view.header_aliases() {
+            let value = match &alias.value {
+                AliasValue::State => HeaderValue::from_str(resolved.state().as_str()).ok(),
+                AliasValue::Id => resolved.id().and_then(|id| HeaderValue::from_str(&id.to_string()).ok()),
+                AliasValue::Principal => resolved.record().and_then(|record| {
                     let principal = Value::Text(record.principal.clone()?);
-                    self.encoded("principal", &principal, also.encoding)
+                    self.encoded("principal", &principal, alias.encoding)
                 }),
-                AlsoValue::Field(field) => resolved
+                AliasValue::Field(field) => resolved
                     .record()
                     .filter(|_| view.shows(field))
-                    .and_then(|r| self.encoded(field, self.field(&r.fields, field)?, also.encoding)),
+                    .and_then(|r| self.encoded(field, self.field(&r.fields, field)?, alias.encoding)),
             };
             if let Some(value) = value {
-                lines.push(&also.header, &value);
+                lines.push(&alias.header, &value);
             }
         }
     }

@@ -361,11 +361,11 @@ fn a_cookie_that_was_logged_out_or_renewed_is_not_taken_again() {
     let app = App::puppet();
     let folder = tempfile::tempdir().expect("a folder");
     let one = key(folder.path(), "one");
-    let disk = format!("ended = \"disk\"\npath = \"{}\"", folder.path().join("state").display());
+    let disk = format!("revocations = \"disk\"\npath = \"{}\"", folder.path().join("state").display());
     for (more, here, after) in [
         ("", "", "principal=alice"),
         (&disk, "", ""),
-        ("ended = \"off\"", "principal=alice", "principal=alice"),
+        ("revocations = \"off\"", "principal=alice", "principal=alice"),
     ] {
         let mut house = Cloakroom::with(&app, &sealed(more, &one));
         let host = format!("host: {}\r\n", house.address);

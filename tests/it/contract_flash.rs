@@ -132,7 +132,7 @@ fn of_two_pages_at_once_one_shows_the_flash() {
 fn a_flash_waits_behind_a_gate() {
     let app = App::puppet();
     let toml = "[[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/in\"\nupstream = \"app\"\n\
-                require = \"principal\"\notherwise = \"/login\"";
+                require = \"principal\"\non_unauthorized = \"/login\"";
     let house = Cloakroom::with(&app, toml);
     for (lines, status) in [("", 401), ("sec-fetch-mode: navigate\r\n", 303)] {
         let mut visitor = house.browser();

@@ -82,7 +82,7 @@ fn an_upstream_that_may_not_write_or_log_in_does_not() {
 fn what_an_upstream_is_told_under_further_names_no_visitor_can_say_on_any_route() {
     let app = App::puppet();
     let rules = "session_fields = [\"*\"]\nsession_write = true\nsession_login = true\n\
-                 also = { \"Remote-User\" = \"principal\", \"X-Role\" = { field = \"role\", encoding = \"percent\" }, \
+                 header_aliases = { \"Remote-User\" = \"principal\", \"X-Role\" = { field = \"role\", encoding = \"percent\" }, \
                  \"X-Name\" = { field = \"role\" }, \"X-Sid\" = \"id\" }";
     let house = parted(&app, rules, "");
     let mut visitor = house.browser();

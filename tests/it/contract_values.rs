@@ -167,7 +167,7 @@ fn a_key_of_mod_session_is_the_field_of_its_name_in_every_rule() {
     let toml = format!(
         "{APACHE}\n[session]\nprivilege_fields = [\"user-role\"]\n\
          [upstreams.part]\nservers = [\"http://{}\"]\nsession_fields = [\"cart-*\"]\nsession_write = true\n\
-         session_login = true\nalso = {{ \"Remote-User\" = \"cart-id\" }}\n\
+         session_login = true\nheader_aliases = {{ \"Remote-User\" = \"cart-id\" }}\n\
          [[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/part\"\nupstream = \"part\"",
         app.address
     );

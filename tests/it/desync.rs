@@ -69,7 +69,7 @@ fn house(app: &Strict) -> Cloakroom {
         .upstream("first_byte_timeout = \"300ms\"")
         .config(
             "[process]\nworkers = 1\n[limits]\nrequest_head_timeout = \"300ms\"\nbody_idle_timeout = \"300ms\"\n\
-             [[routes]]\nupstream = \"app\"\nanswer_idle_timeout = \"300ms\"",
+             [[routes]]\nupstream = \"app\"\nresponse_idle_timeout = \"300ms\"",
         )
         .start()
 }

@@ -189,9 +189,9 @@ fn open_streams_do_not_hold_up_a_stop() {
 #[test]
 fn a_route_for_long_polling_and_one_for_streams_have_times_of_their_own() {
     let stage = Stage::open();
-    let routes = "[[routes]]\nupstream = \"app\"\nanswer_idle_timeout = \"300ms\"\n\
+    let routes = "[[routes]]\nupstream = \"app\"\nresponse_idle_timeout = \"300ms\"\n\
                   [[routes]]\nupstream = \"app\"\npath = \"/poll\"\nfirst_byte_timeout = \"5m\"\n\
-                  [[routes]]\nupstream = \"app\"\npath = \"/events\"\nanswer_idle_timeout = \"off\"";
+                  [[routes]]\nupstream = \"app\"\npath = \"/events\"\nresponse_idle_timeout = \"off\"";
     let house =
         Cloakroom::before(stage.address()).upstream("first_byte_timeout = \"300ms\"").config(routes).start();
     let mut poll = house.dial();

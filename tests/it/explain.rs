@@ -16,7 +16,7 @@ upstream = "app"
 path = "/private"
 upstream = "app"
 require = "principal"
-otherwise = "/login"
+on_unauthorized = "/login"
 "#;
 
 fn explain(request: &str) -> Output {

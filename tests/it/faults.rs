@@ -64,7 +64,7 @@ fn an_app_that_does_not_answer_in_time_is_a_gateway_timeout() {
 #[test]
 fn an_app_that_stalls_within_its_answer_is_cut_off() {
     let stage = Stage::open();
-    let routes = "[[routes]]\nupstream = \"app\"\nanswer_idle_timeout = \"300ms\"";
+    let routes = "[[routes]]\nupstream = \"app\"\nresponse_idle_timeout = \"300ms\"";
     let house = Cloakroom::before(stage.address()).config(routes).start();
     let mut visitor = house.dial();
     visitor.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");

@@ -1,4 +1,4 @@
-//! Gates: `require`, `otherwise`, `preflight`, `cross_site`.
+//! Gates: `require`, `on_unauthorized`, `preflight`, `cross_site`.
 
 use crate::support::{App, Cloakroom, Response};
 
@@ -61,7 +61,7 @@ fn who_logged_out_does_not_pass_any_more() {
 #[test]
 fn browsers_are_sent_to_the_login_and_all_else_is_told_401() {
     let app = App::puppet();
-    let house = gated(&app, "require = \"principal\"\notherwise = \"/login\"");
+    let house = gated(&app, "require = \"principal\"\non_unauthorized = \"/login\"");
     for (start, lines, wanted) in [
         ("GET /in", PAGE, "303 /login?next=/in"),
         ("HEAD /in", PAGE, "303 /login?next=/in"),
@@ -86,7 +86,7 @@ fn browsers_are_sent_to_the_login_and_all_else_is_told_401() {
 #[test]
 fn the_way_back_from_a_login_never_leads_to_another_site() {
     let app = App::puppet();
-    let toml = "[[routes]]\nupstream = \"app\"\nrequire = \"principal\"\notherwise = \"/login\"\n\
+    let toml = "[[routes]]\nupstream = \"app\"\nrequire = \"principal\"\non_unauthorized = \"/login\"\n\
                 [[routes]]\npath = \"/login\"\nupstream = \"app\"";
     let house = Cloakroom::with(&app, toml);
     for target in [

@@ -67,7 +67,7 @@ fn what_is_no_answer_is_a_bad_gateway() {
 #[test]
 fn an_answer_that_breaks_off_is_never_shown_as_whole() {
     let stage = Stage::open();
-    let routes = "[[routes]]\nupstream = \"app\"\nanswer_idle_timeout = \"300ms\"";
+    let routes = "[[routes]]\nupstream = \"app\"\nresponse_idle_timeout = \"300ms\"";
     let house = before(stage.address(), "", routes);
     let length = |frames: &[Vec<u8>]| {
         let head = frame(HEADERS, 4, 1, &[&[0x88][..], &block(&[("content-length", "9")])].concat());

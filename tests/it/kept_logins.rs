@@ -215,7 +215,7 @@ fn scripts_that_all_get_the_cookie_anew_stay_in_one_session() {
 #[test]
 fn the_form_that_another_site_sends_at_the_end_of_a_login_may_set_any_cookie() {
     let app = App::setting();
-    let config = format!("{VAULT}[[routes]]\nupstream = \"app\"\nmint = \"always\"");
+    let config = format!("{VAULT}[[routes]]\nupstream = \"app\"\ncross_site_sessions = true");
     let house = Cloakroom::before(app.address).config(&config).start();
     let from = |dest: &str| {
         format!("sec-fetch-site: cross-site\r\nsec-fetch-mode: navigate\r\nsec-fetch-dest: {dest}\r\n")

@@ -94,7 +94,7 @@ fn the_cookies_same_site_says_where_it_could_have_come() {
         ("[session.cookie]\nsame_site = \"Strict\"", "none", "none"),
         ("[session.cookie]\nsame_site = \"Lax\"", "new", "none"),
         ("[session.cookie]\nsame_site = \"None\"\nsecure = true", "new", "new"),
-        ("[[routes]]\nupstream = \"app\"\nmint = \"always\"", "new", "new"),
+        ("[[routes]]\nupstream = \"app\"\ncross_site_sessions = true", "new", "new"),
     ] {
         let house = Cloakroom::before(app.address).config(config).start();
         assert_eq!(first(&house, "GET /", &foreign).0, get, "{config}");

@@ -61,7 +61,7 @@ fn the_reference_uncommented_says_the_same() {
     assert!(all.listen[0].tls.take().is_some());
     assert!(all.upstreams[0].health.take().is_some());
     assert!(all.listen[0].client_certificates.take().is_some_and(|asked| asked.require));
-    assert_eq!(all.upstreams[0].also.drain(..).len(), 1);
+    assert_eq!(all.upstreams[0].header_aliases.drain(..).len(), 1);
     assert!(all.upstreams[0].proof.take().is_some());
     assert_eq!(all.session.headers.fields.drain().len(), 1);
     assert_eq!(all.routes[0].first_byte_timeout.take(), Some(all.upstreams[0].first_byte_timeout));

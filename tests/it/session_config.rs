@@ -1,7 +1,7 @@
 //! What may be said about sessions and gates, and what `check` says to it.
 
 use cloakroom::config::{
-    AlsoValue, Cache, Config, Create, CrossSite, Encoding, OnConflict, OnTooMany, Otherwise, Preflight,
+    AliasValue, Cache, Config, Create, CrossSite, Encoding, OnConflict, OnTooMany, OnUnauthorized, Preflight,
     Preset, Require, SecretSource,
 };
 
@@ -20,7 +20,7 @@ fn said(lines: &str) -> Vec<String> {
 }
 
 const PRINCIPAL: &str = "require = \"principal\"";
-const LOGIN: &str = "require = \"principal\", otherwise = \"/login\"";
+const LOGIN: &str = "require = \"principal\", on_unauthorized = \"/login\"";
 
 /// The same of these routes, before apps of which `a` and `c` share a server.
 fn said_of_routes(routes: &str) -> Vec<String> {
@@ -49,8 +49,8 @@ fn routes_that_differ_in_case_alone_are_told() {
 
 #[test]
 fn nobody_is_sent_round_in_circles() {
-    let circle = "Error: `routes.otherwise` leads into its own guarded route";
-    let back = "Error: `routes.otherwise` leads back to where it came from";
+    let circle = "Error: `routes.on_unauthorized` leads into its own guarded route";
+    let back = "Error: `routes.on_unauthorized` leads back to where it came from";
     for (routes, wanted) in [
         (format!("{{ upstream = \"a\", {LOGIN} }}"), vec![circle]),
         (format!("{{ upstream = \"a\", path = \"/login/\", {LOGIN} }}"), vec![circle]),
@@ -65,8 +65,8 @@ fn nobody_is_sent_round_in_circles() {
             vec![],
         ),
         (
-            "{ upstream = \"a\", path = \"/a\", require = \"session\", otherwise = \"/b?x\" }, \
-             { upstream = \"a\", path = \"/b\", require = \"session\", otherwise = \"/%61/x\" }"
+            "{ upstream = \"a\", path = \"/a\", require = \"session\", on_unauthorized = \"/b?x\" }, \
+             { upstream = \"a\", path = \"/b\", require = \"session\", on_unauthorized = \"/%61/x\" }"
                 .to_owned(),
             vec![back, back],
         ),
@@ -191,8 +191,8 @@ fn doors_that_open_where_a_prefix_is_taken_off_are_told() {
 fn gates_that_undo_themselves_are_told() {
     for (routes, wanted) in [
         (
-            "{ upstream = \"a\", otherwise = \"/login\" }".to_owned(),
-            vec!["Warning: `routes.otherwise` has no effect: the route requires nothing"],
+            "{ upstream = \"a\", on_unauthorized = \"/login\" }".to_owned(),
+            vec!["Warning: `routes.on_unauthorized` has no effect: the route requires nothing"],
         ),
         (
             "{ upstream = \"a\", preflight = \"pass\" }".to_owned(),
@@ -248,7 +248,7 @@ fn a_secret_in_the_file_is_refused_and_not_shown() {
 fn names_that_also_may_not_take_are_refused() {
     let also = |name: &str, more: &str| {
         said(&format!(
-            "upstreams.a = {{ servers = [\"unix:/a\"], also = {{ \"{name}\" = \"principal\" }} }}\nroutes = [{{ upstream = \"a\" }}]\n{more}"
+            "upstreams.a = {{ servers = [\"unix:/a\"], header_aliases = {{ \"{name}\" = \"principal\" }} }}\nroutes = [{{ upstream = \"a\" }}]\n{more}"
         ))
     };
     for name in [
@@ -273,15 +273,15 @@ fn names_that_also_may_not_take_are_refused() {
         "",
         "é",
     ] {
-        assert_eq!(also(name, ""), ["Error: wrong name in `upstreams.a.also`"], "{name}");
+        assert_eq!(also(name, ""), ["Error: wrong name in `upstreams.a.header_aliases`"], "{name}");
     }
     for name in ["Remote-User", "X-Session", "X-User", "Session", "X-Forwarded"] {
         assert_eq!(also(name, ""), [""; 0], "{name}");
     }
     let apache = "session.headers.preset = \"apache\"";
-    assert_eq!(also("SESSION", apache), ["Error: wrong name in `upstreams.a.also`"]);
+    assert_eq!(also("SESSION", apache), ["Error: wrong name in `upstreams.a.header_aliases`"]);
     let prefix = "session.headers.prefix = \"Remote-\"";
-    assert_eq!(also("remote_user", prefix), ["Error: wrong name in `upstreams.a.also`"]);
+    assert_eq!(also("remote_user", prefix), ["Error: wrong name in `upstreams.a.header_aliases`"]);
     assert_eq!(also("X-Session-User", prefix), [""; 0]);
 }
 
@@ -301,21 +301,21 @@ fn sessions_are_as_the_contract_says_and_as_the_file_does() {
         (session.headers.encoding_of("any"), session.headers.preset),
         (Encoding::Percent, Preset::Cloakroom)
     );
-    assert_eq!((route.require, &route.otherwise), (Require::Nothing, &Otherwise::Unauthorized));
+    assert_eq!((route.require, &route.on_unauthorized), (Require::Nothing, &OnUnauthorized::Unauthorized));
     assert_eq!(
         (route.preflight, route.cross_site, route.trusted_origins.len()),
         (Preflight::Require, CrossSite::Pass, 0)
     );
     assert!(app.session_fields.fit_all() && app.session_write && app.session_login);
-    assert!(app.also.is_empty() && app.proof.is_none());
+    assert!(app.header_aliases.is_empty() && app.proof.is_none());
     let limits = &config.limits;
     assert_eq!((limits.new_sessions_per_second, limits.new_sessions_per_address), (Some(2000), Some(500)));
 
-    let text = "routes = [{ upstream = \"a\", require = \"session\", otherwise = 401, preflight = \"pass\", \
+    let text = "routes = [{ upstream = \"a\", require = \"session\", on_unauthorized = 401, preflight = \"pass\", \
                 cross_site = \"block\", trusted_origins = [\"HTTPS://X.y:443\"] }]\n\
                 limits = { new_sessions_per_second = \"off\", new_sessions_per_address = 60 }\n\
                 [upstreams.a]\nservers = [\"unix:/a\"]\nsession_fields = [\"Cart_*\"]\nsession_write = false\n\
-                session_login = false\nproof = { env = \"PROOF\" }\nalso = { X-B = \"id\", X-A = \"User_Name\" }\n\
+                session_login = false\nproof = { env = \"PROOF\" }\nheader_aliases = { X-B = \"id\", X-A = \"User_Name\" }\n\
                 [session]\ncreate = \"write\"\nrenew_interval = \"1m\"\nprivilege_fields = [\"Role\", \"is_admin\", \"role\"]\n\
                 max_sessions_per_principal = 10_000\non_too_many = \"refuse\"\non_conflict = 409\ncache = \"no-store\"\n\
                 headers = { encoding = \"base64url\", fields = { User_Name = \"raw\" }, preset = \"apache\" }\n";
@@ -340,8 +340,8 @@ fn sessions_are_as_the_contract_says_and_as_the_file_does() {
     assert!(app.session_fields.fits("cart-id") && !app.session_fields.fits("role"));
     assert!(!app.session_write && !app.session_login);
     assert_eq!(app.proof, Some(SecretSource::Env("PROOF".to_owned())));
-    let also: Vec<_> = app.also.iter().map(|also| (also.header.as_str(), &also.value)).collect();
-    assert_eq!(also, [("x-b", &AlsoValue::Id), ("x-a", &AlsoValue::Field("user-name".to_owned()))]);
+    let also: Vec<_> = app.header_aliases.iter().map(|also| (also.header.as_str(), &also.value)).collect();
+    assert_eq!(also, [("x-b", &AliasValue::Id), ("x-a", &AliasValue::Field("user-name".to_owned()))]);
     assert_eq!(
         (config.limits.new_sessions_per_second, config.limits.new_sessions_per_address),
         (None, Some(60))

@@ -3,7 +3,7 @@
 use std::{cmp::Reverse, collections::HashMap};
 
 use super::super::{Server, Upstream, diagnostic::Diagnostic};
-use super::{CrossSite, HostPattern, Otherwise, Placed, Preflight, Require, Route, SessionMode};
+use super::{CrossSite, HostPattern, OnUnauthorized, Placed, Preflight, Require, Route, SessionMode};
 use crate::message::case;
 
 /// Notes what is wrong with the gates of all routes.
@@ -24,7 +24,7 @@ fn contradictions(placed: &Placed<'_>) {
     let Placed { route, reader } = placed;
     if route.require == Require::Nothing {
         let idle = [
-            ("otherwise", route.otherwise != Otherwise::Unauthorized),
+            ("on_unauthorized", route.on_unauthorized != OnUnauthorized::Unauthorized),
             ("preflight", route.preflight == Preflight::Pass),
         ];
         for (key, _) in idle.into_iter().filter(|(_, set)| *set) {
@@ -71,13 +71,15 @@ fn differing_in_case(placed: &Placed<'_>, before: &[Placed<'_>]) {
     reader.notes().push(warning.also(other.place("path"), "the other").help(help));
 }
 
-/// `otherwise` that sends visitors to where they are refused again.
+/// `on_unauthorized` that sends visitors to where they are refused again.
 fn circle(at: usize, placed: &Placed<'_>, routes: &[Placed<'_>], upstreams: &[Upstream]) {
     let Placed { route, reader } = placed;
     let mut here = at;
     for _ in 0..=routes.len() {
         let Some(Placed { route: from, .. }) = routes.get(here) else { return };
-        let (true, Otherwise::Redirect(target)) = (from.require > Require::Nothing, &from.otherwise) else {
+        let (true, OnUnauthorized::Redirect(target)) =
+            (from.require > Require::Nothing, &from.on_unauthorized)
+        else {
             return;
         };
         let Some(next) = pick(routes, route.host.as_ref(), &decoded(target)) else { return };
@@ -86,20 +88,26 @@ fn circle(at: usize, placed: &Placed<'_>, routes: &[Placed<'_>], upstreams: &[Up
             continue;
         }
         let (message, label) = if here == at {
-            ("`routes.otherwise` leads into its own guarded route", "who is refused is sent here for ever")
+            (
+                "`routes.on_unauthorized` leads into its own guarded route",
+                "who is refused is sent here for ever",
+            )
         } else {
-            ("`routes.otherwise` leads back to where it came from", "from there they are sent here again")
+            (
+                "`routes.on_unauthorized` leads back to where it came from",
+                "from there they are sent here again",
+            )
         };
-        let error = reader.error("otherwise", message, label);
+        let error = reader.error("on_unauthorized", message, label);
         let error = error.also(reader.span("require"), "refuses whoever follows it");
         let host = match &route.host {
             Some(HostPattern::Exact(name)) => format!("host = \"{name}\"\n"),
             Some(HostPattern::Below(name)) => format!("host = \"*.{name}\"\n"),
             None => String::new(),
         };
-        let path = match &route.otherwise {
-            Otherwise::Redirect(target) => String::from_utf8_lossy(&decoded(target)).into_owned(),
-            Otherwise::Unauthorized => String::new(),
+        let path = match &route.on_unauthorized {
+            OnUnauthorized::Redirect(target) => String::from_utf8_lossy(&decoded(target)).into_owned(),
+            OnUnauthorized::Unauthorized => String::new(),
         };
         let app = upstreams.get(route.upstream).map_or("NAME", |upstream| upstream.name.as_str());
         let help = format!(
@@ -196,16 +204,16 @@ fn side_doors(routes: &[Placed<'_>], upstreams: &[Upstream]) {
     }
 }
 
-/// Whether a route is there for what an `otherwise` of its host names: that has to be open.
+/// Whether a route is there for what an `on_unauthorized` of its host names: that has to be open.
 fn is_login_page(at: usize, routes: &[Placed<'_>]) -> bool {
     let own = routes.get(at).map_or("", |placed| placed.route.path.trim_end_matches('/'));
-    let leads_here = |Placed { route, .. }: &Placed<'_>| match &route.otherwise {
-        Otherwise::Redirect(target) => {
+    let leads_here = |Placed { route, .. }: &Placed<'_>| match &route.on_unauthorized {
+        OnUnauthorized::Redirect(target) => {
             let path = decoded(target);
             path.strip_suffix(b"/").unwrap_or(&path) == own.as_bytes()
                 && pick(routes, route.host.as_ref(), &path) == Some(at)
         }
-        Otherwise::Unauthorized => false,
+        OnUnauthorized::Unauthorized => false,
     };
     !own.is_empty() && routes.iter().any(leads_here)
 }

@@ -19,9 +19,9 @@ pub enum Require {
     Principal,
 }
 
-/// `otherwise`
+/// `on_unauthorized`
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub enum Otherwise {
+pub enum OnUnauthorized {
     /// `401`
     #[default]
     Unauthorized,
@@ -55,16 +55,16 @@ impl Require {
         [("nothing", Self::Nothing), ("session", Self::Session), ("principal", Self::Principal)];
 }
 
-impl Otherwise {
+impl OnUnauthorized {
     pub(super) fn read(reader: &Reader<'_>) -> Self {
         let expected = "401 or a path such as \"/login\"";
-        reader.optional("otherwise", expected, otherwise).unwrap_or_default()
+        reader.optional("on_unauthorized", expected, on_unauthorized).unwrap_or_default()
     }
 }
 
-fn otherwise(value: &DeValue<'_>) -> Result<Otherwise, Mistake> {
+fn on_unauthorized(value: &DeValue<'_>) -> Result<OnUnauthorized, Mistake> {
     let Some(text) = value.as_str() else {
-        return scalar::number(value, &(401..=401)).map(|_| Otherwise::Unauthorized);
+        return scalar::number(value, &(401..=401)).map(|_| OnUnauthorized::Unauthorized);
     };
     if text == "401" {
         return Err(Mistake::TYPE.help("leave the quotes out"));
@@ -91,7 +91,7 @@ fn otherwise(value: &DeValue<'_>) -> Result<Otherwise, Mistake> {
     if ["%2f", "%5c", "%00"].iter().any(|escape| lower.contains(escape)) {
         return Err(Mistake::why("a path that apps read alike: no %2F, %5C or %00"));
     }
-    Ok(Otherwise::Redirect(text.to_owned()))
+    Ok(OnUnauthorized::Redirect(text.to_owned()))
 }
 
 #[cfg(test)]
@@ -122,7 +122,7 @@ mod tests {
             ("/login;x", false),
             ("401", false),
         ] {
-            assert_eq!(otherwise(&DeValue::String(text.into())).is_ok(), fine, "{text}");
+            assert_eq!(on_unauthorized(&DeValue::String(text.into())).is_ok(), fine, "{text}");
         }
     }
 }

@@ -13,7 +13,7 @@ mod check;
 mod gate;
 mod origin;
 
-pub use gate::{CrossSite, Otherwise, Preflight, Require};
+pub use gate::{CrossSite, OnUnauthorized, Preflight, Require};
 pub use origin::Origin;
 
 /// `[[routes]]`
@@ -36,8 +36,8 @@ pub struct Route {
     pub realm: Option<String>,
     /// `require`
     pub require: Require,
-    /// `otherwise`: the answer where `require` is not met.
-    pub otherwise: Otherwise,
+    /// `on_unauthorized`: the answer where `require` is not met.
+    pub on_unauthorized: OnUnauthorized,
     /// `preflight`: whether CORS preflights must meet `require`.
     pub preflight: Preflight,
     /// `cross_site`
@@ -46,14 +46,14 @@ pub struct Route {
     pub trusted_origins: Vec<Origin>,
     /// `on_store_failure`
     pub on_store_failure: OnStoreFailure,
-    /// `mint`
-    pub mint: MintRule,
+    /// `cross_site_sessions`: a session may begin in answer to a cross-site post as well.
+    pub cross_site_sessions: bool,
     /// `first_byte_timeout`; absent: the upstream's.
     pub first_byte_timeout: Option<Duration>,
     /// `body_bytes`; absent: that of `[limits]`. The inner `None` is `"off"`.
     pub body_bytes: Option<Option<u64>>,
-    /// `answer_idle_timeout`: how long the app may stall within an answer; `None` is `"off"`.
-    pub answer_idle_timeout: Option<Duration>,
+    /// `response_idle_timeout`: how long the app may stall within an answer; `None` is `"off"`.
+    pub response_idle_timeout: Option<Duration>,
 }
 
 /// `host` of a route, lower case.
@@ -108,16 +108,6 @@ pub enum OnStoreFailure {
     Anonymous,
 }
 
-/// `mint`
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum MintRule {
-    /// `"visit"`
-    #[default]
-    Visit,
-    /// `"always"`: also in answer to cross-site posts.
-    Always,
-}
-
 /// A route, and where it stands.
 struct Placed<'a> {
     route: Route,
@@ -163,7 +153,6 @@ impl Route {
         let modes =
             [("on", SessionMode::On), ("read_only", SessionMode::ReadOnly), ("off", SessionMode::Off)];
         let failures = [("refuse", OnStoreFailure::Refuse), ("anonymous", OnStoreFailure::Anonymous)];
-        let mints = [("visit", MintRule::Visit), ("always", MintRule::Always)];
         let route = Self {
             host: reader.parsed("host", "a name such as \"shop.example.com\" or \"*.example.com\"", host),
             path: reader.parsed("path", "a path such as \"/shop\"", path).unwrap_or_else(|| "/".to_owned()),
@@ -173,7 +162,7 @@ impl Route {
             session: reader.choice("session", &modes, SessionMode::On),
             realm: reader.parsed("realm", "a name", realm).flatten(),
             require: reader.choice("require", &Require::WORDS, Require::Nothing),
-            otherwise: Otherwise::read(reader),
+            on_unauthorized: OnUnauthorized::read(reader),
             preflight: reader.choice(
                 "preflight",
                 &[("require", Preflight::Require), ("pass", Preflight::Pass)],
@@ -186,10 +175,11 @@ impl Route {
             ),
             trusted_origins: Origin::read_all(reader),
             on_store_failure: reader.choice("on_store_failure", &failures, OnStoreFailure::Refuse),
-            mint: reader.choice("mint", &mints, MintRule::Visit),
+            cross_site_sessions: reader.bool("cross_site_sessions", false),
             first_byte_timeout: reader.optional_duration("first_byte_timeout"),
             body_bytes: reader.optional_limit_size("body_bytes", &(0..=u64::MAX)),
-            answer_idle_timeout: reader.limit_duration("answer_idle_timeout", Some(Duration::from_mins(10))),
+            response_idle_timeout: reader
+                .limit_duration("response_idle_timeout", Some(Duration::from_mins(10))),
         };
         reader.finish();
         route

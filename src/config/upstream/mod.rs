@@ -13,12 +13,12 @@ use super::{
     value::{Mistake, Reader},
 };
 
-mod also;
+mod header_alias;
 mod health;
 mod server;
 mod tls;
 
-pub use also::{Also, AlsoValue};
+pub use header_alias::{AliasValue, HeaderAlias};
 pub use health::Health;
 pub use server::{Server, ServerAddress};
 pub use tls::{Ca, UpstreamTls};
@@ -65,8 +65,8 @@ pub struct Upstream {
     pub session_write: bool,
     /// `session_login`: whether it may set the principal.
     pub session_login: bool,
-    /// `also`: what it is told under further names, in the order of the file; stripped from clients.
-    pub also: Vec<Also>,
+    /// `header_aliases`: what it is told under further names, in the order of the file; stripped from clients.
+    pub header_aliases: Vec<HeaderAlias>,
     /// `proof`: X-Session-Meta-Proof, so that an app can refuse what did not come through cloakroom.
     pub proof: Option<SecretSource>,
 }
@@ -162,7 +162,7 @@ impl Upstream {
             session_fields: FieldGlobs::read(reader, "session_fields"),
             session_write: reader.bool("session_write", true),
             session_login: reader.bool("session_login", true),
-            also: Also::read_all(reader, headers),
+            header_aliases: HeaderAlias::read_all(reader, headers),
             proof,
         };
         reader.finish();

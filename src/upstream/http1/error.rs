@@ -37,8 +37,8 @@ pub enum Http1Error {
     /// No chunk (RFC 9112 section 7.1).
     #[error("of the answer, {0}")]
     Chunk(#[from] ChunkError),
-    /// `answer_idle_timeout`
-    #[error("nothing more of the answer came within answer_idle_timeout")]
+    /// `response_idle_timeout`
+    #[error("nothing more of the answer came within response_idle_timeout")]
     Stalled,
     /// The request's own body broke off.
     #[error("the body of the request broke off: {0}")]

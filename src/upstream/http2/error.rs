@@ -30,8 +30,8 @@ pub enum Http2Error {
     /// The answer is shorter than it said.
     #[error("the answer ended before its Content-Length")]
     Incomplete,
-    /// `answer_idle_timeout`
-    #[error("nothing more of the answer came within answer_idle_timeout")]
+    /// `response_idle_timeout`
+    #[error("nothing more of the answer came within response_idle_timeout")]
     Stalled,
 }
 

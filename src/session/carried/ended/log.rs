@@ -126,7 +126,7 @@ fn run(mut connection: Connection, orders: &mpsc::Receiver<Line>) {
                 let _ = line.kept.send(());
             }),
             Err(error) => {
-                tracing::error!(%error, lines = lines.len(), "ended sessions could not be kept ([store] ended = \"disk\")");
+                tracing::error!(%error, lines = lines.len(), "ended sessions could not be kept ([store] revocations = \"disk\")");
             }
         }
         let now = Timestamp::now();

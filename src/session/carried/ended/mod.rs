@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
-    config::Remembers,
+    config::RevocationMemory,
     session::{
         record::Record,
         store::{StoreError, disk::OpenError},
@@ -164,17 +164,17 @@ impl Ended {
     /// # Errors
     /// What is on disk cannot be opened.
     pub fn open(
-        remembers: Remembers,
+        remembers: RevocationMemory,
         max_bytes: u64,
         folder: &Path,
         patience: Duration,
         died: impl FnOnce() + Send + 'static,
     ) -> Result<Self, OpenError> {
-        if remembers == Remembers::Off {
+        if remembers == RevocationMemory::Off {
             return Ok(Self(None));
         }
         let mut known = Known::new(max_bytes);
-        if remembers == Remembers::Disk {
+        if remembers == RevocationMemory::Disk {
             let (log, all) = Log::open(folder, patience, died)?;
             for (id, entry) in all {
                 known.note(id, entry);

@@ -1,4 +1,4 @@
-//! `also` of an upstream: the session under names that an app already reads.
+//! `header_aliases` of an upstream: the session under names that an app already reads.
 
 use http::HeaderName;
 use toml::{Spanned, de::DeValue};
@@ -11,20 +11,20 @@ use super::super::{
 };
 use crate::message::name::{folded_eq, folded_starts_with};
 
-/// One line of `also`: `"Remote-User" = "principal"`.
+/// One line of `header_aliases`: `"Remote-User" = "principal"`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Also {
+pub struct HeaderAlias {
     /// The further name.
     pub header: HeaderName,
     /// What stands under it.
-    pub value: AlsoValue,
+    pub value: AliasValue,
     /// How: as it is, unless something else is said, since apps read these names as they read those of others.
     pub encoding: Encoding,
 }
 
 /// What an app is told under a further name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum AlsoValue {
+pub enum AliasValue {
     /// `"principal"`
     Principal,
     /// `"id"`
@@ -35,11 +35,11 @@ pub enum AlsoValue {
     Field(String),
 }
 
-const KEY: &str = "also";
+const KEY: &str = "header_aliases";
 const EXPECTED: &str = "\"principal\", \"id\", \"state\" or a field's name, or a table such as \
                         { field = \"principal\", encoding = \"percent\" }";
 
-impl Also {
+impl HeaderAlias {
     pub(super) fn read_all(reader: &Reader<'_>, headers: &Headers) -> Vec<Self> {
         let mut all: Vec<(Self, Entry<'_>)> = Vec::new();
         for entry in reader.entries(KEY, "a table such as { \"Remote-User\" = \"principal\" }") {
@@ -65,12 +65,12 @@ impl Also {
             }
             all.push((Self { header, value, encoding }, entry));
         }
-        all.into_iter().map(|(also, _)| also).collect()
+        all.into_iter().map(|(alias, _)| alias).collect()
     }
 }
 
 /// `{ field = "principal", encoding = "percent" }`
-fn table(item: &Spanned<DeValue<'_>>) -> Result<(AlsoValue, Encoding), Mistake> {
+fn table(item: &Spanned<DeValue<'_>>) -> Result<(AliasValue, Encoding), Mistake> {
     let table = item.get_ref().as_table().ok_or(Mistake::TYPE)?;
     let text =
         |key: &str| table.get(key).map(|value| value.get_ref().as_str().ok_or(Mistake::TYPE)).transpose();
@@ -90,13 +90,13 @@ fn table(item: &Spanned<DeValue<'_>>) -> Result<(AlsoValue, Encoding), Mistake> 
     Ok((value(field)?, encoding))
 }
 
-fn value(text: &str) -> Result<AlsoValue, Mistake> {
+fn value(text: &str) -> Result<AliasValue, Mistake> {
     Ok(match text {
-        "principal" => AlsoValue::Principal,
-        "id" => AlsoValue::Id,
-        "state" => AlsoValue::State,
+        "principal" => AliasValue::Principal,
+        "id" => AliasValue::Id,
+        "state" => AliasValue::State,
         name => {
-            AlsoValue::Field(crate::message::field::normal(name).map_err(|why| {
+            AliasValue::Field(crate::message::field::normal(name).map_err(|why| {
                 match scalar::nearest(name, ["principal", "state"].into_iter()) {
                     Some(near) => Mistake::why(why).help(format!("did you mean \"{near}\"?")),
                     None => Mistake::why(why),
