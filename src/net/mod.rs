@@ -114,6 +114,19 @@ impl Stream {
         }
     }
 
+    /// Acknowledges at once what was read. The system would wait up to 40 ms for something to send along; an app that does
+    /// without `TCP_NODELAY` holds back all that follows its last write until then, and what it holds back would come as the
+    /// answer to the next request.
+    pub fn acknowledge(&self) {
+        let tcp = match self {
+            Self::Tcp(s) => s,
+            Self::Tls(s) => return s.get_ref().0.acknowledge(),
+            Self::Unix(_) => return,
+        };
+        // Where it fails the connection is broken, which is seen when it is used again.
+        let _ = rustix::net::sockopt::set_tcp_quickack(tcp, true);
+    }
+
     /// What the other side has said that was not read yet: of a connection that nobody is using, nothing. Asks the system.
     pub fn unread(&self) -> UnreadInput {
         // By the system call itself: each request asks this once.

@@ -158,6 +158,70 @@ fn what_may_have_been_done_is_not_asked_again() {
     assert_eq!((ask(&mut wire, "POST").0, connections.load(Ordering::SeqCst)), (502, 1));
 }
 
+/// The system of an app without `TCP_NODELAY` holds back what follows its answer until that was acknowledged.
+#[test]
+fn what_an_app_holds_back_behind_its_answer_is_nobodys_answer() {
+    let (address, _) = app(|_, stream| {
+        stream.set_nodelay(false).unwrap();
+        let mut wire = Wire::new(stream);
+        while let Some(head) = request(&mut wire) {
+            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+            wire.send(format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{path}", path.len()));
+            if path.starts_with("/more") {
+                wire.send(FORGED);
+            }
+        }
+    });
+    let house = Cloakroom::before(address).config("[process]\nworkers = 1").start();
+    let mut wire = house.dial();
+    let mut get = |path: &str| {
+        wire.send(format!("GET {path} HTTP/1.1\r\nhost: a.test\r\n\r\n"));
+        wire.answer(false).text()
+    };
+    for round in 0..20 {
+        // Only on a connection that was used for a while are acknowledgements delayed.
+        for _ in 0..30 {
+            assert_eq!(get("/"), "/");
+        }
+        assert_eq!(get("/more"), "/more");
+        for path in ["/a", "/b", "/c"] {
+            assert_eq!(get(path), path, "round {round}");
+        }
+    }
+    eventually("it is told", || house.log().contains("sent more than its answer"));
+}
+
+/// As Python's own `http.server` does: a body that the app does not read is its next request.
+#[test]
+fn a_body_that_an_app_passes_over_is_no_request() {
+    let (address, _) = app(|_, stream| {
+        let mut wire = Wire::new(stream.try_clone().unwrap());
+        while let Some(head) = request(&mut wire) {
+            let path = head.split(' ').nth(1).unwrap_or_default().to_owned();
+            if path == "/smuggled" {
+                // Until somebody else's request comes on this connection, or it is closed.
+                let _ = stream.peek(&mut [0]);
+            }
+            let status = if path == "/missing" { "404 Not Found" } else { "200 OK" };
+            wire.send(format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{path}", path.len()));
+        }
+    });
+    let house = Cloakroom::before(address).config("[process]\nworkers = 1").start();
+    for (method, path) in
+        [("GET", "/"), ("DELETE", "/"), ("OPTIONS", "/"), ("POST", "/missing"), ("PUT", "/missing")]
+    {
+        let (mut attacker, mut victim) = (house.dial(), house.dial());
+        let body = "GET /smuggled HTTP/1.1\r\nhost: a.test\r\nx-session-principal: root\r\n\r\n";
+        attacker.send(format!(
+            "{method} {path} HTTP/1.1\r\nhost: a.test\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        ));
+        assert_eq!(attacker.answer(false).text(), path, "{method}");
+        victim.send("GET /own HTTP/1.1\r\nhost: a.test\r\n\r\n");
+        assert_eq!(victim.answer(false).text(), "/own", "{method}");
+    }
+}
+
 /// gunicorn closes after two seconds what is kept here for four.
 #[test]
 fn what_cannot_be_repeated_takes_no_connection_that_was_unused_for_long() {

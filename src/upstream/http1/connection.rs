@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, Request};
+use http::{Method, Request, StatusCode};
 use http_body::Body;
 use tokio_util::io::poll_read_buf;
 
@@ -32,6 +32,8 @@ pub(in super::super) struct Connection<B> {
     /// The app takes no more; what it has to say of that may still be read.
     refused: Option<io::Error>,
     asked: Method,
+    /// What the request's body leaves to doubt.
+    body_use: BodyUse,
     interim: u8,
     lines_came: bool,
     read_size: usize,
@@ -47,6 +49,41 @@ pub(in super::super) struct Connection<B> {
     pub(in super::super) since: u64,
     /// Its place among those of its server; checks of a server's health take none.
     slot: Option<ConnectionSlot>,
+}
+
+/// Whether an app reads the body of a request.
+///
+/// SECURITY: an app that answers without having read a body, and goes on with the connection, takes the body for the next
+/// request. A visitor would write requests to the app past all that is checked here, and the answers would go to others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum BodyUse {
+    /// There is none.
+    None,
+    /// It has a meaning, and is read unless the app refuses the request.
+    Expected,
+    /// It has none with this method (RFC 9110 sections 9.3.1 to 9.3.7): many apps pass over it.
+    Unexpected,
+}
+
+impl BodyUse {
+    fn of(method: &Method, ending: Ending) -> Self {
+        match ending {
+            Ending::Empty | Ending::Length(0) => Self::None,
+            _ if matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS) => {
+                Self::Unexpected
+            }
+            _ => Self::Expected,
+        }
+    }
+
+    /// Whether the app may not have read it.
+    fn may_be_left_after(self, status: StatusCode) -> bool {
+        match self {
+            Self::None => false,
+            Self::Expected => status.is_client_error() || status.is_server_error(),
+            Self::Unexpected => true,
+        }
+    }
 }
 
 impl<B> Connection<B> {
@@ -74,6 +111,7 @@ where
             outbound: Outbound::default(),
             refused: None,
             asked: Method::GET,
+            body_use: BodyUse::None,
             interim: 0,
             lines_came: false,
             read_size: SMALLEST_READ,
@@ -99,7 +137,9 @@ where
             Some(Some(length)) => Ending::Length(length),
             Some(None) => Ending::Chunked { trailers: true },
         };
-        self.outbound.begin(ending, body, |out| head::write(head, added, ending, out));
+        self.body_use = BodyUse::of(head.method(), ending);
+        let close = self.body_use == BodyUse::Unexpected;
+        self.outbound.begin(ending, body, |out| head::write(head, added, ending, close, out));
         self.refused = None;
         self.asked.clone_from(head.method());
         self.interim = 0;
@@ -128,18 +168,18 @@ where
                 && let Some(head) = head::read(&mut self.inbound, &self.asked)?
             {
                 let status = head.response.status();
-                if status.is_informational() && status != http::StatusCode::SWITCHING_PROTOCOLS {
+                if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
                     self.interim += 1;
                     if self.interim > MOST_INTERIM {
                         return Poll::Ready(Err(Http1Error::Framing("interim answers without end")));
                     }
-                    if let Some(Interim(hear)) = interim.filter(|_| status != http::StatusCode::CONTINUE) {
+                    if let Some(Interim(hear)) = interim.filter(|_| status != StatusCode::CONTINUE) {
                         hear(head.response);
                     }
                     self.lines_came = !self.inbound.is_empty();
                     continue;
                 }
-                self.keep_alive = head.keep_alive;
+                self.keep_alive = head.keep_alive && !self.body_use.may_be_left_after(status);
                 self.ended = if head.framing == Framing::Nothing { AnswerEnd::Head } else { AnswerEnd::Body };
                 return Poll::Ready(Ok(head));
             }
@@ -222,8 +262,9 @@ where
             && !b"HTTP/1.".starts_with(self.inbound.get(..7).unwrap_or(&self.inbound))
     }
 
-    /// Gives memory back before it is put aside.
+    /// Has what the other side says beyond its answer come at once, and gives memory back before it is put aside.
     pub(super) fn rest(&mut self) {
+        self.stream.acknowledge();
         self.read_size = SMALLEST_READ;
         if self.inbound.capacity() > 2 * SMALLEST_READ {
             self.inbound = BytesMut::new();

@@ -52,8 +52,9 @@ pub(in super::super) struct Head {
     pub(super) dropped: Vec<String>,
 }
 
-/// Writes a request's head. What the fields say of the body's length is left out: `ending` says it.
-pub(super) fn write<R>(head: &Request<R>, added: &Lines, ending: Ending, out: &mut Vec<u8>) {
+/// Writes a request's head. What the fields say of the body's length is left out: `ending` says it. `close`: the app is to
+/// close the connection after its answer.
+pub(super) fn write<R>(head: &Request<R>, added: &Lines, ending: Ending, close: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(head.method().as_str().as_bytes());
     out.push(b' ');
     let target = head.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
@@ -69,6 +70,9 @@ pub(super) fn write<R>(head: &Request<R>, added: &Lines, ending: Ending, out: &m
             out.extend_from_slice(b"content-length: 0\r\n");
         }
         _ => {}
+    }
+    if close {
+        out.extend_from_slice(b"connection: close\r\n");
     }
     out.extend_from_slice(b"\r\n");
 }
@@ -392,13 +396,13 @@ mod tests {
             (Ending::Empty, "content-length: 0\r\n"),
         ] {
             let mut out = Vec::new();
-            write(&head, &added, ending, &mut out);
+            write(&head, &added, ending, false, &mut out);
             let text = String::from_utf8(out).unwrap();
             assert_eq!(text, format!("POST /a?b=c HTTP/1.1\r\nhost: h\r\nvia: 1.1 x\r\n{wanted}\r\n"));
         }
         let head = Request::options("*").body(()).unwrap();
         let mut out = Vec::new();
-        write(&head, &Lines::default(), Ending::Empty, &mut out);
+        write(&head, &Lines::default(), Ending::Empty, false, &mut out);
         assert_eq!(out, b"OPTIONS * HTTP/1.1\r\n\r\n");
     }
 
