@@ -118,6 +118,11 @@ impl<T> Hosts<T> {
         exact.into_iter().chain(below).chain(std::iter::once(&self.any))
     }
 
+    /// All routes that a request to this host may take.
+    pub(super) fn all(&self, host: &str) -> impl Iterator<Item = &T> {
+        self.groups(host).flatten().map(|entry| &entry.target)
+    }
+
     /// The route of this reading of a path; `literal`: its escapes stand as they came.
     pub(super) fn pick(&self, host: &str, path: &[u8], literal: bool) -> Option<&T> {
         let fits =

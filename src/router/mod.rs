@@ -54,6 +54,11 @@ impl<T> Router<T> {
             return Ok(only);
         }
         let chosen = self.hosts.pick(host, reader.main(), false);
+        let differs =
+            |found: &T| self.hosts.all(host).any(|other| !std::ptr::eq(found, other) && differ(found, other));
+        if reader.has_readings_beyond_these() && chosen.is_some_and(differs) {
+            return Err(Miss::Ambiguous);
+        }
         while let Some((reading, escapes)) = reader.next_reading() {
             let literal = escapes == Escapes::Stand;
             match (chosen, self.hosts.pick(host, reading, literal)) {
@@ -289,6 +294,18 @@ mod tests {
             let found = router.find("h.test", path, differ);
             assert_ne!(found, Ok(&"open"), "{path}");
             assert_ne!(found, Err(Miss::NotFound), "{path}");
+        }
+        for path in [
+            "/./admin%2f..",
+            "/y/../admin%2fsecret%2f..%2f..",
+            "/y/../admin%5c..",
+            "//;/h/admin",
+            "/y/.%09./admin",
+            "/%09/h/admin",
+            "/%0A/h/admin",
+            "/%0d/h/admin",
+        ] {
+            assert_eq!(router.find("h.test", path, differ), Err(Miss::Ambiguous), "{path}");
         }
         for path in [
             "/administrator",

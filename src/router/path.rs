@@ -177,6 +177,18 @@ impl<'a> Reader<'a> {
         self.raw.len() * (usize::from(self.escapes) + 1) * self.matter.count() <= MOST_READ
     }
 
+    /// Whether apps may read the path in ways that none of these readings is: what parts a path is decoded only after dot
+    /// segments were resolved (`/./admin%2f..`), parameters are left out before a host is looked for (`//;/h/admin`), or what
+    /// URL parsers pass over is decoded before they see it (`/%09/h/admin`; URL Standard, "basic URL parser", step 3).
+    pub(super) fn has_readings_beyond_these(&self) -> bool {
+        let passed_over = |at: usize| {
+            matches!(self.raw.get(at + 1..at + 3), Some([b'0', b'9' | b'a' | b'A' | b'd' | b'D']))
+        };
+        (self.escapes == 2 && self.matter.dots)
+            || (self.matter.parameters && leads_to_host(self.raw))
+            || memchr::memchr_iter(b'%', self.raw).any(passed_over)
+    }
+
     /// A reader of a part of the path, which goes through the same readings, step by step.
     pub(super) fn of_part<'b>(&self, part: &'b [u8]) -> Reader<'b> {
         Reader { matter: self.matter, escapes: self.escapes, ..Reader::new(part) }
@@ -250,6 +262,11 @@ impl<'a> Reader<'a> {
         // It may begin with two only once dots are resolved.
         if ways.network { behind_host(out) } else { out }
     }
+}
+
+/// Whether two of what parts a path stand at its beginning, in any spelling.
+fn leads_to_host(raw: &[u8]) -> bool {
+    parting(raw).is_some_and(|(_, spelt)| raw.get(spelt..).and_then(parting).is_some())
 }
 
 /// What is left of a path if it begins with two of `/` and `\`, and what follows them is a host: from the next of these
