@@ -146,7 +146,7 @@ async fn prepare<'p, B>(
     gate::require(route, request, resolved.as_ref())?;
     request::origin_form(request)?;
     request::strip_prefix(route, request)?;
-    own_url::for_app(route, &admitted, &client, request);
+    own_url::for_app(plan, route, &admitted, &client, request)?;
 
     // Hardly anything ends the request from here on before the app is asked, and then they are given back.
     if let Some(resolved) = resolved.as_mut().filter(|resolved| resolved.has_flashes()) {

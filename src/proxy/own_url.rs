@@ -1,13 +1,13 @@
 //! URLs that name the app's own address, and what the visitor knows it by; either way.
 
-use http::{HeaderName, HeaderValue, Request, header};
+use http::{HeaderName, HeaderValue, Request, StatusCode, header};
 
-use super::admit::Admitted;
+use super::{ProxyError, admit::Admitted};
 use crate::{
     config::{ServerAddress, UpstreamHost},
     headers::{Client, Prefix},
     message::authority::Authority,
-    plan::RoutePlan,
+    plan::{Plan, RoutePlan},
     router,
     upstream::Endpoint,
 };
@@ -104,14 +104,44 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// `Destination`, as the app is to see it: below what it is asked for, and under the Host that it gets.
-pub fn for_app<B>(route: &RoutePlan, admitted: &Admitted, client: &Client, request: &mut Request<B>) {
+pub fn for_app<B>(
+    plan: &Plan,
+    route: &RoutePlan,
+    admitted: &Admitted,
+    client: &Client,
+    request: &mut Request<B>,
+) -> Result<(), ProxyError> {
     // No other method has one, and looking for it costs as much as a field does.
-    if !matches!(request.method().as_str(), "COPY" | "MOVE") || !route.upstream.rules.rewrite_redirects {
-        return;
+    if !matches!(request.method().as_str(), "COPY" | "MOVE") {
+        return Ok(());
     }
     let headers = request.headers_mut();
-    if let Some(new) = headers.get(&DESTINATION).and_then(|url| destination(route, admitted, client, url)) {
+    let Some(value) = headers.get(&DESTINATION) else { return Ok(()) };
+    stays_on_route(plan, route, admitted, value)?;
+    if route.upstream.rules.rewrite_redirects
+        && let Some(new) = destination(route, admitted, client, value)
+    {
         headers.insert(DESTINATION, new);
+    }
+    Ok(())
+}
+
+/// SECURITY: what is written there passes no gate but that of the request's own path, so that it may lead to no route that
+/// differs from it. Whatever host it names, since an app may look at its path alone.
+fn stays_on_route(
+    plan: &Plan,
+    route: &RoutePlan,
+    admitted: &Admitted,
+    value: &HeaderValue,
+) -> Result<(), ProxyError> {
+    let refuse = |why| Err(ProxyError::Client(StatusCode::FORBIDDEN, why));
+    let path = find(&DESTINATION, value.as_bytes()).map_or(value.as_bytes(), |found| found.rest);
+    let Ok(path) = std::str::from_utf8(path) else { return refuse("a Destination that is no text") };
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let path = if path.is_empty() { "/" } else { path };
+    match plan.router.find(&admitted.authority.host, path, RoutePlan::differs) {
+        Ok(other) if !route.differs(other) => Ok(()),
+        Ok(_) | Err(_) => refuse("a Destination on another route"),
     }
 }
 
