@@ -96,7 +96,8 @@ impl<B> Lease<B> {
         if self.connection.idle_ticks == 0 || !habits.allow_reuse(ended) {
             return;
         }
-        if self.connection.wanted_by() > 0 && self.kept.gives_way(self.connection.wanted_by()) {
+        let wanted = self.connection.wanted_by();
+        if wanted > 0 && self.kept.gives_way(wanted) {
             return;
         }
         self.connection.since = clock::tick();
@@ -105,6 +106,10 @@ impl<B> Lease<B> {
         match (self.owner, ended) {
             (ConnectionOwner::One(owner), _) if owner.has_owner() => {
                 owned.borrow_mut().push((owner, self.connection));
+                // Whoever waits can use none of these, but the place of one.
+                if wanted > 0 {
+                    self.kept.close_one();
+                }
             }
             (ConnectionOwner::One(_) | ConnectionOwner::Nobody, _) => {}
             // Whoever waits gets its place, and no connection that is to rest.
@@ -186,8 +191,7 @@ where
                 owner.has_owner() && unused < OWNED_FOR && connection.unread() == UnreadInput::Nothing
             });
             // What is unused here may be what another worker waits for.
-            let wanted = idle.borrow().front().map_or(0, |connection| connection.wanted_by());
-            for _ in 0..wanted {
+            for _ in 0..kept.wanted_by() {
                 kept.close_one();
             }
             idle.borrow_mut().retain(|connection| kept.is_good(connection, now));

@@ -106,6 +106,26 @@ impl<B> PooledConnections<B> {
         everywhere > here && (here == 0 || turn.is_multiple_of(GIVES_WAY))
     }
 
+    /// So many requests wait for the place of one of those that are unused here, on all workers.
+    pub(super) fn wanted_by(&self) -> usize {
+        let wanted = |connection: &HeldConnection<B>| connection.wanted_by();
+        let idle = self.idle.borrow().front().map(wanted);
+        let resting = || self.resting.borrow().front().map(|(_, connection)| wanted(connection));
+        let owned = || self.owned.borrow().first().map(|(_, connection)| wanted(connection));
+        idle.or_else(resting).or_else(owned).unwrap_or(0)
+    }
+
+    /// Closes the one that was unused for longest, for who needs its place; false if there is none.
+    pub(super) fn close_one(&self) -> bool {
+        let idle = self.idle.borrow_mut().pop_front().is_some();
+        idle || self.resting.borrow_mut().pop_front().is_some() || {
+            let mut owned = self.owned.borrow_mut();
+            let oldest = owned.iter().enumerate().min_by_key(|(_, (_, connection))| connection.since);
+            let oldest = oldest.map(|(at, _)| at);
+            oldest.map(|at| owned.swap_remove(at)).is_some()
+        }
+    }
+
     /// A part in a connection that takes requests, and has room for one more.
     pub(super) fn share(&self) -> Option<http2::Share> {
         let mut shared = self.shared.borrow_mut();
@@ -183,17 +203,6 @@ where
             }
         });
         free.await.ok().flatten()
-    }
-
-    /// Closes the one that was unused for longest, for who needs its place; false if there is none.
-    pub(super) fn close_one(&self) -> bool {
-        let idle = self.idle.borrow_mut().pop_front().is_some();
-        idle || self.resting.borrow_mut().pop_front().is_some() || {
-            let mut owned = self.owned.borrow_mut();
-            let oldest = owned.iter().enumerate().min_by_key(|(_, (_, connection))| connection.since);
-            let oldest = oldest.map(|(at, _)| at);
-            oldest.map(|at| owned.swap_remove(at)).is_some()
-        }
     }
 
     /// Whether it can be used: within its time, and neither closed nor with anything to read.

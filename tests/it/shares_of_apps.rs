@@ -141,6 +141,11 @@ fn holding() -> (App, Arc<Door>) {
         match request.path() {
             "/held" => held.pass(),
             "/304" => return Reply::text("").status(304),
+            // Its connection is for this visitor alone from now on.
+            "/offer" => {
+                held.pass();
+                return Reply::text("").status(401).with("WWW-Authenticate: Negotiate");
+            }
             _ => {}
         }
         Reply::text(request.path())
@@ -245,6 +250,30 @@ fn unused_connections_hold_up_nobody() {
             let mut wire = house.dial();
             wire.send(format!("{line} HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"));
             assert!([200, 304].contains(&wire.answer(false).status), "{workers}: {line}");
+        }
+    }
+}
+
+/// Nobody else can use what an app has logged in, but its place.
+#[test]
+fn connections_that_are_logged_in_and_unused_hold_up_nobody() {
+    let (app, door) = holding();
+    for workers in [1, 4] {
+        let rules = "max_connections = 2\nqueue_timeout = \"60s\"";
+        let house = Cloakroom::before(app.address)
+            .upstream(rules)
+            .config(&format!("[process]\nworkers = {workers}\n"))
+            .start();
+        door.close();
+        let mut offered = [begin(&house, "/offer"), begin(&house, "/offer")];
+        door.reached(2);
+        let mut waiting: Vec<_> = (0..3).map(|_| begin(&house, "/")).collect();
+        door.open();
+        for wire in &mut offered {
+            assert_eq!(wire.answer(false).status, 401);
+        }
+        for wire in &mut waiting {
+            assert_eq!(wire.answer(false).status, 200, "{workers} workers");
         }
     }
 }
