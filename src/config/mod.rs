@@ -31,7 +31,7 @@ use value::{Notes, Reader};
 
 pub use admin::{Admin, AdminAddress};
 pub use cookie_rule::{
-    CookieAction, CookieRule, KeepRenew, Priority, Rename, RuleSecure, SESSION_LIKE, Wanted,
+    CookieAction, CookieRule, KeepRenew, Priority, Rename, RuleSecure, Wanted, is_session_like,
 };
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use errors::Errors;

@@ -15,11 +15,10 @@ use std::{
 };
 
 use crate::{
-    config::SESSION_LIKE,
+    config::is_session_like,
     crypto,
     message::{
         cookie_date::{self, max_age},
-        glob,
         set_cookie::{Line, name_value},
     },
 };
@@ -350,11 +349,6 @@ fn read<'a>(line: &'a [u8], occasion: &Occasion<'_>) -> Read<'a> {
     let bits = found.iter().enumerate().map(|(bit, found)| u8::from(*found) << bit);
     let findings = if gone { 0 } else { bits.sum() };
     Read { name, attributes, domain, path, findings }
-}
-
-/// Whether apps keep under such a name who is logged in ([`SESSION_LIKE`]).
-pub fn is_session_like(name: &[u8]) -> bool {
-    SESSION_LIKE.iter().any(|pattern| glob::fits(pattern.as_bytes(), name))
 }
 
 fn name_or_flag(part: &[u8]) -> (&[u8], &[u8]) {

@@ -16,7 +16,7 @@ mod seal;
 mod told;
 
 pub use inbound::Sent;
-pub use inventory::{Finding, Inventory, Sighting, is_session_like};
+pub use inventory::{Finding, Inventory, Sighting};
 pub use names::NameWork;
 pub use rule::{CookieRules, Kept, Occasion, SealedFor, Verdict};
 pub use told::told;

@@ -250,7 +250,10 @@ fn is_https(proto: &[u8]) -> Option<bool> {
 /// A proxy that takes the port out of `Host` says it beside. What it says of plain http where the visitor came by https, or
 /// the other way round, is about another connection.
 fn see_port(client: &mut Client, headers: &HeaderMap) {
-    let port = last(headers, &PORT).and_then(|text| std::str::from_utf8(text).ok()?.parse::<u16>().ok());
+    let digits = |text: &&[u8]| text.iter().all(u8::is_ascii_digit);
+    let port = last(headers, &PORT)
+        .filter(digits)
+        .and_then(|text| std::str::from_utf8(text).ok()?.parse::<u16>().ok());
     let Some(port) = port.filter(|port| ![0, 80, 443].contains(port)) else { return };
     let Some(host) = client.host.as_ref().or_else(|| headers.get(http::header::HOST)) else { return };
     if let Some(Authority { host, port: None }) = Authority::parse(host.as_bytes()) {

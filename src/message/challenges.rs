@@ -1,9 +1,9 @@
-//! Schemes of authentication that log in a connection, and not a request: NTLM, and Negotiate (RFC 4559), which break the
-//! rule of RFC 9110 section 11.7 that each request stands for itself.
+//! Schemes of authentication that log in a connection, and not a request: NTLM, Negotiate (RFC 4559), and what Windows'
+//! remote management has of the kind. They break the rule of RFC 9110 section 11.7 that each request stands for itself.
 
 use http::{HeaderMap, HeaderValue, header};
 
-const OF_CONNECTIONS: [&[u8]; 2] = [b"ntlm", b"negotiate"];
+const OF_CONNECTIONS: [&[u8]; 4] = [b"ntlm", b"negotiate", b"kerberos", b"credssp"];
 
 fn is_of_connections(scheme: &[u8]) -> bool {
     OF_CONNECTIONS.iter().any(|known| scheme.eq_ignore_ascii_case(known))

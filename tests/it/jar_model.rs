@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "whatever is missing fails its test, with the place")]
 
 use std::cell::Cell;
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use cloakroom::{
@@ -147,13 +148,18 @@ impl Model {
             None if !gone => self.stored.push(new),
             None => {}
         }
-        // "Evict [...] the cookie with the earliest last-access-time first."
+        // "Evict [...] the cookie with the earliest last-access-time first", of the app that has the most: to a browser
+        // each would be a domain with room of its own.
         if self.stored.len() > LIMITS.max_cookies {
             // By plain http none that is Secure goes; the new one stays out then.
             let others = self.stored.iter().enumerate().take(LIMITS.max_cookies);
             let others = others.filter(|(_, old)| set.https || !old.set.secure);
-            let oldest =
-                others.min_by_key(|(_, old)| old.used.get()).map_or(LIMITS.max_cookies, |(at, _)| at);
+            let share = |owner| self.stored.iter().filter(|other| other.set.owner == owner).count();
+            let rank = |old: &Stored| {
+                let owner = old.set.owner;
+                (Reverse((share(owner), owner == set.owner)), old.used.get())
+            };
+            let oldest = others.min_by_key(|(_, old)| rank(old)).map_or(LIMITS.max_cookies, |(at, _)| at);
             self.stored.remove(oldest);
         }
     }
@@ -177,7 +183,7 @@ impl Model {
                 host && site && owner && (ask.https || !cookie.set.secure) && path_match(ask.at, cookie.path)
             })
             .collect();
-        sent.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
+        sent.sort_by_key(|cookie| Reverse(cookie.path.len()));
         for cookie in &sent {
             cookie.used.set(self.now);
         }

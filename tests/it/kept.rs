@@ -174,6 +174,32 @@ fn what_cannot_be_kept_is_dropped_and_told() {
     assert!(!house.log().contains(&long), "no value is logged");
 }
 
+/// All that a request is sent is used at the same moment: the login does not go because it was there first.
+#[test]
+fn of_a_full_jar_a_login_goes_last_and_no_app_drives_out_anothers() {
+    let (app, other) = (App::setting(), App::setting());
+    let config = format!(
+        "[[cookies]]\nname = \"*\"\naction = \"keep\"\n[session]\njar = {{ max_cookies = 5 }}\n[[routes]]\nupstream = \"app\"\n\
+         [upstreams.other]\nservers = [\"http://{}\"]\nsession_fields = []\nsession_write = false\nsession_login = false\n\
+         [[routes]]\npath = \"/other\"\nupstream = \"other\"",
+        other.address
+    );
+    let house = Cloakroom::before(app.address)
+        .upstream("session_fields = [\"*\"]\nsession_write = true\nsession_login = true")
+        .config(&config)
+        .start();
+    let mut visitor = house.browser();
+    visitor.get_with("/", &line("PHPSESSID=alice; Path=/"));
+    for number in 0..12 {
+        visitor.get_with("/", &line(&format!("viewed_{number}=1; Path=/")));
+        assert!(sees(&mut visitor, "/").contains("PHPSESSID=alice"), "{number}");
+    }
+    let lines: String = (0..12).map(|number| line(&format!("junk_{number}=1; Path=/"))).collect();
+    visitor.get_with("/other", &lines);
+    let kept = sees(&mut visitor, "/");
+    assert!(kept.contains("PHPSESSID=alice"), "{kept}");
+}
+
 #[test]
 fn an_answer_whose_cookie_was_taken_away_is_for_no_shared_cache() {
     let app = App::setting();

@@ -20,7 +20,7 @@ mod expand;
 mod preset;
 
 pub use attribute::{Priority, RuleSecure, Wanted};
-pub use preset::SESSION_LIKE;
+pub use preset::is_session_like;
 
 /// `[[cookies]]`: absent attributes stay as the app set them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -6,6 +6,7 @@ use super::{
     super::{SameSite, value::Reader},
     CookieAction, CookieRule, LONGEST, RuleSecure, Wanted,
 };
+use crate::message::glob;
 
 /// `preset`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub(super) enum Preset {
 }
 
 /// Names under which apps keep who is logged in.
-pub const SESSION_LIKE: [&str; 16] = [
+const SESSION_LIKE: [&str; 16] = [
     "*sess*",
     "*SESS*",
     "*Sess*",
@@ -35,6 +36,11 @@ pub const SESSION_LIKE: [&str; 16] = [
     "CFTOKEN",
     ".AspNetCore.Identity.*",
 ];
+
+/// Whether apps keep under such a name who is logged in.
+pub fn is_session_like(name: &[u8]) -> bool {
+    SESSION_LIKE.iter().any(|pattern| glob::fits(pattern.as_bytes(), name))
+}
 
 /// Names of what scripts read and send back: never `HttpOnly`, even where they look like a session's.
 const READ_BY_SCRIPTS: [&str; 4] = ["*csrf*", "*CSRF*", "*xsrf*", "*XSRF*"];

@@ -7,11 +7,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
 use super::{Cookies, Crossing};
-use crate::{
-    cookies::{Occasion, is_session_like},
-    message::set_cookie,
-    session::make_private,
-};
+use crate::{config::is_session_like, cookies::Occasion, message::set_cookie, session::make_private};
 
 /// So many lines in one answer.
 const MOST_LINES: usize = 40;

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::{Cookies, Crossing, leaving::Leaving};
 use crate::{
     clock::Timestamp,
-    config::{KeepRenew, SessionMode},
+    config::{KeepRenew, SessionMode, is_session_like},
     cookies::{self, Finding, Occasion, SealedFor, Verdict},
     message::set_cookie::{self, Line},
     session::{
@@ -243,7 +243,7 @@ impl Cookies<'_> {
             Ok(cookie) => cookie,
             Err(refused) => return lost(refused.0),
         };
-        let is_session = cookies::is_session_like(name);
+        let is_session = is_session_like(name);
         // An answer that refuses something logs nobody in.
         let begins = renews && crossing.form && status.as_u16() < 400 && is_session;
         let mut change = JarChange { cookie, https: self.client.https, renews, begins, ends: false };

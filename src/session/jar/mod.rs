@@ -24,7 +24,7 @@ use std::{
 
 use crate::{
     clock::Timestamp,
-    config::JarLimits,
+    config::{JarLimits, is_session_like},
     message::cookie_scope::{domain_matches, path_matches},
 };
 
@@ -293,7 +293,8 @@ impl Jar {
     }
 
     /// Lets cookies go until the rest is within the limits; not this one, and for one that came by plain http none that is
-    /// Secure.
+    /// Secure. They are those of the upstream that has the most, so that no app drives out another's; what looks like
+    /// somebody's login goes last, then the one that was used longest ago.
     fn make_room(&mut self, change: &JarChange, limits: &JarLimits) -> Result<Vec<Gone>, Full> {
         let stays = &change.cookie;
         let mut gone = Vec::new();
@@ -307,7 +308,13 @@ impl Jar {
             };
             let may_go = |cookie: &Cookie| !cookie.is(stays) && (change.https || !cookie.secure);
             let others = all.iter().enumerate().filter(|(_, cookie)| may_go(cookie));
-            let Some((at, cookie)) = others.min_by_key(|(_, cookie)| cookie.used.at()) else {
+            let share_of = |cookie: &Cookie| all.iter().filter(|other| other.owner == cookie.owner).count();
+            // All that one request was sent were used at the same moment: then the name decides, else the jar's order.
+            let rank = |cookie: &Cookie| {
+                let share = (share_of(cookie), cookie.owner == stays.owner);
+                (std::cmp::Reverse(share), is_session_like(&cookie.name), cookie.used.at())
+            };
+            let Some((at, cookie)) = others.min_by_key(|(_, cookie)| rank(cookie)) else {
                 return Err(full);
             };
             gone.push((Arc::clone(&cookie.name), full));
