@@ -82,6 +82,19 @@ fn hosts_to_name(config: &Config, certified: &[String]) -> Option<String> {
     if apps.is_empty() {
         return None;
     }
+    let is_open = |upstream: usize| config.routes.iter().filter(open).any(|other| other.upstream == upstream);
+    let beside = config.routes.iter().filter(|route| is_open(route.upstream));
+    let beside: BTreeSet<_> =
+        beside.filter_map(|route| route.host.as_ref()).map(ToString::to_string).collect();
+    let beside = beside.into_iter().collect::<Vec<_>>().join(", ");
+    let apart = if beside.is_empty() {
+        String::new()
+    } else {
+        format!(
+            "\n      The people of {beside} are not among them, though the same app serves both: who logs in under another\n      \
+             host stays logged in when they are logged out everywhere there."
+        )
+    };
     let routed = config.routes.iter().filter_map(|route| route.host.as_ref()).map(ToString::to_string);
     let known: BTreeSet<_> = certified.iter().cloned().chain(routed).collect();
     let name = |name: &String| format!("host = \"{name}\"");
@@ -93,7 +106,7 @@ fn hosts_to_name(config: &Config, certified: &[String]) -> Option<String> {
     let apps = apps.into_iter().collect::<Vec<_>>().join(", ");
     Some(format!(
         "note: routes to {apps} name no host, and so answer to any that a visitor writes. Whoever logs in there is one\n      \
-         person on all of them, and by each of these routes: counted together, and logged out together.\n      \
+         person on all of them, and by each of these routes: counted together, and logged out together.{apart}\n      \
          To tell sites apart, give each a route that names it: {names}"
     ))
 }

@@ -82,6 +82,9 @@ impl http_body::Body for RequestBody {
         let Some(inner) = &mut self.get_mut().0 else { return Poll::Ready(None) };
         let polled = Pin::new(&mut inner.incoming).poll_frame(cx);
         if polled.is_pending() {
+            if inner.upload.is_passed_on() {
+                inner.pace.unhurried = 0;
+            }
             // Until now others were waited for: a server, or an app that did not read.
             if !inner.upload.waits() {
                 inner.pace.waits();

@@ -14,6 +14,8 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
+use super::Upload;
+
 /// What is kept of a body that is on its way, in bytes.
 const MOST_KEPT: usize = 64 * 1024;
 
@@ -111,11 +113,12 @@ impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
         }
     }
 
-    /// Waits until the body is whole, or longer than so many bytes.
+    /// Waits until the body is whole, or longer than so many bytes. Where there is no room to hold it, that is noted: what
+    /// comes slowly would hold a worker of the app.
     ///
     /// # Errors
     /// The body breaks off, or comes too slowly.
-    pub(super) async fn hold(body: B, most: usize) -> Result<Self, B::Error> {
+    pub(super) async fn hold(body: B, most: usize, upload: Option<&Upload>) -> Result<Self, B::Error> {
         let mut held = Self { taken: None, ..Self::new(body) };
         // Copied: a slice of a few bytes holds the whole of what was read with it.
         let mut bytes = BytesMut::new();
@@ -129,8 +132,12 @@ impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
                 };
                 match frame.into_data() {
                     Ok(data) => {
+                        let before = bytes.capacity();
                         bytes.extend_from_slice(&data);
-                        if !held.held.add(data.len()) {
+                        if !held.held.add(bytes.capacity().saturating_sub(before)) {
+                            if let Some(upload) = upload {
+                                upload.pass_on();
+                            }
                             return Poll::Ready(Ok(None));
                         }
                     }
@@ -223,7 +230,10 @@ mod tests {
     }
 
     /// The sizes of so many frames; trailers are 1000.
-    fn take(body: &mut Replay<Pieces>, most: usize) -> Vec<usize> {
+    fn take<B: Body<Data = Bytes, Error = Infallible> + Unpin>(
+        body: &mut Replay<B>,
+        most: usize,
+    ) -> Vec<usize> {
         let mut cx = Context::from_waker(Waker::noop());
         let next = || match Pin::new(&mut *body).poll_frame(&mut cx) {
             Poll::Ready(Some(Ok(frame))) => Some(frame.data_ref().map_or(1000, Bytes::len)),
@@ -257,5 +267,25 @@ mod tests {
         answered.forget();
         assert_eq!(take(&mut answered, 9), [3, 1000]);
         assert!(answered.rewound().is_none());
+    }
+
+    /// Slow senders that are too many to be held are held to the pace of those who hold a worker of the app.
+    #[test]
+    fn what_there_is_no_room_to_hold_goes_on_and_is_told() {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut held = |sizes: &[usize]| {
+            let upload = Upload::default();
+            let polled = Box::pin(Replay::hold(body(sizes), MOST_KEPT, Some(&upload))).as_mut().poll(&mut cx);
+            let Poll::Ready(Ok(mut whole)) = polled else { panic!("it waits, or fails") };
+            let frames = whole.again.iter().filter(|piece| matches!(piece, Piece::Data(_))).count();
+            assert_eq!(take(&mut whole, 9).last(), Some(&1000), "nothing is lost");
+            (frames, upload.is_passed_on())
+        };
+        assert_eq!(held(&[1000, 1000]), (1, false));
+        let others = HELD.fetch_add(MOST_HELD, Ordering::Relaxed);
+        assert_eq!(held(&[1000, 1000]), (1, true));
+        HELD.fetch_sub(MOST_HELD, Ordering::Relaxed);
+        assert_eq!((others, HELD.load(Ordering::Relaxed)), (0, 0), "what was held is given back");
+        assert_eq!(held(&[1000, 1000]), (1, false));
     }
 }

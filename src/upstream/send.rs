@@ -78,7 +78,7 @@ pub async fn send<B, R>(
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
-    let mut body = if body.is_end_stream() { None } else { Some(held(upstream, body).await?) };
+    let mut body = if body.is_end_stream() { None } else { Some(held(upstream, body, terms.upload).await?) };
     let bodied = body.is_some();
     let repeatable = !bodied && head.method().is_idempotent();
     let mut left = upstream.rules.retries;
@@ -160,13 +160,15 @@ where
 }
 
 /// The body, held until it is whole where the upstream wants that: who sends slowly holds no worker of the app.
-async fn held<B>(upstream: &Endpoints, body: B) -> Result<SentBody<B>, UpstreamError>
+async fn held<B>(upstream: &Endpoints, body: B, upload: Option<&Upload>) -> Result<SentBody<B>, UpstreamError>
 where
     B: Body<Data = Bytes, Error = BodyError> + Unpin,
 {
     match upstream.rules.request_buffer.filter(|_| !upstream.rules.http2) {
         // Boxed: most requests have no body.
-        Some(most) => Box::pin(Replay::hold(body, most)).await.map(Box::new).map_err(UpstreamError::Body),
+        Some(most) => {
+            Box::pin(Replay::hold(body, most, upload)).await.map(Box::new).map_err(UpstreamError::Body)
+        }
         None => Ok(Box::new(Replay::new(body))),
     }
 }

@@ -11,6 +11,7 @@ struct Notes {
     waiting: Cell<bool>,
     moved: Cell<bool>,
     answered: Cell<bool>,
+    passed_on: Cell<bool>,
 }
 
 impl Upload {
@@ -28,6 +29,16 @@ impl Upload {
     /// The app answers, and reads on: from now on the two speak as they like.
     pub(super) fn answered(&self) {
         self.0.answered.set(true);
+    }
+
+    /// There is no room to hold the body until it is whole: it goes to the app as it comes.
+    pub(super) fn pass_on(&self) {
+        self.0.passed_on.set(true);
+    }
+
+    /// Whether it goes to the app as it comes, though it is short.
+    pub fn is_passed_on(&self) -> bool {
+        self.0.passed_on.get()
     }
 
     /// Whether what the visitor sends is one side of a conversation: then its silence is no stall.

@@ -41,6 +41,10 @@ fn a_name_on_one_site_is_nobody_on_another() {
         house.verb(&["check"]).1.contains("host = \"*.test\", host = \"bank.test\""),
         "of the route for all others"
     );
+    assert!(
+        house.verb(&["check"]).1.contains("The people of *.test, bank.test are not among them"),
+        "and that whoever invents a host escapes theirs"
+    );
     let mut bank = Guest::of(&house, "bank.test");
     let mut forum = Guest::of(&house, "forum.test");
     bank.ask(&["X-Session-Principal: admin"]);
