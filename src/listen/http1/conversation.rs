@@ -101,8 +101,8 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
             let head = match poll_fn(|cx| self.poll_head(cx)).await {
                 Ok(Some(head)) => head,
                 Ok(None) => return Then::Gone,
-                Err(OnUnauthorized::Then(then)) => return then,
-                Err(OnUnauthorized::Refuse(error)) => return self.refuse(&error).await,
+                Err(HeadOutcome::Then(then)) => return then,
+                Err(HeadOutcome::Refuse(error)) => return self.refuse(&error).await,
             };
             if let Some(then) = self.exchange(head).await {
                 return then;
@@ -111,7 +111,7 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
     }
 
     /// The next head; none if the visitor has gone.
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Head>, OnUnauthorized>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Head>, HeadOutcome>> {
         self.stop.look(cx);
         let most = self.limits.head_bytes.unwrap_or(usize::MAX);
         let Self { line, spare, .. } = self;
@@ -141,12 +141,12 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
             Ok(Poll::Pending) => {
                 let begun = self.line.with(|wire| wire.has_begun()).unwrap_or_default();
                 if self.stop.came && !begun && self.is_left(cx) {
-                    return Poll::Ready(Err(OnUnauthorized::Then(Then::Close)));
+                    return Poll::Ready(Err(HeadOutcome::Then(Then::Close)));
                 }
                 let waited = self.watch.poll(begun, self.served, self.limits, cx);
-                waited.map(|then| Err(OnUnauthorized::Then(then)))
+                waited.map(|then| Err(HeadOutcome::Then(then)))
             }
-            Err(error) => Poll::Ready(Err(OnUnauthorized::Refuse(error))),
+            Err(error) => Poll::Ready(Err(HeadOutcome::Refuse(error))),
         }
     }
 
@@ -282,7 +282,7 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
 }
 
 /// What there is instead of a head.
-enum OnUnauthorized {
+enum HeadOutcome {
     Then(Then),
     Refuse(HeadError),
 }
