@@ -6,10 +6,13 @@ use std::{hint::black_box, time::Duration};
 use cloakroom::{
     clock::Timestamp,
     config::Config,
-    cookies::{NameWork, Occasion, SealedFor, Sent, Verdict},
-    message::cookie::{self, Retained},
+    cookies::{CookieScope, LineVerdict, NameWork, PresentedPair, SealedFor},
+    message::cookie::{self, RetainedLine},
     plan::{Plan, RoutePlan},
-    session::{Answer, Changes, CookieForm, Realm, Request, Resolved, Shown, State, Value, View, Visit},
+    session::{
+        CookieForm, FetchContext, FieldValue, PresentedCookies, Realm, ResolveRequest, ResolvedSession,
+        SessionAnswer, SessionChanges, SessionState, UpstreamAccess,
+    },
     tasks::at_once,
 };
 use criterion::{BatchSize, BenchmarkGroup, Criterion, measurement::WallTime};
@@ -75,7 +78,7 @@ const BROWSER: [(&str, &str); 14] = [
 struct House {
     plan: Plan,
     ticket: String,
-    view: View,
+    view: UpstreamAccess,
     cookie: CookieForm,
     now: Timestamp,
 }
@@ -99,28 +102,36 @@ impl House {
         let mut house = Self {
             plan: Plan::build(&config).unwrap(),
             ticket: String::new(),
-            view: View::default(),
+            view: UpstreamAccess::default(),
             cookie: CookieForm::new(&config.session.cookie, None, &[]),
             now: Timestamp::now(),
         };
         let fields = ["cart", "lang", "role", "seen", "theme"]
-            .map(|name| (name.into(), Value::Text("42 and more".into())));
-        let login =
-            Changes { principal: Some(Some("alice".into())), set: fields.into(), ..Changes::default() };
+            .map(|name| (name.into(), FieldValue::Text("42 and more".into())));
+        let login = SessionChanges {
+            principal: Some(Some("alice".into())),
+            set: fields.into(),
+            ..SessionChanges::default()
+        };
         house.ticket = ticket(&house.commit(&house.resolve(None, REALM), &login).unwrap());
-        assert_eq!(house.resolve(Some(&house.ticket), REALM).state(), State::Active);
+        assert_eq!(house.resolve(Some(&house.ticket), REALM).state(), SessionState::Active);
         house
     }
 
-    fn resolve(&self, ticket: Option<&str>, realm: Realm<'_>) -> Resolved {
+    fn resolve(&self, ticket: Option<&str>, realm: Realm<'_>) -> ResolvedSession {
         let name = self.cookie.name(false);
         let line = ticket.map(|ticket| format!("{name}={ticket}"));
-        let request = Request {
+        let request = ResolveRequest {
             cookie: &self.cookie,
-            shown: Shown::read(&self.cookie, false, line.iter().map(String::as_bytes)),
+            shown: PresentedCookies::read(&self.cookie, false, line.iter().map(String::as_bytes)),
             realm,
             https: false,
-            visit: || Visit { may_mint: ticket.is_none(), withheld: false, blind: false, is_document: true },
+            visit: || FetchContext {
+                may_mint: ticket.is_none(),
+                withheld: false,
+                blind: false,
+                is_document: true,
+            },
             read_only: false,
             suits: None,
             now: self.now,
@@ -128,8 +139,8 @@ impl House {
         at_once(self.plan.sessions.resolve(request)).unwrap().unwrap()
     }
 
-    fn commit(&self, resolved: &Resolved, changes: &Changes) -> Option<HeaderValue> {
-        let answer = Answer {
+    fn commit(&self, resolved: &ResolvedSession, changes: &SessionChanges) -> Option<HeaderValue> {
+        let answer = SessionAnswer {
             changes: changes.clone(),
             realm: REALM,
             cookie: &self.cookie,
@@ -151,8 +162,11 @@ fn ticket(set_cookie: &HeaderValue) -> String {
 
 /// Resolve and commit together, as each request has them once.
 fn sessions(group: &mut Group<'_>, house: &House) {
-    let nothing = Changes::default();
-    let field = Changes { set: vec![("cart".into(), Value::Text("43 hats".into()))], ..Changes::default() };
+    let nothing = SessionChanges::default();
+    let field = SessionChanges {
+        set: vec![("cart".into(), FieldValue::Text("43 hats".into()))],
+        ..SessionChanges::default()
+    };
     group.bench_function("known, nothing changes", |b| {
         b.iter(|| house.commit(&house.resolve(Some(black_box(&house.ticket)), REALM), &nothing));
     });
@@ -164,7 +178,7 @@ fn sessions(group: &mut Group<'_>, house: &House) {
     });
     // The ticket is read and its MAC is found wrong; no store, no minting.
     let foreign = Realm::Host("other.example.com");
-    assert_eq!(house.resolve(Some(&house.ticket), foreign).state(), State::None);
+    assert_eq!(house.resolve(Some(&house.ticket), foreign).state(), SessionState::None);
     group.bench_function("a foreign ticket is refused", |b| {
         b.iter(|| house.resolve(Some(black_box(&house.ticket)), foreign));
     });
@@ -184,8 +198,8 @@ fn router(group: &mut Group<'_>, house: &House) {
 }
 
 /// A cookie of the app, by https.
-fn occasion(house: &House) -> Occasion<'static> {
-    Occasion {
+fn occasion(house: &House) -> CookieScope<'static> {
+    CookieScope {
         host: HOST,
         path: "/",
         request_paths: &[],
@@ -202,8 +216,8 @@ fn cookies(group: &mut Group<'_>, house: &House) {
     let apply = |line| rules.apply(line, &occasion, SealedFor::Later);
     let named = &b"PHPSESSID=9f3ca0c2d7b14e11; path=/"[..];
     let other = &b"lang=en; Path=/; Max-Age=31536000; SameSite=Lax"[..];
-    assert!(matches!(apply(named), Verdict::Rewritten(_)));
-    assert_eq!(apply(other), Verdict::Untouched);
+    assert!(matches!(apply(named), LineVerdict::Rewritten(_)));
+    assert_eq!(apply(other), LineVerdict::Untouched);
     group.bench_function("Set-Cookie that a rule rewrites", |b| {
         b.iter(|| apply(black_box(named)));
     });
@@ -214,7 +228,7 @@ fn cookies(group: &mut Group<'_>, house: &House) {
     let form = &house.cookie;
     let line = format!("theme=dark; cloakroom={}; lang=en; _ga=GA1.2.1234567890.1700000000", house.ticket);
     let keep = |name: &[u8]| !form.is_ours(name);
-    assert!(matches!(cookie::retain(line.as_bytes(), keep), Retained::Changed(_)));
+    assert!(matches!(cookie::retain(line.as_bytes(), keep), RetainedLine::Changed(_)));
     group.bench_function("Cookie without ours", |b| {
         b.iter(|| cookie::retain(black_box(line.as_bytes()), keep));
     });
@@ -227,7 +241,7 @@ fn disguises(group: &mut Group<'_>, house: &House) {
     drop(warnings);
     let plan = Plan::build(&config).unwrap();
     let occasion = occasion(house);
-    let sent = Sent {
+    let sent = PresentedPair {
         occasion: &occasion,
         session: None,
         has: |_: &[u8]| false,
@@ -240,7 +254,7 @@ fn disguises(group: &mut Group<'_>, house: &House) {
         ("16 KB of names in disguise", ["x ", &"{a=".repeat(5_300)].concat()),
     ] {
         let read = |line: &str| cookie::edit(line.as_bytes(), |pair| plan.cookies.read(pair, &sent));
-        assert_eq!(read(&line), Retained::Unchanged);
+        assert_eq!(read(&line), RetainedLine::Unchanged);
         group.bench_function(name, |b| {
             b.iter(|| read(black_box(&line)));
         });

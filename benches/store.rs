@@ -14,11 +14,12 @@ use std::{
 
 use cloakroom::{
     clock::{self, Timestamp},
-    config::{Config, Durability, Session},
-    crypto::{Keyring, Secrets},
+    config::{Config, Durability, SessionConfig},
+    crypto::{KeySecrets, Keyring},
     session::{
-        Answer, Changes, CookieForm, Realm, Request, Resolved, SessionManager, Shown, Value, View, Visit,
-        store::{Disk, Memory, Store, disk::Settings},
+        CookieForm, FetchContext, FieldValue, PresentedCookies, Realm, ResolveRequest, ResolvedSession,
+        SessionAnswer, SessionChanges, SessionManager, UpstreamAccess,
+        store::{DiskStore, MemoryStore, RecordStore, disk::DiskSettings},
     },
     tasks,
 };
@@ -43,12 +44,12 @@ fn runtime() -> LocalRuntime {
     Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap()
 }
 
-fn rules() -> Session {
+fn rules() -> SessionConfig {
     Config::from_flags("127.0.0.1:1", "http://127.0.0.1:2").unwrap().session
 }
 
-fn disk(folder: &Path, durability: Durability, secrets: &Secrets) -> Store {
-    let settings = Settings {
+fn disk(folder: &Path, durability: Durability, secrets: &KeySecrets) -> RecordStore {
+    let settings = DiskSettings {
         folder,
         durability,
         commit_timeout: Duration::from_secs(30),
@@ -58,23 +59,23 @@ fn disk(folder: &Path, durability: Durability, secrets: &Secrets) -> Store {
         rules: &rules(),
         now: Timestamp::now(),
     };
-    Store::Disk(Disk::open(&settings, || {}).unwrap())
+    RecordStore::Disk(DiskStore::open(&settings, || {}).unwrap())
 }
 
-fn manager(store: Store) -> SessionManager {
+fn manager(store: RecordStore) -> SessionManager {
     let keys = Keyring::ephemeral("ticket");
     SessionManager::new(&rules(), Arc::new(store), keys, None, None).unwrap()
 }
 
-async fn resolve(manager: &SessionManager, ticket: Option<&str>) -> Resolved {
+async fn resolve(manager: &SessionManager, ticket: Option<&str>) -> ResolvedSession {
     let cookie = CookieForm::new(&rules().cookie, None, &[]);
     let line = ticket.map(|ticket| format!("{}={ticket}", cookie.name(false)));
-    let request = Request {
+    let request = ResolveRequest {
         cookie: &cookie,
-        shown: Shown::read(&cookie, false, line.iter().map(String::as_bytes)),
+        shown: PresentedCookies::read(&cookie, false, line.iter().map(String::as_bytes)),
         realm: REALM,
         https: false,
-        visit: || Visit { may_mint: true, withheld: false, blind: false, is_document: true },
+        visit: || FetchContext { may_mint: true, withheld: false, blind: false, is_document: true },
         read_only: false,
         suits: None,
         now: Timestamp::now(),
@@ -82,13 +83,17 @@ async fn resolve(manager: &SessionManager, ticket: Option<&str>) -> Resolved {
     manager.resolve(request).await.unwrap()
 }
 
-async fn commit(manager: &SessionManager, resolved: &Resolved, changes: Changes) -> Option<String> {
+async fn commit(
+    manager: &SessionManager,
+    resolved: &ResolvedSession,
+    changes: SessionChanges,
+) -> Option<String> {
     let cookie = CookieForm::new(&rules().cookie, None, &[]);
-    let answer = Answer {
+    let answer = SessionAnswer {
         changes,
         realm: REALM,
         cookie: &cookie,
-        view: &View::default(),
+        view: &UpstreamAccess::default(),
         shared: || false,
         shows_nothing: false,
         client: None,
@@ -101,21 +106,24 @@ async fn commit(manager: &SessionManager, resolved: &Resolved, changes: Changes)
 }
 
 /// Three fields and a name.
-fn login(number: u64) -> Changes {
-    let field = |name: &str, text: String| (name.into(), Value::Text(text.into()));
-    Changes {
+fn login(number: u64) -> SessionChanges {
+    let field = |name: &str, text: String| (name.into(), FieldValue::Text(text.into()));
+    SessionChanges {
         principal: Some(Some(format!("person-{number}").into())),
         set: vec![
             field("cart", format!("{number} hats")),
             field("lang", "en".into()),
             field("theme", "dark".into()),
         ],
-        ..Changes::default()
+        ..SessionChanges::default()
     }
 }
 
-fn sets(number: u64) -> Changes {
-    Changes { set: vec![("n".into(), Value::Text(number.to_string().into()))], ..Changes::default() }
+fn sets(number: u64) -> SessionChanges {
+    SessionChanges {
+        set: vec![("n".into(), FieldValue::Text(number.to_string().into()))],
+        ..SessionChanges::default()
+    }
 }
 
 /// Each durability with 1, 64 and 512 requests at a time, each in a session of its own.
@@ -126,7 +134,7 @@ fn rates() {
     {
         for parallel in [1, 64, 512] {
             let folder = tempfile::tempdir_in(".").unwrap();
-            let manager = Rc::new(manager(disk(folder.path(), durability, &Secrets::ephemeral())));
+            let manager = Rc::new(manager(disk(folder.path(), durability, &KeySecrets::ephemeral())));
             let mut took = runtime().block_on(crowd(&manager, parallel));
             took.sort_unstable();
             let at = |of_100: usize| {
@@ -178,8 +186,8 @@ fn resident() -> u64 {
 }
 
 /// The same in each process.
-fn secrets() -> Secrets {
-    Secrets::new([7; 32], [])
+fn secrets() -> KeySecrets {
+    KeySecrets::new([7; 32], [])
 }
 
 /// A start with so many sessions of three fields, in a process that never had them in memory.
@@ -189,7 +197,7 @@ fn start(folder: &Path, count: u64) {
     let store = disk(folder, Durability::Group, &secrets());
     let each = |now: u64| now.saturating_sub(before) / count;
     println!("ready in {:.2?}, {} bytes of memory each", began.elapsed(), each(resident()));
-    let Store::Disk(inner) = &store else { return };
+    let RecordStore::Disk(inner) = &store else { return };
     runtime().block_on(async {
         while inner.health().is_warming {
             clock::sleep(Duration::from_millis(50)).await;
@@ -232,9 +240,9 @@ fn fill(folder: &Path, count: u64) {
 fn hot(kind: &str, count: u64) {
     let folder = tempfile::tempdir_in(".").unwrap();
     let store = if kind == "memory" {
-        Store::Memory(Box::new(Memory::new(512 << 20, &rules(), Timestamp::now())))
+        RecordStore::Memory(Box::new(MemoryStore::new(512 << 20, &rules(), Timestamp::now())))
     } else {
-        disk(folder.path(), Durability::Group, &Secrets::ephemeral())
+        disk(folder.path(), Durability::Group, &KeySecrets::ephemeral())
     };
     let manager = manager(store);
     runtime().block_on(async {
@@ -242,7 +250,7 @@ fn hot(kind: &str, count: u64) {
         let ticket = commit(&manager, &first, login(1)).await.unwrap();
         for _ in 0..count {
             let resolved = resolve(&manager, Some(&ticket)).await;
-            commit(&manager, &resolved, Changes::default()).await;
+            commit(&manager, &resolved, SessionChanges::default()).await;
         }
     });
     manager.store().unwrap().close();

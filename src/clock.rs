@@ -1,7 +1,7 @@
 //! The time: the only place that asks for it.
 //!
 //! Wall time is [`Timestamp`] (milliseconds since 1970, what records hold). Waiting is coarse: each worker has one
-//! ticker, and a [`Timer`] is a slot in a list that it walks, so a deadline that is never reached costs two stores
+//! ticker, and a [`CoarseTimer`] is a slot in a list that it walks, so a deadline that is never reached costs two stores
 //! and no system call. Deadlines are kept to a tenth of a second, which is enough for limits of seconds.
 
 use std::{
@@ -60,7 +60,7 @@ pub fn instant() -> Instant {
 }
 
 #[derive(Default)]
-struct Ticker {
+struct TickClock {
     tick: Cell<u64>,
     slots: RefCell<Vec<Option<(u64, Waker)>>>,
     free: RefCell<Vec<usize>>,
@@ -69,7 +69,7 @@ struct Ticker {
 }
 
 thread_local! {
-    static TICKER: Ticker = Ticker::default();
+    static TICKER: TickClock = TickClock::default();
 }
 
 /// Moves this thread's coarse time on, for as long as it is polled. Each worker runs it once.
@@ -111,12 +111,12 @@ pub fn with_http_date(read: impl FnOnce(&str)) {
 
 /// A coarse deadline that can be moved. Never early, at most two [`TICK`]s late.
 #[derive(Debug)]
-pub struct Timer {
+pub struct CoarseTimer {
     at: u64,
     slot: Option<usize>,
 }
 
-impl Timer {
+impl CoarseTimer {
     /// Ends after `after`; `None` never does.
     pub fn new(after: Option<Duration>) -> Self {
         Self { at: deadline(after), slot: None }
@@ -167,7 +167,7 @@ impl Timer {
     }
 }
 
-impl Drop for Timer {
+impl Drop for CoarseTimer {
     fn drop(&mut self) {
         if let Some(slot) = self.slot {
             // Not there any more when the thread itself ends.
@@ -189,17 +189,17 @@ fn deadline(after: Option<Duration>) -> u64 {
 /// The time was up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("timed out")]
-pub struct Elapsed;
+pub struct DeadlineElapsed;
 
 /// `future`, but no longer than `after` (coarse).
-pub async fn timeout<F: Future>(after: Option<Duration>, future: F) -> Result<F::Output, Elapsed> {
+pub async fn timeout<F: Future>(after: Option<Duration>, future: F) -> Result<F::Output, DeadlineElapsed> {
     let mut future = pin!(future);
-    let mut timer = Timer::new(after);
+    let mut timer = CoarseTimer::new(after);
     std::future::poll_fn(move |cx| {
         if let Poll::Ready(out) = future.as_mut().poll(cx) {
             return Poll::Ready(Ok(out));
         }
-        timer.poll_elapsed(cx).map(|()| Err(Elapsed))
+        timer.poll_elapsed(cx).map(|()| Err(DeadlineElapsed))
     })
     .await
 }
@@ -212,6 +212,6 @@ pub async fn sleep(after: Duration) {
 
 /// Waits (coarse); only where [`drive`] runs.
 pub async fn pause(after: Duration) {
-    let mut timer = Timer::new(Some(after));
+    let mut timer = CoarseTimer::new(Some(after));
     std::future::poll_fn(move |cx| timer.poll_elapsed(cx)).await;
 }

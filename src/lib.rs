@@ -25,12 +25,12 @@
 //!
 //! # The life of a request
 //!
-//! 1. **accept** ([`listen::serve`]): a task for each connection; TLS is begun there ([`listen::Entrance`]), an idle
+//! 1. **accept** ([`listen::serve`]): a task for each connection; TLS is begun there ([`listen::Acceptor`]), an idle
 //!    connection gives its buffers back.
 //! 2. **begin** (`proxy::exchange`): the [`plan::Plan`] is pinned, one timestamp taken.
 //! 3. **admit** (`proxy::admit`): ambiguous framing, a bad host, too large: refused before any thought.
 //! 4. **route** ([`router::Router::find`]): on the path as an app may read it.
-//! 5. **cleanse** ([`headers::Guard::strip_request`]): names that only cloakroom may write are gone. What another site
+//! 5. **cleanse** ([`headers::HeaderGuard::strip_request`]): names that only cloakroom may write are gone. What another site
 //!    made a browser ask for is refused here, where the route says so (`proxy::gate`).
 //! 6. **resolve** ([`session::SessionManager::resolve`]): cookie, ticket, record; whatever is forged or dead makes a
 //!    stranger, never an error. Then the route's gate: does it require somebody to be logged in? Whoever passes is
@@ -42,10 +42,10 @@
 //!    `upstream::http1`: head out, head in, framing that nobody can read in two ways; or, where the upstream says so,
 //!    `upstream::http2`.
 //! 9. **undress** (`proxy::response`): hop-by-hop out, instructions read and removed, the prefix put back
-//!    ([`headers::Prefix`]); `proxy::cookies`: the app's cookies through their rules, to the browser or to the session.
+//!    ([`headers::StrippedPrefix`]); `proxy::cookies`: the app's cookies through their rules, to the browser or to the session.
 //! 10. **commit** ([`session::SessionManager::commit`]): before the visitor's first byte. If the visitor goes while
-//!     the app works, [`proxy::Handover`] lets steps 8 to 10 go on in a task of their own.
-//! 11. **stream** ([`proxy::Body`]; an event stream looks after itself, `proxy::events`), or **tunnel** after a 101
+//!     the app works, [`proxy::AbortHandover`] lets steps 8 to 10 go on in a task of their own.
+//! 11. **stream** ([`proxy::ResponseBody`]; an event stream looks after itself, `proxy::events`), or **tunnel** after a 101
 //!     (`proxy::upgrade`).
 //! 12. **finish** (`proxy::exchange`, on drop): the counts and the access log. Always runs.
 //!

@@ -14,16 +14,18 @@ use http::HeaderValue;
 use crate::{
     clock::Timestamp,
     config::{
-        Config, CrossSite, Errors, HostPattern, Limits, Log, OnStoreFailure, OnUnauthorized, Origin,
-        Preflight, Preset, Require, Route, SecretError, SecretSource, SessionMode, StoreKind, UpstreamHost,
+        Config, CrossSite, ErrorPages, HeaderPreset, HostPattern, LogConfig, OnStoreFailure, OnUnauthorized,
+        PreflightRule, RequestLimits, RequiredLogin, RouteConfig, SecretError, SecretSource, SessionMode,
+        StoreKind, UpstreamHost, WebOrigin,
     },
-    cookies::{CookieRules, Inventory},
-    crypto::{Keyring, Secrets},
-    headers::{Forwarding, Guard, Prefix},
+    cookies::{CookieInventory, CookieRules},
+    crypto::{KeySecrets, Keyring},
+    headers::{ForwardingRules, HeaderGuard, StrippedPrefix},
     router::Router,
     session::{
-        CookieForm, Ended, Flask, Keep, Lasting, Sealed, SessionManager, View,
-        store::{Memory, Store},
+        Backend, BackendState, CookieForm, FlaskSessions, Revocations, SealedSessions, SessionManager,
+        UpstreamAccess,
+        store::{MemoryStore, RecordStore},
     },
     upstream::{Endpoints, TlsError},
 };
@@ -39,7 +41,7 @@ pub struct RoutePlan {
     /// Host and path, for whoever asks why it was chosen.
     pub name: String,
     /// What is taken off the path on the way to the app (`strip_prefix`).
-    pub prefix: Option<Prefix>,
+    pub prefix: Option<StrippedPrefix>,
     /// Where its requests go.
     pub upstream: Arc<Endpoints>,
     /// How sessions are treated.
@@ -55,17 +57,17 @@ pub struct RoutePlan {
     /// When a ticket may be given.
     pub cross_site_sessions: bool,
     /// What its upstream is shown of a session, and what it may do.
-    pub view: Arc<View>,
+    pub view: Arc<UpstreamAccess>,
     /// Who may pass.
-    pub require: Require,
+    pub require: RequiredLogin,
     /// What the others get.
     pub on_unauthorized: OnUnauthorized,
     /// Whether CORS preflights pass all the same.
-    pub preflight: Preflight,
+    pub preflight: PreflightRule,
     /// Whether other sites may make a browser ask for it.
     pub cross_site: CrossSite,
     /// Sites that may.
-    pub trusted_origins: Vec<Origin>,
+    pub trusted_origins: Vec<WebOrigin>,
     /// From the request's end to the answer's first byte.
     pub first_byte_timeout: Duration,
     /// Within the answer.
@@ -97,23 +99,23 @@ pub struct Plan {
     /// Host and path to route.
     pub router: Router<RoutePlan>,
     /// The apps, and what each is shown: of all upstreams, once.
-    pub upstreams: Vec<(Arc<Endpoints>, Arc<View>)>,
+    pub upstreams: Vec<(Arc<Endpoints>, Arc<UpstreamAccess>)>,
     /// Sessions.
     pub sessions: SessionManager,
     /// What happens to the app's own Set-Cookie.
     pub cookies: CookieRules,
     /// What the apps were seen to set.
-    pub inventory: Arc<Inventory>,
+    pub inventory: Arc<CookieInventory>,
     /// Names that only cloakroom may write.
-    pub guard: Guard,
+    pub guard: HeaderGuard,
     /// Whose forwarding headers are believed.
-    pub forwarding: Forwarding,
+    pub forwarding: ForwardingRules,
     /// `[errors]`: pages of the operator's own.
-    pub errors: Errors,
+    pub errors: ErrorPages,
     /// `[limits]`
-    pub limits: Limits,
+    pub limits: RequestLimits,
     /// `[log]`
-    pub log: Log,
+    pub log: LogConfig,
 }
 
 /// The configuration cannot be put to work.
@@ -157,21 +159,23 @@ fn proof(source: &SecretSource) -> Result<HeaderValue, ProofError> {
 }
 
 /// Where sessions are kept.
-fn keep(config: &Config, lasting: &Lasting, secrets: &Secrets) -> Result<Keep, PlanError> {
+fn keep(config: &Config, lasting: &BackendState, secrets: &KeySecrets) -> Result<Backend, PlanError> {
     match lasting {
-        Lasting::Store(store) => Ok(Keep::Store(Arc::clone(store))),
-        Lasting::Ended(ended) => Ok(Keep::Sealed(Sealed::new(&config.session, Arc::clone(ended), secrets))),
-        Lasting::Nothing => {
+        BackendState::Store(store) => Ok(Backend::Store(Arc::clone(store))),
+        BackendState::Ended(ended) => {
+            Ok(Backend::Sealed(SealedSessions::new(&config.session, Arc::clone(ended), secrets)))
+        }
+        BackendState::Nothing => {
             let rules = &config.store.flask;
             let keys = rules.keys().map_err(|why| PlanError::FlaskKey(Some(why)))?;
-            let flask = Flask::new(&config.session, rules, &keys).ok_or(PlanError::FlaskKey(None))?;
-            Ok(Keep::Flask(flask))
+            let flask = FlaskSessions::new(&config.session, rules, &keys).ok_or(PlanError::FlaskKey(None))?;
+            Ok(Backend::Flask(flask))
         }
     }
 }
 
 /// The form of a route's session cookie.
-fn cookie(config: &Config, route: &Route, parted: &[&str]) -> CookieForm {
+fn cookie(config: &Config, route: &RouteConfig, parted: &[&str]) -> CookieForm {
     let form = CookieForm::new(
         &config.session.cookie,
         route.realm.as_deref().filter(|realm| parted.contains(realm)),
@@ -186,8 +190,8 @@ fn cookie(config: &Config, route: &Route, parted: &[&str]) -> CookieForm {
 }
 
 /// Realms that are not alone on their hosts. Of one cookie for two of them, each visit to one would take the other's.
-fn parted(routes: &[Route]) -> Vec<&str> {
-    let meet = |a: &Route, b: &Route| {
+fn parted(routes: &[RouteConfig]) -> Vec<&str> {
+    let meet = |a: &RouteConfig, b: &RouteConfig| {
         let below = |name: &str, domain: &str| name.strip_suffix(domain).is_some_and(|n| n.ends_with('.'));
         match (&a.host, &b.host) {
             (None, _) | (_, None) => true,
@@ -199,8 +203,8 @@ fn parted(routes: &[Route]) -> Vec<&str> {
             }
         }
     };
-    let on = |route: &&Route| route.session != SessionMode::Off;
-    let alone = |route: &Route| {
+    let on = |route: &&RouteConfig| route.session != SessionMode::Off;
+    let alone = |route: &RouteConfig| {
         routes.iter().filter(on).all(|other| other.realm == route.realm || !meet(route, other))
     };
     let mut parted: Vec<&str> =
@@ -211,7 +215,7 @@ fn parted(routes: &[Route]) -> Vec<&str> {
 }
 
 /// Host and path, as an operator would look for it.
-fn name(route: &Route) -> String {
+fn name(route: &RouteConfig) -> String {
     let host = route.host.as_ref().map_or_else(|| "*".to_owned(), ToString::to_string);
     format!("{host}{}", route.path)
 }
@@ -225,14 +229,14 @@ impl Plan {
     pub fn build(config: &Config) -> Result<Self, PlanError> {
         let bytes = config.store.max_bytes;
         let lasting = match config.store.kind {
-            StoreKind::Cookie => Lasting::Ended(Arc::new(Ended::in_memory(bytes))),
-            StoreKind::Flask => Lasting::Nothing,
+            StoreKind::Cookie => BackendState::Ended(Arc::new(Revocations::in_memory(bytes))),
+            StoreKind::Flask => BackendState::Nothing,
             StoreKind::Disk | StoreKind::Memory => {
-                let memory = Memory::new(bytes, &config.session, Timestamp::now());
-                Lasting::Store(Arc::new(Store::Memory(Box::new(memory))))
+                let memory = MemoryStore::new(bytes, &config.session, Timestamp::now());
+                BackendState::Store(Arc::new(RecordStore::Memory(Box::new(memory))))
             }
         };
-        Self::with(config, &lasting, &Secrets::ephemeral())
+        Self::with(config, &lasting, &KeySecrets::ephemeral())
     }
 
     /// Takes over from the plan before what is no matter of configuration: what was seen, and what was counted.
@@ -251,7 +255,7 @@ impl Plan {
     ///
     /// # Errors
     /// What `config` could not know to be wrong.
-    pub fn with(config: &Config, lasting: &Lasting, secrets: &Secrets) -> Result<Self, PlanError> {
+    pub fn with(config: &Config, lasting: &BackendState, secrets: &KeySecrets) -> Result<Self, PlanError> {
         for upstream in &config.upstreams {
             if let UpstreamHost::Name(name) = &upstream.host
                 && HeaderValue::from_str(name).is_err()
@@ -266,7 +270,7 @@ impl Plan {
                 None => None,
             };
             let endpoints = Endpoints::new(rules).map_err(|why| PlanError::Tls(rules.name.clone(), why))?;
-            upstreams.push((Arc::new(endpoints), Arc::new(View::new(rules, proof))));
+            upstreams.push((Arc::new(endpoints), Arc::new(UpstreamAccess::new(rules, proof))));
         }
         let parted = parted(&config.routes);
         let routes = config.routes.iter().enumerate().map(|(number, route)| {
@@ -274,7 +278,7 @@ impl Plan {
             let plan = RoutePlan {
                 number,
                 name: name(route),
-                prefix: Prefix::new(&route.path, route.ignores_case()).filter(|_| route.strip_prefix),
+                prefix: StrippedPrefix::new(&route.path, route.ignores_case()).filter(|_| route.strip_prefix),
                 upstream: Arc::clone(upstream),
                 session: route.session,
                 any_host: route.host.is_none(),
@@ -307,7 +311,7 @@ impl Plan {
         .ok_or_else(|| PlanError::Prefix(prefix.clone()))?;
         // Whatever an upstream is told under a further name is nobody else's to say, on any route.
         let also = config.upstreams.iter().flat_map(|u| &u.header_aliases).map(|a| a.header.to_string());
-        let apache = (config.session.headers.preset == Preset::Apache).then(|| "session".to_owned());
+        let apache = (config.session.headers.preset == HeaderPreset::Apache).then(|| "session".to_owned());
         let strip = config.process.strip.iter().map(ToString::to_string);
         let ours: Vec<_> = also.chain(apache).chain(strip).collect();
         Ok(Self {
@@ -318,8 +322,8 @@ impl Plan {
             sessions,
             cookies: CookieRules::build(&config.cookies, secrets),
             inventory: Arc::default(),
-            guard: Guard::new(prefix, &ours),
-            forwarding: Forwarding::new(&config.process.trusted_proxies, config.process.forwarded),
+            guard: HeaderGuard::new(prefix, &ours),
+            forwarding: ForwardingRules::new(&config.process.trusted_proxies, config.process.forwarded),
             errors: config.errors.clone(),
             limits: config.limits.clone(),
             log: config.log,

@@ -11,15 +11,15 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{
-    Page, Sources, page,
-    status::{Cookies, Session, Status, Upstreams},
+    AdminResponse, AdminSources, page,
+    status::{CookieReport, ProcessStatus, SessionStatus, UpstreamReport},
 };
 use crate::{
     clock::Timestamp,
-    cookies::Finding,
+    cookies::CookieFinding,
     crypto,
     plan::{Plan, RoutePlan},
-    session::{Found, Realm, Record, store::Store},
+    session::{FoundRecord, Realm, Record, store::RecordStore},
 };
 
 /// Before the methods that are.
@@ -33,7 +33,7 @@ const ACT: &str = "x-cloakroom-admin";
 
 /// Who asks.
 #[derive(Debug, Clone)]
-pub(super) struct Asker {
+pub(super) struct ApiClient {
     /// It did not come through the unix socket.
     pub by_tcp: bool,
     /// For the log: an address, or the user of a unix socket.
@@ -42,7 +42,7 @@ pub(super) struct Asker {
 
 /// What came of a reload.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
-pub struct Outcome {
+pub struct ReloadOutcome {
     /// The new configuration is in use.
     pub taken: bool,
     /// What is to be said of it: with the mistakes, where there are any.
@@ -50,17 +50,17 @@ pub struct Outcome {
 }
 
 /// A page, or why there is none.
-type Answer = Result<Page, Problem>;
+type ApiResult = Result<AdminResponse, ApiProblem>;
 
 /// Why something is refused (RFC 9457).
-struct Problem(StatusCode, String);
+struct ApiProblem(StatusCode, String);
 
-impl Problem {
+impl ApiProblem {
     fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self(status, detail.into())
     }
 
-    fn page(&self) -> Page {
+    fn page(&self) -> AdminResponse {
         let Self(status, detail) = self;
         let title = status.canonical_reason().unwrap_or_default();
         let text = serde_json::json!({ "title": title, "status": status.as_u16(), "detail": detail });
@@ -69,7 +69,12 @@ impl Problem {
 }
 
 /// Answers what is asked below `/api`.
-pub(super) async fn answer(sources: &Sources, head: &Parts, path: &str, asker: &Asker) -> Page {
+pub(super) async fn answer(
+    sources: &AdminSources,
+    head: &Parts,
+    path: &str,
+    asker: &ApiClient,
+) -> AdminResponse {
     let answered = match entitled(sources, head, asker) {
         Ok(()) => route(sources, head, path, asker).await,
         Err(problem) => Err(problem),
@@ -91,7 +96,7 @@ pub(super) async fn answer(sources: &Sources, head: &Parts, path: &str, asker: &
     })
 }
 
-fn entitled(sources: &Sources, head: &Parts, asker: &Asker) -> Result<(), Problem> {
+fn entitled(sources: &AdminSources, head: &Parts, asker: &ApiClient) -> Result<(), ApiProblem> {
     if asker.by_tcp {
         let given =
             head.headers.get(header::AUTHORIZATION).and_then(|line| line.as_bytes().strip_prefix(b"Bearer "));
@@ -101,30 +106,30 @@ fn entitled(sources: &Sources, head: &Parts, asker: &Asker) -> Result<(), Proble
             .is_some_and(|(given, token)| crypto::same(&crypto::sha256(given), token));
         if !right {
             let why = "needs the token: `Authorization: Bearer …` ([admin] token)";
-            return Err(Problem::new(StatusCode::UNAUTHORIZED, why));
+            return Err(ApiProblem::new(StatusCode::UNAUTHORIZED, why));
         }
     }
     if !head.method.is_safe() && !head.headers.contains_key(ACT) {
-        return Err(Problem::new(StatusCode::FORBIDDEN, format!("needs the header `{ACT}: 1`")));
+        return Err(ApiProblem::new(StatusCode::FORBIDDEN, format!("needs the header `{ACT}: 1`")));
     }
     Ok(())
 }
 
-async fn route(sources: &Sources, head: &Parts, path: &str, asker: &Asker) -> Answer {
+async fn route(sources: &AdminSources, head: &Parts, path: &str, asker: &ApiClient) -> ApiResult {
     let method = &head.method;
     let get = *method == Method::GET || *method == Method::HEAD;
     let now = Timestamp::now();
     match path.split_once('/').map_or((path, None), |(room, rest)| (room, Some(rest))) {
-        ("status", None) if get => json(&Status::of(sources, now)),
-        ("upstreams", None) if get => json(&Upstreams::of(sources, now)),
-        ("cookies", None) if get => json(&Cookies::of(sources, Finding::as_str)),
+        ("status", None) if get => json(&ProcessStatus::of(sources, now)),
+        ("upstreams", None) if get => json(&UpstreamReport::of(sources, now)),
+        ("cookies", None) if get => json(&CookieReport::of(sources, CookieFinding::as_str)),
         // Secrets stand elsewhere: a file names only where they lie.
         ("config", None) if get => json(&serde_json::json!({ "toml": sources.reloads.text() })),
         ("reload", None) if *method == Method::POST => reload(sources, asker).await,
         ("sessions", None) if get => sessions(sources, head.uri.query().unwrap_or_default()).await,
         ("sessions", Some(id)) if get || *method == Method::DELETE => {
             let id = Uuid::try_parse(&decoded(id)?)
-                .map_err(|_| Problem::new(StatusCode::NOT_FOUND, "no session's id"))?;
+                .map_err(|_| ApiProblem::new(StatusCode::NOT_FOUND, "no session's id"))?;
             session(sources, id, get, asker).await
         }
         ("principals", Some(name)) if get || *method == Method::DELETE => {
@@ -133,59 +138,59 @@ async fn route(sources: &Sources, head: &Parts, path: &str, asker: &Asker) -> An
         ("status" | "upstreams" | "cookies" | "config" | "sessions", None) => Err(wrong_method("GET, HEAD")),
         ("reload", None) => Err(wrong_method("POST")),
         ("sessions" | "principals", Some(_)) => Err(wrong_method("GET, HEAD, DELETE")),
-        _ => Err(Problem::new(
+        _ => Err(ApiProblem::new(
             StatusCode::NOT_FOUND,
             "there are status, upstreams, cookies, config, sessions, sessions/ID, principals/NAME?realm=… and reload",
         )),
     }
 }
 
-fn wrong_method(allowed: &str) -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{ALLOWED}{allowed}"))
+fn wrong_method(allowed: &str) -> ApiProblem {
+    ApiProblem::new(StatusCode::METHOD_NOT_ALLOWED, format!("{ALLOWED}{allowed}"))
 }
 
-fn json(value: &impl Serialize) -> Answer {
+fn json(value: &impl Serialize) -> ApiResult {
     json_as(StatusCode::OK, value)
 }
 
-fn json_as(status: StatusCode, value: &impl Serialize) -> Answer {
+fn json_as(status: StatusCode, value: &impl Serialize) -> ApiResult {
     let text = serde_json::to_string_pretty(value)
-        .map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "it cannot be written"))?;
+        .map_err(|_| ApiProblem::new(StatusCode::INTERNAL_SERVER_ERROR, "it cannot be written"))?;
     Ok(page(status, "application/json", text + "\n"))
 }
 
 /// Who did what, and what came of it.
-fn audit(asker: &Asker, act: &str, target: &str, outcome: &str) {
+fn audit(asker: &ApiClient, act: &str, target: &str, outcome: &str) {
     tracing::info!(who = %asker.name, act, target, outcome, "admin");
 }
 
-async fn reload(sources: &Sources, asker: &Asker) -> Answer {
+async fn reload(sources: &AdminSources, asker: &ApiClient) -> ApiResult {
     let (tell, told) = oneshot::channel();
-    let ends = || Problem::new(StatusCode::SERVICE_UNAVAILABLE, "the process is about to end");
+    let ends = || ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, "the process is about to end");
     sources.reload.send(tell).map_err(|_| ends())?;
     let outcome = told.await.map_err(|_| ends())?;
     audit(asker, "reload", "-", if outcome.taken { "taken" } else { "refused" });
     json_as(if outcome.taken { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }, &outcome)
 }
 
-fn store(sources: &Sources) -> Result<&Store, Problem> {
+fn store(sources: &AdminSources) -> Result<&RecordStore, ApiProblem> {
     let none = "visitors carry their sessions: there is no store ([store] kind)";
     sources
         .lasting
         .store()
         .map(|store| &**store)
-        .ok_or_else(|| Problem::new(StatusCode::NOT_IMPLEMENTED, none))
+        .ok_or_else(|| ApiProblem::new(StatusCode::NOT_IMPLEMENTED, none))
 }
 
-fn failed(error: impl std::fmt::Display) -> Problem {
-    Problem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+fn failed(error: impl std::fmt::Display) -> ApiProblem {
+    ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
 }
 
 /// A page of them, by id: `limit`, and `after` the last of the page before.
-async fn sessions(sources: &Sources, query: &str) -> Answer {
+async fn sessions(sources: &AdminSources, query: &str) -> ApiResult {
     let (store, now) = (store(sources)?, Timestamp::now());
     let said = |key: &str| query.split('&').find_map(|pair| pair.strip_prefix(key)?.strip_prefix('='));
-    let wrong = |why: &str| Problem::new(StatusCode::BAD_REQUEST, why);
+    let wrong = |why: &str| ApiProblem::new(StatusCode::BAD_REQUEST, why);
     let most = said("limit").map_or(Ok(PAGE), str::parse).map_err(|_| wrong("limit: a whole number"))?;
     let most = most.clamp(1, MOST_SHOWN);
     let after = said("after").map(decoded).transpose()?;
@@ -196,20 +201,22 @@ async fn sessions(sources: &Sources, query: &str) -> Answer {
     let next = ids.last().filter(|_| ids.len() == most).map(Uuid::to_string);
     let mut sessions = Vec::new();
     for id in ids {
-        if let Found::Live(record) = store.load(id, now).await.map_err(failed)? {
-            sessions.push(Session::of(&record, plan.sessions.rules()));
+        if let FoundRecord::Live(record) = store.load(id, now).await.map_err(failed)? {
+            sessions.push(SessionStatus::of(&record, plan.sessions.rules()));
         }
     }
     json(&serde_json::json!({ "sessions": sessions, "next": next }))
 }
 
-async fn session(sources: &Sources, id: Uuid, get: bool, asker: &Asker) -> Answer {
+async fn session(sources: &AdminSources, id: Uuid, get: bool, asker: &ApiClient) -> ApiResult {
     let (store, now) = (store(sources)?, Timestamp::now());
-    let none = || Problem::new(StatusCode::NOT_FOUND, "no such session, or none with data");
+    let none = || ApiProblem::new(StatusCode::NOT_FOUND, "no such session, or none with data");
     let plan = sources.plan.load();
     if get {
-        let Found::Live(record) = store.load(id, now).await.map_err(failed)? else { return Err(none()) };
-        return json(&Session::of(&record, plan.sessions.rules()));
+        let FoundRecord::Live(record) = store.load(id, now).await.map_err(failed)? else {
+            return Err(none());
+        };
+        return json(&SessionStatus::of(&record, plan.sessions.rules()));
     }
     // Without a look at it first: what cannot be read can be ended all the same.
     let ended = store.delete(id, now).await;
@@ -226,14 +233,20 @@ async fn session(sources: &Sources, id: Uuid, get: bool, asker: &Asker) -> Answe
     json(&serde_json::json!({ "revoked": 1 }))
 }
 
-async fn principal(sources: &Sources, name: &str, query: &str, get: bool, asker: &Asker) -> Answer {
+async fn principal(
+    sources: &AdminSources,
+    name: &str,
+    query: &str,
+    get: bool,
+    asker: &ApiClient,
+) -> ApiResult {
     let (store, now) = (store(sources)?, Timestamp::now());
     let name = decoded(name)?;
     let realm = query.split('&').find_map(|pair| pair.strip_prefix("realm=")).map(decoded).transpose()?;
     let plan = sources.plan.load();
     let realm_key = realm.as_deref().and_then(|realm| realm_key(&plan, realm)).ok_or_else(|| {
         let why = "a principal is one of a realm: ?realm=host:shop.example, domain:example.com or name:REALM";
-        Problem::new(StatusCode::BAD_REQUEST, why)
+        ApiProblem::new(StatusCode::BAD_REQUEST, why)
     })?;
     if !get {
         let many = store.delete_all_of(&realm_key, &name, now).await;
@@ -255,19 +268,19 @@ async fn principal(sources: &Sources, name: &str, query: &str, get: bool, asker:
     let mut sessions = Vec::new();
     // The latest logins: an account that many share is not to be read from disk as a whole.
     for id in all.iter().rev().take(MOST_SHOWN) {
-        if let Found::Live(record) = store.load(*id, now).await.map_err(failed)?
+        if let FoundRecord::Live(record) = store.load(*id, now).await.map_err(failed)?
             && is_theirs(&record)
         {
-            sessions.push(Session::of(&record, plan.sessions.rules()));
+            sessions.push(SessionStatus::of(&record, plan.sessions.rules()));
         }
     }
     json(&serde_json::json!({ "sessions": sessions, "more": all.len().saturating_sub(MOST_SHOWN) }))
 }
 
 /// Without percent-encoding.
-fn decoded(text: &str) -> Result<String, Problem> {
+fn decoded(text: &str) -> Result<String, ApiProblem> {
     let text = percent_decode_str(text).decode_utf8();
-    text.map(std::borrow::Cow::into_owned).map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "not UTF-8"))
+    text.map(std::borrow::Cow::into_owned).map_err(|_| ApiProblem::new(StatusCode::BAD_REQUEST, "not UTF-8"))
 }
 
 /// A realm as records hold it.

@@ -3,14 +3,14 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, fs, time::Duration};
 
-use super::Sources;
-use crate::{clock::Timestamp, metrics::Histogram, session::store::Store};
+use super::AdminSources;
+use crate::{clock::Timestamp, metrics::Histogram, session::store::RecordStore};
 
 /// A text in the making.
 #[derive(Default)]
-struct Text(String);
+struct MetricsText(String);
 
-impl Text {
+impl MetricsText {
     /// A metric: its name, what it is, its kind.
     fn metric(&mut self, name: &str, kind: &str, help: &str) {
         // Writing to a String cannot fail.
@@ -37,7 +37,7 @@ impl Text {
         self.value(name, &[], value);
     }
 
-    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], read: &Sum) {
+    fn histogram(&mut self, name: &str, labels: &[(&str, &str)], read: &HistogramSum) {
         let bucket = format!("{name}_bucket");
         for (most, times) in &read.up_to {
             let most = most.to_string();
@@ -51,13 +51,13 @@ impl Text {
 
 /// Histograms of several workers, summed up.
 #[derive(Default)]
-struct Sum {
+struct HistogramSum {
     up_to: Vec<(f64, u64)>,
     count: u64,
     seconds: f64,
 }
 
-impl Sum {
+impl HistogramSum {
     fn add(&mut self, histogram: &Histogram) {
         let (up_to, count, seconds) = histogram.read();
         if self.up_to.is_empty() {
@@ -73,8 +73,8 @@ impl Sum {
 }
 
 /// All of them.
-pub(super) fn write(sources: &Sources, now: Timestamp) -> String {
-    let mut text = Text::default();
+pub(super) fn write(sources: &AdminSources, now: Timestamp) -> String {
+    let mut text = MetricsText::default();
     let version = env!("CARGO_PKG_VERSION");
     text.metric("cloakroom_build_info", "gauge", "The version that runs.");
     text.value("cloakroom_build_info", &[("version", version)], 1);
@@ -87,12 +87,12 @@ pub(super) fn write(sources: &Sources, now: Timestamp) -> String {
     text.0
 }
 
-fn requests(sources: &Sources, text: &mut Text) {
+fn requests(sources: &AdminSources, text: &mut MetricsText) {
     let rows: Vec<_> = sources.requests.iter().flat_map(|worker| worker.rows()).collect();
     let unknown = String::from("-");
     let listener = |number: u16| sources.listeners.get(usize::from(number)).unwrap_or(&unknown).as_str();
     let mut counts = BTreeMap::<_, u64>::new();
-    let mut took = BTreeMap::<_, (Sum, Sum)>::new();
+    let mut took = BTreeMap::<_, (HistogramSum, HistogramSum)>::new();
     for row in &rows {
         for (method, status, times) in row.read() {
             *counts.entry((row.listener, &*row.route, method, status)).or_default() += times;
@@ -124,14 +124,14 @@ fn requests(sources: &Sources, text: &mut Text) {
     }
 }
 
-fn connections(sources: &Sources, text: &mut Text) {
+fn connections(sources: &AdminSources, text: &mut MetricsText) {
     let (open, refused) = (sources.counts.open(), sources.counts.refused_so_far());
     text.single("cloakroom_connections", "gauge", "Connections of visitors that are open.", open);
     let help = "Connections that were closed at once: connections_per_address.";
     text.single("cloakroom_connections_refused_total", "counter", help, refused);
 }
 
-fn upstreams(sources: &Sources, now: Timestamp, text: &mut Text) {
+fn upstreams(sources: &AdminSources, now: Timestamp, text: &mut MetricsText) {
     let name = "cloakroom_upstream_up";
     text.metric(name, "gauge", "Whether a server is asked: 1, or 0 while it is out.");
     for (upstream, _) in &sources.plan.load().upstreams {
@@ -142,15 +142,15 @@ fn upstreams(sources: &Sources, now: Timestamp, text: &mut Text) {
     }
 }
 
-fn sessions(sources: &Sources, text: &mut Text) {
+fn sessions(sources: &AdminSources, text: &mut MetricsText) {
     if let Some(store) = sources.lasting.store() {
         let kind = match &**store {
-            Store::Memory(_) => "memory",
-            Store::Disk(_) => "disk",
+            RecordStore::Memory(_) => "memory",
+            RecordStore::Disk(_) => "disk",
         };
         text.metric("cloakroom_sessions", "gauge", "Sessions with data, roughly.");
         text.value("cloakroom_sessions", &[("store", kind)], store.len());
-        if let Store::Disk(disk) = &**store {
+        if let RecordStore::Disk(disk) = &**store {
             let health = disk.health();
             let help = "Whether the store takes changes: 0 after a sync that failed.";
             text.single("cloakroom_store_takes_changes", "gauge", help, u8::from(health.takes_changes));
@@ -185,7 +185,7 @@ fn sessions(sources: &Sources, text: &mut Text) {
     }
 }
 
-fn configuration(sources: &Sources, text: &mut Text) {
+fn configuration(sources: &AdminSources, text: &mut MetricsText) {
     use std::sync::atomic::Ordering::Relaxed;
     let reloads = &sources.reloads;
     let name = "cloakroom_reloads_total";
@@ -212,7 +212,7 @@ fn configuration(sources: &Sources, text: &mut Text) {
 }
 
 /// Linux's own numbers of this process (`proc_pid_stat(5)`).
-fn process(sources: &Sources, text: &mut Text) {
+fn process(sources: &AdminSources, text: &mut MetricsText) {
     let start = sources.started.seconds();
     text.single(
         "process_start_time_seconds",

@@ -1,17 +1,17 @@
 //! Whether requests can be served: the store takes changes, and each upstream has a server that is up.
 
-use super::Sources;
-use crate::{clock::Timestamp, session::store::Store};
+use super::AdminSources;
+use crate::{clock::Timestamp, session::store::RecordStore};
 
 /// What is amiss; nothing if it is empty.
-pub(super) struct Health(Vec<String>);
+pub(super) struct HealthReport(Vec<String>);
 
-impl Health {
+impl HealthReport {
     /// As things stand.
-    pub(super) fn of(sources: &Sources, now: Timestamp) -> Self {
+    pub(super) fn of(sources: &AdminSources, now: Timestamp) -> Self {
         let mut amiss = Vec::new();
         if let Some(store) = sources.lasting.store()
-            && let Store::Disk(disk) = &**store
+            && let RecordStore::Disk(disk) = &**store
             && !disk.health().takes_changes
         {
             amiss.push("the session store takes no changes: a sync failed; the log says why".to_owned());

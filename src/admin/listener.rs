@@ -22,7 +22,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Sources, answer, api::Asker};
+use super::{AdminSources, answer, api::ApiClient};
 use crate::{clock, config::Config, tasks};
 
 /// So many connections at once; others wait. More than can be asked for by accident, since those who say nothing hold one too.
@@ -56,31 +56,31 @@ struct ConcurrencyLimits {
     requests: Arc<Semaphore>,
 }
 
-enum Socket {
+enum AdminSocket {
     Unix(std::os::unix::net::UnixListener, PathBuf),
     Tcp(std::net::TcpListener),
 }
 
 /// A bound admin address.
-pub struct Admin {
-    socket: Socket,
-    sources: Arc<Sources>,
+pub struct AdminListener {
+    socket: AdminSocket,
+    sources: Arc<AdminSources>,
 }
 
-impl Admin {
+impl AdminListener {
     /// Binds it, where the configuration wants one.
     ///
     /// # Errors
     /// It cannot be bound.
-    pub fn open(config: &Config, sources: Sources) -> Result<Option<Self>, AdminError> {
+    pub fn open(config: &Config, sources: AdminSources) -> Result<Option<Self>, AdminError> {
         let socket = match config.admin.place() {
             None => return Ok(None),
-            Some(Ok(path)) => Socket::Unix(unix(&path, config.admin.group.as_deref())?, path),
-            Some(Err(address)) => Socket::Tcp(tcp(address)?),
+            Some(Ok(path)) => AdminSocket::Unix(unix(&path, config.admin.group.as_deref())?, path),
+            Some(Err(address)) => AdminSocket::Tcp(tcp(address)?),
         };
         match &socket {
-            Socket::Unix(_, path) => tracing::info!("admin on unix:{}", path.display()),
-            Socket::Tcp(listener) => {
+            AdminSocket::Unix(_, path) => tracing::info!("admin on unix:{}", path.display()),
+            AdminSocket::Tcp(listener) => {
                 let at = listener.local_addr().map_or_else(|_| "?".to_owned(), |at| at.to_string());
                 tracing::info!("admin on http://{at}");
             }
@@ -106,7 +106,7 @@ impl Admin {
                 () = stop.cancelled() => Ok::<_, io::Error>(()),
             }
         })?;
-        if let Socket::Unix(_, path) = &socket {
+        if let AdminSocket::Unix(_, path) = &socket {
             // Whoever comes next makes it anew.
             let _ = fs::remove_file(path);
         }
@@ -116,13 +116,13 @@ impl Admin {
 
 /// Accepts for as long as it is polled.
 async fn accept(
-    socket: &Socket,
-    sources: &Arc<Sources>,
+    socket: &AdminSocket,
+    sources: &Arc<AdminSources>,
     places: &ConcurrencyLimits,
 ) -> io::Result<std::convert::Infallible> {
     let (unix, tcp) = match socket {
-        Socket::Unix(listener, _) => (Some(UnixListener::from_std(listener.try_clone()?)?), None),
-        Socket::Tcp(listener) => (None, Some(TcpListener::from_std(listener.try_clone()?)?)),
+        AdminSocket::Unix(listener, _) => (Some(UnixListener::from_std(listener.try_clone()?)?), None),
+        AdminSocket::Tcp(listener) => (None, Some(TcpListener::from_std(listener.try_clone()?)?)),
     };
     loop {
         let failed = if let Some(listener) = &unix {
@@ -130,7 +130,7 @@ async fn accept(
                 Ok((stream, _)) => {
                     let user =
                         stream.peer_cred().map_or_else(|_| "?".to_owned(), |user| user.uid().to_string());
-                    let asker = Asker { by_tcp: false, name: format!("user {user}") };
+                    let asker = ApiClient { by_tcp: false, name: format!("user {user}") };
                     begin(stream, asker, sources, places).await;
                     continue;
                 }
@@ -139,7 +139,7 @@ async fn accept(
         } else if let Some(listener) = &tcp {
             match listener.accept().await {
                 Ok((stream, from)) => {
-                    let asker = Asker { by_tcp: true, name: from.ip().to_string() };
+                    let asker = ApiClient { by_tcp: true, name: from.ip().to_string() };
                     begin(stream, asker, sources, places).await;
                     continue;
                 }
@@ -155,7 +155,7 @@ async fn accept(
 }
 
 /// One connection, once there is a place for it.
-async fn begin<S>(stream: S, asker: Asker, sources: &Arc<Sources>, places: &ConcurrencyLimits)
+async fn begin<S>(stream: S, asker: ApiClient, sources: &Arc<AdminSources>, places: &ConcurrencyLimits)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {

@@ -1,7 +1,7 @@
 //! What the operator is shown, on an address of its own: whether the process lives and is ready, and its metrics.
 //!
 //! Here live the admin's listener and its pages. Never: a visitor's request, or anything that one could reach; what is
-//! shown is handed down by `app` ([`Sources`]). A unix socket is for whoever may open it (mode 0660); on TCP nothing is
+//! shown is handed down by `app` ([`AdminSources`]). A unix socket is for whoever may open it (mode 0660); on TCP nothing is
 //! shown that tells of a visitor.
 //!
 //! SECURITY: on TCP the Host must be an address or `localhost`, so that no page of another site reaches it by a name that
@@ -14,8 +14,8 @@ mod health;
 mod listener;
 mod status;
 
-pub use api::Outcome;
-pub use listener::{Admin, AdminError};
+pub use api::ReloadOutcome;
+pub use listener::{AdminError, AdminListener};
 
 use std::sync::{
     Arc, Mutex, PoisonError,
@@ -29,42 +29,42 @@ use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
 use crate::{
     clock::Timestamp,
-    listen::{Counts, Entrance},
-    metrics::{Counter, Requests},
+    listen::{Acceptor, ConnectionLimits},
+    metrics::{Counter, RequestMetrics},
     plan::Plan,
-    session::Lasting,
+    session::BackendState,
 };
-use api::Asker;
-use health::Health;
+use api::ApiClient;
+use health::HealthReport;
 
 /// What there is to be shown.
 #[derive(Debug)]
-pub struct Sources {
+pub struct AdminSources {
     /// The plan that holds.
     pub plan: Arc<ArcSwap<Plan>>,
     /// Where sessions are kept.
-    pub lasting: Lasting,
+    pub lasting: BackendState,
     /// Connections.
-    pub counts: Arc<Counts>,
+    pub counts: Arc<ConnectionLimits>,
     /// What each worker counts.
-    pub requests: Vec<Arc<Requests>>,
+    pub requests: Vec<Arc<RequestMetrics>>,
     /// What came of reloads.
-    pub reloads: Arc<Reloads>,
+    pub reloads: Arc<ReloadHistory>,
     /// The addresses of `[[listen]]`, in its order.
     pub listeners: Vec<String>,
     /// Their entrances, with their certificates.
-    pub entrances: Vec<Entrance>,
+    pub entrances: Vec<Acceptor>,
     /// When the process began.
     pub started: Timestamp,
     /// Asks for a reload, and hears what came of it.
-    pub reload: UnboundedSender<oneshot::Sender<Outcome>>,
+    pub reload: UnboundedSender<oneshot::Sender<ReloadOutcome>>,
     /// The hash of the token that the API asks for on TCP; `None`: there is none, and nobody gets in.
     pub token: Option<[u8; 32]>,
 }
 
 /// Reloads so far.
 #[derive(Debug, Default)]
-pub struct Reloads {
+pub struct ReloadHistory {
     good: Counter,
     bad: Counter,
     last_was_bad: AtomicBool,
@@ -72,7 +72,7 @@ pub struct Reloads {
     text: Mutex<String>,
 }
 
-impl Reloads {
+impl ReloadHistory {
     /// This is the text of the configuration that holds from now on.
     pub fn hold(&self, text: &str) {
         text.clone_into(&mut self.text.lock().unwrap_or_else(PoisonError::into_inner));
@@ -92,10 +92,10 @@ impl Reloads {
     }
 }
 
-type Page = Response<Full<bytes::Bytes>>;
+type AdminResponse = Response<Full<bytes::Bytes>>;
 
 /// Answers a request.
-async fn answer(sources: &Sources, head: &Parts, asker: &Asker) -> Page {
+async fn answer(sources: &AdminSources, head: &Parts, asker: &ApiClient) -> AdminResponse {
     if asker.by_tcp && !is_for_us(&head.headers) {
         return page(StatusCode::MISDIRECTED_REQUEST, "text/plain", "ask by address, or as localhost\n");
     }
@@ -103,10 +103,10 @@ async fn answer(sources: &Sources, head: &Parts, asker: &Asker) -> Page {
     if let Some(path) = path.strip_prefix("/api/") {
         return api::answer(sources, head, path, asker).await;
     }
-    let shown: fn(&Sources) -> Page = match path {
+    let shown: fn(&AdminSources) -> AdminResponse = match path {
         "/livez" => |_| page(StatusCode::OK, "text/plain; charset=utf-8", "alive\n"),
         "/readyz" => |sources| {
-            let health = Health::of(sources, Timestamp::now());
+            let health = HealthReport::of(sources, Timestamp::now());
             let status = if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             page(status, "text/plain; charset=utf-8", health.text())
         },
@@ -147,7 +147,7 @@ fn is_for_us(headers: &HeaderMap) -> bool {
     fine && (name.eq_ignore_ascii_case("localhost") || name.parse::<std::net::Ipv4Addr>().is_ok())
 }
 
-fn page(status: StatusCode, kind: &'static str, text: impl Into<String>) -> Page {
+fn page(status: StatusCode, kind: &'static str, text: impl Into<String>) -> AdminResponse {
     let mut page = Response::new(Full::new(text.into().into()));
     *page.status_mut() = status;
     let headers = page.headers_mut();

@@ -2,13 +2,13 @@
 
 use serde::Serialize;
 
-use super::{Sources, health::Health};
+use super::{AdminSources, health::HealthReport};
 use crate::{
     clock::Timestamp,
-    config::Session as Rules,
-    cookies::Finding,
+    config::SessionConfig as Rules,
+    cookies::CookieFinding,
     metrics::Histogram,
-    session::{Realm, Record, store::Store},
+    session::{Realm, Record, store::RecordStore},
 };
 
 fn time(at: Timestamp) -> String {
@@ -17,7 +17,7 @@ fn time(at: Timestamp) -> String {
 
 /// `/api/status`
 #[derive(Debug, Serialize)]
-pub(super) struct Status {
+pub(super) struct ProcessStatus {
     version: &'static str,
     pid: u32,
     started: String,
@@ -29,21 +29,21 @@ pub(super) struct Status {
     connections: usize,
     requests_total: u64,
     errors_total: u64,
-    latency: Latency,
-    store: Kept,
-    reloads: Reloaded,
-    certificates: Vec<Certificate>,
+    latency: LatencyStatus,
+    store: StoreStatus,
+    reloads: ReloadStatus,
+    certificates: Vec<CertificateStatus>,
 }
 
 /// How long requests took, since the start.
 #[derive(Debug, Default, Serialize)]
-struct Latency {
+struct LatencyStatus {
     /// Seconds, and how many took no longer.
     up_to: Vec<(f64, u64)>,
     count: u64,
 }
 
-impl Latency {
+impl LatencyStatus {
     fn add(&mut self, histogram: &Histogram) {
         let (up_to, count, _) = histogram.read();
         self.count += count;
@@ -58,39 +58,39 @@ impl Latency {
 }
 
 #[derive(Debug, Serialize)]
-struct Kept {
+struct StoreStatus {
     kind: &'static str,
     sessions: Option<u64>,
 }
 
 #[derive(Debug, Serialize)]
-struct Reloaded {
+struct ReloadStatus {
     taken: u64,
     refused: u64,
     last_successful: bool,
 }
 
 #[derive(Debug, Serialize)]
-struct Certificate {
+struct CertificateStatus {
     listener: String,
     names: String,
     ends: String,
     days_left: u64,
 }
 
-impl Status {
-    pub(super) fn of(sources: &Sources, now: Timestamp) -> Self {
+impl ProcessStatus {
+    pub(super) fn of(sources: &AdminSources, now: Timestamp) -> Self {
         use std::sync::atomic::Ordering::Relaxed;
-        let health = Health::of(sources, now);
+        let health = HealthReport::of(sources, now);
         let rows: Vec<_> = sources.requests.iter().flat_map(|worker| worker.rows()).collect();
         let counts = || rows.iter().flat_map(|row| row.read());
-        let mut latency = Latency::default();
+        let mut latency = LatencyStatus::default();
         for row in &rows {
             latency.add(&row.took);
         }
         let certificates =
             sources.listeners.iter().zip(&sources.entrances).flat_map(|(listener, entrance)| {
-                entrance.certificates().into_iter().map(|(names, ends)| Certificate {
+                entrance.certificates().into_iter().map(|(names, ends)| CertificateStatus {
                     listener: listener.clone(),
                     names,
                     ends: time(ends),
@@ -109,15 +109,15 @@ impl Status {
             requests_total: counts().map(|(_, _, times)| times).sum(),
             errors_total: counts().filter(|(_, code, _)| *code >= 500).map(|(_, _, times)| times).sum(),
             latency,
-            store: Kept {
+            store: StoreStatus {
                 kind: match sources.lasting.store().map(|store| &**store) {
-                    Some(Store::Memory(_)) => "memory",
-                    Some(Store::Disk(_)) => "disk",
+                    Some(RecordStore::Memory(_)) => "memory",
+                    Some(RecordStore::Disk(_)) => "disk",
                     None => "with the visitors",
                 },
                 sessions: sources.lasting.store().map(|store| store.len()),
             },
-            reloads: Reloaded {
+            reloads: ReloadStatus {
                 taken: sources.reloads.good.get(),
                 refused: sources.reloads.bad.get(),
                 last_successful: !sources.reloads.last_was_bad.load(Relaxed),
@@ -129,33 +129,33 @@ impl Status {
 
 /// `/api/upstreams`
 #[derive(Debug, Serialize)]
-pub(super) struct Upstreams {
-    upstreams: Vec<Upstream>,
+pub(super) struct UpstreamReport {
+    upstreams: Vec<UpstreamStatus>,
 }
 
 #[derive(Debug, Serialize)]
-struct Upstream {
+struct UpstreamStatus {
     name: String,
-    servers: Vec<Server>,
+    servers: Vec<ServerStatus>,
 }
 
 #[derive(Debug, Serialize)]
-struct Server {
+struct ServerStatus {
     address: String,
     up: bool,
     weight: u32,
 }
 
-impl Upstreams {
-    pub(super) fn of(sources: &Sources, now: Timestamp) -> Self {
+impl UpstreamReport {
+    pub(super) fn of(sources: &AdminSources, now: Timestamp) -> Self {
         let plan = sources.plan.load();
         let upstreams = plan.upstreams.iter().map(|(upstream, _)| {
-            let servers = upstream.all.iter().map(|server| Server {
+            let servers = upstream.all.iter().map(|server| ServerStatus {
                 address: server.name.clone(),
                 up: server.is_up(now),
                 weight: server.weight,
             });
-            Upstream { name: upstream.rules.name.clone(), servers: servers.collect() }
+            UpstreamStatus { name: upstream.rules.name.clone(), servers: servers.collect() }
         });
         Self { upstreams: upstreams.collect() }
     }
@@ -163,14 +163,14 @@ impl Upstreams {
 
 /// `/api/cookies`: what the apps were seen to set.
 #[derive(Debug, Serialize)]
-pub(super) struct Cookies {
-    cookies: Vec<Cookie>,
+pub(super) struct CookieReport {
+    cookies: Vec<CookieStatus>,
     /// Lines that were not noted, since there were too many names.
     beyond: u64,
 }
 
 #[derive(Debug, Serialize)]
-struct Cookie {
+struct CookieStatus {
     upstream: String,
     name: String,
     attributes: String,
@@ -179,10 +179,10 @@ struct Cookie {
     findings: Vec<&'static str>,
 }
 
-impl Cookies {
-    pub(super) fn of(sources: &Sources, say: impl Fn(Finding) -> &'static str) -> Self {
+impl CookieReport {
+    pub(super) fn of(sources: &AdminSources, say: impl Fn(CookieFinding) -> &'static str) -> Self {
         let plan = sources.plan.load();
-        let cookies = plan.inventory.list().into_iter().map(|((upstream, name), seen)| Cookie {
+        let cookies = plan.inventory.list().into_iter().map(|((upstream, name), seen)| CookieStatus {
             upstream,
             name,
             attributes: seen.attributes,
@@ -196,7 +196,7 @@ impl Cookies {
 
 /// A session: what it holds by name and size, never a value.
 #[derive(Debug, Serialize)]
-pub(super) struct Session {
+pub(super) struct SessionStatus {
     id: String,
     realm: String,
     principal: Option<String>,
@@ -205,22 +205,23 @@ pub(super) struct Session {
     expires: String,
     permanent: bool,
     version: u64,
-    fields: Vec<Sized>,
+    fields: Vec<NamedSize>,
     flashes: usize,
-    cookies: Vec<Sized>,
+    cookies: Vec<NamedSize>,
 }
 
 #[derive(Debug, Serialize)]
-struct Sized {
+struct NamedSize {
     name: String,
     bytes: usize,
 }
 
-impl Session {
+impl SessionStatus {
     pub(super) fn of(record: &Record, rules: &Rules) -> Self {
         let fields = record.fields.iter();
-        let fields = fields.map(|(name, value)| Sized { name: name.to_string(), bytes: value.text().len() });
-        let cookies = record.jar.cookies().iter().map(|cookie| Sized {
+        let fields =
+            fields.map(|(name, value)| NamedSize { name: name.to_string(), bytes: value.text().len() });
+        let cookies = record.jar.cookies().iter().map(|cookie| NamedSize {
             name: String::from_utf8_lossy(&cookie.name).into_owned(),
             bytes: cookie.value.len(),
         });

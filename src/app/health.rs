@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio_util::sync::CancellationToken;
 
-use crate::{clock, message::lines::Lines, plan::Plan, tasks, upstream};
+use crate::{clock, message::lines::HeaderLines, plan::Plan, tasks, upstream};
 
 /// How often it looks whether the plan is another.
 const LOOK: Duration = Duration::from_secs(1);
@@ -39,7 +39,7 @@ pub(super) fn run(plan: &ArcSwap<Plan>, stop: &CancellationToken) -> io::Result<
 fn begin(plan: &Plan, until: &CancellationToken) {
     for (upstream, view) in &plan.upstreams {
         // An app that refuses what did not come through here is to let checks in.
-        let mut added = Lines::default();
+        let mut added = HeaderLines::default();
         plan.sessions.wire.prove(view, &mut added);
         upstream::watch(upstream, &added, until);
     }

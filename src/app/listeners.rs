@@ -3,17 +3,17 @@
 use super::{AppError, systemd};
 use crate::{
     clock::Timestamp,
-    config::{Config, Diagnostic, IN_THE_CLEAR, Listen, ListenAddress, Severity},
-    listen::{self, BindError, Entrance, Listener, Tickets},
+    config::{Config, Diagnostic, IN_THE_CLEAR, ListenAddress, ListenConfig, Severity},
+    listen::{self, Acceptor, BindError, BoundListener, ResumptionKeys},
 };
 
 /// A socket of one worker, and its entrance.
-pub(super) type Door = (Listener, Entrance);
+pub(super) type WorkerListener = (BoundListener, Acceptor);
 
 /// Reads the certificates of all listeners; what is to be said of them goes to the log.
-pub(super) fn entrances(config: &Config) -> Result<Vec<Entrance>, AppError> {
-    let tickets = Tickets::new().map_err(|_| AppError::Tls)?;
-    let (entrances, found) = Entrance::all(&config.listen, &tickets, Timestamp::now());
+pub(super) fn entrances(config: &Config) -> Result<Vec<Acceptor>, AppError> {
+    let tickets = ResumptionKeys::new().map_err(|_| AppError::Tls)?;
+    let (entrances, found) = Acceptor::all(&config.listen, &tickets, Timestamp::now());
     found.iter().for_each(tell);
     entrances.ok_or(AppError::Tls)
 }
@@ -31,10 +31,10 @@ pub(super) fn tell(said: &Diagnostic) {
 /// For each address a socket for each worker.
 pub(super) fn bind_all(
     config: &Config,
-    entrances: &[Entrance],
+    entrances: &[Acceptor],
     workers: usize,
-) -> Result<Vec<Door>, AppError> {
-    let mut passed = systemd::Passed::take();
+) -> Result<Vec<WorkerListener>, AppError> {
+    let mut passed = systemd::PassedSockets::take();
     let mut all = Vec::new();
     for (entry, entrance) in config.listen.iter().zip(entrances) {
         let mut add = |listener| all.push((listener, entrance.clone()));
@@ -59,10 +59,10 @@ pub(super) fn bind_all(
 }
 
 /// What the configuration could not know of a socket that was passed on.
-fn told_in_the_clear(entry: &Listen, listener: &Listener, config: &Config) {
+fn told_in_the_clear(entry: &ListenConfig, listener: &BoundListener, config: &Config) {
     let at = match listener {
-        Listener::Tcp(listener) => listener.local_addr().ok(),
-        Listener::Unix(_) => None,
+        BoundListener::Tcp(listener) => listener.local_addr().ok(),
+        BoundListener::Unix(_) => None,
     };
     if at.is_some_and(|at| entry.is_in_the_clear(at, &config.process.trusted_proxies)) {
         let help = IN_THE_CLEAR.replace('\n', " ");
@@ -73,7 +73,7 @@ fn told_in_the_clear(entry: &Listen, listener: &Listener, config: &Config) {
 }
 
 /// Where they listen, each once.
-pub(super) fn names(doors: &[Door]) -> Vec<String> {
+pub(super) fn names(doors: &[WorkerListener]) -> Vec<String> {
     let mut names: Vec<_> =
         doors.iter().map(|(listener, entrance)| listener.name(entrance.tls.is_some())).collect();
     names.sort();

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt, util::SubscriberInitExt};
 
-use crate::{config::Level, message::visible::visible};
+use crate::{config::LogLevel, message::visible::visible};
 
 /// Standard error, without what would not be seen there.
 struct VisibleStderr;
@@ -25,12 +25,12 @@ impl Write for VisibleStderr {
 }
 
 /// Starts the log. A second call changes nothing.
-pub fn start(level: Level) {
+pub fn start(level: LogLevel) {
     let filter = match level {
-        Level::Error => LevelFilter::ERROR,
-        Level::Warn => LevelFilter::WARN,
-        Level::Info => LevelFilter::INFO,
-        Level::Debug => LevelFilter::DEBUG,
+        LogLevel::Error => LevelFilter::ERROR,
+        LogLevel::Warn => LevelFilter::WARN,
+        LogLevel::Info => LevelFilter::INFO,
+        LogLevel::Debug => LevelFilter::DEBUG,
     };
     let terminal = io::stderr().is_terminal();
     let text =

@@ -35,20 +35,20 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    admin::{Admin, AdminError, Outcome, Reloads, Sources},
+    admin::{AdminError, AdminListener, AdminSources, ReloadHistory, ReloadOutcome},
     clock::{self, Timestamp},
     config::Config,
-    listen::{self, BindError, Entrance, Listener},
+    listen::{self, Acceptor, BindError, BoundListener},
     plan::{Plan, PlanError},
     proxy::AccessLog,
-    session::Lasting,
+    session::BackendState,
     tasks,
 };
-use listeners::Door;
-use reload::Reload;
+use listeners::WorkerListener;
+use reload::Reloader;
 use state::{OwnKey, StateError};
-use watchdog::{Pulse, Watchdog};
-use worker::Setup;
+use watchdog::{Watchdog, WorkerPulse};
+use worker::WorkerSetup;
 
 /// Why the process cannot run.
 #[derive(Debug, thiserror::Error)]
@@ -89,9 +89,9 @@ impl AppError {
 
 /// What a caller may hand in beside the configuration.
 #[derive(Debug, Default)]
-pub struct Options {
+pub struct RunOptions {
     /// Sockets that are bound already, instead of `[[listen]]`.
-    pub listeners: Option<Vec<Listener>>,
+    pub listeners: Option<Vec<BoundListener>>,
     /// The file that the configuration was read from, and is read from again on SIGHUP.
     pub file: Option<PathBuf>,
     /// The text of that file, as it was read.
@@ -109,7 +109,7 @@ fn settle(config: &Config) -> Result<(), PlanError> {
 ///
 /// # Errors
 /// See [`AppError`].
-pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> Result<(), AppError> {
+pub fn run(config: &Config, options: RunOptions, ready: impl FnOnce(&[String])) -> Result<(), AppError> {
     settle(config)?;
     let (alive, ended) = unbounded_channel();
     let store_alive = alive.clone();
@@ -122,16 +122,16 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
     let workers = config.process.workers.get();
     let entrances = listeners::entrances(config)?;
     let listeners = match options.listeners {
-        Some(given) => given.into_iter().map(|listener| (listener, Entrance::default())).collect(),
+        Some(given) => given.into_iter().map(|listener| (listener, Acceptor::default())).collect(),
         None => listeners::bind_all(config, &entrances, workers)?,
     };
     let names = listeners::names(&listeners);
     let (access, writer) = AccessLog::start(config.log.access)?.unzip();
     let stop = CancellationToken::new();
     let kill = CancellationToken::new();
-    let counts = Arc::new(listen::Counts::default());
+    let counts = Arc::new(listen::ConnectionLimits::default());
 
-    let mut lots: Vec<Vec<Door>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut lots: Vec<Vec<WorkerListener>> = (0..workers).map(|_| Vec::new()).collect();
     for (i, door) in listeners.into_iter().enumerate() {
         if let Some(lot) = lots.get_mut(i % workers) {
             lot.push(door);
@@ -139,26 +139,26 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
     }
     let (mut threads, mut pulses, mut requests) = (Vec::new(), Vec::new(), Vec::new());
     for (number, doors) in lots.into_iter().enumerate() {
-        let setup = Setup {
+        let setup = WorkerSetup {
             doors,
             plan: Arc::clone(&plan),
             access: access.clone(),
             counts: Arc::clone(&counts),
             stop: stop.clone(),
             kill: kill.clone(),
-            pulse: Pulse::default(),
+            pulse: WorkerPulse::default(),
             requests: Arc::default(),
         };
         pulses.push(setup.pulse.clone());
         requests.push(Arc::clone(&setup.requests));
-        let alive = Alive(alive.clone());
+        let alive = WorkerGuard(alive.clone());
         threads.push(tasks::thread(&format!("worker-{number}"), move || {
             let _alive = alive;
             worker::run(setup)
         })?);
     }
     drop(access);
-    let beside = Beside { alive: alive.clone(), stop: stop.clone() };
+    let beside = SupportThreads { alive: alive.clone(), stop: stop.clone() };
     let checked = Arc::clone(&plan);
     beside.run("health", move |stop| health::run(&checked, stop))?;
     let swept = Arc::downgrade(&plan);
@@ -166,10 +166,10 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
         sweep(&swept, stop);
         Ok(())
     })?;
-    let reloads = Arc::new(Reloads::default());
+    let reloads = Arc::new(ReloadHistory::default());
     reloads.hold(&options.text);
     let (want, wanted) = unbounded_channel();
-    let sources = Sources {
+    let sources = AdminSources {
         plan: Arc::clone(&plan),
         lasting: lasting.clone(),
         counts: Arc::clone(&counts),
@@ -181,13 +181,13 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
         reload: want,
         token: state::admin_token(config)?,
     };
-    let admin = Admin::open(config, sources)?;
+    let admin = AdminListener::open(config, sources)?;
     let admin = admin.map(|admin| beside.run("admin", move |stop| admin.serve(stop))).transpose()?;
-    let signals = Signals::catch()?;
+    let signals = StopSignals::catch()?;
     ready(&names);
     systemd::ready(&names);
     let grace = config.process.shutdown_timeout;
-    let mut reload = Reload {
+    let mut reload = Reloader {
         file: options.file,
         runs: config.clone(),
         plan,
@@ -200,7 +200,7 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
     let watchdog = Watchdog::new(pulses, lasting.clone());
     let ending = signals.wait(grace, (&stop, &kill), ended, (&mut reload, wanted), watchdog);
     drop(reload);
-    if ending == Ending::Died {
+    if ending == ProcessEnd::Died {
         // A worker less is a share of the visitors unserved: whoever started the process starts it again.
         return Err(AppError::Worker);
     }
@@ -216,7 +216,7 @@ pub fn run(config: &Config, options: Options, ready: impl FnOnce(&[String])) -> 
 }
 
 /// Writes what there is to write.
-fn close(lasting: &Lasting) {
+fn close(lasting: &BackendState) {
     // What moka has not come round to yet would count, or be missing.
     lasting.sweep();
     tracing::info!(stored_sessions = lasting.store().map(|store| store.len()), "stopped");
@@ -236,10 +236,10 @@ fn sweep(plan: &Weak<ArcSwap<Plan>>, stop: &CancellationToken) {
 }
 
 /// Who wants a reload, and is to hear what came of it.
-type Wanted = UnboundedReceiver<oneshot::Sender<Outcome>>;
+type ReloadRequest = UnboundedReceiver<oneshot::Sender<ReloadOutcome>>;
 
 /// systemd has room for a line; the log has the rest.
-fn reloaded(outcome: &Outcome) {
+fn reloaded(outcome: &ReloadOutcome) {
     match outcome.message.split_once(": ") {
         Some((first, _)) if !outcome.taken => systemd::reloaded(&format!("{first}: see the log")),
         _ => systemd::reloaded(&outcome.message),
@@ -248,15 +248,15 @@ fn reloaded(outcome: &Outcome) {
 
 /// Why the process ends.
 #[derive(Debug, PartialEq, Eq)]
-enum Ending {
+enum ProcessEnd {
     Told,
     Died,
 }
 
 /// Held by each worker: says when it ends, however it does.
-struct Alive(UnboundedSender<()>);
+struct WorkerGuard(UnboundedSender<()>);
 
-impl Drop for Alive {
+impl Drop for WorkerGuard {
     fn drop(&mut self) {
         // Nobody listens any more when the process is about to end anyway.
         let _ = self.0.send(());
@@ -264,18 +264,18 @@ impl Drop for Alive {
 }
 
 /// Starts threads that are to end with the process and not before: that one did is told as a worker's end is.
-struct Beside {
+struct SupportThreads {
     alive: UnboundedSender<()>,
     stop: CancellationToken,
 }
 
-impl Beside {
+impl SupportThreads {
     fn run(
         &self,
         name: &'static str,
         run: impl FnOnce(&CancellationToken) -> io::Result<()> + Send + 'static,
     ) -> io::Result<JoinHandle<()>> {
-        let needed = Needed { alive: self.alive.clone(), stop: self.stop.clone() };
+        let needed = ThreadGuard { alive: self.alive.clone(), stop: self.stop.clone() };
         tasks::thread(name, move || {
             if let Err(error) = run(&needed.stop) {
                 tracing::error!(%error, "the thread `{name}` cannot do its work");
@@ -285,12 +285,12 @@ impl Beside {
 }
 
 /// Held by such a thread: says if it ends too early, however it does.
-struct Needed {
+struct ThreadGuard {
     alive: UnboundedSender<()>,
     stop: CancellationToken,
 }
 
-impl Drop for Needed {
+impl Drop for ThreadGuard {
     fn drop(&mut self) {
         if !self.stop.is_cancelled() {
             let _ = self.alive.send(());
@@ -300,14 +300,14 @@ impl Drop for Needed {
 
 /// The signals that end the process. Caught from before it says that it is ready: whoever waits for that may send one at
 /// once.
-struct Signals {
+struct StopSignals {
     runtime: Runtime,
     term: Signal,
     int: Signal,
     hangup: Signal,
 }
 
-impl Signals {
+impl StopSignals {
     fn catch() -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let context = runtime.enter();
@@ -324,9 +324,9 @@ impl Signals {
         grace: Duration,
         (stop, kill): (&CancellationToken, &CancellationToken),
         mut ended: UnboundedReceiver<()>,
-        (reload, mut wanted): (&mut Reload, Wanted),
+        (reload, mut wanted): (&mut Reloader, ReloadRequest),
         mut watchdog: Watchdog,
-    ) -> Ending {
+    ) -> ProcessEnd {
         let workers = watchdog.workers();
         let Self { runtime, mut term, mut int, mut hangup } = self;
         runtime.block_on(async {
@@ -336,7 +336,7 @@ impl Signals {
                     () = &mut watching => {}
                     _ = term.recv() => break,
                     _ = int.recv() => break,
-                    _ = ended.recv() => return Ending::Died,
+                    _ = ended.recv() => return ProcessEnd::Died,
                     _ = hangup.recv() => {
                         systemd::reloading();
                         reloaded(&reload.run());
@@ -361,13 +361,13 @@ impl Signals {
             tokio::select! {
                 // Not before all is done: it may take longer than the watchdog waits.
                 () = &mut watching => {}
-                () = all => return Ending::Told,
+                () = all => return ProcessEnd::Told,
                 _ = term.recv() => {}
                 _ = int.recv() => {}
                 () = clock::sleep(grace) => {}
             }
             kill.cancel();
-            Ending::Told
+            ProcessEnd::Told
         })
     }
 }

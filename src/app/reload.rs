@@ -13,18 +13,18 @@ use super::{
     state::{self, OwnKey, StateError},
 };
 use crate::{
-    admin::{Outcome, Reloads},
+    admin::{ReloadHistory, ReloadOutcome},
     clock::Timestamp,
     config::{Config, Diagnostics, Severity, StoreKind},
-    crypto::Secrets,
-    listen::{Certificates, Entrance},
+    crypto::KeySecrets,
+    listen::{Acceptor, ListenerCertificates},
     plan::{Plan, PlanError},
-    session::Lasting,
+    session::BackendState,
 };
 
 /// Why what runs stays.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+enum ReloadError {
     #[error("it has mistakes:\n{0}")]
     Config(#[from] Diagnostics),
     #[error(transparent)]
@@ -41,27 +41,27 @@ enum Refusal {
 }
 
 /// What a reload needs to know.
-pub(super) struct Reload {
+pub(super) struct Reloader {
     /// None: started by flags alone.
     pub(super) file: Option<PathBuf>,
     pub(super) runs: Config,
     pub(super) plan: Arc<ArcSwap<Plan>>,
-    pub(super) lasting: Lasting,
+    pub(super) lasting: BackendState,
     /// What the store was opened under: it takes no other key before the next start.
-    pub(super) opened_under: Secrets,
+    pub(super) opened_under: KeySecrets,
     pub(super) own_key: OwnKey,
     /// In the order of `[[listen]]`.
-    pub(super) entrances: Vec<Entrance>,
-    pub(super) reloads: Arc<Reloads>,
+    pub(super) entrances: Vec<Acceptor>,
+    pub(super) reloads: Arc<ReloadHistory>,
 }
 
-impl Reload {
+impl Reloader {
     /// Reads the file anew. What comes of it is told in the log, and returned.
-    pub(super) fn run(&mut self) -> Outcome {
+    pub(super) fn run(&mut self) -> ReloadOutcome {
         let Some(file) = self.file.clone() else {
             tracing::warn!("SIGHUP: there is no file to read again; it was started by flags alone");
             let message = "there is no file to read again: it was started by flags alone".to_owned();
-            return Outcome { taken: false, message };
+            return ReloadOutcome { taken: false, message };
         };
         let published = self.publish(&file);
         self.reloads.note(published.is_ok(), Timestamp::now());
@@ -69,22 +69,25 @@ impl Reload {
         match published {
             Ok(later) if later.is_empty() => {
                 tracing::info!(%file, "reloaded");
-                Outcome { taken: true, message: "reloaded".to_owned() }
+                ReloadOutcome { taken: true, message: "reloaded".to_owned() }
             }
             Ok(later) => {
                 let later = later.join("; ");
                 tracing::warn!(%file, "reloaded, but for what needs a restart: {later}");
-                Outcome { taken: true, message: format!("reloaded, but for what needs a restart: {later}") }
+                ReloadOutcome {
+                    taken: true,
+                    message: format!("reloaded, but for what needs a restart: {later}"),
+                }
             }
             Err(error) => {
                 tracing::error!(%file, "not reloaded, what runs stays: {error}");
-                Outcome { taken: false, message: format!("not reloaded, what runs stays: {error}") }
+                ReloadOutcome { taken: false, message: format!("not reloaded, what runs stays: {error}") }
             }
         }
     }
 
     /// Returns the keys that need a restart.
-    fn publish(&mut self, file: &Path) -> Result<Vec<&'static str>, Refusal> {
+    fn publish(&mut self, file: &Path) -> Result<Vec<&'static str>, ReloadError> {
         let (mut config, warnings) = Config::load(file)?;
         if !warnings.is_empty() {
             tracing::warn!("{warnings}");
@@ -96,7 +99,7 @@ impl Reload {
             match secrets.place_of_current(&self.opened_under) {
                 Some(0) => {}
                 Some(_) => later.push("[keys] current, for what the store seals"),
-                None => return Err(Refusal::StoreKey),
+                None => return Err(ReloadError::StoreKey),
             }
         }
         let mut plan = Plan::with(&config, &self.lasting, &secrets)?;
@@ -109,7 +112,7 @@ impl Reload {
     }
 
     /// Certificates: all of them, or none.
-    fn renew(&self, config: &Config) -> Result<(), Refusal> {
+    fn renew(&self, config: &Config) -> Result<(), ReloadError> {
         let pairs = || {
             let tls = config.listen.iter().map(|listen| listen.tls.as_ref());
             self.entrances.iter().zip(tls).filter_map(|(entrance, tls)| entrance.tls.as_ref().zip(tls))
@@ -118,14 +121,14 @@ impl Reload {
         let mut read = Vec::new();
         let mut fine = true;
         for (entrance, tls) in pairs() {
-            let (certificates, found) = Certificates::load(&tls.certificates, now);
+            let (certificates, found) = ListenerCertificates::load(&tls.certificates, now);
             found.iter().for_each(tell);
             fine &= found.iter().all(|said| said.severity != Severity::Error);
             read.push((entrance, certificates));
         }
         let all: Option<Vec<_>> =
             read.into_iter().map(|(entrance, found)| Some((entrance, found?))).collect();
-        let all = all.filter(|_| fine).ok_or(Refusal::Tls)?;
+        let all = all.filter(|_| fine).ok_or(ReloadError::Tls)?;
         for (entrance, certificates) in all {
             entrance.replace(certificates);
         }

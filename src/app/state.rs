@@ -12,13 +12,13 @@ use zeroize::Zeroizing;
 
 use crate::{
     clock::Timestamp,
-    config::{Config, KeyError, Keys, SecretError, SecretSource, StoreKind},
-    crypto::{self, Secrets},
+    config::{Config, KeyError, KeysConfig, SecretError, SecretSource, StoreKind},
+    crypto::{self, KeySecrets},
     session::{
-        Ended, Lasting,
+        BackendState, Revocations,
         store::{
-            Disk, Memory, Store,
-            disk::{OpenError, Settings},
+            DiskStore, MemoryStore, RecordStore,
+            disk::{DiskSettings, OpenError},
         },
     },
 };
@@ -71,24 +71,24 @@ pub(super) fn open(
     config: &Config,
     own: &OwnKey,
     died: impl FnOnce() + Send + 'static,
-) -> Result<(Lasting, Secrets), StateError> {
+) -> Result<(BackendState, KeySecrets), StateError> {
     let (rules, now) = (&config.session, Timestamp::now());
     let secrets = secrets(config, own)?;
     let lasting = match config.store.kind {
         StoreKind::Memory => {
-            let memory = Memory::new(config.store.max_bytes, rules, now);
-            Lasting::Store(Arc::new(Store::Memory(Box::new(memory))))
+            let memory = MemoryStore::new(config.store.max_bytes, rules, now);
+            BackendState::Store(Arc::new(RecordStore::Memory(Box::new(memory))))
         }
-        StoreKind::Cookie => Lasting::Ended(Arc::new(Ended::open(
+        StoreKind::Cookie => BackendState::Ended(Arc::new(Revocations::open(
             config.store.revocations,
             config.store.max_bytes,
             &config.store.folder(),
             config.store.commit_timeout,
             died,
         )?)),
-        StoreKind::Flask => Lasting::Nothing,
-        StoreKind::Disk => Lasting::Store(Arc::new(Store::Disk(Disk::open(
-            &Settings {
+        StoreKind::Flask => BackendState::Nothing,
+        StoreKind::Disk => BackendState::Store(Arc::new(RecordStore::Disk(DiskStore::open(
+            &DiskSettings {
                 folder: &config.store.folder(),
                 durability: config.store.durability,
                 commit_timeout: config.store.commit_timeout,
@@ -105,13 +105,13 @@ pub(super) fn open(
 }
 
 /// The keys of `[keys]`; where there is no current one, that of the first start. Sessions in memory need none that lasts.
-pub fn secrets(config: &Config, own: &OwnKey) -> Result<Secrets, StateError> {
+pub fn secrets(config: &Config, own: &OwnKey) -> Result<KeySecrets, StateError> {
     if config.keys.current.is_none() && config.store.kind == StoreKind::Disk {
         let folder = config.store.folder();
         let why = |why| StateError::Folder { folder: folder.clone(), why };
         make(&folder, KEY, "who has it can read the store; [keys] names another place").map_err(why)?;
         let file = SecretSource::File(folder.join(KEY));
-        return Ok(config.keys.secrets(|| Keys::read_one(&file))?);
+        return Ok(config.keys.secrets(|| KeysConfig::read_one(&file))?);
     }
     Ok(config.keys.secrets(|| Ok(*own.0))?)
 }
@@ -151,7 +151,7 @@ fn make(folder: &Path, name: &str, what: &str) -> io::Result<()> {
         _ => {}
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
-    file.write_all(Keys::generate().as_bytes())?;
+    file.write_all(KeysConfig::generate().as_bytes())?;
     file.sync_all()?;
     // Another process may have made one meanwhile: then that is the key.
     let made = std::fs::hard_link(&draft, &path);

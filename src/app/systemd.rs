@@ -5,15 +5,15 @@ use std::io;
 use listenfd::ListenFd;
 use sd_notify::NotifyState;
 
-use crate::listen::Listener;
+use crate::listen::BoundListener;
 
 /// The sockets that systemd passed on, by name.
-pub(super) struct Passed {
+pub(super) struct PassedSockets {
     names: Vec<String>,
     sockets: ListenFd,
 }
 
-impl Passed {
+impl PassedSockets {
     /// Takes them from the environment; to be called before any thread starts.
     pub(super) fn take() -> Self {
         let names = sd_notify::listen_fds_with_names()
@@ -23,15 +23,15 @@ impl Passed {
     }
 
     /// All sockets of that name.
-    pub(super) fn named(&mut self, name: &str) -> io::Result<Vec<Listener>> {
+    pub(super) fn named(&mut self, name: &str) -> io::Result<Vec<BoundListener>> {
         let places: Vec<_> =
             self.names.iter().enumerate().filter(|(_, n)| *n == name).map(|(i, _)| i).collect();
         let mut found = Vec::new();
         for place in places {
             if let Ok(Some(listener)) = self.sockets.take_tcp_listener(place) {
-                found.push(Listener::Tcp(listener));
+                found.push(BoundListener::Tcp(listener));
             } else if let Some(listener) = self.sockets.take_unix_listener(place)? {
-                found.push(Listener::Unix(listener));
+                found.push(BoundListener::Unix(listener));
             }
         }
         Ok(found)

@@ -13,16 +13,16 @@ use std::{
 };
 
 use super::systemd;
-use crate::{clock, session::Lasting, tasks};
+use crate::{clock, session::BackendState, tasks};
 
 /// How often a worker shows that it goes round. A watchdog of less than twice as much would bark at nothing.
 const BEAT: Duration = Duration::from_millis(200);
 
 /// A worker's sign of life.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Pulse(Arc<AtomicU64>);
+pub(super) struct WorkerPulse(Arc<AtomicU64>);
 
-impl Pulse {
+impl WorkerPulse {
     /// Beats from now on, on this thread's event loop.
     pub(super) fn start(&self) {
         let beats = Arc::clone(&self.0);
@@ -39,15 +39,15 @@ impl Pulse {
 pub(super) struct Watchdog {
     /// How often systemd is told: twice in the time that it waits. None: it does not want to be told.
     period: Option<Duration>,
-    workers: Vec<(Pulse, u64)>,
-    lasting: Lasting,
+    workers: Vec<(WorkerPulse, u64)>,
+    lasting: BackendState,
     /// The question to the thread that writes, until it is answered.
     asked: Option<Pin<Box<dyn Future<Output = ()>>>>,
     was_well: bool,
 }
 
 impl Watchdog {
-    pub(super) fn new(workers: Vec<Pulse>, lasting: Lasting) -> Self {
+    pub(super) fn new(workers: Vec<WorkerPulse>, lasting: BackendState) -> Self {
         let period = systemd::watchdog().map(|patience| (patience / 2).max(2 * BEAT));
         let workers = workers.into_iter().map(|pulse| (pulse, 0)).collect();
         Self { period, workers, lasting, asked: None, was_well: true }

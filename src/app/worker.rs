@@ -6,46 +6,46 @@ use arc_swap::ArcSwap;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use super::{listeners::Door, watchdog::Pulse};
+use super::{listeners::WorkerListener, watchdog::WorkerPulse};
 use crate::{
     clock,
-    listen::{self, Counts, Rules},
-    metrics::Requests,
+    listen::{self, ConnectionLimits, ConnectionRules},
+    metrics::RequestMetrics,
     plan::Plan,
-    proxy::{self, AccessLog, Counted, Worker},
+    proxy::{self, AccessLog, ProxyWorker, WorkerCounts},
     tasks,
-    upstream::Connections,
+    upstream::UpstreamConnections,
 };
 
 /// How often unused connections to the apps are looked after.
 const SWEEP: Duration = Duration::from_millis(500);
 
 /// What a worker is given.
-pub(super) struct Setup {
-    pub(super) doors: Vec<Door>,
+pub(super) struct WorkerSetup {
+    pub(super) doors: Vec<WorkerListener>,
     pub(super) plan: Arc<ArcSwap<Plan>>,
     pub(super) access: Option<AccessLog>,
-    pub(super) counts: Arc<Counts>,
+    pub(super) counts: Arc<ConnectionLimits>,
     pub(super) stop: CancellationToken,
     pub(super) kill: CancellationToken,
-    pub(super) pulse: Pulse,
-    pub(super) requests: Arc<Requests>,
+    pub(super) pulse: WorkerPulse,
+    pub(super) requests: Arc<RequestMetrics>,
 }
 
 /// Runs until told to stop, and then until its requests are done or the time is up.
-pub(super) fn run(setup: Setup) -> io::Result<()> {
+pub(super) fn run(setup: WorkerSetup) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     runtime.block_on(async move {
         tasks::spawn(clock::drive());
         setup.pulse.start();
         let tracker = TaskTracker::new();
-        let worker = Rc::new(Worker {
+        let worker = Rc::new(ProxyWorker {
             plan: Arc::clone(&setup.plan),
-            pools: Connections::default(),
+            pools: UpstreamConnections::default(),
             tasks: tracker.clone(),
             stop: setup.stop.clone(),
             access: setup.access,
-            counted: Rc::new(Counted::to(setup.requests)),
+            counted: Rc::new(WorkerCounts::to(setup.requests)),
         });
         let sweeper = Rc::downgrade(&worker);
         tasks::spawn(async move {
@@ -85,9 +85,9 @@ pub(super) fn run(setup: Setup) -> io::Result<()> {
 }
 
 /// The rules of the current plan, made anew when there is another: each connection keeps those that it began under.
-fn rules(plan: &Arc<ArcSwap<Plan>>) -> impl Fn() -> Rc<Rules> + use<> {
+fn rules(plan: &Arc<ArcSwap<Plan>>) -> impl Fn() -> Rc<ConnectionRules> + use<> {
     let plan = Arc::clone(plan);
-    let made: RefCell<Option<(Arc<Plan>, Rc<Rules>)>> = RefCell::default();
+    let made: RefCell<Option<(Arc<Plan>, Rc<ConnectionRules>)>> = RefCell::default();
     move || {
         let current = plan.load();
         let mut made = made.borrow_mut();
@@ -97,7 +97,7 @@ fn rules(plan: &Arc<ArcSwap<Plan>>) -> impl Fn() -> Rc<Rules> + use<> {
             return Rc::clone(rules);
         }
         let exempt = current.forwarding.networks().to_vec();
-        let rules = Rc::new(Rules { limits: current.limits.clone(), exempt });
+        let rules = Rc::new(ConnectionRules { limits: current.limits.clone(), exempt });
         *made = Some((Arc::clone(&current), Rc::clone(&rules)));
         rules
     }

@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, path::Path, process::ExitCode};
 use super::{WRONG, print};
 use crate::{
     clock::Timestamp,
-    config::{Config, Diagnostics, Route, SessionMode},
-    listen::{Entrance, Tickets},
+    config::{Config, Diagnostics, RouteConfig, SessionMode},
+    listen::{Acceptor, ResumptionKeys},
     plan::Plan,
     upstream,
 };
@@ -56,10 +56,10 @@ pub(super) fn check(file: &Path, expand: bool) -> ExitCode {
 /// The very look at certificates that `run` takes; and the names that they are for.
 fn with_certificates(config: &Config, mut found: Diagnostics) -> (Diagnostics, Vec<String>) {
     let mut names = Vec::new();
-    if let Ok(tickets) = Tickets::new() {
-        let (entrances, told) = Entrance::all(&config.listen, &tickets, Timestamp::now());
+    if let Ok(tickets) = ResumptionKeys::new() {
+        let (entrances, told) = Acceptor::all(&config.listen, &tickets, Timestamp::now());
         found.list.extend(told);
-        let certificates = entrances.iter().flatten().flat_map(Entrance::certificates);
+        let certificates = entrances.iter().flatten().flat_map(Acceptor::certificates);
         names.extend(
             certificates.flat_map(|(names, _)| names.split(' ').map(str::to_owned).collect::<Vec<_>>()),
         );
@@ -71,7 +71,7 @@ fn with_certificates(config: &Config, mut found: Diagnostics) -> (Diagnostics, V
 /// What follows from routes that name no host, and which ones could be named: those of certificates and of other routes. No
 /// warning, since one app behind one name needs none.
 fn hosts_to_name(config: &Config, certified: &[String]) -> Option<String> {
-    let open = |route: &&Route| {
+    let open = |route: &&RouteConfig| {
         route.host.is_none()
             && route.session != SessionMode::Off
             && route.realm.is_none()

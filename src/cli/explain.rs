@@ -5,7 +5,7 @@ use std::{io::Read as _, net::IpAddr, path::Path, process::ExitCode};
 use super::{FAILED, WRONG, print};
 use crate::{
     config::Config,
-    listen::{Arrival, Peer},
+    listen::{PeerName, RequestOrigin},
     plan::Plan,
     proxy, tasks,
 };
@@ -39,7 +39,9 @@ pub(super) fn explain(file: &Path, request: &Path, from: IpAddr) -> ExitCode {
             return ExitCode::from(WRONG);
         }
     };
-    let Some(explained) = tasks::at_once(proxy::explain(&plan, &raw, Arrival::from(Peer::Ip(from)))) else {
+    let Some(explained) =
+        tasks::at_once(proxy::explain(&plan, &raw, RequestOrigin::from(PeerName::Ip(from))))
+    else {
         anstream::eprintln!("error: the session store does not answer");
         return ExitCode::from(FAILED);
     };

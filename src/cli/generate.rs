@@ -5,7 +5,7 @@ use std::{fs, io, path::Path, process::ExitCode};
 use clap::CommandFactory;
 use clap_complete::{Shell, generate_to};
 
-use super::{Arguments, FAILED};
+use super::{CommandLine, FAILED};
 
 /// Runs the verb.
 pub(super) fn generate(folder: &Path) -> ExitCode {
@@ -21,7 +21,7 @@ pub(super) fn generate(folder: &Path) -> ExitCode {
 fn write(folder: &Path) -> io::Result<()> {
     fs::create_dir_all(folder)?;
     // Each page of help would have a page of its own.
-    let mut command = Arguments::command().disable_help_subcommand(true);
+    let mut command = CommandLine::command().disable_help_subcommand(true);
     for shell in [Shell::Bash, Shell::Zsh, Shell::Fish] {
         generate_to(shell, &mut command, "cloakroom", folder)?;
     }

@@ -2,10 +2,10 @@
 
 use std::process::ExitCode;
 
-use crate::config::Keys;
+use crate::config::KeysConfig;
 
 /// Prints a key that was never seen before.
 pub(super) fn generate() -> ExitCode {
-    anstream::print!("{}", Keys::generate());
+    anstream::print!("{}", KeysConfig::generate());
     ExitCode::SUCCESS
 }

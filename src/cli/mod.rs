@@ -21,7 +21,7 @@ use clap::{Parser, Subcommand};
 /// A reverse proxy that adds sessions to web apps that have none.
 #[derive(Debug, Parser)]
 #[command(version, about, arg_required_else_help = true)]
-struct Arguments {
+struct CommandLine {
     /// The configuration file.
     #[arg(short, long, global = true, env = "CLOAKROOM_CONFIG", value_name = "FILE")]
     config: Option<PathBuf>,
@@ -29,11 +29,11 @@ struct Arguments {
     #[arg(long, global = true)]
     json: bool,
     #[command(subcommand)]
-    verb: Verb,
+    verb: CommandVerb,
 }
 
 #[derive(Debug, Subcommand)]
-enum Verb {
+enum CommandVerb {
     /// Run the proxy, from a file or from two flags
     Run {
         /// Where to listen, as `127.0.0.1:8080` or `unix:/run/cloakroom/http.sock`
@@ -102,20 +102,22 @@ const WRONG: u8 = 2;
 
 /// Reads the command line and runs the verb it names.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = CommandLine::parse();
     let file = arguments.config.unwrap_or_else(|| PathBuf::from(DEFAULT));
     match arguments.verb {
-        Verb::Run { listen: Some(listen), upstream: Some(upstream) } => run::from_flags(&listen, &upstream),
-        Verb::Run { .. } => run::from_file(&file),
-        Verb::Check { expand } => check::check(&file, expand),
-        Verb::Explain { request, from } => explain::explain(&file, &request, from),
-        Verb::Key { verb: KeyVerb::Generate } => key::generate(),
-        Verb::Status => status::status(&file, arguments.json),
-        Verb::Reload => reload::reload(&file, arguments.json),
-        Verb::Sessions { verb } => sessions::run(&file, &verb, arguments.json),
-        Verb::Store { verb } => store::run(&file, &verb),
-        Verb::Generate { folder } => generate::generate(&folder),
-        Verb::Demo => demo::run(),
+        CommandVerb::Run { listen: Some(listen), upstream: Some(upstream) } => {
+            run::from_flags(&listen, &upstream)
+        }
+        CommandVerb::Run { .. } => run::from_file(&file),
+        CommandVerb::Check { expand } => check::check(&file, expand),
+        CommandVerb::Explain { request, from } => explain::explain(&file, &request, from),
+        CommandVerb::Key { verb: KeyVerb::Generate } => key::generate(),
+        CommandVerb::Status => status::status(&file, arguments.json),
+        CommandVerb::Reload => reload::reload(&file, arguments.json),
+        CommandVerb::Sessions { verb } => sessions::run(&file, &verb, arguments.json),
+        CommandVerb::Store { verb } => store::run(&file, &verb),
+        CommandVerb::Generate { folder } => generate::generate(&folder),
+        CommandVerb::Demo => demo::run(),
     }
 }
 
@@ -133,6 +135,6 @@ mod tests {
 
     #[test]
     fn every_verb_is_well_formed() {
-        super::Arguments::command().debug_assert();
+        super::CommandLine::command().debug_assert();
     }
 }

@@ -35,12 +35,12 @@ pub(super) enum RemoteError {
 }
 
 /// An answer.
-pub(super) struct Answered {
+pub(super) struct AdminReply {
     pub(super) status: u16,
     pub(super) json: Value,
 }
 
-impl Answered {
+impl AdminReply {
     /// What a refusal says.
     pub(super) fn detail(&self) -> String {
         let said = self.json.get("detail").or_else(|| self.json.get("message")).and_then(Value::as_str);
@@ -49,11 +49,11 @@ impl Answered {
 }
 
 /// A cloakroom that runs.
-pub(super) struct Remote {
+pub(super) struct RemoteAdmin {
     config: Config,
 }
 
-impl Remote {
+impl RemoteAdmin {
     /// The one of this configuration.
     pub(super) fn of(file: &Path) -> Result<Self, ExitCode> {
         match Config::load(file) {
@@ -69,7 +69,7 @@ impl Remote {
     ///
     /// # Errors
     /// Nobody answers.
-    pub(super) fn ask(&self, method: &str, path: &str) -> Result<Answered, RemoteError> {
+    pub(super) fn ask(&self, method: &str, path: &str) -> Result<AdminReply, RemoteError> {
         let place = match self.config.admin.place() {
             Some(place) => place,
             None if self.config.admin.address == crate::config::AdminAddress::Off => {
@@ -112,11 +112,11 @@ fn exchange(mut stream: impl Read + Write, head: &str) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-fn read(bytes: &[u8]) -> Option<Answered> {
+fn read(bytes: &[u8]) -> Option<AdminReply> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (head, body) = text.split_once("\r\n\r\n")?;
     let status = head.split(' ').nth(1)?.parse().ok()?;
-    Some(Answered { status, json: serde_json::from_str(body).unwrap_or(Value::Null) })
+    Some(AdminReply { status, json: serde_json::from_str(body).unwrap_or(Value::Null) })
 }
 
 /// Asks, and shows the answer: as it is with `--json`, else as `show` makes it.
@@ -126,7 +126,7 @@ pub(super) fn tell(
     json: bool,
     show: impl FnOnce(&Value) -> String,
 ) -> ExitCode {
-    let remote = match Remote::of(file) {
+    let remote = match RemoteAdmin::of(file) {
         Ok(remote) => remote,
         Err(code) => return code,
     };

@@ -4,7 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use super::{FAILED, WRONG, print};
 use crate::{
-    app::{self, Options},
+    app::{self, RunOptions},
     config::Config,
 };
 
@@ -13,8 +13,11 @@ pub(super) fn from_file(file: &Path) -> ExitCode {
     match Config::load(file) {
         Ok((config, warnings)) => {
             print(&warnings);
-            let options =
-                Options { file: Some(file.to_owned()), text: warnings.source.text, ..Options::default() };
+            let options = RunOptions {
+                file: Some(file.to_owned()),
+                text: warnings.source.text,
+                ..RunOptions::default()
+            };
             run(&config, options)
         }
         Err(mistakes) => {
@@ -31,7 +34,7 @@ pub(super) fn from_flags(listen: &str, upstream: &str) -> ExitCode {
             anstream::eprintln!(
                 "sessions are kept in memory, under a key made now: they end with this process"
             );
-            run(&config, Options::default())
+            run(&config, RunOptions::default())
         }
         Err(mistakes) => {
             print(&mistakes);
@@ -40,7 +43,7 @@ pub(super) fn from_flags(listen: &str, upstream: &str) -> ExitCode {
     }
 }
 
-fn run(config: &Config, options: Options) -> ExitCode {
+fn run(config: &Config, options: RunOptions) -> ExitCode {
     app::start_logging(config.log.level);
     let result = app::run(config, options, |names| {
         tracing::info!(workers = config.process.workers, "listening on {}", names.join(", "));

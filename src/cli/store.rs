@@ -12,7 +12,7 @@ use super::{FAILED, WRONG, print};
 use crate::{
     app::state,
     config::{Config, StoreKind},
-    session::store::disk::{Checked, Salvaged, Vault},
+    session::store::disk::{CheckReport, SalvageResult, StoreMaintenance},
 };
 
 #[derive(Debug, Subcommand)]
@@ -59,15 +59,15 @@ pub(super) fn run(file: &Path, verb: &StoreVerb) -> ExitCode {
 
 fn act(config: &Config, verb: &StoreVerb) -> anyhow::Result<ExitCode> {
     let folder = config.store.folder();
-    if !Vault::is_in(&folder) && !matches!(verb, StoreVerb::Import { .. }) {
+    if !StoreMaintenance::is_in(&folder) && !matches!(verb, StoreVerb::Import { .. }) {
         anyhow::bail!("there is no store in {}", folder.display());
     }
     let secrets = state::secrets(config, &state::OwnKey::default())?;
     let vault = match verb {
-        StoreVerb::Verify | StoreVerb::Export => Vault::look(&folder, &secrets)?,
-        StoreVerb::Import { .. } | StoreVerb::Compact => Vault::open(&folder, &secrets)?,
+        StoreVerb::Verify | StoreVerb::Export => StoreMaintenance::look(&folder, &secrets)?,
+        StoreVerb::Import { .. } | StoreVerb::Compact => StoreMaintenance::open(&folder, &secrets)?,
     };
-    if let Some(Salvaged { copied, missing, kept }) = vault.salvaged() {
+    if let Some(SalvageResult { copied, missing, kept }) = vault.salvaged() {
         anstream::eprintln!(
             "the store was damaged: {copied} sessions were copied into a new one, at least {missing} are missing; \
              the damaged one is kept in {}",
@@ -112,7 +112,7 @@ fn act(config: &Config, verb: &StoreVerb) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn verdict(found: &Checked) -> ExitCode {
+fn verdict(found: &CheckReport) -> ExitCode {
     if found.missing > 0 {
         anstream::eprintln!("at least {} sessions are missing: the store itself is damaged", found.missing);
     }

@@ -4,12 +4,12 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use super::{
     secret::{SecretSource, environment},
-    value::{Mistake, Reader},
+    value::{TableReader, ValueProblem},
 };
 
 /// `[admin]`
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Admin {
+pub struct AdminConfig {
     /// `address`
     pub address: AdminAddress,
     /// `group`: whose members may open the unix socket, beside the user that runs it.
@@ -34,13 +34,15 @@ pub enum AdminAddress {
 
 const EXPECTED: &str = "\"unix:/run/cloakroom/admin.sock\", \"127.0.0.1:9900\" or \"off\"";
 
-impl Admin {
-    pub(super) fn read(reader: &Reader<'_>) -> Self {
+impl AdminConfig {
+    pub(super) fn read(reader: &TableReader<'_>) -> Self {
         let admin = Self {
             address: reader.parsed("address", EXPECTED, parse).unwrap_or_default(),
             group: reader.parsed("group", "the name of a group", |name| {
                 let fine = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
-                (!name.is_empty() && name.bytes().all(fine)).then(|| name.to_owned()).ok_or(Mistake::VALUE)
+                (!name.is_empty() && name.bytes().all(fine))
+                    .then(|| name.to_owned())
+                    .ok_or(ValueProblem::VALUE)
             }),
             token: SecretSource::parse(reader, "token"),
         };
@@ -64,7 +66,7 @@ impl Admin {
     }
 }
 
-fn parse(text: &str) -> Result<AdminAddress, Mistake> {
+fn parse(text: &str) -> Result<AdminAddress, ValueProblem> {
     match text {
         "" => return Ok(AdminAddress::Default),
         "off" => return Ok(AdminAddress::Off),
@@ -74,8 +76,8 @@ fn parse(text: &str) -> Result<AdminAddress, Mistake> {
         return if path.starts_with('/') && !path.contains('\0') {
             Ok(AdminAddress::Unix(path.into()))
         } else {
-            Err(Mistake::why("expected an absolute path after `unix:`"))
+            Err(ValueProblem::why("expected an absolute path after `unix:`"))
         };
     }
-    text.parse().map(AdminAddress::Tcp).map_err(|_| Mistake::VALUE)
+    text.parse().map(AdminAddress::Tcp).map_err(|_| ValueProblem::VALUE)
 }

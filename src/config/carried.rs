@@ -1,8 +1,8 @@
 //! What sessions that visitors carry themselves (`[store] kind = "cookie"` or `"flask"`) need, and what they cannot hold.
 
 use super::{
-    CookieAction, CookiePrefix, CookieRule, Keys, Limits, Session, Store, StoreKind, diagnostic::Diagnostic,
-    value::Reader,
+    CookieAction, CookiePrefix, CookieRule, KeysConfig, RequestLimits, SessionConfig, StoreConfig, StoreKind,
+    diagnostic::Diagnostic, value::TableReader,
 };
 
 /// Bytes of a browser's cookie, and of the rest of a head.
@@ -11,11 +11,11 @@ const REST: usize = 8 * 1024;
 
 /// Notes what does not go together.
 pub(super) fn check(
-    root: &Reader<'_>,
-    (store, keys): (&Store, &Keys),
-    session: &Session,
+    root: &TableReader<'_>,
+    (store, keys): (&StoreConfig, &KeysConfig),
+    session: &SessionConfig,
     cookies: &[CookieRule],
-    limits: &Limits,
+    limits: &RequestLimits,
 ) {
     let (store_table, session_table) = (root.section("store"), root.section("session"));
     let kind = store_table.span("kind");
@@ -62,7 +62,7 @@ pub(super) fn check(
 }
 
 /// What `kind = "flask"` needs, and what Flask's cookie has no place for.
-fn flask(root: &Reader<'_>, store: &Store, session: &Session, cookies: &[CookieRule]) {
+fn flask(root: &TableReader<'_>, store: &StoreConfig, session: &SessionConfig, cookies: &[CookieRule]) {
     let (store_table, session_table) = (root.section("store"), root.section("session"));
     let (kind, cookie) = (store_table.span("kind"), session_table.section("cookie"));
     let notes = root.notes();

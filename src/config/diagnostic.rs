@@ -4,7 +4,7 @@ use std::{fmt, ops::Range};
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
-use super::source::Source;
+use super::source::SourceText;
 
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,14 +63,14 @@ impl Diagnostic {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostics {
     /// The text that it is about.
-    pub source: Source,
+    pub source: SourceText,
     /// What was found.
     pub list: Vec<Diagnostic>,
 }
 
 impl Diagnostics {
     /// Takes what was found, and puts it in the order of the file.
-    pub fn new(source: Source, mut list: Vec<Diagnostic>) -> Self {
+    pub fn new(source: SourceText, mut list: Vec<Diagnostic>) -> Self {
         list.sort_by_key(|diagnostic| diagnostic.span.as_ref().map_or(usize::MAX, |span| span.start));
         Self { source, list }
     }

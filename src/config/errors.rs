@@ -10,7 +10,7 @@ use bytes::Bytes;
 
 use super::{
     diagnostic::Diagnostic,
-    value::{Mistake, Reader},
+    value::{TableReader, ValueProblem},
 };
 
 /// A page may be this large: it is held in memory.
@@ -20,21 +20,21 @@ const EXPECTED: &str = "a folder with pages such as 502.html";
 
 /// `[errors]`
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Errors {
+pub struct ErrorPages {
     /// `pages`: HTML by status, read when the configuration is. A status without one has the built-in page.
     pages: Vec<(u16, Bytes)>,
 }
 
-impl Errors {
+impl ErrorPages {
     /// The page of a status, if there is one.
     pub fn page(&self, status: u16) -> Option<Bytes> {
         self.pages.iter().find(|(known, _)| *known == status).map(|(_, page)| page.clone())
     }
 
     /// Reads it, and the pages, which are looked for beside the configuration, in `folder`.
-    pub(super) fn read(reader: &Reader<'_>, folder: &Path) -> Self {
+    pub(super) fn read(reader: &TableReader<'_>, folder: &Path) -> Self {
         let named = reader.parsed("pages", EXPECTED, |text| {
-            if text.contains('\0') { Err(Mistake::VALUE) } else { Ok(text.to_owned()) }
+            if text.contains('\0') { Err(ValueProblem::VALUE) } else { Ok(text.to_owned()) }
         });
         reader.finish();
         let Some(named) = named.filter(|named| !named.is_empty()) else { return Self::default() };

@@ -1,6 +1,6 @@
 //! Names of session fields, and patterns of them.
 
-use super::value::{Mistake, Reader};
+use super::value::{TableReader, ValueProblem};
 use crate::message::{field::normal, glob};
 
 const EXPECTED: &str = "a field's name such as \"role\"";
@@ -22,15 +22,15 @@ impl FieldGlobs {
     }
 
     /// Reads an array of them; `["*"]` unless it is there.
-    pub(super) fn read(reader: &Reader<'_>, key: &'static str) -> Self {
+    pub(super) fn read(reader: &TableReader<'_>, key: &'static str) -> Self {
         let items = reader.array(key, "an array of names, in which * and ? stand for others");
         if reader.span(key).is_none() {
             return Self(vec!["*".to_owned()]);
         }
         let mut globs = Vec::new();
         for item in items {
-            let text = item.get_ref().as_str().ok_or(Mistake::TYPE);
-            match text.and_then(|text| pattern(text).map_err(Mistake::why)) {
+            let text = item.get_ref().as_str().ok_or(ValueProblem::TYPE);
+            match text.and_then(|text| pattern(text).map_err(ValueProblem::why)) {
                 Ok(glob) => globs.push(glob),
                 Err(mistake) => reader.refuse(key, item, EXPECTED_GLOB, mistake),
             }
@@ -53,11 +53,11 @@ fn fold(name: &str) -> String {
 }
 
 /// Reads an array of names, each once.
-pub(super) fn names(reader: &Reader<'_>, key: &'static str) -> Vec<String> {
+pub(super) fn names(reader: &TableReader<'_>, key: &'static str) -> Vec<String> {
     let mut names = Vec::new();
     for item in reader.array(key, "an array of names of fields") {
-        let text = item.get_ref().as_str().ok_or(Mistake::TYPE);
-        match text.and_then(|text| normal(text).map_err(Mistake::why)) {
+        let text = item.get_ref().as_str().ok_or(ValueProblem::TYPE);
+        match text.and_then(|text| normal(text).map_err(ValueProblem::why)) {
             Ok(name) if names.contains(&name) => {}
             Ok(name) => names.push(name),
             Err(mistake) => reader.refuse(key, item, EXPECTED, mistake),

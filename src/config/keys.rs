@@ -3,14 +3,14 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use super::{
-    secret::{Secret, SecretError, SecretSource},
-    value::Reader,
+    secret::{SecretError, SecretSource, SecretText},
+    value::TableReader,
 };
-use crate::crypto::{self, Secrets};
+use crate::crypto::{self, KeySecrets};
 
 /// `[keys]`
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Keys {
+pub struct KeysConfig {
     /// `current`: signs and seals; absent: made on the first start and kept in the state directory.
     pub current: Option<SecretSource>,
     /// `previous`: still open what they sealed.
@@ -28,8 +28,8 @@ pub enum KeyError {
     NoKey(String),
 }
 
-impl Keys {
-    pub(super) fn read(reader: &Reader<'_>) -> Self {
+impl KeysConfig {
+    pub(super) fn read(reader: &TableReader<'_>) -> Self {
         let keys = Self {
             current: SecretSource::parse(reader, "current"),
             previous: SecretSource::parse_all(reader, "previous"),
@@ -42,10 +42,10 @@ impl Keys {
     ///
     /// # Errors
     /// See [`KeyError`].
-    pub fn secrets(&self, made: impl FnOnce() -> Result<[u8; 32], KeyError>) -> Result<Secrets, KeyError> {
+    pub fn secrets(&self, made: impl FnOnce() -> Result<[u8; 32], KeyError>) -> Result<KeySecrets, KeyError> {
         let current = self.current.as_ref().map_or_else(made, Self::read_one)?;
         let previous: Result<Vec<_>, _> = self.previous.iter().map(Self::read_one).collect();
-        Ok(Secrets::new(current, previous?))
+        Ok(KeySecrets::new(current, previous?))
     }
 
     /// Reads one key.
@@ -62,7 +62,7 @@ impl Keys {
     }
 }
 
-fn key(text: &Secret) -> Option<[u8; 32]> {
+fn key(text: &SecretText) -> Option<[u8; 32]> {
     URL_SAFE_NO_PAD.decode(text.expose()).ok()?.try_into().ok()
 }
 
@@ -79,13 +79,13 @@ mod tests {
             fs::write(folder.path().join(name), text).unwrap();
             SecretSource::File(folder.path().join(name))
         };
-        let (one, two) = (file("one", &Keys::generate()), file("two", &Keys::generate()));
-        assert_ne!(Keys::read_one(&one).unwrap(), Keys::read_one(&two).unwrap());
-        let keys = Keys { current: Some(one), previous: vec![two] };
+        let (one, two) = (file("one", &KeysConfig::generate()), file("two", &KeysConfig::generate()));
+        assert_ne!(KeysConfig::read_one(&one).unwrap(), KeysConfig::read_one(&two).unwrap());
+        let keys = KeysConfig { current: Some(one), previous: vec![two] };
         assert!(keys.secrets(|| panic!("there is one")).is_ok());
-        assert!(Keys::default().secrets(|| Ok([1; 32])).is_ok());
+        assert!(KeysConfig::default().secrets(|| Ok([1; 32])).is_ok());
         for text in ["hunter2", &"A".repeat(42), &"A".repeat(44), &"=".repeat(43)] {
-            let error = Keys::read_one(&file("bad", text)).unwrap_err().to_string();
+            let error = KeysConfig::read_one(&file("bad", text)).unwrap_err().to_string();
             assert!(error.contains("bad holds no key"), "{error}");
             assert!(!error.contains(text));
         }

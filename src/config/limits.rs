@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use super::value::Reader;
+use super::value::TableReader;
 
 /// `[limits]`; `None` is `"off"`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Limits {
+pub struct RequestLimits {
     /// `tls_handshake_timeout`: 10 s; then the connection is closed.
     pub tls_handshake_timeout: Option<Duration>,
     /// `request_head_timeout`: 10 s; then the connection is closed.
@@ -70,8 +70,8 @@ pub struct Limits {
 
 const KIB: u64 = 1024;
 
-impl Limits {
-    pub(super) fn read(reader: &Reader<'_>) -> Self {
+impl RequestLimits {
+    pub(super) fn read(reader: &TableReader<'_>) -> Self {
         let seconds = |key, seconds| reader.limit_duration(key, Some(Duration::from_secs(seconds)));
         let bytes = |key, least, default| {
             reader

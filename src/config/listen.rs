@@ -12,18 +12,18 @@ use super::{
     diagnostic::Diagnostic,
     process::TrustedProxies,
     scalar,
-    tls::{ClientCertificates, Tls},
-    value::{Mistake, Reader},
+    tls::{ClientCertificates, ListenerTlsConfig},
+    value::{TableReader, ValueProblem},
 };
 use crate::net::is_loopback;
 
 /// `[[listen]]`
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Listen {
+pub struct ListenConfig {
     /// `address`
     pub address: ListenAddress,
     /// `tls`: absent, http is spoken.
-    pub tls: Option<Tls>,
+    pub tls: Option<ListenerTlsConfig>,
     /// `client_certificates`: absent, visitors are asked for none.
     pub client_certificates: Option<ClientCertificates>,
     /// `proxy_protocol`: every connection begins with the PROXY protocol, version 1 or 2, taken only from loopback, unix
@@ -60,14 +60,14 @@ impl std::fmt::Display for ListenAddress {
 const EXPECTED: &str =
     "\"127.0.0.1:8080\", \"[::]:80\", \"unix:/run/cloakroom/http.sock\" or \"systemd:NAME\"";
 
-/// What to do about [`Listen::is_in_the_clear`].
+/// What to do about [`ListenConfig::is_in_the_clear`].
 pub const IN_THE_CLEAR: &str = "speak https:\n\
     tls = { certificates = [{ certificate = \"cert.pem\", key = \"key.pem\" }] }\n\
     or name the load balancer that does, under [process]:\n\
     trusted_proxies = [\"ADDRESS\"]";
 
-impl Listen {
-    pub(super) fn read_all(root: &Reader<'_>, folder: &Path, trusted: &TrustedProxies) -> Vec<Self> {
+impl ListenConfig {
+    pub(super) fn read_all(root: &TableReader<'_>, folder: &Path, trusted: &TrustedProxies) -> Vec<Self> {
         let readers = root.sections("listen");
         if readers.is_empty() {
             let help = "say where to listen:\n[[listen]]\naddress = \"127.0.0.1:8080\"";
@@ -76,7 +76,7 @@ impl Listen {
         let mut seen: Vec<(Self, Option<Range<usize>>)> = Vec::new();
         for reader in &readers {
             let address = reader.required("address", EXPECTED, parse);
-            let tls = Tls::read(reader, folder);
+            let tls = ListenerTlsConfig::read(reader, folder);
             let client_certificates = ClientCertificates::read(reader, folder);
             let proxy_protocol =
                 reader.choice("proxy_protocol", &[("off", false), ("required", true)], false);
@@ -146,15 +146,15 @@ impl Listen {
 
 /// Every listener leads to the same routes: where one asks for a certificate, and another does not, nobody needs one.
 fn other_doors(
-    root: &Reader<'_>,
-    all: &[(Listen, Option<Range<usize>>)],
+    root: &TableReader<'_>,
+    all: &[(ListenConfig, Option<Range<usize>>)],
     is_silent: impl Fn(&Option<Range<usize>>) -> bool,
 ) {
-    let asks = |listen: &Listen| {
+    let asks = |listen: &ListenConfig| {
         listen.tls.is_some() && listen.client_certificates.as_ref().is_some_and(|ours| ours.require)
     };
     let Some((_, guarded)) = all.iter().find(|(listen, _)| asks(listen)) else { return };
-    let is_open = |listen: &Listen, place: &Option<Range<usize>>| {
+    let is_open = |listen: &ListenConfig, place: &Option<Range<usize>>| {
         let asked_for_less = listen.client_certificates.is_some();
         !asks(listen) && listen.redirect_to_https.is_none() && (asked_for_less || is_silent(place))
     };
@@ -170,7 +170,7 @@ fn other_doors(
 const HTTPS: u16 = 443;
 
 /// `false`, `true` (0, until all listeners are known), or a port.
-fn redirect(reader: &Reader<'_>) -> Option<u16> {
+fn redirect(reader: &TableReader<'_>) -> Option<u16> {
     let read = reader.optional("redirect_to_https", "true, false or a port", |value| match value {
         DeValue::Boolean(wanted) => Ok(wanted.then_some(0)),
         value => scalar::number(value, &(1..=u64::from(u16::MAX))).map(|port| u16::try_from(port).ok()),
@@ -178,32 +178,33 @@ fn redirect(reader: &Reader<'_>) -> Option<u16> {
     read.flatten()
 }
 
-fn parse(text: &str) -> Result<ListenAddress, Mistake> {
+fn parse(text: &str) -> Result<ListenAddress, ValueProblem> {
     if let Some(path) = text.strip_prefix("unix:") {
         return if path.is_empty() || path.contains('\0') {
-            Err(Mistake::why("expected the path of a socket after `unix:`"))
+            Err(ValueProblem::why("expected the path of a socket after `unix:`"))
         } else {
             Ok(ListenAddress::Unix(path.into()))
         };
     }
     if let Some(name) = text.strip_prefix("systemd:") {
         return if name.is_empty() || name.contains(':') || name.contains(char::is_control) {
-            Err(Mistake::why("expected the name of a socket after `systemd:` (FileDescriptorName=)"))
+            Err(ValueProblem::why("expected the name of a socket after `systemd:` (FileDescriptorName=)"))
         } else {
             Ok(ListenAddress::Systemd(name.to_owned()))
         };
     }
     text.parse().map(ListenAddress::Tcp).map_err(|_| {
         if let Some(rest) = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://")) {
-            return Mistake::VALUE.help(format!("without the scheme: \"{}\"", rest.trim_end_matches('/')));
+            return ValueProblem::VALUE
+                .help(format!("without the scheme: \"{}\"", rest.trim_end_matches('/')));
         }
         match text.rsplit_once(':') {
-            Some(("", port)) => Mistake::VALUE.help(format!("for every address: \"[::]:{port}\"")),
+            Some(("", port)) => ValueProblem::VALUE.help(format!("for every address: \"[::]:{port}\"")),
             Some(("localhost", port)) => {
-                Mistake::VALUE.help(format!("an address, not a name: \"127.0.0.1:{port}\""))
+                ValueProblem::VALUE.help(format!("an address, not a name: \"127.0.0.1:{port}\""))
             }
-            _ if text.parse::<IpAddr>().is_ok() => Mistake::VALUE.help("the port is missing"),
-            _ => Mistake::VALUE,
+            _ if text.parse::<IpAddr>().is_ok() => ValueProblem::VALUE.help("the port is missing"),
+            _ => ValueProblem::VALUE,
         }
     })
 }

@@ -1,19 +1,19 @@
 //! `[log]`: what is written down.
 
-use super::value::Reader;
+use super::value::TableReader;
 
 /// `[log]`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Log {
+pub struct LogConfig {
     /// `level`
-    pub level: Level,
+    pub level: LogLevel,
     /// `access`
     pub access: AccessFormat,
 }
 
 /// `level`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Level {
+pub enum LogLevel {
     /// `"error"`
     Error,
     /// `"warn"`
@@ -39,10 +39,14 @@ pub enum AccessFormat {
     Off,
 }
 
-impl Log {
-    pub(super) fn read(reader: &Reader<'_>) -> Self {
-        let levels =
-            [("error", Level::Error), ("warn", Level::Warn), ("info", Level::Info), ("debug", Level::Debug)];
+impl LogConfig {
+    pub(super) fn read(reader: &TableReader<'_>) -> Self {
+        let levels = [
+            ("error", LogLevel::Error),
+            ("warn", LogLevel::Warn),
+            ("info", LogLevel::Info),
+            ("debug", LogLevel::Debug),
+        ];
         let formats = [
             ("json", AccessFormat::Json),
             ("combined", AccessFormat::Combined),
@@ -50,7 +54,7 @@ impl Log {
             ("off", AccessFormat::Off),
         ];
         let log = Self {
-            level: reader.choice("level", &levels, Level::Info),
+            level: reader.choice("level", &levels, LogLevel::Info),
             access: reader.choice("access", &formats, AccessFormat::Json),
         };
         reader.finish();

@@ -6,12 +6,12 @@ use super::diagnostic::Diagnostic;
 
 /// What was found and what was asked for, over all sections.
 #[derive(Debug, Default)]
-pub(super) struct Notes {
+pub(super) struct DiagnosticSink {
     list: RefCell<Vec<Diagnostic>>,
     pub(super) known: RefCell<BTreeSet<String>>,
 }
 
-impl Notes {
+impl DiagnosticSink {
     /// Notes a mistake.
     pub(super) fn push(&self, diagnostic: Diagnostic) {
         self.list.borrow_mut().push(diagnostic);
@@ -25,7 +25,7 @@ impl Notes {
 
 /// Why a value was not taken.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Mistake {
+pub(super) enum ValueProblem {
     /// A number where a text belongs, and so on.
     Type {
         /// What to do about it.
@@ -40,7 +40,7 @@ pub(super) enum Mistake {
     },
 }
 
-impl Mistake {
+impl ValueProblem {
     /// The wrong type.
     pub(super) const TYPE: Self = Self::Type { help: None };
     /// Not what was expected; there is no more to say.

@@ -27,73 +27,76 @@ mod tls;
 mod upstream;
 mod value;
 
-use value::{Notes, Reader};
+use value::{DiagnosticSink, TableReader};
 
-pub use admin::{Admin, AdminAddress};
+pub use admin::{AdminAddress, AdminConfig};
 pub use cookie_rule::{
-    CookieAction, CookieRule, KeepRenew, Priority, Rename, RuleSecure, Wanted, is_session_like,
+    AttributeRule, CookieAction, CookiePriority, CookieRule, KeepRenew, RenamePattern, RuleSecure,
+    is_session_like,
 };
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
-pub use errors::Errors;
+pub use errors::ErrorPages;
 pub use field::FieldGlobs;
-pub use keys::{KeyError, Keys};
-pub use limits::Limits;
-pub use listen::{IN_THE_CLEAR, Listen, ListenAddress};
-pub use log::{AccessFormat, Level, Log};
-pub use process::{ForwardedFamily, Process, TrustedProxies};
+pub use keys::{KeyError, KeysConfig};
+pub use limits::RequestLimits;
+pub use listen::{IN_THE_CLEAR, ListenAddress, ListenConfig};
+pub use log::{AccessFormat, LogConfig, LogLevel};
+pub use process::{ForwardedFamily, ProcessConfig, TrustedProxies};
 pub use route::{
-    CrossSite, HostPattern, OnStoreFailure, OnUnauthorized, Origin, Preflight, Require, Route, SessionMode,
+    CrossSite, HostPattern, OnStoreFailure, OnUnauthorized, PreflightRule, RequiredLogin, RouteConfig,
+    SessionMode, WebOrigin,
 };
-pub use secret::{Secret, SecretError, SecretSource};
+pub use secret::{SecretError, SecretSource, SecretText};
 pub use session::{
-    Cache, CookiePrefix, Create, Encoding, Headers, JarLimits, Lifetimes, OnConflict, OnTooMany, Preset,
-    SameSite, Secure, Session, SessionCookie,
+    CacheRule, CookiePrefix, HeaderConfig, HeaderPreset, JarLimits, OnConflict, OnTooMany, SameSite,
+    SecureRule, SessionConfig, SessionCookie, SessionLifetimes, SessionStart, ValueEncoding,
 };
-pub use source::Source;
-pub use store::{Durability, FlaskSession, RevocationMemory, Store, StoreKind};
-pub use tls::{CertificateFiles, ClientCertificates, Tls};
+pub use source::SourceText;
+pub use store::{Durability, FlaskSession, RevocationMemory, StoreConfig, StoreKind};
+pub use tls::{CertificateFiles, ClientCertificates, ListenerTlsConfig};
 pub use upstream::{
-    AliasValue, Balance, Ca, HeaderAlias, Health, Server, ServerAddress, Upstream, UpstreamHost, UpstreamTls,
+    AliasValue, BalanceRule, CaSource, HeaderAlias, HealthConfig, ServerAddress, ServerConfig,
+    UpstreamConfig, UpstreamHost, UpstreamTls,
 };
 
 /// Everything that the program was told, valid as a whole.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Config {
     /// `[process]`
-    pub process: Process,
+    pub process: ProcessConfig,
     /// `[[listen]]`, at least one.
-    pub listen: Vec<Listen>,
+    pub listen: Vec<ListenConfig>,
     /// `[upstreams.NAME]`, in the order of the file, at least one.
-    pub upstreams: Vec<Upstream>,
+    pub upstreams: Vec<UpstreamConfig>,
     /// `[[routes]]`, in the order of the file, at least one.
-    pub routes: Vec<Route>,
+    pub routes: Vec<RouteConfig>,
     /// `[session]`
-    pub session: Session,
+    pub session: SessionConfig,
     /// `[store]`
-    pub store: Store,
+    pub store: StoreConfig,
     /// `[keys]`
-    pub keys: Keys,
+    pub keys: KeysConfig,
     /// `[[cookies]]`, first match wins.
     pub cookies: Vec<CookieRule>,
     /// `[errors]`
-    pub errors: Errors,
+    pub errors: ErrorPages,
     /// `[limits]`
-    pub limits: Limits,
+    pub limits: RequestLimits,
     /// `[admin]`
-    pub admin: Admin,
+    pub admin: AdminConfig,
     /// `[log]`
-    pub log: Log,
+    pub log: LogConfig,
 }
 
 impl Config {
     /// Reads a file. The diagnostics beside the configuration are warnings.
     pub fn load(path: &Path) -> Result<(Self, Diagnostics), Diagnostics> {
-        Self::from_source(Source::read(path)?)
+        Self::from_source(SourceText::read(path)?)
     }
 
     /// Reads a text, of which `name` is shown with mistakes.
     pub fn parse(name: &str, text: &str) -> Result<(Self, Diagnostics), Diagnostics> {
-        Self::from_source(Source::new(name, text))
+        Self::from_source(SourceText::new(name, text))
     }
 
     /// One listener, one app, one route, sessions in memory; all else by default.
@@ -114,7 +117,7 @@ impl Config {
         read(text, Path::new("")).1
     }
 
-    fn from_source(source: Source) -> Result<(Self, Diagnostics), Diagnostics> {
+    fn from_source(source: SourceText) -> Result<(Self, Diagnostics), Diagnostics> {
         let folder = Path::new(&source.name).parent().unwrap_or(Path::new(""));
         let (config, _, list) = read(&source.text, folder);
         let diagnostics = Diagnostics::new(source, list);
@@ -133,24 +136,24 @@ fn read(text: &str, folder: &Path) -> (Option<Config>, BTreeSet<String>, Vec<Dia
         let list = errors.iter().map(|error| Diagnostic::error(error.message(), error.span(), ""));
         return (None, BTreeSet::new(), list.collect());
     }
-    let notes = Notes::default();
-    let root = Reader::new(&notes, table.get_ref());
-    let process = Process::read(&root.section("process"));
-    let listen = Listen::read_all(&root, folder, &process.trusted_proxies);
-    let session = Session::read(&root.section("session"));
-    let upstreams = Upstream::read_all(&root, &session.headers, folder);
-    let routes = Route::read_all(&root, &upstreams);
-    let store = Store::read(&root.section("store"));
-    let keys = Keys::read(&root.section("keys"));
+    let notes = DiagnosticSink::default();
+    let root = TableReader::new(&notes, table.get_ref());
+    let process = ProcessConfig::read(&root.section("process"));
+    let listen = ListenConfig::read_all(&root, folder, &process.trusted_proxies);
+    let session = SessionConfig::read(&root.section("session"));
+    let upstreams = UpstreamConfig::read_all(&root, &session.headers, folder);
+    let routes = RouteConfig::read_all(&root, &upstreams);
+    let store = StoreConfig::read(&root.section("store"));
+    let keys = KeysConfig::read(&root.section("keys"));
     let keyless = store.kind != StoreKind::Disk && keys.current.is_none();
     let cookies = CookieRule::read_all(&root, &upstreams, &routes, &session.cookie, keyless);
-    let errors = Errors::read(&root.section("errors"), folder);
-    let limits = Limits::read(&root.section("limits"));
-    let admin = Admin::read(&root.section("admin"));
-    let log = Log::read(&root.section("log"));
+    let errors = ErrorPages::read(&root.section("errors"), folder);
+    let limits = RequestLimits::read(&root.section("limits"));
+    let admin = AdminConfig::read(&root.section("admin"));
+    let log = LogConfig::read(&root.section("log"));
     carried::check(&root, (&store, &keys), &session, &cookies, &limits);
     let around =
-        session::Surroundings { listen: &listen, routes: &routes, trusted: &process.trusted_proxies };
+        session::VisitorScheme { listen: &listen, routes: &routes, trusted: &process.trusted_proxies };
     session::check_refused(&root.section("session").section("cookie"), &session.cookie, around);
     root.finish();
     let config = Config {

@@ -7,12 +7,12 @@ use ipnet::{IpNet, Ipv4Net};
 
 use super::{
     scalar,
-    value::{Mistake, Reader},
+    value::{TableReader, ValueProblem},
 };
 
 /// `[process]`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Process {
+pub struct ProcessConfig {
     /// `workers`: threads, each with an event loop of its own; `"auto"` is one per core.
     pub workers: NonZeroUsize,
     /// `shutdown_timeout`: how long requests under way may take after SIGTERM.
@@ -44,13 +44,13 @@ pub enum ForwardedFamily {
     Forwarded,
 }
 
-impl Process {
-    pub(super) fn read(reader: &Reader<'_>) -> Self {
+impl ProcessConfig {
+    pub(super) fn read(reader: &TableReader<'_>) -> Self {
         let cores = || std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
         let workers =
             reader.optional("workers", "\"auto\" or a number from 1 to 1024", |value| match value.as_str() {
                 Some("auto") => Ok(None),
-                Some(_) => Err(Mistake::VALUE),
+                Some(_) => Err(ValueProblem::VALUE),
                 None => scalar::number(value, &(1..=1024)).map(|number| NonZeroUsize::new(number as usize)),
             });
         let process = Self {
@@ -70,7 +70,7 @@ impl Process {
 }
 
 /// Names of headers that proxies before this one, or nobody, may say; what a request cannot do without stays.
-fn strip(reader: &Reader<'_>) -> Vec<HeaderName> {
+fn strip(reader: &TableReader<'_>) -> Vec<HeaderName> {
     const KEY: &str = "strip";
     const EXPECTED: &str = "the name of a header, such as \"True-Client-IP\"";
     const NEEDED: [HeaderName; 6] = [
@@ -83,10 +83,10 @@ fn strip(reader: &Reader<'_>) -> Vec<HeaderName> {
     ];
     let mut names = Vec::new();
     for item in reader.array(KEY, "an array of names of headers") {
-        let name = item.get_ref().as_str().ok_or(Mistake::TYPE);
-        match name.and_then(|text| HeaderName::from_bytes(text.as_bytes()).map_err(|_| Mistake::VALUE)) {
+        let name = item.get_ref().as_str().ok_or(ValueProblem::TYPE);
+        match name.and_then(|text| HeaderName::from_bytes(text.as_bytes()).map_err(|_| ValueProblem::VALUE)) {
             Ok(name) if NEEDED.contains(&name) => {
-                reader.refuse(KEY, item, EXPECTED, Mistake::why("no request can do without it"));
+                reader.refuse(KEY, item, EXPECTED, ValueProblem::why("no request can do without it"));
             }
             Ok(name) => names.push(name),
             Err(mistake) => reader.refuse(KEY, item, EXPECTED, mistake),
@@ -96,14 +96,14 @@ fn strip(reader: &Reader<'_>) -> Vec<HeaderName> {
 }
 
 impl TrustedProxies {
-    fn read(reader: &Reader<'_>) -> Self {
+    fn read(reader: &TableReader<'_>) -> Self {
         const KEY: &str = "trusted_proxies";
         const EXPECTED: &str =
             "an address such as \"10.0.0.1\", a network such as \"10.0.0.0/8\", or \"unix\"";
         let mut trusted = Self::default();
         for item in reader.array(KEY, "an array of addresses and networks") {
             let Some(text) = item.get_ref().as_str() else {
-                reader.refuse(KEY, item, EXPECTED, Mistake::TYPE);
+                reader.refuse(KEY, item, EXPECTED, ValueProblem::TYPE);
                 continue;
             };
             if text == "unix" {
@@ -111,7 +111,7 @@ impl TrustedProxies {
             } else if let Ok(network) = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)) {
                 trusted.networks.push(canonical(network));
             } else {
-                reader.refuse(KEY, item, EXPECTED, Mistake::VALUE);
+                reader.refuse(KEY, item, EXPECTED, ValueProblem::VALUE);
             }
         }
         trusted

@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use jiff::{Span, SpanRelativeTo};
 use toml::de::DeValue;
 
-use super::value::{Mistake, Reader};
+use super::value::{TableReader, ValueProblem};
 
 /// No timeout needs more, and sums of times stay far from any overflow.
 const LONGEST: Duration = Duration::from_hours(24 * 3660);
@@ -15,7 +15,7 @@ const DURATION_OR_OFF: &str = "a duration such as \"30s\", or \"off\"";
 const SIZE: &str = "a size such as \"16 KiB\"";
 const SIZE_OR_OFF: &str = "a size such as \"16 KiB\", or \"off\"";
 
-impl Reader<'_> {
+impl TableReader<'_> {
     /// A duration of more than nothing.
     pub(super) fn duration(&self, key: &'static str, default: Duration) -> Duration {
         self.optional_duration(key).unwrap_or(default)
@@ -47,7 +47,7 @@ impl Reader<'_> {
         let read = |value: &_| {
             unless_off(value, |value| match duration(value)? {
                 short if short < least => {
-                    Err(Mistake::why(format!("must be at least {} seconds", least.as_secs())))
+                    Err(ValueProblem::why(format!("must be at least {} seconds", least.as_secs())))
                 }
                 duration => Ok(duration),
             })
@@ -85,13 +85,13 @@ impl Reader<'_> {
 
 fn unless_off<T>(
     value: &DeValue<'_>,
-    read: impl FnOnce(&DeValue<'_>) -> Result<T, Mistake>,
-) -> Result<Option<T>, Mistake> {
+    read: impl FnOnce(&DeValue<'_>) -> Result<T, ValueProblem>,
+) -> Result<Option<T>, ValueProblem> {
     if value.as_str() == Some("off") { Ok(None) } else { read(value).map(Some) }
 }
 
-fn more_than_nothing(duration: Duration) -> Result<Duration, Mistake> {
-    if duration.is_zero() { Err(Mistake::why("must be longer than nothing")) } else { Ok(duration) }
+fn more_than_nothing(duration: Duration) -> Result<Duration, ValueProblem> {
+    if duration.is_zero() { Err(ValueProblem::why("must be longer than nothing")) } else { Ok(duration) }
 }
 
 /// What a person calls the type of a value.
@@ -109,40 +109,40 @@ pub(super) fn found(value: &DeValue<'_>) -> &'static str {
 }
 
 /// `true` or `false`.
-pub(super) fn bool(value: &DeValue<'_>) -> Result<bool, Mistake> {
+pub(super) fn bool(value: &DeValue<'_>) -> Result<bool, ValueProblem> {
     value.as_bool().ok_or_else(|| match value.as_str() {
-        Some("true" | "false") => Mistake::TYPE.help("leave the quotes out"),
-        _ => Mistake::TYPE,
+        Some("true" | "false") => ValueProblem::TYPE.help("leave the quotes out"),
+        _ => ValueProblem::TYPE,
     })
 }
 
 /// `"30s"`, `"1h 30m"`, `"31d"`; a day has 24 hours.
-pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, Mistake> {
+pub(super) fn duration(value: &DeValue<'_>) -> Result<Duration, ValueProblem> {
     let text = value.as_str().ok_or_else(|| match value.as_integer() {
-        Some(number) => Mistake::TYPE.help(format!("with its unit and in quotes: \"{number}s\"")),
-        None => Mistake::TYPE,
+        Some(number) => ValueProblem::TYPE.help(format!("with its unit and in quotes: \"{number}s\"")),
+        None => ValueProblem::TYPE,
     })?;
     if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
-        return Err(Mistake::VALUE.help(format!("with its unit: \"{text}s\"")));
+        return Err(ValueProblem::VALUE.help(format!("with its unit: \"{text}s\"")));
     }
-    let span: Span = text.parse().map_err(|_| Mistake::VALUE)?;
-    let long = || Mistake::why("at most ten years, in days or smaller units");
+    let span: Span = text.parse().map_err(|_| ValueProblem::VALUE)?;
+    let long = || ValueProblem::why("at most ten years, in days or smaller units");
     let signed = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| long())?;
-    let duration = Duration::try_from(signed).map_err(|_| Mistake::why("must not be negative"))?;
+    let duration = Duration::try_from(signed).map_err(|_| ValueProblem::why("must not be negative"))?;
     if duration > LONGEST { Err(long()) } else { Ok(duration) }
 }
 
-fn size(value: &DeValue<'_>, range: &RangeInclusive<u64>) -> Result<u64, Mistake> {
+fn size(value: &DeValue<'_>, range: &RangeInclusive<u64>) -> Result<u64, ValueProblem> {
     let bytes = match value {
-        DeValue::String(text) => text.parse::<ByteSize>().map_err(|_| Mistake::VALUE)?.as_u64(),
+        DeValue::String(text) => text.parse::<ByteSize>().map_err(|_| ValueProblem::VALUE)?.as_u64(),
         DeValue::Integer(_) => number(value, &(0..=u64::MAX))?,
-        _ => return Err(Mistake::TYPE),
+        _ => return Err(ValueProblem::TYPE),
     };
     if bytes < *range.start() {
-        return Err(Mistake::why(format!("must be at least {}", show(*range.start()))));
+        return Err(ValueProblem::why(format!("must be at least {}", show(*range.start()))));
     }
     if bytes > *range.end() {
-        return Err(Mistake::why(format!("must be at most {}", show(*range.end()))));
+        return Err(ValueProblem::why(format!("must be at most {}", show(*range.end()))));
     }
     Ok(bytes)
 }
@@ -161,13 +161,13 @@ pub(super) fn number_expected(range: &RangeInclusive<u64>) -> String {
 }
 
 /// A number within a range.
-pub(super) fn number(value: &DeValue<'_>, range: &RangeInclusive<u64>) -> Result<u64, Mistake> {
+pub(super) fn number(value: &DeValue<'_>, range: &RangeInclusive<u64>) -> Result<u64, ValueProblem> {
     let integer = value.as_integer().ok_or_else(|| match value.as_str() {
-        Some(text) if text.parse::<u64>().is_ok() => Mistake::TYPE.help("leave the quotes out"),
-        _ => Mistake::TYPE,
+        Some(text) if text.parse::<u64>().is_ok() => ValueProblem::TYPE.help("leave the quotes out"),
+        _ => ValueProblem::TYPE,
     })?;
-    let number = u64::from_str_radix(integer.as_str(), integer.radix()).map_err(|_| Mistake::VALUE)?;
-    if range.contains(&number) { Ok(number) } else { Err(Mistake::VALUE) }
+    let number = u64::from_str_radix(integer.as_str(), integer.radix()).map_err(|_| ValueProblem::VALUE)?;
+    if range.contains(&number) { Ok(number) } else { Err(ValueProblem::VALUE) }
 }
 
 /// `"a", "b" or "c"`.
@@ -181,12 +181,12 @@ pub(super) fn words<T>(choices: &[(&str, T)]) -> String {
 }
 
 /// One of a few words.
-pub(super) fn choice<T: Copy>(value: &DeValue<'_>, choices: &[(&str, T)]) -> Result<T, Mistake> {
-    let text = value.as_str().ok_or(Mistake::TYPE)?;
+pub(super) fn choice<T: Copy>(value: &DeValue<'_>, choices: &[(&str, T)]) -> Result<T, ValueProblem> {
+    let text = value.as_str().ok_or(ValueProblem::TYPE)?;
     choices.iter().find(|(word, _)| *word == text).map(|(_, value)| *value).ok_or_else(|| {
         match nearest(text, choices.iter().map(|(word, _)| *word)) {
-            Some(near) => Mistake::VALUE.help(format!("did you mean \"{near}\"?")),
-            None => Mistake::VALUE,
+            Some(near) => ValueProblem::VALUE.help(format!("did you mean \"{near}\"?")),
+            None => ValueProblem::VALUE,
         }
     })
 }

@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 
 use super::{
     diagnostic::Diagnostic,
-    value::{Mistake, Reader},
+    value::{TableReader, ValueProblem},
 };
 
 /// Where a secret lies: `{ credential = "…" }`, `{ file = "…" }` or `{ env = "…" }`.
@@ -22,7 +22,7 @@ pub enum SecretSource {
 
 /// A secret. Wiped when it is dropped; shown as `MASKED`.
 #[derive(Clone)]
-pub struct Secret(Zeroizing<Vec<u8>>);
+pub struct SecretText(Zeroizing<Vec<u8>>);
 
 /// A secret that could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -61,11 +61,11 @@ const MOST: usize = 64 << 10;
 
 impl SecretSource {
     /// Reads the secret as it is now. Line ends at its end do not belong to it: editors and `echo` add them.
-    pub fn read(&self) -> Result<Secret, SecretError> {
+    pub fn read(&self) -> Result<SecretText, SecretError> {
         self.read_by(environment)
     }
 
-    fn read_by(&self, environment: impl Fn(&str) -> Option<OsString>) -> Result<Secret, SecretError> {
+    fn read_by(&self, environment: impl Fn(&str) -> Option<OsString>) -> Result<SecretText, SecretError> {
         let bytes = match self {
             Self::Credential(name) => {
                 let folder = environment("CREDENTIALS_DIRECTORY")
@@ -82,12 +82,12 @@ impl SecretSource {
         match bytes.get(..end) {
             None | Some([]) => Err(SecretError::Empty(self.to_string())),
             Some(secret) if secret.len() > MOST => Err(SecretError::TooLong(self.to_string())),
-            Some(secret) => Ok(Secret(Zeroizing::new(secret.to_vec()))),
+            Some(secret) => Ok(SecretText(Zeroizing::new(secret.to_vec()))),
         }
     }
 
     /// Reads a key, if it is there and right.
-    pub(super) fn parse(reader: &Reader<'_>, key: &'static str) -> Option<Self> {
+    pub(super) fn parse(reader: &TableReader<'_>, key: &'static str) -> Option<Self> {
         let name = reader.dotted(key);
         if reader.value(key).is_some_and(|value| !value.get_ref().is_table()) {
             // Without its place: the line would be shown, and what stands there may well be the secret.
@@ -99,13 +99,13 @@ impl SecretSource {
     }
 
     /// Reads an array of them.
-    pub(super) fn parse_all(reader: &Reader<'_>, key: &'static str) -> Vec<Self> {
+    pub(super) fn parse_all(reader: &TableReader<'_>, key: &'static str) -> Vec<Self> {
         let items = reader.array(key, "an array of places of secrets");
-        let read = |table: Reader<'_>| Self::from_table(&table, reader, key);
+        let read = |table: TableReader<'_>| Self::from_table(&table, reader, key);
         items.into_iter().filter_map(|item| reader.item(key, item)).filter_map(read).collect()
     }
 
-    fn from_table(table: &Reader<'_>, reader: &Reader<'_>, key: &'static str) -> Option<Self> {
+    fn from_table(table: &TableReader<'_>, reader: &TableReader<'_>, key: &'static str) -> Option<Self> {
         let name = reader.dotted(key);
         let credential = table.parsed("credential", "the name of a credential", credential);
         let file = table.parsed("file", "an absolute path", path);
@@ -135,14 +135,14 @@ impl fmt::Display for SecretSource {
     }
 }
 
-impl Secret {
+impl SecretText {
     /// The secret itself: at least one byte. Never log it, and compare it in constant time.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
 }
 
-impl fmt::Debug for Secret {
+impl fmt::Debug for SecretText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("MASKED")
     }
@@ -158,25 +158,25 @@ fn file(what: &'static str, path: PathBuf) -> Result<Zeroizing<Vec<u8>>, SecretE
 }
 
 /// systemd.exec(5): a file name, printable, without `/` and `:`.
-fn credential(text: &str) -> Result<String, Mistake> {
+fn credential(text: &str) -> Result<String, ValueProblem> {
     let plain = |byte: u8| byte.is_ascii_graphic() && !b"/:".contains(&byte);
     if text.is_empty() || text.len() > 255 || text.starts_with('.') || !text.bytes().all(plain) {
-        return Err(Mistake::why("a file's name: no / and no leading dot"));
+        return Err(ValueProblem::why("a file's name: no / and no leading dot"));
     }
     Ok(text.to_owned())
 }
 
-pub(super) fn path(text: &str) -> Result<PathBuf, Mistake> {
+pub(super) fn path(text: &str) -> Result<PathBuf, ValueProblem> {
     if text.starts_with('/') && !text.contains('\0') {
         Ok(text.into())
     } else {
-        Err(Mistake::why("must begin with /: a service runs in another folder than you"))
+        Err(ValueProblem::why("must begin with /: a service runs in another folder than you"))
     }
 }
 
 /// IEEE Std 1003.1, section 8.1: no `=`.
-fn variable(text: &str) -> Result<String, Mistake> {
-    if text.is_empty() || text.contains(['=', '\0']) { Err(Mistake::VALUE) } else { Ok(text.to_owned()) }
+fn variable(text: &str) -> Result<String, ValueProblem> {
+    if text.is_empty() || text.contains(['=', '\0']) { Err(ValueProblem::VALUE) } else { Ok(text.to_owned()) }
 }
 
 #[cfg(test)]

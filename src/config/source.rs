@@ -6,14 +6,14 @@ use super::diagnostic::{Diagnostic, Diagnostics};
 
 /// A text with a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Source {
+pub struct SourceText {
     /// The file's name, as it is shown.
     pub name: String,
     /// What it says.
     pub text: String,
 }
 
-impl Source {
+impl SourceText {
     /// A text with its name.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         Self { name: name.into(), text: text.into() }

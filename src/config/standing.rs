@@ -1,6 +1,6 @@
 //! What stands for as long as the process does: a reload takes everything else from the new file.
 
-use super::{Config, Listen, Store, StoreKind};
+use super::{Config, ListenConfig, StoreConfig, StoreKind};
 
 impl Config {
     /// Takes over from what `runs` all that a running process cannot change, and returns the keys by which this file
@@ -13,7 +13,7 @@ impl Config {
             }
         };
         // Certificates are read anew; what else a listener is was settled when it was bound.
-        let bound = |listen: &Listen| {
+        let bound = |listen: &ListenConfig| {
             let mut listen = listen.clone();
             if let Some(tls) = &mut listen.tls {
                 tls.certificates.clear();
@@ -30,11 +30,11 @@ impl Config {
         stands(process.shutdown_timeout != standing.shutdown_timeout, "[process] shutdown_timeout");
         (process.workers, process.shutdown_timeout) = (standing.workers, standing.shutdown_timeout);
         // What is shared with a Flask app is nowhere but in the plan: its secrets are replaced while it runs.
-        let same = Store { flask: runs.store.flask.clone(), ..self.store.clone() } == runs.store;
+        let same = StoreConfig { flask: runs.store.flask.clone(), ..self.store.clone() } == runs.store;
         stands(!same, "[store]");
         let is_flask = self.store.kind == StoreKind::Flask;
         let flask = if is_flask { &self.store.flask } else { &runs.store.flask }.clone();
-        self.store = Store { flask, ..runs.store.clone() };
+        self.store = StoreConfig { flask, ..runs.store.clone() };
         stands(self.admin != runs.admin, "[admin]");
         self.admin.clone_from(&runs.admin);
         stands(self.log != runs.log, "[log]");

@@ -6,13 +6,13 @@ use toml::de::DeValue;
 
 use super::{
     secret::{SecretError, SecretSource, environment, path},
-    value::{Mistake, Reader},
+    value::{TableReader, ValueProblem},
 };
 use crate::message::field::normal;
 
 /// `[store]`
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Store {
+pub struct StoreConfig {
     /// `kind`
     pub kind: StoreKind,
     /// `path`: of the state directory.
@@ -52,11 +52,11 @@ pub struct FlaskSession {
 }
 
 impl FlaskSession {
-    fn read(reader: &Reader<'_>) -> Self {
+    fn read(reader: &TableReader<'_>) -> Self {
         let key = |value: &DeValue<'_>| match value.as_str() {
-            Some("") => Err(Mistake::VALUE),
+            Some("") => Err(ValueProblem::VALUE),
             Some(key) => Ok(key.to_owned()),
-            None => Err(Mistake::TYPE),
+            None => Err(ValueProblem::TYPE),
         };
         let principal = reader.optional("principal", "a key of Flask's session", key);
         Self {
@@ -79,13 +79,13 @@ impl FlaskSession {
 }
 
 /// Flask's keys, and the names of fields.
-fn export(reader: &Reader<'_>) -> Vec<(String, String)> {
+fn export(reader: &TableReader<'_>) -> Vec<(String, String)> {
     let mut all: Vec<(String, String)> = Vec::new();
     for entry in reader.entries("export", "a table such as { \"_user_id\" = \"user-id\" }") {
-        let field = entry.value.get_ref().as_str().ok_or(Mistake::TYPE);
-        match field.and_then(|field| normal(field).map_err(Mistake::why)) {
+        let field = entry.value.get_ref().as_str().ok_or(ValueProblem::TYPE);
+        match field.and_then(|field| normal(field).map_err(ValueProblem::why)) {
             Ok(field) if all.iter().any(|(_, known)| *known == field) => {
-                reader.refuse("export", entry.value, "a field of its own for each key", Mistake::VALUE);
+                reader.refuse("export", entry.value, "a field of its own for each key", ValueProblem::VALUE);
             }
             Ok(field) => all.push((entry.name.to_owned(), field)),
             Err(mistake) => {
@@ -136,19 +136,17 @@ pub enum StoreKind {
 
 const MIB: u64 = 1 << 20;
 
-impl Store {
-    pub(super) fn read(reader: &Reader<'_>) -> Self {
+impl StoreConfig {
+    pub(super) fn read(reader: &TableReader<'_>) -> Self {
         let kind =
             reader.parsed("kind", "\"disk\", \"memory\", \"cookie\" or \"flask\"", |kind| match kind {
                 "disk" => Ok(StoreKind::Disk),
                 "memory" => Ok(StoreKind::Memory),
                 "cookie" => Ok(StoreKind::Cookie),
                 "flask" => Ok(StoreKind::Flask),
-                "redis" => {
-                    Err(Mistake::why("not built yet")
-                        .help("use kind = \"disk\": sessions outlive the process"))
-                }
-                _ => Err(Mistake::VALUE),
+                "redis" => Err(ValueProblem::why("not built yet")
+                    .help("use kind = \"disk\": sessions outlive the process")),
+                _ => Err(ValueProblem::VALUE),
             });
         let durabilities = [("group", Durability::Group), ("sync", Durability::Sync), ("os", Durability::Os)];
         let bytes = 16 * MIB..=1 << 50;

@@ -4,12 +4,12 @@ use std::{ops::Range, path::Path};
 
 use super::{
     secret::SecretSource,
-    value::{Mistake, Reader},
+    value::{TableReader, ValueProblem},
 };
 
 /// `tls`
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Tls {
+pub struct ListenerTlsConfig {
     /// `certificates`: chosen by the name that the visitor asks for; the first where none fits. At least one.
     pub certificates: Vec<CertificateFiles>,
 }
@@ -38,14 +38,14 @@ pub struct ClientCertificates {
 
 impl ClientCertificates {
     /// Reads it; files are looked for beside the configuration, in `folder`.
-    pub(super) fn read(listen: &Reader<'_>, folder: &Path) -> Option<Self> {
+    pub(super) fn read(listen: &TableReader<'_>, folder: &Path) -> Option<Self> {
         const KEY: &str = "client_certificates";
         const EXPECTED: &str = "\"off\" or a table such as { ca = \"ca.pem\", require = true }";
         if let Some(value) = listen.value(KEY)
             && !value.get_ref().is_table()
         {
             if !listen.says(KEY, "off") {
-                listen.refuse(KEY, value, EXPECTED, Mistake::VALUE);
+                listen.refuse(KEY, value, EXPECTED, ValueProblem::VALUE);
             }
             return None;
         }
@@ -65,9 +65,9 @@ impl ClientCertificates {
 
 const EXPECTED: &str = "an array such as [{ certificate = \"cert.pem\", key = \"key.pem\" }]";
 
-impl Tls {
+impl ListenerTlsConfig {
     /// Reads it; files are looked for beside the configuration, in `folder`.
-    pub(super) fn read(listen: &Reader<'_>, folder: &Path) -> Option<Self> {
+    pub(super) fn read(listen: &TableReader<'_>, folder: &Path) -> Option<Self> {
         let reader = listen.section("tls");
         let items = reader.array("certificates", EXPECTED);
         let certificates: Vec<_> =
@@ -83,7 +83,7 @@ impl Tls {
     }
 }
 
-fn files(reader: &Reader<'_>, folder: &Path) -> Option<CertificateFiles> {
+fn files(reader: &TableReader<'_>, folder: &Path) -> Option<CertificateFiles> {
     let certificate = file(reader, "certificate", folder);
     let key = file(reader, "key", folder);
     reader.finish();
@@ -91,7 +91,7 @@ fn files(reader: &Reader<'_>, folder: &Path) -> Option<CertificateFiles> {
 }
 
 /// `"cert.pem"`, or where it lies as for any secret.
-fn file(reader: &Reader<'_>, key: &'static str, folder: &Path) -> Option<SecretSource> {
+fn file(reader: &TableReader<'_>, key: &'static str, folder: &Path) -> Option<SecretSource> {
     const EXPECTED: &str = "a PEM file such as \"cert.pem\", or { credential = \"NAME\" }";
     let Some(value) = reader.value(key) else {
         let message = format!("`{}` is missing", reader.dotted(key));
@@ -101,7 +101,7 @@ fn file(reader: &Reader<'_>, key: &'static str, folder: &Path) -> Option<SecretS
     match value.get_ref().as_str() {
         None => SecretSource::parse(reader, key),
         Some(text) if text.is_empty() || text.contains(['\0', '\n']) => {
-            reader.refuse(key, value, EXPECTED, Mistake::why("expected the name of a PEM file"));
+            reader.refuse(key, value, EXPECTED, ValueProblem::why("expected the name of a PEM file"));
             None
         }
         Some(text) => Some(SecretSource::File(folder.join(text))),

@@ -12,11 +12,11 @@ use toml::{
 
 use super::{diagnostic::Diagnostic, scalar};
 
-pub(super) use super::mistake::{Mistake, Notes};
+pub(super) use super::mistake::{DiagnosticSink, ValueProblem};
 
 /// One table, and where it is.
-pub(super) struct Reader<'a> {
-    notes: &'a Notes,
+pub(super) struct TableReader<'a> {
+    notes: &'a DiagnosticSink,
     /// As it is shown.
     path: String,
     /// As it is known, with NAME where the name is the operator's choice.
@@ -28,21 +28,21 @@ pub(super) struct Reader<'a> {
 }
 
 /// A key of the operator's choice, and its value.
-pub(super) struct Entry<'a> {
+pub(super) struct TableEntry<'a> {
     pub(super) name: &'a str,
     /// Where the key stands.
     pub(super) place: Range<usize>,
     pub(super) value: &'a Spanned<DeValue<'a>>,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> TableReader<'a> {
     /// A reader of a whole file.
-    pub(super) fn new(notes: &'a Notes, table: &'a DeTable<'a>) -> Self {
+    pub(super) fn new(notes: &'a DiagnosticSink, table: &'a DeTable<'a>) -> Self {
         Self::at(notes, String::new(), Some(table), None)
     }
 
     fn at(
-        notes: &'a Notes,
+        notes: &'a DiagnosticSink,
         path: String,
         table: Option<&'a DeTable<'a>>,
         place: Option<Range<usize>>,
@@ -51,7 +51,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Where mistakes go.
-    pub(super) fn notes(&self) -> &'a Notes {
+    pub(super) fn notes(&self) -> &'a DiagnosticSink {
         self.notes
     }
 
@@ -60,8 +60,16 @@ impl<'a> Reader<'a> {
         join(&self.path, key)
     }
 
-    fn below(&self, key: &str, table: Option<&'a DeTable<'a>>, place: Option<Range<usize>>) -> Reader<'a> {
-        Reader { pattern: join(&self.pattern, key), ..Self::at(self.notes, self.dotted(key), table, place) }
+    fn below(
+        &self,
+        key: &str,
+        table: Option<&'a DeTable<'a>>,
+        place: Option<Range<usize>>,
+    ) -> TableReader<'a> {
+        TableReader {
+            pattern: join(&self.pattern, key),
+            ..Self::at(self.notes, self.dotted(key), table, place)
+        }
     }
 
     /// Asks for a key.
@@ -105,14 +113,20 @@ impl<'a> Reader<'a> {
     }
 
     /// Notes why a value was not taken.
-    pub(super) fn refuse(&self, key: &str, value: &Spanned<DeValue<'_>>, expected: &str, mistake: Mistake) {
+    pub(super) fn refuse(
+        &self,
+        key: &str,
+        value: &Spanned<DeValue<'_>>,
+        expected: &str,
+        mistake: ValueProblem,
+    ) {
         let name = self.dotted(key);
         let (message, label, help) = match mistake {
-            Mistake::Type { help } => {
+            ValueProblem::Type { help } => {
                 let found = scalar::found(value.get_ref());
                 (format!("wrong type for `{name}`"), format!("expected {expected}, found {found}"), help)
             }
-            Mistake::Value { why, help } => {
+            ValueProblem::Value { why, help } => {
                 let why = why.unwrap_or_else(|| format!("expected {expected}"));
                 (format!("wrong value for `{name}`"), why, help)
             }
@@ -127,7 +141,7 @@ impl<'a> Reader<'a> {
         &self,
         key: &'static str,
         expected: &str,
-        read: impl FnOnce(&'a DeValue<'a>) -> Result<T, Mistake>,
+        read: impl FnOnce(&'a DeValue<'a>) -> Result<T, ValueProblem>,
     ) -> Option<T> {
         let value = self.value(key)?;
         read(value.get_ref()).map_err(|mistake| self.refuse(key, value, expected, mistake)).ok()
@@ -138,17 +152,17 @@ impl<'a> Reader<'a> {
         &self,
         key: &'static str,
         expected: &str,
-        read: impl FnOnce(&str) -> Result<T, Mistake>,
+        read: impl FnOnce(&str) -> Result<T, ValueProblem>,
     ) -> Option<T> {
-        self.optional(key, expected, |value| read(value.as_str().ok_or(Mistake::TYPE)?))
+        self.optional(key, expected, |value| read(value.as_str().ok_or(ValueProblem::TYPE)?))
     }
 
-    /// Like [`Reader::parsed`], and says so when the key is not there.
+    /// Like [`TableReader::parsed`], and says so when the key is not there.
     pub(super) fn required<T>(
         &self,
         key: &'static str,
         expected: &str,
-        read: impl FnOnce(&str) -> Result<T, Mistake>,
+        read: impl FnOnce(&str) -> Result<T, ValueProblem>,
     ) -> Option<T> {
         if self.table.is_some_and(|table| !table.contains_key(key)) {
             let message = format!("`{}` is missing", self.dotted(key));
@@ -193,12 +207,12 @@ impl<'a> Reader<'a> {
     }
 
     /// The tables within this one, by name: a section that is not there reads as an empty one.
-    pub(super) fn section(&self, key: &'static str) -> Reader<'a> {
+    pub(super) fn section(&self, key: &'static str) -> TableReader<'a> {
         let table = self.value(key).and_then(|value| {
             let table = value.get_ref().as_table();
             if table.is_none() {
                 let help = format!("begin the section with `[{}]`", self.dotted(key));
-                self.refuse(key, value, "a table", Mistake::TYPE.help(help));
+                self.refuse(key, value, "a table", ValueProblem::TYPE.help(help));
             }
             table
         });
@@ -206,7 +220,7 @@ impl<'a> Reader<'a> {
     }
 
     /// `[key.NAME]`, in the order of the file: the name, where it stands, and its table.
-    pub(super) fn named_sections(&self, key: &'static str) -> Vec<(String, Reader<'a>)> {
+    pub(super) fn named_sections(&self, key: &'static str) -> Vec<(String, TableReader<'a>)> {
         let outer = self.section(key);
         let mut found: Vec<_> = outer.table.into_iter().flat_map(DeTable::iter).collect();
         // The order of a table is that of its names.
@@ -216,21 +230,21 @@ impl<'a> Reader<'a> {
             let text = name.get_ref().to_string();
             if let Some(table) = value.get_ref().as_table() {
                 let section = outer.below(&text, Some(table), Some(name.span()));
-                sections.push((text, Reader { pattern: join(key, "NAME"), ..section }));
+                sections.push((text, TableReader { pattern: join(key, "NAME"), ..section }));
             } else {
                 let help = format!("write `[{key}.NAME]`, where NAME is a name of your choice");
-                outer.refuse(&text, value, "a table", Mistake::TYPE.help(help));
+                outer.refuse(&text, value, "a table", ValueProblem::TYPE.help(help));
             }
         }
         sections
     }
 
     /// `[[key]]`: each table.
-    pub(super) fn sections(&self, key: &'static str) -> Vec<Reader<'a>> {
+    pub(super) fn sections(&self, key: &'static str) -> Vec<TableReader<'a>> {
         let Some(value) = self.value(key) else { return Vec::new() };
         let Some(array) = value.get_ref().as_array() else {
             let help = format!("write `[[{key}]]`, with two brackets: there may be several");
-            self.refuse(key, value, "an array of tables", Mistake::TYPE.help(help));
+            self.refuse(key, value, "an array of tables", ValueProblem::TYPE.help(help));
             // Its keys are read all the same, so that their mistakes are told now and not in the next run.
             let table = value.get_ref().as_table();
             return vec![self.below(key, table, Some(value.span()))];
@@ -239,9 +253,9 @@ impl<'a> Reader<'a> {
     }
 
     /// A table in an array.
-    pub(super) fn item(&self, key: &str, item: &'a Spanned<DeValue<'a>>) -> Option<Reader<'a>> {
+    pub(super) fn item(&self, key: &str, item: &'a Spanned<DeValue<'a>>) -> Option<TableReader<'a>> {
         let Some(table) = item.get_ref().as_table() else {
-            self.refuse(key, item, "a table", Mistake::TYPE);
+            self.refuse(key, item, "a table", ValueProblem::TYPE);
             return None;
         };
         Some(self.below(key, Some(table), Some(item.span())))
@@ -251,18 +265,18 @@ impl<'a> Reader<'a> {
     pub(super) fn array(&self, key: &'static str, expected: &str) -> Vec<&'a Spanned<DeValue<'a>>> {
         let items = self.optional(key, expected, |value| {
             let help = "put it in brackets: there may be several";
-            value.as_array().ok_or_else(|| Mistake::TYPE.help(help))
+            value.as_array().ok_or_else(|| ValueProblem::TYPE.help(help))
         });
         items.into_iter().flat_map(|array| array.iter()).collect()
     }
 
     /// A table of which the operator chose the keys, in the order of the file: key, where it stands, value.
-    pub(super) fn entries(&self, key: &'static str, expected: &str) -> Vec<Entry<'a>> {
-        let table = self.optional(key, expected, |value| value.as_table().ok_or(Mistake::TYPE));
+    pub(super) fn entries(&self, key: &'static str, expected: &str) -> Vec<TableEntry<'a>> {
+        let table = self.optional(key, expected, |value| value.as_table().ok_or(ValueProblem::TYPE));
         let mut found: Vec<_> = table
             .into_iter()
             .flat_map(DeTable::iter)
-            .map(|(name, value)| Entry { name: name.get_ref(), place: name.span(), value })
+            .map(|(name, value)| TableEntry { name: name.get_ref(), place: name.span(), value })
             .collect();
         found.sort_by_key(|entry| entry.place.start);
         found

@@ -9,10 +9,10 @@
 
 use std::borrow::Cow;
 
-use crate::message::{cookie::Pair, glob};
+use crate::message::{cookie::CookiePair, glob};
 
 /// The name as some app would read it: without `=` that is all there is.
-pub(super) fn name(pair: Pair<'_>) -> &[u8] {
+pub(super) fn name(pair: CookiePair<'_>) -> &[u8] {
     if pair.text().contains(&b'=') { pair.name() } else { pair.text() }
 }
 
@@ -80,7 +80,7 @@ fn stays(byte: u8) -> bool {
 ///
 /// SECURITY: what a client sends decides how much work this is. No name reaches back over the `=` before its own, so
 /// that all names together are at most three times as long as the pair, however often they are looked at.
-pub(super) fn within(pair: Pair<'_>) -> impl Iterator<Item = &[u8]> {
+pub(super) fn within(pair: CookiePair<'_>) -> impl Iterator<Item = &[u8]> {
     let text = pair.text();
     let mut start = 0;
     // Nothing came yet but `=`.
@@ -185,20 +185,20 @@ mod tests {
             ("my_sid%00x=2", true),
         ] {
             for guarded in ["my_sid", "my.sid", "MY_SID", "my%2Esid", "my.si*d"] {
-                let pair = Pair::new(pair.as_bytes());
+                let pair = CookiePair::new(pair.as_bytes());
                 let passes = |name: &[u8]| passes_for(name, guarded.as_bytes());
                 let found = passes(name(pair)) || within(pair).any(passes);
                 assert_eq!(found, wanted, "{guarded}: {}", pair.text().escape_ascii());
             }
         }
         assert!(passes_for(b"\xa0sid", b"sid") && passes_for(b"\x85sid", b"s*"));
-        let all: Vec<_> = within(Pair::new(b"a\xa0sid=1")).collect();
+        let all: Vec<_> = within(CookiePair::new(b"a\xa0sid=1")).collect();
         assert!(all.iter().all(|name| *name == b"sid") && !all.is_empty());
     }
 
     /// What is looked at, in bytes.
     fn looked_at(text: &[u8]) -> usize {
-        within(Pair::new(text)).map(<[u8]>::len).sum()
+        within(CookiePair::new(text)).map(<[u8]>::len).sum()
     }
 
     #[test]

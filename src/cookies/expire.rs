@@ -1,17 +1,17 @@
 //! The browser's copies of cookies that go with their session.
 
 use crate::{
-    config::{CookieRule, Rename, SameSite, Wanted},
+    config::{AttributeRule, CookieRule, RenamePattern, SameSite},
     message::{
         cookie_scope::{default_path, domain_matches, path_matches},
-        set_cookie::Editor,
+        set_cookie::SetCookieEditor,
     },
 };
 
 use super::{
-    CookieRules, Inventory, Occasion,
-    inventory::Seen,
-    rule::{Promise, promise, renaming},
+    CookieInventory, CookieRules, CookieScope,
+    inventory::SeenScope,
+    rule::{NamePrefix, promise, renaming},
 };
 
 /// So many lines for one cookie.
@@ -19,14 +19,14 @@ const MOST_IDENTITIES: usize = 20;
 
 /// A cookie is known by name, domain and path (RFC 6265 section 5.3); the browser tells us its name alone.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Identity<'a> {
+struct CookieIdentity<'a> {
     domain: Option<&'a str>,
     path: &'a str,
 }
 
 /// What a line must say beside, or browsers do not take it.
 #[derive(Debug, Clone, Copy, Default)]
-struct Marks {
+struct RequiredMarks {
     secure: bool,
     /// A browser keeps what is partitioned apart: only a line that says so takes it back.
     partitioned: bool,
@@ -34,7 +34,7 @@ struct Marks {
     from_any_site: bool,
 }
 
-impl Marks {
+impl RequiredMarks {
     /// For a cookie that the browser has under this name: a promise that it makes holds for its end too, whether or not
     /// we know that the visitor came by https.
     fn of(name: &[u8], https: bool, partitioned: bool, from_any_site: bool) -> Self {
@@ -46,7 +46,7 @@ impl Marks {
 
 impl CookieRules {
     /// Whether a cookie, by the name that the browser has for it, goes with the session.
-    pub fn goes_with_session(&self, name: &[u8], occasion: &Occasion<'_>) -> bool {
+    pub fn goes_with_session(&self, name: &[u8], occasion: &CookieScope<'_>) -> bool {
         self.is_adopted(name, occasion)
             || self.rule_of(name, occasion).is_some_and(|(rule, _)| rule.expires_on_logout || rule.bound)
     }
@@ -54,30 +54,31 @@ impl CookieRules {
     /// The lines that take back the browser's copy of a cookie from before its rule, which this line of the app sets or
     /// takes back itself: under the identity that the line names, and if the browser `sent` such a cookie with this
     /// request, under all that its host and path allow.
-    pub fn expire_adopted(&self, line: &[u8], occasion: &Occasion<'_>, sent: bool) -> Vec<Vec<u8>> {
-        let editor = Editor::new(line);
+    pub fn expire_adopted(&self, line: &[u8], occasion: &CookieScope<'_>, sent: bool) -> Vec<Vec<u8>> {
+        let editor = SetCookieEditor::new(line);
         let said = |attribute| editor.get(attribute).and_then(|value| std::str::from_utf8(value).ok());
         let domain = said("Domain").unwrap_or_default();
         let domain = domain.strip_prefix('.').unwrap_or(domain);
         let path = said("Path").filter(|path| path.starts_with('/'));
         let path = path.unwrap_or(default_path(occasion.path));
-        let own = Identity::read(domain, path, occasion.host);
+        let own = CookieIdentity::read(domain, path, occasion.host);
         let all = if sent { identities(None, occasion, own) } else { own.into_iter().collect() };
         let name = editor.name_value().0;
         let from_any_site = editor.get("SameSite").is_some_and(|site| site.eq_ignore_ascii_case(b"None"));
-        let marks = Marks::of(name, occasion.https, editor.has("Partitioned"), from_any_site);
+        let marks = RequiredMarks::of(name, occasion.https, editor.has("Partitioned"), from_any_site);
         all.into_iter().map(|identity| identity.expire(name, marks)).collect()
     }
 
     /// The `Set-Cookie` lines that take it back: under the identity that the rule gives it, else under that which the app
     /// was seen to give it, where such a cookie could have come with this request, and all that its host and path allow.
-    pub fn expire(&self, name: &[u8], occasion: &Occasion<'_>, seen: &Inventory) -> Vec<Vec<u8>> {
+    pub fn expire(&self, name: &[u8], occasion: &CookieScope<'_>, seen: &CookieInventory) -> Vec<Vec<u8>> {
         let Some((rule, original)) = self.rule_of(name, occasion) else { return Vec::new() };
         let seen = seen.seen(occasion.upstream, &original);
         let marks = marks(rule, name, occasion.https, seen.as_ref());
-        let seen = seen.as_ref().and_then(|seen| Identity::read(&seen.domain, &seen.path, occasion.host));
-        let identities = if promise(name) == Some(Promise::Host) {
-            vec![Identity { domain: None, path: "/" }]
+        let seen =
+            seen.as_ref().and_then(|seen| CookieIdentity::read(&seen.domain, &seen.path, occasion.host));
+        let identities = if promise(name) == Some(NamePrefix::Host) {
+            vec![CookieIdentity { domain: None, path: "/" }]
         } else {
             let seen = seen.filter(|seen| path_matches(occasion.path.as_bytes(), seen.path.as_bytes()));
             // What came under the app's own name is from before the rule.
@@ -91,38 +92,38 @@ impl CookieRules {
     /// the rule, or because the app was seen to say it. Each with the browser's name for it.
     pub fn expire_elsewhere(
         &self,
-        occasion: &Occasion<'_>,
-        inventory: &Inventory,
+        occasion: &CookieScope<'_>,
+        inventory: &CookieInventory,
     ) -> Vec<(Vec<u8>, Vec<u8>)> {
         let goes = |rule: &&CookieRule| (rule.expires_on_logout || rule.bound) && !rule.report;
         let mut all = inventory.seen_of(occasion.upstream);
         // What a rule says of one cookie is known before it was ever seen.
         for rule in self.rules.iter().filter(goes).filter(|rule| !rule.name.contains(['*', '?'])) {
             if !all.iter().any(|(name, _)| *name == rule.name) {
-                all.push((rule.name.clone(), Seen::default()));
+                all.push((rule.name.clone(), SeenScope::default()));
             }
         }
         let lines = all.iter().filter_map(|(name, seen)| {
             // Rules that ask for the request's path asked for one where the cookie was set.
             let path = path_of(None, seen);
             let request_paths = &self.request_paths(path, &[]);
-            let there = Occasion { path, request_paths, ..*occasion };
+            let there = CookieScope { path, request_paths, ..*occasion };
             let rule = self.find(name.as_bytes(), &there).filter(goes)?;
             let path = path_of(Some(rule), seen);
             let came = path_matches(occasion.path.as_bytes(), path.as_bytes());
             let domain = match &rule.domain {
-                Some(Wanted::Always(domain)) => domain,
+                Some(AttributeRule::Always(domain)) => domain,
                 _ => &seen.domain,
             };
             let name = match renaming(rule, occasion.https) {
-                Some(Rename { before, after: Some(after) }) => [before, name, after.as_str()].concat(),
-                Some(Rename { before, after: None }) => before.clone(),
+                Some(RenamePattern { before, after: Some(after) }) => [before, name, after.as_str()].concat(),
+                Some(RenamePattern { before, after: None }) => before.clone(),
                 None => name.clone(),
             };
-            let identity = Identity::read(domain, path, occasion.host).filter(|_| !came)?;
+            let identity = CookieIdentity::read(domain, path, occasion.host).filter(|_| !came)?;
             let marks = marks(rule, name.as_bytes(), occasion.https, Some(seen));
             let line = identity.expire(name.as_bytes(), marks);
-            (promise(name.as_bytes()) != Some(Promise::Host)).then(|| (name.into_bytes(), line))
+            (promise(name.as_bytes()) != Some(NamePrefix::Host)).then(|| (name.into_bytes(), line))
         });
         lines.collect()
     }
@@ -130,7 +131,7 @@ impl CookieRules {
     fn rule_of<'n>(
         &self,
         name: &'n [u8],
-        occasion: &Occasion<'_>,
+        occasion: &CookieScope<'_>,
     ) -> Option<(&CookieRule, std::borrow::Cow<'n, [u8]>)> {
         self.original(name, occasion)
             .or_else(|| Some((self.find(name, occasion)?, name.into())))
@@ -138,7 +139,7 @@ impl CookieRules {
     }
 }
 
-impl<'a> Identity<'a> {
+impl<'a> CookieIdentity<'a> {
     /// What a line of the app said; none if that is not known, or no cookie of this host.
     fn read(domain: &'a str, path: &'a str, host: &str) -> Option<Self> {
         let domain = (!domain.is_empty()).then_some(domain);
@@ -146,7 +147,7 @@ impl<'a> Identity<'a> {
         (here && path.starts_with('/') && fits_a_line(path)).then_some(Self { domain, path })
     }
 
-    fn expire(&self, name: &[u8], marks: Marks) -> Vec<u8> {
+    fn expire(&self, name: &[u8], marks: RequiredMarks) -> Vec<u8> {
         let mut line = [name, b"=; Path=", self.path.as_bytes()].concat();
         if let Some(domain) = self.domain {
             line.extend_from_slice(b"; Domain=");
@@ -166,7 +167,7 @@ impl<'a> Identity<'a> {
 }
 
 /// What the rule makes of what the app was seen to say.
-fn marks(rule: &CookieRule, name: &[u8], https: bool, seen: Option<&Seen>) -> Marks {
+fn marks(rule: &CookieRule, name: &[u8], https: bool, seen: Option<&SeenScope>) -> RequiredMarks {
     let has = seen.is_some_and(|seen| seen.partitioned);
     let partitioned = rule.partitioned.and_then(|wanted| wanted.when(has).copied()).unwrap_or(has);
     let said = seen.and_then(|seen| seen.same_site.as_deref());
@@ -174,13 +175,13 @@ fn marks(rule: &CookieRule, name: &[u8], https: bool, seen: Option<&Seen>) -> Ma
         Some(site) => site == SameSite::None,
         None => said.is_some_and(|site| site.eq_ignore_ascii_case("None")),
     };
-    Marks::of(name, https, partitioned, from_any_site)
+    RequiredMarks::of(name, https, partitioned, from_any_site)
 }
 
 /// Where a cookie is, if that is known; else empty.
-fn path_of<'a>(rule: Option<&'a CookieRule>, seen: &'a Seen) -> &'a str {
+fn path_of<'a>(rule: Option<&'a CookieRule>, seen: &'a SeenScope) -> &'a str {
     match rule.and_then(|rule| rule.path.as_ref()) {
-        Some(Wanted::Always(path)) => path,
+        Some(AttributeRule::Always(path)) => path,
         _ => &seen.path,
     }
 }
@@ -188,23 +189,28 @@ fn path_of<'a>(rule: Option<&'a CookieRule>, seen: &'a Seen) -> &'a str {
 /// What is known before what may be: another visitor's cookie says nothing of this one's.
 fn identities<'a>(
     rule: Option<&'a CookieRule>,
-    occasion: &Occasion<'a>,
-    seen: Option<Identity<'a>>,
-) -> Vec<Identity<'a>> {
+    occasion: &CookieScope<'a>,
+    seen: Option<CookieIdentity<'a>>,
+) -> Vec<CookieIdentity<'a>> {
     let domain = rule.and_then(|rule| match &rule.domain {
-        Some(Wanted::Always(domain)) => Some(Some(domain.as_str()).filter(|domain| !domain.is_empty())),
+        Some(AttributeRule::Always(domain)) => {
+            Some(Some(domain.as_str()).filter(|domain| !domain.is_empty()))
+        }
         _ => None,
     });
     let path = rule.and_then(|rule| match &rule.path {
-        Some(Wanted::Always(path)) => Some(path.as_str()).filter(|path| !path.is_empty()),
+        Some(AttributeRule::Always(path)) => Some(path.as_str()).filter(|path| !path.is_empty()),
         _ => None,
     });
-    let known =
-        seen.map(|seen| Identity { domain: domain.unwrap_or(seen.domain), path: path.unwrap_or(seen.path) });
+    let known = seen.map(|seen| CookieIdentity {
+        domain: domain.unwrap_or(seen.domain),
+        path: path.unwrap_or(seen.path),
+    });
     let domains = domain.map_or_else(|| domains(occasion.host), |domain| vec![domain]);
     let paths = path.map_or_else(|| paths(occasion.path), |path| vec![path]);
-    let all =
-        paths.iter().flat_map(|path| domains.iter().map(move |domain| Identity { domain: *domain, path }));
+    let all = paths
+        .iter()
+        .flat_map(|path| domains.iter().map(move |domain| CookieIdentity { domain: *domain, path }));
     let all = all.filter(|identity| Some(identity) != known.as_ref());
     known.clone().into_iter().chain(all).take(MOST_IDENTITIES).collect()
 }
@@ -235,7 +241,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use super::*;
-    use crate::{config::CookieAction, crypto::Secrets};
+    use crate::{config::CookieAction, crypto::KeySecrets};
 
     #[test]
     fn every_copy_that_a_browser_may_hold_goes() {
@@ -246,12 +252,12 @@ mod tests {
             ..CookieRule::default()
         };
         let exact = CookieRule {
-            path: Some(Wanted::Always("/x".into())),
-            domain: Some(Wanted::Always("b.test".into())),
+            path: Some(AttributeRule::Always("/x".into())),
+            domain: Some(AttributeRule::Always("b.test".into())),
             action: CookieAction::Rewrite,
             ..rule.clone()
         };
-        let occasion = Occasion {
+        let occasion = CookieScope {
             host: "a.b.test",
             path: "/shop/cart/1",
             request_paths: &[],
@@ -261,10 +267,10 @@ mod tests {
             now: UNIX_EPOCH,
         };
         let taken_back = |rule: &CookieRule, path: &str, seen: &str| -> Vec<String> {
-            let rules = CookieRules::build(std::slice::from_ref(rule), &Secrets::ephemeral());
-            let occasion = Occasion { path, ..occasion };
+            let rules = CookieRules::build(std::slice::from_ref(rule), &KeySecrets::ephemeral());
+            let occasion = CookieScope { path, ..occasion };
             assert!(rules.goes_with_session(b"a", &occasion) && !rules.goes_with_session(b"b", &occasion));
-            let inventory = Inventory::default();
+            let inventory = CookieInventory::default();
             inventory.note(seen.as_bytes(), &occasion, &rules);
             let cut = |line: Vec<u8>| {
                 let line = String::from_utf8(line).unwrap();
@@ -282,13 +288,13 @@ mod tests {
             }
         }
         let partitioned = |rule: &CookieRule, seen: &str| {
-            let rules = CookieRules::build(std::slice::from_ref(rule), &Secrets::ephemeral());
-            let inventory = Inventory::default();
+            let rules = CookieRules::build(std::slice::from_ref(rule), &KeySecrets::ephemeral());
+            let inventory = CookieInventory::default();
             inventory.note(seen.as_bytes(), &occasion, &rules);
             let lines = rules.expire(b"a", &occasion, &inventory);
             lines.iter().all(|line| line.ends_with(b"; Secure; Partitioned"))
         };
-        let wanted = CookieRule { partitioned: Some(Wanted::Always(true)), ..exact.clone() };
+        let wanted = CookieRule { partitioned: Some(AttributeRule::Always(true)), ..exact.clone() };
         assert!(partitioned(&wanted, "a=1") && partitioned(&rule, "a=1; Secure; PARTITIONED"));
         assert!(!partitioned(&rule, "a=1; Secure"));
         let deep = "/1/2/3/4/5/6/7/8";

@@ -7,15 +7,15 @@ use jiff::{civil::Date, tz::TimeZone};
 use uuid::Uuid;
 
 use crate::{
-    config::{CookieAction, CookieRule, Rename},
+    config::{CookieAction, CookieRule, RenamePattern},
     message::{
-        cookie::{Edit, Pair},
+        cookie::{CookiePair, PairEdit},
         glob,
     },
 };
 
 use super::{
-    CookieRules, Occasion, disguise,
+    CookieRules, CookieScope, disguise,
     names::NameWork,
     rule::{is_for, renaming},
     seal::{bound, open},
@@ -23,9 +23,9 @@ use super::{
 
 /// What a request knows beside the pair that is looked at.
 #[derive(Debug, Clone, Copy)]
-pub struct Sent<'a, H> {
+pub struct PresentedPair<'a, H> {
     /// When and where.
-    pub occasion: &'a Occasion<'a>,
+    pub occasion: &'a CookieScope<'a>,
     /// The session that the request came under, if it has one.
     pub session: Option<Uuid>,
     /// Whether the app gets a cookie of this name from elsewhere: the jar, or a renamed one.
@@ -38,7 +38,11 @@ pub struct Sent<'a, H> {
 
 impl CookieRules {
     /// What becomes of one pair of a request's `Cookie`.
-    pub fn read<'p, H: Fn(&[u8]) -> bool>(&self, pair: Pair<'p>, sent: &Sent<'_, H>) -> Edit<'p> {
+    pub fn read<'p, H: Fn(&[u8]) -> bool>(
+        &self,
+        pair: CookiePair<'p>,
+        sent: &PresentedPair<'_, H>,
+    ) -> PairEdit<'p> {
         let name = pair.name();
         // SECURITY: what else some app would read in this pair, whatever becomes of the pair itself.
         let passes_for = |name: &[u8], own: Option<&CookieRule>| self.guards_disguised(name, sent, own);
@@ -47,9 +51,9 @@ impl CookieRules {
             return if rule.action == CookieAction::Seal {
                 self.open(rule, pair, Some(original), sent)
             } else if passes_for(&original, Some(rule)) || smuggles() {
-                Edit::Remove
+                PairEdit::Remove
             } else {
-                Edit::Rename(original)
+                PairEdit::Rename(original)
             };
         }
         let read_as = disguise::name(pair);
@@ -61,28 +65,28 @@ impl CookieRules {
                 *open == read_as || (!known && (passes(read_as) || disguise::within(pair).any(passes)))
             });
             let goes = doubles || passes_for(read_as, None) || smuggles();
-            return if goes { Edit::Remove } else { Edit::Keep };
+            return if goes { PairEdit::Remove } else { PairEdit::Keep };
         };
         if adopts(rule, sent.occasion) {
             let adopted = is_let_in(rule, sent.occasion)
                 && !(sent.has)(read_as)
                 && !passes_for(read_as, Some(rule))
                 && !smuggles();
-            return if adopted { Edit::Keep } else { Edit::Remove };
+            return if adopted { PairEdit::Keep } else { PairEdit::Remove };
         }
         self.open(rule, pair, None, sent)
     }
 
     /// Whether the app's cookie of this name is kept, but under conditions that do not hold here, so that nothing takes
     /// it from the browser: where the jar sends it all the same, the browser's namesakes would come beside it.
-    pub fn leaves_open(&self, name: &[u8], occasion: &Occasion<'_>) -> bool {
+    pub fn leaves_open(&self, name: &[u8], occasion: &CookieScope<'_>) -> bool {
         let keeps = |rule: &&CookieRule| rule.action == CookieAction::Keep && !rule.report;
         self.rules.iter().filter(keeps).any(|rule| glob::fits(rule.name.as_bytes(), name))
             && !self.find(name, occasion).is_some_and(|rule| guards(rule, occasion))
     }
 
     /// Whether a cookie from before its rule is let in under this name of the app's.
-    pub fn is_adopted(&self, name: &[u8], occasion: &Occasion<'_>) -> bool {
+    pub fn is_adopted(&self, name: &[u8], occasion: &CookieScope<'_>) -> bool {
         self.adopts()
             && self.find(name, occasion).is_some_and(|rule| {
                 guards(rule, occasion) && adopts(rule, occasion) && is_let_in(rule, occasion)
@@ -92,8 +96,13 @@ impl CookieRules {
     /// Whether some app would read this name as one that a rule (but not its `own`) takes from browsers. A rule that
     /// fits the name as it stands says that the app has such a cookie: rules behind it count only where they name one
     /// cookie.
-    fn guards_disguised<H>(&self, name: &[u8], sent: &Sent<'_, H>, own: Option<&CookieRule>) -> bool {
-        let Sent { occasion, work, .. } = *sent;
+    fn guards_disguised<H>(
+        &self,
+        name: &[u8],
+        sent: &PresentedPair<'_, H>,
+        own: Option<&CookieRule>,
+    ) -> bool {
+        let PresentedPair { occasion, work, .. } = *sent;
         let is = |rule: &CookieRule, other: Option<&CookieRule>| {
             other.is_some_and(|other| std::ptr::eq(other, rule))
         };
@@ -118,7 +127,7 @@ impl CookieRules {
     fn find_by_index(
         &self,
         name: &[u8],
-        occasion: &Occasion<'_>,
+        occasion: &CookieScope<'_>,
         work: &NameWork,
     ) -> Option<(usize, &CookieRule)> {
         let mut first: Option<(usize, &CookieRule)> = None;
@@ -133,7 +142,7 @@ impl CookieRules {
     }
 
     /// The app's name for a cookie that a browser sends under another one.
-    pub fn original_name<'n>(&self, name: &'n [u8], occasion: &Occasion<'_>) -> Option<Cow<'n, [u8]>> {
+    pub fn original_name<'n>(&self, name: &'n [u8], occasion: &CookieScope<'_>) -> Option<Cow<'n, [u8]>> {
         self.original(name, occasion).map(|(_, original)| original)
     }
 
@@ -141,7 +150,7 @@ impl CookieRules {
     pub(super) fn original<'n>(
         &self,
         name: &'n [u8],
-        occasion: &Occasion<'_>,
+        occasion: &CookieScope<'_>,
     ) -> Option<(&CookieRule, Cow<'n, [u8]>)> {
         self.rules.iter().filter(|rule| !rule.report).find_map(|rule| {
             let original = undo(renaming(rule, occasion.https)?, &rule.name, name)?;
@@ -153,32 +162,32 @@ impl CookieRules {
     fn open<'p, H>(
         &self,
         rule: &CookieRule,
-        pair: Pair<'p>,
+        pair: CookiePair<'p>,
         original: Option<Cow<'p, [u8]>>,
-        sent: &Sent<'_, H>,
-    ) -> Edit<'p> {
+        sent: &PresentedPair<'_, H>,
+    ) -> PairEdit<'p> {
         let session = if rule.bound {
-            let Some(session) = sent.session else { return Edit::Remove };
+            let Some(session) = sent.session else { return PairEdit::Remove };
             Some(session)
         } else {
             None
         };
         let name = original.as_deref().unwrap_or(pair.name());
         match open(&self.sealer, &bound(name, sent.occasion.realm, session), pair.value()) {
-            Some(value) => Edit::Replace(original, value),
-            None => Edit::Remove,
+            Some(value) => PairEdit::Replace(original, value),
+            None => PairEdit::Remove,
         }
     }
 }
 
 /// Whether what a browser sends under the app's name is not what the app is to get.
-fn guards(rule: &CookieRule, occasion: &Occasion<'_>) -> bool {
+fn guards(rule: &CookieRule, occasion: &CookieScope<'_>) -> bool {
     let taken = matches!(rule.action, CookieAction::Keep | CookieAction::Seal);
     !rule.report && (taken || renaming(rule, occasion.https).is_some())
 }
 
 /// The app's name for a cookie that a browser sends under this one.
-fn undo<'n>(rename: &Rename, app_name: &str, name: &'n [u8]) -> Option<Cow<'n, [u8]>> {
+fn undo<'n>(rename: &RenamePattern, app_name: &str, name: &'n [u8]) -> Option<Cow<'n, [u8]>> {
     match &rename.after {
         None if name == rename.before.as_bytes() => Some(Cow::Owned(app_name.as_bytes().to_vec())),
         None => None,
@@ -190,12 +199,12 @@ fn undo<'n>(rename: &Rename, app_name: &str, name: &'n [u8]) -> Option<Cow<'n, [
 }
 
 /// Whether there may be such a cookie from before the rule: browsers have none under this name since.
-fn adopts(rule: &CookieRule, occasion: &Occasion<'_>) -> bool {
+fn adopts(rule: &CookieRule, occasion: &CookieScope<'_>) -> bool {
     rule.action == CookieAction::Keep || renaming(rule, occasion.https).is_some()
 }
 
 /// Whether names that the rule took from browsers are let in still.
-fn is_let_in(rule: &CookieRule, occasion: &Occasion<'_>) -> bool {
+fn is_let_in(rule: &CookieRule, occasion: &CookieScope<'_>) -> bool {
     rule.adopt_until.is_some_and(|day| !is_over(day, occasion))
 }
 
@@ -205,7 +214,7 @@ fn is_plain(name: &str) -> bool {
 }
 
 /// The day itself still counts (UTC).
-fn is_over(day: Date, occasion: &Occasion<'_>) -> bool {
+fn is_over(day: Date, occasion: &CookieScope<'_>) -> bool {
     let end = day.tomorrow().and_then(|next| next.to_zoned(TimeZone::UTC));
     let end = end.map_or(0, |end| end.timestamp().as_second());
     let now = occasion.now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
@@ -218,8 +227,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        crypto::Secrets,
-        message::cookie::{Retained, edit},
+        crypto::KeySecrets,
+        message::cookie::{RetainedLine, edit},
     };
 
     fn sent(rule: CookieRule, https: bool, line: &str) -> String {
@@ -227,8 +236,8 @@ mod tests {
     }
 
     fn sent_under(rules: &[CookieRule], https: bool, line: &str) -> String {
-        let rules = CookieRules::build(rules, &Secrets::ephemeral());
-        let occasion = Occasion {
+        let rules = CookieRules::build(rules, &KeySecrets::ephemeral());
+        let occasion = CookieScope {
             host: "a.test",
             path: "/",
             request_paths: &[],
@@ -239,11 +248,11 @@ mod tests {
         };
         let work = NameWork::default();
         let has = |name: &[u8]| name == b"here";
-        let sent = Sent { occasion: &occasion, session: None, has, open: &[], work: &work };
+        let sent = PresentedPair { occasion: &occasion, session: None, has, open: &[], work: &work };
         match edit(line.as_bytes(), |pair| rules.read(pair, &sent)) {
-            Retained::Unchanged => "=".into(),
-            Retained::Empty => String::new(),
-            Retained::Changed(bytes) => String::from_utf8(bytes).unwrap(),
+            RetainedLine::Unchanged => "=".into(),
+            RetainedLine::Empty => String::new(),
+            RetainedLine::Changed(bytes) => String::from_utf8(bytes).unwrap(),
         }
     }
 
@@ -252,10 +261,11 @@ mod tests {
         let rule = |name: &str| CookieRule { name: name.into(), ..CookieRule::default() };
         let kept = CookieRule { action: CookieAction::Keep, ..rule("s*") };
         let renamed = CookieRule {
-            rename: Some(Rename { before: "__Host-".into(), after: Some(String::new()) }),
+            rename: Some(RenamePattern { before: "__Host-".into(), after: Some(String::new()) }),
             ..rule("sid")
         };
-        let fixed = CookieRule { rename: Some(Rename { before: "coat".into(), after: None }), ..rule("sid") };
+        let fixed =
+            CookieRule { rename: Some(RenamePattern { before: "coat".into(), after: None }), ..rule("sid") };
         let sealed = CookieRule { action: CookieAction::Seal, ..rule("s?") };
         let until =
             |rule: &CookieRule, day: &str| CookieRule { adopt_until: day.parse().ok(), ..rule.clone() };
@@ -287,7 +297,7 @@ mod tests {
     fn of_two_rules_the_one_that_fits_as_it_stands_says_whose_a_name_is() {
         let rule = |name: &str, action| CookieRule { name: name.into(), action, ..CookieRule::default() };
         let until = |rule: CookieRule| CookieRule { adopt_until: "2999-01-01".parse().ok(), ..rule };
-        let rename = Some(Rename { before: "c-".into(), after: Some(String::new()) });
+        let rename = Some(RenamePattern { before: "c-".into(), after: Some(String::new()) });
         let renamed = |name: &str| CookieRule { rename: rename.clone(), ..rule(name, CookieAction::Rewrite) };
         let (pass, keep) = (CookieAction::Pass, CookieAction::Keep);
         for (first, second, line, wanted) in [

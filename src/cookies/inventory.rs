@@ -19,12 +19,12 @@ use crate::{
     crypto,
     message::{
         cookie_date::{self, max_age},
-        set_cookie::{Line, name_value},
+        set_cookie::{SetCookieLine, name_value},
     },
 };
 
-use super::rule::{Promise, promise};
-use super::{CookieRules, Occasion, rewrite::MOST_BYTES};
+use super::rule::{NamePrefix, promise};
+use super::{CookieRules, CookieScope, rewrite::MOST_BYTES};
 
 /// So many cookies are kept, by upstream and name.
 pub const MOST_NAMES: usize = 1000;
@@ -41,7 +41,7 @@ const LONG_FOR_A_SESSION: i64 = 31 * 86_400;
 
 /// What is wrong with a cookie of an app.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Finding {
+pub enum CookieFinding {
     /// Set by https without Secure.
     NotSecure,
     /// Scripts can read what looks like a session's.
@@ -58,7 +58,7 @@ pub enum Finding {
     BrokenPrefix,
 }
 
-impl Finding {
+impl CookieFinding {
     /// In words.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -77,13 +77,13 @@ impl Finding {
 
 /// One cookie of one app.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sighting {
+pub struct CookieSighting {
     /// The attributes of the latest new line, as the app wrote them; without the cookie's value.
     pub attributes: String,
     /// What the rules do with it: an `action`, `"report"`, or `"none"`.
     pub action: &'static str,
     /// All that was ever found, in order.
-    pub findings: Vec<Finding>,
+    pub findings: Vec<CookieFinding>,
     /// When it was first seen, in seconds since 1970.
     pub first_seen: u64,
     domain: String,
@@ -92,15 +92,15 @@ pub struct Sighting {
 
 /// What browsers know a cookie by beside its name; a text is empty where the app did not say.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct SeenScope {
     pub(super) domain: String,
     pub(super) path: String,
     pub(super) partitioned: bool,
     pub(super) same_site: Option<String>,
 }
 
-impl From<&Sighting> for Seen {
-    fn from(sighting: &Sighting) -> Self {
+impl From<&CookieSighting> for SeenScope {
+    fn from(sighting: &CookieSighting) -> Self {
         let all = || sighting.attributes.split("; ").map(|text| text.split_once('=').unwrap_or((text, "")));
         // Of several the last counts.
         let find = |wanted: &str| {
@@ -118,8 +118,8 @@ impl From<&Sighting> for Seen {
 
 /// What was seen so far.
 #[derive(Debug)]
-pub struct Inventory {
-    seen: Mutex<BTreeMap<(String, String), Sighting>>,
+pub struct CookieInventory {
+    seen: Mutex<BTreeMap<(String, String), CookieSighting>>,
     hasher: foldhash::quality::RandomState,
     id: u64,
     beyond: AtomicU64,
@@ -129,7 +129,7 @@ thread_local! {
     static NOTED: RefCell<Vec<u64>> = RefCell::new(vec![0; KNOWN]);
 }
 
-impl Default for Inventory {
+impl Default for CookieInventory {
     fn default() -> Self {
         Self {
             seen: Mutex::default(),
@@ -141,7 +141,7 @@ impl Default for Inventory {
 }
 
 /// What there is to know of one line.
-struct Read<'a> {
+struct SetCookieReading<'a> {
     name: &'a [u8],
     attributes: &'a [u8],
     domain: &'a [u8],
@@ -149,24 +149,24 @@ struct Read<'a> {
     findings: u8,
 }
 
-const ALL: [Finding; 7] = [
-    Finding::NotSecure,
-    Finding::NotHttpOnly,
-    Finding::NoSameSite,
-    Finding::LongLived,
-    Finding::WideDomain,
-    Finding::TooLong,
-    Finding::BrokenPrefix,
+const ALL: [CookieFinding; 7] = [
+    CookieFinding::NotSecure,
+    CookieFinding::NotHttpOnly,
+    CookieFinding::NoSameSite,
+    CookieFinding::LongLived,
+    CookieFinding::WideDomain,
+    CookieFinding::TooLong,
+    CookieFinding::BrokenPrefix,
 ];
 
-impl Inventory {
+impl CookieInventory {
     /// Notes a line of an app; what is found for the first time is returned.
     pub fn note<'l>(
         &self,
-        line: impl Into<Line<'l>>,
-        occasion: &Occasion<'_>,
+        line: impl Into<SetCookieLine<'l>>,
+        occasion: &CookieScope<'_>,
         rules: &CookieRules,
-    ) -> Vec<Finding> {
+    ) -> Vec<CookieFinding> {
         let line = line.into();
         if !is_news(self.shape(line, occasion)) {
             return Vec::new();
@@ -186,7 +186,7 @@ impl Inventory {
                 }
                 return Vec::new();
             }
-            Entry::Vacant(entry) => entry.insert(Sighting {
+            Entry::Vacant(entry) => entry.insert(CookieSighting {
                 attributes: String::new(),
                 action,
                 findings: Vec::new(),
@@ -212,20 +212,20 @@ impl Inventory {
     }
 
     /// What a cookie is known by in a browser, as the app set it last.
-    pub(super) fn seen(&self, upstream: &str, name: &[u8]) -> Option<Seen> {
+    pub(super) fn seen(&self, upstream: &str, name: &[u8]) -> Option<SeenScope> {
         let all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        all.get(&(upstream.to_owned(), text(name, NAME_BYTES))).map(Seen::from)
+        all.get(&(upstream.to_owned(), text(name, NAME_BYTES))).map(SeenScope::from)
     }
 
     /// The same of every cookie that this upstream's app was seen to set, by name; names that were cut are left out.
-    pub(super) fn seen_of(&self, upstream: &str) -> Vec<(String, Seen)> {
+    pub(super) fn seen_of(&self, upstream: &str) -> Vec<(String, SeenScope)> {
         let all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let of_it = all.iter().filter(|((owner, name), _)| owner == upstream && name.len() < NAME_BYTES);
-        of_it.map(|((_, name), sighting)| (name.clone(), Seen::from(sighting))).collect()
+        of_it.map(|((_, name), sighting)| (name.clone(), SeenScope::from(sighting))).collect()
     }
 
     /// Everything seen, by upstream and name.
-    pub fn list(&self) -> BTreeMap<(String, String), Sighting> {
+    pub fn list(&self) -> BTreeMap<(String, String), CookieSighting> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -235,7 +235,7 @@ impl Inventory {
     }
 
     /// A hash of all that matters of a line: not of the cookie's value, nor of moments that change with every answer.
-    fn shape(&self, line: Line<'_>, occasion: &Occasion<'_>) -> u64 {
+    fn shape(&self, line: SetCookieLine<'_>, occasion: &CookieScope<'_>) -> u64 {
         let mut hasher = self.hasher.build_hasher();
         let flags = u64::from(occasion.https) | u64::from(line.pair().len() > MOST_BYTES) << 1;
         hasher.write_u64(self.id ^ flags);
@@ -285,7 +285,7 @@ fn seconds(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-fn now(occasion: &Occasion<'_>) -> i64 {
+fn now(occasion: &CookieScope<'_>) -> i64 {
     i64::try_from(seconds(occasion.now)).unwrap_or(i64::MAX)
 }
 
@@ -314,7 +314,7 @@ fn text(bytes: &[u8], most: usize) -> String {
     String::from_utf8_lossy(bytes.get(..most).unwrap_or(bytes)).into_owned()
 }
 
-fn read<'a>(line: &'a [u8], occasion: &Occasion<'_>) -> Read<'a> {
+fn read<'a>(line: &'a [u8], occasion: &CookieScope<'_>) -> SetCookieReading<'a> {
     let (name, value) = name_value(line);
     let pair = line.iter().position(|byte| *byte == b';').unwrap_or(line.len());
     let attributes = line.get(pair + 1..).unwrap_or_default().trim_ascii();
@@ -332,8 +332,8 @@ fn read<'a>(line: &'a [u8], occasion: &Occasion<'_>) -> Read<'a> {
     let gone = age.is_some_and(|age| age <= 0);
     let longest = if session_like { LONG_FOR_A_SESSION } else { LONGEST };
     let broken = match promise(name) {
-        Some(Promise::Host) => !secure || path != b"/" || !domain.is_empty(),
-        Some(Promise::Secure) => !secure,
+        Some(NamePrefix::Host) => !secure || path != b"/" || !domain.is_empty(),
+        Some(NamePrefix::Secure) => !secure,
         None => false,
     };
     let found = [
@@ -348,7 +348,7 @@ fn read<'a>(line: &'a [u8], occasion: &Occasion<'_>) -> Read<'a> {
     // A cookie that is taken back need not be careful.
     let bits = found.iter().enumerate().map(|(bit, found)| u8::from(*found) << bit);
     let findings = if gone { 0 } else { bits.sum() };
-    Read { name, attributes, domain, path, findings }
+    SetCookieReading { name, attributes, domain, path, findings }
 }
 
 fn name_or_flag(part: &[u8]) -> (&[u8], &[u8]) {
@@ -363,9 +363,9 @@ mod tests {
 
     use super::*;
 
-    fn occasion(https: bool) -> Occasion<'static> {
+    fn occasion(https: bool) -> CookieScope<'static> {
         let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
-        Occasion {
+        CookieScope {
             host: "shop.x.test",
             path: "/",
             request_paths: &[],
@@ -377,7 +377,7 @@ mod tests {
     }
 
     fn rules() -> CookieRules {
-        CookieRules::build(&[], &crypto::Secrets::ephemeral())
+        CookieRules::build(&[], &crypto::KeySecrets::ephemeral())
     }
 
     #[test]
@@ -392,7 +392,9 @@ mod tests {
 
     #[test]
     fn what_is_found_is_told_once() {
-        use Finding::{BrokenPrefix, LongLived, NoSameSite, NotHttpOnly, NotSecure, TooLong, WideDomain};
+        use CookieFinding::{
+            BrokenPrefix, LongLived, NoSameSite, NotHttpOnly, NotSecure, TooLong, WideDomain,
+        };
         let long = format!("big={}; SameSite=Lax; Secure", "x".repeat(4096));
         for (https, line, wanted) in [
             (true, "lang=fr; Secure; SameSite=Lax", vec![]),
@@ -410,7 +412,7 @@ mod tests {
             (false, "a=1; SameSite=Lax; Domain=Shop.X.test", vec![]),
             (true, &long, vec![TooLong]),
         ] {
-            let inventory = Inventory::default();
+            let inventory = CookieInventory::default();
             assert_eq!(inventory.note(line.as_bytes(), &occasion(https), &rules()), wanted, "{line}");
             assert_eq!(inventory.note(line.as_bytes(), &occasion(https), &rules()), [], "{line}");
             let list = inventory.list();
@@ -420,7 +422,7 @@ mod tests {
 
     #[test]
     fn it_holds_no_value_and_no_more_than_so_many_names() {
-        let inventory = Inventory::default();
+        let inventory = CookieInventory::default();
         for number in 0..MOST_NAMES + 50 {
             inventory.note(
                 format!("c{number}=\"secret; more of the secret\"; Path=/; X=1").as_bytes(),

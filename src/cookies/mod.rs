@@ -1,7 +1,7 @@
 //! The app's own cookies, by the rules of `[[cookies]]` (RFC 6265bis).
 //!
 //! Here live what becomes of a `Set-Cookie` line ([`CookieRules::apply`]) and of a cookie on its way back
-//! ([`CookieRules::read`]), and the [`Inventory`] of what apps were seen to set. Never: a session, whose jar keeps what
+//! ([`CookieRules::read`]), and the [`CookieInventory`] of what apps were seen to set. Never: a session, whose jar keeps what
 //! a rule keeps here; a header map. Called by `proxy`.
 
 mod disguise;
@@ -15,8 +15,8 @@ mod rule;
 mod seal;
 mod told;
 
-pub use inbound::Sent;
-pub use inventory::{Finding, Inventory, Sighting};
+pub use inbound::PresentedPair;
+pub use inventory::{CookieFinding, CookieInventory, CookieSighting};
 pub use names::NameWork;
-pub use rule::{CookieRules, Kept, Occasion, SealedFor, Verdict};
+pub use rule::{CookieRules, CookieScope, LineForJar, LineVerdict, SealedFor};
 pub use told::told;

@@ -108,8 +108,8 @@ mod tests {
     use super::*;
     use crate::{
         config::CookieAction,
-        cookies::{CookieRules, Occasion, Sent},
-        crypto::Secrets,
+        cookies::{CookieRules, CookieScope, PresentedPair},
+        crypto::KeySecrets,
         message::cookie,
     };
 
@@ -121,14 +121,14 @@ mod tests {
             ..CookieRule::default()
         };
         let rules: Vec<_> = (0..rules).map(rule).collect();
-        let rules = CookieRules::build(&rules, &Secrets::ephemeral());
+        let rules = CookieRules::build(&rules, &KeySecrets::ephemeral());
         let now = UNIX_EPOCH + Duration::from_hours(24 * 365 * 60);
         let realm = (b'h', "a");
         let (host, path, upstream) = ("a", "/", "a");
-        let occasion = Occasion { host, path, request_paths: &[], upstream, https: true, realm, now };
+        let occasion = CookieScope { host, path, request_paths: &[], upstream, https: true, realm, now };
         let work = NameWork::default();
         let has = |_: &[u8]| false;
-        let sent = Sent { occasion: &occasion, session: None, has, open: &[], work: &work };
+        let sent = PresentedPair { occasion: &occasion, session: None, has, open: &[], work: &work };
         drop(cookie::edit(line.as_bytes(), |pair| rules.read(pair, &sent)));
         work.spent()
     }

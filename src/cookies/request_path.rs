@@ -10,7 +10,7 @@ use crate::{
 use super::CookieRules;
 
 /// One reading of a path.
-struct Reading<'a> {
+struct PathReading<'a> {
     text: &'a [u8],
     /// Its letters without their case.
     folded: Cow<'a, [u8]>,
@@ -18,7 +18,7 @@ struct Reading<'a> {
     decoded: bool,
 }
 
-impl<'a> Reading<'a> {
+impl<'a> PathReading<'a> {
     fn new(text: &'a str, decoded: bool) -> Self {
         Self { text: text.as_bytes(), folded: case::fold(text.as_bytes()), decoded }
     }
@@ -34,8 +34,8 @@ impl CookieRules {
         if !self.reads_paths() {
             return Vec::new();
         }
-        let main = Reading::new(main, false);
-        let others: Vec<_> = others.iter().map(|(text, decoded)| Reading::new(text, *decoded)).collect();
+        let main = PathReading::new(main, false);
+        let others: Vec<_> = others.iter().map(|(text, decoded)| PathReading::new(text, *decoded)).collect();
         let holds = |rule: &CookieRule| {
             rule.request_path.as_ref().is_none_or(|path| holds(rule, path, &main, &others))
         };
@@ -46,7 +46,7 @@ impl CookieRules {
 /// SECURITY: whoever writes a link chooses how its path is spelt. Where apps may read it in more than one way, a rule
 /// that takes something from browsers holds if any reading is below its path, letters without their case; any other holds
 /// if that is so of the one that counts as it stands, and if what parts a path is escaped in it, of those that decode that.
-fn holds(rule: &CookieRule, prefix: &str, main: &Reading<'_>, others: &[Reading<'_>]) -> bool {
+fn holds(rule: &CookieRule, prefix: &str, main: &PathReading<'_>, others: &[PathReading<'_>]) -> bool {
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix).as_bytes();
     let takes = rule.rename.is_some() || !matches!(rule.action, CookieAction::Pass | CookieAction::Rewrite);
     if takes {
@@ -69,8 +69,8 @@ mod tests {
 
     use super::*;
     use crate::{
-        cookies::{NameWork, Occasion, Sent},
-        crypto::Secrets,
+        cookies::{CookieScope, NameWork, PresentedPair},
+        crypto::KeySecrets,
         message::{cookie, steps::taken},
     };
 
@@ -84,13 +84,13 @@ mod tests {
             ..CookieRule::default()
         };
         let rules: Vec<_> = (0..20).map(rule).collect();
-        let rules = CookieRules::build(&rules, &Secrets::ephemeral());
+        let rules = CookieRules::build(&rules, &KeySecrets::ephemeral());
         let path = format!("/{}", "A".repeat(8000));
         let others: Vec<_> = (0..12).map(|number| (format!("{path}{number}"), true)).collect();
         let once = taken(|| drop(rules.request_paths(&path, &others)));
         assert!((13 * 8000..14 * 8000).contains(&once), "{once} steps: each reading once");
         let request_paths = &rules.request_paths(&path, &others);
-        let occasion = Occasion {
+        let occasion = CookieScope {
             host: "a",
             path: &path,
             request_paths,
@@ -100,7 +100,13 @@ mod tests {
             now: UNIX_EPOCH + Duration::from_hours(24 * 365 * 60),
         };
         let work = NameWork::default();
-        let sent = Sent { occasion: &occasion, session: None, has: |_: &[u8]| false, open: &[], work: &work };
+        let sent = PresentedPair {
+            occasion: &occasion,
+            session: None,
+            has: |_: &[u8]| false,
+            open: &[],
+            work: &work,
+        };
         let cookies = "sid=1; ".repeat(180);
         let steps = taken(|| drop(cookie::edit(cookies.as_bytes(), |pair| rules.read(pair, &sent))));
         assert!(steps < 180 * 20 * 25, "{steps} steps for 180 cookies under 20 rules");
@@ -121,7 +127,7 @@ mod tests {
             rule(CookieAction::Drop, Some("/shop/")),
             rule(CookieAction::Keep, None),
         ];
-        let rules = CookieRules::build(&rules, &Secrets::ephemeral());
+        let rules = CookieRules::build(&rules, &KeySecrets::ephemeral());
         for (main, other, wanted) in [
             ("/", None, [false, false, false, true]),
             ("/shop/x", None, [true, true, true, true]),
@@ -134,7 +140,7 @@ mod tests {
             let others: Vec<_> = other.iter().map(|(text, decoded)| ((*text).to_owned(), *decoded)).collect();
             assert_eq!(rules.request_paths(main, &others), wanted, "{main} {other:?}");
         }
-        let none = CookieRules::build(&[rule(CookieAction::Keep, None)], &Secrets::ephemeral());
+        let none = CookieRules::build(&[rule(CookieAction::Keep, None)], &KeySecrets::ephemeral());
         assert!(none.request_paths("/shop", &[]).is_empty(), "nothing is found where nothing is asked");
     }
 }

@@ -3,16 +3,16 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::{
-    config::{CookieRule, RuleSecure, SameSite, Wanted},
+    config::{AttributeRule, CookieRule, RuleSecure, SameSite},
     message::{
         cookie_date::{self, max_age},
-        set_cookie::Editor,
+        set_cookie::SetCookieEditor,
     },
 };
 
 use super::{
-    Occasion,
-    rule::{Promise, promise, renaming},
+    CookieScope,
+    rule::{NamePrefix, promise, renaming},
 };
 
 /// The longest life that browsers grant: 400 days (RFC 6265bis section 5.5).
@@ -22,7 +22,11 @@ const LONGEST: i64 = 400 * 86_400;
 pub(super) const MOST_BYTES: usize = 4096;
 
 /// Sets what the rule wants, in place.
-pub(super) fn rewrite<'a>(rule: &'a CookieRule, editor: &mut Editor<'a>, occasion: &Occasion<'_>) {
+pub(super) fn rewrite<'a>(
+    rule: &'a CookieRule,
+    editor: &mut SetCookieEditor<'a>,
+    occasion: &CookieScope<'_>,
+) {
     for (attribute, wanted) in [("Domain", &rule.domain), ("Path", &rule.path)] {
         match wanted.as_ref().and_then(|wanted| wanted.when(editor.has(attribute))).map(String::as_str) {
             Some("") => editor.remove(attribute),
@@ -54,7 +58,7 @@ pub(super) fn rewrite<'a>(rule: &'a CookieRule, editor: &mut Editor<'a>, occasio
     rename(rule, editor, occasion.https);
 }
 
-fn flag(editor: &mut Editor<'_>, name: &'static str, wanted: Option<Wanted<bool>>) {
+fn flag(editor: &mut SetCookieEditor<'_>, name: &'static str, wanted: Option<AttributeRule<bool>>) {
     match wanted.as_ref().and_then(|wanted| wanted.when(editor.has(name))) {
         Some(true) => editor.set_flag(name),
         Some(false) => editor.remove(name),
@@ -63,7 +67,7 @@ fn flag(editor: &mut Editor<'_>, name: &'static str, wanted: Option<Wanted<bool>
 }
 
 /// The new name, and what it promises.
-fn rename(rule: &CookieRule, editor: &mut Editor<'_>, https: bool) {
+fn rename(rule: &CookieRule, editor: &mut SetCookieEditor<'_>, https: bool) {
     let Some(rename) = renaming(rule, https) else { return };
     let (name, _) = editor.name_value();
     let new = match &rename.after {
@@ -72,7 +76,7 @@ fn rename(rule: &CookieRule, editor: &mut Editor<'_>, https: bool) {
     };
     if let Some(promise) = promise(&new) {
         editor.set_flag("Secure");
-        if promise == Promise::Host {
+        if promise == NamePrefix::Host {
             editor.remove("Domain");
             editor.set("Path", b"/".as_slice(), |old| old == b"/");
         }
@@ -81,7 +85,7 @@ fn rename(rule: &CookieRule, editor: &mut Editor<'_>, https: bool) {
 }
 
 /// Whether the line takes its cookie back.
-pub(super) fn is_taken_back(editor: &Editor<'_>, now: SystemTime) -> bool {
+pub(super) fn is_taken_back(editor: &SetCookieEditor<'_>, now: SystemTime) -> bool {
     let age = editor.get("Max-Age").and_then(max_age);
     let end = || editor.get("Expires").and_then(cookie_date::parse);
     age.map_or_else(|| end().is_some_and(|end| end <= seconds_of(now)), |age| age <= 0)
@@ -92,7 +96,7 @@ fn seconds_of(at: SystemTime) -> i64 {
 }
 
 /// `max_age` and `max_age_limit`; a cookie that the app takes back is left to go.
-fn live(rule: &CookieRule, editor: &mut Editor<'_>, now: SystemTime) {
+fn live(rule: &CookieRule, editor: &mut SetCookieEditor<'_>, now: SystemTime) {
     if rule.max_age.is_none() && rule.max_age_limit.is_none() {
         return;
     }
@@ -123,13 +127,13 @@ fn live(rule: &CookieRule, editor: &mut Editor<'_>, now: SystemTime) {
     }
 }
 
-fn set_age(editor: &mut Editor<'_>, seconds: i64) {
+fn set_age(editor: &mut SetCookieEditor<'_>, seconds: i64) {
     let mut buffer = itoa::Buffer::new();
     let value = buffer.format(seconds).as_bytes();
     editor.set("Max-Age", value.to_vec(), |old| old == value);
 }
 
-fn set_expires(editor: &mut Editor<'_>, at: i64) {
+fn set_expires(editor: &mut SetCookieEditor<'_>, at: i64) {
     use std::io::Write as _;
     let mut buffer = [0_u8; 29];
     let at = UNIX_EPOCH + Duration::from_secs(u64::try_from(at).unwrap_or(0));
@@ -139,14 +143,14 @@ fn set_expires(editor: &mut Editor<'_>, at: i64) {
 }
 
 /// Why browsers would not take the line.
-pub(super) fn refusal(editor: &Editor<'_>) -> Option<&'static str> {
+pub(super) fn refusal(editor: &SetCookieEditor<'_>) -> Option<&'static str> {
     let (name, value) = editor.name_value();
     let secure = editor.has("Secure");
     match promise(name) {
-        Some(Promise::Host) if !secure => return Some("__Host- needs Secure"),
-        Some(Promise::Host) if editor.get("Path") != Some(b"/") => return Some("__Host- needs Path=/"),
-        Some(Promise::Host) if editor.has("Domain") => return Some("__Host- allows no Domain"),
-        Some(Promise::Secure) if !secure => return Some("__Secure- needs Secure"),
+        Some(NamePrefix::Host) if !secure => return Some("__Host- needs Secure"),
+        Some(NamePrefix::Host) if editor.get("Path") != Some(b"/") => return Some("__Host- needs Path=/"),
+        Some(NamePrefix::Host) if editor.has("Domain") => return Some("__Host- allows no Domain"),
+        Some(NamePrefix::Secure) if !secure => return Some("__Secure- needs Secure"),
         _ => {}
     }
     if !secure && editor.has("Partitioned") {
@@ -160,18 +164,18 @@ pub(super) fn refusal(editor: &Editor<'_>) -> Option<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{CookieRules, SealedFor, Verdict};
+    use super::super::{CookieRules, LineVerdict, SealedFor};
     use super::*;
     use crate::message::steps::assert_linear;
     use crate::{
-        config::{Priority, Rename},
-        crypto::Secrets,
+        config::{CookiePriority, RenamePattern},
+        crypto::KeySecrets,
     };
 
     fn run(rule: &CookieRule, line: &str) -> String {
         let rule = CookieRule { name: "*".into(), ..rule.clone() };
-        let rules = CookieRules::build(&[rule], &Secrets::ephemeral());
-        let occasion = Occasion {
+        let rules = CookieRules::build(&[rule], &KeySecrets::ephemeral());
+        let occasion = CookieScope {
             host: "a.test",
             path: "/",
             request_paths: &[],
@@ -181,9 +185,9 @@ mod tests {
             now: UNIX_EPOCH + Duration::from_secs(784_111_777),
         };
         match rules.apply(line.as_bytes(), &occasion, SealedFor::Later) {
-            Verdict::Untouched => "=".into(),
-            Verdict::Rewritten(line) => String::from_utf8(line).unwrap(),
-            Verdict::Refused(_) => "!".into(),
+            LineVerdict::Untouched => "=".into(),
+            LineVerdict::Rewritten(line) => String::from_utf8(line).unwrap(),
+            LineVerdict::Refused(_) => "!".into(),
             other => format!("{other:?}"),
         }
     }
@@ -192,19 +196,19 @@ mod tests {
     #[test]
     fn hostile_lines_cost_no_more_than_their_bytes() {
         let all = CookieRule {
-            domain: Some(Wanted::Always("b.test".into())),
-            path: Some(Wanted::Default("/x".into())),
-            secure: Some(Wanted::Always(RuleSecure::Auto)),
-            http_only: Some(Wanted::Always(true)),
-            same_site: Some(Wanted::Always(SameSite::Lax)),
-            max_age: Some(Wanted::Always(Duration::from_mins(1))),
+            domain: Some(AttributeRule::Always("b.test".into())),
+            path: Some(AttributeRule::Default("/x".into())),
+            secure: Some(AttributeRule::Always(RuleSecure::Auto)),
+            http_only: Some(AttributeRule::Always(true)),
+            same_site: Some(AttributeRule::Always(SameSite::Lax)),
+            max_age: Some(AttributeRule::Always(Duration::from_mins(1))),
             ..CookieRule::default()
         };
         let rule = |name: String| CookieRule { name, ..all.clone() };
         let plain = (0..100).map(|number| rule(format!("sid{number}")));
         let rules: Vec<_> = plain.chain(["*sid*x".to_owned(), "?*".to_owned()].map(rule)).collect();
-        let rules = CookieRules::build(&rules, &Secrets::ephemeral());
-        let occasion = Occasion {
+        let rules = CookieRules::build(&rules, &KeySecrets::ephemeral());
+        let occasion = CookieScope {
             host: "a.test",
             path: "/",
             request_paths: &[],
@@ -232,27 +236,27 @@ mod tests {
 
     #[test]
     fn attributes() {
-        let always = Wanted::Always;
+        let always = AttributeRule::Always;
         let none = CookieRule::default();
         let secure = CookieRule { secure: Some(always(RuleSecure::Auto)), ..none.clone() };
         let never = CookieRule {
             secure: Some(always(RuleSecure::Never)),
-            http_only: Some(Wanted::Always(false)),
+            http_only: Some(AttributeRule::Always(false)),
             ..none.clone()
         };
         let lax = CookieRule {
-            same_site: Some(Wanted::Always(SameSite::Lax)),
-            http_only: Some(Wanted::Always(true)),
+            same_site: Some(AttributeRule::Always(SameSite::Lax)),
+            http_only: Some(AttributeRule::Always(true)),
             ..none.clone()
         };
-        let cross = CookieRule { same_site: Some(Wanted::Always(SameSite::None)), ..none.clone() };
+        let cross = CookieRule { same_site: Some(AttributeRule::Always(SameSite::None)), ..none.clone() };
         let place = CookieRule {
-            domain: Some(Wanted::Always(String::new())),
-            path: Some(Wanted::Always("/x".into())),
+            domain: Some(AttributeRule::Always(String::new())),
+            path: Some(AttributeRule::Always("/x".into())),
             ..none.clone()
         };
         let limit = CookieRule { max_age_limit: Some(Duration::from_mins(1)), ..none.clone() };
-        let age = CookieRule { max_age: Some(Wanted::Always(Duration::from_mins(1))), ..none.clone() };
+        let age = CookieRule { max_age: Some(AttributeRule::Always(Duration::from_mins(1))), ..none.clone() };
         let long = format!("a={}", "x".repeat(4096));
         for (rule, line, wanted) in [
             (&none, "a=b", "="),
@@ -295,13 +299,13 @@ mod tests {
     #[test]
     fn defaults_hold_where_the_app_said_nothing() {
         let rule = CookieRule {
-            domain: Some(Wanted::Default("x.test".into())),
-            path: Some(Wanted::Default("/x".into())),
-            secure: Some(Wanted::Default(RuleSecure::Auto)),
-            http_only: Some(Wanted::Default(true)),
-            same_site: Some(Wanted::Default(SameSite::Lax)),
-            priority: Some(Wanted::Default(Priority::High)),
-            max_age: Some(Wanted::Default(Duration::from_mins(1))),
+            domain: Some(AttributeRule::Default("x.test".into())),
+            path: Some(AttributeRule::Default("/x".into())),
+            secure: Some(AttributeRule::Default(RuleSecure::Auto)),
+            http_only: Some(AttributeRule::Default(true)),
+            same_site: Some(AttributeRule::Default(SameSite::Lax)),
+            priority: Some(AttributeRule::Default(CookiePriority::High)),
+            max_age: Some(AttributeRule::Default(Duration::from_mins(1))),
             ..CookieRule::default()
         };
         let rest = "; Secure; HttpOnly";
@@ -325,11 +329,11 @@ mod tests {
     #[test]
     fn a_new_name_keeps_its_promise() {
         let named = |before: &str, after: Option<&str>| CookieRule {
-            rename: Some(Rename { before: before.into(), after: after.map(Into::into) }),
+            rename: Some(RenamePattern { before: before.into(), after: after.map(Into::into) }),
             ..CookieRule::default()
         };
         let partitioned =
-            CookieRule { partitioned: Some(Wanted::Always(true)), ..named("__Secure-", Some("")) };
+            CookieRule { partitioned: Some(AttributeRule::Always(true)), ..named("__Secure-", Some("")) };
         for (rule, line, wanted) in [
             (named("__Host-", Some("")), "a=b; Foo", "__Host-a=b; Foo; Secure; Path=/"),
             (

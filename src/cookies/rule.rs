@@ -5,11 +5,11 @@ use std::{borrow::Cow, time::SystemTime};
 use uuid::Uuid;
 
 use crate::{
-    config::{CookieAction, CookieRule, KeepRenew, Rename, RuleSecure, Wanted},
-    crypto::{Sealer, Secrets},
+    config::{AttributeRule, CookieAction, CookieRule, KeepRenew, RenamePattern, RuleSecure},
+    crypto::{KeySecrets, Sealer},
     message::{
         glob,
-        set_cookie::{Editor, Line},
+        set_cookie::{SetCookieEditor, SetCookieLine},
     },
 };
 
@@ -34,7 +34,7 @@ pub struct CookieRules {
 
 /// When and where a cookie is set, or sent.
 #[derive(Debug, Clone, Copy)]
-pub struct Occasion<'a> {
+pub struct CookieScope<'a> {
     /// The host that the visitor asks for, lower case and without port.
     pub host: &'a str,
     /// The path that is asked for, as an app reads it.
@@ -63,7 +63,7 @@ pub enum SealedFor {
 
 /// What became of a line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Verdict<'a> {
+pub enum LineVerdict<'a> {
     /// It already says what the rule wants, or no rule speaks of it.
     Untouched,
     /// It now reads so.
@@ -77,14 +77,14 @@ pub enum Verdict<'a> {
     /// To be asked again once the session is known.
     Bound,
     /// It does not reach the browser: the session keeps it.
-    Kept(Kept<'a>),
+    Kept(LineForJar<'a>),
     /// It passes as it is. Without `report = true` this would have become of it.
-    Reported(Box<Verdict<'a>>),
+    Reported(Box<LineVerdict<'a>>),
 }
 
 /// A line for the session's jar.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept<'a> {
+pub struct LineForJar<'a> {
     /// With the attributes that the rule sets.
     pub line: Cow<'a, [u8]>,
     /// When it renews the ticket.
@@ -95,7 +95,7 @@ pub struct Kept<'a> {
 
 impl CookieRules {
     /// Takes the rules over; what they seal is sealed under keys derived from these secrets.
-    pub fn build(rules: &[CookieRule], secrets: &Secrets) -> Self {
+    pub fn build(rules: &[CookieRule], secrets: &KeySecrets) -> Self {
         let any = |fits: fn(&CookieRule) -> bool| rules.iter().any(fits);
         Self {
             rules: rules.to_vec(),
@@ -138,7 +138,7 @@ impl CookieRules {
     }
 
     /// The rule that a cookie of the app falls under.
-    pub fn find(&self, name: &[u8], occasion: &Occasion<'_>) -> Option<&CookieRule> {
+    pub fn find(&self, name: &[u8], occasion: &CookieScope<'_>) -> Option<&CookieRule> {
         let fits = |(number, rule): &(usize, &CookieRule)| {
             glob::fits(rule.name.as_bytes(), name) && is_for(*number, rule, occasion)
         };
@@ -161,7 +161,7 @@ impl CookieRules {
 
     /// The rule for a line. A nameless cookie is sent as its value alone: what that would pass for is not to be in a
     /// browser either.
-    fn find_for(&self, line: Line<'_>, occasion: &Occasion<'_>) -> Option<&CookieRule> {
+    fn find_for(&self, line: SetCookieLine<'_>, occasion: &CookieScope<'_>) -> Option<&CookieRule> {
         let found = self.find(line.name(), occasion);
         if !line.name().is_empty() {
             return found;
@@ -173,19 +173,19 @@ impl CookieRules {
     /// What becomes of one `Set-Cookie` line.
     pub fn apply<'a>(
         &self,
-        line: impl Into<Line<'a>>,
-        occasion: &Occasion<'_>,
+        line: impl Into<SetCookieLine<'a>>,
+        occasion: &CookieScope<'_>,
         session: SealedFor,
-    ) -> Verdict<'a> {
+    ) -> LineVerdict<'a> {
         let line = line.into();
-        let Some(rule) = self.find_for(line, occasion) else { return Verdict::Untouched };
+        let Some(rule) = self.find_for(line, occasion) else { return LineVerdict::Untouched };
         let verdict = self.under(rule, line.bytes(), occasion, session);
         if !rule.report {
             return verdict;
         }
         match verdict {
-            Verdict::Untouched => Verdict::Untouched,
-            verdict => Verdict::Reported(Box::new(verdict)),
+            LineVerdict::Untouched => LineVerdict::Untouched,
+            verdict => LineVerdict::Reported(Box::new(verdict)),
         }
     }
 
@@ -193,28 +193,28 @@ impl CookieRules {
         &self,
         rule: &CookieRule,
         line: &'a [u8],
-        occasion: &Occasion<'_>,
+        occasion: &CookieScope<'_>,
         session: SealedFor,
-    ) -> Verdict<'a> {
+    ) -> LineVerdict<'a> {
         match rule.action {
-            CookieAction::Pass => Verdict::Untouched,
-            CookieAction::Drop => Verdict::Dropped,
+            CookieAction::Pass => LineVerdict::Untouched,
+            CookieAction::Drop => LineVerdict::Dropped,
             CookieAction::Rewrite => {
-                let mut editor = Editor::new(line);
+                let mut editor = SetCookieEditor::new(line);
                 rewrite(rule, &mut editor, occasion);
                 if !editor.is_changed() {
-                    return Verdict::Untouched;
+                    return LineVerdict::Untouched;
                 }
                 match refusal(&editor) {
-                    Some(why) => Verdict::Refused(why),
-                    None => editor.into_changed().map_or(Verdict::Untouched, Verdict::Rewritten),
+                    Some(why) => LineVerdict::Refused(why),
+                    None => editor.into_changed().map_or(LineVerdict::Untouched, LineVerdict::Rewritten),
                 }
             }
             CookieAction::Keep => {
-                let mut editor = Editor::new(line);
+                let mut editor = SetCookieEditor::new(line);
                 rewrite(rule, &mut editor, occasion);
                 let line = editor.into_changed().map_or(Cow::Borrowed(line), Cow::Owned);
-                Verdict::Kept(Kept { line, renew: rule.renew, share: rule.share })
+                LineVerdict::Kept(LineForJar { line, renew: rule.renew, share: rule.share })
             }
             CookieAction::Seal => self.seal(rule, line, occasion, session),
         }
@@ -225,46 +225,48 @@ impl CookieRules {
         &self,
         rule: &CookieRule,
         line: &'a [u8],
-        occasion: &Occasion<'_>,
+        occasion: &CookieScope<'_>,
         session: SealedFor,
-    ) -> Verdict<'a> {
-        let mut editor = Editor::new(line);
+    ) -> LineVerdict<'a> {
+        let mut editor = SetCookieEditor::new(line);
         if rule.bound && is_taken_back(&editor, occasion.now) {
             // Where its session has ended there is none to bind it to, and nothing to hide: it goes without a value.
             rewrite(rule, &mut editor, occasion);
             editor.set_pair(None, Some(b""));
             return match refusal(&editor) {
-                Some(why) => Verdict::Unsealable(why),
-                None => Verdict::Rewritten(editor.line()),
+                Some(why) => LineVerdict::Unsealable(why),
+                None => LineVerdict::Rewritten(editor.line()),
             };
         }
         let session = match (rule.bound, session) {
             (false, _) => None,
-            (true, SealedFor::Later) => return Verdict::Bound,
+            (true, SealedFor::Later) => return LineVerdict::Bound,
             (true, SealedFor::Session(None)) => {
-                return Verdict::Unsealable("there is no session to bind it to");
+                return LineVerdict::Unsealable("there is no session to bind it to");
             }
             (true, SealedFor::Session(session)) => session,
         };
         let (name, value) = editor.name_value();
         if !glob::fits(rule.name.as_bytes(), name) {
-            return Verdict::Unsealable("it has no name, and would come back under one that is in its value");
+            return LineVerdict::Unsealable(
+                "it has no name, and would come back under one that is in its value",
+            );
         }
         let bound = seal::bound(name, occasion.realm, session);
         let Some(sealed) = seal::seal(&self.sealer, &bound, value) else {
-            return Verdict::Unsealable("encryption failed");
+            return LineVerdict::Unsealable("encryption failed");
         };
         rewrite(rule, &mut editor, occasion);
         editor.set_pair(None, Some(&sealed));
         match refusal(&editor) {
-            Some(why) => Verdict::Unsealable(why),
-            None => Verdict::Rewritten(editor.line()),
+            Some(why) => LineVerdict::Unsealable(why),
+            None => LineVerdict::Rewritten(editor.line()),
         }
     }
 }
 
 /// Whether all conditions of the rule of this number hold but the one on the name.
-pub(super) fn is_for(number: usize, rule: &CookieRule, occasion: &Occasion<'_>) -> bool {
+pub(super) fn is_for(number: usize, rule: &CookieRule, occasion: &CookieScope<'_>) -> bool {
     rule.upstream.as_ref().is_none_or(|upstream| upstream == occasion.upstream)
         && rule.host.as_ref().is_none_or(|host| host.fits(occasion.host))
         && (rule.request_path.is_none() || occasion.request_paths.get(number) == Some(&true))
@@ -272,14 +274,14 @@ pub(super) fn is_for(number: usize, rule: &CookieRule, occasion: &Occasion<'_>) 
 
 /// The renaming that holds for this visitor: a prefix that promises Secure is only kept by https (RFC 6265bis section
 /// 4.1.3), so that by plain http the cookie has the app's name.
-pub(super) fn renaming(rule: &CookieRule, https: bool) -> Option<&Rename> {
-    let secure = https || rule.secure == Some(Wanted::Always(RuleSecure::Always));
+pub(super) fn renaming(rule: &CookieRule, https: bool) -> Option<&RenamePattern> {
+    let secure = https || rule.secure == Some(AttributeRule::Always(RuleSecure::Always));
     rule.rename.as_ref().filter(|rename| secure || promise(rename.before.as_bytes()).is_none())
 }
 
 /// What a name promises to browsers, which ignore case there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Promise {
+pub(super) enum NamePrefix {
     /// `__Host-`: Secure, `Path=/`, no Domain.
     Host,
     /// `__Secure-`: Secure.
@@ -287,13 +289,13 @@ pub(super) enum Promise {
 }
 
 /// The promise of a name.
-pub(super) fn promise(name: &[u8]) -> Option<Promise> {
+pub(super) fn promise(name: &[u8]) -> Option<NamePrefix> {
     let begins =
         |prefix: &[u8]| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
     if begins(b"__Host-") {
-        Some(Promise::Host)
+        Some(NamePrefix::Host)
     } else if begins(b"__Secure-") {
-        Some(Promise::Secure)
+        Some(NamePrefix::Secure)
     } else {
         None
     }
@@ -314,9 +316,9 @@ mod tests {
                 rule("s", CookieAction::Seal),
                 rule("p", CookieAction::Pass),
             ],
-            &Secrets::ephemeral(),
+            &KeySecrets::ephemeral(),
         );
-        let occasion = Occasion {
+        let occasion = CookieScope {
             host: "a.test",
             path: "/",
             request_paths: &[],
@@ -326,11 +328,11 @@ mod tests {
             now: SystemTime::UNIX_EPOCH,
         };
         let apply = |line: &'static str| rules.apply(line.as_bytes(), &occasion, SealedFor::Later);
-        assert!(matches!(apply("=k=secret; Path=/"), Verdict::Kept(_)));
-        assert_eq!(apply(" = d=secret"), Verdict::Dropped);
-        assert!(matches!(apply("=s=secret"), Verdict::Unsealable(_)));
+        assert!(matches!(apply("=k=secret; Path=/"), LineVerdict::Kept(_)));
+        assert_eq!(apply(" = d=secret"), LineVerdict::Dropped);
+        assert!(matches!(apply("=s=secret"), LineVerdict::Unsealable(_)));
         for line in ["=p=1", "=other=1", "k", "=", "=x"] {
-            assert_eq!(apply(line), Verdict::Untouched, "{line}");
+            assert_eq!(apply(line), LineVerdict::Untouched, "{line}");
         }
     }
 
@@ -344,7 +346,7 @@ mod tests {
                 CookieRule { request_path: Some("/shop".into()), ..rule("s*") },
                 rule("sid"),
             ],
-            &Secrets::ephemeral(),
+            &KeySecrets::ephemeral(),
         );
         for (name, upstream, host, path, wanted) in [
             ("sid", "b", "x.test", "/", Some(0)),
@@ -356,7 +358,7 @@ mod tests {
             ("other", "a", "x.test", "/", None),
             ("", "b", "x.test", "/", Some(0)),
         ] {
-            let occasion = Occasion {
+            let occasion = CookieScope {
                 host,
                 path,
                 request_paths: &rules.request_paths(path, &[]),

@@ -30,11 +30,11 @@ pub(super) fn open(sealer: &Sealer, bound: &[u8], value: &[u8]) -> Option<Vec<u8
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::crypto::Secrets;
+    use crate::crypto::KeySecrets;
 
     #[test]
     fn no_bit_of_a_sealed_value_can_be_changed_and_nothing_else_opens_it() {
-        let sealer = Sealer::derive("cookie", &Secrets::new([1; 32], []));
+        let sealer = Sealer::derive("cookie", &KeySecrets::new([1; 32], []));
         let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let home = bound(b"sid", (b'h', "a.test"), Some(one));
         let elsewhere = [
@@ -57,9 +57,9 @@ mod tests {
             for other in &elsewhere {
                 assert_eq!(open(&sealer, other, &sealed), None);
             }
-            let foreign = Sealer::derive("cookie", &Secrets::new([2; 32], []));
+            let foreign = Sealer::derive("cookie", &KeySecrets::new([2; 32], []));
             assert_eq!(open(&foreign, &home, &sealed), None);
-            let rotated = Sealer::derive("cookie", &Secrets::new([2; 32], [[1; 32]]));
+            let rotated = Sealer::derive("cookie", &KeySecrets::new([2; 32], [[1; 32]]));
             assert!(open(&rotated, &home, &sealed).is_some());
         }
     }

@@ -1,21 +1,21 @@
 //! What became of a line, in words: names of attributes and what they were set to, never the cookie's value.
 
-use super::Verdict;
+use super::LineVerdict;
 
 /// What the rule did, or would have done, to this line.
-pub fn told(line: &[u8], verdict: &Verdict<'_>) -> String {
+pub fn told(line: &[u8], verdict: &LineVerdict<'_>) -> String {
     match verdict {
-        Verdict::Untouched => "passes as it is".to_owned(),
-        Verdict::Rewritten(new) => {
+        LineVerdict::Untouched => "passes as it is".to_owned(),
+        LineVerdict::Rewritten(new) => {
             let differences = differences(line, new);
             if differences.is_empty() { "its value is sealed".to_owned() } else { differences.join(", ") }
         }
-        Verdict::Refused(why) => format!("passes as it is: {why}"),
-        Verdict::Dropped => "dropped".to_owned(),
-        Verdict::Unsealable(why) => format!("dropped, since it cannot be sealed: {why}"),
-        Verdict::Bound => "its value is sealed for the session".to_owned(),
-        Verdict::Kept(_) => "kept in the session".to_owned(),
-        Verdict::Reported(verdict) => told(line, verdict),
+        LineVerdict::Refused(why) => format!("passes as it is: {why}"),
+        LineVerdict::Dropped => "dropped".to_owned(),
+        LineVerdict::Unsealable(why) => format!("dropped, since it cannot be sealed: {why}"),
+        LineVerdict::Bound => "its value is sealed for the session".to_owned(),
+        LineVerdict::Kept(_) => "kept in the session".to_owned(),
+        LineVerdict::Reported(verdict) => told(line, verdict),
     }
 }
 
@@ -55,13 +55,13 @@ mod tests {
         let line = b"sid=secret; Path=/x; Max-Age=9";
         for (verdict, wanted) in [
             (
-                Verdict::Rewritten(
+                LineVerdict::Rewritten(
                     b"__Host-sid=secret; Path=/; Secure; Expires=Thu, 01 Jan 1970 00:00:00 GMT".to_vec(),
                 ),
                 "named __Host-sid, without Max-Age, with Path=/, with Secure, with Expires",
             ),
-            (Verdict::Rewritten(b"sid=hidden; Path=/x; Max-Age=9".to_vec()), "its value is sealed"),
-            (Verdict::Reported(Box::new(Verdict::Dropped)), "dropped"),
+            (LineVerdict::Rewritten(b"sid=hidden; Path=/x; Max-Age=9".to_vec()), "its value is sealed"),
+            (LineVerdict::Reported(Box::new(LineVerdict::Dropped)), "dropped"),
         ] {
             assert_eq!(told(line, &verdict), wanted);
         }

@@ -2,12 +2,12 @@
 
 use aws_lc_rs::hmac;
 
-use super::{Secrets, random, same};
+use super::{KeySecrets, random, same};
 
 /// A truncated HMAC-SHA256.
-pub type Mac = [u8; 16];
+pub type MessageMac = [u8; 16];
 
-struct Key {
+struct NumberedKey {
     number: u8,
     hmac: hmac::Key,
 }
@@ -15,7 +15,7 @@ struct Key {
 /// Keys for one use, derived from the configured secrets by HKDF (RFC 5869) under a label of that use.
 pub struct Keyring {
     id: u64,
-    keys: Vec<Key>,
+    keys: Vec<NumberedKey>,
 }
 
 impl std::fmt::Debug for Keyring {
@@ -27,12 +27,12 @@ impl std::fmt::Debug for Keyring {
 impl Keyring {
     /// A ring for `label`. A key's number is a byte of its own digest, so it is the same on every machine that shares the
     /// secret.
-    pub fn derive(label: &str, secrets: &Secrets) -> Self {
+    pub fn derive(label: &str, secrets: &KeySecrets) -> Self {
         let keys = secrets
             .expand(label)
             .map(|derived| {
                 let [number, ..] = super::sha256(&*derived);
-                Key { number, hmac: hmac::Key::new(hmac::HMAC_SHA256, &*derived) }
+                NumberedKey { number, hmac: hmac::Key::new(hmac::HMAC_SHA256, &*derived) }
             })
             .collect();
         Self { id: u64::from_ne_bytes(random()), keys }
@@ -40,7 +40,7 @@ impl Keyring {
 
     /// A ring of one key that nobody else has and that ends with the process.
     pub fn ephemeral(label: &str) -> Self {
-        Self::derive(label, &Secrets::ephemeral())
+        Self::derive(label, &KeySecrets::ephemeral())
     }
 
     /// Tells rings of one process apart.
@@ -54,7 +54,7 @@ impl Keyring {
     }
 
     /// Signs the parts, one after the other, under the current key.
-    pub fn sign(&self, parts: &[&[u8]]) -> Mac {
+    pub fn sign(&self, parts: &[&[u8]]) -> MessageMac {
         self.keys.first().map_or([0; 16], |key| mac(key, parts))
     }
 
@@ -64,7 +64,7 @@ impl Keyring {
     }
 }
 
-fn mac(key: &Key, parts: &[&[u8]]) -> Mac {
+fn mac(key: &NumberedKey, parts: &[&[u8]]) -> MessageMac {
     let mut context = hmac::Context::with_key(&key.hmac);
     for part in parts {
         context.update(part);
@@ -82,12 +82,12 @@ mod tests {
     #[test]
     fn a_previous_key_still_verifies_and_the_current_one_signs() {
         let (old, new) = ([1; 32], [2; 32]);
-        let before = Keyring::derive("t", &Secrets::new(old, []));
+        let before = Keyring::derive("t", &KeySecrets::new(old, []));
         let signed = before.sign(&[b"a", b"b"]);
-        let after = Keyring::derive("t", &Secrets::new(new, [old]));
+        let after = Keyring::derive("t", &KeySecrets::new(new, [old]));
         assert!(after.verify(before.current(), &[b"ab"], &signed));
         assert_ne!(after.sign(&[b"ab"]), signed);
-        assert!(!Keyring::derive("t", &Secrets::new(new, [])).verify(before.current(), &[b"ab"], &signed));
-        assert!(!Keyring::derive("u", &Secrets::new(old, [])).verify(before.current(), &[b"ab"], &signed));
+        assert!(!Keyring::derive("t", &KeySecrets::new(new, [])).verify(before.current(), &[b"ab"], &signed));
+        assert!(!Keyring::derive("u", &KeySecrets::new(old, [])).verify(before.current(), &[b"ab"], &signed));
     }
 }

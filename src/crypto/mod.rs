@@ -9,9 +9,9 @@ mod sealer;
 mod secrets;
 
 pub use hmac_sha1::{HmacSha1, Sha1Mac};
-pub use keyring::{Keyring, Mac};
-pub use sealer::{OVERHEAD, Opened, Sealer};
-pub use secrets::Secrets;
+pub use keyring::{Keyring, MessageMac};
+pub use sealer::{OVERHEAD, OpenedBytes, Sealer};
+pub use secrets::KeySecrets;
 
 use aws_lc_rs::{constant_time, digest, rand};
 

@@ -9,9 +9,9 @@ use super::random;
 
 /// 32 bytes each, the current one first. Wiped when they are dropped; shown as `MASKED`.
 #[derive(Clone)]
-pub struct Secrets(Vec<Zeroizing<[u8; 32]>>);
+pub struct KeySecrets(Vec<Zeroizing<[u8; 32]>>);
 
-impl Secrets {
+impl KeySecrets {
     /// The current secret and those before it.
     pub fn new(current: [u8; 32], previous: impl IntoIterator<Item = [u8; 32]>) -> Self {
         Self(std::iter::once(current).chain(previous).map(Zeroizing::new).collect())
@@ -34,15 +34,15 @@ impl Secrets {
     }
 }
 
-impl fmt::Debug for Secrets {
+impl fmt::Debug for KeySecrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Secrets({}, MASKED)", self.0.len())
     }
 }
 
-struct Length;
+struct KeyLength;
 
-impl hkdf::KeyType for Length {
+impl hkdf::KeyType for KeyLength {
     fn len(&self) -> usize {
         32
     }
@@ -53,7 +53,7 @@ fn expand(label: &str, secret: &[u8; 32]) -> Zeroizing<[u8; 32]> {
     let mut out = Zeroizing::new([0; 32]);
     hkdf::Salt::new(hkdf::HKDF_SHA256, b"cloakroom")
         .extract(secret)
-        .expand(&[label.as_bytes()], Length)
+        .expand(&[label.as_bytes()], KeyLength)
         .and_then(|okm| okm.fill(out.as_mut()))
         .expect("HKDF gives 32 bytes");
     out

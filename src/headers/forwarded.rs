@@ -15,7 +15,7 @@ use ipnet::IpNet;
 
 use crate::{
     config::{ForwardedFamily, TrustedProxies},
-    message::{authority::Authority, lines::Lines, steps::step},
+    message::{authority::HostPort, lines::HeaderLines, steps::step},
 };
 
 use super::element::{address, put, split, unquote};
@@ -27,7 +27,7 @@ const PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 
 /// Who is at the other end of the connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Peer {
+pub enum PeerAddress {
     /// By TCP.
     Ip(IpAddr),
     /// By a unix socket.
@@ -36,7 +36,7 @@ pub enum Peer {
 
 /// The visitor, as far as is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Client {
+pub struct ClientInfo {
     /// None: behind a unix socket whose peer said nothing.
     pub address: Option<IpAddr>,
     /// Whether the visitor came by https.
@@ -51,14 +51,14 @@ pub struct Client {
 
 /// Whose forwarding fields are believed, and which.
 #[derive(Debug, Clone)]
-pub struct Forwarding {
+pub struct ForwardingRules {
     trusted: TrustedProxies,
     family: ForwardedFamily,
     /// Somebody who is not believed said https, and that was told.
     told: Arc<AtomicBool>,
 }
 
-impl Forwarding {
+impl ForwardingRules {
     /// Believes these proxies and this family.
     pub fn new(trusted: &TrustedProxies, family: ForwardedFamily) -> Self {
         Self { trusted: trusted.clone(), family, told: Arc::default() }
@@ -74,15 +74,15 @@ impl Forwarding {
     }
 
     /// The visitor of a request that came from `peer`, by https or not (RFC 7239 section 7.1).
-    pub fn client(&self, peer: &Peer, https: bool, headers: &HeaderMap) -> Client {
+    pub fn client(&self, peer: &PeerAddress, https: bool, headers: &HeaderMap) -> ClientInfo {
         let (address, trusted) = match peer {
-            Peer::Ip(address) => {
+            PeerAddress::Ip(address) => {
                 let address = address.to_canonical();
                 (Some(address), self.trusts(&address))
             }
-            Peer::Unix => (None, self.trusted.unix),
+            PeerAddress::Unix => (None, self.trusted.unix),
         };
-        let mut client = Client { address, https, host: None, by_proxy: trusted, chain: Vec::new() };
+        let mut client = ClientInfo { address, https, host: None, by_proxy: trusted, chain: Vec::new() };
         if trusted {
             match self.family {
                 ForwardedFamily::XForwarded => self.read_x(&mut client, headers),
@@ -96,7 +96,7 @@ impl Forwarding {
     }
 
     /// Says once that somebody who is not believed spoke of https: it may well be the operator's own load balancer.
-    fn tell(&self, peer: &Peer, headers: &HeaderMap) {
+    fn tell(&self, peer: &PeerAddress, headers: &HeaderMap) {
         // A pass over the few names costs less than to look one up, and it is seldom there.
         let is_told = headers.keys().any(|name| *name == PROTO);
         if is_told
@@ -104,8 +104,8 @@ impl Forwarding {
             && !self.told.swap(true, Ordering::Relaxed)
         {
             let peer = match peer {
-                Peer::Ip(address) => address.to_canonical().to_string(),
-                Peer::Unix => "unix".to_owned(),
+                PeerAddress::Ip(address) => address.to_canonical().to_string(),
+                PeerAddress::Unix => "unix".to_owned(),
             };
             tracing::warn!(
                 %peer,
@@ -116,7 +116,7 @@ impl Forwarding {
     }
 
     /// One step towards the visitor; whether to go on.
-    fn step(&self, client: &mut Client, address: IpAddr, first: &mut bool) -> bool {
+    fn step(&self, client: &mut ClientInfo, address: IpAddr, first: &mut bool) -> bool {
         if let (false, Some(nearer)) = (*first, client.address) {
             client.chain.push(nearer);
         }
@@ -125,7 +125,7 @@ impl Forwarding {
         self.trusts(&address)
     }
 
-    fn read_x(&self, client: &mut Client, headers: &HeaderMap) {
+    fn read_x(&self, client: &mut ClientInfo, headers: &HeaderMap) {
         let mut first = true;
         for text in
             headers.get_all(FOR).iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','))
@@ -147,7 +147,7 @@ impl Forwarding {
         see_port(client, headers);
     }
 
-    fn read_forwarded(&self, client: &mut Client, headers: &HeaderMap) {
+    fn read_forwarded(&self, client: &mut ClientInfo, headers: &HeaderMap) {
         let mut first = true;
         for line in headers.get_all(FORWARDED).iter().rev() {
             let Some(elements) = split(line.as_bytes(), b',') else { return };
@@ -175,10 +175,18 @@ impl Forwarding {
 
     /// Tells the app: X-Forwarded-*, and `Forwarded` where that family is configured. Whatever the visitor said under
     /// these names is gone by then.
-    pub fn write(&self, client: &Client, peer: &Peer, host: &HeaderValue, lines: &mut Lines) {
+    pub fn write(
+        &self,
+        client: &ClientInfo,
+        peer: &PeerAddress,
+        host: &HeaderValue,
+        lines: &mut HeaderLines,
+    ) {
         let peer = match peer {
-            Peer::Ip(address) => Some(address.to_canonical()).filter(|peer| Some(*peer) != client.address),
-            Peer::Unix => None,
+            PeerAddress::Ip(address) => {
+                Some(address.to_canonical()).filter(|peer| Some(*peer) != client.address)
+            }
+            PeerAddress::Unix => None,
         };
         let hops = || client.address.iter().chain(&client.chain).chain(&peer);
         if hops().next().is_some() {
@@ -231,7 +239,7 @@ fn put_address(out: &mut Vec<u8>, address: IpAddr) {
     }
 }
 
-fn set_proto(client: &mut Client, proto: &[u8]) {
+fn set_proto(client: &mut ClientInfo, proto: &[u8]) {
     client.https = is_https(proto).unwrap_or(client.https);
 }
 
@@ -249,20 +257,20 @@ fn is_https(proto: &[u8]) -> Option<bool> {
 
 /// A proxy that takes the port out of `Host` says it beside. What it says of plain http where the visitor came by https, or
 /// the other way round, is about another connection.
-fn see_port(client: &mut Client, headers: &HeaderMap) {
+fn see_port(client: &mut ClientInfo, headers: &HeaderMap) {
     let digits = |text: &&[u8]| text.iter().all(u8::is_ascii_digit);
     let port = last(headers, &PORT)
         .filter(digits)
         .and_then(|text| std::str::from_utf8(text).ok()?.parse::<u16>().ok());
     let Some(port) = port.filter(|port| ![0, 80, 443].contains(port)) else { return };
     let Some(host) = client.host.as_ref().or_else(|| headers.get(http::header::HOST)) else { return };
-    if let Some(Authority { host, port: None }) = Authority::parse(host.as_bytes()) {
+    if let Some(HostPort { host, port: None }) = HostPort::parse(host.as_bytes()) {
         client.host = HeaderValue::try_from(format!("{host}:{port}")).ok().or(client.host.take());
     }
 }
 
 fn host(text: &[u8]) -> Option<HeaderValue> {
-    Authority::parse(text).and_then(|_| HeaderValue::from_bytes(text).ok())
+    HostPort::parse(text).and_then(|_| HeaderValue::from_bytes(text).ok())
 }
 
 /// The last element of a list: what the nearest proxy said.
@@ -282,16 +290,16 @@ mod tests {
         text.parse().unwrap()
     }
 
-    fn run(family: ForwardedFamily, peer: &str, lines: &[Line<'_>]) -> (Client, String) {
+    fn run(family: ForwardedFamily, peer: &str, lines: &[Line<'_>]) -> (ClientInfo, String) {
         let trusted = TrustedProxies { networks: vec!["10.0.0.0/8".parse().unwrap()], unix: true };
-        let forwarding = Forwarding::new(&trusted, family);
+        let forwarding = ForwardingRules::new(&trusted, family);
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
             headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
         }
-        let peer = if peer == "unix" { Peer::Unix } else { Peer::Ip(ip(peer)) };
+        let peer = if peer == "unix" { PeerAddress::Unix } else { PeerAddress::Ip(ip(peer)) };
         let client = forwarding.client(&peer, false, &headers);
-        let mut lines = Lines::default();
+        let mut lines = HeaderLines::default();
         forwarding.write(&client, &peer, &HeaderValue::from_static("h.test"), &mut lines);
         let lines = String::from_utf8(lines.as_bytes().to_vec()).unwrap();
         let text = |name: &str| {

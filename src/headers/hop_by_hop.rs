@@ -32,7 +32,7 @@ const NO_TRAILER: [HeaderName; 9] = [
 
 /// What a message said of its connection.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Nominations {
+pub struct ConnectionOptions {
     /// What it would upgrade to, if it asks for that (RFC 9110 section 7.8).
     pub upgrade: Option<HeaderValue>,
     /// The fields that end here, in trailers as well.
@@ -56,7 +56,7 @@ pub fn strip_trailers(headers: &mut HeaderMap, nominated: &[HeaderName]) {
 
 /// Takes out of a request or an answer what ends here and what `Connection` nominates (RFC 9110 section 7.6.1); returns
 /// what that was.
-pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Nominations {
+pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> ConnectionOptions {
     // One pass over the names costs less than looking each of them up.
     let there = headers
         .keys()
@@ -65,23 +65,23 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> Nominations {
         .filter_map(|name| OWN.iter().position(|own| own == name))
         .fold(0, |all, at| all | 1 << at);
     if there == 0 {
-        return Nominations::default();
+        return ConnectionOptions::default();
     }
     let is_there = |at: usize| there & 1_u8 << at != 0;
     let has = |name: HeaderName| OWN.iter().position(|own| *own == name).is_some_and(is_there);
     let trailers =
         has(TE) && headers.get_all(TE).iter().flat_map(tokens).any(|it| it.eq_ignore_ascii_case(b"trailers"));
-    let said = if has(CONNECTION) { nominated(headers) } else { Nominations::default() };
+    let said = if has(CONNECTION) { nominated(headers) } else { ConnectionOptions::default() };
     for (at, name) in OWN.iter().enumerate() {
         if is_there(at) {
             headers.remove(name);
         }
     }
-    Nominations { trailers, ..said }
+    ConnectionOptions { trailers, ..said }
 }
 
 /// Honours the nominations.
-fn nominated(headers: &mut HeaderMap) -> Nominations {
+fn nominated(headers: &mut HeaderMap) -> ConnectionOptions {
     let (mut upgrade, mut others) = (false, false);
     for token in headers.get_all(CONNECTION).iter().flat_map(tokens) {
         if token.eq_ignore_ascii_case(b"upgrade") {
@@ -106,7 +106,7 @@ fn nominated(headers: &mut HeaderMap) -> Nominations {
             }
         }
     }
-    Nominations { upgrade, names, trailers: false }
+    ConnectionOptions { upgrade, names, trailers: false }
 }
 
 fn tokens(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {

@@ -6,7 +6,7 @@ mod hop_by_hop;
 mod prefix;
 mod spoof;
 
-pub use forwarded::{Client, Forwarding, Peer};
-pub use hop_by_hop::{Nominations, strip_hop_by_hop, strip_trailers};
-pub use prefix::{Prefix, X_FORWARDED_PREFIX};
-pub use spoof::Guard;
+pub use forwarded::{ClientInfo, ForwardingRules, PeerAddress};
+pub use hop_by_hop::{ConnectionOptions, strip_hop_by_hop, strip_trailers};
+pub use prefix::{StrippedPrefix, X_FORWARDED_PREFIX};
+pub use spoof::HeaderGuard;

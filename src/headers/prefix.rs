@@ -3,7 +3,7 @@
 use http::{HeaderName, HeaderValue};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
-use crate::message::set_cookie::Editor;
+use crate::message::set_cookie::SetCookieEditor;
 
 /// The header that tells an app. Not standardised; Spring, Traefik and others agree on it.
 pub const X_FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
@@ -30,14 +30,14 @@ const IN_PATH: &AsciiSet = &NON_ALPHANUMERIC
 
 /// A prefix that is taken off on the way to the app.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prefix {
+pub struct StrippedPrefix {
     path: String,
     ignore_case: bool,
     /// As it stands in a URL.
     shown: HeaderValue,
 }
 
-impl Prefix {
+impl StrippedPrefix {
     /// The prefix of a route, decoded; `None` if there is nothing to take off.
     pub fn new(path: &str, ignore_case: bool) -> Option<Self> {
         let path = path.trim_end_matches('/');
@@ -130,7 +130,7 @@ impl Prefix {
     /// the visitor's own, which has the prefix, save where it is `bare`. `__Host-` promises `Path=/` (RFC 6265bis section
     /// 4.1.3.2).
     pub fn set_cookie(&self, line: &[u8], bare: bool) -> Option<Vec<u8>> {
-        let mut editor = Editor::new(line);
+        let mut editor = SetCookieEditor::new(line);
         let promised = editor.name_value().0.get(..7).is_some_and(|n| n.eq_ignore_ascii_case(b"__Host-"));
         if promised {
             return None;
@@ -158,7 +158,7 @@ mod tests {
 
     #[test]
     fn urls() {
-        let prefix = Prefix::new("/shop", false).unwrap();
+        let prefix = StrippedPrefix::new("/shop", false).unwrap();
         let own = |host: &[u8]| host == b"a.test";
         for (url, wanted) in [
             ("/", Some("/shop/")),
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn cookies() {
-        let prefix = Prefix::new("/shop/", false).unwrap();
+        let prefix = StrippedPrefix::new("/shop/", false).unwrap();
         for (line, bare, wanted) in [
             ("a=b; Path=/", false, Some("a=b; Path=/shop")),
             ("a=b; path=/x; Secure", false, Some("a=b; path=/shop/x; Secure")),
@@ -228,8 +228,8 @@ mod tests {
 
     #[test]
     fn of_a_route() {
-        assert_eq!(Prefix::new("/", false), None);
-        let prefix = Prefix::new("/café a", true).unwrap();
+        assert_eq!(StrippedPrefix::new("/", false), None);
+        let prefix = StrippedPrefix::new("/café a", true).unwrap();
         assert_eq!(prefix.value(), "/caf%C3%A9%20a");
         assert!(prefix.is_all_of("/caf%c3%a9%20a") && !prefix.is_all_of("/caf%c3%a9%20a/"));
     }

@@ -6,12 +6,12 @@ use crate::message::name::{folded_eq, folded_starts_with};
 
 /// Takes out fields that a client or an app may not write.
 #[derive(Debug, Clone)]
-pub struct Guard {
+pub struct HeaderGuard {
     session_prefix: Box<[u8]>,
     also: Box<[Box<[u8]>]>,
 }
 
-impl Guard {
+impl HeaderGuard {
     /// A guard of everything under `session_prefix`, of the forwarding families, and of the names in `header_aliases`.
     pub fn new(session_prefix: &str, also: &[String]) -> Self {
         Self {
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn no_spelling_of_a_session_field_slips_by() {
-        let guard = Guard::new("x-session-", &[]);
+        let guard = HeaderGuard::new("x-session-", &[]);
         let mut count = 0;
         for first in ["-", "_", ".", "!", "~", "+", "*"] {
             for second in ["-", "_", ".", "^", "|", "'"] {
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn names() {
-        let guard = Guard::new("x-session-", &["session".into(), "Remote-User".into()]);
+        let guard = HeaderGuard::new("x-session-", &["session".into(), "Remote-User".into()]);
         for (name, request, response) in [
             ("x-forwarded-for", 1, 0),
             ("X_Forwarded_Proto", 1, 0),

@@ -14,8 +14,8 @@ use std::{
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net;
 
-use super::Peer;
-use crate::{config::ListenAddress, net::Stream};
+use super::PeerName;
+use crate::{config::ListenAddress, net::NetStream};
 
 const BACKLOG: i32 = 4096;
 
@@ -51,14 +51,14 @@ fn hint(source: &io::Error) -> &'static str {
 
 /// A listening socket before it belongs to a loop.
 #[derive(Debug)]
-pub enum Listener {
+pub enum BoundListener {
     /// TCP.
     Tcp(TcpListener),
     /// A unix socket.
     Unix(UnixListener),
 }
 
-impl Listener {
+impl BoundListener {
     /// Another handle on the same socket, for another worker.
     ///
     /// # Errors
@@ -89,7 +89,7 @@ impl Listener {
 ///
 /// # Errors
 /// The system refuses the address.
-pub fn bind(address: &ListenAddress, workers: usize) -> Result<Vec<Listener>, BindError> {
+pub fn bind(address: &ListenAddress, workers: usize) -> Result<Vec<BoundListener>, BindError> {
     let named = |source| BindError::Bind { address: address.to_string(), source };
     match address {
         ListenAddress::Tcp(address) => {
@@ -97,11 +97,11 @@ pub fn bind(address: &ListenAddress, workers: usize) -> Result<Vec<Listener>, Bi
             let first = tcp(*address).map_err(named)?;
             // Port 0 is chosen by the first; the others join it.
             let chosen = first.local_addr().map_err(named)?;
-            let rest = (1..workers).map(|_| tcp(chosen).map(Listener::Tcp).map_err(named));
-            std::iter::once(Ok(Listener::Tcp(first))).chain(rest).collect()
+            let rest = (1..workers).map(|_| tcp(chosen).map(BoundListener::Tcp).map_err(named));
+            std::iter::once(Ok(BoundListener::Tcp(first))).chain(rest).collect()
         }
         ListenAddress::Unix(path) => {
-            let first = Listener::Unix(unix(path).map_err(named)?);
+            let first = BoundListener::Unix(unix(path).map_err(named)?);
             let mut all: Vec<_> =
                 (1..workers).map(|_| first.share().map_err(named)).collect::<Result<_, _>>()?;
             all.push(first);
@@ -161,36 +161,36 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 const UNSENT: u32 = 128 * 1024;
 
 /// The same socket, in a loop.
-pub(super) enum Accepting {
+pub(super) enum AcceptSocket {
     Tcp(net::TcpListener),
     Unix(net::UnixListener),
 }
 
-impl Accepting {
-    pub(super) fn new(listener: Listener) -> io::Result<Self> {
+impl AcceptSocket {
+    pub(super) fn new(listener: BoundListener) -> io::Result<Self> {
         Ok(match listener {
-            Listener::Tcp(l) => {
+            BoundListener::Tcp(l) => {
                 l.set_nonblocking(true)?;
                 // Its connections inherit that; where it cannot be had they are served all the same.
                 let _ = socket2::SockRef::from(&l).set_tcp_notsent_lowat(UNSENT);
                 Self::Tcp(net::TcpListener::from_std(l)?)
             }
-            Listener::Unix(l) => {
+            BoundListener::Unix(l) => {
                 l.set_nonblocking(true)?;
                 Self::Unix(net::UnixListener::from_std(l)?)
             }
         })
     }
 
-    pub(super) async fn accept(&self) -> io::Result<(Stream, Peer)> {
+    pub(super) async fn accept(&self) -> io::Result<(NetStream, PeerName)> {
         match self {
             Self::Tcp(l) => {
                 let (stream, address) = l.accept().await?;
                 // Without it the last piece of an answer waits for an acknowledgement.
                 let _ = stream.set_nodelay(true);
-                Ok((Stream::Tcp(stream), Peer::Ip(address.ip().to_canonical())))
+                Ok((NetStream::Tcp(stream), PeerName::Ip(address.ip().to_canonical())))
             }
-            Self::Unix(l) => Ok((Stream::Unix(l.accept().await?.0), Peer::Unix)),
+            Self::Unix(l) => Ok((NetStream::Unix(l.accept().await?.0), PeerName::Unix)),
         }
     }
 }

@@ -5,33 +5,33 @@ use std::{io, rc::Rc, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
-    Counts, Entrance, Handler, Listener, Peer,
-    bind::Accepting,
-    counts::Place,
-    entrance::{Admitted, Protocol},
+    Acceptor, BoundListener, ConnectionLimits, PeerName, RequestHandler,
+    bind::AcceptSocket,
+    counts::ConnectionPermit,
+    entrance::{AcceptedConnection, WireProtocol},
     http1, http2,
 };
 use crate::{
     clock,
-    config::Limits,
-    net::{Stream, descriptors::are_too_few_for_visitors},
+    config::RequestLimits,
+    net::{NetStream, descriptors::are_too_few_for_visitors},
 };
 
 /// How connections are treated.
 #[derive(Debug, Clone)]
-pub struct Rules {
+pub struct ConnectionRules {
     /// `[limits]`
-    pub limits: Limits,
+    pub limits: RequestLimits,
     /// `trusted_proxies`: whose connections are not counted by address, and who may say whose they are.
     pub exempt: Vec<ipnet::IpNet>,
 }
 
-impl Rules {
+impl ConnectionRules {
     /// Whether this peer is one of ours, or listed as such.
-    pub(super) fn believes(&self, peer: Peer) -> bool {
+    pub(super) fn believes(&self, peer: PeerName) -> bool {
         match peer {
-            Peer::Ip(ip) => ip.is_loopback() || self.exempt.iter().any(|network| network.contains(&ip)),
-            Peer::Unix => true,
+            PeerName::Ip(ip) => ip.is_loopback() || self.exempt.iter().any(|network| network.contains(&ip)),
+            PeerName::Unix => true,
         }
     }
 }
@@ -51,16 +51,16 @@ pub(super) async fn last_call(stop: &CancellationToken) {
 ///
 /// # Errors
 /// The socket cannot join this loop.
-pub async fn serve<H: Handler>(
-    listener: Listener,
-    entrance: Entrance,
-    rules: impl Fn() -> Rc<Rules>,
-    counts: Arc<Counts>,
+pub async fn serve<H: RequestHandler>(
+    listener: BoundListener,
+    entrance: Acceptor,
+    rules: impl Fn() -> Rc<ConnectionRules>,
+    counts: Arc<ConnectionLimits>,
     handler: H,
     tasks: TaskTracker,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let listener = Accepting::new(listener)?;
+    let listener = AcceptSocket::new(listener)?;
     let entrance = Rc::new(entrance);
     let handler = Rc::new(handler);
     loop {
@@ -106,11 +106,11 @@ pub async fn serve<H: Handler>(
 }
 
 /// One connection, from its entrance to its end; it holds its place among the counts for as long.
-async fn one<H: Handler>(
-    mut stream: Stream,
-    (peer, mut place, counts): (Peer, Place, Arc<Counts>),
-    entrance: Rc<Entrance>,
-    rules: Rc<Rules>,
+async fn one<H: RequestHandler>(
+    mut stream: NetStream,
+    (peer, mut place, counts): (PeerName, ConnectionPermit, Arc<ConnectionLimits>),
+    entrance: Rc<Acceptor>,
+    rules: Rc<ConnectionRules>,
     handler: Rc<H>,
     stop: CancellationToken,
 ) {
@@ -130,11 +130,11 @@ async fn one<H: Handler>(
         () = last_call(&stop) => None,
     };
     drop(counts);
-    let Some(Admitted { stream, prefix, entered, protocol }) = admitted else { return };
+    let Some(AcceptedConnection { stream, prefix, entered, protocol }) = admitted else { return };
     match protocol {
-        Protocol::Http1 => http1::serve(stream, prefix, entered, rules, handler, stop).await,
+        WireProtocol::Http1 => http1::serve(stream, prefix, entered, rules, handler, stop).await,
         // Boxed: a task is as large as the largest thing it ever holds.
-        Protocol::Http2 => Box::pin(http2::serve(stream, prefix, entered, rules, handler, stop)).await,
+        WireProtocol::Http2 => Box::pin(http2::serve(stream, prefix, entered, rules, handler, stop)).await,
     }
     drop(place);
 }

@@ -9,12 +9,12 @@ use std::{
     },
 };
 
-use super::{Peer, Rules};
+use super::{ConnectionRules, PeerName};
 use crate::{clock::Timestamp, net::network_of};
 
 /// The connections of the whole process.
 #[derive(Debug, Default)]
-pub struct Counts {
+pub struct ConnectionLimits {
     all: AtomicUsize,
     by_address: Mutex<HashMap<IpAddr, usize>>,
     refused: AtomicUsize,
@@ -23,12 +23,12 @@ pub struct Counts {
 }
 
 /// Holds a connection's place in the counts.
-pub(super) struct Place {
-    counts: Arc<Counts>,
+pub(super) struct ConnectionPermit {
+    counts: Arc<ConnectionLimits>,
     address: Option<IpAddr>,
 }
 
-impl Counts {
+impl ConnectionLimits {
     /// How many connections there are.
     pub fn open(&self) -> usize {
         self.all.load(Ordering::Relaxed)
@@ -39,9 +39,13 @@ impl Counts {
         self.refused.load(Ordering::Relaxed)
     }
 
-    pub(super) fn enter(self: &Arc<Self>, peer: Peer, rules: &Rules) -> Option<Place> {
+    pub(super) fn enter(
+        self: &Arc<Self>,
+        peer: PeerName,
+        rules: &ConnectionRules,
+    ) -> Option<ConnectionPermit> {
         let address = match (peer, rules.limits.connections_per_address) {
-            (Peer::Ip(ip), Some(most)) if !rules.believes(peer) => {
+            (PeerName::Ip(ip), Some(most)) if !rules.believes(peer) => {
                 let key = network_of(ip);
                 let mut all = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
                 let count = all.entry(key).or_default();
@@ -54,11 +58,11 @@ impl Counts {
             _ => None,
         };
         self.all.fetch_add(1, Ordering::Relaxed);
-        Some(Place { counts: Arc::clone(self), address })
+        Some(ConnectionPermit { counts: Arc::clone(self), address })
     }
 
     /// A connection was refused: one line a minute, with how many it speaks for.
-    pub(super) fn refused(&self, peer: Peer) {
+    pub(super) fn refused(&self, peer: PeerName) {
         let all = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
         let minute = (Timestamp::now().seconds() / 60) as usize;
         if self.told.swap(minute, Ordering::Relaxed) != minute {
@@ -70,12 +74,12 @@ impl Counts {
         }
     }
 
-    pub(super) fn is_full(&self, rules: &Rules) -> bool {
+    pub(super) fn is_full(&self, rules: &ConnectionRules) -> bool {
         rules.limits.connections.is_some_and(|most| self.all.load(Ordering::Relaxed) >= most)
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.counts.all.fetch_sub(1, Ordering::Relaxed);
         if let Some(address) = self.address {

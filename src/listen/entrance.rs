@@ -7,18 +7,21 @@ use http::{Request, Response};
 use http_body::Body;
 use tokio::io::AsyncReadExt;
 
-use super::{Certificates, ClientCertificate, Clients, Peer, Received, Rules, Tickets, Tls, proxy_protocol};
+use super::{
+    ClientCertificate, ClientVerifier, ConnectionRules, ListenerCertificates, ListenerTls, PeerName,
+    ReceivedBody, ResumptionKeys, proxy_protocol,
+};
 use crate::{
     clock::{self, Timestamp},
-    config::{Diagnostic, Listen, Severity},
-    net::Stream,
+    config::{Diagnostic, ListenConfig, Severity},
+    net::NetStream,
 };
 
 /// How the connections of one `[[listen]]` begin.
 #[derive(Debug, Clone, Default)]
-pub struct Entrance {
+pub struct Acceptor {
     /// `tls`
-    pub tls: Option<Arc<Tls>>,
+    pub tls: Option<Arc<ListenerTls>>,
     /// `http2_prior_knowledge`
     pub http2_prior_knowledge: bool,
     /// `proxy_protocol`
@@ -31,9 +34,9 @@ pub struct Entrance {
 
 /// How a request arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Arrival {
+pub struct RequestOrigin {
     /// Who sent it.
-    pub peer: Peer,
+    pub peer: PeerName,
     /// By TLS.
     pub https: bool,
     /// The port where https is to be asked for instead.
@@ -42,21 +45,21 @@ pub struct Arrival {
     pub listener: u16,
 }
 
-impl Arrival {
+impl RequestOrigin {
     /// In clear text.
-    pub fn from(peer: Peer) -> Self {
+    pub fn from(peer: PeerName) -> Self {
         Self { peer, https: false, redirect_to_https: None, listener: 0 }
     }
 }
 
 /// How the requests of one connection arrive, and what its visitor has shown.
 #[derive(Debug, Clone)]
-pub(super) struct Entered {
-    pub(super) arrival: Arrival,
+pub(super) struct ConnectionInfo {
+    pub(super) arrival: RequestOrigin,
     pub(super) certificate: Option<Rc<ClientCertificate>>,
 }
 
-impl Entered {
+impl ConnectionInfo {
     /// A request that says what its visitor has shown, as an extension: only few have anything to show.
     pub(super) fn tell<B>(&self, mut request: Request<B>) -> Request<B> {
         if let Some(certificate) = &self.certificate {
@@ -68,62 +71,66 @@ impl Entered {
 
 /// What is spoken on a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Protocol {
+pub(super) enum WireProtocol {
     Http1,
     Http2,
 }
 
 /// A connection that was let in, and what was read of it by then.
-pub(super) struct Admitted {
-    pub(super) stream: Stream,
+pub(super) struct AcceptedConnection {
+    pub(super) stream: NetStream,
     pub(super) prefix: Bytes,
-    pub(super) entered: Entered,
-    pub(super) protocol: Protocol,
+    pub(super) entered: ConnectionInfo,
+    pub(super) protocol: WireProtocol,
 }
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What answers requests: a function of a request and how it arrived.
-pub trait Handler: 'static {
+pub trait RequestHandler: 'static {
     /// The answer in the making.
     type Answer: Future<Output = Response<Self::Body>> + Unpin + 'static;
     /// Its body.
     type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + 'static;
 
     /// Begins to answer.
-    fn handle(&self, request: Request<Received>, arrival: Arrival) -> Self::Answer;
+    fn handle(&self, request: Request<ReceivedBody>, arrival: RequestOrigin) -> Self::Answer;
 }
 
-impl<H, F, B> Handler for H
+impl<H, F, B> RequestHandler for H
 where
-    H: Fn(Request<Received>, Arrival) -> F + 'static,
+    H: Fn(Request<ReceivedBody>, RequestOrigin) -> F + 'static,
     F: Future<Output = Response<B>> + Unpin + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + 'static,
 {
     type Answer = F;
     type Body = B;
 
-    fn handle(&self, request: Request<Received>, arrival: Arrival) -> F {
+    fn handle(&self, request: Request<ReceivedBody>, arrival: RequestOrigin) -> F {
         self(request, arrival)
     }
 }
 
-impl Entrance {
+impl Acceptor {
     /// The entrances of all listeners, in their order, and what is to be said of their certificates; `None` if there
     /// is an error among that.
-    pub fn all(listen: &[Listen], tickets: &Tickets, now: Timestamp) -> (Option<Vec<Self>>, Vec<Diagnostic>) {
+    pub fn all(
+        listen: &[ListenConfig],
+        tickets: &ResumptionKeys,
+        now: Timestamp,
+    ) -> (Option<Vec<Self>>, Vec<Diagnostic>) {
         let mut found = Vec::new();
         let all = listen.iter().zip(0..).map(|(listen, number)| {
             let tls = match &listen.tls {
                 None => None,
                 Some(tls) => {
-                    let (certificates, said) = Certificates::load(&tls.certificates, now);
+                    let (certificates, said) = ListenerCertificates::load(&tls.certificates, now);
                     found.extend(said);
                     let clients = match &listen.client_certificates {
                         None => None,
-                        Some(asked) => Some(Clients::load(asked, &mut found)?),
+                        Some(asked) => Some(ClientVerifier::load(asked, &mut found)?),
                     };
-                    let made = Tls::new(certificates?, tickets, clients);
+                    let made = ListenerTls::new(certificates?, tickets, clients);
                     made.map_err(|error| found.push(Diagnostic::error(error.to_string(), None, "")))
                         .ok()
                         .map(Arc::new)
@@ -149,7 +156,12 @@ impl Entrance {
     }
 
     /// Who the visitor is, if a load balancer tells. `None`: nobody to be believed, or nothing that can be read.
-    pub(super) async fn visitor(&self, stream: &mut Stream, peer: Peer, rules: &Rules) -> Option<Peer> {
+    pub(super) async fn visitor(
+        &self,
+        stream: &mut NetStream,
+        peer: PeerName,
+        rules: &ConnectionRules,
+    ) -> Option<PeerName> {
         if !self.proxy_protocol {
             return Some(peer);
         }
@@ -162,7 +174,7 @@ impl Entrance {
         }
         let read = Box::pin(proxy_protocol::read(stream));
         match clock::timeout(rules.limits.request_head_timeout, read).await {
-            Ok(Ok(told)) => Some(told.map_or(peer, Peer::Ip)),
+            Ok(Ok(told)) => Some(told.map_or(peer, PeerName::Ip)),
             Ok(Err(error)) => {
                 tracing::info!(%error, ?peer, "a connection is closed: proxy_protocol is required here");
                 None
@@ -173,14 +185,19 @@ impl Entrance {
 
     /// Lets a connection in: in the task of the connection, since the other side may take its time. `None`: it was
     /// no visitor, or took too long.
-    pub(super) async fn admit(&self, mut stream: Stream, peer: Peer, rules: &Rules) -> Option<Admitted> {
-        let arrival = Arrival {
+    pub(super) async fn admit(
+        &self,
+        mut stream: NetStream,
+        peer: PeerName,
+        rules: &ConnectionRules,
+    ) -> Option<AcceptedConnection> {
+        let arrival = RequestOrigin {
             peer,
             https: self.tls.is_some(),
             redirect_to_https: self.redirect_to_https,
             listener: self.number,
         };
-        let (mut protocol, mut prefix, mut certificate) = (Protocol::Http1, Bytes::new(), None);
+        let (mut protocol, mut prefix, mut certificate) = (WireProtocol::Http1, Bytes::new(), None);
         if let Some(tls) = &self.tls {
             // Boxed: a task is as large as the largest thing it ever holds.
             let handshake = Box::pin(tls.accept(stream));
@@ -192,7 +209,12 @@ impl Entrance {
             let begin = Box::pin(beginning(&mut stream));
             (protocol, prefix) = within(rules.limits.request_head_timeout, begin).await.ok()?;
         }
-        Some(Admitted { stream, prefix, entered: Entered { arrival, certificate }, protocol })
+        Some(AcceptedConnection {
+            stream,
+            prefix,
+            entered: ConnectionInfo { arrival, certificate },
+            protocol,
+        })
     }
 }
 
@@ -201,13 +223,13 @@ async fn within<T>(limit: Option<Duration>, begin: impl Future<Output = io::Resu
 }
 
 /// Reads until it is clear whether HTTP/2 begins (RFC 9113 section 3.4) or HTTP/1; what was read belongs to it.
-async fn beginning(stream: &mut Stream) -> io::Result<(Protocol, Bytes)> {
+async fn beginning(stream: &mut NetStream) -> io::Result<(WireProtocol, Bytes)> {
     let mut read = BytesMut::with_capacity(PREFACE.len());
     while read.len() < PREFACE.len() && PREFACE.starts_with(&read) {
         if stream.read_buf(&mut read).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
-    let protocol = if read.starts_with(PREFACE) { Protocol::Http2 } else { Protocol::Http1 };
+    let protocol = if read.starts_with(PREFACE) { WireProtocol::Http2 } else { WireProtocol::Http1 };
     Ok((protocol, read.freeze()))
 }

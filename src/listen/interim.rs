@@ -6,33 +6,33 @@ use std::rc::Rc;
 
 use http::{HeaderMap, StatusCode};
 
-use super::{http1::Line, http2::Aside};
+use super::{http1::SharedIo, http2::StreamHandoff};
 
 /// Sends interim answers to the visitor of one request.
 #[derive(Debug)]
-pub struct Interim(By);
+pub struct InterimSender(InterimVia);
 
 #[derive(Debug)]
-enum By {
-    Line(Rc<Line>),
-    Stream(Rc<Aside>),
+enum InterimVia {
+    Line(Rc<SharedIo>),
+    Stream(Rc<StreamHandoff>),
 }
 
-impl Interim {
-    pub(super) fn new(line: &Rc<Line>) -> Self {
-        Self(By::Line(Rc::clone(line)))
+impl InterimSender {
+    pub(super) fn new(line: &Rc<SharedIo>) -> Self {
+        Self(InterimVia::Line(Rc::clone(line)))
     }
 
-    pub(super) fn of_stream(aside: &Rc<Aside>) -> Self {
-        Self(By::Stream(Rc::clone(aside)))
+    pub(super) fn of_stream(aside: &Rc<StreamHandoff>) -> Self {
+        Self(InterimVia::Stream(Rc::clone(aside)))
     }
 
     /// Sends one, as soon as the visitor takes it. Fields that frame a message are left out. For whoever
     /// reads nothing no more than 16 KiB of them are held.
     pub fn send(&self, status: StatusCode, fields: &HeaderMap) {
         match &self.0 {
-            By::Line(line) => line.hint(status, fields),
-            By::Stream(aside) => aside.hint(status, fields),
+            InterimVia::Line(line) => line.hint(status, fields),
+            InterimVia::Stream(aside) => aside.hint(status, fields),
         }
     }
 }

@@ -16,20 +16,20 @@ mod stall;
 mod switch;
 mod tls;
 
-pub use bind::{BindError, Listener, bind};
-pub use connection::{Rules, serve};
-pub use counts::Counts;
-pub use entrance::{Arrival, Entrance, Handler};
-pub use interim::Interim;
-pub use received::Received;
-pub use switch::{Duplex, Switch, Tunnel};
-pub use tls::{Certificates, ClientCertificate, Clients, Tickets, Tls};
+pub use bind::{BindError, BoundListener, bind};
+pub use connection::{ConnectionRules, serve};
+pub use counts::ConnectionLimits;
+pub use entrance::{Acceptor, RequestHandler, RequestOrigin};
+pub use interim::InterimSender;
+pub use received::ReceivedBody;
+pub use switch::{DuplexStream, PendingUpgrade, UpgradedTunnel};
+pub use tls::{ClientCertificate, ClientVerifier, ListenerCertificates, ListenerTls, ResumptionKeys};
 
 use std::net::IpAddr;
 
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Peer {
+pub enum PeerName {
     /// By TCP.
     Ip(IpAddr),
     /// By a unix socket.

@@ -15,7 +15,7 @@ const LARGEST: usize = 4096;
 
 /// Why a connection is not taken.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Refusal {
+pub(super) enum PreambleError {
     #[error("the connection broke: {0}")]
     Broken(#[from] io::Error),
     #[error("it does not begin with the PROXY protocol")]
@@ -25,7 +25,7 @@ pub(super) enum Refusal {
 }
 
 /// Reads the header, and not a byte more; `None`: the balancer speaks for itself (a health check), or does not know.
-pub(super) async fn read<R: AsyncRead + Unpin>(from: &mut R) -> Result<Option<IpAddr>, Refusal> {
+pub(super) async fn read<R: AsyncRead + Unpin>(from: &mut R) -> Result<Option<IpAddr>, PreambleError> {
     let mut header = vec![0; SIGNATURE.len()];
     from.read_exact(&mut header).await?;
     if header == SIGNATURE {
@@ -35,7 +35,7 @@ pub(super) async fn read<R: AsyncRead + Unpin>(from: &mut R) -> Result<Option<Ip
         let [_, _, high, low] = rest;
         let length = usize::from(u16::from_be_bytes([high, low]));
         if length > LARGEST {
-            return Err(Refusal::Malformed);
+            return Err(PreambleError::Malformed);
         }
         let begin = header.len();
         header.resize(begin + length, 0);
@@ -44,25 +44,25 @@ pub(super) async fn read<R: AsyncRead + Unpin>(from: &mut R) -> Result<Option<Ip
         // Byte by byte: what follows belongs to somebody else.
         while !header.ends_with(b"\n") {
             if header.len() >= LONGEST_LINE {
-                return Err(Refusal::Malformed);
+                return Err(PreambleError::Malformed);
             }
             header.push(from.read_u8().await?);
         }
     } else {
-        return Err(Refusal::None);
+        return Err(PreambleError::None);
     }
     parse(&header)
 }
 
-fn parse(header: &[u8]) -> Result<Option<IpAddr>, Refusal> {
+fn parse(header: &[u8]) -> Result<Option<IpAddr>, PreambleError> {
     let config = ParseConfig { include_tlvs: false, ..ParseConfig::default() };
     match ProxyHeader::parse(header, config) {
         Ok((parsed, length)) if length == header.len() => match parsed.proxied_address() {
             Some(told) if told.protocol == Protocol::Stream => Ok(Some(told.source.ip().to_canonical())),
-            Some(_) => Err(Refusal::Malformed),
+            Some(_) => Err(PreambleError::Malformed),
             None => Ok(None),
         },
-        _ => Err(Refusal::Malformed),
+        _ => Err(PreambleError::Malformed),
     }
 }
 
@@ -73,7 +73,7 @@ mod tests {
     use super::*;
     use crate::tasks;
 
-    fn told(bytes: &[u8]) -> (Result<Option<IpAddr>, Refusal>, usize) {
+    fn told(bytes: &[u8]) -> (Result<Option<IpAddr>, PreambleError>, usize) {
         let mut rest = bytes;
         let found = tasks::at_once(read(&mut rest)).unwrap();
         (found, rest.len())

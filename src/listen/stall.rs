@@ -6,16 +6,16 @@ use std::{
     time::Duration,
 };
 
-use crate::{clock::Timer, net::Stream};
+use crate::{clock::CoarseTimer, net::NetStream};
 
 /// How long a visitor has taken no byte of what is written.
 #[derive(Debug)]
-pub(super) struct Stall {
+pub(super) struct WriteStall {
     limit: Option<Duration>,
-    timer: Option<Timer>,
+    timer: Option<CoarseTimer>,
 }
 
-impl Stall {
+impl WriteStall {
     pub(super) fn new(limit: Option<Duration>) -> Self {
         Self { limit, timer: None }
     }
@@ -23,12 +23,12 @@ impl Stall {
     /// What became of a write to this stream; an error once the visitor was waited for too long.
     pub(super) fn wrote<T>(
         &mut self,
-        stream: &Stream,
+        stream: &NetStream,
         polled: Poll<io::Result<T>>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<T>> {
         if polled.is_pending() {
-            let timer = self.timer.get_or_insert_with(|| Timer::new(self.limit));
+            let timer = self.timer.get_or_insert_with(|| CoarseTimer::new(self.limit));
             ready!(timer.poll_elapsed(cx));
             stream.closes_by_reset();
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));

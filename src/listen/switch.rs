@@ -10,38 +10,38 @@ use h2::ext::Protocol;
 use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header, response};
 use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{http1::Line, http2::Aside};
+use super::{http1::SharedIo, http2::StreamHandoff};
 use crate::crypto;
 
 /// What is spoken afterwards, until its end.
-pub type Tunnel = Pin<Box<dyn Future<Output = ()>>>;
+pub type UpgradedTunnel = Pin<Box<dyn Future<Output = ()>>>;
 
 /// A stream of bytes either way.
-pub trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+pub trait DuplexStream: AsyncRead + AsyncWrite + Unpin {}
 
-impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+impl<T: AsyncRead + AsyncWrite + Unpin> DuplexStream for T {}
 
 /// Begins it: with the visitor's side, and what was read of it after the request.
-pub(super) type Begin = Box<dyn FnOnce(Box<dyn Duplex>, Bytes) -> Tunnel>;
+pub(super) type UpgradeCallback = Box<dyn FnOnce(Box<dyn DuplexStream>, Bytes) -> UpgradedTunnel>;
 
 /// Of a request that asks for another protocol: says what follows if the answer agrees.
 #[derive(Debug)]
-pub struct Switch(Place);
+pub struct PendingUpgrade(UpgradeSlot);
 
 #[derive(Debug)]
-enum Place {
-    Line(Rc<Line>),
-    Stream(Rc<Aside>),
+enum UpgradeSlot {
+    Line(Rc<SharedIo>),
+    Stream(Rc<StreamHandoff>),
 }
 
-impl Switch {
+impl PendingUpgrade {
     /// Of a whole connection.
-    pub(super) fn new(line: &Rc<Line>) -> Self {
-        Self(Place::Line(Rc::clone(line)))
+    pub(super) fn new(line: &Rc<SharedIo>) -> Self {
+        Self(UpgradeSlot::Line(Rc::clone(line)))
     }
 
     /// Of a stream, if this is an extended CONNECT: it becomes what an app that speaks HTTP/1 understands.
-    pub(super) fn of_stream<B>(request: &mut Request<B>, aside: &Rc<Aside>) -> Option<Self> {
+    pub(super) fn of_stream<B>(request: &mut Request<B>, aside: &Rc<StreamHandoff>) -> Option<Self> {
         if *request.method() != Method::CONNECT {
             return None;
         }
@@ -54,14 +54,14 @@ impl Switch {
         // HTTP/2 has none, and HTTP/1 asks for one (RFC 8441 section 5).
         let key = HeaderValue::try_from(STANDARD.encode(crypto::random::<16>()));
         headers.extend(key.ok().map(|key| (header::SEC_WEBSOCKET_KEY, key)));
-        Some(Self(Place::Stream(Rc::clone(aside))))
+        Some(Self(UpgradeSlot::Stream(Rc::clone(aside))))
     }
 
     /// This follows.
-    pub fn to(self, begin: impl FnOnce(Box<dyn Duplex>, Bytes) -> Tunnel + 'static) {
+    pub fn to(self, begin: impl FnOnce(Box<dyn DuplexStream>, Bytes) -> UpgradedTunnel + 'static) {
         match self.0 {
-            Place::Line(line) => line.follows(Box::new(begin)),
-            Place::Stream(aside) => aside.follows(Box::new(begin)),
+            UpgradeSlot::Line(line) => line.follows(Box::new(begin)),
+            UpgradeSlot::Stream(aside) => aside.follows(Box::new(begin)),
         }
     }
 }

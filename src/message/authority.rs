@@ -4,14 +4,14 @@ use std::net::Ipv6Addr;
 
 /// Host and port, read strictly.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Authority {
+pub struct HostPort {
     /// Lower case, without port or trailing dot; IPv6 in brackets.
     pub host: String,
     /// The port, if one was given.
     pub port: Option<u16>,
 }
 
-impl Authority {
+impl HostPort {
     /// Reads `host[:port]`; no user information, no empty host (RFC 3986 section 3.2).
     pub fn parse(bytes: &[u8]) -> Option<Self> {
         if let [b'[', rest @ ..] = bytes {
@@ -110,9 +110,9 @@ mod tests {
             ("é.com", None),
             ("a\\b", None),
         ] {
-            let found = Authority::parse(text.as_bytes());
+            let found = HostPort::parse(text.as_bytes());
             assert_eq!(found.as_ref().map(|a| (a.host.as_str(), a.port)), wanted, "{text}");
         }
-        assert!(Authority::parse(b"\xe9.com").is_none());
+        assert!(HostPort::parse(b"\xe9.com").is_none());
     }
 }

@@ -31,7 +31,7 @@ pub enum ChunkGrammar {
 
 /// What stands in the buffer next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Chunks {
+pub enum ChunkReader {
     /// The line with a chunk's size.
     #[default]
     Size,
@@ -47,7 +47,7 @@ pub enum Chunks {
 
 /// What was read.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Piece {
+pub enum ChunkedPiece {
     /// Bytes of the body.
     Data(Bytes),
     /// The trailers; after them it is over.
@@ -58,7 +58,7 @@ pub enum Piece {
     More,
 }
 
-impl Chunks {
+impl ChunkReader {
     /// True once the last chunk and the trailers were read.
     pub fn are_over(&self) -> bool {
         *self == Self::Over
@@ -68,7 +68,11 @@ impl Chunks {
     ///
     /// # Errors
     /// It is no chunk.
-    pub fn read(&mut self, inbound: &mut BytesMut, grammar: ChunkGrammar) -> Result<Piece, ChunkError> {
+    pub fn read(
+        &mut self,
+        inbound: &mut BytesMut,
+        grammar: ChunkGrammar,
+    ) -> Result<ChunkedPiece, ChunkError> {
         loop {
             match self {
                 Self::Size => {
@@ -82,7 +86,7 @@ impl Chunks {
                         if line.is_some() && !read.may_end(grammar) {
                             return Err(NO_SIZE);
                         }
-                        return Ok(Piece::More);
+                        return Ok(ChunkedPiece::More);
                     };
                     let line = inbound.split_to(end + 1);
                     *self = match size(&line, grammar)? {
@@ -92,37 +96,41 @@ impl Chunks {
                 }
                 Self::Data(left) => {
                     if inbound.is_empty() {
-                        return Ok(Piece::More);
+                        return Ok(ChunkedPiece::More);
                     }
                     let take = usize::try_from(*left).unwrap_or(usize::MAX).min(inbound.len());
                     *left -= take as u64;
                     if *left == 0 {
                         *self = Self::DataEnd;
                     }
-                    return Ok(Piece::Data(inbound.split_to(take).freeze()));
+                    return Ok(ChunkedPiece::Data(inbound.split_to(take).freeze()));
                 }
                 Self::DataEnd => {
                     match inbound.get(..2) {
                         Some(b"\r\n") => inbound.advance(2),
-                        None if b"\r\n".starts_with(inbound) => return Ok(Piece::More),
+                        None if b"\r\n".starts_with(inbound) => return Ok(ChunkedPiece::More),
                         _ => return Err(ChunkError::Malformed("longer than its size")),
                     }
                     *self = Self::Size;
                 }
                 Self::Trailers => return self.trailers(inbound, grammar),
-                Self::Over => return Ok(Piece::End),
+                Self::Over => return Ok(ChunkedPiece::End),
             }
         }
     }
 
-    fn trailers(&mut self, inbound: &mut BytesMut, grammar: ChunkGrammar) -> Result<Piece, ChunkError> {
+    fn trailers(
+        &mut self,
+        inbound: &mut BytesMut,
+        grammar: ChunkGrammar,
+    ) -> Result<ChunkedPiece, ChunkError> {
         let mut fields = [const { httparse::EMPTY_HEADER }; MOST_TRAILERS];
         let httparse::Status::Complete((length, fields)) = httparse::parse_headers(inbound, &mut fields)?
         else {
             return if inbound.len() > LARGEST_TRAILERS {
                 Err(ChunkError::Malformed("trailers without end"))
             } else {
-                Ok(Piece::More)
+                Ok(ChunkedPiece::More)
             };
         };
         let section = inbound.get(..length).unwrap_or_default();
@@ -139,7 +147,7 @@ impl Chunks {
         }
         inbound.advance(length);
         *self = Self::Over;
-        Ok(if trailers.is_empty() { Piece::End } else { Piece::Trailers(trailers) })
+        Ok(if trailers.is_empty() { ChunkedPiece::End } else { ChunkedPiece::Trailers(trailers) })
     }
 }
 
@@ -267,15 +275,15 @@ mod tests {
     type Read = (Vec<u8>, Option<HeaderMap>, usize);
 
     fn body_by(grammar: ChunkGrammar, text: &[u8], step: usize) -> Result<Read, ChunkError> {
-        let mut chunks = Chunks::default();
+        let mut chunks = ChunkReader::default();
         let (mut inbound, mut out) = (BytesMut::new(), Vec::new());
         let mut rest = text.chunks(step);
         loop {
             match chunks.read(&mut inbound, grammar)? {
-                Piece::Data(data) => out.extend_from_slice(&data),
-                Piece::Trailers(trailers) => return Ok((out, Some(trailers), inbound.len())),
-                Piece::End => return Ok((out, None, inbound.len())),
-                Piece::More => match rest.next() {
+                ChunkedPiece::Data(data) => out.extend_from_slice(&data),
+                ChunkedPiece::Trailers(trailers) => return Ok((out, Some(trailers), inbound.len())),
+                ChunkedPiece::End => return Ok((out, None, inbound.len())),
+                ChunkedPiece::More => match rest.next() {
                     Some(more) => inbound.extend_from_slice(more),
                     None => return Err(ChunkError::Malformed("incomplete")),
                 },
@@ -362,11 +370,15 @@ mod tests {
         // Nothing more needs to come.
         for begin in ["x", "5\u{c}", "5;a\u{1}", "5;;", "\r", "5\r5"] {
             let mut inbound = BytesMut::from(begin.as_bytes());
-            assert!(Chunks::default().read(&mut inbound, Strict).is_err(), "{begin:?}");
+            assert!(ChunkReader::default().read(&mut inbound, Strict).is_err(), "{begin:?}");
         }
         for begin in ["", "5", "5;", "5 ", "5;a=\"", "5\r", "0000005"] {
             let mut inbound = BytesMut::from(begin.as_bytes());
-            assert_eq!(Chunks::default().read(&mut inbound, Strict).unwrap(), Piece::More, "{begin:?}");
+            assert_eq!(
+                ChunkReader::default().read(&mut inbound, Strict).unwrap(),
+                ChunkedPiece::More,
+                "{begin:?}"
+            );
         }
     }
 

@@ -45,7 +45,7 @@ pub fn pairs(line: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 
 /// What [`edit`] left.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Retained {
+pub enum RetainedLine {
     /// Every byte.
     Unchanged,
     /// No pair.
@@ -56,9 +56,9 @@ pub enum Retained {
 
 /// One pair as it stands in the line.
 #[derive(Debug, Clone, Copy)]
-pub struct Pair<'a>(&'a [u8]);
+pub struct CookiePair<'a>(&'a [u8]);
 
-impl<'a> Pair<'a> {
+impl<'a> CookiePair<'a> {
     /// The pair of a piece between two `;`.
     pub fn new(piece: &'a [u8]) -> Self {
         Self(piece)
@@ -104,7 +104,7 @@ pub(super) fn rewrite_pair(piece: &[u8], name: Option<&[u8]>, value: Option<&[u8
 
 /// What becomes of one pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Edit<'a> {
+pub enum PairEdit<'a> {
     /// It stays, byte for byte.
     Keep,
     /// It goes, with its separator.
@@ -116,26 +116,26 @@ pub enum Edit<'a> {
 }
 
 /// Takes out the pairs whose name is not to be kept, each with its separator; every other byte stays as it was.
-pub fn retain(line: &[u8], mut keep: impl FnMut(&[u8]) -> bool) -> Retained {
-    edit(line, |pair| if keep(pair.name()) { Edit::Keep } else { Edit::Remove })
+pub fn retain(line: &[u8], mut keep: impl FnMut(&[u8]) -> bool) -> RetainedLine {
+    edit(line, |pair| if keep(pair.name()) { PairEdit::Keep } else { PairEdit::Remove })
 }
 
 /// Edits the pairs of a line; every byte of the others stays as it was.
-pub fn edit<'a>(line: &'a [u8], mut decide: impl FnMut(Pair<'a>) -> Edit<'a>) -> Retained {
+pub fn edit<'a>(line: &'a [u8], mut decide: impl FnMut(CookiePair<'a>) -> PairEdit<'a>) -> RetainedLine {
     let mut out: Option<Vec<u8>> = None;
     let mut kept = false; // a piece stands before this one
     let mut pairs = false; // that is no blank
     let mut start: usize = 0;
     for piece in pieces(line) {
         let blank = is_blank(piece);
-        let wanted = if blank { Edit::Keep } else { decide(Pair(piece)) };
-        if wanted != Edit::Keep && out.is_none() {
+        let wanted = if blank { PairEdit::Keep } else { decide(CookiePair(piece)) };
+        if wanted != PairEdit::Keep && out.is_none() {
             let mut copy = Vec::with_capacity(line.len());
             copy.extend_from_slice(line.get(..start.max(1) - 1).unwrap_or_default());
             out = Some(copy);
         }
         start += piece.len() + 1;
-        if wanted == Edit::Remove {
+        if wanted == PairEdit::Remove {
             continue;
         }
         if let Some(out) = &mut out {
@@ -144,18 +144,18 @@ pub fn edit<'a>(line: &'a [u8], mut decide: impl FnMut(Pair<'a>) -> Edit<'a>) ->
                 out.push(b';');
             }
             match &wanted {
-                Edit::Rename(name) => rewrite_pair(piece, Some(name), None, out),
-                Edit::Replace(name, value) => rewrite_pair(piece, name.as_deref(), Some(value), out),
-                Edit::Keep | Edit::Remove => out.extend_from_slice(piece),
+                PairEdit::Rename(name) => rewrite_pair(piece, Some(name), None, out),
+                PairEdit::Replace(name, value) => rewrite_pair(piece, name.as_deref(), Some(value), out),
+                PairEdit::Keep | PairEdit::Remove => out.extend_from_slice(piece),
             }
         }
         kept = true;
         pairs |= !blank;
     }
     match out {
-        None => Retained::Unchanged,
-        Some(_) if !pairs => Retained::Empty,
-        Some(out) => Retained::Changed(out),
+        None => RetainedLine::Unchanged,
+        Some(_) if !pairs => RetainedLine::Empty,
+        Some(out) => RetainedLine::Changed(out),
     }
 }
 
@@ -165,8 +165,8 @@ mod tests {
 
     #[test]
     fn pairs_of_odd_lines() {
-        type Pair = (&'static [u8], &'static [u8]);
-        let rows: [(&[u8], &[Pair]); 8] = [
+        type CookiePair = (&'static [u8], &'static [u8]);
+        let rows: [(&[u8], &[CookiePair]); 8] = [
             (b"a=1; b=2", &[(b"a", b"1"), (b"b", b"2")]),
             (b"$Version=1;a=\"x\\\"y\"", &[(b"$Version", b"1"), (b"a", b"\"x\\\"y\"")]),
             (b"a", &[(b"", b"a")]),
@@ -183,17 +183,17 @@ mod tests {
 
     #[test]
     fn retains_every_other_byte() {
-        let changed = |text: &str| Retained::Changed(text.as_bytes().to_vec());
+        let changed = |text: &str| RetainedLine::Changed(text.as_bytes().to_vec());
         for (line, wanted) in [
-            ("a=1; b=2", Retained::Unchanged),
-            ("t=1", Retained::Empty),
-            ("t=1; t=2;", Retained::Empty),
+            ("a=1; b=2", RetainedLine::Unchanged),
+            ("t=1", RetainedLine::Empty),
+            ("t=1; t=2;", RetainedLine::Empty),
             ("t=1; a=1", changed("a=1")),
             ("a=1; t=1", changed("a=1")),
             ("a=1;t=1; b=\"q,\\\"", changed("a=1; b=\"q,\\\"")),
             ("a=1 ;  t = 1 ;b;; c", changed("a=1 ;b;; c")),
             ("t=1; a=1; t=2;b", changed("a=1;b")),
-            ("", Retained::Unchanged),
+            ("", RetainedLine::Unchanged),
             ("; t=1; a", changed("; a")),
         ] {
             assert_eq!(retain(line.as_bytes(), |name| name != b"t"), wanted, "{line}");
@@ -202,8 +202,8 @@ mod tests {
 
     #[test]
     fn edits_names_and_values_alone() {
-        let rename = || Edit::Rename(Cow::Borrowed(b"new"));
-        let replace = |name: Option<&'static [u8]>| Edit::Replace(name.map(Cow::Borrowed), b"v".to_vec());
+        let rename = || PairEdit::Rename(Cow::Borrowed(b"new"));
+        let replace = |name: Option<&'static [u8]>| PairEdit::Replace(name.map(Cow::Borrowed), b"v".to_vec());
         for (line, edit_of_t, wanted) in [
             ("t=1; a=1", rename(), "new=1; a=1"),
             ("a=1;  t = 1 ;b", rename(), "a=1;  new = 1 ;b"),
@@ -213,8 +213,9 @@ mod tests {
             ("t=\"x=y\"", replace(Some(b"new")), "new=v"),
             ("x; t=1;t=2", replace(Some(b"new")), "x; new=v;new=v"),
         ] {
-            let of = |pair: Pair<'_>| if pair.name() == b"t" { edit_of_t.clone() } else { Edit::Keep };
-            let Retained::Changed(bytes) = edit(line.as_bytes(), of) else { panic!("{line}") };
+            let of =
+                |pair: CookiePair<'_>| if pair.name() == b"t" { edit_of_t.clone() } else { PairEdit::Keep };
+            let RetainedLine::Changed(bytes) = edit(line.as_bytes(), of) else { panic!("{line}") };
             assert_eq!(
                 bytes.escape_ascii().to_string(),
                 wanted.as_bytes().escape_ascii().to_string(),

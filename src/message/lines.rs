@@ -5,9 +5,9 @@ use http::{HeaderName, HeaderValue};
 
 /// `name: value CR LF`, any number of times. Made of names and values that were checked, so it holds nothing else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Lines(Vec<u8>);
+pub struct HeaderLines(Vec<u8>);
 
-impl Lines {
+impl HeaderLines {
     /// Room for so many bytes.
     pub fn with_capacity(bytes: usize) -> Self {
         Self(Vec::with_capacity(bytes))
@@ -80,11 +80,11 @@ mod tests {
 
     #[test]
     fn only_lines() {
-        let mut lines = Lines::default();
+        let mut lines = HeaderLines::default();
         lines.push(&HeaderName::from_static("x-a"), &HeaderValue::from_bytes(b"\xe9 1").unwrap());
         lines.push_text(&HeaderName::from_static("x-b"), "2\r\nx-c: 3");
         lines.push_text(&HeaderName::from_static("x-d"), "");
-        let mut all = Lines::with_capacity(1);
+        let mut all = HeaderLines::with_capacity(1);
         all.append(&lines);
         assert_eq!(all.as_bytes(), b"x-a: \xe9 1\r\nx-d: \r\n");
         all.push_text(&HeaderName::from_static("x-e"), "f: g");

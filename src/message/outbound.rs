@@ -20,7 +20,7 @@ const SMALL_PIECE: usize = 4 * 1024;
 
 /// How the end of a message is told to who reads it (RFC 9112 section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ending {
+pub enum BodyEnding {
     /// There is no body.
     Empty,
     /// So many bytes.
@@ -47,14 +47,14 @@ pub enum OutboundError {
 
 /// What is still to be written.
 #[derive(Debug)]
-pub struct Outbound<B> {
+pub struct MessageWriter<B> {
     /// The head, small pieces, and the sizes of chunks.
     text: Vec<u8>,
     written: usize,
     piece: Bytes,
     after: &'static [u8],
     body: Option<B>,
-    ending: Ending,
+    ending: BodyEnding,
     /// The stream may hold back what it was given: TLS does.
     unflushed: bool,
     begun: bool,
@@ -66,7 +66,7 @@ pub struct Outbound<B> {
     broken: Option<OutboundError>,
 }
 
-impl<B> Default for Outbound<B> {
+impl<B> Default for MessageWriter<B> {
     fn default() -> Self {
         Self {
             text: Vec::with_capacity(1024),
@@ -74,7 +74,7 @@ impl<B> Default for Outbound<B> {
             piece: Bytes::new(),
             after: b"",
             body: None,
-            ending: Ending::Empty,
+            ending: BodyEnding::Empty,
             unflushed: false,
             begun: false,
             bare: false,
@@ -84,7 +84,7 @@ impl<B> Default for Outbound<B> {
     }
 }
 
-impl<B> Outbound<B> {
+impl<B> MessageWriter<B> {
     /// For messages that are cut where they break off, after what was there of them. A request is not begun for that.
     pub fn cut() -> Self {
         Self { tells: true, ..Self::default() }
@@ -113,13 +113,13 @@ impl<B> Outbound<B> {
     }
 }
 
-impl<B> Outbound<B>
+impl<B> MessageWriter<B>
 where
     B: Body<Data = Bytes> + Unpin,
     B::Error: Into<Box<dyn Error + Send + Sync>>,
 {
     /// Begins a message whose head is what `head` writes. Nothing is sent before it is polled.
-    pub fn begin(&mut self, ending: Ending, body: Option<B>, head: impl FnOnce(&mut Vec<u8>)) {
+    pub fn begin(&mut self, ending: BodyEnding, body: Option<B>, head: impl FnOnce(&mut Vec<u8>)) {
         self.text.clear();
         head(&mut self.text);
         (self.written, self.unflushed, self.begun, self.bare) = (0, false, false, true);
@@ -191,17 +191,17 @@ where
     /// The body is over, with these trailers.
     fn end(&mut self, fields: Option<&HeaderMap>) -> Result<(), OutboundError> {
         match self.ending {
-            Ending::Chunked { trailers } => {
+            BodyEnding::Chunked { trailers } => {
                 self.text.extend_from_slice(b"0\r\n");
                 if let Some(fields) = fields.filter(|_| trailers) {
                     write_fields(fields, &mut self.text);
                 }
                 self.text.extend_from_slice(b"\r\n");
             }
-            Ending::Length(left) if left > 0 => {
+            BodyEnding::Length(left) if left > 0 => {
                 return Err(OutboundError::Body("shorter than its Content-Length".into()));
             }
-            Ending::Length(_) | Ending::Close | Ending::Empty => {}
+            BodyEnding::Length(_) | BodyEnding::Close | BodyEnding::Empty => {}
         }
         self.body = None;
         Ok(())
@@ -209,12 +209,12 @@ where
 
     fn data(&mut self, data: Bytes) -> Result<(), OutboundError> {
         match &mut self.ending {
-            Ending::Chunked { .. } => {
+            BodyEnding::Chunked { .. } => {
                 // Writing to a vector cannot fail.
                 let _ = write!(self.text, "{:x}\r\n", data.len());
                 self.after = b"\r\n";
             }
-            Ending::Length(left) => {
+            BodyEnding::Length(left) => {
                 let Some(rest) = left.checked_sub(data.len() as u64) else {
                     return Err(OutboundError::Body("longer than its Content-Length".into()));
                 };
@@ -223,8 +223,8 @@ where
                     self.body = None;
                 }
             }
-            Ending::Close => {}
-            Ending::Empty => return Ok(()),
+            BodyEnding::Close => {}
+            BodyEnding::Empty => return Ok(()),
         }
         if data.len() <= SMALL_PIECE {
             self.text.extend_from_slice(&data);
@@ -343,8 +343,10 @@ mod tests {
     #[test]
     fn who_does_not_read_makes_us_hold_no_more_than_a_piece() {
         let mut cx = Context::from_waker(Waker::noop());
-        for ending in [Ending::Chunked { trailers: false }, Ending::Length(100_000), Ending::Close] {
-            let mut outbound = Outbound::default();
+        for ending in
+            [BodyEnding::Chunked { trailers: false }, BodyEnding::Length(100_000), BodyEnding::Close]
+        {
+            let mut outbound = MessageWriter::default();
             outbound.begin(ending, Some(pieces([1000; 100])), |out| out.extend_from_slice(b"head"));
             let mut stream = Narrow { room: 0, step: 99, taken: Vec::new() };
             for _ in 0..50 {
@@ -359,10 +361,11 @@ mod tests {
     fn what_is_written_is_the_same_in_whichever_steps_it_goes() {
         let mut cx = Context::from_waker(Waker::noop());
         for step in [1, 7, 5000, 100_000] {
-            let mut outbound = Outbound::default();
+            let mut outbound = MessageWriter::default();
             let body = pieces([3, 0, 5000, 4096, 1]);
-            outbound
-                .begin(Ending::Chunked { trailers: true }, Some(body), |out| out.extend_from_slice(b"head"));
+            outbound.begin(BodyEnding::Chunked { trailers: true }, Some(body), |out| {
+                out.extend_from_slice(b"head");
+            });
             let mut stream = Narrow { room: usize::MAX, step, taken: Vec::new() };
             assert!(matches!(outbound.poll(&mut stream, &mut cx), Poll::Ready(Ok(()))), "{step}");
             assert!(outbound.is_done());
@@ -377,7 +380,7 @@ mod tests {
     fn trailers_go_to_who_takes_them_and_are_no_end_of_what_is_too_short() {
         let mut cx = Context::from_waker(Waker::noop());
         let mut written = |ending| {
-            let mut outbound = Outbound::default();
+            let mut outbound = MessageWriter::default();
             let mut body = pieces([3]);
             let fields = HeaderMap::from_iter([(header::ETAG, http::HeaderValue::from_static("a"))]);
             body.0.push_back(Frame::trailers(fields));
@@ -386,20 +389,20 @@ mod tests {
             let whole = matches!(outbound.poll(&mut stream, &mut cx), Poll::Ready(Ok(())));
             whole.then(|| String::from_utf8(stream.taken).unwrap())
         };
-        let with = written(Ending::Chunked { trailers: true });
+        let with = written(BodyEnding::Chunked { trailers: true });
         assert_eq!(with.as_deref(), Some("3\r\nxxx\r\n0\r\netag: a\r\n\r\n"));
-        let without = written(Ending::Chunked { trailers: false });
+        let without = written(BodyEnding::Chunked { trailers: false });
         assert_eq!(without.as_deref(), Some("3\r\nxxx\r\n0\r\n\r\n"));
-        assert_eq!(written(Ending::Length(3)).as_deref(), Some("xxx"));
-        assert_eq!(written(Ending::Length(4)), None, "half a body");
+        assert_eq!(written(BodyEnding::Length(3)).as_deref(), Some("xxx"));
+        assert_eq!(written(BodyEnding::Length(4)), None, "half a body");
     }
 
     #[test]
     fn a_body_of_another_length_than_was_said_is_an_error() {
         let mut cx = Context::from_waker(Waker::noop());
         for sizes in [vec![3, 3], vec![3], vec![], vec![5000]] {
-            let mut outbound = Outbound::default();
-            outbound.begin(Ending::Length(5), Some(pieces(sizes.clone())), |_| {});
+            let mut outbound = MessageWriter::default();
+            outbound.begin(BodyEnding::Length(5), Some(pieces(sizes.clone())), |_| {});
             let mut stream = Narrow { room: usize::MAX, step: 9, taken: Vec::new() };
             let polled = outbound.poll(&mut stream, &mut cx);
             assert!(matches!(polled, Poll::Ready(Err(OutboundError::Body(_)))), "{sizes:?}");

@@ -11,14 +11,14 @@ use super::{
 
 /// A line whose pair was found, once for all who ask.
 #[derive(Debug, Clone, Copy)]
-pub struct Line<'a> {
+pub struct SetCookieLine<'a> {
     bytes: &'a [u8],
     end: usize,
     name: &'a [u8],
     value: &'a [u8],
 }
 
-impl<'a> Line<'a> {
+impl<'a> SetCookieLine<'a> {
     /// Finds the pair.
     pub fn read(bytes: &'a [u8]) -> Self {
         let end = memchr::memchr(b';', bytes).unwrap_or(bytes.len());
@@ -58,7 +58,7 @@ impl<'a> Line<'a> {
     }
 }
 
-impl<'a> From<&'a [u8]> for Line<'a> {
+impl<'a> From<&'a [u8]> for SetCookieLine<'a> {
     fn from(bytes: &'a [u8]) -> Self {
         Self::read(bytes)
     }
@@ -71,13 +71,13 @@ pub fn name(line: &[u8]) -> &[u8] {
 
 /// The cookie's name and value.
 pub fn name_value(line: &[u8]) -> (&[u8], &[u8]) {
-    let line = Line::read(line);
+    let line = SetCookieLine::read(line);
     (line.name, line.value)
 }
 
 /// One attribute with the `;` before it.
 #[derive(Debug)]
-struct Attribute<'a> {
+struct CookieAttribute<'a> {
     /// As it came: the `;`, blanks, and the name as it is spelt. Empty: ours, to be written in full.
     start: &'a [u8],
     name: &'a [u8],
@@ -87,7 +87,7 @@ struct Attribute<'a> {
     raw: Option<&'a [u8]>,
 }
 
-impl<'a> Attribute<'a> {
+impl<'a> CookieAttribute<'a> {
     /// From a piece between two `;`; `whole` is that piece with the `;` before it.
     fn read(whole: &'a [u8]) -> Self {
         let piece = whole.get(1..).unwrap_or_default();
@@ -139,13 +139,13 @@ impl<'a> Attribute<'a> {
 /// Edits a line; what is not named stays byte for byte. The line is taken apart once and put together once, and only
 /// if something changed.
 #[derive(Debug)]
-pub struct Editor<'a> {
+pub struct SetCookieEditor<'a> {
     pair: Cow<'a, [u8]>,
-    attributes: SmallVec<[Attribute<'a>; 8]>,
+    attributes: SmallVec<[CookieAttribute<'a>; 8]>,
     changed: bool,
 }
 
-impl<'a> Editor<'a> {
+impl<'a> SetCookieEditor<'a> {
     /// An editor of this line.
     pub fn new(line: &'a [u8]) -> Self {
         step(line.len());
@@ -156,7 +156,7 @@ impl<'a> Editor<'a> {
         let pair = line.get(..start).unwrap_or_default().into();
         let mut attributes = SmallVec::new();
         for end in ends.chain(std::iter::once(line.len())) {
-            attributes.push(Attribute::read(line.get(start..end).unwrap_or_default()));
+            attributes.push(CookieAttribute::read(line.get(start..end).unwrap_or_default()));
             start = end;
         }
         Self { pair, attributes, changed: false }
@@ -183,7 +183,7 @@ impl<'a> Editor<'a> {
 
     /// The line as it now is.
     pub fn line(&self) -> Vec<u8> {
-        let length = self.pair.len() + self.attributes.iter().map(Attribute::length).sum::<usize>();
+        let length = self.pair.len() + self.attributes.iter().map(CookieAttribute::length).sum::<usize>();
         let mut out = Vec::with_capacity(length);
         out.extend_from_slice(&self.pair);
         for attribute in &self.attributes {
@@ -248,7 +248,7 @@ impl<'a> Editor<'a> {
     }
 
     fn append(&mut self, attribute: &'static str, value: Option<Cow<'a, [u8]>>) {
-        self.attributes.push(Attribute { start: b"", name: attribute.as_bytes(), value, raw: None });
+        self.attributes.push(CookieAttribute { start: b"", name: attribute.as_bytes(), value, raw: None });
         self.changed = true;
     }
 }
@@ -289,12 +289,12 @@ mod tests {
                 "path=/q; Expires=Wed, 01 Jan",
             ),
         ] {
-            let mut editor = Editor::new(line.as_bytes());
+            let mut editor = SetCookieEditor::new(line.as_bytes());
             editor.set("Path", b"/x".as_slice(), |old| old == b"/x");
             assert_eq!(editor.line().escape_ascii().to_string(), set, "{line}");
             assert_eq!(editor.get("PATH"), Some(b"/x".as_slice()));
             assert_eq!(editor.into_changed().is_none(), set == line);
-            let mut editor = Editor::new(line.as_bytes());
+            let mut editor = SetCookieEditor::new(line.as_bytes());
             editor.remove("Path");
             assert_eq!(editor.line().escape_ascii().to_string(), removed, "{line}");
         }
@@ -305,7 +305,7 @@ mod tests {
         for (line, wanted) in
             [("a=b", "a=b; Secure"), ("a=b;secure", "a=b;secure"), ("a=b; SECURE=no", "a=b; SECURE=no")]
         {
-            let mut editor = Editor::new(line.as_bytes());
+            let mut editor = SetCookieEditor::new(line.as_bytes());
             editor.set_flag("Secure");
             assert_eq!(editor.line(), wanted.as_bytes());
         }

@@ -2,7 +2,7 @@
 
 mod requests;
 
-pub use requests::{Histogram, METHODS, Requests, Row, method};
+pub use requests::{Histogram, METHODS, RequestMetrics, RouteMetrics, method};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

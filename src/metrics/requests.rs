@@ -74,11 +74,11 @@ impl Histogram {
     }
 }
 
-type Statuses = Box<[AtomicU64; STATUSES]>;
+type StatusCounts = Box<[AtomicU64; STATUSES]>;
 
 /// The requests of one listener on one route.
 #[derive(Debug)]
-pub struct Row {
+pub struct RouteMetrics {
     /// The listener's number, in the order of the configuration.
     pub listener: u16,
     /// Host and path of the route; `-`: there was none.
@@ -87,10 +87,10 @@ pub struct Row {
     pub took: Histogram,
     /// From the head to that of the app's answer.
     pub waited: Histogram,
-    methods: [OnceLock<Statuses>; METHODS.len()],
+    methods: [OnceLock<StatusCounts>; METHODS.len()],
 }
 
-impl Row {
+impl RouteMetrics {
     /// One more; `method`: its [place](method).
     pub fn count(&self, method: usize, status: u16) {
         let Some(statuses) = self.methods.get(method) else { return };
@@ -113,16 +113,16 @@ impl Row {
 
 /// All rows of one worker.
 #[derive(Debug, Default)]
-pub struct Requests(Mutex<Vec<Arc<Row>>>);
+pub struct RequestMetrics(Mutex<Vec<Arc<RouteMetrics>>>);
 
-impl Requests {
+impl RequestMetrics {
     /// The row of this listener and route; it is there from now on.
-    pub fn row(&self, listener: u16, route: &str) -> Arc<Row> {
+    pub fn row(&self, listener: u16, route: &str) -> Arc<RouteMetrics> {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = all.iter().find(|row| row.listener == listener && *row.route == *route) {
             return Arc::clone(known);
         }
-        let new = Arc::new(Row {
+        let new = Arc::new(RouteMetrics {
             listener,
             route: route.into(),
             took: Histogram::default(),
@@ -134,7 +134,7 @@ impl Requests {
     }
 
     /// All of them.
-    pub fn rows(&self) -> Vec<Arc<Row>> {
+    pub fn rows(&self) -> Vec<Arc<RouteMetrics>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn what_was_counted_is_read() {
-        let requests = Requests::default();
+        let requests = RequestMetrics::default();
         let row = requests.row(0, "*/");
         assert!(Arc::ptr_eq(&row, &requests.row(0, "*/")));
         requests.row(1, "*/").count(0, 200);

@@ -10,29 +10,29 @@ use std::{
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Stream;
+use super::NetStream;
 
 /// A stream, and how much came on it.
 #[derive(Debug)]
-pub struct Metered {
-    stream: Stream,
+pub struct MeteredStream {
+    stream: NetStream,
     /// Bytes so far.
     came: Rc<Cell<u64>>,
 }
 
-impl Metered {
+impl MeteredStream {
     /// Counts the bytes that come into `came`.
-    pub fn new(stream: Stream, came: &Rc<Cell<u64>>) -> Self {
+    pub fn new(stream: NetStream, came: &Rc<Cell<u64>>) -> Self {
         Self { stream, came: Rc::clone(came) }
     }
 
     /// What the bytes go over.
-    pub fn stream(&self) -> &Stream {
+    pub fn stream(&self) -> &NetStream {
         &self.stream
     }
 }
 
-impl AsyncRead for Metered {
+impl AsyncRead for MeteredStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
@@ -42,7 +42,7 @@ impl AsyncRead for Metered {
     }
 }
 
-impl AsyncWrite for Metered {
+impl AsyncWrite for MeteredStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
     }

@@ -4,7 +4,7 @@ pub mod descriptors;
 mod metered;
 mod visitor_connection;
 
-pub use metered::Metered;
+pub use metered::MeteredStream;
 pub use visitor_connection::{VisitorConnection, VisitorOwnership};
 
 use std::{
@@ -38,16 +38,16 @@ pub enum UnreadInput {
 
 /// A connected stream.
 #[derive(Debug)]
-pub enum Stream {
+pub enum NetStream {
     /// TCP, with `TCP_NODELAY`.
     Tcp(TcpStream),
     /// A unix socket.
     Unix(UnixStream),
     /// TLS over one of them. Boxed: it is large, and the others are not to pay for that.
-    Tls(Box<TlsStream<Stream>>),
+    Tls(Box<TlsStream<NetStream>>),
 }
 
-impl Stream {
+impl NetStream {
     /// Waits until there is something to read, or the end, without taking it: what a parked connection does.
     ///
     /// # Errors
@@ -152,7 +152,7 @@ impl Stream {
     }
 }
 
-impl AsFd for Stream {
+impl AsFd for NetStream {
     fn as_fd(&self) -> BorrowedFd<'_> {
         match self {
             Self::Tcp(s) => s.as_fd(),
@@ -162,7 +162,7 @@ impl AsFd for Stream {
     }
 }
 
-impl AsyncRead for Stream {
+impl AsyncRead for NetStream {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Tcp(s) => Pin::new(s).poll_read(cx, buf),
@@ -172,7 +172,7 @@ impl AsyncRead for Stream {
     }
 }
 
-impl AsyncWrite for Stream {
+impl AsyncWrite for NetStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         match self.get_mut() {
             Self::Tcp(s) => Pin::new(s).poll_write(cx, buf),

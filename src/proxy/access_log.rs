@@ -35,7 +35,7 @@ pub struct AccessLog {
 
 /// One request, done.
 #[derive(Debug)]
-pub struct Line<'a> {
+pub struct AccessRecord<'a> {
     /// The request's id.
     pub id: Option<Uuid>,
     /// When it began.
@@ -82,7 +82,7 @@ impl AccessLog {
     }
 
     /// Writes a line, or drops it.
-    pub fn write(&self, line: &Line<'_>) {
+    pub fn write(&self, line: &AccessRecord<'_>) {
         let text = match self.format {
             AccessFormat::Json => json(line),
             AccessFormat::Combined => common(line, true),
@@ -130,7 +130,7 @@ fn quoted(out: &mut String, bytes: &[u8]) {
     out.push('"');
 }
 
-fn json(line: &Line<'_>) -> String {
+fn json(line: &AccessRecord<'_>) -> String {
     let mut out = String::with_capacity(320);
     let time = rfc3339(line.at);
     let _ = write!(out, "{{\"time\":\"{time}\",\"method\":");
@@ -169,7 +169,7 @@ fn rfc3339(at: Timestamp) -> String {
 }
 
 /// The Common and the Combined Log Format of Apache.
-fn common(line: &Line<'_>, combined: bool) -> String {
+fn common(line: &AccessRecord<'_>, combined: bool) -> String {
     let mut out = String::with_capacity(240);
     match line.client {
         Some(client) => drop(write!(out, "{client}")),

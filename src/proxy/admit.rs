@@ -7,9 +7,9 @@ use super::{
     request::{VIA_NAME, join_cookies},
 };
 use crate::{
-    config::Limits,
+    config::RequestLimits,
     message::{
-        authority::Authority,
+        authority::HostPort,
         framing::{content_length, is_chunked, transfer_codings},
     },
 };
@@ -19,9 +19,9 @@ const MOST_PASSES: usize = 8;
 
 /// A request that was admitted: what it asks for, read once.
 #[derive(Debug)]
-pub struct Admitted {
+pub struct AdmittedRequest {
     /// The host it asks for (RFC 9112 §3.2.2: absolute-form wins over Host).
-    pub authority: Authority,
+    pub authority: HostPort,
     /// The Host as it is to go on.
     pub host: Option<HeaderValue>,
     /// It stands so among the headers.
@@ -33,7 +33,7 @@ pub struct Admitted {
     target: Option<PathAndQuery>,
 }
 
-impl Admitted {
+impl AdmittedRequest {
     /// Path and query, raw.
     pub fn target(&self) -> &str {
         self.target.as_ref().map(PathAndQuery::as_str).filter(|target| target.starts_with('/')).unwrap_or("/")
@@ -51,7 +51,7 @@ fn refuse<T>(status: StatusCode, why: &'static str) -> Result<T, ProxyError> {
 
 /// What the fields say that admission depends on; read in one pass, since each look-up costs as much.
 #[derive(Default)]
-struct Said<'a> {
+struct AdmissionFields<'a> {
     host: Option<&'a HeaderValue>,
     hosts: u8,
     codings: u8,
@@ -65,8 +65,8 @@ struct Said<'a> {
     forwards: Option<u32>,
 }
 
-impl<'a> Said<'a> {
-    fn read(headers: &'a HeaderMap, limits: &Limits) -> Self {
+impl<'a> AdmissionFields<'a> {
+    fn read(headers: &'a HeaderMap, limits: &RequestLimits) -> Self {
         let mut said = Self::default();
         let most = limits.field_bytes.unwrap_or(usize::MAX);
         for (name, value) in headers {
@@ -105,7 +105,7 @@ impl<'a> Said<'a> {
 }
 
 /// Admits or refuses; the cookies of one that is admitted stand in one line.
-pub fn admit<B>(request: &mut Request<B>, limits: &Limits) -> Result<Admitted, ProxyError> {
+pub fn admit<B>(request: &mut Request<B>, limits: &RequestLimits) -> Result<AdmittedRequest, ProxyError> {
     if let Some(admitted) = admit_one_line(request, limits)? {
         return Ok(admitted);
     }
@@ -117,9 +117,12 @@ pub fn admit<B>(request: &mut Request<B>, limits: &Limits) -> Result<Admitted, P
 }
 
 /// `None`: the cookies stand in several lines, and are to be joined before lines are counted.
-fn admit_one_line<B>(request: &Request<B>, limits: &Limits) -> Result<Option<Admitted>, ProxyError> {
+fn admit_one_line<B>(
+    request: &Request<B>,
+    limits: &RequestLimits,
+) -> Result<Option<AdmittedRequest>, ProxyError> {
     let headers = request.headers();
-    let said = Said::read(headers, limits);
+    let said = AdmissionFields::read(headers, limits);
     if said.cookie_lines > 1 {
         return Ok(None);
     }
@@ -163,7 +166,7 @@ fn admit_one_line<B>(request: &Request<B>, limits: &Limits) -> Result<Option<Adm
     host(request, &said).map(Some)
 }
 
-fn host<B>(request: &Request<B>, said: &Said<'_>) -> Result<Admitted, ProxyError> {
+fn host<B>(request: &Request<B>, said: &AdmissionFields<'_>) -> Result<AdmittedRequest, ProxyError> {
     if said.hosts > 1 {
         return refuse(StatusCode::BAD_REQUEST, "more than one Host");
     }
@@ -184,16 +187,16 @@ fn host<B>(request: &Request<B>, said: &Said<'_>) -> Result<Admitted, ProxyError
     let host_stands = absolute.is_none() && said.host.is_some();
     let host = absolute.or_else(|| said.host.cloned());
     let authority = match &host {
-        Some(host) => match Authority::parse(host.as_bytes()) {
+        Some(host) => match HostPort::parse(host.as_bytes()) {
             Some(authority) => authority,
             None => return refuse(StatusCode::BAD_REQUEST, "a Host that is none"),
         },
         // HTTP/1.0 knows no Host.
-        None => Authority { host: String::new(), port: None },
+        None => HostPort { host: String::new(), port: None },
     };
     if is_http2
         && let Some(line) = said.host
-        && Authority::parse(line.as_bytes()).as_ref() != Some(&authority)
+        && HostPort::parse(line.as_bytes()).as_ref() != Some(&authority)
     {
         return refuse(StatusCode::BAD_REQUEST, "a Host that is not the :authority");
     }
@@ -204,7 +207,7 @@ fn host<B>(request: &Request<B>, said: &Said<'_>) -> Result<Admitted, ProxyError
     };
     let has_credentials = said.has_credentials;
     let target = uri.path_and_query().cloned();
-    Ok(Admitted { authority, host, host_stands, has_credentials, forwards_left, target })
+    Ok(AdmittedRequest { authority, host, host_stands, has_credentials, forwards_left, target })
 }
 
 /// A body that says beforehand that it is too large.

@@ -17,37 +17,37 @@ use super::{
 };
 use crate::{
     plan::Plan,
-    upstream::{AnswerBody, BodyError},
+    upstream::{AnswerBody, RequestBodyError},
 };
 
 /// What the visitor gets.
 #[derive(Debug)]
-pub struct Body {
-    content: Content,
+pub struct ResponseBody {
+    content: BodyContent,
     exchange: Option<Box<Exchange>>,
 }
 
 #[derive(Debug)]
-enum Content {
+enum BodyContent {
     Full(Option<Bytes>),
     Answer(Box<AnswerBody<RequestBody>>, Arc<Plan>, Vec<HeaderName>),
     Long(Box<LongAnswer>, Vec<HeaderName>),
 }
 
-impl Body {
+impl ResponseBody {
     /// Our own words.
     pub fn full(bytes: Bytes) -> Self {
-        Self { content: Content::Full((!bytes.is_empty()).then_some(bytes)), exchange: None }
+        Self { content: BodyContent::Full((!bytes.is_empty()).then_some(bytes)), exchange: None }
     }
 
     /// The app's. The head's `Connection` nominated these of its trailers.
     pub fn answer(body: AnswerBody<RequestBody>, plan: Arc<Plan>, nominated: Vec<HeaderName>) -> Self {
-        Self { content: Content::Answer(Box::new(body), plan, nominated), exchange: None }
+        Self { content: BodyContent::Answer(Box::new(body), plan, nominated), exchange: None }
     }
 
     /// The app's, where it may go on for long.
     pub fn long(answer: LongAnswer, nominated: Vec<HeaderName>) -> Self {
-        Self { content: Content::Long(Box::new(answer), nominated), exchange: None }
+        Self { content: BodyContent::Long(Box::new(answer), nominated), exchange: None }
     }
 
     /// The exchange ends with this body.
@@ -61,16 +61,16 @@ impl Body {
 
     fn is_over(&self) -> bool {
         match &self.content {
-            Content::Full(bytes) => bytes.is_none(),
-            Content::Answer(body, ..) => http_body::Body::is_end_stream(&**body),
-            Content::Long(long, _) => long.is_over(),
+            BodyContent::Full(bytes) => bytes.is_none(),
+            BodyContent::Answer(body, ..) => http_body::Body::is_end_stream(&**body),
+            BodyContent::Long(long, _) => long.is_over(),
         }
     }
 }
 
 /// What is no trailer of the app's for the visitor, if these are trailers.
 fn strip_trailers(
-    polled: &mut Poll<Option<Result<Frame<Bytes>, BodyError>>>,
+    polled: &mut Poll<Option<Result<Frame<Bytes>, RequestBodyError>>>,
     plan: &Plan,
     nominated: &[HeaderName],
 ) {
@@ -82,23 +82,23 @@ fn strip_trailers(
     }
 }
 
-impl http_body::Body for Body {
+impl http_body::Body for ResponseBody {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = RequestBodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         let this = self.get_mut();
         let polled = match &mut this.content {
-            Content::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
-            Content::Answer(body, plan, nominated) => {
+            BodyContent::Full(bytes) => Poll::Ready(bytes.take().map(|b| Ok(Frame::data(b)))),
+            BodyContent::Answer(body, plan, nominated) => {
                 let mut polled = Pin::new(&mut **body).poll_frame(cx);
                 strip_trailers(&mut polled, plan, nominated);
                 polled
             }
-            Content::Long(long, nominated) => {
+            BodyContent::Long(long, nominated) => {
                 let mut polled = long.poll_frame(cx);
                 strip_trailers(&mut polled, long.plan(), nominated);
                 polled
@@ -131,9 +131,9 @@ impl http_body::Body for Body {
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
-            Content::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
-            Content::Answer(body, ..) => body.size_hint(),
-            Content::Long(long, _) => long.size_hint(),
+            BodyContent::Full(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, |b| b.len() as u64)),
+            BodyContent::Answer(body, ..) => body.size_hint(),
+            BodyContent::Long(long, _) => long.size_hint(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{cell::RefCell, rc::Rc, sync::Arc};
 
 use crate::{
-    metrics::{Requests, Row},
+    metrics::{RequestMetrics, RouteMetrics},
     plan::{Plan, RoutePlan},
 };
 
@@ -12,31 +12,31 @@ const NO_ROUTE: &str = "-";
 
 /// One worker's counts.
 #[derive(Debug)]
-pub struct Counted {
-    requests: Arc<Requests>,
-    known: RefCell<Known>,
+pub struct WorkerCounts {
+    requests: Arc<RequestMetrics>,
+    known: RefCell<PlanRows>,
 }
 
 /// A row, as this worker's requests hold it: without a locked instruction each.
 #[derive(Debug)]
-pub(super) struct Place(Arc<Row>);
+pub(super) struct CountedRow(Arc<RouteMetrics>);
 
-impl std::ops::Deref for Place {
-    type Target = Row;
+impl std::ops::Deref for CountedRow {
+    type Target = RouteMetrics;
 
-    fn deref(&self) -> &Row {
+    fn deref(&self) -> &RouteMetrics {
         &self.0
     }
 }
 
 /// What matters here of a plan.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Under {
+pub(super) struct PlanShape {
     number: u64,
     routes: usize,
 }
 
-impl From<&Plan> for Under {
+impl From<&Plan> for PlanShape {
     fn from(plan: &Plan) -> Self {
         Self { number: plan.number, routes: plan.routes }
     }
@@ -44,29 +44,34 @@ impl From<&Plan> for Under {
 
 /// Rows under one plan.
 #[derive(Debug, Default)]
-struct Known {
+struct PlanRows {
     plan: u64,
-    rows: Vec<Option<Rc<Place>>>,
+    rows: Vec<Option<Rc<CountedRow>>>,
 }
 
-impl Counted {
+impl WorkerCounts {
     /// Counts there, where the operator's view reads it.
-    pub fn to(requests: Arc<Requests>) -> Self {
+    pub fn to(requests: Arc<RequestMetrics>) -> Self {
         Self { requests, known: RefCell::default() }
     }
 
     /// The row of requests that came in there, under that plan, and go that way.
-    pub(super) fn row(&self, (listener, plan): (u16, Under), route: Option<&RoutePlan>) -> Rc<Place> {
+    pub(super) fn row(
+        &self,
+        (listener, plan): (u16, PlanShape),
+        route: Option<&RoutePlan>,
+    ) -> Rc<CountedRow> {
         let mut known = self.known.borrow_mut();
         if known.plan != plan.number {
-            *known = Known { plan: plan.number, rows: Vec::new() };
+            *known = PlanRows { plan: plan.number, rows: Vec::new() };
         }
         // The first of each listener is for what has no route.
         let place = usize::from(listener) * (plan.routes + 1) + route.map_or(0, |route| route.number + 1);
         if let Some(Some(row)) = known.rows.get(place) {
             return Rc::clone(row);
         }
-        let row = Rc::new(Place(self.requests.row(listener, route.map_or(NO_ROUTE, |route| &route.name))));
+        let row =
+            Rc::new(CountedRow(self.requests.row(listener, route.map_or(NO_ROUTE, |route| &route.name))));
         if known.rows.len() <= place {
             known.rows.resize(place + 1, None);
         }

@@ -4,8 +4,8 @@
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
-use super::{body::Body, request_body::BodyFault};
-use crate::{config::Errors, session::StoreError, upstream::UpstreamError};
+use super::{body::ResponseBody, request_body::BodyFault};
+use crate::{config::ErrorPages, session::StoreError, upstream::UpstreamError};
 
 /// Why a request got no answer of the app's.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +69,12 @@ impl ProxyError {
 
     /// Logs it for the operator and answers the visitor, in JSON if `accept` would rather have that; else by the
     /// operator's own page for the status, where there is one.
-    pub fn answer(&self, accept: Option<&HeaderValue>, request: &str, pages: &Errors) -> Response<Body> {
+    pub fn answer(
+        &self,
+        accept: Option<&HeaderValue>,
+        request: &str,
+        pages: &ErrorPages,
+    ) -> Response<ResponseBody> {
         let status = self.status();
         match self {
             // As usual as a page: the access log has it.
@@ -90,7 +95,7 @@ impl ProxyError {
         let mut response = page(status, accept.is_some_and(wants_json), pages);
         match self {
             Self::LastHop => {
-                *response.body_mut() = Body::full(Bytes::new());
+                *response.body_mut() = ResponseBody::full(Bytes::new());
                 response.headers_mut().remove(header::CONTENT_TYPE);
             }
             Self::Unauthorized => {
@@ -121,7 +126,7 @@ fn wants_json(accept: &HeaderValue) -> bool {
 }
 
 /// The operator's page, a short one, or problem+json (RFC 9457).
-fn page(status: StatusCode, json: bool, pages: &Errors) -> Response<Body> {
+fn page(status: StatusCode, json: bool, pages: &ErrorPages) -> Response<ResponseBody> {
     let reason = status.canonical_reason().unwrap_or("Error");
     let code = status.as_u16();
     let (kind, text) = if json {
@@ -137,7 +142,7 @@ fn page(status: StatusCode, json: bool, pages: &Errors) -> Response<Body> {
         );
         (HTML, Bytes::from(text))
     };
-    let mut response = Response::new(Body::full(text));
+    let mut response = Response::new(ResponseBody::full(text));
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));

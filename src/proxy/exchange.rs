@@ -6,8 +6,8 @@ use http::{HeaderValue, Method, Request, StatusCode, Version, header};
 use uuid::Uuid;
 
 use super::{
-    access_log::{AccessLog, Line},
-    counted::{Counted, Place, Under},
+    access_log::{AccessLog, AccessRecord},
+    counted::{CountedRow, PlanShape, WorkerCounts},
 };
 use crate::{
     clock::Timestamp,
@@ -17,7 +17,7 @@ use crate::{
 
 /// What the access log will say.
 #[derive(Debug)]
-struct Noted {
+struct LoggedRequest {
     log: AccessLog,
     method: Method,
     target: String,
@@ -29,11 +29,11 @@ struct Noted {
 
 /// Where it is counted.
 #[derive(Debug)]
-struct Counting {
-    counted: Rc<Counted>,
-    came: (u16, Under),
+struct CountedUnder {
+    counted: Rc<WorkerCounts>,
+    came: (u16, PlanShape),
     /// None before a route was found.
-    row: Option<Rc<Place>>,
+    row: Option<Rc<CountedRow>>,
 }
 
 /// One request and its answer.
@@ -57,9 +57,9 @@ pub struct Exchange {
     pub answered: Cell<Option<Instant>>,
     began: Instant,
     method: usize,
-    counting: Option<Counting>,
+    counting: Option<CountedUnder>,
     id: Option<Uuid>,
-    noted: Option<Box<Noted>>,
+    noted: Option<Box<LoggedRequest>>,
 }
 
 impl Exchange {
@@ -67,7 +67,7 @@ impl Exchange {
     pub fn begin<B>(request: &Request<B>, log: Option<&AccessLog>, began: Instant) -> Self {
         let noted = log.map(|log| {
             let copy = |name| request.headers().get(name).cloned();
-            Box::new(Noted {
+            Box::new(LoggedRequest {
                 log: log.clone(),
                 method: request.method().clone(),
                 target: request
@@ -99,9 +99,9 @@ impl Exchange {
     }
 
     /// It is counted by this worker, as one that came in there.
-    pub fn count(&mut self, counted: &Rc<Counted>, plan: &Plan, listener: u16) {
+    pub fn count(&mut self, counted: &Rc<WorkerCounts>, plan: &Plan, listener: u16) {
         self.counting =
-            Some(Counting { counted: Rc::clone(counted), came: (listener, plan.into()), row: None });
+            Some(CountedUnder { counted: Rc::clone(counted), came: (listener, plan.into()), row: None });
     }
 
     /// It goes that way.
@@ -125,7 +125,7 @@ impl Drop for Exchange {
     /// Finish: always runs, however the exchange ended.
     fn drop(&mut self) {
         let took = self.began.elapsed();
-        if let Some(Counting { counted, came, row }) = self.counting.take() {
+        if let Some(CountedUnder { counted, came, row }) = self.counting.take() {
             let row = row.unwrap_or_else(|| counted.row(came, None));
             row.count(self.method, self.status.as_u16());
             row.took.note(took);
@@ -134,7 +134,7 @@ impl Drop for Exchange {
             }
         }
         if let Some(noted) = self.noted.take() {
-            noted.log.write(&Line {
+            noted.log.write(&AccessRecord {
                 id: self.id,
                 at: self.now,
                 client: self.client,

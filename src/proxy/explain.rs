@@ -2,12 +2,12 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 
-use super::{Prepared, admit, exchange::Exchange, prepare, route};
+use super::{PreparedRequest, admit, exchange::Exchange, prepare, route};
 use crate::{
-    listen::Arrival,
+    listen::RequestOrigin,
     message::{cookie, framing::content_length},
     plan::Plan,
-    session::Resolved,
+    session::ResolvedSession,
 };
 
 /// The most fields that a request file may have.
@@ -15,7 +15,7 @@ const MOST_FIELDS: usize = 200;
 
 /// What was found.
 #[derive(Debug)]
-pub struct Explanation {
+pub struct RouteExplanation {
     /// One line a finding: what, and why.
     pub findings: Vec<(&'static str, String)>,
     /// The head that the app would get; `None` if it would not be asked.
@@ -43,7 +43,11 @@ pub enum RequestFileError {
 ///
 /// # Errors
 /// It is no request.
-pub async fn explain(plan: &Plan, raw: &[u8], arrival: Arrival) -> Result<Explanation, RequestFileError> {
+pub async fn explain(
+    plan: &Plan,
+    raw: &[u8],
+    arrival: RequestOrigin,
+) -> Result<RouteExplanation, RequestFileError> {
     let mut request = parse(raw)?;
     let mut exchange = Exchange::begin(&request, None, crate::clock::instant());
     let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
@@ -60,7 +64,7 @@ pub async fn explain(plan: &Plan, raw: &[u8], arrival: Arrival) -> Result<Explan
     match prepare(plan, &mut exchange, &mut request, arrival, true).await {
         Err(error) => {
             findings.push(("answer", format!("{} without asking an app: {error}", error.status())));
-            Ok(Explanation { findings, head: None })
+            Ok(RouteExplanation { findings, head: None })
         }
         Ok(prepared) => {
             tell(&prepared, &mut findings);
@@ -72,7 +76,7 @@ pub async fn explain(plan: &Plan, raw: &[u8], arrival: Arrival) -> Result<Explan
                 head.extend([name.as_str(), ": ", &String::from_utf8_lossy(value.as_bytes()), "\r\n"]);
             }
             head.push_str(&String::from_utf8_lossy(prepared.added.as_bytes()));
-            Ok(Explanation { findings, head: Some(mask(plan, &head)) })
+            Ok(RouteExplanation { findings, head: Some(mask(plan, &head)) })
         }
     }
 }
@@ -96,8 +100,8 @@ fn masked(cookies: &str) -> String {
     cookie::pairs(cookies.trim().as_bytes()).map(name).collect::<Vec<_>>().join("; ")
 }
 
-fn tell(prepared: &Prepared<'_>, findings: &mut Vec<(&'static str, String)>) {
-    let Prepared { client, resolved, .. } = prepared;
+fn tell(prepared: &PreparedRequest<'_>, findings: &mut Vec<(&'static str, String)>) {
+    let PreparedRequest { client, resolved, .. } = prepared;
     let address = client.address.map_or_else(|| "unknown".to_owned(), |a| a.to_string());
     let scheme = if client.https { "https" } else { "http" };
     findings.push(("visitor", format!("{address} by {scheme}")));
@@ -108,13 +112,13 @@ fn tell(prepared: &Prepared<'_>, findings: &mut Vec<(&'static str, String)>) {
     findings.push(("session", session));
 }
 
-fn why(resolved: &Resolved) -> &'static str {
-    use crate::session::State;
+fn why(resolved: &ResolvedSession) -> &'static str {
+    use crate::session::SessionState;
     match (resolved.state(), resolved.id()) {
-        (State::Active, _) => "the ticket is good",
-        (State::New, _) => "no ticket that is good here, so a new one is given",
-        (State::Unavailable, _) => "the store does not answer",
-        (State::None, _) => {
+        (SessionState::Active, _) => "the ticket is good",
+        (SessionState::New, _) => "no ticket that is good here, so a new one is given",
+        (SessionState::Unavailable, _) => "the store does not answer",
+        (SessionState::None, _) => {
             "no ticket that is good here, and none may be given: cross-site, a subresource, a prefetch, a preflight, \
              or [session] create = \"write\""
         }

@@ -4,13 +4,13 @@
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::{ProxyError, admit::Admitted};
+use super::{ProxyError, admit::AdmittedRequest};
 use crate::{
-    config::{CrossSite, OnUnauthorized, Preflight, Require},
-    headers::Client,
-    listen::Arrival,
+    config::{CrossSite, OnUnauthorized, PreflightRule, RequiredLogin},
+    headers::ClientInfo,
+    listen::RequestOrigin,
     plan::RoutePlan,
-    session::{Resolved, Visit},
+    session::{FetchContext, ResolvedSession},
 };
 
 /// A redirect to the login is no longer than this: past it, the login itself would be a 414 for ever.
@@ -33,7 +33,11 @@ const IN_QUERY: &AsciiSet = &CONTROLS
 ///
 /// # Errors
 /// The redirect.
-pub fn https(arrival: Arrival, client: &Client, admitted: &Admitted) -> Result<(), ProxyError> {
+pub fn https(
+    arrival: RequestOrigin,
+    client: &ClientInfo,
+    admitted: &AdmittedRequest,
+) -> Result<(), ProxyError> {
     // Who came to a trusted proxy by https is there already.
     let Some(port) = arrival.redirect_to_https.filter(|_| !client.https && !is_acme(admitted.path())) else {
         return Ok(());
@@ -61,14 +65,14 @@ fn is_acme(path: &str) -> bool {
 pub fn require<B>(
     route: &RoutePlan,
     request: &Request<B>,
-    resolved: Option<&Resolved>,
+    resolved: Option<&ResolvedSession>,
 ) -> Result<(), ProxyError> {
     let has = match route.require {
-        Require::Nothing => true,
-        Require::Session => resolved.is_some_and(Resolved::has_data),
-        Require::Principal => resolved.is_some_and(Resolved::has_principal),
+        RequiredLogin::Nothing => true,
+        RequiredLogin::Session => resolved.is_some_and(ResolvedSession::has_data),
+        RequiredLogin::Principal => resolved.is_some_and(ResolvedSession::has_principal),
     };
-    if has || (route.preflight == Preflight::Pass && is_preflight(request)) {
+    if has || (route.preflight == PreflightRule::Pass && is_preflight(request)) {
         return Ok(());
     }
     match &route.on_unauthorized {
@@ -93,7 +97,7 @@ fn is_navigation<B>(request: &Request<B>) -> bool {
         return false;
     }
     let says = |name: &str| request.headers().get(name).map(HeaderValue::as_bytes);
-    if Visit::is_scripted(request.headers()) {
+    if FetchContext::is_scripted(request.headers()) {
         return false;
     }
     match says("sec-fetch-mode") {
@@ -126,8 +130,8 @@ fn target(otherwise: &str, asked: Option<&str>) -> Result<HeaderValue, ProxyErro
 pub fn cross_site<B>(
     route: &RoutePlan,
     request: &Request<B>,
-    admitted: &Admitted,
-    client: &Client,
+    admitted: &AdmittedRequest,
+    client: &ClientInfo,
 ) -> Result<(), ProxyError> {
     if route.cross_site == CrossSite::Pass
         || (request.method().is_safe() && !request.headers().contains_key(header::UPGRADE))
@@ -156,7 +160,7 @@ fn site(headers: &HeaderMap) -> Option<&[u8]> {
 }
 
 /// The origin is what the visitor sees in the address bar (RFC 6454 section 6.2).
-fn is_own(origin: &[u8], admitted: &Admitted, client: &Client) -> bool {
+fn is_own(origin: &[u8], admitted: &AdmittedRequest, client: &ClientInfo) -> bool {
     let Some(host) = client.host.as_ref().or(admitted.host.as_ref()) else { return false };
     let (scheme, port): (&[u8], &[u8]) =
         if client.https { (b"https://", b":443") } else { (b"http://", b":80") };

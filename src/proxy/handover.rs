@@ -15,10 +15,10 @@ use std::{
 
 use http::Response;
 
-use super::{Body, Worker};
+use super::{ProxyWorker, ResponseBody};
 use crate::{clock, tasks};
 
-type Life = Pin<Box<dyn Future<Output = Response<Body>>>>;
+type RequestLife = Pin<Box<dyn Future<Output = Response<ResponseBody>>>>;
 
 /// Whether anybody waits for an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,16 +37,16 @@ thread_local! {
 }
 
 /// For as long as this is there, [`AWAITED_BY`] is what it says; also where a poll panics.
-struct Scope;
+struct AwaitedScope;
 
-impl Scope {
+impl AwaitedScope {
     fn begin(by: AwaitedBy) -> Self {
         AWAITED_BY.set(by);
         Self
     }
 }
 
-impl Drop for Scope {
+impl Drop for AwaitedScope {
     fn drop(&mut self) {
         AWAITED_BY.set(AwaitedBy::Visitor);
     }
@@ -66,25 +66,25 @@ pub async fn until<F: Future>(end: AwaitedBy, mut future: Pin<&mut F>) -> Option
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
 /// A request's future. Dropped before its answer is there, it goes on until its changes are committed.
-pub struct Handover {
-    life: Option<Life>,
-    worker: Rc<Worker>,
+pub struct AbortHandover {
+    life: Option<RequestLife>,
+    worker: Rc<ProxyWorker>,
 }
 
-impl std::fmt::Debug for Handover {
+impl std::fmt::Debug for AbortHandover {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Handover")
     }
 }
 
-impl Handover {
-    pub(super) fn new(life: Life, worker: Rc<Worker>) -> Self {
+impl AbortHandover {
+    pub(super) fn new(life: RequestLife, worker: Rc<ProxyWorker>) -> Self {
         Self { life: Some(life), worker }
     }
 }
 
-impl Future for Handover {
-    type Output = Response<Body>;
+impl Future for AbortHandover {
+    type Output = Response<ResponseBody>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Some(life) = &mut self.life else { return Poll::Pending };
@@ -96,7 +96,7 @@ impl Future for Handover {
     }
 }
 
-impl Drop for Handover {
+impl Drop for AbortHandover {
     fn drop(&mut self) {
         if let Some(mut life) = self.life.take() {
             let limit = self.worker.plan.load().limits.finish_after_abort;
@@ -104,7 +104,7 @@ impl Drop for Handover {
             tasks::spawn(self.worker.tasks.track_future(async move {
                 for (awaited, limit) in [(AwaitedBy::Us, limit), (AwaitedBy::Nobody, Some(LAST_WORDS))] {
                     let life = poll_fn(|cx| {
-                        let _scope = Scope::begin(awaited);
+                        let _scope = AwaitedScope::begin(awaited);
                         life.as_mut().poll(cx)
                     });
                     if clock::timeout(limit, life).await.is_ok() {

@@ -18,16 +18,16 @@ use http_body::{Body as _, Frame, SizeHint};
 
 use super::{
     RequestBody,
-    upgrade::{LOOK, Terms},
+    upgrade::{LOOK, TunnelLimits},
 };
 use crate::{
-    clock::{Timer, Timestamp},
+    clock::{CoarseTimer, Timestamp},
     plan::Plan,
-    session::Tunnel,
-    upstream::{AnswerBody, BodyError},
+    session::SessionTunnel,
+    upstream::{AnswerBody, RequestBodyError},
 };
 
-type Asked = Pin<Box<dyn Future<Output = (Tunnel, bool)>>>;
+type LongRequest = Pin<Box<dyn Future<Output = (SessionTunnel, bool)>>>;
 
 /// An answer that is no event stream is looked after once it has gone on for so long.
 const LONG: Duration = Duration::from_secs(2);
@@ -41,12 +41,12 @@ pub struct SessionEnded;
 pub struct LongAnswer {
     body: Option<AnswerBody<RequestBody>>,
     is_events: bool,
-    terms: Terms,
-    look: Timer,
+    terms: TunnelLimits,
+    look: CoarseTimer,
     /// Something came since the last look.
     moved: bool,
     /// Whether its session still holds, while the store is asked.
-    asked: Option<Asked>,
+    asked: Option<LongRequest>,
 }
 
 impl std::fmt::Debug for LongAnswer {
@@ -67,13 +67,13 @@ pub fn is_event_stream<B: http_body::Body>(body: &B, headers: &HeaderMap) -> boo
 
 impl LongAnswer {
     /// An event stream.
-    pub fn events(body: AnswerBody<RequestBody>, terms: Terms) -> Self {
-        Self { is_events: true, look: Timer::new(Some(LOOK)), ..Self::new(body, terms) }
+    pub fn events(body: AnswerBody<RequestBody>, terms: TunnelLimits) -> Self {
+        Self { is_events: true, look: CoarseTimer::new(Some(LOOK)), ..Self::new(body, terms) }
     }
 
     /// Any other answer; under terms of a [patient](Tunnel::outlives_renewals) session.
-    pub fn new(body: AnswerBody<RequestBody>, terms: Terms) -> Self {
-        let look = Timer::new(Some(LONG));
+    pub fn new(body: AnswerBody<RequestBody>, terms: TunnelLimits) -> Self {
+        let look = CoarseTimer::new(Some(LONG));
         Self { body: Some(body), is_events: false, terms, look, moved: false, asked: None }
     }
 
@@ -94,7 +94,10 @@ impl LongAnswer {
 
     /// The next piece. Where it ends before the app is done, an event stream ends in order: there is no whole that this
     /// would be a part of. Of any other answer the visitor sees that it is not whole.
-    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    pub fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         if self.body.is_some() && self.poll_end(cx).is_ready() {
             // The app is left.
             self.body = None;
@@ -154,12 +157,12 @@ mod tests {
 
     impl http_body::Body for Open {
         type Data = Bytes;
-        type Error = BodyError;
+        type Error = RequestBodyError;
 
         fn poll_frame(
             self: Pin<&mut Self>,
             _: &mut Context<'_>,
-        ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
             Poll::Pending
         }
     }

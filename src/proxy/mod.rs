@@ -22,11 +22,11 @@ mod session;
 mod upgrade;
 
 pub use access_log::AccessLog;
-pub use body::Body;
-pub use counted::Counted;
+pub use body::ResponseBody;
+pub use counted::WorkerCounts;
 pub use error::ProxyError;
-pub use explain::{Explanation, explain};
-pub use handover::Handover;
+pub use explain::{RouteExplanation, explain};
+pub use handover::AbortHandover;
 pub use request_body::RequestBody;
 
 use std::{future::Future, pin::pin, rc::Rc, sync::Arc};
@@ -38,28 +38,28 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     clock::{self, Timestamp},
-    headers::{self, Client, Nominations},
-    listen::{Arrival, Peer, Received, Switch},
-    message::{challenges, lines::Lines},
+    headers::{self, ClientInfo, ConnectionOptions},
+    listen::{PeerName, PendingUpgrade, ReceivedBody, RequestOrigin},
+    message::{challenges, lines::HeaderLines},
     net::VisitorConnection,
     plan::{Plan, RoutePlan},
-    router::Miss,
-    session::Resolved,
-    upstream::{self, AnswerBody, Connections},
+    router::RouteMiss,
+    session::ResolvedSession,
+    upstream::{self, AnswerBody, UpstreamConnections},
 };
-use admit::Admitted;
-use cookies::{After, Cookies, Crossing};
+use admit::AdmittedRequest;
+use cookies::{CommittedSession, CookieContext, CookieStage};
 use exchange::Exchange;
 use handover::AwaitedBy;
 use long_answer::LongAnswer;
 
 /// What belongs to one worker: the plan that all share, and connections of its own.
 #[derive(Debug)]
-pub struct Worker {
+pub struct ProxyWorker {
     /// The current plan.
     pub plan: Arc<ArcSwap<Plan>>,
     /// Connections to the apps.
-    pub pools: Connections<RequestBody>,
+    pub pools: UpstreamConnections<RequestBody>,
     /// Requests that go on without their visitor.
     pub tasks: TaskTracker,
     /// The process is to end.
@@ -67,12 +67,16 @@ pub struct Worker {
     /// The access log, if there is one.
     pub access: Option<AccessLog>,
     /// What is counted of its requests.
-    pub counted: Rc<Counted>,
+    pub counted: Rc<WorkerCounts>,
 }
 
 /// Answers one request. The future may be dropped at any time: what must still be committed is handed over.
-pub fn answer(worker: &Rc<Worker>, request: Request<Received>, arrival: Arrival) -> Handover {
-    Handover::new(Box::pin(handle(Rc::clone(worker), request, arrival)), Rc::clone(worker))
+pub fn answer(
+    worker: &Rc<ProxyWorker>,
+    request: Request<ReceivedBody>,
+    arrival: RequestOrigin,
+) -> AbortHandover {
+    AbortHandover::new(Box::pin(handle(Rc::clone(worker), request, arrival)), Rc::clone(worker))
 }
 
 /// Its future is what a request holds from its first byte to the head of its answer, and it is made anew for each: so
@@ -80,10 +84,10 @@ pub fn answer(worker: &Rc<Worker>, request: Request<Received>, arrival: Arrival)
 /// its arguments twice, as they came and as they are used.
 #[expect(clippy::manual_async_fn, reason = "half the size")]
 fn handle(
-    worker: Rc<Worker>,
-    mut request: Request<Received>,
-    arrival: Arrival,
-) -> impl Future<Output = Response<Body>> {
+    worker: Rc<ProxyWorker>,
+    mut request: Request<ReceivedBody>,
+    arrival: RequestOrigin,
+) -> impl Future<Output = Response<ResponseBody>> {
     async move {
         let plan = worker.plan.load_full();
         let mut exchange = Box::new(Exchange::begin(&request, worker.access.as_ref(), clock::instant()));
@@ -100,17 +104,17 @@ fn handle(
 }
 
 /// What is known of a request that is as the app is to get it.
-struct Prepared<'p> {
+struct PreparedRequest<'p> {
     route: &'p RoutePlan,
-    admitted: Admitted,
-    client: Client,
-    resolved: Option<Resolved>,
+    admitted: AdmittedRequest,
+    client: ClientInfo,
+    resolved: Option<ResolvedSession>,
     /// What its answer's cookies depend on.
-    crossing: Crossing,
+    crossing: CookieContext,
     /// Lines that we add to its head.
-    added: Lines,
+    added: HeaderLines,
     /// What ended here.
-    nominations: Nominations,
+    nominations: ConnectionOptions,
 }
 
 /// The stages before the app is asked. Any of them may end the request with a [`ProxyError`].
@@ -118,17 +122,17 @@ async fn prepare<'p, B>(
     plan: &'p Plan,
     exchange: &mut Exchange,
     request: &mut Request<B>,
-    arrival: Arrival,
+    arrival: RequestOrigin,
     can_switch: bool,
-) -> Result<Prepared<'p>, ProxyError> {
+) -> Result<PreparedRequest<'p>, ProxyError> {
     // Until more is known: refused requests have an address too.
     exchange.client = match arrival.peer {
-        Peer::Ip(ip) => Some(ip),
-        Peer::Unix => None,
+        PeerName::Ip(ip) => Some(ip),
+        PeerName::Unix => None,
     };
     let source = match arrival.peer {
-        Peer::Ip(ip) => headers::Peer::Ip(ip),
-        Peer::Unix => headers::Peer::Unix,
+        PeerName::Ip(ip) => headers::PeerAddress::Ip(ip),
+        PeerName::Unix => headers::PeerAddress::Unix,
     };
     let admitted = admit::admit(request, &plan.limits)?;
     let client = plan.forwarding.client(&source, arrival.https, request.headers());
@@ -142,7 +146,7 @@ async fn prepare<'p, B>(
     gate::cross_site(route, request, &admitted, &client)?;
 
     let mut resolved = session::resolve(plan, route, &admitted, &client, request, exchange.now).await?;
-    exchange.session = resolved.as_ref().and_then(Resolved::id);
+    exchange.session = resolved.as_ref().and_then(ResolvedSession::id);
     gate::require(route, request, resolved.as_ref())?;
     request::origin_form(request)?;
     request::strip_prefix(route, request)?;
@@ -152,41 +156,47 @@ async fn prepare<'p, B>(
     if let Some(resolved) = resolved.as_mut().filter(|resolved| resolved.has_flashes()) {
         Box::pin(session::deliver(plan, route, &admitted, request, resolved)).await;
     }
-    let dressing =
-        request::Dressing { plan, route, admitted: &admitted, client: &client, source: &source, can_switch };
+    let dressing = request::RequestRewrite {
+        plan,
+        route,
+        admitted: &admitted,
+        client: &client,
+        source: &source,
+        can_switch,
+    };
     let (added, nominations) = dressing.dress(resolved.as_ref(), exchange.now, request);
-    let cookies = Cookies { plan, route, client: &client, admitted: &admitted };
+    let cookies = CookieStage { plan, route, client: &client, admitted: &admitted };
     let crossing = match cookies.inbound(resolved.as_ref(), exchange.now, request) {
         Ok(crossing) => crossing,
         Err(error) => {
-            if let Some(resolved) = resolved.filter(Resolved::has_taken) {
+            if let Some(resolved) = resolved.filter(ResolvedSession::has_taken) {
                 Box::pin(session::give_back(plan, route, &admitted, &resolved)).await;
             }
             return Err(error);
         }
     };
-    Ok(Prepared { route, admitted, client, resolved, crossing, added, nominations })
+    Ok(PreparedRequest { route, admitted, client, resolved, crossing, added, nominations })
 }
 
 /// All stages.
 async fn stages(
-    worker: &Worker,
+    worker: &ProxyWorker,
     plan: &Arc<Plan>,
     exchange: &mut Exchange,
-    request: &mut Request<Received>,
-    arrival: Arrival,
-) -> Result<Response<Body>, ProxyError> {
+    request: &mut Request<ReceivedBody>,
+    arrival: RequestOrigin,
+) -> Result<Response<ResponseBody>, ProxyError> {
     let (switch, interim) = (request.body_mut().take_switch(), request.body_mut().take_interim());
     let connection = request.body_mut().take_connection();
-    let Prepared { route, admitted, client, resolved, crossing, added, nominations } =
+    let PreparedRequest { route, admitted, client, resolved, crossing, added, nominations } =
         prepare(plan, exchange, request, arrival, switch.is_some()).await?;
     let body = std::mem::take(request.body_mut());
     let body = RequestBody::new(body, route, plan, nominations.names);
     let upgrade = nominations.upgrade.zip(switch);
     let resolved = resolved.as_ref();
     let hints = |head| response::hint(plan, interim.as_ref(), head);
-    let interim = interim.as_ref().map(|_| upstream::Interim(&hints));
-    let asked = Asked {
+    let interim = interim.as_ref().map(|_| upstream::InterimHandler(&hints));
+    let asked = UpstreamCall {
         plan,
         route,
         admitted: &admitted,
@@ -207,33 +217,33 @@ async fn stages(
 }
 
 /// A request on its way to the app and back.
-struct Asked<'a> {
+struct UpstreamCall<'a> {
     plan: &'a Arc<Plan>,
     route: &'a RoutePlan,
-    admitted: &'a Admitted,
-    client: &'a Client,
-    resolved: Option<&'a Resolved>,
-    crossing: &'a Crossing,
+    admitted: &'a AdmittedRequest,
+    client: &'a ClientInfo,
+    resolved: Option<&'a ResolvedSession>,
+    crossing: &'a CookieContext,
     /// Who hears what the app says beforehand.
-    interim: Option<upstream::Interim<'a>>,
+    interim: Option<upstream::InterimHandler<'a>>,
     /// The visitor's, where it carries one request at a time.
     connection: Option<&'a VisitorConnection>,
 }
 
-impl Asked<'_> {
+impl UpstreamCall<'_> {
     async fn ask(
         &self,
-        worker: &Worker,
+        worker: &ProxyWorker,
         exchange: &Exchange,
-        (head, body): (&Request<Received>, RequestBody),
-        added: &Lines,
-        upgrade: Option<(HeaderValue, Switch)>,
-    ) -> Result<Response<Body>, ProxyError> {
+        (head, body): (&Request<ReceivedBody>, RequestBody),
+        added: &HeaderLines,
+        upgrade: Option<(HeaderValue, PendingUpgrade)>,
+    ) -> Result<Response<ResponseBody>, ProxyError> {
         let Self { plan, route, admitted, client, resolved, crossing, interim, connection } = *self;
         let began = exchange.now;
         let answer = {
             let upload = body.upload();
-            let terms = upstream::Terms {
+            let terms = upstream::SendOptions {
                 first_byte: Some(route.first_byte_timeout),
                 answer_idle: route.response_idle_timeout,
                 session: session::affinity(resolved, client),
@@ -267,11 +277,11 @@ impl Asked<'_> {
             let asked = upgrade.as_ref().map(|(asked, _)| asked);
             upgrade::agree(asked, nominations.upgrade, response.headers_mut())?;
         }
-        let cookies = Cookies { plan, route, client, admitted };
+        let cookies = CookieStage { plan, route, client, admitted };
         let waiting = cookies.outbound(crossing, began, &mut response, &mut changes);
-        let mut after = After::default();
+        let mut after = CommittedSession::default();
         if let Some(resolved) = resolved {
-            let answered = session::Answered { admitted, client, resolved, began };
+            let answered = session::SessionCommit { admitted, client, resolved, began };
             after = match changes {
                 None if plan.sessions.rests(resolved, began) => answered.rest(plan, route, &mut response),
                 changes => {
@@ -284,12 +294,13 @@ impl Asked<'_> {
         match upgrade.filter(|_| switched) {
             None if long_answer::is_event_stream(response.body(), response.headers()) => {
                 let terms = self.terms(worker, &after);
-                Ok(response.map(|body| Body::long(LongAnswer::events(body, terms), nominations.names)))
+                Ok(response
+                    .map(|body| ResponseBody::long(LongAnswer::events(body, terms), nominations.names)))
             }
             None => Ok(response.map(|body| self.body(worker, body, &after, nominations.names))),
             Some((_, switch)) => Ok(response.map(|body| {
                 self.tunnel(worker, body, switch, &after);
-                Body::full(Bytes::new())
+                ResponseBody::full(Bytes::new())
             })),
         }
     }
@@ -297,30 +308,36 @@ impl Asked<'_> {
     /// The app's body. What has a session, and is not all here, ends with that if it goes on.
     fn body(
         &self,
-        worker: &Worker,
+        worker: &ProxyWorker,
         body: AnswerBody<RequestBody>,
-        after: &After,
+        after: &CommittedSession,
         nominated: Vec<HeaderName>,
-    ) -> Body {
+    ) -> ResponseBody {
         if self.resolved.is_some() && !body.is_here() {
             let mut terms = self.terms(worker, after);
             if let Some(session) = terms.session.as_mut() {
                 session.outlives_renewals();
-                return Body::long(LongAnswer::new(body, terms), nominated);
+                return ResponseBody::long(LongAnswer::new(body, terms), nominated);
             }
         }
-        Body::answer(body, Arc::clone(self.plan), nominated)
+        ResponseBody::answer(body, Arc::clone(self.plan), nominated)
     }
 
     /// What ends that which now begins, and may go on for long.
-    fn terms(&self, worker: &Worker, after: &After) -> upgrade::Terms {
+    fn terms(&self, worker: &ProxyWorker, after: &CommittedSession) -> upgrade::TunnelLimits {
         let now = Timestamp::now();
         let session = self.resolved.and_then(|resolved| self.plan.sessions.tunnel(resolved, after.told, now));
-        upgrade::Terms { plan: Arc::clone(self.plan), session, stop: worker.stop.clone() }
+        upgrade::TunnelLimits { plan: Arc::clone(self.plan), session, stop: worker.stop.clone() }
     }
 
     /// What follows the 101: after its instructions were committed, and after it has left.
-    fn tunnel(&self, worker: &Worker, body: AnswerBody<RequestBody>, switch: Switch, after: &After) {
+    fn tunnel(
+        &self,
+        worker: &ProxyWorker,
+        body: AnswerBody<RequestBody>,
+        switch: PendingUpgrade,
+        after: &CommittedSession,
+    ) {
         let Some((app, early, busy)) = body.into_stream() else { return };
         let terms = self.terms(worker, after);
         switch.to(move |visitor, unread| {
@@ -332,15 +349,15 @@ impl Asked<'_> {
     }
 }
 
-fn route<'p>(plan: &'p Plan, admitted: &Admitted) -> Result<&'p RoutePlan, ProxyError> {
+fn route<'p>(plan: &'p Plan, admitted: &AdmittedRequest) -> Result<&'p RoutePlan, ProxyError> {
     plan.router.find(&admitted.authority.host, admitted.path(), RoutePlan::differs).map_err(|miss| match miss
     {
-        Miss::NotFound => ProxyError::Client(StatusCode::NOT_FOUND, "no route for this host and path"),
-        Miss::Ambiguous => {
+        RouteMiss::NotFound => ProxyError::Client(StatusCode::NOT_FOUND, "no route for this host and path"),
+        RouteMiss::Ambiguous => {
             ProxyError::Client(StatusCode::BAD_REQUEST, "the path can be read as one of another route")
         }
-        Miss::BadPath => ProxyError::Client(StatusCode::BAD_REQUEST, "characters that no path may hold"),
-        Miss::TooManyReadings => {
+        RouteMiss::BadPath => ProxyError::Client(StatusCode::BAD_REQUEST, "characters that no path may hold"),
+        RouteMiss::TooManyReadings => {
             ProxyError::Client(StatusCode::BAD_REQUEST, "the path can be read in too many ways")
         }
     })

@@ -2,11 +2,11 @@
 
 use http::{HeaderName, HeaderValue, Request, StatusCode, header};
 
-use super::{ProxyError, admit::Admitted};
+use super::{ProxyError, admit::AdmittedRequest};
 use crate::{
     config::{ServerAddress, UpstreamHost},
-    headers::{Client, Prefix},
-    message::authority::Authority,
+    headers::{ClientInfo, StrippedPrefix},
+    message::authority::HostPort,
     plan::{Plan, RoutePlan},
     router,
     upstream::Endpoint,
@@ -58,10 +58,10 @@ pub fn for_visitor(
     (name, value): (&HeaderName, &HeaderValue),
     route: &RoutePlan,
     endpoint: &Endpoint,
-    (host, client): (&HeaderValue, &Client),
+    (host, client): (&HeaderValue, &ClientInfo),
 ) -> Option<HeaderValue> {
     let found = find(name, value.as_bytes())?;
-    let authority = Authority::parse(found.authority)?;
+    let authority = HostPort::parse(found.authority)?;
     let named = match &route.upstream.rules.host {
         UpstreamHost::Name(name) => is_name(&authority, name),
         // What an app behind a unix socket is asked for.
@@ -81,15 +81,15 @@ pub fn for_visitor(
     HeaderValue::from_bytes(&[found.before, scheme, b"//", host.as_bytes(), found.rest].concat()).ok()
 }
 
-fn is_name(authority: &Authority, name: &str) -> bool {
-    let Some(name) = Authority::parse(name.as_bytes()) else { return false };
+fn is_name(authority: &HostPort, name: &str) -> bool {
+    let Some(name) = HostPort::parse(name.as_bytes()) else { return false };
     let is_default = |port: Option<u16>| matches!(port, None | Some(80 | 443));
     authority.host == name.host
         && (authority.port == name.port || (is_default(authority.port) && is_default(name.port)))
 }
 
 /// Whether an authority is that of a server, whatever the scheme before it: apps take theirs from X-Forwarded-Proto.
-fn is_server(authority: &Authority, server: &ServerAddress) -> bool {
+fn is_server(authority: &HostPort, server: &ServerAddress) -> bool {
     let ServerAddress::Tcp { host, port, tls } = server else { return false };
     let default = if *tls { 443 } else { 80 };
     let same_port = authority.port.map_or(*port == default, |said| said == *port);
@@ -107,8 +107,8 @@ fn is_loopback(host: &str) -> bool {
 pub fn for_app<B>(
     plan: &Plan,
     route: &RoutePlan,
-    admitted: &Admitted,
-    client: &Client,
+    admitted: &AdmittedRequest,
+    client: &ClientInfo,
     request: &mut Request<B>,
 ) -> Result<(), ProxyError> {
     // No other method has one, and looking for it costs as much as a field does.
@@ -131,7 +131,7 @@ pub fn for_app<B>(
 fn stays_on_route(
     plan: &Plan,
     route: &RoutePlan,
-    admitted: &Admitted,
+    admitted: &AdmittedRequest,
     value: &HeaderValue,
 ) -> Result<(), ProxyError> {
     let refuse = |why| Err(ProxyError::Client(StatusCode::FORBIDDEN, why));
@@ -147,14 +147,14 @@ fn stays_on_route(
 
 fn destination(
     route: &RoutePlan,
-    admitted: &Admitted,
-    client: &Client,
+    admitted: &AdmittedRequest,
+    client: &ClientInfo,
     value: &HeaderValue,
 ) -> Option<HeaderValue> {
     let value = value.as_bytes();
     let (begin, rest) = match find(&DESTINATION, value) {
         Some(found) => {
-            let authority = Authority::parse(found.authority)?;
+            let authority = HostPort::parse(found.authority)?;
             let seen = [client.host.as_ref(), admitted.host.as_ref()];
             let is_own = |host: &HeaderValue| {
                 std::str::from_utf8(host.as_bytes()).is_ok_and(|host| is_name(&authority, host))
@@ -189,7 +189,7 @@ fn begin_of(route: &RoutePlan, found: &EmbeddedUrl<'_>) -> Vec<u8> {
 }
 
 /// What is left of a path without the prefix; `None` if it is not below.
-fn below(prefix: &Prefix, rest: &[u8]) -> Option<Vec<u8>> {
+fn below(prefix: &StrippedPrefix, rest: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(rest).ok()?;
     let (path, query) = text.split_at(text.find(['?', '#']).unwrap_or(text.len()));
     let path = router::below(path, prefix.path(), prefix.ignore_case())?;
@@ -220,7 +220,7 @@ mod tests {
             ("app.test:443", &server("app.test", 443, true), true),
             ("[::1]:8080", &server("::1", 8080, false), true),
         ] {
-            let authority = Authority::parse(authority.as_bytes()).unwrap();
+            let authority = HostPort::parse(authority.as_bytes()).unwrap();
             assert_eq!(is_server(&authority, server), wanted, "{authority:?} {server:?}");
         }
     }

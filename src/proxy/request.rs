@@ -3,16 +3,16 @@
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, StatusCode, Uri, Version, header, uri::PathAndQuery};
 
-use super::{ProxyError, admit::Admitted, upgrade};
+use super::{ProxyError, admit::AdmittedRequest, upgrade};
 use crate::{
     clock::Timestamp,
     config::UpstreamHost,
-    headers::{self, Client, Nominations, Peer, Prefix, X_FORWARDED_PREFIX},
+    headers::{self, ClientInfo, ConnectionOptions, PeerAddress, StrippedPrefix, X_FORWARDED_PREFIX},
     listen::ClientCertificate,
-    message::lines::Lines,
+    message::lines::HeaderLines,
     plan::{Plan, RoutePlan},
     router,
-    session::Resolved,
+    session::ResolvedSession,
 };
 
 /// What we are called in `Via`.
@@ -25,29 +25,29 @@ const NO_HOST: HeaderValue = HeaderValue::from_static("");
 
 /// What a request is dressed with.
 #[derive(Debug)]
-pub struct Dressing<'a> {
+pub struct RequestRewrite<'a> {
     /// The plan that it began with.
     pub plan: &'a Plan,
     /// The route that it takes.
     pub route: &'a RoutePlan,
     /// What it asks for.
-    pub admitted: &'a Admitted,
+    pub admitted: &'a AdmittedRequest,
     /// Who asks.
-    pub client: &'a Client,
+    pub client: &'a ClientInfo,
     /// Who is at the other end of the connection.
-    pub source: &'a Peer,
+    pub source: &'a PeerAddress,
     /// It may be asked to change to another protocol.
     pub can_switch: bool,
 }
 
-impl Dressing<'_> {
+impl RequestRewrite<'_> {
     /// Takes out of the request what is not the app's, and returns the lines that we add to it, and what ended here.
     pub fn dress<B>(
         &self,
-        resolved: Option<&Resolved>,
+        resolved: Option<&ResolvedSession>,
         now: Timestamp,
         request: &mut Request<B>,
-    ) -> (Lines, Nominations) {
+    ) -> (HeaderLines, ConnectionOptions) {
         let Self { plan, route, admitted, client, source, can_switch } = *self;
         let via = match request.version() {
             Version::HTTP_10 => VIA_10,
@@ -67,7 +67,7 @@ impl Dressing<'_> {
         if let Some(left) = admitted.forwards_left {
             headers.insert(header::MAX_FORWARDS, left.into());
         }
-        let mut lines = Lines::with_capacity(512);
+        let mut lines = HeaderLines::with_capacity(512);
         if let Some(wanted) = &nominations.upgrade {
             lines.push_fixed("connection: upgrade\r\n");
             lines.push(&header::UPGRADE, wanted);
@@ -136,7 +136,7 @@ pub fn strip_prefix<B>(route: &RoutePlan, request: &mut Request<B>) -> Result<()
     }
 }
 
-fn strip<B>(prefix: &Prefix, request: &mut Request<B>) -> Result<(), ProxyError> {
+fn strip<B>(prefix: &StrippedPrefix, request: &mut Request<B>) -> Result<(), ProxyError> {
     let refused =
         || ProxyError::Client(StatusCode::BAD_REQUEST, "the path can be read as one beside the route's");
     let uri = request.uri();
@@ -153,7 +153,7 @@ fn strip<B>(prefix: &Prefix, request: &mut Request<B>) -> Result<(), ProxyError>
 }
 
 /// The Host that the app gets, where it is not the one that is there.
-pub fn host(route: &RoutePlan, admitted: &Admitted) -> Option<HeaderValue> {
+pub fn host(route: &RoutePlan, admitted: &AdmittedRequest) -> Option<HeaderValue> {
     match &route.upstream.rules.host {
         UpstreamHost::Visitor if admitted.host_stands => None,
         UpstreamHost::Visitor => Some(admitted.host.clone().unwrap_or(NO_HOST)),

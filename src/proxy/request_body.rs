@@ -12,11 +12,11 @@ use http::HeaderName;
 use http_body::{Frame, SizeHint};
 
 use crate::{
-    clock::{self, TICK, Timer},
-    config::{Limits, Upstream},
-    listen::Received,
+    clock::{self, CoarseTimer, TICK},
+    config::{RequestLimits, UpstreamConfig},
+    listen::ReceivedBody,
     plan::{Plan, RoutePlan},
-    upstream::{BodyError, Upload},
+    upstream::{RequestBodyError, UploadProgress},
 };
 
 /// Why a request's body ended early.
@@ -35,29 +35,34 @@ pub enum BodyFault {
 
 /// The visitor's body. Boxed: most requests have none, and are not to carry room for it.
 #[derive(Debug, Default)]
-pub struct RequestBody(Option<Box<Inner>>);
+pub struct RequestBody(Option<Box<BodyInner>>);
 
 #[derive(Debug)]
-struct Inner {
-    incoming: Received,
+struct BodyInner {
+    incoming: ReceivedBody,
     left: u64,
-    pace: Pace,
-    upload: Upload,
+    pace: BodyPace,
+    upload: UploadProgress,
     plan: Arc<Plan>,
     nominated: Vec<HeaderName>,
 }
 
 impl RequestBody {
     /// A body under the limits of its route. The head's `Connection` nominated these of its trailers.
-    pub fn new(incoming: Received, route: &RoutePlan, plan: &Arc<Plan>, nominated: Vec<HeaderName>) -> Self {
+    pub fn new(
+        incoming: ReceivedBody,
+        route: &RoutePlan,
+        plan: &Arc<Plan>,
+        nominated: Vec<HeaderName>,
+    ) -> Self {
         if http_body::Body::is_end_stream(&incoming) {
             return Self(None);
         }
-        Self(Some(Box::new(Inner {
+        Self(Some(Box::new(BodyInner {
             incoming,
             left: route.body_bytes.unwrap_or(u64::MAX),
-            pace: Pace::new(&plan.limits, unhurried(&route.upstream.rules)),
-            upload: Upload::default(),
+            pace: BodyPace::new(&plan.limits, unhurried(&route.upstream.rules)),
+            upload: UploadProgress::default(),
             plan: Arc::clone(plan),
             nominated,
         })))
@@ -66,19 +71,19 @@ impl RequestBody {
 
 impl RequestBody {
     /// What tells how far it is; `None` without a body.
-    pub fn upload(&self) -> Option<Upload> {
+    pub fn upload(&self) -> Option<UploadProgress> {
         self.0.as_ref().map(|inner| inner.upload.clone())
     }
 }
 
 impl http_body::Body for RequestBody {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = RequestBodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         let Some(inner) = &mut self.get_mut().0 else { return Poll::Ready(None) };
         let polled = Pin::new(&mut inner.incoming).poll_frame(cx);
         if polled.is_pending() {
@@ -124,7 +129,7 @@ impl http_body::Body for RequestBody {
 }
 
 /// So many bytes of a body may come slowly: they are held here, or share a connection to the app with others.
-fn unhurried(upstream: &Upstream) -> u64 {
+fn unhurried(upstream: &UpstreamConfig) -> u64 {
     match upstream.request_buffer {
         _ if upstream.http2 => u64::MAX,
         Some(held) => held as u64,
@@ -135,7 +140,7 @@ fn unhurried(upstream: &Upstream) -> u64 {
 /// Whether a visitor sends as fast as they must: something now and then, not by drops for ever, and what holds a worker of
 /// the app at a pace.
 #[derive(Debug)]
-struct Pace {
+struct BodyPace {
     idle: Option<Duration>,
     /// Bytes in a second of waiting, on average.
     least: Option<u64>,
@@ -147,7 +152,7 @@ struct Pace {
     since: u64,
     /// What of the two there was when the pace was last found good.
     measured: Option<(u64, u64)>,
-    timer: Timer,
+    timer: CoarseTimer,
 }
 
 /// What a body has by drops where no other time is configured.
@@ -159,8 +164,8 @@ const MEASURED_OVER: Duration = Duration::from_secs(10);
 /// What may come slowly comes no slower than this part of the pace.
 const SLOWEST: u64 = 10;
 
-impl Pace {
-    fn new(limits: &Limits, unhurried: u64) -> Self {
+impl BodyPace {
+    fn new(limits: &RequestLimits, unhurried: u64) -> Self {
         let mut pace = Self {
             idle: limits.body_idle_timeout,
             least: limits.body_bytes_per_second,
@@ -169,7 +174,7 @@ impl Pace {
             waited: 0,
             since: 0,
             measured: None,
-            timer: Timer::new(None),
+            timer: CoarseTimer::new(None),
         };
         pace.waits();
         pace

@@ -4,24 +4,24 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, Version, header};
 
-use super::{admit::Admitted, own_url};
+use super::{admit::AdmittedRequest, own_url};
 use crate::{
     config::SessionMode,
-    headers::{self, Client, Nominations, Prefix},
-    listen::Interim,
+    headers::{self, ClientInfo, ConnectionOptions, StrippedPrefix},
+    listen::InterimSender,
     plan::{Plan, RoutePlan},
-    session::Changes,
+    session::SessionChanges,
 };
 
 /// Undresses it, and returns what the app wants changed, if anything, and what ended here.
 pub fn undress<B>(
     plan: &Plan,
     route: &RoutePlan,
-    admitted: &Admitted,
-    client: &Client,
+    admitted: &AdmittedRequest,
+    client: &ClientInfo,
     endpoint: usize,
     response: &mut Response<B>,
-) -> (Option<Box<Changes>>, Nominations) {
+) -> (Option<Box<SessionChanges>>, ConnectionOptions) {
     // The version is a matter of each connection (RFC 9110 section 2.5).
     *response.version_mut() = Version::HTTP_11;
     let headers = response.headers_mut();
@@ -58,7 +58,7 @@ pub fn undress<B>(
 
 /// Passes on what the app says before it answers, such as 103 Early Hints. Instructions and cookies have no place there:
 /// nothing is committed yet.
-pub fn hint(plan: &Plan, visitor: Option<&Interim>, mut head: Response<()>) {
+pub fn hint(plan: &Plan, visitor: Option<&InterimSender>, mut head: Response<()>) {
     let Some(visitor) = visitor else { return };
     let status = head.status();
     let fields = head.headers_mut();
@@ -80,8 +80,8 @@ fn url(
     name: &HeaderName,
     endpoint: usize,
     route: &RoutePlan,
-    admitted: &Admitted,
-    client: &Client,
+    admitted: &AdmittedRequest,
+    client: &ClientInfo,
 ) {
     let Some(host) = client.host.as_ref().or(admitted.host.as_ref()) else { return };
     if route.upstream.rules.rewrite_redirects
@@ -116,7 +116,7 @@ fn is_own(authority: &[u8], host: &[u8]) -> bool {
 }
 
 /// The app's cookie paths, as the visitor's browser needs them: before any rule is asked.
-fn set_cookies(headers: &mut HeaderMap, prefix: &Prefix, bare: bool) {
+fn set_cookies(headers: &mut HeaderMap, prefix: &StrippedPrefix, bare: bool) {
     let header::Entry::Occupied(mut lines) = headers.entry(header::SET_COOKIE) else { return };
     for line in lines.iter_mut() {
         let new = prefix.set_cookie(line.as_bytes(), bare);

@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use uuid::Uuid;
 
-use super::{ProxyError, admit::Admitted, cookies::After};
+use super::{ProxyError, admit::AdmittedRequest, cookies::CommittedSession};
 use crate::{
     clock::Timestamp,
-    config::{Cache, OnStoreFailure, SessionMode},
-    headers::Client,
+    config::{CacheRule, OnStoreFailure, SessionMode},
+    headers::ClientInfo,
     net::network_of,
     plan::{Plan, RoutePlan},
-    session::{self, Changes, Realm, Resolved, Shown, Visit},
+    session::{self, FetchContext, PresentedCookies, Realm, ResolvedSession, SessionChanges},
 };
 
 /// The session of a request; `None` where the route has none.
@@ -22,11 +22,11 @@ use crate::{
 pub async fn resolve<B>(
     plan: &Plan,
     route: &RoutePlan,
-    admitted: &Admitted,
-    client: &Client,
+    admitted: &AdmittedRequest,
+    client: &ClientInfo,
     request: &Request<B>,
     now: Timestamp,
-) -> Result<Option<Resolved>, ProxyError> {
+) -> Result<Option<ResolvedSession>, ProxyError> {
     if route.session == SessionMode::Off {
         return Ok(None);
     }
@@ -35,14 +35,18 @@ pub async fn resolve<B>(
     let home = by_address(client).and_then(|address| route.upstream.home_of(address, now));
     let suits = |id| route.upstream.home_of(in_common(id), now) == home;
     let lines = request.headers().get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
-    let resolved = plan.sessions.resolve(session::Request {
+    let resolved = plan.sessions.resolve(session::ResolveRequest {
         cookie: form,
-        shown: Shown::read(form, client.https, lines),
+        shown: PresentedCookies::read(form, client.https, lines),
         realm: realm(route, admitted),
         https: client.https,
         visit: || {
-            let visit =
-                Visit::read(request.method(), request.headers(), form.same_site(), route.cross_site_sessions);
+            let visit = FetchContext::read(
+                request.method(),
+                request.headers(),
+                form.same_site(),
+                route.cross_site_sessions,
+            );
             visit.within(form.reaches(admitted.path()))
         },
         read_only: route.session == SessionMode::ReadOnly,
@@ -53,7 +57,7 @@ pub async fn resolve<B>(
         Ok(resolved) => Ok(Some(resolved)),
         Err(error) if route.on_store_failure == OnStoreFailure::Anonymous => {
             tracing::error!(%error, "a request goes on without its session: the route is on_store_failure = \"anonymous\"");
-            Ok(Some(Resolved::unavailable(client.https, now)))
+            Ok(Some(ResolvedSession::unavailable(client.https, now)))
         }
         Err(error) => Err(ProxyError::Load(error)),
     }
@@ -63,19 +67,29 @@ pub async fn resolve<B>(
 pub async fn deliver<B>(
     plan: &Plan,
     route: &RoutePlan,
-    admitted: &Admitted,
+    admitted: &AdmittedRequest,
     request: &Request<B>,
-    resolved: &mut Resolved,
+    resolved: &mut ResolvedSession,
 ) {
     let is_document = || {
-        Visit::read(request.method(), request.headers(), route.cookie.same_site(), route.cross_site_sessions)
-            .is_document
+        FetchContext::read(
+            request.method(),
+            request.headers(),
+            route.cookie.same_site(),
+            route.cross_site_sessions,
+        )
+        .is_document
     };
     plan.sessions.deliver(resolved, realm(route, admitted), &route.view, is_document).await;
 }
 
 /// Flashes that no answer showed are for the next page.
-pub async fn give_back(plan: &Plan, route: &RoutePlan, admitted: &Admitted, resolved: &Resolved) {
+pub async fn give_back(
+    plan: &Plan,
+    route: &RoutePlan,
+    admitted: &AdmittedRequest,
+    resolved: &ResolvedSession,
+) {
     plan.sessions.give_back(resolved, realm(route, admitted), Timestamp::now()).await;
 }
 
@@ -85,7 +99,7 @@ fn in_common(session: Uuid) -> u64 {
 }
 
 /// The same of one visitor's requests: the address, or its /64 in IPv6. Those who come by a unix socket have none.
-fn by_address(client: &Client) -> Option<u64> {
+fn by_address(client: &ClientInfo) -> Option<u64> {
     match network_of(client.address?) {
         IpAddr::V4(v4) => Some(u64::from(v4.to_bits())),
         IpAddr::V6(v6) => Some((v6.to_bits() >> 64) as u64),
@@ -94,14 +108,14 @@ fn by_address(client: &Client) -> Option<u64> {
 
 /// By what a server is chosen for a request: its session, if the visitor has shown one; else where it comes from, since who
 /// keeps no cookies gets another session with each answer; else the session that they may get.
-pub fn affinity(resolved: Option<&Resolved>, client: &Client) -> Option<u64> {
-    let known = resolved.and_then(Resolved::known_id);
-    let offered = || resolved.and_then(Resolved::id);
+pub fn affinity(resolved: Option<&ResolvedSession>, client: &ClientInfo) -> Option<u64> {
+    let known = resolved.and_then(ResolvedSession::known_id);
+    let offered = || resolved.and_then(ResolvedSession::id);
     known.map(in_common).or_else(|| by_address(client)).or_else(|| offered().map(in_common))
 }
 
 /// A session belongs to the route's realm, else to the cookie's domain, else to the host.
-pub fn realm<'a>(route: &'a RoutePlan, admitted: &'a Admitted) -> Realm<'a> {
+pub fn realm<'a>(route: &'a RoutePlan, admitted: &'a AdmittedRequest) -> Realm<'a> {
     match (&route.realm, route.cookie.domain()) {
         (Some(realm), _) => Realm::Named(realm),
         (None, Some(domain)) => Realm::Domain(domain),
@@ -112,22 +126,22 @@ pub fn realm<'a>(route: &'a RoutePlan, admitted: &'a Admitted) -> Realm<'a> {
 
 /// What an answer is to its session.
 #[derive(Debug)]
-pub struct Answered<'a> {
+pub struct SessionCommit<'a> {
     /// The request.
-    pub admitted: &'a Admitted,
+    pub admitted: &'a AdmittedRequest,
     /// Who asked.
-    pub client: &'a Client,
+    pub client: &'a ClientInfo,
     /// The session that it came under.
-    pub resolved: &'a Resolved,
+    pub resolved: &'a ResolvedSession,
     /// When it came.
     pub began: Timestamp,
 }
 
-impl Answered<'_> {
+impl SessionCommit<'_> {
     /// Nothing changes ([`rests`](session::SessionManager::rests)), as is nearly always so.
-    pub fn rest<B>(&self, plan: &Plan, route: &RoutePlan, response: &mut Response<B>) -> After {
+    pub fn rest<B>(&self, plan: &Plan, route: &RoutePlan, response: &mut Response<B>) -> CommittedSession {
         self.tell(plan, route, Vec::new(), response);
-        After { session: self.resolved.known_id(), ..After::default() }
+        CommittedSession { session: self.resolved.known_id(), ..CommittedSession::default() }
     }
 
     /// Stores the changes, before the visitor's first byte.
@@ -138,10 +152,10 @@ impl Answered<'_> {
         &self,
         plan: &Plan,
         route: &RoutePlan,
-        changes: Box<Changes>,
+        changes: Box<SessionChanges>,
         response: &mut Response<B>,
-    ) -> Result<After, ProxyError> {
-        let Answered { admitted, client, resolved, began } = *self;
+    ) -> Result<CommittedSession, ProxyError> {
+        let SessionCommit { admitted, client, resolved, began } = *self;
         // What can wait does on 304 and on answers for shared caches.
         let shared = || {
             response.status() == StatusCode::NOT_MODIFIED || session::is_for_shared_caches(response.headers())
@@ -149,7 +163,7 @@ impl Answered<'_> {
         let weighty = changes.is_weighty();
         let home = affinity(Some(resolved), client).and_then(|one| route.upstream.home_of(one, began));
         let suits = |id| route.upstream.home_of(in_common(id), began) == home;
-        let answer = session::Answer {
+        let answer = session::SessionAnswer {
             // The app may have taken its time; where it changes nothing that does not matter.
             now: if changes.is_empty() { began } else { Timestamp::now() },
             changes: *changes,
@@ -170,7 +184,7 @@ impl Answered<'_> {
                 tracing::error!(%error, "an answer goes out although its changes were not kept, or late: the route is on_store_failure = \"anonymous\"");
                 plan.sessions.wire.events.dropped.raise();
                 give_back(plan, route, admitted, resolved).await;
-                session::Issue::default()
+                session::IssuedCookies::default()
             }
         };
         if issue.conflict {
@@ -178,7 +192,7 @@ impl Answered<'_> {
         }
         let told = !issue.set_cookies.is_empty();
         self.tell(plan, route, issue.set_cookies, response);
-        Ok(After { session: issue.session, ended: issue.ended, jar: issue.jar, told })
+        Ok(CommittedSession { session: issue.session, ended: issue.ended, jar: issue.jar, told })
     }
 
     /// What the browser and caches are told.
@@ -189,7 +203,7 @@ impl Answered<'_> {
         set_cookies: Vec<HeaderValue>,
         response: &mut Response<B>,
     ) {
-        let Answered { admitted, client, resolved, .. } = *self;
+        let SessionCommit { admitted, client, resolved, .. } = *self;
         let others = if resolved.is_crowded() {
             route.cookie.expire_others(client.https, &admitted.authority.host, admitted.path())
         } else {
@@ -222,11 +236,11 @@ fn vary(headers: &mut HeaderMap) {
 }
 
 /// An answer whose app was told who asks, and that says nothing of caches, is not for those that serve many.
-fn cache(rule: Cache, resolved: &Resolved, headers: &mut HeaderMap) {
+fn cache(rule: CacheRule, resolved: &ResolvedSession, headers: &mut HeaderMap) {
     let value = match rule {
-        Cache::Private => "private",
-        Cache::NoStore => "no-store",
-        Cache::Off => return,
+        CacheRule::Private => "private",
+        CacheRule::NoStore => "no-store",
+        CacheRule::Off => return,
     };
     if resolved.tells_who_asks() {
         headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(value));

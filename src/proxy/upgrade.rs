@@ -20,8 +20,8 @@ use tokio_util::{io::poll_read_buf, sync::CancellationToken};
 use super::ProxyError;
 use crate::{
     clock::{self, Timestamp},
-    listen::Duplex,
-    net::Stream,
+    listen::DuplexStream,
+    net::NetStream,
     plan::Plan,
     session,
 };
@@ -70,19 +70,25 @@ pub fn agree(
 
 /// What ends a tunnel, or an event stream, beside its two ends.
 #[derive(Debug)]
-pub struct Terms {
+pub struct TunnelLimits {
     /// The plan that it began with.
     pub plan: Arc<Plan>,
     /// The session that it began under.
-    pub session: Option<session::Tunnel>,
+    pub session: Option<session::SessionTunnel>,
     /// The process is to end.
     pub stop: CancellationToken,
 }
 
 /// Carries bytes either way until both have ended, or something else ends it.
-pub async fn tunnel(visitor: Box<dyn Duplex>, unread: Bytes, app: (Stream, Bytes), mut terms: Terms) {
+pub async fn tunnel(
+    visitor: Box<dyn DuplexStream>,
+    unread: Bytes,
+    app: (NetStream, Bytes),
+    mut terms: TunnelLimits,
+) {
     let (app, early) = app;
-    let mut ends = Ends { visitor, app, up: Way::new(&unread), down: Way::new(&early) };
+    let mut ends =
+        TunnelEnds { visitor, app, up: TunnelDirection::new(&unread), down: TunnelDirection::new(&early) };
     drop((unread, early));
     let idle = terms.plan.limits.tunnel_idle_timeout;
     let mut quiet = Duration::ZERO;
@@ -115,14 +121,14 @@ pub async fn tunnel(visitor: Box<dyn Duplex>, unread: Bytes, app: (Stream, Bytes
     }
 }
 
-struct Ends {
-    visitor: Box<dyn Duplex>,
-    app: Stream,
-    up: Way,
-    down: Way,
+struct TunnelEnds {
+    visitor: Box<dyn DuplexStream>,
+    app: NetStream,
+    up: TunnelDirection,
+    down: TunnelDirection,
 }
 
-impl Ends {
+impl TunnelEnds {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let up = self.up.poll(&mut self.visitor, &mut self.app, cx)?;
         let down = self.down.poll(&mut self.app, &mut self.visitor, cx)?;
@@ -131,7 +137,7 @@ impl Ends {
 }
 
 /// One way through a tunnel. While nothing comes it holds no buffer.
-struct Way {
+struct TunnelDirection {
     held: BytesMut,
     ended: bool,
     told: bool,
@@ -140,7 +146,7 @@ struct Way {
     moved: bool,
 }
 
-impl Way {
+impl TunnelDirection {
     fn new(first: &[u8]) -> Self {
         Self { held: first.into(), ended: false, told: false, unflushed: false, moved: false }
     }

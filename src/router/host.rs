@@ -17,7 +17,7 @@ const ENCODED: &AsciiSet =
 enum CaseRule {
     /// `ignore_case = false`, written out: the app tells `/Admin` from `/admin`.
     Counts,
-    /// Nothing is said: it counts, and what some app may read without it is found by [`Hosts::pick_folded`].
+    /// Nothing is said: it counts, and what some app may read without it is found by [`HostTable::pick_folded`].
     MayCount,
     /// `ignore_case = true`
     Ignored,
@@ -69,19 +69,19 @@ struct RouteEntry<T> {
 }
 
 /// The routes of one host, longest prefix first.
-type Group<T> = Vec<RouteEntry<T>>;
+type HostRoutes<T> = Vec<RouteEntry<T>>;
 
 /// All routes.
 #[derive(Debug)]
-pub(super) struct Hosts<T> {
-    exact: HashMap<String, Group<T>>,
-    below: HashMap<String, Group<T>>,
-    any: Group<T>,
+pub(super) struct HostTable<T> {
+    exact: HashMap<String, HostRoutes<T>>,
+    below: HashMap<String, HostRoutes<T>>,
+    any: HostRoutes<T>,
     /// There is a prefix with letters whose case may count.
     folds: bool,
 }
 
-impl<T> Hosts<T> {
+impl<T> HostTable<T> {
     pub(super) fn new(
         routes: impl IntoIterator<Item = (Option<HostPattern>, String, Option<bool>, T)>,
     ) -> Self {
@@ -110,7 +110,7 @@ impl<T> Hosts<T> {
     }
 
     /// The groups of a host, most specific first.
-    fn groups(&self, host: &str) -> impl Iterator<Item = &Group<T>> {
+    fn groups(&self, host: &str) -> impl Iterator<Item = &HostRoutes<T>> {
         let exact = if self.exact.is_empty() { None } else { self.exact.get(host) };
         let dots = if self.below.is_empty() { "" } else { host };
         let below = dots.match_indices('.').filter(|(at, _)| *at > 0);

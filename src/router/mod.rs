@@ -8,19 +8,19 @@ use std::{borrow::Cow, collections::HashSet};
 
 use crate::config::HostPattern;
 
-use host::Hosts;
-use path::{Escapes, Reader};
+use host::HostTable;
+use path::{EscapeHandling, PathReader};
 pub use strip::below;
 
 /// Routes by host and path.
 #[derive(Debug)]
 pub struct Router<T> {
-    hosts: Hosts<T>,
+    hosts: HostTable<T>,
 }
 
 /// Why no route was chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Miss {
+pub enum RouteMiss {
     /// No route has this host and path.
     NotFound,
     /// Apps may read the path in ways that lead to routes that differ.
@@ -35,20 +35,20 @@ impl<T> Router<T> {
     /// A router of these routes: host (none: any), path prefix, whether case is ignored (none: nothing is known of it, and
     /// both are thought of), and what is found there.
     pub fn new(routes: impl IntoIterator<Item = (Option<HostPattern>, String, Option<bool>, T)>) -> Self {
-        Self { hosts: Hosts::new(routes) }
+        Self { hosts: HostTable::new(routes) }
     }
 
     /// The route of a request. `host` is lower case without port, `raw_path` comes without query.
-    pub fn find(&self, host: &str, raw_path: &str, differ: impl Fn(&T, &T) -> bool) -> Result<&T, Miss> {
+    pub fn find(&self, host: &str, raw_path: &str, differ: impl Fn(&T, &T) -> bool) -> Result<&T, RouteMiss> {
         let raw = raw_path.as_bytes();
-        let Some(plain) = path::scan(raw) else { return Err(Miss::BadPath) };
+        let Some(plain) = path::scan(raw) else { return Err(RouteMiss::BadPath) };
         if plain {
             let chosen = self.hosts.pick(host, raw, true);
-            return self.unless_folded(host, (raw, true), chosen, &differ)?.ok_or(Miss::NotFound);
+            return self.unless_folded(host, (raw, true), chosen, &differ)?.ok_or(RouteMiss::NotFound);
         }
-        let mut reader = Reader::new(raw);
+        let mut reader = PathReader::new(raw);
         if !reader.is_within_budget() {
-            return Err(Miss::TooManyReadings);
+            return Err(RouteMiss::TooManyReadings);
         }
         if let Some(only) = self.hosts.only(host) {
             return Ok(only);
@@ -57,18 +57,18 @@ impl<T> Router<T> {
         let differs =
             |found: &T| self.hosts.all(host).any(|other| !std::ptr::eq(found, other) && differ(found, other));
         if reader.has_readings_beyond_these() && chosen.is_some_and(differs) {
-            return Err(Miss::Ambiguous);
+            return Err(RouteMiss::Ambiguous);
         }
         while let Some((reading, escapes)) = reader.next_reading() {
-            let literal = escapes == Escapes::Stand;
+            let literal = escapes == EscapeHandling::Stand;
             match (chosen, self.hosts.pick(host, reading, literal)) {
                 (Some(a), Some(b)) if std::ptr::eq(a, b) || !differ(a, b) => {}
                 (None, None) => {}
-                _ => return Err(Miss::Ambiguous),
+                _ => return Err(RouteMiss::Ambiguous),
             }
             self.unless_folded(host, (reading, literal), chosen, &differ)?;
         }
-        chosen.ok_or(Miss::NotFound)
+        chosen.ok_or(RouteMiss::NotFound)
     }
 
     /// The chosen route, unless an app that ignores case would read the path as one of another. Where none was chosen, no
@@ -79,10 +79,10 @@ impl<T> Router<T> {
         (reading, literal): (&[u8], bool),
         chosen: Option<&'t T>,
         differ: &impl Fn(&T, &T) -> bool,
-    ) -> Result<Option<&'t T>, Miss> {
+    ) -> Result<Option<&'t T>, RouteMiss> {
         let Some(found) = chosen.filter(|_| self.hosts.folds()) else { return Ok(chosen) };
         match self.hosts.pick_folded(host, reading, literal) {
-            Some(other) if !std::ptr::eq(found, other) && differ(found, other) => Err(Miss::Ambiguous),
+            Some(other) if !std::ptr::eq(found, other) && differ(found, other) => Err(RouteMiss::Ambiguous),
             _ => Ok(chosen),
         }
     }
@@ -92,7 +92,7 @@ impl<T> Router<T> {
 pub fn reading(raw_path: &str) -> Cow<'_, str> {
     match path::scan(raw_path.as_bytes()) {
         Some(true) => Cow::Borrowed(raw_path),
-        _ => Cow::Owned(String::from_utf8_lossy(Reader::new(raw_path.as_bytes()).main()).into_owned()),
+        _ => Cow::Owned(String::from_utf8_lossy(PathReader::new(raw_path.as_bytes()).main()).into_owned()),
     }
 }
 
@@ -104,11 +104,11 @@ pub fn other_readings(raw_path: &str) -> Vec<(String, bool)> {
         return all;
     }
     let mut known = HashSet::from([reading(raw_path).into_owned()]);
-    let mut reader = Reader::new(raw_path.as_bytes());
+    let mut reader = PathReader::new(raw_path.as_bytes());
     while let Some((reading, escapes)) = reader.next_reading() {
         let reading = String::from_utf8_lossy(reading).into_owned();
         if known.insert(reading.clone()) {
-            all.push((reading, escapes == Escapes::AllDecoded));
+            all.push((reading, escapes == EscapeHandling::AllDecoded));
         }
     }
     all
@@ -178,20 +178,20 @@ mod tests {
     fn misses() {
         let router = router(&[("a.test", "/x", "x"), ("a.test", "/y", "y")]);
         for (host, path, wanted) in [
-            ("b.test", "/x", Miss::NotFound),
-            ("a.test", "/z", Miss::NotFound),
-            ("a.test", "/z/%20", Miss::NotFound),
-            ("a.test", "/caf%C3%A9", Miss::NotFound),
-            ("a.test", "//x", Miss::Ambiguous),
-            ("a.test", "/X", Miss::NotFound),
-            ("a.test", "/x/../y", Miss::Ambiguous),
-            ("a.test", "/x\u{e9}", Miss::BadPath),
-            ("a.test", "/x\n", Miss::BadPath),
-            ("a.test", "/x y", Miss::BadPath),
+            ("b.test", "/x", RouteMiss::NotFound),
+            ("a.test", "/z", RouteMiss::NotFound),
+            ("a.test", "/z/%20", RouteMiss::NotFound),
+            ("a.test", "/caf%C3%A9", RouteMiss::NotFound),
+            ("a.test", "//x", RouteMiss::Ambiguous),
+            ("a.test", "/X", RouteMiss::NotFound),
+            ("a.test", "/x/../y", RouteMiss::Ambiguous),
+            ("a.test", "/x\u{e9}", RouteMiss::BadPath),
+            ("a.test", "/x\n", RouteMiss::BadPath),
+            ("a.test", "/x y", RouteMiss::BadPath),
         ] {
             assert_eq!(router.find(host, path, differ), Err(wanted), "{host}{path}");
             let same = router.find(host, path, |_, _| false);
-            assert!(wanted != Miss::BadPath || same == Err(wanted));
+            assert!(wanted != RouteMiss::BadPath || same == Err(wanted));
         }
     }
 
@@ -293,7 +293,7 @@ mod tests {
         for path in GUARDED {
             let found = router.find("h.test", path, differ);
             assert_ne!(found, Ok(&"open"), "{path}");
-            assert_ne!(found, Err(Miss::NotFound), "{path}");
+            assert_ne!(found, Err(RouteMiss::NotFound), "{path}");
         }
         for path in [
             "/./admin%2f..",
@@ -305,7 +305,7 @@ mod tests {
             "/%0A/h/admin",
             "/%0d/h/admin",
         ] {
-            assert_eq!(router.find("h.test", path, differ), Err(Miss::Ambiguous), "{path}");
+            assert_eq!(router.find("h.test", path, differ), Err(RouteMiss::Ambiguous), "{path}");
         }
         for path in [
             "/administrator",
@@ -339,12 +339,12 @@ mod tests {
         ]);
         for (path, wanted) in [
             ("/admin", Ok(&"guarded")),
-            ("/ADMIN", Err(Miss::Ambiguous)),
+            ("/ADMIN", Err(RouteMiss::Ambiguous)),
             ("/administrator", Ok(&"open")),
             ("/Wiki/x", Ok(&"wiki-c")),
             ("/wiki/x", Ok(&"open")),
             ("/SHOP/x", Ok(&"shop-i")),
-            ("/%C3%89T%C3%89", Err(Miss::Ambiguous)),
+            ("/%C3%89T%C3%89", Err(RouteMiss::Ambiguous)),
             ("/%C3%A9t%C3%A9", Ok(&"summer")),
             ("/x/ADMIN", Ok(&"open")),
         ] {
@@ -357,15 +357,15 @@ mod tests {
         let router = router(&[("", "/", "open"), ("", "/admin", "guarded"), ("one.test", "/", "one")]);
         for unit in ["a/./;%2f\\", "a/./;", "//", "/../", "%2f", "%3b/", "\\", "/;/"] {
             let path = format!("/{}", unit.repeat(8000 / unit.len()));
-            let mut reader = Reader::new(path.as_bytes());
+            let mut reader = PathReader::new(path.as_bytes());
             let mut read = 0;
             if reader.is_within_budget() {
                 while reader.next_reading().is_some() {
                     read += path.len();
                 }
             } else {
-                assert_eq!(router.find("h.test", &path, differ), Err(Miss::TooManyReadings), "{unit}");
-                assert_eq!(router.find("one.test", &path, differ), Err(Miss::TooManyReadings), "{unit}");
+                assert_eq!(router.find("h.test", &path, differ), Err(RouteMiss::TooManyReadings), "{unit}");
+                assert_eq!(router.find("one.test", &path, differ), Err(RouteMiss::TooManyReadings), "{unit}");
             }
             assert!(read <= 96 * 1024, "{unit}: {read} bytes");
         }

@@ -66,7 +66,7 @@ fn parting(raw: &[u8]) -> Option<(u8, usize)> {
 
 /// What an app may do to a path before it looks at it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct Ways {
+struct PathTransforms {
     /// `\` parts segments as `/` does.
     backslash: bool,
     /// What follows a `;` is no part of its segment.
@@ -79,7 +79,7 @@ struct Ways {
     network: bool,
 }
 
-impl Ways {
+impl PathTransforms {
     /// Those that change anything about this path, however its escapes are read.
     fn of(raw: &[u8]) -> Self {
         let mut ways = Self::default();
@@ -132,7 +132,7 @@ impl Ways {
 
 /// What became of %XX in a reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Escapes {
+pub(super) enum EscapeHandling {
     /// They stand as they came.
     Stand,
     /// They were decoded, but for those of what parts a path.
@@ -142,14 +142,14 @@ pub(super) enum Escapes {
 }
 
 /// Goes through the readings of one path.
-pub(super) struct Reader<'a> {
+pub(super) struct PathReader<'a> {
     raw: &'a [u8],
     decoded: Vec<u8>,
     /// How far `decoded` is decoded.
     decoded_as: Option<u8>,
     out: Vec<u8>,
     /// The ways that matter for this path.
-    matter: Ways,
+    matter: PathTransforms,
     escapes: u8,
     next: u8,
 }
@@ -157,7 +157,7 @@ pub(super) struct Reader<'a> {
 /// So many bytes of readings are gone through for one path: twelve of the longest that `target_bytes` allows.
 const MOST_READ: usize = 96 * 1024;
 
-impl<'a> Reader<'a> {
+impl<'a> PathReader<'a> {
     pub(super) fn new(raw: &'a [u8]) -> Self {
         let hidden = memchr::memchr_iter(b'%', raw)
             .any(|at| raw.get(at..).is_some_and(|rest| parting(rest).is_some()));
@@ -167,7 +167,7 @@ impl<'a> Reader<'a> {
             (false, false) => 0,
         };
         let (decoded, out) = (Vec::with_capacity(raw.len()), Vec::with_capacity(raw.len() + 1));
-        Self { raw, decoded, decoded_as: None, out, matter: Ways::of(raw), escapes, next: 0 }
+        Self { raw, decoded, decoded_as: None, out, matter: PathTransforms::of(raw), escapes, next: 0 }
     }
 
     /// Whether all readings together are few enough to go through.
@@ -190,18 +190,19 @@ impl<'a> Reader<'a> {
     }
 
     /// A reader of a part of the path, which goes through the same readings, step by step.
-    pub(super) fn of_part<'b>(&self, part: &'b [u8]) -> Reader<'b> {
-        Reader { matter: self.matter, escapes: self.escapes, ..Reader::new(part) }
+    pub(super) fn of_part<'b>(&self, part: &'b [u8]) -> PathReader<'b> {
+        PathReader { matter: self.matter, escapes: self.escapes, ..PathReader::new(part) }
     }
 
     /// The reading that counts: everything resolved, %2F and %5C as they are.
     pub(super) fn main(&mut self) -> &[u8] {
-        let all = Ways { backslash: true, parameters: true, dots: true, empties: true, network: false };
+        let all =
+            PathTransforms { backslash: true, parameters: true, dots: true, empties: true, network: false };
         self.read(u8::from(self.escapes > 0), all)
     }
 
     /// The next of all readings, and what became of its escapes.
-    pub(super) fn next_reading(&mut self) -> Option<(&[u8], Escapes)> {
+    pub(super) fn next_reading(&mut self) -> Option<(&[u8], EscapeHandling)> {
         loop {
             let (bits, escapes) = (self.next & 31, self.next >> 5);
             if escapes > self.escapes {
@@ -209,8 +210,13 @@ impl<'a> Reader<'a> {
             }
             self.next += 1;
             let on = |bit: u8| bits & bit != 0;
-            let ways =
-                Ways { empties: on(1), dots: on(2), parameters: on(4), backslash: on(8), network: on(16) };
+            let ways = PathTransforms {
+                empties: on(1),
+                dots: on(2),
+                parameters: on(4),
+                backslash: on(8),
+                network: on(16),
+            };
             let matters = self.matter;
             if (ways.dots && !matters.dots)
                 || (ways.parameters && !matters.parameters)
@@ -221,16 +227,16 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let became = match escapes {
-                0 => Escapes::Stand,
-                1 => Escapes::Decoded,
-                _ => Escapes::AllDecoded,
+                0 => EscapeHandling::Stand,
+                1 => EscapeHandling::Decoded,
+                _ => EscapeHandling::AllDecoded,
             };
             return Some((self.read(escapes, ways), became));
         }
     }
 
     /// One reading; `escapes`: 0 as they are, 1 decoded, 2 with what parts a path.
-    fn read(&mut self, escapes: u8, ways: Ways) -> &[u8] {
+    fn read(&mut self, escapes: u8, ways: PathTransforms) -> &[u8] {
         let Self { raw, decoded, out, .. } = self;
         if self.decoded_as != Some(escapes) {
             self.decoded_as = Some(escapes);
@@ -301,7 +307,7 @@ mod tests {
             ("/..;/..", ""),
             ("x", "/x"),
         ] {
-            let mut reader = Reader::new(raw.as_bytes());
+            let mut reader = PathReader::new(raw.as_bytes());
             assert_eq!(
                 reader.main().escape_ascii().to_string(),
                 wanted.as_bytes().escape_ascii().to_string(),

@@ -1,6 +1,6 @@
 //! What is left of a path below a route's prefix (`strip_prefix`).
 
-use super::path::{self, Escapes, Reader};
+use super::path::{self, EscapeHandling, PathReader};
 
 /// The rest of a raw path behind `prefix`, as it came: empty, or beginning with one `/`. `prefix` is written decoded and
 /// without a trailing `/`.
@@ -14,10 +14,10 @@ pub fn below<'p>(raw_path: &'p str, prefix: &str, ignore_case: bool) -> Option<&
     if path::scan(raw_path.as_bytes()) != Some(true) {
         let mut decoded = Vec::with_capacity(head.len());
         path::decode(head.as_bytes(), false, &mut decoded);
-        let mut whole = Reader::new(raw_path.as_bytes());
+        let mut whole = PathReader::new(raw_path.as_bytes());
         let mut part = whole.of_part(rest.as_bytes());
         while let (Some((whole, escapes)), Some((part, _))) = (whole.next_reading(), part.next_reading()) {
-            let before = if escapes == Escapes::Stand { head.as_bytes() } else { &decoded };
+            let before = if escapes == EscapeHandling::Stand { head.as_bytes() } else { &decoded };
             if whole.strip_prefix(before) != Some(part) {
                 return None;
             }
@@ -108,8 +108,8 @@ mod tests {
         fn what_is_left_reads_as_what_is_below(rest in "(/|\\\\|%2[eEfF]|%5c|%00|\\.|;|[a-c])*") {
             let raw = format!("/shop/{rest}");
             if let Some(left) = below(&raw, "/shop", false) {
-                let mut whole = Reader::new(raw.as_bytes());
-                let mut part = Reader::new(left.as_bytes());
+                let mut whole = PathReader::new(raw.as_bytes());
+                let mut part = PathReader::new(left.as_bytes());
                 assert_eq!(whole.main().strip_prefix(b"/shop"), Some(part.main()));
                 assert!(!left.starts_with("//"));
             }

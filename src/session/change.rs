@@ -3,31 +3,31 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    Value,
+    FieldValue,
     jar::{Jar, JarChange},
     record::Record,
-    view::Scope,
+    view::FieldScope,
 };
 
 /// A field's name in normal form.
-pub type Name = Arc<str>;
+pub type FieldName = Arc<str>;
 
 /// The instructions of one answer, in normal form. They apply in this order: clear, unset, set, incr, flash,
 /// lifetimes, principal, renew; destroy beats all.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub struct Changes {
+pub struct SessionChanges {
     /// `clear`: all fields and flashes go, before anything else is applied.
     pub clear: bool,
     /// Of `clear`: only those that the answer's upstream is shown.
-    pub clear_within: Option<Scope>,
+    pub clear_within: Option<FieldScope>,
     /// Fields to pop.
-    pub unset: Vec<Name>,
+    pub unset: Vec<FieldName>,
     /// Fields to set, each once.
-    pub set: Vec<(Name, Value)>,
+    pub set: Vec<(FieldName, FieldValue)>,
     /// Whole numbers to add, each field once.
-    pub incr: Vec<(Name, i64)>,
+    pub incr: Vec<(FieldName, i64)>,
     /// Texts for the next page, each once.
-    pub flash: Vec<(Name, Arc<str>)>,
+    pub flash: Vec<(FieldName, Arc<str>)>,
     /// `X-Session-Idle`
     pub idle: Option<Duration>,
     /// `X-Session-Max`
@@ -47,16 +47,16 @@ pub struct Changes {
     /// Only if the record is still at this version.
     pub if_version: Option<u64>,
     /// Flashes that are being delivered now.
-    pub take: Vec<Name>,
+    pub take: Vec<FieldName>,
     /// Flashes that were not delivered after all.
-    pub give_back: Vec<(Name, Arc<str>)>,
+    pub give_back: Vec<(FieldName, Arc<str>)>,
     /// A new ticket because the time has come, not because anything happened.
     pub by_clock: bool,
     /// Cookies of the app that are kept here.
     pub jar: Vec<JarChange>,
 }
 
-impl Changes {
+impl SessionChanges {
     /// Nothing to do.
     pub fn is_empty(&self) -> bool {
         !self.touches_fields()

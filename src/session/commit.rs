@@ -5,15 +5,15 @@ use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    Value,
-    carried::Room,
-    change::{Changes, Name},
-    fields::Fields,
-    record::{Leads, Record},
+    FieldValue,
+    carried::SizeLimit,
+    change::{FieldName, SessionChanges},
+    fields::FieldMap,
+    record::{Record, SecretMatch},
     ticket::{Realm, SecretHash},
-    wire::Wire,
+    wire::SessionHeaders,
 };
-use crate::{clock::Timestamp, config::Session, message::field::normal};
+use crate::{clock::Timestamp, config::SessionConfig, message::field::normal};
 
 /// Bytes that a record may grow by without any change of what it holds.
 const MAY_GROW: usize = 96;
@@ -22,7 +22,7 @@ const LIKELY_PRINCIPAL: usize = 160;
 
 /// What the store found under an id.
 #[derive(Debug, Clone)]
-pub enum Found {
+pub enum FoundRecord {
     /// A record that is alive.
     Live(Arc<Record>),
     /// It was ended then.
@@ -35,7 +35,7 @@ pub enum Found {
 
 /// What resolve saw when the request came.
 #[derive(Debug, Clone, Copy)]
-pub struct Seen<'a> {
+pub struct SeenTicket<'a> {
     /// What the session belongs to.
     pub realm: Realm<'a>,
     /// The session's id.
@@ -58,24 +58,24 @@ pub struct Seen<'a> {
 
 /// A change on its way into the store.
 #[derive(Debug)]
-pub struct Apply<'a> {
+pub struct PendingChange<'a> {
     /// What the request came under.
-    pub seen: Seen<'a>,
+    pub seen: SeenTicket<'a>,
     /// What the answer wants.
-    pub changes: &'a Changes,
+    pub changes: &'a SessionChanges,
     /// The secret's hash after a renewal, should one be needed.
     pub next_secret: SecretHash,
     /// Now.
     pub now: Timestamp,
     /// `[session]`
-    pub rules: &'a Session,
+    pub rules: &'a SessionConfig,
     /// How fields become headers.
-    pub wire: &'a Wire,
+    pub wire: &'a SessionHeaders,
     /// How large the record may be, where it travels.
-    pub(super) room: Option<&'a Room>,
+    pub(super) room: Option<&'a SizeLimit>,
 }
 
-impl Apply<'_> {
+impl PendingChange<'_> {
     /// Whether a record can travel, with so many bytes more.
     pub(super) fn holds(&self, record: &Record, more: usize) -> bool {
         self.room.is_none_or(|room| room.holds(record, more))
@@ -84,7 +84,7 @@ impl Apply<'_> {
 
 /// What is to be done.
 #[derive(Debug)]
-pub enum Decision {
+pub enum StoreDecision {
     /// Nothing changes.
     Nothing,
     /// This is the record from now on.
@@ -96,7 +96,7 @@ pub enum Decision {
         /// Somebody logged in by this change.
         logged_in: bool,
         /// Flashes that this change took out to deliver them.
-        taken: Vec<(Name, Arc<str>)>,
+        taken: Vec<(FieldName, Arc<str>)>,
     },
     /// The session ends; a tombstone stays.
     End {
@@ -110,39 +110,39 @@ pub enum Decision {
 }
 
 /// Decides.
-pub fn decide(found: &Found, apply: &Apply<'_>) -> Decision {
+pub fn decide(found: &FoundRecord, apply: &PendingChange<'_>) -> StoreDecision {
     let seen = &apply.seen;
     let before = match found {
-        Found::Live(record) if record.leads(&seen.secret, apply.now) == Leads::No => {
+        FoundRecord::Live(record) if record.leads(&seen.secret, apply.now) == SecretMatch::No => {
             return late(record, apply);
         }
-        Found::Live(record) => Some(record),
-        Found::Ended(_) | Found::Over => return Decision::Straggler,
-        Found::Nothing if seen.record.is_some() => return Decision::Straggler,
-        Found::Nothing => None,
+        FoundRecord::Live(record) => Some(record),
+        FoundRecord::Ended(_) | FoundRecord::Over => return StoreDecision::Straggler,
+        FoundRecord::Nothing if seen.record.is_some() => return StoreDecision::Straggler,
+        FoundRecord::Nothing => None,
     };
     let changes = apply.changes;
     if changes.if_version.is_some_and(|wanted| wanted != before.map_or(0, |r| r.version)) {
-        return Decision::Conflict;
+        return StoreDecision::Conflict;
     }
     let principal_before = before.and_then(|r| r.principal.as_ref());
     if changes.destroy_principal {
-        return Decision::End { all_of: before.and_then(everyone) };
+        return StoreDecision::End { all_of: before.and_then(everyone) };
     }
     if changes.ends() || changes.names_other_than(principal_before) {
-        return Decision::End { all_of: None };
+        return StoreDecision::End { all_of: None };
     }
     if before.is_none() && !changes.stores() {
-        return Decision::Nothing;
+        return StoreDecision::Nothing;
     }
     if changes.by_clock && before.is_none_or(|r| r.overlaps(apply.now)) {
-        return Decision::Nothing;
+        return StoreDecision::Nothing;
     }
     let mut record = before.map_or_else(
         || Record::new((seen.realm.key(), seen.id), seen.secret, seen.minted, apply.now, seen.confirmed),
         |r| r.fork(),
     );
-    let flash = |name: &Name| Some((Arc::clone(name), Arc::clone(record.flashes.get(name)?)));
+    let flash = |name: &FieldName| Some((Arc::clone(name), Arc::clone(record.flashes.get(name)?)));
     let taken = changes.take.iter().filter_map(flash).collect();
     let logged_in = principal_before.is_none() && changes.logs_in();
     let privileged = fill(&mut record, changes, apply);
@@ -155,18 +155,18 @@ pub fn decide(found: &Found, apply: &Apply<'_>) -> Decision {
     }
     // Apps repeat themselves: what says nothing new costs no write.
     if !renewed && !changes.by_clock && before.is_some_and(|before| record.says_the_same(before)) {
-        return Decision::Nothing;
+        return StoreDecision::Nothing;
     }
-    Decision::Save { record: Box::new(record), renewed: renewed || changes.by_clock, logged_in, taken }
+    StoreDecision::Save { record: Box::new(record), renewed: renewed || changes.by_clock, logged_in, taken }
 }
 
 /// What still counts of an answer whose ticket was spent while it was under way: an ending, where nobody has come into the
 /// session since its request was shown it. Who clicked "log out" is logged out, whatever renewed the ticket meanwhile.
 /// Nobody is given a ticket of that session, so what takes cookies away renews none.
-fn late(record: &Arc<Record>, apply: &Apply<'_>) -> Decision {
+fn late(record: &Arc<Record>, apply: &PendingChange<'_>) -> StoreDecision {
     let changes = apply.changes;
     let Some(shown) = apply.seen.record.filter(|shown| record.is_still_of(shown)) else {
-        return Decision::Straggler;
+        return StoreDecision::Straggler;
     };
     let other = changes.names_other_than(record.principal.as_ref());
     // A login of the app's own takes cookies away as well, to set them anew.
@@ -178,17 +178,17 @@ fn late(record: &Arc<Record>, apply: &Apply<'_>) -> Decision {
     });
     let ends = (changes.ends() || other) && record.is_just_as(shown);
     if !ends && left == record.jar {
-        return Decision::Straggler;
+        return StoreDecision::Straggler;
     }
     if changes.if_version.is_some_and(|wanted| wanted != record.version) {
-        return Decision::Conflict;
+        return StoreDecision::Conflict;
     }
     if ends {
         let all_of = everyone(record).filter(|_| changes.destroy_principal);
-        return Decision::End { all_of };
+        return StoreDecision::End { all_of };
     }
     let record = Box::new(Record { jar: left, ..record.fork() });
-    Decision::Save { record, renewed: false, logged_in: false, taken: Vec::new() }
+    StoreDecision::Save { record, renewed: false, logged_in: false, taken: Vec::new() }
 }
 
 /// Realm and name of who is logged in.
@@ -197,10 +197,11 @@ fn everyone(record: &Arc<Record>) -> Option<(Arc<str>, Arc<str>)> {
 }
 
 /// In the order of the contract; true if a privilege field changed.
-fn fill(record: &mut Record, changes: &Changes, apply: &Apply<'_>) -> bool {
-    let before: Option<Fields> = changes.touches_fields().then(|| record.fields.clone());
+fn fill(record: &mut Record, changes: &SessionChanges, apply: &PendingChange<'_>) -> bool {
+    let before: Option<FieldMap> = changes.touches_fields().then(|| record.fields.clone());
     if changes.clear {
-        let stays = |name: &Name| changes.clear_within.as_ref().is_some_and(|within| !within.holds(name));
+        let stays =
+            |name: &FieldName| changes.clear_within.as_ref().is_some_and(|within| !within.holds(name));
         record.fields.retain(stays);
         record.flashes.retain(stays);
     }
@@ -213,7 +214,7 @@ fn fill(record: &mut Record, changes: &Changes, apply: &Apply<'_>) -> bool {
     }
     for (name, more) in &changes.incr {
         let name = &key(record, name, apply);
-        match Value::plus(record.fields.get(name), *more) {
+        match FieldValue::plus(record.fields.get(name), *more) {
             Some(sum) => put(record, name, sum, apply),
             None => apply.wire.events.malformed(&format_args!("incr-{name}"), "the field is no whole number"),
         }
@@ -240,7 +241,7 @@ fn fill(record: &mut Record, changes: &Changes, apply: &Apply<'_>) -> bool {
 }
 
 /// The app's cookies, one by one; true if one that asks for it changed anything.
-fn keep(record: &mut Record, changes: &Changes, apply: &Apply<'_>) -> bool {
+fn keep(record: &mut Record, changes: &SessionChanges, apply: &PendingChange<'_>) -> bool {
     let mut renews = false;
     for change in &changes.jar {
         let before = apply.room.map(|_| record.jar.clone());
@@ -264,11 +265,11 @@ fn keep(record: &mut Record, changes: &Changes, apply: &Apply<'_>) -> bool {
 }
 
 /// What a field is filed under. With the keys of `mod_session` that is what the app wrote first: `cartId` and
-/// `X-Session-Cartid` are one.
-fn key(record: &Record, name: &Name, apply: &Apply<'_>) -> Name {
+/// `X-SessionConfig-Cartid` are one.
+fn key(record: &Record, name: &FieldName, apply: &PendingChange<'_>) -> FieldName {
     if apply.wire.has_keys() && !record.fields.contains_key(name) {
         let wanted = normal(name);
-        let same = |known: &&Name| wanted.is_ok() && normal(known) == wanted;
+        let same = |known: &&FieldName| wanted.is_ok() && normal(known) == wanted;
         if let Some(known) = record.fields.keys().find(same) {
             return Arc::clone(known);
         }
@@ -277,13 +278,14 @@ fn key(record: &Record, name: &Name, apply: &Apply<'_>) -> Name {
 }
 
 /// The limit that this field breaks, if any.
-fn over_limit(record: &Record, name: &str, apply: &Apply<'_>) -> Option<&'static str> {
-    let too_large = || apply.room.filter(|room| !room.holds(record, to_come(record, apply))).map(Room::limit);
+fn over_limit(record: &Record, name: &str, apply: &PendingChange<'_>) -> Option<&'static str> {
+    let too_large =
+        || apply.room.filter(|room| !room.holds(record, to_come(record, apply))).map(SizeLimit::limit);
     apply.wire.over_limit(record, name, apply.rules).or_else(too_large)
 }
 
 /// Bytes that must be left: times and numbers grow, the ticket may be replaced, and who logs in must be able to.
-fn to_come(record: &Record, apply: &Apply<'_>) -> usize {
+fn to_come(record: &Record, apply: &PendingChange<'_>) -> usize {
     let principal = match (&record.principal, &apply.changes.principal) {
         (Some(_), _) => 0,
         (None, Some(Some(name))) => name.len() + 8,
@@ -293,7 +295,7 @@ fn to_come(record: &Record, apply: &Apply<'_>) -> usize {
 }
 
 /// Sets a field, unless that breaks a limit.
-fn put(record: &mut Record, name: &Name, value: Value, apply: &Apply<'_>) {
+fn put(record: &mut Record, name: &FieldName, value: FieldValue, apply: &PendingChange<'_>) {
     let old = record.fields.insert(name, value);
     if let Some(limit) = over_limit(record, name, apply) {
         apply.wire.events.over_limit(record.id, name, limit);
@@ -304,7 +306,7 @@ fn put(record: &mut Record, name: &Name, value: Value, apply: &Apply<'_>) {
     }
 }
 
-fn flashes(record: &mut Record, changes: &Changes, apply: &Apply<'_>) {
+fn flashes(record: &mut Record, changes: &SessionChanges, apply: &PendingChange<'_>) {
     for name in &changes.take {
         record.flashes.remove(name);
     }
@@ -325,7 +327,7 @@ fn flashes(record: &mut Record, changes: &Changes, apply: &Apply<'_>) {
     }
 }
 
-fn lifetimes(record: &mut Record, changes: &Changes, apply: &Apply<'_>) {
+fn lifetimes(record: &mut Record, changes: &SessionChanges, apply: &PendingChange<'_>) {
     if let Some(permanent) = changes.permanent {
         record.permanent = permanent;
     }

@@ -8,7 +8,7 @@ use http::HeaderValue;
 use super::ticket::TEXT;
 use crate::{
     clock::Timestamp,
-    config::{CookiePrefix, SameSite, Secure, SessionCookie},
+    config::{CookiePrefix, SameSite, SecureRule, SessionCookie},
 };
 
 /// What browsers keep at most (RFC 6265bis §5.5).
@@ -73,9 +73,9 @@ impl CookieForm {
 
     fn secure(&self, https: bool) -> bool {
         match self.rules.secure {
-            Secure::Auto => https,
-            Secure::Always => true,
-            Secure::Never => false,
+            SecureRule::Auto => https,
+            SecureRule::Always => true,
+            SecureRule::Never => false,
         }
     }
 

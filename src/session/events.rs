@@ -15,7 +15,7 @@ const TOLD_EVERY: Duration = Duration::from_mins(1);
 
 /// Counts since the start.
 #[derive(Debug, Default)]
-pub struct Events {
+pub struct SessionEvents {
     /// Sessions that a browser was given the first cookie of.
     pub created: Counter,
     /// Sessions that an answer ended: by logout, destruction, or because somebody else logged in.
@@ -50,7 +50,7 @@ pub struct Events {
     floods_told: AtomicU64,
 }
 
-impl Events {
+impl SessionEvents {
     /// A line of the app is dropped; it takes no other with it.
     pub fn malformed(&self, header: &dyn Display, why: &str) {
         self.malformed.raise();

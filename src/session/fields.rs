@@ -8,30 +8,30 @@ use serde::{
     de::{MapAccess, Visitor},
 };
 
-use super::{Value, change::Name};
+use super::{FieldValue, change::FieldName};
 
 /// Field names (normal form) and values.
-pub type Fields = Named<Value>;
+pub type FieldMap = NamedMap<FieldValue>;
 
 /// Texts that are delivered once.
-pub type Flashes = Named<Arc<str>>;
+pub type FlashMap = NamedMap<Arc<str>>;
 
 /// Values by name, in the order of the names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Named<V>(Box<[(Name, V)]>);
+pub struct NamedMap<V>(Box<[(FieldName, V)]>);
 
-impl<V> Default for Named<V> {
+impl<V> Default for NamedMap<V> {
     fn default() -> Self {
         Self(Box::default())
     }
 }
 
-impl<V> Named<V> {
+impl<V> NamedMap<V> {
     fn place(&self, name: &str) -> Result<usize, usize> {
         self.0.binary_search_by(|(known, _)| (**known).cmp(name))
     }
 
-    fn edit<T>(&mut self, edit: impl FnOnce(&mut Vec<(Name, V)>) -> T) -> T {
+    fn edit<T>(&mut self, edit: impl FnOnce(&mut Vec<(FieldName, V)>) -> T) -> T {
         let mut all = std::mem::take(&mut self.0).into_vec();
         let result = edit(&mut all);
         self.0 = all.into_boxed_slice();
@@ -49,7 +49,7 @@ impl<V> Named<V> {
     }
 
     /// Sets a value; the one that was there.
-    pub fn insert(&mut self, name: &Name, value: V) -> Option<V> {
+    pub fn insert(&mut self, name: &FieldName, value: V) -> Option<V> {
         match self.place(name) {
             Ok(at) => self.0.get_mut(at).map(|(_, old)| std::mem::replace(old, value)),
             Err(at) => {
@@ -69,17 +69,17 @@ impl<V> Named<V> {
     }
 
     /// Keeps what this says.
-    pub fn retain(&mut self, stays: impl Fn(&Name) -> bool) {
+    pub fn retain(&mut self, stays: impl Fn(&FieldName) -> bool) {
         self.edit(|all| all.retain(|(name, _)| stays(name)));
     }
 
     /// Names and values.
-    pub fn iter(&self) -> impl Iterator<Item = (&Name, &V)> {
+    pub fn iter(&self) -> impl Iterator<Item = (&FieldName, &V)> {
         self.0.iter().map(|(name, value)| (name, value))
     }
 
     /// Names.
-    pub fn keys(&self) -> impl Iterator<Item = &Name> {
+    pub fn keys(&self) -> impl Iterator<Item = &FieldName> {
         self.0.iter().map(|(name, _)| name)
     }
 
@@ -98,11 +98,11 @@ impl<V> Named<V> {
 const MOST_SHARED: usize = 1024;
 
 thread_local! {
-    static SHARED: RefCell<HashSet<Name>> = RefCell::default();
+    static SHARED: RefCell<HashSet<FieldName>> = RefCell::default();
 }
 
 /// One copy for all sessions that hold the same text: names of fields and realms are few.
-pub(super) fn shared(text: &str) -> Name {
+pub(super) fn shared(text: &str) -> FieldName {
     SHARED.with_borrow_mut(|all| {
         if let Some(known) = all.get(text) {
             return Arc::clone(known);
@@ -110,35 +110,35 @@ pub(super) fn shared(text: &str) -> Name {
         if all.len() >= MOST_SHARED {
             all.clear();
         }
-        let new = Name::from(text);
+        let new = FieldName::from(text);
         all.insert(Arc::clone(&new));
         new
     })
 }
 
-impl<V: Serialize> Serialize for Named<V> {
+impl<V: Serialize> Serialize for NamedMap<V> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(self.iter())
     }
 }
 
-impl<'de, V: Deserialize<'de>> Deserialize<'de> for Named<V> {
+impl<'de, V: Deserialize<'de>> Deserialize<'de> for NamedMap<V> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Reader(PhantomData))
+        deserializer.deserialize_map(NamedReader(PhantomData))
     }
 }
 
-struct Reader<V>(PhantomData<V>);
+struct NamedReader<V>(PhantomData<V>);
 
-impl<'de, V: Deserialize<'de>> Visitor<'de> for Reader<V> {
-    type Value = Named<V>;
+impl<'de, V: Deserialize<'de>> Visitor<'de> for NamedReader<V> {
+    type Value = NamedMap<V>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a map of names and values")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut all: Vec<(Name, V)> = Vec::with_capacity(map.size_hint().unwrap_or(0).min(MOST_SHARED));
+        let mut all: Vec<(FieldName, V)> = Vec::with_capacity(map.size_hint().unwrap_or(0).min(MOST_SHARED));
         while let Some((name, value)) = map.next_entry::<std::borrow::Cow<'de, str>, V>()? {
             all.push((shared(&name), value));
         }
@@ -146,7 +146,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for Reader<V> {
         all.reverse();
         all.sort_by(|(a, _), (b, _)| a.cmp(b));
         all.dedup_by(|(a, _), (b, _)| a == b);
-        Ok(Named(all.into_boxed_slice()))
+        Ok(NamedMap(all.into_boxed_slice()))
     }
 }
 
@@ -161,9 +161,9 @@ mod tests {
     proptest! {
         #[test]
         fn it_is_a_map(steps in proptest::collection::vec((0..3_u8, "[a-d]{1,2}", any::<u8>()), 0..60)) {
-            let (mut plain, mut named) = (BTreeMap::<Name, u8>::new(), Named::<u8>::default());
+            let (mut plain, mut named) = (BTreeMap::<FieldName, u8>::new(), NamedMap::<u8>::default());
             for (step, name, value) in steps {
-                let name = Name::from(name);
+                let name = FieldName::from(name);
                 match step {
                     0 => prop_assert_eq!(named.insert(&name, value), plain.insert(name.clone(), value)),
                     1 => prop_assert_eq!(named.remove(&name), plain.remove(&name)),
@@ -178,14 +178,14 @@ mod tests {
                 prop_assert!(named.iter().eq(plain.iter()));
                 let text = serde_json::to_string(&named).unwrap();
                 prop_assert_eq!(&text, &serde_json::to_string(&plain).unwrap());
-                prop_assert_eq!(&serde_json::from_str::<Named<u8>>(&text).unwrap(), &named);
+                prop_assert_eq!(&serde_json::from_str::<NamedMap<u8>>(&text).unwrap(), &named);
             }
         }
     }
 
     #[test]
     fn of_two_under_one_name_the_last_counts() {
-        let named: Named<u8> = serde_json::from_str("{\"b\":1,\"a\":2,\"b\":3}").unwrap();
+        let named: NamedMap<u8> = serde_json::from_str("{\"b\":1,\"a\":2,\"b\":3}").unwrap();
         assert_eq!(
             named.iter().map(|(name, value)| (&**name, *value)).collect::<Vec<_>>(),
             [("a", 2), ("b", 3)]

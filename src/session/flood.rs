@@ -19,7 +19,7 @@ const MINUTE: Duration = Duration::from_mins(1);
 
 /// The limits, and what was counted against them.
 #[derive(Debug)]
-pub struct Flood {
+pub struct FloodLimits {
     per_second: Option<u64>,
     per_address: Option<u64>,
     all: PerSecond,
@@ -42,7 +42,7 @@ impl PerSecond {
     }
 }
 
-impl Flood {
+impl FloodLimits {
     /// `new_sessions_per_second`, and `new_sessions_per_address`.
     pub fn new(per_second: Option<u64>, per_address: Option<u64>) -> Self {
         let addresses = Cache::builder().max_capacity(MOST_ADDRESSES).time_to_live(MINUTE).build();
@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn in_all() {
-        let flood = Flood::new(Some(2), None);
+        let flood = FloodLimits::new(Some(2), None);
         let at = Timestamp::from_seconds;
         let admitted: Vec<_> = [5, 5, 5, 6, 6, 6].map(|s| flood.admits(None, at(s))).into();
         assert_eq!(admitted, [true, true, false, true, true, false]);
@@ -79,7 +79,7 @@ mod tests {
 
     #[test]
     fn by_address() {
-        let flood = Flood::new(None, Some(1));
+        let flood = FloodLimits::new(None, Some(1));
         let now = Timestamp::from_seconds(1);
         for (address, wanted) in [
             ("192.0.2.1", true),
@@ -98,7 +98,7 @@ mod tests {
 
     #[test]
     fn one_address_does_not_use_up_what_all_have() {
-        let flood = Flood::new(Some(4), Some(1));
+        let flood = FloodLimits::new(Some(4), Some(1));
         let now = Timestamp::from_seconds(1);
         let greedy = || flood.admits(Some("192.0.2.1".parse().unwrap()), now);
         assert_eq!((0..100).filter(|_| greedy()).count(), 1);

@@ -1,22 +1,22 @@
-//! What an app's answer says about the session: response headers to [`Changes`]. Pure.
+//! What an app's answer says about the session: response headers to [`SessionChanges`]. Pure.
 
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName};
 
 use super::{
-    Value,
-    change::{Changes, Name},
+    FieldValue,
+    change::{FieldName, SessionChanges},
     value::{decode_text, form},
-    wire::Wire,
+    wire::SessionHeaders,
 };
 use crate::message::field::normal as field_name;
 
-impl Wire {
+impl SessionHeaders {
     /// Takes every session header out of an answer and reads its instructions. A malformed line is logged, counted
     /// and dropped, and takes no other with it.
-    pub fn take(&self, headers: &mut HeaderMap) -> Option<Box<Changes>> {
-        let mut changes: Option<Box<Changes>> = None;
+    pub fn take(&self, headers: &mut HeaderMap) -> Option<Box<SessionChanges>> {
+        let mut changes: Option<Box<SessionChanges>> = None;
         if let Some(name) = &self.replace
             && headers.contains_key(name)
         {
@@ -45,14 +45,19 @@ impl Wire {
         Some(said)
     }
 
-    fn read(&self, instruction: &str, value: &[u8], changes: &mut Changes) -> Result<(), &'static str> {
+    fn read(
+        &self,
+        instruction: &str,
+        value: &[u8],
+        changes: &mut SessionChanges,
+    ) -> Result<(), &'static str> {
         match instruction {
             "principal" => {
                 if value.len() > self.max_value_bytes {
                     return Err("longer than max_value_bytes");
                 }
                 let name = decode_text(value, self.encoding)?;
-                if Value::Text(name.as_str().into())
+                if FieldValue::Text(name.as_str().into())
                     .encode(self.encoding)
                     .is_none_or(|v| v.len() > self.max_value_bytes)
                 {
@@ -62,7 +67,8 @@ impl Wire {
             }
             "unset" => {
                 let names = list(value).map(|name| {
-                    field_name(std::str::from_utf8(name).map_err(|_| "not a field name")?).map(Name::from)
+                    field_name(std::str::from_utf8(name).map_err(|_| "not a field name")?)
+                        .map(FieldName::from)
                 });
                 changes.unset.extend(names.collect::<Result<Vec<_>, _>>()?);
             }
@@ -81,7 +87,7 @@ impl Wire {
                 for (name, value) in form(value) {
                     match (name.and_then(|n| field_name(&n)), value) {
                         (Ok(name), Ok(value)) => {
-                            last(&mut changes.set, name.into(), Value::Text(value.into()));
+                            last(&mut changes.set, name.into(), FieldValue::Text(value.into()));
                         }
                         (Err(why), _) | (_, Err(why)) => self.events.malformed(&"set", why),
                     }
@@ -93,16 +99,22 @@ impl Wire {
     }
 
     /// Instructions that name their field.
-    fn read_field(&self, instruction: &str, value: &[u8], changes: &mut Changes) -> Result<(), &'static str> {
-        let named = |verb: &str| instruction.strip_prefix(verb).map(|name| field_name(name).map(Name::from));
+    fn read_field(
+        &self,
+        instruction: &str,
+        value: &[u8],
+        changes: &mut SessionChanges,
+    ) -> Result<(), &'static str> {
+        let named =
+            |verb: &str| instruction.strip_prefix(verb).map(|name| field_name(name).map(FieldName::from));
         // Before `set-`, which it begins with; no field's name begins with `json-`.
         if let Some(name) = named("set-json-") {
             let name = name?;
-            let value = Value::from_json(&decode_text(value, self.encoding_of(&name))?)?;
+            let value = FieldValue::from_json(&decode_text(value, self.encoding_of(&name))?)?;
             last(&mut changes.set, name, value);
         } else if let Some(name) = named("set-") {
             let name = name?;
-            let value = Value::decode(value, self.encoding_of(&name))?;
+            let value = FieldValue::decode(value, self.encoding_of(&name))?;
             last(&mut changes.set, name, value);
         } else if let Some(name) = named("incr-") {
             last(&mut changes.incr, name?, number(value)?);
@@ -118,12 +130,12 @@ impl Wire {
 
     /// `X-Replace-Session: a=1&b=` of `mod_session`: merged key by key, an empty value deletes. Its keys are any text, and
     /// come back to the app as it wrote them.
-    fn replace_session(&self, value: &[u8], changes: &mut Changes) {
+    fn replace_session(&self, value: &[u8], changes: &mut SessionChanges) {
         for (name, value) in form(value) {
             match (name, value) {
                 (Ok(name), Ok(_)) if name.is_empty() => {}
                 (Ok(name), Ok(value)) if value.is_empty() => changes.unset.push(name.into()),
-                (Ok(name), Ok(value)) => last(&mut changes.set, name.into(), Value::Text(value.into())),
+                (Ok(name), Ok(value)) => last(&mut changes.set, name.into(), FieldValue::Text(value.into())),
                 (Err(why), _) | (_, Err(why)) => self.events.malformed(&"x-replace-session", why),
             }
         }
@@ -131,7 +143,7 @@ impl Wire {
 }
 
 /// Of two lines of one kind for one field the last counts.
-fn last<T>(all: &mut Vec<(Name, T)>, name: Name, value: T) {
+fn last<T>(all: &mut Vec<(FieldName, T)>, name: FieldName, value: T) {
     all.retain(|(n, _)| *n != name);
     all.push((name, value));
 }
@@ -151,7 +163,7 @@ fn seconds(value: &[u8]) -> Result<Duration, &'static str> {
     number(value).map(Duration::from_secs)
 }
 
-fn act(verb: &[u8], changes: &mut Changes) -> Result<(), &'static str> {
+fn act(verb: &[u8], changes: &mut SessionChanges) -> Result<(), &'static str> {
     match verb.to_ascii_lowercase().as_slice() {
         b"renew" => changes.renew = true,
         b"clear" => changes.clear = true,
@@ -173,15 +185,15 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn wire(toml: &str) -> Wire {
+    fn wire(toml: &str) -> SessionHeaders {
         let base = "listen = [{ address = \"127.0.0.1:1\" }]\nupstreams.a.servers = [\"http://127.0.0.1:2\"]\n\
                     routes = [{ upstream = \"a\" }]\n";
         let (config, _) = Config::parse("x.toml", &format!("{base}{toml}")).unwrap();
-        Wire::new(&config.session).unwrap()
+        SessionHeaders::new(&config.session).unwrap()
     }
 
     /// The changes of these lines, and how many were malformed.
-    fn read(wire: &Wire, lines: &[(&str, &str)]) -> (Changes, u64) {
+    fn read(wire: &SessionHeaders, lines: &[(&str, &str)]) -> (SessionChanges, u64) {
         let before = wire.events.malformed.get();
         let mut headers = HeaderMap::new();
         for (name, value) in lines {
@@ -196,49 +208,61 @@ mod tests {
 
     #[test]
     fn every_instruction() {
-        let text = |t: &str| Value::Text(t.into());
-        let none = Changes::default;
-        let rows: [(&str, &str, Changes); 20] = [
+        let text = |t: &str| FieldValue::Text(t.into());
+        let none = SessionChanges::default;
+        let rows: [(&str, &str, SessionChanges); 20] = [
             (
                 "x-session-set-role",
                 "editor",
-                Changes { set: vec![("role".into(), text("editor"))], ..none() },
+                SessionChanges { set: vec![("role".into(), text("editor"))], ..none() },
             ),
             (
                 "x-session-set-cart_id",
                 "4%32",
-                Changes { set: vec![("cart-id".into(), text("42"))], ..none() },
+                SessionChanges { set: vec![("cart-id".into(), text("42"))], ..none() },
             ),
-            ("x-session-set-a", "", Changes { set: vec![("a".into(), text(""))], ..none() }),
+            ("x-session-set-a", "", SessionChanges { set: vec![("a".into(), text(""))], ..none() }),
             (
                 "x-session-set",
                 "a=1&B_c=x+y",
-                Changes { set: vec![("a".into(), text("1")), ("b-c".into(), text("x y"))], ..none() },
+                SessionChanges { set: vec![("a".into(), text("1")), ("b-c".into(), text("x y"))], ..none() },
             ),
             (
                 "x-session-set-json-a",
                 "%5B1%2C2%5D",
-                Changes { set: vec![("a".into(), Value::Json("[1,2]".into()))], ..none() },
+                SessionChanges { set: vec![("a".into(), FieldValue::Json("[1,2]".into()))], ..none() },
             ),
-            ("x-session-set-json-a", "\"x\"", Changes { set: vec![("a".into(), text("x"))], ..none() }),
-            ("x-session-unset", "a, b_c,", Changes { unset: vec!["a".into(), "b-c".into()], ..none() }),
-            ("x-session-principal", "zo%C3%AB", Changes { principal: Some(Some("zoë".into())), ..none() }),
-            ("x-session-principal", "", Changes { principal: Some(None), ..none() }),
-            ("x-session-action", "renew, Clear", Changes { renew: true, clear: true, ..none() }),
-            ("x-session-action", "logout", Changes { logout: true, ..none() }),
-            ("x-session-action", "destroy", Changes { destroy: true, ..none() }),
-            ("x-session-action", "destroy-principal", Changes { destroy_principal: true, ..none() }),
-            ("x-session-action", "temporary,permanent", Changes { permanent: Some(false), ..none() }),
-            ("x-session-idle", "600", Changes { idle: Some(Duration::from_mins(10)), ..none() }),
-            ("x-session-max", " 3600 ", Changes { max: Some(Duration::from_hours(1)), ..none() }),
-            ("x-session-incr-n", "-1", Changes { incr: vec![("n".into(), -1)], ..none() }),
-            ("x-session-incr-n", "+2", Changes { incr: vec![("n".into(), 2)], ..none() }),
+            (
+                "x-session-set-json-a",
+                "\"x\"",
+                SessionChanges { set: vec![("a".into(), text("x"))], ..none() },
+            ),
+            (
+                "x-session-unset",
+                "a, b_c,",
+                SessionChanges { unset: vec!["a".into(), "b-c".into()], ..none() },
+            ),
+            (
+                "x-session-principal",
+                "zo%C3%AB",
+                SessionChanges { principal: Some(Some("zoë".into())), ..none() },
+            ),
+            ("x-session-principal", "", SessionChanges { principal: Some(None), ..none() }),
+            ("x-session-action", "renew, Clear", SessionChanges { renew: true, clear: true, ..none() }),
+            ("x-session-action", "logout", SessionChanges { logout: true, ..none() }),
+            ("x-session-action", "destroy", SessionChanges { destroy: true, ..none() }),
+            ("x-session-action", "destroy-principal", SessionChanges { destroy_principal: true, ..none() }),
+            ("x-session-action", "temporary,permanent", SessionChanges { permanent: Some(false), ..none() }),
+            ("x-session-idle", "600", SessionChanges { idle: Some(Duration::from_mins(10)), ..none() }),
+            ("x-session-max", " 3600 ", SessionChanges { max: Some(Duration::from_hours(1)), ..none() }),
+            ("x-session-incr-n", "-1", SessionChanges { incr: vec![("n".into(), -1)], ..none() }),
+            ("x-session-incr-n", "+2", SessionChanges { incr: vec![("n".into(), 2)], ..none() }),
             (
                 "x-session-flash-note",
                 "Saved%21",
-                Changes { flash: vec![("note".into(), "Saved!".into())], ..none() },
+                SessionChanges { flash: vec![("note".into(), "Saved!".into())], ..none() },
             ),
-            ("x-session-if-version", "7", Changes { if_version: Some(7), ..none() }),
+            ("x-session-if-version", "7", SessionChanges { if_version: Some(7), ..none() }),
         ];
         let wire = wire("");
         for (name, value, wanted) in rows {
@@ -301,7 +325,10 @@ mod tests {
         for row in rows {
             let (changes, malformed) = read(&wire, &[row, ("x-session-set-good", "1")]);
             assert_eq!(malformed, 1, "{row:?}");
-            let good = Changes { set: vec![("good".into(), Value::Text("1".into()))], ..Changes::default() };
+            let good = SessionChanges {
+                set: vec![("good".into(), FieldValue::Text("1".into()))],
+                ..SessionChanges::default()
+            };
             assert_eq!(changes, good, "{row:?}");
         }
     }
@@ -318,7 +345,7 @@ mod tests {
             ("x-session-principal", "b"),
         ];
         let (changes, _) = read(&wire, &lines);
-        assert_eq!(changes.set, [("a".into(), Value::Text("2".into()))]);
+        assert_eq!(changes.set, [("a".into(), FieldValue::Text("2".into()))]);
         assert_eq!(changes.incr, [("n".into(), 5)]);
         assert_eq!(changes.principal, Some(Some("b".into())));
     }
@@ -327,7 +354,7 @@ mod tests {
     fn of_two_spellings_of_one_name_the_last_counts() {
         let lines = [("x-session-set-a_b", "first"), ("x-session-set-a-b", "last")];
         let (changes, _) = read(&wire(""), &lines);
-        assert_eq!(changes.set, [("a-b".into(), Value::Text("last".into()))]);
+        assert_eq!(changes.set, [("a-b".into(), FieldValue::Text("last".into()))]);
     }
 
     #[test]
@@ -342,7 +369,7 @@ mod tests {
     fn mod_sessions_own_header() {
         let wire = wire("session.headers.preset = \"apache\"");
         let (changes, _) = read(&wire, &[("x-replace-session", "a=1&b=&c=x%20y"), ("x-session-set-d", "4")]);
-        let text = |t: &str| Value::Text(t.into());
+        let text = |t: &str| FieldValue::Text(t.into());
         assert_eq!(
             changes.set,
             [("a".into(), text("1")), ("c".into(), text("x y")), ("d".into(), text("4"))]

@@ -6,14 +6,14 @@ use std::{cell::RefCell, net::IpAddr, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    Answer, Changes, Realm, Record, Resolved, SessionManager, StoreError,
-    carried::Room,
-    commit::{Apply, Found, Seen},
+    Realm, Record, ResolvedSession, SessionAnswer, SessionChanges, SessionManager, StoreError,
+    carried::SizeLimit,
+    commit::{FoundRecord, PendingChange, SeenTicket},
     jar::Jar,
-    record::Leads,
-    resolved::Standing,
-    store::Applied,
-    ticket::{Suits, Ticket},
+    record::SecretMatch,
+    resolved::SessionStatus,
+    store::AppliedChange,
+    ticket::{IdFilter, Ticket},
 };
 use crate::{clock::Timestamp, config::OnConflict, crypto};
 
@@ -22,7 +22,7 @@ const SPENT: &str = "the ticket was spent meanwhile";
 
 /// What becomes of the browser's ticket.
 #[derive(Debug)]
-pub(super) enum Outcome {
+pub(super) enum CookieOutcome {
     /// It keeps what it has.
     Leave,
     /// It gets this one, which leads to that; for so long, or as long as it runs.
@@ -35,19 +35,19 @@ pub(super) enum Outcome {
 
 /// One answer's turn at a session.
 #[derive(Clone, Copy)]
-pub(super) struct Turn<'a> {
+pub(super) struct AnswerContext<'a> {
     /// What its request came under.
-    pub resolved: &'a Resolved,
+    pub resolved: &'a ResolvedSession,
     /// What the session belongs to.
     pub realm: Realm<'a>,
     /// The visitor.
     pub client: Option<IpAddr>,
     /// Which ids a session may have that begins now.
-    pub suits: Option<Suits<'a>>,
+    pub suits: Option<IdFilter<'a>>,
     /// Now.
     pub now: Timestamp,
     /// How large the record may be, where it travels.
-    pub room: Option<&'a Room>,
+    pub room: Option<&'a SizeLimit>,
     /// The jar, once what the answer changes there was applied.
     pub filled: &'a RefCell<Jar>,
 }
@@ -56,16 +56,17 @@ impl SessionManager {
     /// What becomes of the browser's ticket, and of the record.
     pub(super) async fn judge<S: FnOnce() -> bool>(
         &self,
-        resolved: &Resolved,
-        answer: Answer<'_, S>,
+        resolved: &ResolvedSession,
+        answer: SessionAnswer<'_, S>,
         filled: &RefCell<Jar>,
-    ) -> Result<Outcome, StoreError> {
-        let Answer { mut changes, realm, cookie, shared, shows_nothing, client, suits, now, .. } = answer;
+    ) -> Result<CookieOutcome, StoreError> {
+        let SessionAnswer { mut changes, realm, cookie, shared, shows_nothing, client, suits, now, .. } =
+            answer;
         if shows_nothing && !changes.clear {
             changes.give_back.clone_from(&resolved.taken);
         }
         let room = if changes.is_empty() { None } else { self.keep.room(cookie, resolved.https) };
-        let turn = Turn { resolved, realm, client, suits, now, room: room.as_ref(), filled };
+        let turn = AnswerContext { resolved, realm, client, suits, now, room: room.as_ref(), filled };
         if resolved.read_only {
             return self.keep_alone(turn, &changes).await;
         }
@@ -77,11 +78,11 @@ impl SessionManager {
             // has none, an administrator has another.
             self.keep.delete_all_of(&realm.key(), &name, now).await?;
             (changes.destroy_principal, changes.principal) = (false, None);
-            if !matches!(resolved.standing, Standing::Known { .. }) {
+            if !matches!(resolved.standing, SessionStatus::Known { .. }) {
                 return Ok(self.keep_nothing(&changes, "it logs somebody else out"));
             }
         }
-        let Standing::Known { ticket, record, passing_on } = &resolved.standing else {
+        let SessionStatus::Known { ticket, record, passing_on } = &resolved.standing else {
             return self.meet(turn, &changes, shared).await;
         };
         let outcome = if changes.is_empty() {
@@ -104,18 +105,18 @@ impl SessionManager {
     /// A stranger's answer: does a session begin with it?
     async fn meet(
         &self,
-        turn: Turn<'_>,
-        changes: &Changes,
+        turn: AnswerContext<'_>,
+        changes: &SessionChanges,
         shared: impl FnOnce() -> bool,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<CookieOutcome, StoreError> {
         let (ticket, spent, overtaken) = match &turn.resolved.standing {
-            Standing::Stranger(ticket) => (*ticket, false, false),
-            Standing::Spent { overtaken, .. } => (None, true, *overtaken),
+            SessionStatus::Stranger(ticket) => (*ticket, false, false),
+            SessionStatus::Spent { overtaken, .. } => (None, true, *overtaken),
             // Who asks decides whether the visitor is told that it was not kept.
-            _ if changes.is_empty() => return Ok(Outcome::Leave),
+            _ if changes.is_empty() => return Ok(CookieOutcome::Leave),
             _ => return Err(StoreError::Unavailable),
         };
-        let mut begins = Changes { if_version: changes.if_version, ..changes.afterwards() };
+        let mut begins = SessionChanges { if_version: changes.if_version, ..changes.afterwards() };
         // An app gives everyone without a cookie a new one: no reason to log out whoever followed a link here.
         if turn.resolved.withheld && !begins.logs_in() {
             begins.jar.clear();
@@ -130,8 +131,8 @@ impl SessionManager {
             }
             // One that is offered to everybody is given, though nothing is stored under it.
             return match (ticket, self.admits(turn, &begins)) {
-                (None, false) => Ok(Outcome::Leave),
-                (Some(_), false) if shared() => Ok(Outcome::Leave),
+                (None, false) => Ok(CookieOutcome::Leave),
+                (Some(_), false) if shared() => Ok(CookieOutcome::Leave),
                 (Some(ticket), false) => Ok(self.give(&ticket, None, turn.now)),
                 (ticket, true) => {
                     self.begin_admitted(turn, &ticket.unwrap_or_else(|| turn.mint()), &begins, None).await
@@ -144,34 +145,38 @@ impl SessionManager {
         self.keep_nothing(changes, "no session may begin here");
         match ticket {
             Some(ticket) if !changes.ends() && !shared() => Ok(self.give(&ticket, None, turn.now)),
-            _ => Ok(Outcome::Leave),
+            _ => Ok(CookieOutcome::Leave),
         }
     }
 
     /// On a route that only reads: nothing but cookies that are kept, for whoever has a session.
-    async fn keep_alone(&self, turn: Turn<'_>, changes: &Changes) -> Result<Outcome, StoreError> {
+    async fn keep_alone(
+        &self,
+        turn: AnswerContext<'_>,
+        changes: &SessionChanges,
+    ) -> Result<CookieOutcome, StoreError> {
         match &turn.resolved.standing {
-            _ if changes.jar.is_empty() => Ok(Outcome::Leave),
-            Standing::Known { ticket, .. } => {
-                let changes = Changes { jar: changes.jar.clone(), ..Changes::default() };
+            _ if changes.jar.is_empty() => Ok(CookieOutcome::Leave),
+            SessionStatus::Known { ticket, .. } => {
+                let changes = SessionChanges { jar: changes.jar.clone(), ..SessionChanges::default() };
                 let outcome = self.change(turn, ticket, &changes).await?;
-                Ok(outcome.unwrap_or(Outcome::Leave))
+                Ok(outcome.unwrap_or(CookieOutcome::Leave))
             }
-            Standing::Unavailable => Err(StoreError::Unavailable),
+            SessionStatus::Unavailable => Err(StoreError::Unavailable),
             _ => Ok(self.keep_nothing(changes, "there is no session, and on this route none begins")),
         }
     }
 
     /// What was to be kept is lost.
-    fn keep_nothing(&self, changes: &Changes, why: &str) -> Outcome {
+    fn keep_nothing(&self, changes: &SessionChanges, why: &str) -> CookieOutcome {
         for change in changes.jar.iter().filter(|change| change.keeps()) {
             self.wire.events.not_kept(None, &change.cookie.name, why);
         }
-        Outcome::Leave
+        CookieOutcome::Leave
     }
 
     /// Another version than the answer says: none of it counts.
-    async fn conflict(&self, turn: Turn<'_>, changes: &Changes) -> Outcome {
+    async fn conflict(&self, turn: AnswerContext<'_>, changes: &SessionChanges) -> CookieOutcome {
         self.wire.events.conflicts.raise();
         self.keep_nothing(changes, "another version than If-Version");
         tracing::info!("session instructions were dropped: another version than If-Version");
@@ -180,20 +185,20 @@ impl SessionManager {
                 if !changes.give_back.is_empty() {
                     self.give_back(turn.resolved, turn.realm, turn.now).await;
                 }
-                Outcome::Leave
+                CookieOutcome::Leave
             }
             // Whoever tells the visitor gives them back.
-            OnConflict::Refuse => Outcome::Conflict,
+            OnConflict::Refuse => CookieOutcome::Conflict,
         }
     }
 
     /// `None`: the browser's ticket is as good as it was.
     async fn change(
         &self,
-        turn: Turn<'_>,
+        turn: AnswerContext<'_>,
         ticket: &Ticket,
-        changes: &Changes,
-    ) -> Result<Option<Outcome>, StoreError> {
+        changes: &SessionChanges,
+    ) -> Result<Option<CookieOutcome>, StoreError> {
         let now = turn.now;
         if turn.resolved.record().is_none() && !self.admits(turn, changes) {
             return Ok(None);
@@ -203,52 +208,52 @@ impl SessionManager {
         let applied = self.apply(turn.resolved.record(), seen, &next, changes, (now, turn.room)).await?;
         turn.note(changes, &applied);
         Ok(Some(match applied {
-            Applied::Saved { record, renewed: true, .. } => {
+            AppliedChange::Saved { record, renewed: true, .. } => {
                 if changes.may_log_in() {
                     self.logins.note(ticket.id, turn.client);
                 }
                 self.give(&next, Some(&record), now)
             }
             // Cookies were taken out under a ticket that was spent; nothing else of the answer counts.
-            Applied::Saved { record, .. } if record.leads(&ticket.hash(), now) == Leads::No => {
+            AppliedChange::Saved { record, .. } if record.leads(&ticket.hash(), now) == SecretMatch::No => {
                 self.keep_nothing(changes, SPENT)
             }
             // The browser's copy is to say what the session does, and to last as long, from now on.
-            Applied::Saved { record, .. }
+            AppliedChange::Saved { record, .. }
                 if (self.keep.travels() || changes.permanent.is_some())
-                    && record.leads(&ticket.hash(), now) == Leads::Current =>
+                    && record.leads(&ticket.hash(), now) == SecretMatch::Current =>
             {
                 self.give(&ticket.anew(now), Some(&record), now)
             }
-            Applied::Ended => {
+            AppliedChange::Ended => {
                 if changes.destroy_principal {
                     // The store has ended those in the realm of this session; there may be others of theirs.
                     self.end_all_of(turn).await?;
                 }
-                Outcome::Expire
+                CookieOutcome::Expire
             }
             // Apps repeat who is logged in: from a straggler that is no login, and would undo a logout.
-            Applied::Straggler if changes.logs_in() && !turn.resolved.repeats(changes) => {
+            AppliedChange::Straggler if changes.logs_in() && !turn.resolved.repeats(changes) => {
                 if changes.expects_a_record() {
                     return Ok(Some(self.conflict(turn, changes).await));
                 }
                 self.begin(turn, &turn.mint(), &changes.afterwards(), None).await?
             }
-            Applied::Straggler if self.may_begin_beside(turn, ticket, changes).await? => {
+            AppliedChange::Straggler if self.may_begin_beside(turn, ticket, changes).await? => {
                 self.begin(turn, &turn.mint(), &changes.afterwards(), None).await?
             }
-            Applied::Straggler if changes.destroy_principal => {
+            AppliedChange::Straggler if changes.destroy_principal => {
                 self.end_all_of(turn).await?;
                 self.keep_nothing(changes, SPENT)
             }
-            Applied::Straggler | Applied::Denied => self.keep_nothing(changes, SPENT),
-            Applied::Conflict => self.conflict(turn, changes).await,
-            Applied::Nothing | Applied::Saved { .. } => return Ok(None),
+            AppliedChange::Straggler | AppliedChange::Denied => self.keep_nothing(changes, SPENT),
+            AppliedChange::Conflict => self.conflict(turn, changes).await,
+            AppliedChange::Nothing | AppliedChange::Saved { .. } => return Ok(None),
         }))
     }
 
     /// The session ended meanwhile; everyone else of its principal was to be logged out as well, and is.
-    async fn end_all_of(&self, turn: Turn<'_>) -> Result<(), StoreError> {
+    async fn end_all_of(&self, turn: AnswerContext<'_>) -> Result<(), StoreError> {
         let shown = turn.resolved.record();
         match shown.and_then(|record| Some((&record.realm, record.principal.as_ref()?))) {
             // Where visitors carry their sessions, nobody knows what others there are.
@@ -259,15 +264,15 @@ impl SessionManager {
         }
     }
 
-    /// Whether a straggler's answer begins a session by a kept cookie, as a login of the app's own (`Changes::may_log_in`):
+    /// Whether a straggler's answer begins a session by a kept cookie, as a login of the app's own (`SessionChanges::may_log_in`):
     /// only where its session goes on under another ticket, which the browser is not known to have, and which it got by
-    /// such a login from the same address ([`Logins`](super::logins::Logins)). It came as one who was in that session: had
+    /// such a login from the same address ([`Logins`](super::logins::LoginAddresses)). It came as one who was in that session: had
     /// that ended, it would log in again who has logged out, and somebody who is logged in by name would be so no more.
     async fn may_begin_beside(
         &self,
-        turn: Turn<'_>,
+        turn: AnswerContext<'_>,
         ticket: &Ticket,
-        changes: &Changes,
+        changes: &SessionChanges,
     ) -> Result<bool, StoreError> {
         if !changes.may_log_in()
             || changes.expects_a_record()
@@ -283,16 +288,16 @@ impl SessionManager {
     /// begins first: where it may not, nothing has ended, and the visitor is told.
     async fn replace(
         &self,
-        turn: Turn<'_>,
+        turn: AnswerContext<'_>,
         ticket: &Ticket,
-        changes: &Changes,
-    ) -> Result<Outcome, StoreError> {
+        changes: &SessionChanges,
+    ) -> Result<CookieOutcome, StoreError> {
         // Known beforehand: nobody's oldest session makes room for what will not be.
         if changes.if_version.is_some_and(|wanted| wanted != turn.version()) {
             return Ok(self.conflict(turn, changes).await);
         }
         if !changes.logs_in() && !self.may_end(turn, ticket).await? {
-            return Ok(Outcome::Leave);
+            return Ok(CookieOutcome::Leave);
         }
         let next = turn.mint();
         let begun = self.begin(turn, &next, &changes.afterwards(), Some(ticket.id)).await?;
@@ -301,23 +306,27 @@ impl SessionManager {
         let ended = self.apply(record, seen, ticket, changes, (turn.now, turn.room)).await;
         let conflict = match &ended {
             // Nobody is logged in where everyone of that name was logged out meanwhile.
-            Ok(Applied::Ended) if matches!(begun, Outcome::Leave) => return Ok(Outcome::Expire),
-            Ok(Applied::Ended) => return Ok(begun),
-            Ok(Applied::Straggler) if changes.logs_in() && !changes.expects_a_record() => return Ok(begun),
-            Ok(Applied::Straggler) => changes.logs_in(),
-            other => matches!(other, Ok(Applied::Conflict)),
+            Ok(AppliedChange::Ended) if matches!(begun, CookieOutcome::Leave) => {
+                return Ok(CookieOutcome::Expire);
+            }
+            Ok(AppliedChange::Ended) => return Ok(begun),
+            Ok(AppliedChange::Straggler) if changes.logs_in() && !changes.expects_a_record() => {
+                return Ok(begun);
+            }
+            Ok(AppliedChange::Straggler) => changes.logs_in(),
+            other => matches!(other, Ok(AppliedChange::Conflict)),
         };
         turn.filled.take();
         if let Err(error) = self.keep.delete(next.id, turn.now).await {
             tracing::warn!(%error, "a session that nobody has the ticket of is left to expire");
         }
         ended?;
-        Ok(if conflict { self.conflict(turn, changes).await } else { Outcome::Leave })
+        Ok(if conflict { self.conflict(turn, changes).await } else { CookieOutcome::Leave })
     }
 
     /// Whether the session that a request came under is there to be ended by it: its ticket leads on, or was spent by what
     /// is no login.
-    async fn may_end(&self, turn: Turn<'_>, ticket: &Ticket) -> Result<bool, StoreError> {
+    async fn may_end(&self, turn: AnswerContext<'_>, ticket: &Ticket) -> Result<bool, StoreError> {
         if self.may_end_now(turn, ticket).await? {
             return Ok(true);
         }
@@ -326,55 +335,58 @@ impl SessionManager {
         self.may_end_now(turn, ticket).await
     }
 
-    async fn may_end_now(&self, turn: Turn<'_>, ticket: &Ticket) -> Result<bool, StoreError> {
+    async fn may_end_now(&self, turn: AnswerContext<'_>, ticket: &Ticket) -> Result<bool, StoreError> {
         let shown = turn.resolved.record();
         Ok(match self.keep.load(ticket, shown, turn.now).await? {
-            Found::Live(record) => {
-                record.leads(&ticket.hash(), turn.now) != Leads::No
+            FoundRecord::Live(record) => {
+                record.leads(&ticket.hash(), turn.now) != SecretMatch::No
                     || shown.is_some_and(|shown| record.is_just_as(shown))
             }
-            Found::Nothing => shown.is_none(),
-            Found::Ended(_) => shown.is_some_and(|shown| self.keep.is_just_as(shown)),
-            Found::Over => false,
+            FoundRecord::Nothing => shown.is_none(),
+            FoundRecord::Ended(_) => shown.is_some_and(|shown| self.keep.is_just_as(shown)),
+            FoundRecord::Over => false,
         })
     }
 
     /// A new session with what this answer sets, `instead` of another that is about to end.
     async fn begin(
         &self,
-        turn: Turn<'_>,
+        turn: AnswerContext<'_>,
         ticket: &Ticket,
-        changes: &Changes,
+        changes: &SessionChanges,
         instead: Option<Uuid>,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<CookieOutcome, StoreError> {
         // A session for a session is none more.
         if (instead.is_none() || turn.resolved.record().is_none()) && !self.admits(turn, changes) {
-            return Ok(Outcome::Leave);
+            return Ok(CookieOutcome::Leave);
         }
         self.begin_admitted(turn, ticket, changes, instead).await
     }
 
     async fn begin_admitted(
         &self,
-        turn: Turn<'_>,
+        turn: AnswerContext<'_>,
         ticket: &Ticket,
-        changes: &Changes,
+        changes: &SessionChanges,
         instead: Option<Uuid>,
-    ) -> Result<Outcome, StoreError> {
-        let seen = Seen { instead, record: None, confirmed: false, ..turn.seen(ticket) };
+    ) -> Result<CookieOutcome, StoreError> {
+        let seen = SeenTicket { instead, record: None, confirmed: false, ..turn.seen(ticket) };
         // It is new: there is no older ticket to spend.
         let applied = self.apply(None, seen, ticket, changes, (turn.now, turn.room)).await?;
         turn.note(changes, &applied);
         Ok(match applied {
-            Applied::Saved { record, .. } => self.give(ticket, Some(&record), turn.now),
-            Applied::Nothing => self.give(ticket, None, turn.now),
-            Applied::Denied | Applied::Ended | Applied::Straggler | Applied::Conflict => Outcome::Leave,
+            AppliedChange::Saved { record, .. } => self.give(ticket, Some(&record), turn.now),
+            AppliedChange::Nothing => self.give(ticket, None, turn.now),
+            AppliedChange::Denied
+            | AppliedChange::Ended
+            | AppliedChange::Straggler
+            | AppliedChange::Conflict => CookieOutcome::Leave,
         })
     }
 
     /// Whether a session with data may begin. Those who begin one are counted, logins are not: past the limit the change is
     /// dropped, and the visitor sees the app's answer all the same.
-    fn admits(&self, turn: Turn<'_>, changes: &Changes) -> bool {
+    fn admits(&self, turn: AnswerContext<'_>, changes: &SessionChanges) -> bool {
         let admitted = !changes.stores() || changes.logs_in() || self.flood.admits(turn.client, turn.now);
         if !admitted {
             self.wire.events.flooded(turn.now);
@@ -389,12 +401,12 @@ impl SessionManager {
     pub(super) async fn apply(
         &self,
         brought: Option<&Arc<Record>>,
-        seen: Seen<'_>,
+        seen: SeenTicket<'_>,
         next: &Ticket,
-        changes: &Changes,
-        (now, room): (Timestamp, Option<&Room>),
-    ) -> Result<Applied, StoreError> {
-        let apply = Apply {
+        changes: &SessionChanges,
+        (now, room): (Timestamp, Option<&SizeLimit>),
+    ) -> Result<AppliedChange, StoreError> {
+        let apply = PendingChange {
             seen,
             changes,
             next_secret: next.hash(),
@@ -405,7 +417,7 @@ impl SessionManager {
         };
         let applied = self.keep.apply(brought, &apply).await;
         match &applied {
-            Ok(Applied::Saved { .. } | Applied::Ended) => {
+            Ok(AppliedChange::Saved { .. } | AppliedChange::Ended) => {
                 self.wire.events.saves.raise();
             }
             Ok(_) => {}
@@ -416,13 +428,18 @@ impl SessionManager {
         applied
     }
 
-    pub(super) fn give(&self, ticket: &Ticket, record: Option<&Arc<Record>>, now: Timestamp) -> Outcome {
+    pub(super) fn give(
+        &self,
+        ticket: &Ticket,
+        record: Option<&Arc<Record>>,
+        now: Timestamp,
+    ) -> CookieOutcome {
         let lasts = record.filter(|r| r.permanent).map(|r| r.lasts(&self.rules, now));
-        Outcome::Give(*ticket, record.cloned(), lasts)
+        CookieOutcome::Give(*ticket, record.cloned(), lasts)
     }
 }
 
-impl<'a> Turn<'a> {
+impl<'a> AnswerContext<'a> {
     /// The version of the session when the request came; of none, 0.
     fn version(&self) -> u64 {
         self.resolved.record().map_or(0, |record| record.version)
@@ -434,18 +451,20 @@ impl<'a> Turn<'a> {
     }
 
     /// Notes what became of the answer's cookies.
-    fn note(&self, changes: &Changes, applied: &Applied) {
+    fn note(&self, changes: &SessionChanges, applied: &AppliedChange) {
         let jar = match applied {
             _ if changes.jar.is_empty() => return,
-            Applied::Saved { record, .. } => record.jar.clone(),
+            AppliedChange::Saved { record, .. } => record.jar.clone(),
             // It held them already.
-            Applied::Nothing => self.resolved.record().map(|record| record.jar.clone()).unwrap_or_default(),
+            AppliedChange::Nothing => {
+                self.resolved.record().map(|record| record.jar.clone()).unwrap_or_default()
+            }
             _ => return,
         };
         self.filled.replace(jar);
     }
 
-    pub(super) fn seen(&self, ticket: &Ticket) -> Seen<'a> {
+    pub(super) fn seen(&self, ticket: &Ticket) -> SeenTicket<'a> {
         self.resolved.seen(ticket, self.realm)
     }
 }

@@ -6,39 +6,39 @@ use uuid::Uuid;
 
 use super::{
     CookieForm,
-    carried::{self, Ended, Flask, Room, Sealed},
-    commit::{Apply, Found},
+    carried::{self, FlaskSessions, Revocations, SealedSessions, SizeLimit},
+    commit::{FoundRecord, PendingChange},
     record::Record,
-    store::{Applied, Store, StoreError},
+    store::{AppliedChange, RecordStore, StoreError},
     ticket::Ticket,
 };
 use crate::clock::Timestamp;
 
 /// Where records are kept.
 #[derive(Debug, Clone)]
-pub enum Keep {
+pub enum Backend {
     /// In a store of ours, under the ticket's id.
-    Store(Arc<Store>),
+    Store(Arc<RecordStore>),
     /// With the visitor, sealed.
-    Sealed(Sealed),
+    Sealed(SealedSessions),
     /// With the visitor, in Flask's own cookie.
-    Flask(Flask),
+    Flask(FlaskSessions),
 }
 
 /// What outlives a configuration.
 #[derive(Debug, Clone)]
-pub enum Lasting {
+pub enum BackendState {
     /// The records.
-    Store(Arc<Store>),
+    Store(Arc<RecordStore>),
     /// What is known of those that visitors carry.
-    Ended(Arc<Ended>),
+    Ended(Arc<Revocations>),
     /// Nothing: Flask remembers none either.
     Nothing,
 }
 
-impl Lasting {
+impl BackendState {
     /// The store, where there is one.
-    pub fn store(&self) -> Option<&Arc<Store>> {
+    pub fn store(&self) -> Option<&Arc<RecordStore>> {
         match self {
             Self::Store(store) => Some(store),
             Self::Ended(_) | Self::Nothing => None,
@@ -74,7 +74,7 @@ impl Lasting {
 
 /// A ticket that came back.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Return {
+pub(super) struct TicketActivity {
     /// It was replaced by the clock, and is still good.
     pub passing_on: bool,
     /// It counts as the visitor's activity.
@@ -83,15 +83,15 @@ pub(super) struct Return {
     pub every: u64,
 }
 
-impl From<Arc<Store>> for Keep {
-    fn from(store: Arc<Store>) -> Self {
+impl From<Arc<RecordStore>> for Backend {
+    fn from(store: Arc<RecordStore>) -> Self {
         Self::Store(store)
     }
 }
 
-impl Keep {
+impl Backend {
     /// The store, where there is one.
-    pub(super) fn store(&self) -> Option<&Arc<Store>> {
+    pub(super) fn store(&self) -> Option<&Arc<RecordStore>> {
         match self {
             Self::Store(store) => Some(store),
             Self::Sealed(_) | Self::Flask(_) => None,
@@ -109,11 +109,11 @@ impl Keep {
     }
 
     /// How large a record may be, where it travels.
-    pub(super) fn room(&self, cookie: &CookieForm, https: bool) -> Option<Room> {
+    pub(super) fn room(&self, cookie: &CookieForm, https: bool) -> Option<SizeLimit> {
         match self {
             Self::Store(_) => None,
-            Self::Sealed(_) => Some(Room::Sealed(carried::room(cookie))),
-            Self::Flask(flask) => Some(Room::Flask(flask.clone(), cookie.name(https).len())),
+            Self::Sealed(_) => Some(SizeLimit::Sealed(carried::room(cookie))),
+            Self::Flask(flask) => Some(SizeLimit::Flask(flask.clone(), cookie.name(https).len())),
         }
     }
 
@@ -126,11 +126,13 @@ impl Keep {
         ticket: &Ticket,
         brought: Option<&Arc<Record>>,
         now: Timestamp,
-    ) -> Result<Found, StoreError> {
+    ) -> Result<FoundRecord, StoreError> {
         match self {
             Self::Store(store) => store.load(ticket.id, now).await,
             Self::Sealed(sealed) => Ok(sealed.load(ticket, brought, now)),
-            Self::Flask(_) => Ok(brought.map_or(Found::Nothing, |record| Found::Live(Arc::clone(record)))),
+            Self::Flask(_) => {
+                Ok(brought.map_or(FoundRecord::Nothing, |record| FoundRecord::Live(Arc::clone(record))))
+            }
         }
     }
 
@@ -141,8 +143,8 @@ impl Keep {
     pub(super) async fn apply(
         &self,
         brought: Option<&Arc<Record>>,
-        apply: &Apply<'_>,
-    ) -> Result<Applied, StoreError> {
+        apply: &PendingChange<'_>,
+    ) -> Result<AppliedChange, StoreError> {
         match self {
             Self::Store(store) => store.apply(apply).await,
             Self::Sealed(sealed) => Box::pin(sealed.apply(brought, apply)).await,
@@ -150,7 +152,7 @@ impl Keep {
         }
     }
 
-    /// See [`Store::is_settled`].
+    /// See [`RecordStore::is_settled`].
     pub(super) fn is_settled(&self, id: Uuid) -> bool {
         match self {
             Self::Store(store) => store.is_settled(id),
@@ -158,7 +160,7 @@ impl Keep {
         }
     }
 
-    /// See [`Store::failures`].
+    /// See [`RecordStore::failures`].
     pub(super) fn failures(&self) -> u64 {
         match self {
             Self::Store(store) => store.failures(),
@@ -166,7 +168,7 @@ impl Keep {
         }
     }
 
-    /// See [`Store::settled`].
+    /// See [`RecordStore::settled`].
     ///
     /// # Errors
     /// The store failed: it is not known.
@@ -184,14 +186,14 @@ impl Keep {
     pub(super) async fn goes_on_unseen(&self, id: Uuid, now: Timestamp) -> Result<bool, StoreError> {
         match self {
             Self::Store(store) => {
-                Ok(matches!(store.load(id, now).await?, Found::Live(record) if !record.has_come_back()))
+                Ok(matches!(store.load(id, now).await?, FoundRecord::Live(record) if !record.has_come_back()))
             }
             Self::Sealed(sealed) => Ok(sealed.goes_on_unseen(id)),
             Self::Flask(_) => Ok(false),
         }
     }
 
-    /// Whether a session that is [`Found::Ended`] in this copy goes on in another, and nobody came into it. A store's record
+    /// Whether a session that is [`FoundRecord::Ended`] in this copy goes on in another, and nobody came into it. A store's record
     /// says it itself.
     pub(super) fn is_just_as(&self, shown: &Record) -> bool {
         match self {
@@ -200,7 +202,7 @@ impl Keep {
         }
     }
 
-    /// Whether the ticket that took the place of one that is [`Found::Ended`] has come back. A store's record says it itself.
+    /// Whether the ticket that took the place of one that is [`FoundRecord::Ended`] has come back. A store's record says it itself.
     pub(super) fn has_come_back(&self, id: Uuid) -> bool {
         match self {
             Self::Store(_) | Self::Flask(_) => false,
@@ -236,8 +238,14 @@ impl Keep {
     }
 
     /// Its ticket came back.
-    pub(super) fn came_back(&self, ticket: &Ticket, record: &Arc<Record>, came: Return, now: Timestamp) {
-        let Return { passing_on, active, every } = came;
+    pub(super) fn came_back(
+        &self,
+        ticket: &Ticket,
+        record: &Arc<Record>,
+        came: TicketActivity,
+        now: Timestamp,
+    ) {
+        let TicketActivity { passing_on, active, every } = came;
         match self {
             Self::Store(store) => {
                 // On every route: that the browser has it is all that matters.

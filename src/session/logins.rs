@@ -17,15 +17,15 @@ const MOST: u64 = 10_000;
 
 /// The addresses, by session.
 #[derive(Debug)]
-pub struct Logins(Cache<Uuid, Option<IpAddr>>);
+pub struct LoginAddresses(Cache<Uuid, Option<IpAddr>>);
 
-impl Default for Logins {
+impl Default for LoginAddresses {
     fn default() -> Self {
         Self(Cache::builder().max_capacity(MOST).time_to_live(KNOWN_FOR).build())
     }
 }
 
-impl Logins {
+impl LoginAddresses {
     /// A login renewed this session's ticket.
     pub fn note(&self, session: Uuid, client: Option<IpAddr>) {
         self.0.insert(session, client);

@@ -34,62 +34,62 @@ mod visit;
 mod wire;
 
 pub use caches::{is_for_shared_caches, make_private};
-pub use carried::{Ended, Flask, Sealed};
-pub use change::Changes;
-pub use commit::Found;
+pub use carried::{FlaskSessions, Revocations, SealedSessions};
+pub use change::SessionChanges;
+pub use commit::FoundRecord;
 pub use cookie::CookieForm;
-pub use events::Events;
-pub use fields::{Fields, Flashes, Named};
-pub use keep::{Keep, Lasting};
+pub use events::SessionEvents;
+pub use fields::{FieldMap, FlashMap, NamedMap};
+pub use keep::{Backend, BackendState};
 pub use record::Record;
-pub use resolve::Request;
-pub use resolved::{Resolved, State};
-pub use shown::Shown;
+pub use resolve::ResolveRequest;
+pub use resolved::{ResolvedSession, SessionState};
+pub use shown::PresentedCookies;
 pub use store::StoreError;
-pub use ticket::{Realm, Suits};
-pub use tunnels::Tunnel;
-pub use value::Value;
-pub use view::{Scope, View};
-pub use visit::Visit;
-pub use wire::Wire;
+pub use ticket::{IdFilter, Realm};
+pub use tunnels::SessionTunnel;
+pub use value::FieldValue;
+pub use view::{FieldScope, UpstreamAccess};
+pub use visit::FetchContext;
+pub use wire::SessionHeaders;
 
 use std::{cell::RefCell, net::IpAddr, sync::Arc};
 
 use http::HeaderValue;
 use uuid::Uuid;
 
-use crate::{clock::Timestamp, config::Session, crypto::Keyring};
-use carried::Gift;
-use flood::Flood;
+use crate::{clock::Timestamp, config::SessionConfig, crypto::Keyring};
+use carried::CookieIssue;
+use flood::FloodLimits;
 use jar::Jar;
-use judge::Outcome;
-use logins::Logins;
-use resolved::Standing;
-use store::Store;
+use judge::CookieOutcome;
+use logins::LoginAddresses;
+use resolved::SessionStatus;
+use store::RecordStore;
 
 /// Everything about sessions, behind two calls a request.
 #[derive(Debug)]
 pub struct SessionManager {
     keys: Keyring,
-    rules: Session,
-    keep: Keep,
-    flood: Arc<Flood>,
-    logins: Arc<Logins>,
+    rules: SessionConfig,
+    keep: Backend,
+    flood: Arc<FloodLimits>,
+    logins: Arc<LoginAddresses>,
     /// The names of the headers.
-    pub wire: Wire,
+    pub wire: SessionHeaders,
 }
 
 /// An answer's part in a session.
 #[expect(missing_debug_implementations, reason = "it holds functions")]
-pub struct Answer<'a, S> {
+pub struct SessionAnswer<'a, S> {
     /// What it wants changed.
-    pub changes: Changes,
+    pub changes: SessionChanges,
     /// Whom the ticket's MAC binds it to.
     pub realm: Realm<'a>,
     /// The form of its cookie.
     pub cookie: &'a CookieForm,
     /// What its upstream may do.
-    pub view: &'a View,
+    pub view: &'a UpstreamAccess,
     /// Whether it may be kept by caches that serve many; asked only where that matters.
     pub shared: S,
     /// It is a redirect or a failure: no flash was shown by it.
@@ -97,14 +97,14 @@ pub struct Answer<'a, S> {
     /// The visitor.
     pub client: Option<IpAddr>,
     /// Which ids a session may have that begins now; `None`: any.
-    pub suits: Option<Suits<'a>>,
+    pub suits: Option<IdFilter<'a>>,
     /// Now.
     pub now: Timestamp,
 }
 
 /// What an answer brings about in the browser.
 #[derive(Debug, Default)]
-pub struct Issue {
+pub struct IssuedCookies {
     /// The session's own Set-Cookie: none, one, or several where it is larger than a cookie.
     pub set_cookies: Vec<HeaderValue>,
     /// Another version than the answer's `If-Version`, and `on_conflict = 409`.
@@ -121,8 +121,8 @@ impl SessionManager {
     /// `None` if the header prefix makes no header names, which `config` refuses. `per_second` and `per_address` limit
     /// new sessions with data.
     pub fn new(
-        rules: &Session,
-        keep: impl Into<Keep>,
+        rules: &SessionConfig,
+        keep: impl Into<Backend>,
         keys: Keyring,
         per_second: Option<u64>,
         per_address: Option<u64>,
@@ -131,9 +131,9 @@ impl SessionManager {
             keys,
             rules: rules.clone(),
             keep: keep.into(),
-            flood: Arc::new(Flood::new(per_second, per_address)),
+            flood: Arc::new(FloodLimits::new(per_second, per_address)),
             logins: Arc::default(),
-            wire: Wire::new(rules)?,
+            wire: SessionHeaders::new(rules)?,
         })
     }
 
@@ -147,12 +147,12 @@ impl SessionManager {
     }
 
     /// The rules, for whoever tells an app of a session.
-    pub fn rules(&self) -> &Session {
+    pub fn rules(&self) -> &SessionConfig {
         &self.rules
     }
 
     /// The store, for the operator's view and the sweeper; `None` where visitors carry their sessions themselves.
-    pub fn store(&self) -> Option<&Arc<Store>> {
+    pub fn store(&self) -> Option<&Arc<RecordStore>> {
         self.keep.store()
     }
 
@@ -172,25 +172,25 @@ impl SessionManager {
     /// The store failed, or refuses; nothing was changed.
     pub async fn commit<S: FnOnce() -> bool>(
         &self,
-        resolved: &Resolved,
-        mut answer: Answer<'_, S>,
-    ) -> Result<Issue, StoreError> {
+        resolved: &ResolvedSession,
+        mut answer: SessionAnswer<'_, S>,
+    ) -> Result<IssuedCookies, StoreError> {
         self.restrict(resolved, &mut answer);
         let (realm, cookie, now) = (answer.realm, answer.cookie, answer.now);
         let ends = answer.changes.ends();
         let filled = RefCell::default();
         self.judge(resolved, answer, &filled).await.map(|outcome| {
             let before = resolved.known_id();
-            let mut issue = Issue { session: before, jar: filled.take(), ..Issue::default() };
+            let mut issue = IssuedCookies { session: before, jar: filled.take(), ..IssuedCookies::default() };
             match outcome {
-                Outcome::Leave => {}
-                Outcome::Conflict => issue.conflict = true,
-                Outcome::Expire => {
+                CookieOutcome::Leave => {}
+                CookieOutcome::Conflict => issue.conflict = true,
+                CookieOutcome::Expire => {
                     issue.set_cookies = take_back(cookie, resolved);
                     (issue.session, issue.ended) = (None, true);
                     self.wire.events.ended.raise();
                 }
-                Outcome::Give(ticket, record, lasts) => {
+                CookieOutcome::Give(ticket, record, lasts) => {
                     issue.session = Some(ticket.id);
                     // A straggler that logs in begins one beside it, which ends nothing.
                     issue.ended =
@@ -203,7 +203,7 @@ impl SessionManager {
                     }
                     let (ticket, record) = (&ticket, record.as_deref());
                     issue.set_cookies =
-                        self.give_lines(Gift { ticket, record, realm, lasts, now }, cookie, resolved);
+                        self.give_lines(CookieIssue { ticket, record, realm, lasts, now }, cookie, resolved);
                 }
             }
             issue
@@ -211,15 +211,20 @@ impl SessionManager {
     }
 
     /// What gives the browser a ticket.
-    fn give_lines(&self, gift: Gift<'_>, cookie: &CookieForm, resolved: &Resolved) -> Vec<HeaderValue> {
+    fn give_lines(
+        &self,
+        gift: CookieIssue<'_>,
+        cookie: &CookieForm,
+        resolved: &ResolvedSession,
+    ) -> Vec<HeaderValue> {
         let https = resolved.https;
         match &self.keep {
-            Keep::Store(_) => {
+            Backend::Store(_) => {
                 let text = gift.ticket.write(&self.keys, gift.realm);
                 cookie.give(&text, https, gift.lasts, gift.now).into_iter().collect()
             }
-            Keep::Sealed(sealed) => sealed.give(gift, (cookie, https), resolved.parts),
-            Keep::Flask(flask) => {
+            Backend::Sealed(sealed) => sealed.give(gift, (cookie, https), resolved.parts),
+            Backend::Flask(flask) => {
                 let was_there = resolved.record().is_some();
                 flask.give(gift, (cookie, https), was_there).into_iter().collect()
             }
@@ -227,11 +232,11 @@ impl SessionManager {
     }
 
     /// Flashes that an answer was to show and did not, because there was none.
-    pub async fn give_back(&self, resolved: &Resolved, realm: Realm<'_>, now: Timestamp) {
-        if let Standing::Known { ticket, record: record @ Some(_), .. } = &resolved.standing
+    pub async fn give_back(&self, resolved: &ResolvedSession, realm: Realm<'_>, now: Timestamp) {
+        if let SessionStatus::Known { ticket, record: record @ Some(_), .. } = &resolved.standing
             && !resolved.taken.is_empty()
         {
-            let changes = Changes { give_back: resolved.taken.clone(), ..Changes::default() };
+            let changes = SessionChanges { give_back: resolved.taken.clone(), ..SessionChanges::default() };
             let seen = resolved.seen(ticket, realm);
             if let Err(error) = self.apply(record.as_ref(), seen, ticket, &changes, (now, None)).await {
                 tracing::error!(%error, "flashes were lost: they could not be put back");
@@ -240,13 +245,13 @@ impl SessionManager {
     }
 
     /// What this upstream, on this route, may not do is not done.
-    fn restrict<S>(&self, resolved: &Resolved, answer: &mut Answer<'_, S>) {
-        if let Keep::Flask(flask) = &self.keep
+    fn restrict<S>(&self, resolved: &ResolvedSession, answer: &mut SessionAnswer<'_, S>) {
+        if let Backend::Flask(flask) = &self.keep
             && flask.reads_only()
             && !answer.changes.is_empty()
         {
             self.wire.events.forbidden("all", "[store] write = false: Flask alone writes");
-            answer.changes = Changes::default();
+            answer.changes = SessionChanges::default();
         }
         if resolved.read_only {
             if !answer.changes.is_empty() {
@@ -255,7 +260,7 @@ impl SessionManager {
                 if !answer.changes.is_empty() {
                     self.wire.events.forbidden("all", "the route is read_only");
                 }
-                answer.changes = Changes { jar, ..Changes::default() };
+                answer.changes = SessionChanges { jar, ..SessionChanges::default() };
             }
             return;
         }
@@ -271,7 +276,7 @@ impl SessionManager {
 }
 
 /// What takes it back, in all its parts.
-fn take_back(cookie: &CookieForm, resolved: &Resolved) -> Vec<HeaderValue> {
+fn take_back(cookie: &CookieForm, resolved: &ResolvedSession) -> Vec<HeaderValue> {
     let parts = (0..16).filter(|part| *part == 0 || resolved.parts & (1 << part) != 0);
     parts.filter_map(|part| cookie.expire_part(part, resolved.https)).collect()
 }

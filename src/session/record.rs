@@ -11,12 +11,12 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    codec::flask::Document,
-    fields::{Fields, Flashes},
+    codec::flask::FlaskDocument,
+    fields::{FieldMap, FlashMap},
     jar::Jar,
     ticket::SecretHash,
 };
-use crate::{clock::Timestamp, config::Session, crypto, message::lines::Lines};
+use crate::{clock::Timestamp, config::SessionConfig, crypto, message::lines::HeaderLines};
 
 /// How long a ticket that was replaced by the clock leads on after its successor was first shown: what was under way
 /// under the old one must not be logged out.
@@ -37,37 +37,37 @@ pub struct Record {
     pub renewed: Timestamp,
     /// Outlives the browser.
     pub permanent: bool,
-    /// `X-Session-Idle`: instead of the configured idle timeout.
+    /// `X-SessionConfig-Idle`: instead of the configured idle timeout.
     pub idle: Option<Duration>,
-    /// `X-Session-Max`: instead of the configured absolute timeout.
+    /// `X-SessionConfig-Max`: instead of the configured absolute timeout.
     pub max: Option<Duration>,
     /// Raised by each change of fields or principal.
     pub version: u64,
     /// Who is logged in.
     pub principal: Option<Arc<str>>,
     /// What the app stored.
-    pub fields: Fields,
+    pub fields: FieldMap,
     /// What the app wants told once.
-    pub flashes: Flashes,
+    pub flashes: FlashMap,
     /// Cookies of the app that are kept here.
     pub jar: Jar,
     /// The hash of the secret that leads here; any other is spent.
     pub secret: SecretHash,
     /// The secret before, if it was replaced by the clock.
-    pub previous: Option<Box<Previous>>,
+    pub previous: Option<Box<PreviousSecret>>,
     /// What is carried along with it, and is no field: of a format of others.
-    pub(super) beside: Option<Arc<Document>>,
+    pub(super) beside: Option<Arc<FlaskDocument>>,
     pub(super) last_seen: AtomicU64,
     /// What of `last_seen` the store knows.
     pub(super) saved_seen: AtomicU64,
     pub(super) confirmed: AtomicBool,
     /// Principal, version and fields as header lines to an app that is shown all; made when it is first told.
-    pub lines: OnceLock<Lines>,
+    pub lines: OnceLock<HeaderLines>,
 }
 
 /// A secret that was replaced by the clock.
 #[derive(Debug)]
-pub struct Previous {
+pub struct PreviousSecret {
     pub(super) secret: SecretHash,
     /// When its successor was first shown; 0: not yet.
     pub(super) succeeded: AtomicU64,
@@ -75,14 +75,14 @@ pub struct Previous {
 
 /// What requests leave on a record without changing it; saved late.
 #[derive(Debug, Clone, Copy)]
-pub struct Traces {
+pub struct RecordActivity {
     last_seen: u64,
     confirmed: bool,
     /// When the successor of this secret was first shown.
     succeeded: Option<(SecretHash, u64)>,
 }
 
-impl Traces {
+impl RecordActivity {
     /// With what a later request left.
     pub fn merge(&mut self, later: &Self) {
         self.last_seen = self.last_seen.max(later.last_seen);
@@ -93,7 +93,7 @@ impl Traces {
 
 /// What a secret is to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Leads {
+pub enum SecretMatch {
     /// The one that leads here.
     Current,
     /// Its predecessor, still good; whether the successor was seen already.
@@ -125,8 +125,8 @@ impl Record {
             max: None,
             version: 0,
             principal: None,
-            fields: Fields::default(),
-            flashes: Flashes::default(),
+            fields: FieldMap::default(),
+            flashes: FlashMap::default(),
             jar: Jar::default(),
             secret,
             previous: None,
@@ -149,7 +149,7 @@ impl Record {
             jar: self.jar.clone(),
             beside: self.beside.clone(),
             previous: self.previous.as_ref().map(|p| {
-                Box::new(Previous {
+                Box::new(PreviousSecret {
                     secret: p.secret,
                     succeeded: AtomicU64::new(p.succeeded.load(Ordering::Relaxed)),
                 })
@@ -163,19 +163,19 @@ impl Record {
     }
 
     /// What this secret's hash is to the record; compared in constant time.
-    pub fn leads(&self, secret: &SecretHash, now: Timestamp) -> Leads {
+    pub fn leads(&self, secret: &SecretHash, now: Timestamp) -> SecretMatch {
         if crypto::same(&self.secret, secret) {
-            return Leads::Current;
+            return SecretMatch::Current;
         }
         match &self.previous {
             Some(previous) if crypto::same(&previous.secret, secret) => {
                 match previous.succeeded.load(Ordering::Relaxed) {
-                    0 => Leads::Previous { succeeded: false },
-                    at if Timestamp(at).plus(OVERLAP) > now => Leads::Previous { succeeded: true },
-                    _ => Leads::No,
+                    0 => SecretMatch::Previous { succeeded: false },
+                    at if Timestamp(at).plus(OVERLAP) > now => SecretMatch::Previous { succeeded: true },
+                    _ => SecretMatch::No,
                 }
             }
-            _ => Leads::No,
+            _ => SecretMatch::No,
         }
     }
 
@@ -188,9 +188,9 @@ impl Record {
     }
 
     /// What requests left on it.
-    pub fn traces(&self) -> Traces {
+    pub fn traces(&self) -> RecordActivity {
         let succeeded = self.previous.as_ref().map(|p| (p.secret, p.succeeded.load(Ordering::Relaxed)));
-        Traces {
+        RecordActivity {
             last_seen: self.last_seen.load(Ordering::Relaxed),
             confirmed: self.is_confirmed(),
             succeeded: succeeded.filter(|(_, at)| *at != 0),
@@ -198,7 +198,7 @@ impl Record {
     }
 
     /// Leaves them on another copy of it, be that older or newer.
-    pub fn leave(&self, traces: &Traces) {
+    pub fn leave(&self, traces: &RecordActivity) {
         self.last_seen.fetch_max(traces.last_seen, Ordering::Relaxed);
         self.confirmed.fetch_or(traces.confirmed, Ordering::Relaxed);
         if let (Some(previous), Some((secret, at))) = (&self.previous, traces.succeeded)
@@ -230,7 +230,7 @@ impl Record {
 
     /// Replaces the secret because the time has come.
     pub(super) fn pass_on(&mut self, next: SecretHash, now: Timestamp) {
-        self.previous = Some(Box::new(Previous { secret: self.secret, succeeded: AtomicU64::new(0) }));
+        self.previous = Some(Box::new(PreviousSecret { secret: self.secret, succeeded: AtomicU64::new(0) }));
         self.secret = next;
         self.renewed = now;
     }
@@ -283,11 +283,11 @@ impl Record {
     }
 
     /// How long it lasts without a request.
-    pub fn idle_timeout(&self, rules: &Session) -> Duration {
+    pub fn idle_timeout(&self, rules: &SessionConfig) -> Duration {
         self.idle.unwrap_or(if self.permanent { rules.permanent } else { rules.plain }.idle_timeout)
     }
 
-    fn absolute_end(&self, rules: &Session) -> Timestamp {
+    fn absolute_end(&self, rules: &SessionConfig) -> Timestamp {
         let lifetimes = if self.permanent { rules.permanent } else { rules.plain };
         self.counted_from.plus(self.max.unwrap_or(lifetimes.absolute_timeout))
     }
@@ -320,7 +320,7 @@ impl Record {
     }
 
     /// When it ends if nobody comes.
-    pub fn ends(&self, rules: &Session) -> Timestamp {
+    pub fn ends(&self, rules: &SessionConfig) -> Timestamp {
         let mut idle = self.last_seen().plus(self.idle_timeout(rules));
         if !self.is_confirmed() {
             idle = idle.min(self.created.plus(rules.unconfirmed_timeout));
@@ -329,7 +329,7 @@ impl Record {
     }
 
     /// How long it will last from `now` if its ticket comes back and then nobody does: what a browser is told.
-    pub fn lasts(&self, rules: &Session, now: Timestamp) -> Duration {
+    pub fn lasts(&self, rules: &SessionConfig, now: Timestamp) -> Duration {
         now.plus(self.idle_timeout(rules)).min(self.absolute_end(rules)).since(now)
     }
 
@@ -367,18 +367,18 @@ mod tests {
     fn an_old_secret_leads_on_for_a_while() {
         let at = |s: u32| Timestamp::from_seconds(s);
         let mut record = Record::new(("h".into(), Uuid::nil()), [1; 32], at(0), at(0), true);
-        assert_eq!(record.leads(&[1; 32], at(0)), Leads::Current);
+        assert_eq!(record.leads(&[1; 32], at(0)), SecretMatch::Current);
         record.pass_on([2; 32], at(100));
-        assert_eq!(record.leads(&[1; 32], at(9_999)), Leads::Previous { succeeded: false });
+        assert_eq!(record.leads(&[1; 32], at(9_999)), SecretMatch::Previous { succeeded: false });
         assert!(record.is_passing_on());
         record.shown(at(200));
         record.shown(at(220));
-        assert_eq!(record.leads(&[2; 32], at(200)), Leads::Current);
-        assert_eq!(record.leads(&[1; 32], at(229)), Leads::Previous { succeeded: true });
-        assert_eq!(record.leads(&[1; 32], at(230)), Leads::No);
+        assert_eq!(record.leads(&[2; 32], at(200)), SecretMatch::Current);
+        assert_eq!(record.leads(&[1; 32], at(229)), SecretMatch::Previous { succeeded: true });
+        assert_eq!(record.leads(&[1; 32], at(230)), SecretMatch::No);
         assert_eq!(record.spent(), at(230));
         record.renew([3; 32], at(300));
-        assert_eq!(record.leads(&[2; 32], at(300)), Leads::No);
+        assert_eq!(record.leads(&[2; 32], at(300)), SecretMatch::No);
         assert_eq!(record.spent(), at(300));
     }
 }

@@ -2,12 +2,12 @@
 //! time has come.
 
 use super::{
-    Changes, Keep, Record, Resolved, SessionManager,
-    commit::Found,
-    judge::{Outcome, Turn},
-    record::Leads,
-    resolved::Standing,
-    store::Applied,
+    Backend, Record, ResolvedSession, SessionChanges, SessionManager,
+    commit::FoundRecord,
+    judge::{AnswerContext, CookieOutcome},
+    record::SecretMatch,
+    resolved::SessionStatus,
+    store::AppliedChange,
     ticket::Ticket,
 };
 use crate::clock::Timestamp;
@@ -15,8 +15,8 @@ use crate::clock::Timestamp;
 impl SessionManager {
     /// Whether an answer that changes nothing leaves everything as it is: then there is nothing to
     /// [`commit`](Self::commit).
-    pub fn rests(&self, resolved: &Resolved, now: Timestamp) -> bool {
-        let Standing::Known { ticket, record, passing_on } = &resolved.standing else { return false };
+    pub fn rests(&self, resolved: &ResolvedSession, now: Timestamp) -> bool {
+        let SessionStatus::Known { ticket, record, passing_on } = &resolved.standing else { return false };
         let record = record.as_deref();
         resolved.taken.is_empty()
             && (resolved.read_only
@@ -28,43 +28,43 @@ impl SessionManager {
     /// Nothing changes; the ticket may need a new stamp or a successor, or the browser a later expiry.
     pub(super) async fn refresh(
         &self,
-        turn: Turn<'_>,
+        turn: AnswerContext<'_>,
         ticket: &Ticket,
         record: Option<&Record>,
         passing_on: bool,
         shared: impl FnOnce() -> bool,
-    ) -> Outcome {
+    ) -> CookieOutcome {
         let now = turn.now;
         let clock = record.is_some_and(|record| self.is_due_by_clock(record, now));
         if !(clock || passing_on || self.is_due(ticket, record, now)) || shared() {
-            return Outcome::Leave;
+            return CookieOutcome::Leave;
         }
         let successor = ticket.successor(&self.keys, now);
         if clock {
-            let changes = Changes { by_clock: true, ..Changes::default() };
+            let changes = SessionChanges { by_clock: true, ..SessionChanges::default() };
             let seen = turn.seen(ticket);
             match self.apply(turn.resolved.record(), seen, &successor, &changes, (now, turn.room)).await {
-                Ok(Applied::Saved { record, .. }) => return self.give(&successor, Some(&record), now),
-                Ok(Applied::Nothing) => {}
-                Ok(_) => return Outcome::Leave,
+                Ok(AppliedChange::Saved { record, .. }) => return self.give(&successor, Some(&record), now),
+                Ok(AppliedChange::Nothing) => {}
+                Ok(_) => return CookieOutcome::Leave,
                 Err(error) => {
                     tracing::warn!(%error, "a ticket was not renewed by the clock");
-                    return Outcome::Leave;
+                    return CookieOutcome::Leave;
                 }
             }
         }
         // Only what still leads to the session: a ticket spent meanwhile must not overwrite its successor.
         let current = match self.keep.load(ticket, turn.resolved.record(), now).await {
-            Ok(Found::Live(current)) => current,
-            Ok(Found::Nothing) if record.is_none() => {
+            Ok(FoundRecord::Live(current)) => current,
+            Ok(FoundRecord::Nothing) if record.is_none() => {
                 return self.give(&ticket.anew(now), None, now);
             }
-            _ => return Outcome::Leave,
+            _ => return CookieOutcome::Leave,
         };
         match current.leads(&ticket.hash(), now) {
-            Leads::Current => self.give(&ticket.anew(now), Some(&current), now),
-            Leads::Previous { .. } => self.offer(&successor, now).await,
-            Leads::No => Outcome::Leave,
+            SecretMatch::Current => self.give(&ticket.anew(now), Some(&current), now),
+            SecretMatch::Previous { .. } => self.offer(&successor, now).await,
+            SecretMatch::No => CookieOutcome::Leave,
         }
     }
 
@@ -76,7 +76,7 @@ impl SessionManager {
 
     /// Whether a ticket needs a new stamp, or one under the current key.
     fn is_due(&self, ticket: &Ticket, record: Option<&Record>, now: Timestamp) -> bool {
-        if let Keep::Flask(flask) = &self.keep {
+        if let Backend::Flask(flask) = &self.keep {
             return record.is_some_and(|record| flask.refreshes(record));
         }
         let age = now.since(ticket.stamped);
@@ -90,13 +90,13 @@ impl SessionManager {
 
     /// The successor is offered until it was seen; under another key it would be another, and so is not. Nor is it before
     /// it is kept that it leads there: whoever had it then would be logged out.
-    async fn offer(&self, successor: &Ticket, now: Timestamp) -> Outcome {
+    async fn offer(&self, successor: &Ticket, now: Timestamp) -> CookieOutcome {
         if self.keep.settled(successor.id).await.is_ok()
-            && let Ok(Found::Live(kept)) = self.keep.load(successor, None, now).await
-            && kept.leads(&successor.hash(), now) == Leads::Current
+            && let Ok(FoundRecord::Live(kept)) = self.keep.load(successor, None, now).await
+            && kept.leads(&successor.hash(), now) == SecretMatch::Current
         {
             return self.give(successor, Some(&kept), now);
         }
-        Outcome::Leave
+        CookieOutcome::Leave
     }
 }

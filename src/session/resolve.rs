@@ -6,28 +6,28 @@ use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    Changes, CookieForm, SessionManager, View,
-    change::Name,
-    commit::Found,
-    keep::{Keep, Return},
-    record::{Leads, Record},
-    resolved::{Resolved, Standing},
-    shown::Shown,
-    store::{Applied, StoreError},
-    ticket::{Realm, SecretHash, Suits, Ticket},
+    CookieForm, SessionChanges, SessionManager, UpstreamAccess,
+    change::FieldName,
+    commit::FoundRecord,
+    keep::{Backend, TicketActivity},
+    record::{Record, SecretMatch},
+    resolved::{ResolvedSession, SessionStatus},
+    shown::PresentedCookies,
+    store::{AppliedChange, StoreError},
+    ticket::{IdFilter, Realm, SecretHash, Ticket},
     verified,
-    visit::Visit,
+    visit::FetchContext,
 };
-use crate::{clock::Timestamp, config::Create};
+use crate::{clock::Timestamp, config::SessionStart};
 
 /// How long the holder of a spent ticket gets no new one: requests that were under way must not overwrite a login.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// What resolving needs to know of a request.
 #[expect(missing_debug_implementations, reason = "it holds functions")]
-pub struct Request<'a, V> {
+pub struct ResolveRequest<'a, V> {
     /// Its cookies of our name.
-    pub shown: Shown<'a>,
+    pub shown: PresentedCookies<'a>,
     /// Whom the ticket's MAC binds it to.
     pub realm: Realm<'a>,
     /// The form of its cookie.
@@ -39,13 +39,13 @@ pub struct Request<'a, V> {
     /// The route only reads.
     pub read_only: bool,
     /// Which ids a session may have that begins now; `None`: any.
-    pub suits: Option<Suits<'a>>,
+    pub suits: Option<IdFilter<'a>>,
     /// Now.
     pub now: Timestamp,
 }
 
 /// A ticket that was found genuine.
-struct Came {
+struct GenuineTicket {
     ticket: Ticket,
     hash: SecretHash,
     /// What came with it, where records do.
@@ -57,13 +57,13 @@ impl SessionManager {
     ///
     /// # Errors
     /// The store failed: whose request this is cannot be told.
-    pub async fn resolve<V: FnOnce() -> Visit>(
+    pub async fn resolve<V: FnOnce() -> FetchContext>(
         &self,
-        request: Request<'_, V>,
-    ) -> Result<Resolved, StoreError> {
-        let Request { shown, realm, cookie, https, visit, read_only, suits, now } = request;
+        request: ResolveRequest<'_, V>,
+    ) -> Result<ResolvedSession, StoreError> {
+        let ResolveRequest { shown, realm, cookie, https, visit, read_only, suits, now } = request;
         let candidates = self.tried(&shown);
-        let mut found: Option<Standing> = None;
+        let mut found: Option<SessionStatus> = None;
         let mut spent = None;
         let mut torn = false;
         let mut crowded = candidates.len() > 1;
@@ -73,7 +73,7 @@ impl SessionManager {
                 continue;
             };
             match self.look_up(&came, now).await? {
-                Some(Standing::Spent { overtaken, .. }) => {
+                Some(SessionStatus::Spent { overtaken, .. }) => {
                     self.wire.events.spent.raise();
                     spent = Some(overtaken || spent == Some(true));
                 }
@@ -92,7 +92,7 @@ impl SessionManager {
         let (mut blind, mut withheld) = (false, false);
         let standing = match (found, spent) {
             (Some(standing), _) if !torn => standing,
-            (None, Some(overtaken)) => Standing::Spent { id: Uuid::new_v4(), overtaken },
+            (None, Some(overtaken)) => SessionStatus::Spent { id: Uuid::new_v4(), overtaken },
             _ => {
                 let visit = visit();
                 // A new ticket would take the place of the true one: which of two it is, or that it was not tried, is all
@@ -103,14 +103,14 @@ impl SessionManager {
                     && visit.may_mint
                     && !blind
                     && !read_only
-                    && self.rules.create == Create::Visit;
-                Standing::Stranger(mints.then(|| Ticket::mint_suiting(now, suits)))
+                    && self.rules.create == SessionStart::Visit;
+                SessionStatus::Stranger(mints.then(|| Ticket::mint_suiting(now, suits)))
             }
         };
         // Only other identities are ever expired, and only for those whom they lead astray.
-        crowded &= !read_only && !matches!(standing, Standing::Spent { .. });
+        crowded &= !read_only && !matches!(standing, SessionStatus::Spent { .. });
         let taken = Vec::new();
-        let resolved = Resolved {
+        let resolved = ResolvedSession {
             standing,
             began: now,
             taken,
@@ -121,12 +121,12 @@ impl SessionManager {
             read_only,
             parts: shown.parts(),
         };
-        if let Standing::Known { ticket, record: Some(record), passing_on } = &resolved.standing {
+        if let SessionStatus::Known { ticket, record: Some(record), passing_on } = &resolved.standing {
             let every = self.touch_every(record);
             self.keep.came_back(
                 ticket,
                 record,
-                Return { passing_on: *passing_on, active: !read_only, every },
+                TicketActivity { passing_on: *passing_on, active: !read_only, every },
                 now,
             );
         }
@@ -137,27 +137,27 @@ impl SessionManager {
     /// it is certain that the app will be asked. `is_document` tells whether an answer can show it.
     pub async fn deliver(
         &self,
-        resolved: &mut Resolved,
+        resolved: &mut ResolvedSession,
         realm: Realm<'_>,
-        view: &View,
+        view: &UpstreamAccess,
         is_document: impl FnOnce() -> bool,
     ) {
-        let Standing::Known { ticket, record: Some(record), .. } = &resolved.standing else { return };
+        let SessionStatus::Known { ticket, record: Some(record), .. } = &resolved.standing else { return };
         if record.flashes.is_empty() || resolved.read_only || !is_document() {
             return;
         }
-        let shown = |name: &Name| view.shows(name);
-        let take: Vec<Name> = record.flashes.keys().filter(|name| shown(name)).cloned().collect();
+        let shown = |name: &FieldName| view.shows(name);
+        let take: Vec<FieldName> = record.flashes.keys().filter(|name| shown(name)).cloned().collect();
         if take.is_empty() {
             return;
         }
-        let changes = Changes { take, ..Changes::default() };
+        let changes = SessionChanges { take, ..SessionChanges::default() };
         let (seen, now) = (resolved.seen(ticket, realm), resolved.began);
         let brought = Some(record);
-        if let Ok(Applied::Saved { record: now, taken, .. }) =
+        if let Ok(AppliedChange::Saved { record: now, taken, .. }) =
             self.apply(brought, seen, ticket, &changes, (now, None)).await
         {
-            if let Standing::Known { record, .. } = &mut resolved.standing {
+            if let SessionStatus::Known { record, .. } = &mut resolved.standing {
                 *record = Some(now);
             }
             resolved.taken = taken;
@@ -165,11 +165,15 @@ impl SessionManager {
     }
 
     /// `None`: a stranger's.
-    async fn look_up(&self, came: &Came, now: Timestamp) -> Result<Option<Standing>, StoreError> {
+    async fn look_up(
+        &self,
+        came: &GenuineTicket,
+        now: Timestamp,
+    ) -> Result<Option<SessionStatus>, StoreError> {
         let failures = self.keep.failures();
         let found = self.keep.load(&came.ticket, came.record.as_ref(), now).await?;
         let standing = self.standing(came, found, now);
-        if matches!(standing, Some(Standing::Known { .. }))
+        if matches!(standing, Some(SessionStatus::Known { .. }))
             || (self.keep.is_settled(came.ticket.id) && self.keep.failures() == failures)
         {
             return Ok(standing);
@@ -180,13 +184,18 @@ impl SessionManager {
 
     /// Somebody is about to be told that a session has ended, or that its ticket was spent: so it must be, also if this
     /// machine stops now.
-    async fn look_again(&self, came: &Came, now: Timestamp) -> Result<Option<Standing>, StoreError> {
+    async fn look_again(
+        &self,
+        came: &GenuineTicket,
+        now: Timestamp,
+    ) -> Result<Option<SessionStatus>, StoreError> {
         loop {
             let failures = self.keep.failures();
             let kept = self.keep.settled(came.ticket.id).await?;
             let found = self.keep.load(&came.ticket, came.record.as_ref(), now).await?;
             let standing = self.standing(came, found, now);
-            if matches!(standing, Some(Standing::Known { .. })) || (kept && self.keep.failures() == failures)
+            if matches!(standing, Some(SessionStatus::Known { .. }))
+                || (kept && self.keep.failures() == failures)
             {
                 return Ok(standing);
             }
@@ -194,7 +203,7 @@ impl SessionManager {
     }
 
     /// The cookies that are tried. Of several, Flask reads the first: who shares a session with it does as well.
-    fn tried<'a>(&self, shown: &'a Shown<'_>) -> &'a [&'a [u8]] {
+    fn tried<'a>(&self, shown: &'a PresentedCookies<'_>) -> &'a [&'a [u8]] {
         let all = shown.candidates();
         if self.keep.has_tickets() { all } else { all.get(..1).unwrap_or(all) }
     }
@@ -202,50 +211,50 @@ impl SessionManager {
     /// The ticket in a cookie. `None`: it is none of ours.
     fn read(
         &self,
-        (value, shown): (&[u8], &Shown<'_>),
+        (value, shown): (&[u8], &PresentedCookies<'_>),
         cookie: (&CookieForm, bool),
         realm: Realm<'_>,
         now: Timestamp,
-    ) -> Option<Came> {
+    ) -> Option<GenuineTicket> {
         match &self.keep {
-            Keep::Store(_) => {
+            Backend::Store(_) => {
                 let (ticket, hash) = verified::read(value, &self.keys, realm)?;
-                Some(Came { ticket, hash, record: None })
+                Some(GenuineTicket { ticket, hash, record: None })
             }
-            Keep::Sealed(sealed) => {
+            Backend::Sealed(sealed) => {
                 let (ticket, record) = sealed.open(value, shown, cookie, realm)?;
                 // Its record, if it has one, is its own: there is no other secret that could lead there.
                 let hash = record.as_ref().map_or_else(|| ticket.hash(), |record| record.secret);
-                Some(Came { ticket, hash, record })
+                Some(GenuineTicket { ticket, hash, record })
             }
-            Keep::Flask(flask) => {
+            Backend::Flask(flask) => {
                 let (ticket, record) = flask.open(value, realm, now)?;
-                Some(Came { ticket, hash: record.secret, record: Some(record) })
+                Some(GenuineTicket { ticket, hash: record.secret, record: Some(record) })
             }
         }
     }
 
-    fn standing(&self, came: &Came, found: Found, now: Timestamp) -> Option<Standing> {
-        let Came { ticket, hash, .. } = came;
+    fn standing(&self, came: &GenuineTicket, found: FoundRecord, now: Timestamp) -> Option<SessionStatus> {
+        let GenuineTicket { ticket, hash, .. } = came;
         match found {
-            Found::Live(record) => match record.leads(hash, now) {
-                Leads::Current => {
-                    Some(Standing::Known { ticket: *ticket, record: Some(record), passing_on: false })
+            FoundRecord::Live(record) => match record.leads(hash, now) {
+                SecretMatch::Current => {
+                    Some(SessionStatus::Known { ticket: *ticket, record: Some(record), passing_on: false })
                 }
-                Leads::Previous { .. } => {
-                    Some(Standing::Known { ticket: *ticket, record: Some(record), passing_on: true })
+                SecretMatch::Previous { .. } => {
+                    Some(SessionStatus::Known { ticket: *ticket, record: Some(record), passing_on: true })
                 }
-                Leads::No => fresh(record.spent(), record.has_come_back(), now),
+                SecretMatch::No => fresh(record.spent(), record.has_come_back(), now),
             },
-            Found::Ended(at) => fresh(at, self.keep.has_come_back(ticket.id), now),
+            FoundRecord::Ended(at) => fresh(at, self.keep.has_come_back(ticket.id), now),
             // No answer that is under way gave its holder another.
-            Found::Over => None,
-            Found::Nothing => {
+            FoundRecord::Over => None,
+            FoundRecord::Nothing => {
                 let lifetimes = self.rules.plain;
                 let good = ticket.stamped >= self.keep.floor()
                     && ticket.stamped.plus(lifetimes.idle_timeout) > now
                     && ticket.minted.plus(lifetimes.absolute_timeout) > now;
-                good.then_some(Standing::Known { ticket: *ticket, record: None, passing_on: false })
+                good.then_some(SessionStatus::Known { ticket: *ticket, record: None, passing_on: false })
             }
         }
     }
@@ -256,23 +265,23 @@ impl SessionManager {
     }
 }
 
-fn fresh(spent_at: Timestamp, overtaken: bool, now: Timestamp) -> Option<Standing> {
-    (now.since(spent_at) < GRACE).then(|| Standing::Spent { id: Uuid::nil(), overtaken })
+fn fresh(spent_at: Timestamp, overtaken: bool, now: Timestamp) -> Option<SessionStatus> {
+    (now.since(spent_at) < GRACE).then(|| SessionStatus::Spent { id: Uuid::nil(), overtaken })
 }
 
 /// Whether one copy of a session was made after another.
-fn is_later(one: &Standing, other: Option<&Standing>) -> bool {
+fn is_later(one: &SessionStatus, other: Option<&SessionStatus>) -> bool {
     match (one, other) {
-        (Standing::Known { ticket: one, .. }, Some(Standing::Known { ticket: other, .. })) => {
+        (SessionStatus::Known { ticket: one, .. }, Some(SessionStatus::Known { ticket: other, .. })) => {
             one.stamped > other.stamped
         }
         _ => false,
     }
 }
 
-fn known_id(standing: &Standing) -> Option<Uuid> {
+fn known_id(standing: &SessionStatus) -> Option<Uuid> {
     match standing {
-        Standing::Known { ticket, .. } => Some(ticket.id),
+        SessionStatus::Known { ticket, .. } => Some(ticket.id),
         _ => None,
     }
 }

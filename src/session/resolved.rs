@@ -5,17 +5,17 @@ use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    Changes,
-    change::Name,
-    commit::Seen,
+    SessionChanges,
+    change::FieldName,
+    commit::SeenTicket,
     record::Record,
     ticket::{Realm, Ticket},
 };
-use crate::{clock::Timestamp, config::Session};
+use crate::{clock::Timestamp, config::SessionConfig};
 
 /// What the app is told about the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum State {
+pub enum SessionState {
     /// Minted in this request.
     New,
     /// The ticket came back.
@@ -27,10 +27,11 @@ pub enum State {
 }
 
 /// All of them, in their order.
-pub(super) const STATES: [State; 4] = [State::New, State::Active, State::None, State::Unavailable];
+pub(super) const STATES: [SessionState; 4] =
+    [SessionState::New, SessionState::Active, SessionState::None, SessionState::Unavailable];
 
-impl State {
-    /// The value of `X-Session-State`.
+impl SessionState {
+    /// The value of `X-SessionConfig-SessionState`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::New => "new",
@@ -42,7 +43,7 @@ impl State {
 }
 
 #[derive(Debug)]
-pub(super) enum Standing {
+pub(super) enum SessionStatus {
     /// Nobody we know; with the ticket that may be given.
     Stranger(Option<Ticket>),
     /// The ticket was spent a moment ago: a throw-away id, and no ticket.
@@ -64,11 +65,11 @@ pub(super) enum Standing {
 
 /// The session that a request comes under.
 #[derive(Debug)]
-pub struct Resolved {
-    pub(super) standing: Standing,
+pub struct ResolvedSession {
+    pub(super) standing: SessionStatus,
     pub(super) began: Timestamp,
     /// Flashes that this request delivers.
-    pub(super) taken: Vec<(Name, Arc<str>)>,
+    pub(super) taken: Vec<(FieldName, Arc<str>)>,
     /// Cookies of our name that lead elsewhere or nowhere stand beside the one that counts, or instead of it.
     pub(super) crowded: bool,
     /// A ticket that the browser has may not have been read: only a login may take its place.
@@ -81,11 +82,11 @@ pub struct Resolved {
     pub(super) parts: u16,
 }
 
-impl Resolved {
+impl ResolvedSession {
     /// A request whose session cannot be told, because the store failed.
     pub fn unavailable(https: bool, now: Timestamp) -> Self {
         Self {
-            standing: Standing::Unavailable,
+            standing: SessionStatus::Unavailable,
             began: now,
             taken: Vec::new(),
             crowded: false,
@@ -98,29 +99,29 @@ impl Resolved {
     }
 
     /// What the app is told.
-    pub fn state(&self) -> State {
+    pub fn state(&self) -> SessionState {
         match &self.standing {
-            Standing::Known { .. } => State::Active,
-            Standing::Spent { .. } | Standing::Stranger(Some(_)) => State::New,
-            Standing::Stranger(None) => State::None,
-            Standing::Unavailable => State::Unavailable,
+            SessionStatus::Known { .. } => SessionState::Active,
+            SessionStatus::Spent { .. } | SessionStatus::Stranger(Some(_)) => SessionState::New,
+            SessionStatus::Stranger(None) => SessionState::None,
+            SessionStatus::Unavailable => SessionState::Unavailable,
         }
     }
 
     /// The public id, if there is one.
     pub fn id(&self) -> Option<Uuid> {
         match &self.standing {
-            Standing::Known { .. } => self.known_id(),
-            Standing::Stranger(ticket) => ticket.map(|t| t.id),
-            Standing::Spent { id, .. } => Some(*id),
-            Standing::Unavailable => None,
+            SessionStatus::Known { .. } => self.known_id(),
+            SessionStatus::Stranger(ticket) => ticket.map(|t| t.id),
+            SessionStatus::Spent { id, .. } => Some(*id),
+            SessionStatus::Unavailable => None,
         }
     }
 
     /// The record as it was when the request came.
     pub fn record(&self) -> Option<&Arc<Record>> {
         match &self.standing {
-            Standing::Known { record, .. } => record.as_ref(),
+            SessionStatus::Known { record, .. } => record.as_ref(),
             _ => None,
         }
     }
@@ -136,7 +137,7 @@ impl Resolved {
     }
 
     /// What the app is told once.
-    pub fn flashes(&self) -> &[(Name, Arc<str>)] {
+    pub fn flashes(&self) -> &[(FieldName, Arc<str>)] {
         &self.taken
     }
 
@@ -164,20 +165,20 @@ impl Resolved {
     }
 
     /// True if these changes log in who was logged in already when the request came.
-    pub(super) fn repeats(&self, changes: &Changes) -> bool {
+    pub(super) fn repeats(&self, changes: &SessionChanges) -> bool {
         let before = self.record().and_then(|r| r.principal.as_ref());
         before.is_some() && changes.principal.as_ref().is_some_and(|wanted| wanted.as_ref() == before)
     }
 
     /// True if these changes end the session for another principal, or none. Exact, although the record may change
     /// meanwhile: a login renews the ticket, so under the same ticket it has the same principal.
-    pub(super) fn is_followed(&self, changes: &Changes) -> bool {
+    pub(super) fn is_followed(&self, changes: &SessionChanges) -> bool {
         let before = self.record().and_then(|r| r.principal.as_ref());
         !changes.destroys() && (changes.logout || changes.names_other_than(before))
     }
 
     /// Who is to be logged out everywhere by these changes, where that is not who is logged in here.
-    pub(super) fn names_another(&self, changes: &Changes) -> Option<Arc<str>> {
+    pub(super) fn names_another(&self, changes: &SessionChanges) -> Option<Arc<str>> {
         let named = changes.principal.clone().flatten().filter(|_| changes.destroy_principal)?;
         let own = self.record().and_then(|r| r.principal.as_ref());
         (own != Some(&named)).then_some(named)
@@ -186,7 +187,7 @@ impl Resolved {
     /// The id of a session whose ticket came back; sessions of Flask have none.
     pub fn known_id(&self) -> Option<Uuid> {
         match &self.standing {
-            Standing::Known { ticket, .. } => (!ticket.id.is_nil()).then_some(ticket.id),
+            SessionStatus::Known { ticket, .. } => (!ticket.id.is_nil()).then_some(ticket.id),
             _ => None,
         }
     }
@@ -197,25 +198,25 @@ impl Resolved {
     }
 
     /// Age, and how long it lasts without another request.
-    pub fn times(&self, rules: &Session, now: Timestamp) -> Option<(Duration, Duration)> {
+    pub fn times(&self, rules: &SessionConfig, now: Timestamp) -> Option<(Duration, Duration)> {
         let plain = rules.plain;
         match &self.standing {
-            Standing::Known { record: Some(record), .. } if record.id.is_nil() => None,
-            Standing::Known { record: Some(record), .. } => {
+            SessionStatus::Known { record: Some(record), .. } if record.id.is_nil() => None,
+            SessionStatus::Known { record: Some(record), .. } => {
                 Some((now.since(record.created), record.lasts(rules, now)))
             }
-            Standing::Known { ticket, record: None, .. } | Standing::Stranger(Some(ticket)) => {
+            SessionStatus::Known { ticket, record: None, .. } | SessionStatus::Stranger(Some(ticket)) => {
                 let end = now.plus(plain.idle_timeout).min(ticket.minted.plus(plain.absolute_timeout));
                 Some((now.since(ticket.minted), end.since(now)))
             }
-            Standing::Spent { .. } => Some((Duration::ZERO, plain.idle_timeout)),
-            Standing::Stranger(None) | Standing::Unavailable => None,
+            SessionStatus::Spent { .. } => Some((Duration::ZERO, plain.idle_timeout)),
+            SessionStatus::Stranger(None) | SessionStatus::Unavailable => None,
         }
     }
 
     /// What a change under this ticket is decided by.
-    pub(super) fn seen<'a>(&'a self, ticket: &Ticket, realm: Realm<'a>) -> Seen<'a> {
-        Seen {
+    pub(super) fn seen<'a>(&'a self, ticket: &Ticket, realm: Realm<'a>) -> SeenTicket<'a> {
+        SeenTicket {
             realm,
             instead: None,
             id: ticket.id,

@@ -10,7 +10,7 @@ const MOST_OTHERS: usize = 32;
 
 /// The cookies of our name, in order.
 #[derive(Debug)]
-pub struct Shown<'a> {
+pub struct PresentedCookies<'a> {
     /// In an array: there is seldom more than one, and more than four are not tried.
     candidates: [&'a [u8]; MOST_CANDIDATES],
     count: usize,
@@ -20,7 +20,7 @@ pub struct Shown<'a> {
     others: Vec<(u8, &'a [u8])>,
 }
 
-impl<'a> Shown<'a> {
+impl<'a> PresentedCookies<'a> {
     /// Reads the lines of `Cookie`; `https`: the visitor came by it.
     pub fn read(form: &CookieForm, https: bool, lines: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut shown =

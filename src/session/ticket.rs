@@ -24,10 +24,10 @@ pub(super) const TEXT: usize = 78;
 const MOST_TRIES: u32 = 1000;
 
 /// Tells the ids that a new session may have: those that lead to the server that its visitor has been at.
-pub type Suits<'a> = &'a dyn Fn(Uuid) -> bool;
+pub type IdFilter<'a> = &'a dyn Fn(Uuid) -> bool;
 
 /// The 128 random bits that make a ticket worth something.
-pub type Secret = [u8; 16];
+pub type TicketSecret = [u8; 16];
 
 /// What a session belongs to; a ticket of one realm is worth nothing in another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,7 +102,7 @@ pub struct Ticket {
     /// The session's public id.
     pub id: Uuid,
     /// The secret.
-    pub secret: Secret,
+    pub secret: TicketSecret,
     /// Whether the key it is signed under is still the current one.
     pub current_key: bool,
 }
@@ -120,7 +120,7 @@ impl Ticket {
     }
 
     /// The same with an id that suits, where that matters; without one where it cannot be found.
-    pub(super) fn mint_suiting(now: Timestamp, suits: Option<Suits<'_>>) -> Self {
+    pub(super) fn mint_suiting(now: Timestamp, suits: Option<IdFilter<'_>>) -> Self {
         let mut ticket = Self::mint(now);
         if let Some(suits) = suits {
             let mut tries = 0;

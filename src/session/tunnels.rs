@@ -5,12 +5,12 @@
 
 use uuid::Uuid;
 
-use super::{Keep, Resolved, SessionManager, commit::Found, resolved::Standing};
+use super::{Backend, ResolvedSession, SessionManager, commit::FoundRecord, resolved::SessionStatus};
 use crate::clock::Timestamp;
 
 /// What a tunnel began under.
 #[derive(Debug, Clone, Copy)]
-pub struct Tunnel {
+pub struct SessionTunnel {
     id: Uuid,
     began: Timestamp,
     /// When its ticket was renewed that it began under; `None` where the answer that began it gave another.
@@ -21,7 +21,7 @@ pub struct Tunnel {
     patient: bool,
 }
 
-impl Tunnel {
+impl SessionTunnel {
     /// It ends with the session alone, and not with the ticket that it began under: an answer that was asked for before a
     /// login is its visitor's afterwards.
     pub fn outlives_renewals(&mut self) {
@@ -42,29 +42,30 @@ impl Tunnel {
 impl SessionManager {
     /// The session that a tunnel begins under, if it is to end with that. `now` is after the commit of the answer that
     /// began it, and `told`: that gave the browser a ticket. A login by that very answer ends nothing.
-    pub fn tunnel(&self, resolved: &Resolved, told: bool, now: Timestamp) -> Option<Tunnel> {
+    pub fn tunnel(&self, resolved: &ResolvedSession, told: bool, now: Timestamp) -> Option<SessionTunnel> {
         let (ticket, record) = match &resolved.standing {
-            Standing::Known { ticket, record, .. } => (ticket, record.as_ref()),
-            Standing::Stranger(Some(ticket)) => (ticket, None),
+            SessionStatus::Known { ticket, record, .. } => (ticket, record.as_ref()),
+            SessionStatus::Stranger(Some(ticket)) => (ticket, None),
             _ => return None,
         };
         let under = record.filter(|_| !told).map(|record| record.renewed);
-        let tunnel = Tunnel { id: ticket.id, began: now, under, record: record.is_some(), patient: false };
+        let tunnel =
+            SessionTunnel { id: ticket.id, began: now, under, record: record.is_some(), patient: false };
         self.rules.close_tunnels.then_some(tunnel)
     }
 
     /// Whether that session lives on under the same ticket; `active`: the visitor has sent something since the last
     /// question, which is as good as a request. A store that fails ends nothing.
-    pub async fn holds(&self, tunnel: &mut Tunnel, active: bool, now: Timestamp) -> bool {
+    pub async fn holds(&self, tunnel: &mut SessionTunnel, active: bool, now: Timestamp) -> bool {
         let store = match &self.keep {
-            Keep::Store(store) => store,
+            Backend::Store(store) => store,
             // What is sent through a tunnel keeps nothing alive: no answer follows that could bring another cookie.
             // Nobody remembers what has ended.
-            Keep::Flask(_) => return true,
-            Keep::Sealed(sealed) => return sealed.goes_on(tunnel.id, |renewed| tunnel.is_of(renewed)),
+            Backend::Flask(_) => return true,
+            Backend::Sealed(sealed) => return sealed.goes_on(tunnel.id, |renewed| tunnel.is_of(renewed)),
         };
         match store.load(tunnel.id, now).await {
-            Ok(Found::Live(record)) => {
+            Ok(FoundRecord::Live(record)) => {
                 tunnel.record = true;
                 if active && record.seen(now, self.touch_every(&record)) {
                     store.touch(tunnel.id, &record);
@@ -73,7 +74,7 @@ impl SessionManager {
                 record.previous.is_some() || tunnel.is_of(record.renewed)
             }
             // Without a record it is good for as long as its ticket is, and that is stamped anew by requests.
-            Ok(Found::Nothing) => !tunnel.record,
+            Ok(FoundRecord::Nothing) => !tunnel.record,
             Ok(_) => false,
             Err(_) => true,
         }

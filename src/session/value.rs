@@ -8,7 +8,7 @@ use base64::{
     engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig},
 };
 
-use crate::config::Encoding;
+use crate::config::ValueEncoding;
 
 /// With or without padding, as apps write it.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -21,14 +21,14 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 /// What a field holds.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Value {
+pub enum FieldValue {
     /// Text without control characters.
     Text(Arc<str>),
     /// A number, list, object, boolean or null, as JSON text (RFC 8259).
     Json(Arc<str>),
 }
 
-impl Value {
+impl FieldValue {
     /// Its text.
     pub fn text(&self) -> &str {
         match self {
@@ -60,16 +60,16 @@ impl Value {
     }
 
     /// As it stands in a header; `None` where `raw` cannot carry it (RFC 9110 section 5.5).
-    pub fn encode(&self, encoding: Encoding) -> Option<Vec<u8>> {
+    pub fn encode(&self, encoding: ValueEncoding) -> Option<Vec<u8>> {
         let text = self.text();
         Some(match encoding {
-            Encoding::Percent => percent(text).into_bytes(),
-            Encoding::Base64Url => BASE64.encode(text).into_bytes(),
-            Encoding::Json => match self {
+            ValueEncoding::Percent => percent(text).into_bytes(),
+            ValueEncoding::Base64Url => BASE64.encode(text).into_bytes(),
+            ValueEncoding::Json => match self {
                 Self::Text(text) => json_string(text).into_bytes(),
                 Self::Json(text) => ascii(text).into_bytes(),
             },
-            Encoding::Raw => {
+            ValueEncoding::Raw => {
                 let plain = text.bytes().all(|b| b >= b' ' && b != 0x7f) && text.trim_ascii() == text;
                 return plain.then(|| text.as_bytes().to_vec());
             }
@@ -80,9 +80,9 @@ impl Value {
     ///
     /// # Errors
     /// Why it is malformed.
-    pub fn decode(bytes: &[u8], encoding: Encoding) -> Result<Self, &'static str> {
+    pub fn decode(bytes: &[u8], encoding: ValueEncoding) -> Result<Self, &'static str> {
         Ok(match encoding {
-            Encoding::Json => return Self::from_json(&lenient(bytes)),
+            ValueEncoding::Json => return Self::from_json(&lenient(bytes)),
             other => Self::Text(decode_text(bytes, other)?.into()),
         })
     }
@@ -92,16 +92,16 @@ impl Value {
 ///
 /// # Errors
 /// Why it is malformed.
-pub fn decode_text(bytes: &[u8], encoding: Encoding) -> Result<String, &'static str> {
+pub fn decode_text(bytes: &[u8], encoding: ValueEncoding) -> Result<String, &'static str> {
     match encoding {
-        Encoding::Percent => printable(utf8_or_latin1(unescape(lenient(bytes).as_bytes())?)),
-        Encoding::Base64Url => {
+        ValueEncoding::Percent => printable(utf8_or_latin1(unescape(lenient(bytes).as_bytes())?)),
+        ValueEncoding::Base64Url => {
             let decoded = BASE64.decode(bytes.trim_ascii()).map_err(|_| "not base64url")?;
             printable(String::from_utf8(decoded).map_err(|_| "not UTF-8")?)
         }
-        Encoding::Raw => printable(lenient(bytes)),
+        ValueEncoding::Raw => printable(lenient(bytes)),
         // A number or list is a text here, as it is written.
-        Encoding::Json => Ok(Value::from_json(&lenient(bytes))?.text().to_owned()),
+        ValueEncoding::Json => Ok(FieldValue::from_json(&lenient(bytes))?.text().to_owned()),
     }
 }
 
@@ -116,7 +116,7 @@ pub fn form(
         };
         let text = |part: &[u8]| {
             let spaced: Vec<u8> = part.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
-            decode_text(&spaced, Encoding::Percent)
+            decode_text(&spaced, ValueEncoding::Percent)
         };
         (text(name), text(value))
     })
@@ -197,21 +197,25 @@ fn ascii(json: &str) -> String {
 mod tests {
     use super::*;
 
-    const ALL: [Encoding; 4] = [Encoding::Percent, Encoding::Base64Url, Encoding::Raw, Encoding::Json];
+    const ALL: [ValueEncoding; 4] =
+        [ValueEncoding::Percent, ValueEncoding::Base64Url, ValueEncoding::Raw, ValueEncoding::Json];
 
     #[test]
     fn values_come_back_as_they_went() {
         for text in ["", "plain", "Zoë 100% + \"quoted\"; ü", "a,b=c&d", "日本 🎩", "%41", "\\u0041"] {
             for encoding in ALL {
-                let value = Value::Text(text.into());
+                let value = FieldValue::Text(text.into());
                 let wire = value.encode(encoding).unwrap();
-                assert_eq!(Value::decode(&wire, encoding), Ok(value), "{text} {encoding:?}");
+                assert_eq!(FieldValue::decode(&wire, encoding), Ok(value), "{text} {encoding:?}");
             }
         }
         assert_eq!(percent("Zoë 1%"), "Zo%C3%AB%201%25");
-        assert_eq!(Value::Text("é🎩".into()).encode(Encoding::Json).unwrap(), b"\"\\u00e9\\ud83c\\udfa9\"");
-        assert_eq!(Value::Text(" a".into()).encode(Encoding::Raw), None);
-        assert_eq!(Value::Text("a\r\nb".into()).encode(Encoding::Raw), None);
+        assert_eq!(
+            FieldValue::Text("é🎩".into()).encode(ValueEncoding::Json).unwrap(),
+            b"\"\\u00e9\\ud83c\\udfa9\""
+        );
+        assert_eq!(FieldValue::Text(" a".into()).encode(ValueEncoding::Raw), None);
+        assert_eq!(FieldValue::Text("a\r\nb".into()).encode(ValueEncoding::Raw), None);
     }
 
     #[test]
@@ -229,33 +233,33 @@ mod tests {
             (b"%00", Err("a control character")),
             (b"a\tb", Err("a control character")),
         ] {
-            assert_eq!(decode_text(bytes, Encoding::Percent).as_deref().map_err(|e| *e), wanted);
+            assert_eq!(decode_text(bytes, ValueEncoding::Percent).as_deref().map_err(|e| *e), wanted);
         }
-        assert_eq!(decode_text(b"Wm_Dqw==", Encoding::Base64Url).as_deref(), Ok("Zoë"));
-        assert!(decode_text(b"Wm_D!", Encoding::Base64Url).is_err());
+        assert_eq!(decode_text(b"Wm_Dqw==", ValueEncoding::Base64Url).as_deref(), Ok("Zoë"));
+        assert!(decode_text(b"Wm_D!", ValueEncoding::Base64Url).is_err());
     }
 
     #[test]
     fn json() {
         for (text, wanted) in [
-            ("[1, 2]", Ok(Value::Json("[1, 2]".into()))),
-            (" 12345678901234567890.10 ", Ok(Value::Json("12345678901234567890.10".into()))),
-            ("\"a\\u00e9\"", Ok(Value::Text("aé".into()))),
+            ("[1, 2]", Ok(FieldValue::Json("[1, 2]".into()))),
+            (" 12345678901234567890.10 ", Ok(FieldValue::Json("12345678901234567890.10".into()))),
+            ("\"a\\u00e9\"", Ok(FieldValue::Text("aé".into()))),
             ("\"\\n\"", Err("a control character")),
-            ("{\"a\":null}", Ok(Value::Json("{\"a\":null}".into()))),
+            ("{\"a\":null}", Ok(FieldValue::Json("{\"a\":null}".into()))),
             ("{a:1}", Err("not JSON")),
             ("1 2", Err("not JSON")),
             ("", Err("not JSON")),
         ] {
-            assert_eq!(Value::from_json(text), wanted, "{text}");
+            assert_eq!(FieldValue::from_json(text), wanted, "{text}");
         }
-        assert!(Value::from_json(&"[".repeat(100_000)).is_err(), "bounded in depth");
+        assert!(FieldValue::from_json(&"[".repeat(100_000)).is_err(), "bounded in depth");
     }
 
     #[test]
     fn sums() {
-        let text = |t: &str| Value::Text(t.into());
-        let json = |t: &str| Value::Json(t.into());
+        let text = |t: &str| FieldValue::Text(t.into());
+        let json = |t: &str| FieldValue::Json(t.into());
         for (before, more, wanted) in [
             (None, -1, Some(json("-1"))),
             (Some(text("41")), 1, Some(text("42"))),
@@ -265,7 +269,7 @@ mod tests {
             (Some(json("[1]")), 1, None),
             (Some(text("9223372036854775807")), 1, None),
         ] {
-            assert_eq!(Value::plus(before.as_ref(), more), wanted);
+            assert_eq!(FieldValue::plus(before.as_ref(), more), wanted);
         }
     }
 
@@ -279,16 +283,16 @@ mod tests {
     proptest::proptest! {
         #[test]
         fn any_text_comes_back(text in "[^\\p{Cc}]*") {
-            for encoding in [Encoding::Percent, Encoding::Base64Url, Encoding::Json] {
-                let value = Value::Text(text.as_str().into());
-                assert_eq!(Value::decode(&value.encode(encoding).unwrap(), encoding), Ok(value));
+            for encoding in [ValueEncoding::Percent, ValueEncoding::Base64Url, ValueEncoding::Json] {
+                let value = FieldValue::Text(text.as_str().into());
+                assert_eq!(FieldValue::decode(&value.encode(encoding).unwrap(), encoding), Ok(value));
             }
         }
 
         #[test]
         fn never_panics(bytes in proptest::collection::vec(0_u8.., 0..60)) {
             for encoding in ALL {
-                let _ = Value::decode(&bytes, encoding);
+                let _ = FieldValue::decode(&bytes, encoding);
             }
             form(&bytes).for_each(drop);
         }

@@ -13,7 +13,7 @@ use crate::crypto::{self, Keyring};
 const PLACES: usize = 256;
 
 #[derive(Clone)]
-struct Entry {
+struct VerifiedTicket {
     ring: u64,
     kind: u8,
     realm: Box<str>,
@@ -23,7 +23,7 @@ struct Entry {
 }
 
 thread_local! {
-    static VERIFIED: RefCell<Vec<Option<Entry>>> = RefCell::new(vec![None; PLACES]);
+    static VERIFIED: RefCell<Vec<Option<VerifiedTicket>>> = RefCell::new(vec![None; PLACES]);
 }
 
 /// Reads a cookie's value: the ticket, and the hash of its secret. `None`: forged, of another realm, under a key we do
@@ -47,7 +47,8 @@ pub(super) fn read(value: &[u8], keys: &Keyring, realm: Realm<'_>) -> Option<(Ti
     let hash = ticket.hash();
     VERIFIED.with_borrow_mut(|all| {
         if let Some(entry) = all.get_mut(place) {
-            *entry = Some(Entry { ring: keys.id(), kind, realm: name.into(), text: *text, ticket, hash });
+            *entry =
+                Some(VerifiedTicket { ring: keys.id(), kind, realm: name.into(), text: *text, ticket, hash });
         }
     });
     Some((ticket, hash))

@@ -4,17 +4,17 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use super::change::Changes;
+use super::change::SessionChanges;
 use crate::{
-    config::{FieldGlobs, HeaderAlias, Upstream},
+    config::{FieldGlobs, HeaderAlias, UpstreamConfig},
     message::field::normal,
 };
 
 /// The fields that an upstream is shown.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Scope(Arc<FieldGlobs>);
+pub struct FieldScope(Arc<FieldGlobs>);
 
-impl Scope {
+impl FieldScope {
     /// True if this field is among them, in whatever spelling it is filed (an app for `mod_session` has keys of its
     /// own, which are one field with their normal form).
     pub fn holds(&self, field: &str) -> bool {
@@ -26,28 +26,28 @@ impl Scope {
 
 /// One upstream's part in sessions: `session_fields`, `session_write`, `session_login`, `header_aliases`, `proof`.
 #[derive(Debug, Clone)]
-pub struct View {
+pub struct UpstreamAccess {
     /// `None`: all.
-    fields: Option<Scope>,
+    fields: Option<FieldScope>,
     write: bool,
     login: bool,
     header_aliases: Vec<HeaderAlias>,
     proof: Option<HeaderValue>,
 }
 
-impl Default for View {
+impl Default for UpstreamAccess {
     /// Everything.
     fn default() -> Self {
         Self { fields: None, write: true, login: true, header_aliases: Vec::new(), proof: None }
     }
 }
 
-impl View {
+impl UpstreamAccess {
     /// As configured; the proof is read by whoever builds the plan.
-    pub fn new(upstream: &Upstream, proof: Option<HeaderValue>) -> Self {
+    pub fn new(upstream: &UpstreamConfig, proof: Option<HeaderValue>) -> Self {
         Self {
             fields: (!upstream.session_fields.fit_all())
-                .then(|| Scope(Arc::new(upstream.session_fields.clone()))),
+                .then(|| FieldScope(Arc::new(upstream.session_fields.clone()))),
             write: upstream.session_write,
             login: upstream.session_login,
             header_aliases: upstream.header_aliases.clone(),
@@ -75,7 +75,7 @@ impl View {
 
     /// Leaves of an answer's changes what this upstream may change; `true` if something was taken out. Whoever is not
     /// shown a field cannot change it either.
-    pub fn restrict(&self, changes: &mut Changes) -> bool {
+    pub fn restrict(&self, changes: &mut SessionChanges) -> bool {
         let before = changes.clone();
         if !self.write {
             changes.clear = false;
@@ -105,26 +105,26 @@ impl View {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Config, session::Value};
+    use crate::{config::Config, session::FieldValue};
 
     #[test]
     fn an_upstream_changes_only_what_it_is_shown() {
-        let text = |t: &str| Value::Text(t.into());
-        let all = Changes {
+        let text = |t: &str| FieldValue::Text(t.into());
+        let all = SessionChanges {
             clear: true,
             set: vec![("cart-id".into(), text("1")), ("role".into(), text("admin"))],
             principal: Some(Some("alice".into())),
-            ..Changes::default()
+            ..SessionChanges::default()
         };
         let view = |rules: &str| {
             let text = format!(
                 "listen = [{{ address = \"127.0.0.1:1\" }}]\nroutes = [{{ upstream = \"a\" }}]\n\
                  [upstreams.a]\nservers = [\"http://127.0.0.1:2\"]\n{rules}"
             );
-            View::new(&Config::parse("x.toml", &text).unwrap().0.upstreams[0], None)
+            UpstreamAccess::new(&Config::parse("x.toml", &text).unwrap().0.upstreams[0], None)
         };
         let mut changes = all.clone();
-        assert!(!View::default().restrict(&mut changes));
+        assert!(!UpstreamAccess::default().restrict(&mut changes));
         assert_eq!(changes, all);
 
         view("session_fields = [\"cart-*\"]\nsession_login = false").restrict(&mut changes);
@@ -136,6 +136,6 @@ mod tests {
 
         let mut changes = all.clone();
         assert!(view("session_write = false").restrict(&mut changes));
-        assert_eq!(changes, Changes { principal: all.principal.clone(), ..Changes::default() });
+        assert_eq!(changes, SessionChanges { principal: all.principal.clone(), ..SessionChanges::default() });
     }
 }

@@ -2,8 +2,8 @@
 
 use http::{HeaderMap, Method, header};
 
-use super::jar::From;
-use crate::{config::SameSite, message::authority::Authority};
+use super::jar::RequestSite;
+use crate::{config::SameSite, message::authority::HostPort};
 
 /// Sub-resources never begin a session (Fetch Metadata, `Sec-Fetch-Dest`).
 const SUBRESOURCES: [&[u8]; 8] =
@@ -11,7 +11,7 @@ const SUBRESOURCES: [&[u8]; 8] =
 
 /// What a request says of itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Visit {
+pub struct FetchContext {
     /// A new ticket may be given.
     pub may_mint: bool,
     /// Another site made the browser ask, and it kept our cookie back: who comes may have a session all the same.
@@ -23,7 +23,7 @@ pub struct Visit {
     pub is_document: bool,
 }
 
-impl From {
+impl RequestSite {
     /// Reads the Fetch Metadata headers. A top-level navigation by a safe method carries Lax cookies, one in a frame
     /// or by another method does not; nothing cross-site carries Strict ones (RFC 6265bis section 5.2).
     pub fn read(method: &Method, headers: &HeaderMap) -> Self {
@@ -62,7 +62,7 @@ impl From {
     }
 }
 
-impl Visit {
+impl FetchContext {
     /// A request to where browsers do not send the cookie, which one may have all the same, is blind.
     #[must_use]
     pub fn within(self, reached: bool) -> Self {
@@ -99,11 +99,11 @@ impl Visit {
         cross_site_sessions: bool,
     ) -> Self {
         let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
-        let from = From::read(method, headers);
+        let from = RequestSite::read(method, headers);
         let cookie_could_come = match same_site {
             SameSite::None => true,
-            SameSite::Lax => matches!(from, From::SameSite | From::Link),
-            SameSite::Strict => from == From::SameSite,
+            SameSite::Lax => matches!(from, RequestSite::SameSite | RequestSite::Link),
+            SameSite::Strict => from == RequestSite::SameSite,
         };
         let subresource = get("sec-fetch-dest").is_some_and(|d| SUBRESOURCES.contains(&d));
         let prefetch = ["sec-purpose", "purpose", "x-moz"]
@@ -128,7 +128,7 @@ impl Visit {
 /// Whether an origin is of the site of this host: the same host, or one of the two below the other. Without a list of public
 /// suffixes nobody knows more; the port and the scheme do not count, since a proxy before this one may have changed both.
 fn is_same_site(origin: &[u8], host: &[u8]) -> bool {
-    let host_of = |text: &[u8]| Authority::parse(text).map(|authority| authority.host);
+    let host_of = |text: &[u8]| HostPort::parse(text).map(|authority| authority.host);
     let scheme = memchr::memmem::find(origin, b"://").map_or(0, |at| at + 3);
     let Some((theirs, ours)) = host_of(origin.get(scheme..).unwrap_or_default()).zip(host_of(host)) else {
         return false;
@@ -141,7 +141,7 @@ fn is_same_site(origin: &[u8], host: &[u8]) -> bool {
 /// what scripts fetch are told by what they accept, and by what libraries say of themselves.
 fn accepts_page(headers: &HeaderMap) -> bool {
     let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
-    !Visit::is_scripted(headers)
+    !FetchContext::is_scripted(headers)
         && get("accept").is_none_or(|types| memchr::memmem::find(types, b"text/html").is_some())
 }
 
@@ -159,20 +159,28 @@ mod tests {
         let (get, post) = (&Method::GET, &Method::POST);
         let page = ("accept", "text/html,*/*;q=0.8");
         for (method, headers, wanted) in [
-            (get, &[][..], From::SameSite),
-            (get, &[("origin", "https://shop.test")], From::SameSite),
-            (get, &[("origin", "http://SHOP.test:8080")], From::SameSite),
-            (get, &[("origin", "https://www.shop.test")], From::SameSite),
-            (get, &[("origin", "https://test")], From::SameSite),
-            (get, &[("origin", "https://evil.test")], From::CrossSite),
-            (get, &[("origin", "https://evilshop.test")], From::CrossSite),
-            (get, &[("origin", "null")], From::CrossSite),
-            (post, &[("origin", "https://evil.test"), ("accept", "*/*")], From::CrossSite),
-            (post, &[("origin", "https://evil.test"), page], From::Form),
-            (post, &[("origin", "https://evil.test"), ("sec-fetch-site", "same-origin")], From::SameSite),
-            (get, &[("origin", "https://shop.test"), ("sec-fetch-site", "cross-site")], From::CrossSite),
+            (get, &[][..], RequestSite::SameSite),
+            (get, &[("origin", "https://shop.test")], RequestSite::SameSite),
+            (get, &[("origin", "http://SHOP.test:8080")], RequestSite::SameSite),
+            (get, &[("origin", "https://www.shop.test")], RequestSite::SameSite),
+            (get, &[("origin", "https://test")], RequestSite::SameSite),
+            (get, &[("origin", "https://evil.test")], RequestSite::CrossSite),
+            (get, &[("origin", "https://evilshop.test")], RequestSite::CrossSite),
+            (get, &[("origin", "null")], RequestSite::CrossSite),
+            (post, &[("origin", "https://evil.test"), ("accept", "*/*")], RequestSite::CrossSite),
+            (post, &[("origin", "https://evil.test"), page], RequestSite::Form),
+            (
+                post,
+                &[("origin", "https://evil.test"), ("sec-fetch-site", "same-origin")],
+                RequestSite::SameSite,
+            ),
+            (
+                get,
+                &[("origin", "https://shop.test"), ("sec-fetch-site", "cross-site")],
+                RequestSite::CrossSite,
+            ),
         ] {
-            let found = From::read_with_origin(method, &lines(headers), b"shop.test:8443");
+            let found = RequestSite::read_with_origin(method, &lines(headers), b"shop.test:8443");
             assert_eq!(found, wanted, "{method} {headers:?}");
         }
     }

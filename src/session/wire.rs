@@ -1,4 +1,4 @@
-//! What an app is told of the session: `X-Session-*` on its requests.
+//! What an app is told of the session: `X-SessionConfig-*` on its requests.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -6,27 +6,27 @@ use http::{HeaderName, HeaderValue};
 use uuid::Uuid;
 
 use super::{
-    Value,
-    change::Name,
-    events::Events,
-    fields::Fields,
+    FieldValue,
+    change::FieldName,
+    events::SessionEvents,
+    fields::FieldMap,
     record::Record,
-    resolved::{Resolved, STATES},
+    resolved::{ResolvedSession, STATES},
     value::percent,
-    view::View,
+    view::UpstreamAccess,
 };
 use crate::{
     clock::Timestamp,
-    config::{AliasValue, Encoding, Preset, Session},
-    message::{field::normal, lines::Lines},
+    config::{AliasValue, HeaderPreset, SessionConfig, ValueEncoding},
+    message::{field::normal, lines::HeaderLines},
 };
 
 /// The names under one prefix, made once, and how values stand there.
 #[derive(Debug)]
-pub struct Wire {
+pub struct SessionHeaders {
     pub(super) prefix: String,
     /// The line that tells each state.
-    states: [Lines; 4],
+    states: [HeaderLines; 4],
     id: HeaderName,
     principal: HeaderName,
     version: HeaderName,
@@ -34,29 +34,29 @@ pub struct Wire {
     idle_left: HeaderName,
     proof: HeaderName,
     pub(super) max_value_bytes: usize,
-    pub(super) encoding: Encoding,
-    fields: HashMap<String, Encoding>,
-    /// `Session`, where apps were written for `mod_session`.
+    pub(super) encoding: ValueEncoding,
+    fields: HashMap<String, ValueEncoding>,
+    /// `SessionConfig`, where apps were written for `mod_session`.
     session: Option<HeaderName>,
-    /// `X-Replace-Session`, likewise.
+    /// `X-Replace-SessionConfig`, likewise.
     pub(super) replace: Option<HeaderName>,
     /// What happened.
-    pub events: Arc<Events>,
+    pub events: Arc<SessionEvents>,
 }
 
-impl Wire {
+impl SessionHeaders {
     /// `None` if the prefix makes no header names, which `config` refuses.
-    pub fn new(session: &Session) -> Option<Self> {
+    pub fn new(session: &SessionConfig) -> Option<Self> {
         let rules = &session.headers;
         let prefix = &rules.prefix;
         let name = |s: &str| HeaderName::try_from(format!("{prefix}{s}")).ok();
         let told = name("state")?;
-        let apache = rules.preset == Preset::Apache;
+        let apache = rules.preset == HeaderPreset::Apache;
         let only_apache = |name| apache.then(|| HeaderName::from_static(name));
         Some(Self {
             prefix: prefix.clone(),
             states: STATES.map(|state| {
-                let mut lines = Lines::default();
+                let mut lines = HeaderLines::default();
                 lines.push_text(&told, state.as_str());
                 lines
             }),
@@ -81,19 +81,19 @@ impl Wire {
     }
 
     /// How this field's value stands in headers.
-    pub fn encoding_of(&self, field: &str) -> Encoding {
+    pub fn encoding_of(&self, field: &str) -> ValueEncoding {
         self.fields.get(field).copied().unwrap_or(self.encoding)
     }
 
     /// What an app that is shown everything is told of this record.
-    pub fn lines(&self, record: &Record) -> Lines {
-        let mut lines = Lines::default();
-        self.tell_record(record, &View::default(), &[], &mut lines);
+    pub fn lines(&self, record: &Record) -> HeaderLines {
+        let mut lines = HeaderLines::default();
+        self.tell_record(record, &UpstreamAccess::default(), &[], &mut lines);
         lines
     }
 
     /// A field by its name; with the keys of `mod_session`, under whatever spelling it is filed.
-    pub(super) fn field<'f>(&self, fields: &'f Fields, name: &str) -> Option<&'f Value> {
+    pub(super) fn field<'f>(&self, fields: &'f FieldMap, name: &str) -> Option<&'f FieldValue> {
         let spelt = || fields.iter().find(|(key, _)| normal(key).is_ok_and(|key| key == name));
         match fields.get(name) {
             None if self.has_keys() => spelt().map(|(_, value)| value),
@@ -101,8 +101,8 @@ impl Wire {
         }
     }
 
-    /// `Session: a=1&b=2` of these fields.
-    fn form<'f>(fields: impl Iterator<Item = (&'f Name, &'f Value)>) -> String {
+    /// `SessionConfig: a=1&b=2` of these fields.
+    fn form<'f>(fields: impl Iterator<Item = (&'f FieldName, &'f FieldValue)>) -> String {
         let mut form = String::new();
         for (name, value) in fields {
             let amp = if form.is_empty() { "" } else { "&" };
@@ -111,7 +111,13 @@ impl Wire {
         form
     }
 
-    fn tell_record(&self, record: &Record, view: &View, flashes: &[(Name, Arc<str>)], lines: &mut Lines) {
+    fn tell_record(
+        &self,
+        record: &Record,
+        view: &UpstreamAccess,
+        flashes: &[(FieldName, Arc<str>)],
+        lines: &mut HeaderLines,
+    ) {
         // Flask's have neither.
         if !record.id.is_nil() {
             self.tell_id(record.id, lines);
@@ -129,11 +135,11 @@ impl Wire {
         }
     }
 
-    fn tell_id(&self, id: Uuid, lines: &mut Lines) {
+    fn tell_id(&self, id: Uuid, lines: &mut HeaderLines) {
         lines.push_text(&self.id, id.hyphenated().encode_lower(&mut [0; uuid::fmt::Hyphenated::LENGTH]));
     }
 
-    fn tell_field(&self, name: &Name, value: &Value, lines: &mut Lines) {
+    fn tell_field(&self, name: &FieldName, value: &FieldValue, lines: &mut HeaderLines) {
         // An app for mod_session has keys that are no names of fields: those it is told in its own header alone.
         let Ok(name) = (if self.has_keys() { normal(name) } else { Ok(name.to_string()) }) else { return };
         let header = HeaderName::try_from(format!("{}{name}", self.prefix));
@@ -144,12 +150,12 @@ impl Wire {
 
     /// `None`, and a note in the log, where its encoding cannot carry it: a `raw` field that was written before the
     /// configuration said so.
-    fn value_of(&self, name: &str, value: &Value) -> Option<HeaderValue> {
+    fn value_of(&self, name: &str, value: &FieldValue) -> Option<HeaderValue> {
         self.encoded(name, value, self.encoding_of(name))
     }
 
     /// The same in this encoding.
-    fn encoded(&self, name: &str, value: &Value, encoding: Encoding) -> Option<HeaderValue> {
+    fn encoded(&self, name: &str, value: &FieldValue, encoding: ValueEncoding) -> Option<HeaderValue> {
         let encoded = value.encode(encoding).and_then(|v| HeaderValue::from_bytes(&v).ok());
         if encoded.is_none() {
             self.events.over_limit.raise();
@@ -159,12 +165,19 @@ impl Wire {
     }
 
     fn principal_of(&self, record: &Record) -> Option<HeaderValue> {
-        let principal = Value::Text(record.principal.clone()?);
+        let principal = FieldValue::Text(record.principal.clone()?);
         HeaderValue::from_bytes(&principal.encode(self.encoding)?).ok()
     }
 
     /// Tells an app what its request comes under.
-    pub fn tell(&self, resolved: &Resolved, view: &View, rules: &Session, now: Timestamp, lines: &mut Lines) {
+    pub fn tell(
+        &self,
+        resolved: &ResolvedSession,
+        view: &UpstreamAccess,
+        rules: &SessionConfig,
+        now: Timestamp,
+        lines: &mut HeaderLines,
+    ) {
         if let Some(state) = self.states.get(resolved.state() as usize) {
             lines.append(state);
         }
@@ -187,14 +200,14 @@ impl Wire {
             lines.push_text(&self.idle_left, number.format(idle_left.as_secs()));
         }
         for (name, text) in resolved.flashes() {
-            self.tell_field(name, &Value::Text(text.clone()), lines);
+            self.tell_field(name, &FieldValue::Text(text.clone()), lines);
         }
         for alias in view.header_aliases() {
             let value = match &alias.value {
                 AliasValue::State => HeaderValue::from_str(resolved.state().as_str()).ok(),
                 AliasValue::Id => resolved.id().and_then(|id| HeaderValue::from_str(&id.to_string()).ok()),
                 AliasValue::Principal => resolved.record().and_then(|record| {
-                    let principal = Value::Text(record.principal.clone()?);
+                    let principal = FieldValue::Text(record.principal.clone()?);
                     self.encoded("principal", &principal, alias.encoding)
                 }),
                 AliasValue::Field(field) => resolved
@@ -214,19 +227,19 @@ impl Wire {
     }
 
     /// What tells an app that a request came through here: on every route, whether it has sessions or not.
-    pub fn prove(&self, view: &View, lines: &mut Lines) {
+    pub fn prove(&self, view: &UpstreamAccess, lines: &mut HeaderLines) {
         if let Some(proof) = view.proof() {
             lines.push(&self.proof, proof);
         }
     }
 
     /// The limit that this field breaks, if any.
-    pub fn over_limit(&self, record: &Record, name: &str, rules: &Session) -> Option<&'static str> {
+    pub fn over_limit(&self, record: &Record, name: &str, rules: &SessionConfig) -> Option<&'static str> {
         if record.fields.len() + record.flashes.len() > rules.max_fields {
             return Some("max_fields");
         }
         let field = record.fields.get(name).cloned();
-        let flash = record.flashes.get(name).cloned().map(Value::Text);
+        let flash = record.flashes.get(name).cloned().map(FieldValue::Text);
         for value in field.into_iter().chain(flash) {
             match value.encode(self.encoding_of(name)) {
                 None => return Some("encoding = \"raw\": the value cannot stand in a header"),
@@ -236,14 +249,14 @@ impl Wire {
         }
         let texts = || {
             let fields = record.fields.iter().map(|(k, v)| (k, v.clone()));
-            fields.chain(record.flashes.iter().map(|(k, v)| (k, Value::Text(v.clone()))))
+            fields.chain(record.flashes.iter().map(|(k, v)| (k, FieldValue::Text(v.clone()))))
         };
         let bytes: usize = texts().map(|(k, v)| k.len() + v.text().len()).sum();
         if bytes > rules.max_bytes {
             return Some("max_bytes");
         }
         // Name, ": ", value, CR LF, as they stand on the wire.
-        let on_wire = |(k, v): (&Name, Value)| {
+        let on_wire = |(k, v): (&FieldName, FieldValue)| {
             self.prefix.len() + k.len() + 4 + v.encode(self.encoding_of(k)).map_or(0, |wire| wire.len())
         };
         let form = self
@@ -255,6 +268,6 @@ impl Wire {
 }
 
 /// A flash is told under the name of a field: of the two, this once, it is the one that is told.
-fn hides(flashes: &[(Name, Arc<str>)], field: &str) -> bool {
+fn hides(flashes: &[(FieldName, Arc<str>)], field: &str) -> bool {
     flashes.iter().any(|(name, _)| **name == *field || normal(field).is_ok_and(|field| *field == **name))
 }

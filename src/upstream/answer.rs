@@ -9,15 +9,15 @@ use bytes::Bytes;
 use http::Response;
 use http_body::{Body, Frame, SizeHint};
 
-use super::{BodyError, http1, http2};
-use crate::net::Stream;
+use super::{RequestBodyError, http1, http2};
+use crate::net::NetStream;
 
 /// Interim answers before the answer itself (RFC 9110 section 15.2); more of them are no HTTP but a stall.
 pub(super) const MOST_INTERIM: u8 = 32;
 
 /// An answer's head and its body, and who gave it.
 #[derive(Debug)]
-pub struct Answer<B> {
+pub struct UpstreamAnswer<B> {
     /// Head and body.
     pub response: Response<AnswerBody<B>>,
     /// Which server: index into [`Endpoints::all`](super::Endpoints::all).
@@ -26,9 +26,9 @@ pub struct Answer<B> {
 
 /// Is told the heads of interim answers (RFC 9110 section 15.2), but for 100 Continue: that is between us and the app.
 #[derive(Clone, Copy)]
-pub struct Interim<'a>(pub &'a dyn Fn(Response<()>));
+pub struct InterimHandler<'a>(pub &'a dyn Fn(Response<()>));
 
-impl std::fmt::Debug for Interim<'_> {
+impl std::fmt::Debug for InterimHandler<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Interim")
     }
@@ -39,9 +39,9 @@ impl std::fmt::Debug for Interim<'_> {
 #[derive(Debug)]
 pub enum AnswerBody<B> {
     /// It has a connection of its own.
-    Http1(http1::AnswerBody<B>),
+    Http1(http1::Http1Body<B>),
     /// It is one of many on its connection. Boxed: most apps speak HTTP/1.1.
-    Http2(Box<http2::AnswerBody<B>>),
+    Http2(Box<http2::Http2Body<B>>),
 }
 
 impl<B> AnswerBody<B> {
@@ -55,7 +55,7 @@ impl<B> AnswerBody<B> {
 
     /// The connection after a 101, and what came on it already; and what counts it among its server's requests for as
     /// long as it is held.
-    pub fn into_stream(self) -> Option<(Stream, Bytes, impl Sized + use<B>)> {
+    pub fn into_stream(self) -> Option<(NetStream, Bytes, impl Sized + use<B>)> {
         match self {
             Self::Http1(body) => body.into_stream(),
             Self::Http2(_) => None,
@@ -65,15 +65,15 @@ impl<B> AnswerBody<B> {
 
 impl<B> Body for AnswerBody<B>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = RequestBodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         match self.get_mut() {
             Self::Http1(body) => Pin::new(body).poll_frame(cx),
             Self::Http2(body) => Pin::new(&mut **body).poll_frame(cx),

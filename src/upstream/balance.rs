@@ -3,13 +3,13 @@
 use std::sync::atomic::Ordering;
 
 use super::endpoint::{Endpoint, Endpoints};
-use crate::{clock::Timestamp, config::Balance};
+use crate::{clock::Timestamp, config::BalanceRule};
 
 /// The servers that one request has tried.
 #[derive(Debug, Default)]
-pub(super) struct Tried(Vec<usize>);
+pub(super) struct TriedServers(Vec<usize>);
 
-impl Tried {
+impl TriedServers {
     pub(super) fn add(&mut self, index: usize) {
         if !self.contains(index) {
             self.0.push(index);
@@ -32,24 +32,24 @@ impl Tried {
 impl Endpoints {
     /// The index of the next server that is up and was not tried; if there is none, of one that was not tried; if
     /// there is none, of the next one all the same. `session` is what one session's requests have in common.
-    pub(super) fn next(&self, now: Timestamp, tried: &Tried, session: Option<u64>) -> usize {
+    pub(super) fn next(&self, now: Timestamp, tried: &TriedServers, session: Option<u64>) -> usize {
         if self.all.len() < 2 {
             return 0;
         }
         match (self.rules.balance, session) {
-            (Balance::LeastRequests, _) => self.idlest(now, tried),
-            (Balance::Session, Some(session)) => self.of_session(now, tried, session),
-            (Balance::Session, None) | (Balance::RoundRobin, _) => self.by_turns(now, tried),
+            (BalanceRule::LeastRequests, _) => self.idlest(now, tried),
+            (BalanceRule::Session, Some(session)) => self.of_session(now, tried, session),
+            (BalanceRule::Session, None) | (BalanceRule::RoundRobin, _) => self.by_turns(now, tried),
         }
     }
 
     /// Where a session's requests go, if that depends on it; `session`: what they have in common.
     pub fn home_of(&self, session: u64, now: Timestamp) -> Option<usize> {
-        let matters = self.rules.balance == Balance::Session && self.all.len() > 1;
-        matters.then(|| self.of_session(now, &Tried::default(), session))
+        let matters = self.rules.balance == BalanceRule::Session && self.all.len() > 1;
+        matters.then(|| self.of_session(now, &TriedServers::default(), session))
     }
 
-    fn by_turns(&self, now: Timestamp, tried: &Tried) -> usize {
+    fn by_turns(&self, now: Timestamp, tried: &TriedServers) -> usize {
         let mut fallback = None;
         let mut last = 0;
         for _ in 0..self.weights.max(1) {
@@ -83,7 +83,7 @@ impl Endpoints {
     fn best<R: PartialOrd>(
         &self,
         now: Timestamp,
-        tried: &Tried,
+        tried: &TriedServers,
         rank: impl Fn(usize, &Endpoint) -> R,
     ) -> usize {
         let mut best = None;
@@ -97,7 +97,7 @@ impl Endpoints {
     }
 
     /// The one with the fewest requests for its weight; whose turn it is, if there are several.
-    fn idlest(&self, now: Timestamp, tried: &Tried) -> usize {
+    fn idlest(&self, now: Timestamp, tried: &TriedServers) -> usize {
         let first = self.turn.fetch_add(1, Ordering::Relaxed) as usize % self.all.len();
         self.best(now, tried, |index, endpoint| {
             let load = f64::from(endpoint.busy()) / f64::from(endpoint.weight);
@@ -107,7 +107,7 @@ impl Endpoints {
 
     /// Rendezvous hashing: each server draws a lot for the session, and the highest wins. When a server goes, its
     /// sessions spread over the others, and nobody else's move.
-    fn of_session(&self, now: Timestamp, tried: &Tried, session: u64) -> usize {
+    fn of_session(&self, now: Timestamp, tried: &TriedServers, session: u64) -> usize {
         self.best(now, tried, |_, endpoint| {
             // Of a number that is evenly spread between 0 and 1, weighted so that the chances are as the weights.
             let lot = f64::from((lot(&endpoint.name, session) >> 32) as u32) + 0.5;
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn a_session_stays_where_it_is_and_shares_are_as_the_weights() {
         let all = endpoints("session", THREE);
-        let of = |session| all.next(NOW, &Tried::default(), Some(session));
+        let of = |session| all.next(NOW, &TriedServers::default(), Some(session));
         let mut shares = [0; 3];
         for session in 0..40_000 {
             let index = of(session);
@@ -165,7 +165,7 @@ mod tests {
             assert!(after == before || before == 1, "only those of the server that went move");
             assert_ne!(after, 1);
         }
-        let mut tried = Tried::default();
+        let mut tried = TriedServers::default();
         tried.add(of(7));
         assert_ne!(all.next(NOW, &tried, Some(7)), of(7));
     }
@@ -174,7 +174,7 @@ mod tests {
     fn without_a_session_they_take_turns() {
         let all = endpoints("session", THREE);
         let mut shares = [0; 3];
-        (0..400).for_each(|_| shares[all.next(NOW, &Tried::default(), None)] += 1);
+        (0..400).for_each(|_| shares[all.next(NOW, &TriedServers::default(), None)] += 1);
         assert_eq!(shares, [100, 100, 200]);
     }
 
@@ -185,14 +185,14 @@ mod tests {
             .iter()
             .for_each(|endpoint| (0..3).for_each(|_| endpoint.failed(EndpointFailure::Connection, NOW)));
         let mut shares = [0; 3];
-        (0..400).for_each(|_| shares[all.next(NOW, &Tried::default(), None)] += 1);
+        (0..400).for_each(|_| shares[all.next(NOW, &TriedServers::default(), None)] += 1);
         assert!(shares.iter().all(|share| *share >= 100), "{shares:?}");
     }
 
     #[test]
     fn who_has_least_to_do_for_its_weight_is_next() {
         let all = endpoints("least_requests", THREE);
-        let next = || all.next(NOW, &Tried::default(), None);
+        let next = || all.next(NOW, &TriedServers::default(), None);
         let mut held = Vec::new();
         let mut shares = [0; 3];
         for _ in 0..400 {

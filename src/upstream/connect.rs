@@ -8,12 +8,12 @@ use super::{Endpoint, UpstreamError, http2, tls::ALPN_HTTP2};
 use crate::{
     clock::{self, TICK},
     config::ServerAddress,
-    net::{Stream, descriptors::are_too_few_for_apps},
+    net::{NetStream, descriptors::are_too_few_for_apps},
 };
 
 /// What a refused connection means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Patience {
+pub(super) enum ConnectRetry {
     /// That this server is not to be had.
     None,
     /// That its app may be restarting: it is tried again until the time is up.
@@ -24,17 +24,17 @@ pub(super) enum Patience {
 pub(super) async fn connect_http2(
     endpoint: &Endpoint,
     limit: Option<Duration>,
-    patience: Patience,
+    patience: ConnectRetry,
     idle_ticks: u64,
-) -> Result<Rc<http2::Connection>, UpstreamError> {
+) -> Result<Rc<http2::Http2Connection>, UpstreamError> {
     let stream = connect(endpoint, limit, patience).await?;
-    if let Stream::Tls(tls) = &stream
+    if let NetStream::Tls(tls) = &stream
         && tls.get_ref().1.alpn_protocol() != Some(ALPN_HTTP2)
     {
         return Err(UpstreamError::NoHttp2 { endpoint: endpoint.name.clone() });
     }
     let name = || endpoint.name.clone();
-    match clock::timeout(limit, http2::Connection::open(stream, idle_ticks)).await {
+    match clock::timeout(limit, http2::Http2Connection::open(stream, idle_ticks)).await {
         Ok(opened) => opened.map_err(|e| UpstreamError::Exchange { endpoint: name(), source: e.into() }),
         Err(_) => Err(UpstreamError::ConnectTimeout { endpoint: name() }),
     }
@@ -44,14 +44,16 @@ pub(super) async fn connect_http2(
 pub(super) async fn connect(
     endpoint: &Endpoint,
     limit: Option<Duration>,
-    patience: Patience,
-) -> Result<Stream, UpstreamError> {
+    patience: ConnectRetry,
+) -> Result<NetStream, UpstreamError> {
     let name = || endpoint.name.clone();
     let refused = RefCell::new(None);
     let attempts = async {
         loop {
             match open(&endpoint.address).await {
-                Err(e) if patience == Patience::Restart && is_refusal(&e) => drop(refused.replace(Some(e))),
+                Err(e) if patience == ConnectRetry::Restart && is_refusal(&e) => {
+                    drop(refused.replace(Some(e)));
+                }
                 Err(source) if is_shortage(&source) => {
                     return Err(UpstreamError::Descriptors { endpoint: name() });
                 }
@@ -73,19 +75,19 @@ pub(super) async fn connect(
     }
 }
 
-async fn open(address: &ServerAddress) -> io::Result<Stream> {
+async fn open(address: &ServerAddress) -> io::Result<NetStream> {
     match address {
         ServerAddress::Tcp { host, port, .. } => TcpStream::connect((host.as_str(), *port)).await.map(|s| {
             // Without it the last piece of a request waits for an acknowledgement.
             let _ = s.set_nodelay(true);
-            Stream::Tcp(s)
+            NetStream::Tcp(s)
         }),
-        ServerAddress::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+        ServerAddress::Unix(path) => UnixStream::connect(path).await.map(NetStream::Unix),
     }
 }
 
 /// The TLS handshake, where there is one.
-async fn secure(endpoint: &Endpoint, stream: Stream) -> Result<Stream, UpstreamError> {
+async fn secure(endpoint: &Endpoint, stream: NetStream) -> Result<NetStream, UpstreamError> {
     let Some(tls) = &endpoint.tls else { return Ok(stream) };
     // Boxed: every request would be as large as a handshake.
     Box::pin(tls.connect(stream))

@@ -14,13 +14,13 @@ use bytes::Bytes;
 use http_body::Body;
 
 use super::{
-    BodyError, Endpoint, UpstreamError,
-    connect::{Patience, connect, connect_http2},
-    endpoint::{Busy, EndpointFailure, Endpoints},
+    Endpoint, RequestBodyError, UpstreamError,
+    connect::{ConnectRetry, connect, connect_http2},
+    endpoint::{EndpointFailure, Endpoints, RequestUnderWay},
     habits::AnswerEnd,
     http1, http2,
     pool::{HeldConnection, PooledConnections, ReusePolicy, WaitOutcome},
-    tls::Tls,
+    tls::UpstreamTls,
 };
 use crate::{
     clock::{self, TICK, Timestamp},
@@ -32,14 +32,14 @@ use crate::{
 const OWNED_FOR: u64 = 750;
 
 /// A connection is for one server, and by TLS also for what was verified.
-struct Pool<B> {
+struct ServerPool<B> {
     address: ServerAddress,
     /// Weak: when the plan that it belongs to is gone, nobody can ask for this pool any more.
-    tls: Option<Weak<Tls>>,
+    tls: Option<Weak<UpstreamTls>>,
     kept: Rc<PooledConnections<B>>,
 }
 
-impl<B> Pool<B> {
+impl<B> ServerPool<B> {
     fn is_for(&self, endpoint: &Endpoint) -> bool {
         self.address == endpoint.address
             && self.tls.as_ref().map(Weak::as_ptr) == endpoint.tls.as_ref().map(Arc::as_ptr)
@@ -52,28 +52,28 @@ impl<B> Pool<B> {
 }
 
 /// The pools of one worker, by server.
-pub struct Connections<B> {
-    pools: RefCell<Vec<Pool<B>>>,
+pub struct UpstreamConnections<B> {
+    pools: RefCell<Vec<ServerPool<B>>>,
 }
 
-impl<B> std::fmt::Debug for Connections<B> {
+impl<B> std::fmt::Debug for UpstreamConnections<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Connections")
     }
 }
 
-impl<B> Default for Connections<B> {
+impl<B> Default for UpstreamConnections<B> {
     fn default() -> Self {
         Self { pools: RefCell::default() }
     }
 }
 
-/// A connection that is in use. Goes back to its pool by [`keep`](Lease::keep); dropped, it is closed.
-pub struct Lease<B> {
+/// A connection that is in use. Goes back to its pool by [`keep`](ConnectionLease::keep); dropped, it is closed.
+pub struct ConnectionLease<B> {
     pub(super) connection: HeldConnection<B>,
     kept: Rc<PooledConnections<B>>,
     /// The server has one request more for as long.
-    pub(super) busy: Option<Busy>,
+    pub(super) busy: Option<RequestUnderWay>,
     owner: ConnectionOwner,
 }
 
@@ -88,7 +88,7 @@ enum ConnectionOwner {
     Nobody,
 }
 
-impl<B> Lease<B> {
+impl<B> ConnectionLease<B> {
     /// Puts it back.
     pub(super) fn keep(mut self) {
         let PooledConnections { idle, resting, owned, habits, waiting, .. } = &*self.kept;
@@ -162,9 +162,9 @@ fn push<T>(pool: &mut VecDeque<T>, one: T, most: usize) {
     }
 }
 
-impl<B> Connections<B>
+impl<B> UpstreamConnections<B>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
     /// A list and no map: there are few servers, and comparing is cheaper than hashing.
     fn kept(&self, endpoint: &Endpoint) -> Rc<PooledConnections<B>> {
@@ -174,7 +174,7 @@ where
         }
         let kept = Rc::new(PooledConnections::of(endpoint));
         let (address, tls) = (endpoint.address.clone(), endpoint.tls.as_ref().map(Arc::downgrade));
-        pools.push(Pool { address, tls, kept: Rc::clone(&kept) });
+        pools.push(ServerPool { address, tls, kept: Rc::clone(&kept) });
         kept
     }
 
@@ -218,21 +218,21 @@ where
         endpoint: &Endpoint,
         upstream: &Endpoints,
         wanted: ReusePolicy,
-        patience: Patience,
+        patience: ConnectRetry,
         visitor: Option<&VisitorConnection>,
-    ) -> Result<Lease<B>, UpstreamError> {
+    ) -> Result<ConnectionLease<B>, UpstreamError> {
         let kept = self.kept(endpoint);
         kept.most_idle.set(upstream.rules.idle_connections);
         if let Some(visitor) = visitor.filter(|visitor| wanted != ReusePolicy::New && visitor.owns_anything())
             && let Some((owner, connection)) = kept.take_own(visitor)
             && connection.unread() == UnreadInput::Nothing
         {
-            return Ok(Lease { connection, kept, busy: None, owner: ConnectionOwner::One(owner) });
+            return Ok(ConnectionLease { connection, kept, busy: None, owner: ConnectionOwner::One(owner) });
         }
         if wanted != ReusePolicy::New
             && let Some(connection) = kept.take_idle(wanted)
         {
-            return Ok(Lease { connection, kept, busy: None, owner: ConnectionOwner::All });
+            return Ok(ConnectionLease { connection, kept, busy: None, owner: ConnectionOwner::All });
         }
         let slots = endpoint.slots();
         // One that is unused makes room: a request that cannot be repeated takes none of those, and some have to rest.
@@ -240,14 +240,14 @@ where
         let slot = match free {
             Some(slot) => slot,
             // Another server is asked first.
-            None if patience == Patience::None => {
+            None if patience == ConnectRetry::None => {
                 return Err(UpstreamError::Full { endpoint: endpoint.name.clone() });
             }
             // Boxed, as below.
             None => match Box::pin(kept.wait(&slots, upstream.rules.queue_timeout)).await {
                 Some(WaitOutcome::Slot(slot)) => slot,
                 Some(WaitOutcome::Connection(connection)) => {
-                    return Ok(Lease { connection, kept, busy: None, owner: ConnectionOwner::All });
+                    return Ok(ConnectionLease { connection, kept, busy: None, owner: ConnectionOwner::All });
                 }
                 None => return Err(UpstreamError::Full { endpoint: endpoint.name.clone() }),
             },
@@ -260,12 +260,12 @@ where
                 endpoint.failed(EndpointFailure::Connection, Timestamp::now());
             }
         })?;
-        let connection = Box::new(http1::Connection::new(stream, idle_ticks(upstream)).within(slot));
-        Ok(Lease { connection, kept, busy: None, owner: ConnectionOwner::All })
+        let connection = Box::new(http1::Http1Connection::new(stream, idle_ticks(upstream)).within(slot));
+        Ok(ConnectionLease { connection, kept, busy: None, owner: ConnectionOwner::All })
     }
 
     /// A part in an HTTP/2 connection, if there is one that has room.
-    pub(super) fn shared(&self, endpoint: &Endpoint) -> Option<http2::Share> {
+    pub(super) fn shared(&self, endpoint: &Endpoint) -> Option<http2::ConnectionShare> {
         self.kept(endpoint).share()
     }
 
@@ -277,8 +277,8 @@ where
         &self,
         endpoint: &Endpoint,
         upstream: &Endpoints,
-        patience: Patience,
-    ) -> Result<http2::Share, UpstreamError> {
+        patience: ConnectRetry,
+    ) -> Result<http2::ConnectionShare, UpstreamError> {
         let kept = self.kept(endpoint);
         let limit = Some(upstream.rules.connect_timeout);
         let late = |_| UpstreamError::ConnectTimeout { endpoint: endpoint.name.clone() };
@@ -292,7 +292,7 @@ where
                 endpoint.failed(EndpointFailure::Connection, Timestamp::now());
             }
         })?;
-        let share = http2::Share::of(&connection);
+        let share = http2::ConnectionShare::of(&connection);
         kept.shared.borrow_mut().push(connection);
         Ok(share)
     }

@@ -12,11 +12,11 @@ use std::{
 use super::{
     habits::ConnectionHabits,
     slots::ConnectionSlots,
-    tls::{self, Tls, TlsError},
+    tls::{self, TlsError, UpstreamTls},
 };
 use crate::{
     clock::Timestamp,
-    config::{ServerAddress, Upstream},
+    config::{ServerAddress, UpstreamConfig},
     net::network_of,
 };
 
@@ -51,7 +51,7 @@ pub struct Endpoint {
     /// Its share.
     pub weight: u32,
     /// How it is spoken to by TLS; `None`: in clear text.
-    pub(super) tls: Option<Arc<Tls>>,
+    pub(super) tls: Option<Arc<UpstreamTls>>,
     /// Requests under way; counted only where it matters.
     busy: Arc<AtomicU32>,
     window_began: AtomicU64,
@@ -73,7 +73,7 @@ impl Endpoint {
     fn new(
         address: &ServerAddress,
         weight: u32,
-        tls: Option<Arc<Tls>>,
+        tls: Option<Arc<UpstreamTls>>,
         max_connections: Option<usize>,
     ) -> Self {
         let name = match address {
@@ -117,9 +117,9 @@ impl Endpoint {
     }
 
     /// One more is under way, until what is returned is dropped.
-    pub(super) fn begin(&self) -> Busy {
+    pub(super) fn begin(&self) -> RequestUnderWay {
         self.busy.fetch_add(1, Ordering::Relaxed);
-        Busy(Arc::clone(&self.busy))
+        RequestUnderWay(Arc::clone(&self.busy))
     }
 
     /// In use, or out for a while.
@@ -207,9 +207,9 @@ impl Endpoint {
 
 /// Counts a request that is under way.
 #[derive(Debug)]
-pub(super) struct Busy(Arc<AtomicU32>);
+pub(super) struct RequestUnderWay(Arc<AtomicU32>);
 
-impl Drop for Busy {
+impl Drop for RequestUnderWay {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -219,7 +219,7 @@ impl Drop for Busy {
 #[derive(Debug)]
 pub struct Endpoints {
     /// `[upstreams.NAME]`
-    pub rules: Upstream,
+    pub rules: UpstreamConfig,
     /// Its servers.
     pub all: Vec<Endpoint>,
     pub(super) turn: AtomicU64,
@@ -240,7 +240,7 @@ impl Endpoints {
     ///
     /// # Errors
     /// A server speaks https, and nobody's certificate could be believed.
-    pub fn new(rules: &Upstream) -> Result<Self, TlsError> {
+    pub fn new(rules: &UpstreamConfig) -> Result<Self, TlsError> {
         let mut client = None;
         let mut all = Vec::new();
         for server in &rules.servers {
@@ -250,7 +250,7 @@ impl Endpoints {
                         Some(client) => client,
                         None => client.insert(tls::client(rules)?),
                     };
-                    Some(Arc::new(Tls::new(client, rules.tls.name.as_deref(), host)?))
+                    Some(Arc::new(UpstreamTls::new(client, rules.tls.name.as_deref(), host)?))
                 }
                 _ => None,
             };

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::{BodyError, http1::Http1Error, http2::Http2Error, replay::Replay};
+use super::{RequestBodyError, http1::Http1Error, http2::Http2Error, replay::ReplayBody};
 
 /// A request that got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +69,7 @@ pub enum UpstreamError {
     },
     /// The request's own body broke off.
     #[error("the request's body broke off: {0}")]
-    Body(BodyError),
+    Body(RequestBodyError),
 }
 
 impl UpstreamError {
@@ -117,27 +117,27 @@ impl ExchangeError {
 
 /// A request that one server did not answer.
 #[derive(Debug)]
-pub(super) struct Failed<B> {
-    pub(super) why: Failure,
-    pub(super) seen: Seen<B>,
+pub(super) struct FailedRequest<B> {
+    pub(super) why: FailureReason,
+    pub(super) seen: DeliveryState<B>,
 }
 
 /// Why there was no answer.
 #[derive(Debug)]
-pub(super) enum Failure {
+pub(super) enum FailureReason {
     /// `first_byte_timeout`
     Late,
     /// It was the visitor's doing: the request's body broke off.
-    Body(BodyError),
+    Body(RequestBodyError),
     /// The connection, or what came on it.
     Exchange(ExchangeError),
 }
 
 /// What the app may have seen of a request that failed: whether it can be sent again.
 #[derive(Debug)]
-pub(super) enum Seen<B> {
+pub(super) enum DeliveryState<B> {
     /// Nothing, and this is its body still.
-    Nothing(Option<Box<Replay<B>>>),
+    Nothing(Option<Box<ReplayBody<B>>>),
     /// All of it, perhaps; or the connection, which had been used before, was being closed just then.
     Perhaps,
     /// Some of it.

@@ -20,16 +20,16 @@ mod slots;
 mod tls;
 mod upload;
 
-pub use answer::{Answer, AnswerBody, Interim};
-pub use connections::{Connections, Lease};
+pub use answer::{AnswerBody, InterimHandler, UpstreamAnswer};
+pub use connections::{ConnectionLease, UpstreamConnections};
 pub use endpoint::{Endpoint, Endpoints};
 pub use error::{ExchangeError, UpstreamError};
 pub use health::watch;
 pub use http1::Http1Error;
 pub use http2::Http2Error;
-pub use send::{Terms, send};
+pub use send::{SendOptions, send};
 pub use tls::{TlsError, look};
-pub use upload::Upload;
+pub use upload::UploadProgress;
 
 /// What request bodies fail with.
-pub type BodyError = Box<dyn std::error::Error + Send + Sync>;
+pub type RequestBodyError = Box<dyn std::error::Error + Send + Sync>;

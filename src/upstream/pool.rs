@@ -15,7 +15,7 @@ use http_body::Body;
 use tokio::sync::{Mutex, Notify};
 
 use super::{
-    BodyError, Endpoint,
+    Endpoint, RequestBodyError,
     habits::{AnswerEnd, ConnectionHabits},
     http1, http2,
     replay::SentBody,
@@ -37,7 +37,7 @@ const REST: Duration = Duration::from_secs(1);
 const FRESH: u64 = 5;
 
 /// Boxed: a connection is large, and goes through many hands.
-pub(super) type HeldConnection<B> = Box<http1::Connection<SentBody<B>>>;
+pub(super) type HeldConnection<B> = Box<http1::Http1Connection<SentBody<B>>>;
 
 /// What is kept for one server.
 pub(super) struct PooledConnections<B> {
@@ -48,7 +48,7 @@ pub(super) struct PooledConnections<B> {
     /// Those that the app has logged in: each belongs to a visitor's connection, and dies with it.
     pub(super) owned: RefCell<Vec<(VisitorOwnership, HeldConnection<B>)>>,
     /// HTTP/2: all that take requests, used or not.
-    pub(super) shared: RefCell<Vec<Rc<http2::Connection>>>,
+    pub(super) shared: RefCell<Vec<Rc<http2::Http2Connection>>>,
     /// Held by who opens one of these: the others wait for it.
     pub(super) opening: Mutex<()>,
     /// What the server was seen to do with them.
@@ -127,16 +127,16 @@ impl<B> PooledConnections<B> {
     }
 
     /// A part in a connection that takes requests, and has room for one more.
-    pub(super) fn share(&self) -> Option<http2::Share> {
+    pub(super) fn share(&self) -> Option<http2::ConnectionShare> {
         let mut shared = self.shared.borrow_mut();
         shared.retain(|connection| connection.is_open());
-        shared.iter().find(|connection| connection.has_room()).map(http2::Share::of)
+        shared.iter().find(|connection| connection.has_room()).map(http2::ConnectionShare::of)
     }
 }
 
 impl<B> PooledConnections<B>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
     /// What the app has logged in for this visitor's connection.
     pub(super) fn take_own(
@@ -206,7 +206,7 @@ where
     }
 
     /// Whether it can be used: within its time, and neither closed nor with anything to read.
-    pub(super) fn is_good(&self, connection: &http1::Connection<SentBody<B>>, now: u64) -> bool {
+    pub(super) fn is_good(&self, connection: &http1::Http1Connection<SentBody<B>>, now: u64) -> bool {
         let unused = now.saturating_sub(connection.since);
         let is_over = unused >= connection.idle_ticks.min(self.habits.most_ticks());
         if is_over || !self.habits.allow_reuse(connection.ended) {

@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
-use super::Upload;
+use super::UploadProgress;
 
 /// What is kept of a body that is on its way, in bytes.
 const MOST_KEPT: usize = 64 * 1024;
@@ -43,28 +43,28 @@ impl Drop for HeldBytes {
 }
 
 #[derive(Debug, Clone)]
-enum Piece {
+enum ReplayPiece {
     Data(Bytes),
     Trailers(HeaderMap),
 }
 
-impl From<Piece> for Frame<Bytes> {
-    fn from(piece: Piece) -> Self {
+impl From<ReplayPiece> for Frame<Bytes> {
+    fn from(piece: ReplayPiece) -> Self {
         match piece {
-            Piece::Data(data) => Self::data(data),
-            Piece::Trailers(trailers) => Self::trailers(trailers),
+            ReplayPiece::Data(data) => Self::data(data),
+            ReplayPiece::Trailers(trailers) => Self::trailers(trailers),
         }
     }
 }
 
 /// A body, and what was taken of it.
 #[derive(Debug)]
-pub(super) struct Replay<B> {
+pub(super) struct ReplayBody<B> {
     body: B,
     /// To be taken before the body goes on.
-    again: VecDeque<Piece>,
+    again: VecDeque<ReplayPiece>,
     /// Taken; `None` once it was too much.
-    taken: Option<Vec<Piece>>,
+    taken: Option<Vec<ReplayPiece>>,
     kept: usize,
     held: HeldBytes,
     /// It came without a length, and is sent so.
@@ -72,9 +72,9 @@ pub(super) struct Replay<B> {
 }
 
 /// What is sent to an app.
-pub(super) type SentBody<B> = Box<Replay<B>>;
+pub(super) type SentBody<B> = Box<ReplayBody<B>>;
 
-impl<B> Replay<B> {
+impl<B> ReplayBody<B> {
     /// The body from its beginning; `None` if that is gone.
     pub(super) fn rewound(mut self) -> Option<Self> {
         for piece in self.taken.take()?.into_iter().rev() {
@@ -88,10 +88,10 @@ impl<B> Replay<B> {
         self.taken = None;
     }
 
-    fn keep(&mut self, piece: &Piece) {
+    fn keep(&mut self, piece: &ReplayPiece) {
         self.kept += match piece {
-            Piece::Data(data) => data.len(),
-            Piece::Trailers(_) => 0,
+            ReplayPiece::Data(data) => data.len(),
+            ReplayPiece::Trailers(_) => 0,
         };
         match &mut self.taken {
             Some(taken) if self.kept <= MOST_KEPT => taken.push(piece.clone()),
@@ -100,7 +100,7 @@ impl<B> Replay<B> {
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
+impl<B: Body<Data = Bytes> + Unpin> ReplayBody<B> {
     pub(super) fn new(body: B) -> Self {
         let is_open = body.size_hint().exact().is_none();
         Self {
@@ -118,7 +118,11 @@ impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
     ///
     /// # Errors
     /// The body breaks off, or comes too slowly.
-    pub(super) async fn hold(body: B, most: usize, upload: Option<&Upload>) -> Result<Self, B::Error> {
+    pub(super) async fn hold(
+        body: B,
+        most: usize,
+        upload: Option<&UploadProgress>,
+    ) -> Result<Self, B::Error> {
         let mut held = Self { taken: None, ..Self::new(body) };
         // Copied: a slice of a few bytes holds the whole of what was read with it.
         let mut bytes = BytesMut::new();
@@ -147,14 +151,14 @@ impl<B: Body<Data = Bytes> + Unpin> Replay<B> {
         })
         .await?;
         if !bytes.is_empty() {
-            held.again.push_back(Piece::Data(bytes.freeze()));
+            held.again.push_back(ReplayPiece::Data(bytes.freeze()));
         }
-        held.again.extend(trailers.map(Piece::Trailers));
+        held.again.extend(trailers.map(ReplayPiece::Trailers));
         Ok(held)
     }
 }
 
-impl<B: Body<Data = Bytes> + Unpin> Body for Replay<B> {
+impl<B: Body<Data = Bytes> + Unpin> Body for ReplayBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
@@ -171,8 +175,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Replay<B> {
         if this.taken.is_some()
             && let Poll::Ready(Some(Ok(frame))) = &polled
         {
-            let data = frame.data_ref().cloned().map(Piece::Data);
-            if let Some(piece) = data.or_else(|| frame.trailers_ref().cloned().map(Piece::Trailers)) {
+            let data = frame.data_ref().cloned().map(ReplayPiece::Data);
+            if let Some(piece) = data.or_else(|| frame.trailers_ref().cloned().map(ReplayPiece::Trailers)) {
                 this.keep(&piece);
             }
         }
@@ -184,9 +188,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Replay<B> {
     }
 
     fn size_hint(&self) -> SizeHint {
-        let again = |piece: &Piece| match piece {
-            Piece::Data(data) => data.len() as u64,
-            Piece::Trailers(_) => 0,
+        let again = |piece: &ReplayPiece| match piece {
+            ReplayPiece::Data(data) => data.len() as u64,
+            ReplayPiece::Trailers(_) => 0,
         };
         match self.body.size_hint().exact() {
             Some(rest) if !self.is_open => {
@@ -221,17 +225,17 @@ mod tests {
         }
     }
 
-    fn body(sizes: &[usize]) -> Replay<Pieces> {
+    fn body(sizes: &[usize]) -> ReplayBody<Pieces> {
         let data = |size: &usize| Frame::data(Bytes::from(vec![b'x'; *size]));
         let trailers = HeaderMap::from_iter([(http::header::ETAG, http::HeaderValue::from_static("a"))]);
         let mut pieces: VecDeque<_> = sizes.iter().map(data).collect();
         pieces.push_back(Frame::trailers(trailers));
-        Replay::new(Pieces(pieces))
+        ReplayBody::new(Pieces(pieces))
     }
 
     /// The sizes of so many frames; trailers are 1000.
     fn take<B: Body<Data = Bytes, Error = Infallible> + Unpin>(
-        body: &mut Replay<B>,
+        body: &mut ReplayBody<B>,
         most: usize,
     ) -> Vec<usize> {
         let mut cx = Context::from_waker(Waker::noop());
@@ -274,10 +278,11 @@ mod tests {
     fn what_there_is_no_room_to_hold_goes_on_and_is_told() {
         let mut cx = Context::from_waker(Waker::noop());
         let mut held = |sizes: &[usize]| {
-            let upload = Upload::default();
-            let polled = Box::pin(Replay::hold(body(sizes), MOST_KEPT, Some(&upload))).as_mut().poll(&mut cx);
+            let upload = UploadProgress::default();
+            let polled =
+                Box::pin(ReplayBody::hold(body(sizes), MOST_KEPT, Some(&upload))).as_mut().poll(&mut cx);
             let Poll::Ready(Ok(mut whole)) = polled else { panic!("it waits, or fails") };
-            let frames = whole.again.iter().filter(|piece| matches!(piece, Piece::Data(_))).count();
+            let frames = whole.again.iter().filter(|piece| matches!(piece, ReplayPiece::Data(_))).count();
             assert_eq!(take(&mut whole, 9).last(), Some(&1000), "nothing is lost");
             (frames, upload.is_passed_on())
         };

@@ -7,20 +7,21 @@ use http::Request;
 use http_body::Body;
 
 use super::{
-    Answer, BodyError, Connections, Endpoints, Interim, Lease, Upload, UpstreamError,
-    balance::Tried,
-    connect::Patience,
+    ConnectionLease, Endpoints, InterimHandler, RequestBodyError, UploadProgress, UpstreamAnswer,
+    UpstreamConnections, UpstreamError,
+    balance::TriedServers,
+    connect::ConnectRetry,
     endpoint::EndpointFailure,
-    error::{Failed, Failure, Seen},
+    error::{DeliveryState, FailedRequest, FailureReason},
     http1, http2,
     pool::ReusePolicy,
-    replay::{Replay, SentBody},
+    replay::{ReplayBody, SentBody},
 };
-use crate::{clock::Timestamp, config::Balance, message::lines::Lines, net::VisitorConnection};
+use crate::{clock::Timestamp, config::BalanceRule, message::lines::HeaderLines, net::VisitorConnection};
 
 /// What holds for one request.
 #[derive(Debug, Clone, Copy)]
-pub struct Terms<'a> {
+pub struct SendOptions<'a> {
     /// From the end of the request to the first byte of the answer.
     pub first_byte: Option<Duration>,
     /// Within the answer.
@@ -28,9 +29,9 @@ pub struct Terms<'a> {
     /// What the requests of its session have in common (`balance = "session"`).
     pub session: Option<u64>,
     /// How far its body is; `None` without one.
-    pub upload: Option<&'a Upload>,
+    pub upload: Option<&'a UploadProgress>,
     /// Who hears what the app says before it answers.
-    pub interim: Option<Interim<'a>>,
+    pub interim: Option<InterimHandler<'a>>,
     /// The connection that it came on, where that carries one request at a time: a connection that the app logs in is for
     /// it alone.
     pub visitor: Option<&'a VisitorConnection>,
@@ -42,7 +43,7 @@ pub struct Terms<'a> {
     pub now: Timestamp,
 }
 
-impl Terms<'_> {
+impl SendOptions<'_> {
     /// Those of a request without a visitor that waits as long as it is let.
     pub fn without_visitor(now: Timestamp) -> Self {
         Self {
@@ -69,20 +70,20 @@ impl Terms<'_> {
 /// See [`UpstreamError`].
 pub async fn send<B, R>(
     upstream: &Endpoints,
-    pools: &Connections<B>,
+    pools: &UpstreamConnections<B>,
     head: &Request<R>,
-    added: &Lines,
+    added: &HeaderLines,
     body: B,
-    terms: Terms<'_>,
-) -> Result<Answer<B>, UpstreamError>
+    terms: SendOptions<'_>,
+) -> Result<UpstreamAnswer<B>, UpstreamError>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
     let mut body = if body.is_end_stream() { None } else { Some(held(upstream, body, terms.upload).await?) };
     let bodied = body.is_some();
     let repeatable = !bodied && head.method().is_idempotent();
     let mut left = upstream.rules.retries;
-    let mut tried = Tried::default();
+    let mut tried = TriedServers::default();
     loop {
         let own = terms.visitor.filter(|visitor| tried.is_empty() && visitor.owns_anything());
         let own = own.and_then(|visitor| pools.server_of(visitor, upstream));
@@ -94,15 +95,18 @@ where
             (false, false) => ReusePolicy::Fresh,
         };
         // An app that restarts refuses for a moment: the last server there is to try is given until the time is up.
-        let patience = if tried.len() + 1 < upstream.all.len() { Patience::None } else { Patience::Restart };
+        let patience =
+            if tried.len() + 1 < upstream.all.len() { ConnectRetry::None } else { ConnectRetry::Restart };
         let connected = if upstream.rules.http2 {
             match pools.shared(endpoint) {
-                Some(share) => Ok(Connected::Http2(share)),
+                Some(share) => Ok(ServerConnection::Http2(share)),
                 // Boxed, as below: most apps speak HTTP/1.1, and their requests are not to carry room for it.
-                None => Box::pin(pools.share(endpoint, upstream, patience)).await.map(Connected::Http2),
+                None => {
+                    Box::pin(pools.share(endpoint, upstream, patience)).await.map(ServerConnection::Http2)
+                }
             }
         } else {
-            pools.take(endpoint, upstream, wanted, patience, terms.visitor).await.map(Connected::Http1)
+            pools.take(endpoint, upstream, wanted, patience, terms.visitor).await.map(ServerConnection::Http1)
         };
         let connected = match connected {
             Ok(connected) => connected,
@@ -113,46 +117,46 @@ where
             }
             Err(e) => return Err(e),
         };
-        let busy = (upstream.rules.balance == Balance::LeastRequests).then(|| endpoint.begin());
+        let busy = (upstream.rules.balance == BalanceRule::LeastRequests).then(|| endpoint.begin());
         let asked = match connected {
-            Connected::Http1(mut lease) => {
+            ServerConnection::Http1(mut lease) => {
                 lease.busy = busy;
                 http1::ask(lease, head, added, body.take(), &terms).await
             }
-            Connected::Http2(mut share) => {
+            ServerConnection::Http2(mut share) => {
                 share.busy = busy;
                 Box::pin(http2::ask(share, endpoint, head, added, body.take(), terms)).await
             }
         };
-        let Failed { why, seen } = match asked {
+        let FailedRequest { why, seen } = match asked {
             Ok(response) => {
                 endpoint.succeeded();
-                return Ok(Answer { response, endpoint: index });
+                return Ok(UpstreamAnswer { response, endpoint: index });
             }
             Err(failed) => failed,
         };
         let again = match seen {
-            Seen::Nothing(unsaid) => {
+            DeliveryState::Nothing(unsaid) => {
                 body = unsaid;
                 true
             }
-            Seen::Perhaps => repeatable,
-            Seen::Some => false,
+            DeliveryState::Perhaps => repeatable,
+            DeliveryState::Some => false,
         };
         let name = || endpoint.name.clone();
         let error = match why {
-            Failure::Body(source) => return Err(UpstreamError::Body(source)),
-            Failure::Exchange(_) if again && left > 0 => {
+            FailureReason::Body(source) => return Err(UpstreamError::Body(source)),
+            FailureReason::Exchange(_) if again && left > 0 => {
                 left -= 1;
                 tried.add(index);
                 continue;
             }
             // Visitors who ask for what it refuses are not to put a server out of use.
-            Failure::Exchange(source) if source.is_refusal() => {
+            FailureReason::Exchange(source) if source.is_refusal() => {
                 return Err(UpstreamError::Exchange { endpoint: name(), source });
             }
-            Failure::Exchange(source) => UpstreamError::Exchange { endpoint: name(), source },
-            Failure::Late => UpstreamError::FirstByteTimeout { endpoint: name() },
+            FailureReason::Exchange(source) => UpstreamError::Exchange { endpoint: name(), source },
+            FailureReason::Late => UpstreamError::FirstByteTimeout { endpoint: name() },
         };
         endpoint.failed(EndpointFailure::Request(terms.address), Timestamp::now());
         return Err(error);
@@ -160,21 +164,25 @@ where
 }
 
 /// The body, held until it is whole where the upstream wants that: who sends slowly holds no worker of the app.
-async fn held<B>(upstream: &Endpoints, body: B, upload: Option<&Upload>) -> Result<SentBody<B>, UpstreamError>
+async fn held<B>(
+    upstream: &Endpoints,
+    body: B,
+    upload: Option<&UploadProgress>,
+) -> Result<SentBody<B>, UpstreamError>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
     match upstream.rules.request_buffer.filter(|_| !upstream.rules.http2) {
         // Boxed: most requests have no body.
         Some(most) => {
-            Box::pin(Replay::hold(body, most, upload)).await.map(Box::new).map_err(UpstreamError::Body)
+            Box::pin(ReplayBody::hold(body, most, upload)).await.map(Box::new).map_err(UpstreamError::Body)
         }
-        None => Ok(Box::new(Replay::new(body))),
+        None => Ok(Box::new(ReplayBody::new(body))),
     }
 }
 
 /// A way to one server.
-enum Connected<B> {
-    Http1(Lease<B>),
-    Http2(http2::Share),
+enum ServerConnection<B> {
+    Http1(ConnectionLease<B>),
+    Http2(http2::ConnectionShare),
 }

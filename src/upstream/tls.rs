@@ -9,8 +9,8 @@ use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
 use tokio_rustls::TlsConnector;
 
 use crate::{
-    config::{Ca, Diagnostic, ServerAddress, Upstream},
-    net::Stream,
+    config::{CaSource, Diagnostic, ServerAddress, UpstreamConfig},
+    net::NetStream,
 };
 
 /// HTTP/2's name in ALPN (RFC 9113 section 3.2).
@@ -18,7 +18,7 @@ pub(super) const ALPN_HTTP2: &[u8] = b"h2";
 
 /// How one server is spoken to by TLS.
 #[derive(Debug)]
-pub(super) struct Tls {
+pub(super) struct UpstreamTls {
     client: Arc<ClientConfig>,
     name: ServerName<'static>,
 }
@@ -54,12 +54,12 @@ pub enum TlsError {
 }
 
 /// What is to be said of the `tls` of these upstreams, with its place.
-pub fn look(upstreams: &[Upstream]) -> Vec<Diagnostic> {
-    let speaks = |upstream: &&Upstream| {
+pub fn look(upstreams: &[UpstreamConfig]) -> Vec<Diagnostic> {
+    let speaks = |upstream: &&UpstreamConfig| {
         let mut servers = upstream.servers.iter();
         servers.any(|server| matches!(server.address, ServerAddress::Tcp { tls: true, .. }))
     };
-    let told = |upstream: &Upstream| {
+    let told = |upstream: &UpstreamConfig| {
         let error = client(upstream).err()?;
         let message = format!("[upstreams.{}] tls: {error}", upstream.name);
         Some(Diagnostic::error(message, upstream.tls.place.clone(), ""))
@@ -68,7 +68,7 @@ pub fn look(upstreams: &[Upstream]) -> Vec<Diagnostic> {
 }
 
 /// Believes whom the rules say.
-pub(super) fn client(upstream: &Upstream) -> Result<Arc<ClientConfig>, TlsError> {
+pub(super) fn client(upstream: &UpstreamConfig) -> Result<Arc<ClientConfig>, TlsError> {
     let mut client = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_root_certificates(roots(&upstream.tls.ca)?)
@@ -77,17 +77,17 @@ pub(super) fn client(upstream: &Upstream) -> Result<Arc<ClientConfig>, TlsError>
     Ok(Arc::new(client))
 }
 
-fn roots(ca: &Ca) -> Result<RootCertStore, TlsError> {
+fn roots(ca: &CaSource) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     match ca {
-        Ca::System => {
+        CaSource::System => {
             // One that cannot be read is no reason not to believe the others.
             roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
             if roots.is_empty() {
                 return Err(TlsError::NoSystem);
             }
         }
-        Ca::File(path) => {
+        CaSource::File(path) => {
             let pem = fs::read(path).map_err(|source| TlsError::Unreadable { path: path.clone(), source })?;
             let bad = || TlsError::BadCertificate(path.clone());
             for certificate in CertificateDer::pem_slice_iter(&pem) {
@@ -101,7 +101,7 @@ fn roots(ca: &Ca) -> Result<RootCertStore, TlsError> {
     Ok(roots)
 }
 
-impl Tls {
+impl UpstreamTls {
     /// To this host, whose certificate is for `name`, or else for the host.
     pub(super) fn new(client: &Arc<ClientConfig>, name: Option<&str>, host: &str) -> Result<Self, TlsError> {
         let name = name.unwrap_or(host);
@@ -113,9 +113,9 @@ impl Tls {
     ///
     /// # Errors
     /// See [`told`].
-    pub(super) async fn connect(&self, stream: Stream) -> io::Result<Stream> {
+    pub(super) async fn connect(&self, stream: NetStream) -> io::Result<NetStream> {
         let stream = TlsConnector::from(Arc::clone(&self.client)).connect(self.name.clone(), stream).await?;
-        Ok(Stream::Tls(Box::new(stream.into())))
+        Ok(NetStream::Tls(Box::new(stream.into())))
     }
 }
 

@@ -4,17 +4,17 @@ use std::{cell::Cell, rc::Rc};
 
 /// Shared between the body, which notes what happens to it, and [`send`](super::send()), which waits for the answer.
 #[derive(Debug, Clone, Default)]
-pub struct Upload(Rc<Notes>);
+pub struct UploadProgress(Rc<UploadState>);
 
 #[derive(Debug, Default)]
-struct Notes {
+struct UploadState {
     waiting: Cell<bool>,
     moved: Cell<bool>,
     answered: Cell<bool>,
     passed_on: Cell<bool>,
 }
 
-impl Upload {
+impl UploadProgress {
     /// The app would take more, and the visitor has sent no more yet; true if that was so already.
     pub fn waits(&self) -> bool {
         self.0.waiting.replace(true)

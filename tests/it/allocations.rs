@@ -6,11 +6,11 @@ use allocation_counter::measure;
 use bytes::Bytes;
 use cloakroom::{
     clock::Timestamp,
-    config::{CookieAction, CookieRule, RuleSecure, SameSite, Wanted},
-    cookies::{CookieRules, Inventory, NameWork, SealedFor, Sent, Verdict},
-    crypto::Secrets,
-    message::cookie::{Retained, edit},
-    session::jar::{Asking, From, Jar},
+    config::{AttributeRule, CookieAction, CookieRule, RuleSecure, SameSite},
+    cookies::{CookieInventory, CookieRules, LineVerdict, NameWork, PresentedPair, SealedFor},
+    crypto::KeySecrets,
+    message::cookie::{RetainedLine, edit},
+    session::jar::{Jar, JarRequest, RequestSite},
 };
 use http::HeaderValue;
 
@@ -20,24 +20,24 @@ use crate::support::occasion;
 fn a_rewritten_cookie_costs_three_allocations_at_most_and_any_other_none() {
     let rule = CookieRule {
         name: "PHPSESSID".into(),
-        secure: Some(Wanted::Always(RuleSecure::Auto)),
-        http_only: Some(Wanted::Always(true)),
-        same_site: Some(Wanted::Default(SameSite::Lax)),
+        secure: Some(AttributeRule::Always(RuleSecure::Auto)),
+        http_only: Some(AttributeRule::Always(true)),
+        same_site: Some(AttributeRule::Default(SameSite::Lax)),
         max_age_limit: Some(Duration::from_hours(24)),
-        path: Some(Wanted::Always("/".into())),
-        domain: Some(Wanted::Always(String::new())),
+        path: Some(AttributeRule::Always("/".into())),
+        domain: Some(AttributeRule::Always(String::new())),
         ..CookieRule::default()
     };
-    let rules = CookieRules::build(&[rule], &Secrets::ephemeral());
-    let none = CookieRules::build(&[], &Secrets::ephemeral());
-    let inventory = Inventory::default();
+    let rules = CookieRules::build(&[rule], &KeySecrets::ephemeral());
+    let none = CookieRules::build(&[], &KeySecrets::ephemeral());
+    let inventory = CookieInventory::default();
     // As an answer's line is treated: noted, judged, put in the place of the one before.
     let cost = |rules: &CookieRules, line: &'static [u8]| {
         inventory.note(line, &occasion(), rules);
         let mut rewritten = false;
         let count = measure(|| {
             assert!(inventory.note(line, &occasion(), rules).is_empty());
-            if let Verdict::Rewritten(new) = rules.apply(line, &occasion(), SealedFor::Later) {
+            if let LineVerdict::Rewritten(new) = rules.apply(line, &occasion(), SealedFor::Later) {
                 rewritten = HeaderValue::from_maybe_shared(Bytes::from(new)).is_ok();
             }
         });
@@ -55,9 +55,9 @@ fn a_cookie_that_no_rule_takes_costs_nothing_on_its_way_to_the_app() {
     let rule = |name: &str, action| CookieRule { name: name.into(), action, ..CookieRule::default() };
     let adopt_until = "2999-01-31".parse().ok();
     let kept = CookieRule { adopt_until, ..rule("PHPSESSID", CookieAction::Keep) };
-    let rules = CookieRules::build(&[kept, rule("user.*", CookieAction::Seal)], &Secrets::ephemeral());
+    let rules = CookieRules::build(&[kept, rule("user.*", CookieAction::Seal)], &KeySecrets::ephemeral());
     let occasion = occasion();
-    let sent = Sent {
+    let sent = PresentedPair {
         occasion: &occasion,
         session: None,
         has: |_: &[u8]| false,
@@ -65,14 +65,15 @@ fn a_cookie_that_no_rule_takes_costs_nothing_on_its_way_to_the_app() {
         work: &NameWork::default(),
     };
     let line = b"lang=en; _ga=GA1.2.3; prefs.shop={\"a\": 1}; b; n\xc3\xa4me=x y; q=a, b=c; PHPSESSID=old";
-    let count = measure(|| assert_eq!(edit(line, |pair| rules.read(pair, &sent)), Retained::Unchanged));
+    let count = measure(|| assert_eq!(edit(line, |pair| rules.read(pair, &sent)), RetainedLine::Unchanged));
     assert_eq!(count.count_total, 0);
 }
 
 #[test]
 fn a_jar_that_is_not_used_costs_nothing() {
     let jar = Jar::default();
-    let asking = Asking { host: "a.test", path: "/", https: true, upstream: "app", from: From::SameSite };
+    let asking =
+        JarRequest { host: "a.test", path: "/", https: true, upstream: "app", from: RequestSite::SameSite };
     let count = measure(|| {
         let copy = jar.clone();
         assert!(

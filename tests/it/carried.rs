@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use cloakroom::session::{Changes, Value};
+use cloakroom::session::{FieldValue, SessionChanges};
 
 use crate::support::{App, Browser, Cloakroom, Desk, KIND, Response, Wire, key, login};
 
@@ -151,7 +151,7 @@ fn not_one_bit_of_a_hundred_sealed_sessions_can_be_changed() {
     let now = desk.opened;
     for number in 0..100 {
         let mut changes = login("alice");
-        changes.set.push(("n".into(), Value::Text(number.to_string().into())));
+        changes.set.push(("n".into(), FieldValue::Text(number.to_string().into())));
         let value = desk.visit(None, changes, now).expect("a cookie");
         assert_eq!(desk.principal(&value, now).as_deref(), Some("alice"));
         for bit in 0..value.len() * 8 {
@@ -173,7 +173,7 @@ fn lifetimes_hold_without_a_server_that_counts_them() {
     let first = desk.visit(None, login("alice"), at(0)).expect("a cookie");
     let again = |cookie: &str, seconds| {
         let resolved = desk.resolve(Some(cookie), at(seconds));
-        desk.commit(&resolved, Changes::default(), at(seconds)).expect("nothing fails")
+        desk.commit(&resolved, SessionChanges::default(), at(seconds)).expect("nothing fails")
     };
     assert_eq!(again(&first, 59), None, "its touch is not due");
     let second = again(&first, 61).expect("it is due: sealed anew");

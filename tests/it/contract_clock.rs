@@ -7,15 +7,15 @@ use std::thread;
 use std::time::Duration;
 
 use cloakroom::clock::Timestamp;
-use cloakroom::session::{Changes, Resolved, Value};
+use cloakroom::session::{FieldValue, ResolvedSession, SessionChanges};
 
 use crate::support::{Desk, login};
 
 const EACH_MINUTE: &str = "[session]\nrenew_interval = \"1m\"\nidle_timeout = \"2h\"\nabsolute_timeout = \"31d\"\n\
                            permanent = { idle_timeout = \"31d\", absolute_timeout = \"180d\" }";
 
-fn nothing() -> Changes {
-    Changes::default()
+fn nothing() -> SessionChanges {
+    SessionChanges::default()
 }
 
 /// Alice, with her ticket, and the time at so many seconds from then.
@@ -77,7 +77,7 @@ fn what_is_stored_right_after_an_idle_end_is_kept() {
         let next = desk.visit(Some(&first), login("bob"), now).unwrap();
         assert_ne!(next, first);
         assert_eq!(desk.principal(&next, now).as_deref(), Some("bob"), "{late} s after it was over");
-        let fields = Changes { set: vec![("a".into(), Value::Text("1".into()))], ..nothing() };
+        let fields = SessionChanges { set: vec![("a".into(), FieldValue::Text("1".into()))], ..nothing() };
         let visitor = desk.visit(Some(&first), fields, now).unwrap();
         assert!(desk.resolve(Some(&visitor), now).has_data(), "{late} s after it was over");
     }
@@ -101,10 +101,10 @@ fn thirty_seconds_are_thirty_seconds_also_when_the_next_renewal_is_due() {
 
 #[test]
 fn an_answer_that_was_under_way_never_puts_the_old_ticket_back() {
-    let set = || Changes { set: vec![("a".into(), Value::Text("1".into()))], ..nothing() };
-    let permanent = || Changes { permanent: Some(true), ..nothing() };
+    let set = || SessionChanges { set: vec![("a".into(), FieldValue::Text("1".into()))], ..nothing() };
+    let permanent = || SessionChanges { permanent: Some(true), ..nothing() };
     for (what, changes) in
-        [("nothing", nothing as fn() -> Changes), ("a field", set), ("permanent", permanent)]
+        [("nothing", nothing as fn() -> SessionChanges), ("a field", set), ("permanent", permanent)]
     {
         let (desk, old, at) = alice();
         let under_way = desk.resolve(Some(&old), at(59));
@@ -123,7 +123,7 @@ fn an_answer_that_was_under_way_never_puts_the_old_ticket_back() {
 #[test]
 fn a_browser_that_a_late_answer_gave_the_old_ticket_back_gets_the_new_one_again() {
     let (desk, old, at) = alice();
-    let permanent = Changes { permanent: Some(true), ..nothing() };
+    let permanent = SessionChanges { permanent: Some(true), ..nothing() };
     let sent_before = desk.visit(Some(&old), permanent, at(59)).unwrap();
     let new = desk.visit(Some(&old), nothing(), at(60)).unwrap();
     desk.visit(Some(&new), nothing(), at(61));
@@ -136,7 +136,7 @@ fn a_browser_that_a_late_answer_gave_the_old_ticket_back_gets_the_new_one_again(
 fn a_privilege_spends_both_tickets_of_a_renewal_by_the_clock_at_once() {
     let (desk, old, at) = alice();
     let new = desk.visit(Some(&old), nothing(), at(60)).unwrap();
-    let renewed = desk.visit(Some(&new), Changes { renew: true, ..nothing() }, at(61)).unwrap();
+    let renewed = desk.visit(Some(&new), SessionChanges { renew: true, ..nothing() }, at(61)).unwrap();
     assert_eq!(
         [&old, &new, &renewed].map(|ticket| desk.principal(ticket, at(61)).is_some()),
         [false, false, true]
@@ -158,7 +158,7 @@ impl Dice {
 /// A request that is under way: at which round its answer is committed and, once it is, at which it arrives.
 struct UnderWay {
     due: u64,
-    resolved: Resolved,
+    resolved: ResolvedSession,
     committed: bool,
     given: Option<String>,
 }
@@ -194,8 +194,8 @@ impl Network<'_> {
         }
         for request in under_way.iter_mut().filter(|request| request.due <= round && !request.committed) {
             let changes = match dice.below(16) {
-                0..4 => Changes { incr: vec![("n".into(), 1)], ..nothing() },
-                4 => Changes { permanent: Some(true), ..nothing() },
+                0..4 => SessionChanges { incr: vec![("n".into(), 1)], ..nothing() },
+                4 => SessionChanges { permanent: Some(true), ..nothing() },
                 _ => nothing(),
             };
             request.given = self.desk.commit(&request.resolved, changes, now).unwrap();

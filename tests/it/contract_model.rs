@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use cloakroom::session::{Changes, Value};
+use cloakroom::session::{FieldValue, SessionChanges};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
 
@@ -65,7 +65,7 @@ impl Line {
 }
 
 /// What cloakroom reads in an answer of these lines.
-fn changes(desk: &Desk, lines: &[Line]) -> Changes {
+fn changes(desk: &Desk, lines: &[Line]) -> SessionChanges {
     let mut headers = HeaderMap::new();
     for (name, value) in lines.iter().map(Line::header) {
         let name = HeaderName::try_from(format!("x-session-{name}")).unwrap();
@@ -144,7 +144,7 @@ proptest! {
                     .resolve_quietly(ticket.as_deref(), now)
                     .record()
                     .into_iter()
-                    .flat_map(|record| record.fields.iter().map(|(name, value)| (name.to_string(), Value::text(value).to_owned())).collect::<Vec<_>>())
+                    .flat_map(|record| record.fields.iter().map(|(name, value)| (name.to_string(), FieldValue::text(value).to_owned())).collect::<Vec<_>>())
                     .collect();
                 let wanted: BTreeMap<_, _> =
                     plain.fields.iter().map(|(name, text)| ((*name).to_owned(), text.clone())).collect();

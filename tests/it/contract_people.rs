@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cloakroom::clock::Timestamp;
-use cloakroom::session::{Changes, StoreError};
+use cloakroom::session::{SessionChanges, StoreError};
 
 use crate::support::{App, Browser, Cloakroom, Desk, Response, eventually, key, login, orders};
 
@@ -218,7 +218,7 @@ fn a_straggler_evicts_nobody() {
     let slow = desk.resolve(Some(&first), at(1));
     let second = desk.visit(None, login("alice"), at(2)).unwrap();
     assert_eq!(desk.principal(&first, at(3)), None, "the newer login evicted it");
-    let again = Changes { logout: true, ..login("alice") };
+    let again = SessionChanges { logout: true, ..login("alice") };
     assert_eq!(desk.commit(&slow, again, at(4)), Ok(None));
     assert_eq!(desk.principal(&second, at(5)).as_deref(), Some("alice"));
 }
@@ -276,12 +276,12 @@ fn sessions_that_are_over_do_not_count() {
 fn a_login_without_a_session_or_under_a_spent_ticket_keeps_to_its_version() {
     let desk = Desk::open("[session]\non_conflict = 409");
     let now = desk.opened;
-    let conditional = || Changes { if_version: Some(7), ..login("bob") };
+    let conditional = || SessionChanges { if_version: Some(7), ..login("bob") };
     let versioned = |ticket: Option<&str>, now: Timestamp| -> Result<Option<String>, StoreError> {
         desk.commit(&desk.resolve(ticket, now), conditional(), now)
     };
     assert_eq!(versioned(None, now), Ok(None), "a stranger has no version 7");
-    let visitor = desk.visit(None, Changes::default(), now).unwrap();
+    let visitor = desk.visit(None, SessionChanges::default(), now).unwrap();
     let alice = desk.visit(Some(&visitor), login("alice"), now).unwrap();
     assert_eq!(versioned(Some(&visitor), now), Ok(None), "nor has a spent ticket");
     assert_eq!(desk.principal(&alice, now).as_deref(), Some("alice"));

@@ -5,7 +5,7 @@ use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use cloakroom::session::Changes;
+use cloakroom::session::SessionChanges;
 use cloakroom::tasks::at_once;
 
 use crate::support::{App, Browser, Cloakroom, Desk, PATIENCE, Request, Wire, key, login, obey, orders};
@@ -290,6 +290,6 @@ fn a_login_within_the_millisecond_in_which_a_tunnel_began_ends_it_and_one_by_its
 }
 
 /// An answer that gives another ticket.
-fn renewal() -> Changes {
-    Changes { renew: true, ..Changes::default() }
+fn renewal() -> SessionChanges {
+    SessionChanges { renew: true, ..SessionChanges::default() }
 }

@@ -7,8 +7,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use cloakroom::clock::Timestamp;
-use cloakroom::session::Value;
-use cloakroom::session::codec::flask::{Codec, Document, LIFETIME};
+use cloakroom::session::FieldValue;
+use cloakroom::session::codec::flask::{FlaskCodec, FlaskDocument, LIFETIME};
 
 use crate::support::legacy::file;
 use crate::support::{App, Browser, Cloakroom, Legacy, flask_python};
@@ -26,25 +26,25 @@ pub(crate) fn shared(folder: &Path, more: &str) -> String {
     )
 }
 
-fn codec(secret: &str) -> Codec {
-    Codec::new(secret.as_bytes(), iter::empty(), LIFETIME)
+fn codec(secret: &str) -> FlaskCodec {
+    FlaskCodec::new(secret.as_bytes(), iter::empty(), LIFETIME)
 }
 
 /// What Flask would send for this.
-pub(crate) fn signed(values: &[(&str, Value)]) -> String {
-    let mut document = Document::default();
+pub(crate) fn signed(values: &[(&str, FieldValue)]) -> String {
+    let mut document = FlaskDocument::default();
     for (name, value) in values {
         assert!(document.set(name, value));
     }
     codec(SECRET).seal(&document, Timestamp::now())
 }
 
-pub(crate) fn text(value: &str) -> Value {
-    Value::Text(value.into())
+pub(crate) fn text(value: &str) -> FieldValue {
+    FieldValue::Text(value.into())
 }
 
 /// What a visitor's cookie holds.
-pub(crate) fn held(visitor: &Browser) -> Option<Document> {
+pub(crate) fn held(visitor: &Browser) -> Option<FlaskDocument> {
     let cookie = visitor.jar.get("session")?;
     Some(codec(SECRET).open(cookie.as_bytes(), Timestamp::now()).expect("signed as Flask does").document)
 }
@@ -94,8 +94,8 @@ fn an_app_is_shown_what_is_exported_and_the_rest_is_carried_along() {
     let app = App::puppet();
     let cookie = [
         ("_user_id", text("7")),
-        ("_fresh", Value::Json("true".into())),
-        ("cart_id", Value::Json("[1, 2]".into())),
+        ("_fresh", FieldValue::Json("true".into())),
+        ("cart_id", FieldValue::Json("[1, 2]".into())),
         ("Größe", text("no field")),
     ];
     for (more, told) in [
@@ -143,7 +143,7 @@ fn what_was_signed_by_no_key_is_a_strangers_and_a_fallback_reads() {
     std::fs::write(folder.path().join("old"), "dev-secret-0").expect("a file");
     let fallbacks = format!("fallbacks = [{{ file = \"{}\" }}]", folder.path().join("old").display());
     let house = Cloakroom::with(&app, &shared(folder.path(), &fallbacks));
-    let mut document = Document::default();
+    let mut document = FlaskDocument::default();
     assert!(document.set("_user_id", &text("7")));
     let hour = Duration::from_hours(1);
     let past = |ago: Duration| Timestamp(Timestamp::now().0 - ago.as_millis() as u64);
@@ -176,7 +176,7 @@ fn what_was_signed_by_no_key_is_a_strangers_and_a_fallback_reads() {
 fn a_cookie_is_sent_again_when_flask_would_send_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let app = App::puppet();
-    let permanent = ("_permanent", Value::Json("true".into()));
+    let permanent = ("_permanent", FieldValue::Json("true".into()));
     for (more, cookie, sent) in [
         ("", vec![("_user_id", text("7")), permanent.clone()], 1),
         ("", vec![("_user_id", text("7"))], 0),

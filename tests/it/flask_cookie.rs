@@ -6,8 +6,8 @@ use std::iter;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use cloakroom::clock::Timestamp;
-use cloakroom::session::Value;
-use cloakroom::session::codec::flask::{Codec, Document, LIFETIME};
+use cloakroom::session::FieldValue;
+use cloakroom::session::codec::flask::{FlaskCodec, FlaskDocument, LIFETIME};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
@@ -53,16 +53,16 @@ impl Drop for Flask {
     }
 }
 
-fn codec() -> Codec {
-    Codec::new(b"dev-secret-1", iter::empty(), LIFETIME)
+fn codec() -> FlaskCodec {
+    FlaskCodec::new(b"dev-secret-1", iter::empty(), LIFETIME)
 }
 
 /// What an app would be shown, as one JSON object.
-fn told(document: &Document) -> String {
+fn told(document: &FlaskDocument) -> String {
     let fields = document.names().filter_map(|name| {
         let value = match document.get(&name)? {
-            Value::Text(text) => Json::from(&*text).to_string(),
-            Value::Json(json) => json.to_string(),
+            FieldValue::Text(text) => Json::from(&*text).to_string(),
+            FieldValue::Json(json) => json.to_string(),
         };
         Some(format!("{}:{value}", Json::from(name)))
     });
@@ -79,7 +79,7 @@ fn ten_thousand_sessions_of_flask_come_back_to_it_with_every_type_untouched() {
         let mut document = opened.document;
         assert!(opened.current);
         // Written anew because something was changed, and changed back.
-        let marker = Value::Json("{\" t\": [1.0]}".into());
+        let marker = FieldValue::Json("{\" t\": [1.0]}".into());
         assert!(document.set("a marker of this test", &marker) && document.remove("a marker of this test"));
         let line = format!("{}\t{}", codec().seal(&document, now), told(&document));
         flask.hears(&line);
@@ -115,11 +115,11 @@ fn ten_thousand_sessions_written_here_are_what_flask_reads() {
     let mut runner = TestRunner::deterministic();
     for _ in 0..MANY {
         let session = sessions.new_tree(&mut runner).unwrap().current();
-        let mut document = Document::default();
+        let mut document = FlaskDocument::default();
         for (name, value) in &session {
             let value = match value {
-                Json::String(text) => Value::Text(text.as_str().into()),
-                other => Value::Json(other.to_string().into()),
+                Json::String(text) => FieldValue::Text(text.as_str().into()),
+                other => FieldValue::Json(other.to_string().into()),
             };
             assert!(document.set(name, &value));
         }

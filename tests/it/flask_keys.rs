@@ -1,18 +1,18 @@
 //! Keys of Flask's session, where they are not simply fields: nobody's names, names that meet, the one that logs in; and
 //! whose its cookie is.
 
-use cloakroom::session::Value;
+use cloakroom::session::FieldValue;
 
 use crate::flask::{held, shared, signed, text};
 use crate::support::puppet::line;
 use crate::support::{App, Browser, Cloakroom};
 
-fn json(value: &str) -> Value {
-    Value::Json(value.into())
+fn json(value: &str) -> FieldValue {
+    FieldValue::Json(value.into())
 }
 
 /// A visitor whose cookie holds this.
-fn visitor(house: &Cloakroom, values: &[(&str, Value)]) -> Browser {
+fn visitor(house: &Cloakroom, values: &[(&str, FieldValue)]) -> Browser {
     let mut visitor = house.browser();
     visitor.jar.insert("session".to_owned(), signed(values));
     visitor

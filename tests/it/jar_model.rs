@@ -9,7 +9,7 @@ use std::time::Duration;
 use cloakroom::{
     clock::Timestamp,
     config::JarLimits,
-    session::jar::{Asking, Cookie, From, Jar, JarChange, Setting},
+    session::jar::{Jar, JarChange, JarCookie, JarRequest, RequestSite, SettingScope},
 };
 use proptest::prelude::*;
 
@@ -24,7 +24,7 @@ struct Set {
     host: &'static str,
     at: &'static str,
     https: bool,
-    from: From,
+    from: RequestSite,
     owner: Option<&'static str>,
     name: &'static str,
     value: u8,
@@ -41,7 +41,7 @@ struct Ask {
     host: &'static str,
     at: &'static str,
     https: bool,
-    from: From,
+    from: RequestSite,
     upstream: &'static str,
 }
 
@@ -56,8 +56,8 @@ fn of<T: Clone + std::fmt::Debug + 'static>(all: &'static [T]) -> impl Strategy<
     prop::sample::select(all)
 }
 
-fn from() -> impl Strategy<Value = From> {
-    prop_oneof![4 => Just(From::SameSite), 1 => Just(From::Link), 1 => Just(From::Form), 1 => Just(From::CrossSite)]
+fn from() -> impl Strategy<Value = RequestSite> {
+    prop_oneof![4 => Just(RequestSite::SameSite), 1 => Just(RequestSite::Link), 1 => Just(RequestSite::Form), 1 => Just(RequestSite::CrossSite)]
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -113,7 +113,7 @@ impl Model {
     fn set(&mut self, set: &Set) {
         let strict = set.same_site != Some("None");
         let foreign = set.domain.is_some_and(|domain| !domain_match(set.host, domain));
-        if foreign || (set.secure && !set.https) || (strict && set.from == From::CrossSite) {
+        if foreign || (set.secure && !set.https) || (strict && set.from == RequestSite::CrossSite) {
             return;
         }
         let folder = match set.at {
@@ -175,9 +175,9 @@ impl Model {
                     Some(_) => domain_match(ask.host, cookie.domain),
                 };
                 let site = match (cookie.set.same_site, ask.from) {
-                    (Some("None"), _) | (_, From::SameSite) => true,
-                    (Some("Strict"), _) | (_, From::Form | From::CrossSite) => false,
-                    (_, From::Link) => true,
+                    (Some("None"), _) | (_, RequestSite::SameSite) => true,
+                    (Some("Strict"), _) | (_, RequestSite::Form | RequestSite::CrossSite) => false,
+                    (_, RequestSite::Link) => true,
                 };
                 let owner = cookie.set.owner.is_none_or(|owner| owner == ask.upstream);
                 host && site && owner && (ask.https || !cookie.set.secure) && path_match(ask.at, cookie.path)
@@ -216,8 +216,8 @@ fn line(set: &Set) -> String {
 
 fn keep(jar: &mut Jar, set: &Set, now: Timestamp) {
     let Set { host, at: path, https, from, owner, .. } = *set;
-    let setting = Setting { host, path, https, from, owner };
-    if let Ok(cookie) = Cookie::read(line(set).as_bytes(), &setting, now) {
+    let setting = SettingScope { host, path, https, from, owner };
+    if let Ok(cookie) = JarCookie::read(line(set).as_bytes(), &setting, now) {
         // What does not fit is refused, and the jar is as it was.
         let before = jar.clone();
         if jar
@@ -232,7 +232,7 @@ fn keep(jar: &mut Jar, set: &Set, now: Timestamp) {
 fn sent(jar: &Jar, ask: &Ask, now: Timestamp) -> Vec<(String, String)> {
     let Ask { host, at: path, https, from, upstream } = *ask;
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    let sent = jar.sent(&Asking { host, path, https, upstream, from }, now);
+    let sent = jar.sent(&JarRequest { host, path, https, upstream, from }, now);
     sent.into_iter().map(|cookie| (text(&cookie.name), text(&cookie.value))).collect()
 }
 

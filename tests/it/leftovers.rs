@@ -13,8 +13,8 @@ use std::thread;
 use bytes::Bytes;
 use cloakroom::clock::Timestamp;
 use cloakroom::config::Config;
-use cloakroom::message::lines::Lines;
-use cloakroom::upstream::{BodyError, Connections, Endpoints, Terms, send};
+use cloakroom::message::lines::HeaderLines;
+use cloakroom::upstream::{Endpoints, RequestBodyError, SendOptions, UpstreamConnections, send};
 use http_body_util::{BodyExt, Empty};
 
 use crate::support::{Cloakroom, PATIENCE, Wire, eventually};
@@ -61,14 +61,18 @@ fn bytes_that_came_while_the_loop_was_busy_are_no_answer() {
     let upstream = Endpoints::new(&config.upstreams[0]).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     for method in ["GET", "POST", "OPTIONS"] {
-        let pools = Connections::default();
+        let pools = UpstreamConnections::default();
         runtime.block_on(async {
             let before = connections.load(Ordering::SeqCst);
             for _ in 0..2 {
                 let head = http::Request::builder().method(method).uri("/").body(()).unwrap();
-                let terms = Terms { first_byte: Some(PATIENCE), ..Terms::without_visitor(Timestamp::now()) };
-                let body = Empty::<Bytes>::new().map_err(|never| -> BodyError { match never {} });
-                let answer = send(&upstream, &pools, &head, &Lines::default(), body, terms).await.unwrap();
+                let terms = SendOptions {
+                    first_byte: Some(PATIENCE),
+                    ..SendOptions::without_visitor(Timestamp::now())
+                };
+                let body = Empty::<Bytes>::new().map_err(|never| -> RequestBodyError { match never {} });
+                let answer =
+                    send(&upstream, &pools, &head, &HeaderLines::default(), body, terms).await.unwrap();
                 let text = answer.response.into_body().collect().await.unwrap().to_bytes();
                 assert_eq!(text, "true", "{method}");
                 // On this machine it has arrived when it is written. Nothing is awaited before the next request.

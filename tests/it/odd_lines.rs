@@ -3,10 +3,10 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, with the place")]
 
 use cloakroom::{
-    config::{CookieAction, CookieRule, RuleSecure, SameSite, Wanted},
-    cookies::{CookieRules, SealedFor, Verdict},
-    crypto::Secrets,
-    message::cookie::{Retained, retain},
+    config::{AttributeRule, CookieAction, CookieRule, RuleSecure, SameSite},
+    cookies::{CookieRules, LineVerdict, SealedFor},
+    crypto::KeySecrets,
+    message::cookie::{RetainedLine, retain},
 };
 use cookie::Cookie;
 use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
@@ -72,7 +72,7 @@ fn corpus() -> Vec<Vec<u8>> {
 }
 
 fn rules(rule: CookieRule) -> CookieRules {
-    CookieRules::build(&[CookieRule { name: "*".into(), ..rule }], &Secrets::ephemeral())
+    CookieRules::build(&[CookieRule { name: "*".into(), ..rule }], &KeySecrets::ephemeral())
 }
 
 /// Splits a line as a reader with a pencil would, and sets one attribute: the naive way, in the plainest code there is.
@@ -103,23 +103,31 @@ fn by_hand(line: &[u8], attribute: &str, value: Option<&[u8]>) -> Vec<u8> {
 #[test]
 fn four_hundred_odd_lines_pass_or_change_in_the_one_thing_that_the_rule_names() {
     let pass = rules(CookieRule { action: CookieAction::Pass, ..CookieRule::default() });
-    let secure =
-        rules(CookieRule { secure: Some(Wanted::Always(RuleSecure::Always)), ..CookieRule::default() });
-    let http_only = rules(CookieRule { http_only: Some(Wanted::Always(true)), ..CookieRule::default() });
-    let lax = rules(CookieRule { same_site: Some(Wanted::Always(SameSite::Lax)), ..CookieRule::default() });
+    let secure = rules(CookieRule {
+        secure: Some(AttributeRule::Always(RuleSecure::Always)),
+        ..CookieRule::default()
+    });
+    let http_only =
+        rules(CookieRule { http_only: Some(AttributeRule::Always(true)), ..CookieRule::default() });
+    let lax =
+        rules(CookieRule { same_site: Some(AttributeRule::Always(SameSite::Lax)), ..CookieRule::default() });
     let lines = corpus();
     assert!(lines.len() >= 400);
     let (mut rewritten, mut judged) = (0, 0);
     for line in &lines {
         let shown = line.get(..line.len().min(80)).unwrap().escape_ascii();
-        assert_eq!(pass.apply(line.as_slice(), &occasion(), SealedFor::Later), Verdict::Untouched, "{shown}");
+        assert_eq!(
+            pass.apply(line.as_slice(), &occasion(), SealedFor::Later),
+            LineVerdict::Untouched,
+            "{shown}"
+        );
         for (rules, attribute, value) in
             [(&secure, "Secure", None), (&http_only, "HttpOnly", None), (&lax, "SameSite", Some(&b"Lax"[..]))]
         {
             let wanted = by_hand(line, attribute, value);
             match rules.apply(line.as_slice(), &occasion(), SealedFor::Later) {
-                Verdict::Untouched => assert_eq!(&wanted, line, "{attribute}: {shown}"),
-                Verdict::Rewritten(new) => {
+                LineVerdict::Untouched => assert_eq!(&wanted, line, "{attribute}: {shown}"),
+                LineVerdict::Rewritten(new) => {
                     assert_eq!(
                         new.escape_ascii().to_string(),
                         wanted.escape_ascii().to_string(),
@@ -129,7 +137,7 @@ fn four_hundred_odd_lines_pass_or_change_in_the_one_thing_that_the_rule_names() 
                     judged += u32::from(agrees(line, &new, attribute));
                 }
                 // What browsers would refuse passes as it is.
-                Verdict::Refused(_) => {}
+                LineVerdict::Refused(_) => {}
                 other => panic!("{other:?}: {shown}"),
             }
         }
@@ -200,16 +208,16 @@ fn of_a_hundred_thousand_cookie_headers_only_our_pair_is_missing() {
             let all: Vec<&str> = line.split(';').collect();
             let kept: Vec<&str> = all.iter().copied().filter(|piece| !is_ours(piece)).collect();
             let wanted = if kept.len() == all.len() {
-                Retained::Unchanged
+                RetainedLine::Unchanged
             } else if kept.iter().all(|piece| is_blank(piece)) {
-                Retained::Empty
+                RetainedLine::Empty
             } else {
                 let mut joined = kept.join(";");
                 // The space after a `;` goes with it.
                 if is_ours(all.first().copied().unwrap_or_default()) {
                     joined = joined.trim_start_matches([' ', '\t']).to_owned();
                 }
-                Retained::Changed(joined.into_bytes())
+                RetainedLine::Changed(joined.into_bytes())
             };
             prop_assert_eq!(retain(line.as_bytes(), |name| name != b"ours"), wanted, "{:?}", line);
             Ok(())

@@ -5,9 +5,9 @@ use std::time::SystemTime;
 
 use cloakroom::{
     config::{CookieAction, CookieRule},
-    cookies::{CookieRules, NameWork, Occasion, SealedFor, Sent, Verdict},
-    crypto::Secrets,
-    message::cookie::{Retained, edit},
+    cookies::{CookieRules, CookieScope, LineVerdict, NameWork, PresentedPair, SealedFor},
+    crypto::KeySecrets,
+    message::cookie::{RetainedLine, edit},
 };
 
 use crate::support::{App, Browser, Cloakroom, Wire, eventually, line};
@@ -113,7 +113,7 @@ fn a_sealed_cookie_is_worth_nothing_under_another_name_host_or_key() {
 
 #[test]
 fn a_key_that_was_replaced_still_opens_what_it_sealed() {
-    let occasion = Occasion {
+    let occasion = CookieScope {
         host: "a.test",
         path: "/",
         request_paths: &[],
@@ -124,18 +124,18 @@ fn a_key_that_was_replaced_still_opens_what_it_sealed() {
     };
     let rule = CookieRule { name: "*".into(), action: CookieAction::Seal, ..CookieRule::default() };
     let ring = |current, previous: &[[u8; 32]]| {
-        CookieRules::build(std::slice::from_ref(&rule), &Secrets::new(current, previous.iter().copied()))
+        CookieRules::build(std::slice::from_ref(&rule), &KeySecrets::new(current, previous.iter().copied()))
     };
     let (old, between) = (ring([1; 32], &[]), ring([2; 32], &[[1; 32]]));
     let after = ring([3; 32], &[[2; 32]]);
     for number in 0..1000 {
         let line = format!("sid=value{number}");
         let sealed = |rules: &CookieRules| match rules.apply(line.as_bytes(), &occasion, SealedFor::Later) {
-            Verdict::Rewritten(sealed) => sealed,
+            LineVerdict::Rewritten(sealed) => sealed,
             other => panic!("{other:?}"),
         };
         let opened = |rules: &CookieRules, sealed: &[u8]| {
-            let sent = Sent {
+            let sent = PresentedPair {
                 occasion: &occasion,
                 session: None,
                 has: |_: &[u8]| false,
@@ -144,10 +144,10 @@ fn a_key_that_was_replaced_still_opens_what_it_sealed() {
             };
             edit(sealed, |pair| rules.read(pair, &sent))
         };
-        let wanted = Retained::Changed(line.clone().into_bytes());
+        let wanted = RetainedLine::Changed(line.clone().into_bytes());
         assert_eq!(opened(&between, &sealed(&old)), wanted, "with the old key as a previous one");
         assert_eq!(opened(&after, &sealed(&between)), wanted, "the current one seals");
-        assert_eq!(opened(&after, &sealed(&old)), Retained::Empty, "without it");
+        assert_eq!(opened(&after, &sealed(&old)), RetainedLine::Empty, "without it");
     }
 }
 

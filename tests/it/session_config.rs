@@ -1,8 +1,8 @@
 //! What may be said about sessions and gates, and what `check` says to it.
 
 use cloakroom::config::{
-    AliasValue, Cache, Config, Create, CrossSite, Encoding, OnConflict, OnTooMany, OnUnauthorized, Preflight,
-    Preset, Require, SecretSource,
+    AliasValue, CacheRule, Config, CrossSite, HeaderPreset, OnConflict, OnTooMany, OnUnauthorized,
+    PreflightRule, RequiredLogin, SecretSource, SessionStart, ValueEncoding,
 };
 
 /// What `check` says of these lines: errors and warnings by their first words, in the order of the file.
@@ -293,18 +293,21 @@ fn sessions_are_as_the_contract_says_and_as_the_file_does() {
     let (session, route, app) = (&config.session, &config.routes[0], &config.upstreams[0]);
     assert_eq!(
         (session.create, session.cache, session.on_conflict),
-        (Create::Visit, Cache::Private, OnConflict::Drop)
+        (SessionStart::Visit, CacheRule::Private, OnConflict::Drop)
     );
     assert_eq!((session.renew_interval, session.max_sessions_per_principal), (None, Some(1000)));
     assert_eq!((session.on_too_many, session.privilege_fields.len()), (OnTooMany::EvictOldest, 0));
     assert_eq!(
         (session.headers.encoding_of("any"), session.headers.preset),
-        (Encoding::Percent, Preset::Cloakroom)
+        (ValueEncoding::Percent, HeaderPreset::Cloakroom)
     );
-    assert_eq!((route.require, &route.on_unauthorized), (Require::Nothing, &OnUnauthorized::Unauthorized));
+    assert_eq!(
+        (route.require, &route.on_unauthorized),
+        (RequiredLogin::Nothing, &OnUnauthorized::Unauthorized)
+    );
     assert_eq!(
         (route.preflight, route.cross_site, route.trusted_origins.len()),
-        (Preflight::Require, CrossSite::Pass, 0)
+        (PreflightRule::Require, CrossSite::Pass, 0)
     );
     assert!(app.session_fields.fit_all() && app.session_write && app.session_login);
     assert!(app.header_aliases.is_empty() && app.proof.is_none());
@@ -325,16 +328,19 @@ fn sessions_are_as_the_contract_says_and_as_the_file_does() {
     let (session, route, app) = (&config.session, &config.routes[0], &config.upstreams[0]);
     assert_eq!(
         (session.create, session.cache, session.on_conflict),
-        (Create::Write, Cache::NoStore, OnConflict::Refuse)
+        (SessionStart::Write, CacheRule::NoStore, OnConflict::Refuse)
     );
     assert_eq!(session.renew_interval.map(|interval| interval.as_secs()), Some(60));
     assert_eq!(session.privilege_fields, ["role", "is-admin"]);
     assert_eq!((session.on_too_many, session.max_sessions_per_principal), (OnTooMany::Refuse, Some(10_000)));
     let encodings = ["user-name", "role"].map(|field| session.headers.encoding_of(field));
-    assert_eq!((encodings, session.headers.preset), ([Encoding::Raw, Encoding::Base64Url], Preset::Apache));
+    assert_eq!(
+        (encodings, session.headers.preset),
+        ([ValueEncoding::Raw, ValueEncoding::Base64Url], HeaderPreset::Apache)
+    );
     assert_eq!(
         (route.require, route.preflight, route.cross_site),
-        (Require::Session, Preflight::Pass, CrossSite::Block)
+        (RequiredLogin::Session, PreflightRule::Pass, CrossSite::Block)
     );
     assert_eq!(route.trusted_origins[0].as_str(), "https://x.y");
     assert!(app.session_fields.fits("cart-id") && !app.session_fields.fits("role"));

@@ -7,7 +7,7 @@ use std::path::Path;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cloakroom::crypto::sha256;
-use cloakroom::session::{Changes, Value};
+use cloakroom::session::{FieldValue, SessionChanges};
 
 use crate::support::{App, Cloakroom, Desk, login};
 
@@ -117,8 +117,10 @@ fn a_flood_of_anonymous_sessions_evicts_only_its_like() {
         "[store]\nkind = \"memory\"\nmax_bytes = \"1 MiB\"\n[limits]\nnew_sessions_per_second = \"off\"";
     let desk = Desk::open(toml);
     let now = desk.opened;
-    let field =
-        || Changes { set: vec![("a".into(), Value::Text("x".repeat(100).into()))], ..Changes::default() };
+    let field = || SessionChanges {
+        set: vec![("a".into(), FieldValue::Text("x".repeat(100).into()))],
+        ..SessionChanges::default()
+    };
     let people: Vec<_> =
         (0..100).map(|number| desk.visit(None, login(&format!("user-{number}")), now).unwrap()).collect();
     let regular = desk.visit(None, field(), now).unwrap();

@@ -15,7 +15,7 @@ const MAX_NAME: usize = 40;
 
 /// What the app was told about its visitor.
 #[derive(Debug, Default)]
-pub(super) struct Visitor {
+pub(super) struct DemoVisitor {
     /// `new`, `active`, `none`, `unavailable`, or nothing without cloakroom.
     pub(super) state: String,
     /// The session's public id.
@@ -30,7 +30,7 @@ pub(super) struct Visitor {
     pub(super) received: Vec<(String, String)>,
 }
 
-impl Visitor {
+impl DemoVisitor {
     fn read(headers: &HeaderMap) -> Self {
         let field = |name: &str| headers.get(name).map(|value| decode(value.as_bytes())).unwrap_or_default();
         let received = headers
@@ -54,7 +54,7 @@ impl Visitor {
 
 /// Answers one request.
 pub(super) fn answer(head: &Parts, form: &[u8]) -> Response<Bytes> {
-    let visitor = Visitor::read(&head.headers);
+    let visitor = DemoVisitor::read(&head.headers);
     let post = head.method == Method::POST;
     match head.uri.path() {
         "/" if matches!(head.method, Method::GET | Method::HEAD) => shop(head, visitor),
@@ -77,7 +77,7 @@ pub(super) fn answer(head: &Parts, form: &[u8]) -> Response<Bytes> {
     }
 }
 
-fn shop(head: &Parts, mut visitor: Visitor) -> Response<Bytes> {
+fn shop(head: &Parts, mut visitor: DemoVisitor) -> Response<Bytes> {
     visitor.visits = visitor.visits.saturating_add(1);
     let html = head
         .headers
@@ -94,7 +94,7 @@ fn shop(head: &Parts, mut visitor: Visitor) -> Response<Bytes> {
     told(page, "x-session-set-visits", &visitor.visits.to_string())
 }
 
-fn add(mut visitor: Visitor, item: &str) -> Response<Bytes> {
+fn add(mut visitor: DemoVisitor, item: &str) -> Response<Bytes> {
     let item: String = item.chars().filter(|letter| *letter != ',').take(MAX_NAME).collect();
     if item.is_empty() {
         return back();

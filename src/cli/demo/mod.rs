@@ -22,19 +22,19 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, LocalOptions};
 
-use crate::app::{self as process, Options};
-use crate::config::{AccessFormat, Config, Level};
-use crate::listen::Listener;
+use crate::app::{self as process, RunOptions};
+use crate::config::{AccessFormat, Config, LogLevel};
+use crate::listen::BoundListener;
 use crate::tasks;
 
 /// A connection's own task, for whoever spawns.
-pub type Task = Pin<Box<dyn Future<Output = ()>>>;
+pub type ConnectionTask = Pin<Box<dyn Future<Output = ()>>>;
 
 /// The longest form that the app reads, in bytes.
 const MAX_FORM: usize = 16 * 1024;
 
 /// Serves the app until the listener fails in a way that is not one visitor's; `spawn` runs a connection.
-pub async fn serve(listener: TcpListener, spawn: impl Fn(Task)) {
+pub async fn serve(listener: TcpListener, spawn: impl Fn(ConnectionTask)) {
     loop {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
@@ -80,12 +80,12 @@ fn start() -> anyhow::Result<()> {
     let address = front.local_addr()?.to_string();
     let mut config = Config::from_flags(&address, &upstream)?;
     config.log.access = AccessFormat::Off;
-    process::start_logging(Level::Warn);
-    let front = Listener::Tcp(front);
+    process::start_logging(LogLevel::Warn);
+    let front = BoundListener::Tcp(front);
     let listeners =
         (1..config.process.workers.get()).map(|_| front.share()).collect::<Result<Vec<_>, _>>()?;
     let listeners = listeners.into_iter().chain([front]).collect();
-    process::run(&config, Options { listeners: Some(listeners), ..Options::default() }, |_| {
+    process::run(&config, RunOptions { listeners: Some(listeners), ..RunOptions::default() }, |_| {
         anstream::println!("{}", instructions(&address));
     })?;
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::app::Visitor;
+use super::app::DemoVisitor;
 use super::text::escape;
 
 const PAGE: &str = include_str!("page.html");
@@ -12,7 +12,7 @@ const STYLE: &str = include_str!("style.css");
 const ITEMS: [&str; 4] = ["Winter coat", "Top hat", "Umbrella", "Zoë's scarf"];
 
 /// The page for browsers. Each part is split at its placeholder, so no value is ever read as one.
-pub(super) fn shop(visitor: &Visitor) -> String {
+pub(super) fn shop(visitor: &DemoVisitor) -> String {
     let mut page = String::with_capacity(PAGE.len() + STYLE.len() + 2048);
     for (number, part) in PAGE.split("{{").enumerate() {
         if number == 0 {
@@ -26,7 +26,7 @@ pub(super) fn shop(visitor: &Visitor) -> String {
 }
 
 /// The same for a terminal.
-pub(super) fn lines(visitor: &Visitor) -> String {
+pub(super) fn lines(visitor: &DemoVisitor) -> String {
     let or = |text: &str, nothing: &str| if text.is_empty() { nothing.to_owned() } else { text.to_owned() };
     format!(
         "visits: {}\nlogged in: {}\ncart: {}\nsession: {} ({})\n",
@@ -38,7 +38,7 @@ pub(super) fn lines(visitor: &Visitor) -> String {
     )
 }
 
-fn fill(name: &str, visitor: &Visitor) -> String {
+fn fill(name: &str, visitor: &DemoVisitor) -> String {
     match name {
         "style" => STYLE.to_owned(),
         "visits" => visitor.visits.to_string(),
@@ -50,7 +50,7 @@ fn fill(name: &str, visitor: &Visitor) -> String {
     }
 }
 
-fn who(visitor: &Visitor) -> String {
+fn who(visitor: &DemoVisitor) -> String {
     if visitor.principal.is_empty() {
         return r#"<form method="post" action="/login"><label for="name">Your name</label>
 <div class="row"><input id="name" name="name" maxlength="40" required autocomplete="username"><button>Log in</button></div></form>"#
@@ -74,7 +74,7 @@ fn items() -> String {
     })
 }
 
-fn cart(visitor: &Visitor) -> String {
+fn cart(visitor: &DemoVisitor) -> String {
     if visitor.cart.is_empty() {
         return r#"<p class="dim">Your cart is empty.</p>"#.to_owned();
     }
@@ -85,7 +85,7 @@ fn cart(visitor: &Visitor) -> String {
     )
 }
 
-fn headers(visitor: &Visitor) -> String {
+fn headers(visitor: &DemoVisitor) -> String {
     if visitor.received.is_empty() {
         return "none: there is no cloakroom before this app".to_owned();
     }

@@ -4,19 +4,19 @@ use toml::de::DeValue;
 
 use super::super::{
     scalar,
-    value::{Mistake, Reader},
+    value::{TableReader, ValueProblem},
 };
 
 /// What a rule wants of an attribute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Wanted<T> {
+pub enum AttributeRule<T> {
     /// A plain value: whatever the app said.
     Always(T),
     /// `{ default = … }`: only where the app did not say.
     Default(T),
 }
 
-impl<T> Wanted<T> {
+impl<T> AttributeRule<T> {
     /// What is wanted, whenever it is.
     pub fn value(&self) -> &T {
         let (Self::Always(value) | Self::Default(value)) = self;
@@ -44,7 +44,7 @@ pub enum RuleSecure {
 }
 
 impl RuleSecure {
-    pub(super) fn read(value: &DeValue<'_>) -> Result<Self, Mistake> {
+    pub(super) fn read(value: &DeValue<'_>) -> Result<Self, ValueProblem> {
         match value {
             DeValue::Boolean(set) => Ok(if *set { Self::Always } else { Self::Never }),
             value => {
@@ -56,7 +56,7 @@ impl RuleSecure {
 
 /// `priority`: which cookies Chromium evicts last (draft-west-cookie-priority).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Priority {
+pub enum CookiePriority {
     /// `"Low"`
     Low,
     /// `"Medium"`
@@ -65,7 +65,7 @@ pub enum Priority {
     High,
 }
 
-impl Priority {
+impl CookiePriority {
     pub(super) const WORDS: [(&'static str, Self); 3] =
         [("Low", Self::Low), ("Medium", Self::Medium), ("High", Self::High)];
 
@@ -77,16 +77,16 @@ impl Priority {
 
 /// A plain value, or `{ default = … }`.
 pub(super) fn read<T>(
-    reader: &Reader<'_>,
+    reader: &TableReader<'_>,
     key: &'static str,
     expected: &str,
-    read: impl Fn(&DeValue<'_>) -> Result<T, Mistake>,
-) -> Option<Wanted<T>> {
+    read: impl Fn(&DeValue<'_>) -> Result<T, ValueProblem>,
+) -> Option<AttributeRule<T>> {
     reader.optional(key, expected, |value| match value.as_table() {
-        None => read(value).map(Wanted::Always),
+        None => read(value).map(AttributeRule::Always),
         Some(table) => match (table.get("default"), table.len()) {
-            (Some(value), 1) => read(value.get_ref()).map(Wanted::Default),
-            _ => Err(Mistake::why("a table has `default` alone: { default = … }")),
+            (Some(value), 1) => read(value.get_ref()).map(AttributeRule::Default),
+            _ => Err(ValueProblem::why("a table has `default` alone: { default = … }")),
         },
     })
 }

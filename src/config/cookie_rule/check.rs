@@ -2,18 +2,18 @@
 
 use super::{
     super::{
-        Route, SameSite, SessionCookie, SessionMode, Upstream, diagnostic::Diagnostic, session::prefixed,
-        value::Reader,
+        RouteConfig, SameSite, SessionCookie, SessionMode, UpstreamConfig, diagnostic::Diagnostic,
+        session::prefixed, value::TableReader,
     },
-    CookieAction, CookieRule, RuleSecure, Wanted,
+    AttributeRule, CookieAction, CookieRule, RuleSecure,
 };
 
 impl CookieRule {
     pub(super) fn check(
         &self,
-        reader: &Reader<'_>,
-        upstreams: &[Upstream],
-        routes: &[Route],
+        reader: &TableReader<'_>,
+        upstreams: &[UpstreamConfig],
+        routes: &[RouteConfig],
         own: &SessionCookie,
     ) {
         self.check_browsers(reader);
@@ -27,7 +27,7 @@ impl CookieRule {
         self.secure.as_ref().is_some_and(|secure| *secure.value() == RuleSecure::Never)
     }
 
-    fn check_browsers(&self, reader: &Reader<'_>) {
+    fn check_browsers(&self, reader: &TableReader<'_>) {
         let needs = [
             ("same_site", self.same_site.is_some_and(|s| *s.value() == SameSite::None), "SameSite=None"),
             ("partitioned", self.partitioned.is_some_and(|p| *p.value()), "Partitioned"),
@@ -42,7 +42,7 @@ impl CookieRule {
     }
 
     /// RFC 6265bis section 4.1.3.
-    fn check_prefixes(&self, reader: &Reader<'_>) {
+    fn check_prefixes(&self, reader: &TableReader<'_>) {
         let renamed = self.rename.as_ref().map(|rename| ("rename", rename.before.as_str()));
         for (place, name) in [("name", self.name.as_str())].into_iter().chain(renamed) {
             let Some((prefix, _)) = prefixed(name) else { continue };
@@ -54,7 +54,7 @@ impl CookieRule {
             if self.never_secure() {
                 refuse("secure", "that is not Secure");
             }
-            let says = |wanted: &Option<Wanted<String>>, none: &str| {
+            let says = |wanted: &Option<AttributeRule<String>>, none: &str| {
                 wanted.as_ref().is_some_and(|wanted| wanted.value() != none)
             };
             if prefix == "__Host-" && says(&self.domain, "") {
@@ -66,7 +66,7 @@ impl CookieRule {
         }
     }
 
-    fn check_rename(&self, reader: &Reader<'_>, own: &SessionCookie) {
+    fn check_rename(&self, reader: &TableReader<'_>, own: &SessionCookie) {
         let Some(rename) = &self.rename else { return };
         if rename.after.is_none() && self.name.contains(['*', '?']) {
             let message = "several cookies would get one name";
@@ -83,7 +83,7 @@ impl CookieRule {
         }
     }
 
-    fn check_effects(&self, reader: &Reader<'_>) {
+    fn check_effects(&self, reader: &TableReader<'_>) {
         const ATTRIBUTES: [&str; 9] = [
             "domain",
             "path",
@@ -132,11 +132,11 @@ impl CookieRule {
     }
 
     /// A kept cookie needs a session to be kept in, and so does one that is bound to it.
-    fn check_sessions(&self, reader: &Reader<'_>, upstreams: &[Upstream], routes: &[Route]) {
+    fn check_sessions(&self, reader: &TableReader<'_>, upstreams: &[UpstreamConfig], routes: &[RouteConfig]) {
         if (self.action != CookieAction::Keep && !self.bound) || self.report {
             return;
         }
-        let concerns = |route: &&Route| {
+        let concerns = |route: &&RouteConfig| {
             route.session == SessionMode::Off
                 && self.upstream.as_ref().is_none_or(|wanted| {
                     upstreams.get(route.upstream).is_some_and(|upstream| upstream.name == *wanted)
@@ -152,9 +152,9 @@ impl CookieRule {
 }
 
 /// A rule after one that takes every cookie is never asked.
-pub(super) fn order(readers: &[Reader<'_>]) {
+pub(super) fn order(readers: &[TableReader<'_>]) {
     const CONDITIONS: [&str; 3] = ["host", "request_path", "upstream"];
-    let takes_all = |reader: &Reader<'_>| {
+    let takes_all = |reader: &TableReader<'_>| {
         (reader.says("name", "*") || reader.span("preset").is_some())
             && CONDITIONS.iter().all(|key| reader.span(key).is_none())
     };

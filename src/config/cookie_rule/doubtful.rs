@@ -1,16 +1,16 @@
 //! What is allowed, and seldom meant.
 
 use super::{
-    super::{SameSite, SessionCookie, diagnostic::Diagnostic, session::prefixed, value::Reader},
+    super::{SameSite, SessionCookie, diagnostic::Diagnostic, session::prefixed, value::TableReader},
     CookieAction, CookieRule,
 };
 use crate::message::glob;
 
 /// Rules that were written out, each with its section.
-pub(super) type Written<'r, 'a> = [(&'r Reader<'a>, CookieRule)];
+pub(super) type WrittenRules<'r, 'a> = [(&'r TableReader<'a>, CookieRule)];
 
 /// Warns of them. `keyless`: what is sealed is worth nothing after a restart.
-pub(super) fn tell(all: &Written<'_, '_>, own: &SessionCookie, keyless: bool) {
+pub(super) fn tell(all: &WrittenRules<'_, '_>, own: &SessionCookie, keyless: bool) {
     for (at, one) in all.iter().enumerate() {
         let before = all.get(..at).unwrap_or_default();
         shadowed(one, before);
@@ -19,12 +19,12 @@ pub(super) fn tell(all: &Written<'_, '_>, own: &SessionCookie, keyless: bool) {
     }
 }
 
-fn warn(reader: &Reader<'_>, key: &str, message: impl Into<String>, label: &str) {
+fn warn(reader: &TableReader<'_>, key: &str, message: impl Into<String>, label: &str) {
     reader.notes().push(Diagnostic::warning(message, reader.span(key), label));
 }
 
 /// All that the later asks for beside the name, the earlier asks for too, or it asks for nothing.
-fn is_as_wide((reader, earlier): &(&Reader<'_>, CookieRule), later: &CookieRule) -> bool {
+fn is_as_wide((reader, earlier): &(&TableReader<'_>, CookieRule), later: &CookieRule) -> bool {
     // What was refused reads as if it were absent.
     let absent = |key| reader.span(key).is_none();
     (absent("host") || (earlier.host.is_some() && earlier.host == later.host))
@@ -33,9 +33,9 @@ fn is_as_wide((reader, earlier): &(&Reader<'_>, CookieRule), later: &CookieRule)
             || (earlier.request_path.is_some() && earlier.request_path == later.request_path))
 }
 
-fn shadowed((reader, rule): &(&Reader<'_>, CookieRule), before: &Written<'_, '_>) {
+fn shadowed((reader, rule): &(&TableReader<'_>, CookieRule), before: &WrittenRules<'_, '_>) {
     let is_plain = !rule.name.contains(['*', '?']);
-    let covers = |one: &&(&Reader<'_>, CookieRule)| {
+    let covers = |one: &&(&TableReader<'_>, CookieRule)| {
         let earlier = &one.1;
         let fits = is_plain && glob::fits(earlier.name.as_bytes(), rule.name.as_bytes());
         // Of one that takes all, every rule after it is told anyway.
@@ -49,7 +49,7 @@ fn shadowed((reader, rule): &(&Reader<'_>, CookieRule), before: &Written<'_, '_>
 }
 
 /// Which of two the browser sends back, nobody could tell.
-fn renamed_alike(own: &(&Reader<'_>, CookieRule), before: &Written<'_, '_>) {
+fn renamed_alike(own: &(&TableReader<'_>, CookieRule), before: &WrittenRules<'_, '_>) {
     let (reader, rule) = own;
     let new = |rule: &CookieRule| {
         let rename = rule.rename.as_ref().filter(|_| !rule.name.contains(['*', '?']))?;
@@ -59,7 +59,7 @@ fn renamed_alike(own: &(&Reader<'_>, CookieRule), before: &Written<'_, '_>) {
         })
     };
     let Some(name) = new(rule) else { return };
-    let alike = |one: &&(&Reader<'_>, CookieRule)| {
+    let alike = |one: &&(&TableReader<'_>, CookieRule)| {
         one.1.name != rule.name
             && new(&one.1).is_some_and(|other| other == name)
             && (is_as_wide(one, rule) || is_as_wide(own, &one.1))
@@ -71,7 +71,7 @@ fn renamed_alike(own: &(&Reader<'_>, CookieRule), before: &Written<'_, '_>) {
     }
 }
 
-fn alone(reader: &Reader<'_>, rule: &CookieRule, own: &SessionCookie, keyless: bool) {
+fn alone(reader: &TableReader<'_>, rule: &CookieRule, own: &SessionCookie, keyless: bool) {
     if prefixed(&rule.name).map_or(rule.name.as_str(), |(_, rest)| rest) == own.name {
         let message = format!("`{}` is the session's own cookie", own.name);
         warn(reader, "name", message, "what an app sets under it is dropped, whatever a rule says");
@@ -87,7 +87,7 @@ fn alone(reader: &Reader<'_>, rule: &CookieRule, own: &SessionCookie, keyless: b
             }
         }
     }
-    if let Some(domain) = rule.domain.as_ref().map(super::Wanted::value)
+    if let Some(domain) = rule.domain.as_ref().map(super::AttributeRule::value)
         && !domain.is_empty()
         && domain != "localhost"
         && !domain.contains('.')

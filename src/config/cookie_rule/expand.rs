@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use super::{
     super::{HostPattern, SameSite, quoted},
-    CookieAction, CookieRule, KeepRenew, RuleSecure, Wanted,
+    AttributeRule, CookieAction, CookieRule, KeepRenew, RuleSecure,
 };
 
 /// Reads back as the same rule.
@@ -31,7 +31,7 @@ impl fmt::Display for CookieRule {
         line("priority", wanted(self.priority.as_ref(), |priority| quoted(priority.as_str())))?;
         line("max_age", wanted(self.max_age.as_ref(), |age| duration(*age)))?;
         line("max_age_limit", self.max_age_limit.map(duration))?;
-        let renamed = |r: &super::Rename| match &r.after {
+        let renamed = |r: &super::RenamePattern| match &r.after {
             Some(after) => quoted(&format!("{}*{after}", r.before)),
             None => quoted(&r.before),
         };
@@ -61,10 +61,10 @@ fn secured(secure: RuleSecure) -> &'static str {
     }
 }
 
-fn wanted<T>(wanted: Option<&Wanted<T>>, show: impl Fn(&T) -> String) -> Option<String> {
+fn wanted<T>(wanted: Option<&AttributeRule<T>>, show: impl Fn(&T) -> String) -> Option<String> {
     wanted.map(|wanted| match wanted {
-        Wanted::Always(value) => show(value),
-        Wanted::Default(value) => format!("{{ default = {} }}", show(value)),
+        AttributeRule::Always(value) => show(value),
+        AttributeRule::Default(value) => format!("{{ default = {} }}", show(value)),
     })
 }
 

@@ -6,11 +6,11 @@ use jiff::civil::Date;
 use toml::de::DeValue;
 
 use super::{
-    HostPattern, Route, SameSite, Upstream, is_token,
+    HostPattern, RouteConfig, SameSite, UpstreamConfig, is_token,
     route::{host, path, upstream_named},
     scalar,
     session::{SessionCookie, cookie_domain, cookie_path},
-    value::{Mistake, Reader},
+    value::{TableReader, ValueProblem},
 };
 
 mod attribute;
@@ -19,7 +19,7 @@ mod doubtful;
 mod expand;
 mod preset;
 
-pub use attribute::{Priority, RuleSecure, Wanted};
+pub use attribute::{AttributeRule, CookiePriority, RuleSecure};
 pub use preset::is_session_like;
 
 /// `[[cookies]]`: absent attributes stay as the app set them.
@@ -36,25 +36,25 @@ pub struct CookieRule {
     /// `action`
     pub action: CookieAction,
     /// `domain`; an empty one removes it.
-    pub domain: Option<Wanted<String>>,
+    pub domain: Option<AttributeRule<String>>,
     /// `path`; an empty one removes it.
-    pub path: Option<Wanted<String>>,
+    pub path: Option<AttributeRule<String>>,
     /// `secure`
-    pub secure: Option<Wanted<RuleSecure>>,
+    pub secure: Option<AttributeRule<RuleSecure>>,
     /// `http_only`
-    pub http_only: Option<Wanted<bool>>,
+    pub http_only: Option<AttributeRule<bool>>,
     /// `same_site`
-    pub same_site: Option<Wanted<SameSite>>,
+    pub same_site: Option<AttributeRule<SameSite>>,
     /// `partitioned`
-    pub partitioned: Option<Wanted<bool>>,
+    pub partitioned: Option<AttributeRule<bool>>,
     /// `priority`
-    pub priority: Option<Wanted<Priority>>,
+    pub priority: Option<AttributeRule<CookiePriority>>,
     /// `max_age`: sets Max-Age and Expires; at most 400 days.
-    pub max_age: Option<Wanted<Duration>>,
+    pub max_age: Option<AttributeRule<Duration>>,
     /// `max_age_limit`: clamps both; at most 400 days.
     pub max_age_limit: Option<Duration>,
     /// `rename`: what stands before and after the app's name.
-    pub rename: Option<Rename>,
+    pub rename: Option<RenamePattern>,
     /// `renew`: when a kept cookie that changes renews the ticket.
     pub renew: KeepRenew,
     /// `share`: a kept cookie is sent to every upstream, not only to the one that set it.
@@ -100,7 +100,7 @@ pub enum KeepRenew {
 
 /// `rename`: `*` stands for the app's name; without one all of it is in `before`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Rename {
+pub struct RenamePattern {
     /// What comes before the app's name.
     pub before: String,
     /// What comes after it; `None` if the app's name is no part of the new one.
@@ -134,9 +134,9 @@ impl KeepRenew {
 
 impl CookieRule {
     pub(super) fn read_all(
-        root: &Reader<'_>,
-        upstreams: &[Upstream],
-        routes: &[Route],
+        root: &TableReader<'_>,
+        upstreams: &[UpstreamConfig],
+        routes: &[RouteConfig],
         own: &SessionCookie,
         keyless: bool,
     ) -> Vec<Self> {
@@ -161,7 +161,7 @@ impl CookieRule {
         rules
     }
 
-    fn read(reader: &Reader<'_>, upstreams: &[Upstream], preset: bool) -> Option<Self> {
+    fn read(reader: &TableReader<'_>, upstreams: &[UpstreamConfig], preset: bool) -> Option<Self> {
         let name =
             if preset { reader.parsed("name", NAME, glob) } else { reader.required("name", NAME, glob) };
         let upstream = |text: &str| upstream_named(upstreams, text).map(|_| text.to_owned());
@@ -186,8 +186,8 @@ impl CookieRule {
         (preset || name.is_some()).then_some(rule)
     }
 
-    fn read_attributes(&mut self, reader: &Reader<'_>) {
-        let text = |value: &DeValue<'_>| value.as_str().map(str::to_owned).ok_or(Mistake::TYPE);
+    fn read_attributes(&mut self, reader: &TableReader<'_>) {
+        let text = |value: &DeValue<'_>| value.as_str().map(str::to_owned).ok_or(ValueProblem::TYPE);
         let domain = "a name such as \"example.com\", or \"\" to remove it";
         self.domain = attribute::read(reader, "domain", domain, |value| {
             cookie_domain(&text(value)?).map(Option::unwrap_or_default)
@@ -208,40 +208,40 @@ impl CookieRule {
         self.same_site =
             attribute::read(reader, "same_site", &sites, |value| scalar::choice(value, &SameSite::WORDS));
         self.partitioned = attribute::read(reader, "partitioned", "true or false", scalar::bool);
-        let priorities = scalar::words(&Priority::WORDS);
+        let priorities = scalar::words(&CookiePriority::WORDS);
         self.priority =
-            attribute::read(reader, "priority", &priorities, |v| scalar::choice(v, &Priority::WORDS));
+            attribute::read(reader, "priority", &priorities, |v| scalar::choice(v, &CookiePriority::WORDS));
         self.max_age = attribute::read(reader, "max_age", DURATION, age);
     }
 }
 
 /// A day, and nothing of a time within it.
-fn day(text: &str) -> Result<Date, Mistake> {
-    text.parse().ok().filter(|day: &Date| day.to_string() == text).ok_or(Mistake::VALUE)
+fn day(text: &str) -> Result<Date, ValueProblem> {
+    text.parse().ok().filter(|day: &Date| day.to_string() == text).ok_or(ValueProblem::VALUE)
 }
 
-fn age(value: &DeValue<'_>) -> Result<Duration, Mistake> {
+fn age(value: &DeValue<'_>) -> Result<Duration, ValueProblem> {
     match scalar::duration(value)? {
-        age if age > LONGEST => Err(Mistake::why("browsers keep no cookie for more than 400 days")),
+        age if age > LONGEST => Err(ValueProblem::why("browsers keep no cookie for more than 400 days")),
         age => Ok(age),
     }
 }
 
-fn glob(text: &str) -> Result<String, Mistake> {
+fn glob(text: &str) -> Result<String, ValueProblem> {
     if is_token(&text.replace('?', "*")) {
         Ok(text.to_owned())
     } else {
-        Err(Mistake::why("letters, digits and !#$%&'+-.^_`|~ only, * for any run of them and ? for one"))
+        Err(ValueProblem::why("letters, digits and !#$%&'+-.^_`|~ only, * for any run of them and ? for one"))
     }
 }
 
-fn rename(text: &str) -> Result<Rename, Mistake> {
+fn rename(text: &str) -> Result<RenamePattern, ValueProblem> {
     let (before, after) = text.split_once('*').map_or((text, None), |(before, after)| (before, Some(after)));
     if !is_token(text) || after.is_some_and(|after| after.contains('*')) {
-        return Err(Mistake::why("a cookie's name, with one * at most: the app's own name"));
+        return Err(ValueProblem::why("a cookie's name, with one * at most: the app's own name"));
     }
     if before.is_empty() && after == Some("") {
-        return Err(Mistake::why("the same name"));
+        return Err(ValueProblem::why("the same name"));
     }
-    Ok(Rename { before: before.to_owned(), after: after.map(str::to_owned) })
+    Ok(RenamePattern { before: before.to_owned(), after: after.map(str::to_owned) })
 }

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::{
-    super::{SameSite, value::Reader},
-    CookieAction, CookieRule, LONGEST, RuleSecure, Wanted,
+    super::{SameSite, value::TableReader},
+    AttributeRule, CookieAction, CookieRule, LONGEST, RuleSecure,
 };
 use crate::message::glob;
 
 /// `preset`
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Preset {
+pub(super) enum CookiePreset {
     /// `"harden"`: the attributes that a cautious app would have set itself.
     Harden,
     /// `"vault"`: no cookie of the app ever reaches a browser.
@@ -48,12 +48,12 @@ const READ_BY_SCRIPTS: [&str; 4] = ["*csrf*", "*CSRF*", "*xsrf*", "*XSRF*"];
 /// What may stand beside `preset`.
 const BESIDE: [&str; 7] = ["preset", "host", "request_path", "upstream", "report", "adopt_until", "share"];
 
-pub(super) fn read(reader: &Reader<'_>) -> Option<Preset> {
-    reader.optional_choice("preset", &[("harden", Preset::Harden), ("vault", Preset::Vault)])
+pub(super) fn read(reader: &TableReader<'_>) -> Option<CookiePreset> {
+    reader.optional_choice("preset", &[("harden", CookiePreset::Harden), ("vault", CookiePreset::Vault)])
 }
 
 /// What a preset says itself is not said beside it.
-pub(super) fn check(reader: &Reader<'_>) {
+pub(super) fn check(reader: &TableReader<'_>) {
     for key in reader.keys().filter(|key| !BESIDE.contains(key)) {
         let message = format!("`{key}` beside `preset`");
         let label = "a preset says this itself";
@@ -70,7 +70,7 @@ pub(super) fn check(reader: &Reader<'_>) {
     }
 }
 
-impl Preset {
+impl CookiePreset {
     /// Its rules, under the conditions of the section.
     pub(super) fn expand(self, section: &CookieRule) -> Vec<CookieRule> {
         let rule = |name: &str| CookieRule { name: name.to_owned(), ..section.clone() };
@@ -78,13 +78,13 @@ impl Preset {
             return vec![CookieRule { action: CookieAction::Keep, ..rule("*") }];
         }
         let plain = |name| CookieRule {
-            secure: Some(Wanted::Always(RuleSecure::Auto)),
-            same_site: Some(Wanted::Default(SameSite::Lax)),
+            secure: Some(AttributeRule::Always(RuleSecure::Auto)),
+            same_site: Some(AttributeRule::Default(SameSite::Lax)),
             max_age_limit: Some(LONGEST),
             ..rule(name)
         };
         let session = |name| CookieRule {
-            http_only: Some(Wanted::Always(true)),
+            http_only: Some(AttributeRule::Always(true)),
             max_age_limit: Some(Duration::from_hours(31 * 24)),
             ..plain(name)
         };

@@ -2,30 +2,33 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
-use super::super::{Server, Upstream, diagnostic::Diagnostic};
-use super::{CrossSite, HostPattern, OnUnauthorized, Placed, Preflight, Require, Route, SessionMode};
+use super::super::{ServerConfig, UpstreamConfig, diagnostic::Diagnostic};
+use super::{
+    CrossSite, HostPattern, OnUnauthorized, PlacedRoute, PreflightRule, RequiredLogin, RouteConfig,
+    SessionMode,
+};
 use crate::message::case;
 
 /// Notes what is wrong with the gates of all routes.
-pub(super) fn gates(routes: &[Placed<'_>], upstreams: &[Upstream]) {
+pub(super) fn gates(routes: &[PlacedRoute<'_>], upstreams: &[UpstreamConfig]) {
     for (at, placed) in routes.iter().enumerate() {
         contradictions(placed);
         circle(at, placed, routes, upstreams);
         differing_in_case(placed, routes.get(..at).unwrap_or_default());
     }
-    if routes.iter().any(|placed| placed.route.require > Require::Nothing) {
+    if routes.iter().any(|placed| placed.route.require > RequiredLogin::Nothing) {
         side_doors(routes, upstreams);
         stripped_doors(routes, upstreams);
     }
 }
 
 /// Keys of one route that undo each other.
-fn contradictions(placed: &Placed<'_>) {
-    let Placed { route, reader } = placed;
-    if route.require == Require::Nothing {
+fn contradictions(placed: &PlacedRoute<'_>) {
+    let PlacedRoute { route, reader } = placed;
+    if route.require == RequiredLogin::Nothing {
         let idle = [
             ("on_unauthorized", route.on_unauthorized != OnUnauthorized::Unauthorized),
-            ("preflight", route.preflight == Preflight::Pass),
+            ("preflight", route.preflight == PreflightRule::Pass),
         ];
         for (key, _) in idle.into_iter().filter(|(_, set)| *set) {
             let message = format!("`{}` has no effect: the route requires nothing", reader.dotted(key));
@@ -52,10 +55,10 @@ fn contradictions(placed: &Placed<'_>) {
 }
 
 /// Two routes that are one to an app that ignores case: nobody is let through to either, since both readings differ.
-fn differing_in_case(placed: &Placed<'_>, before: &[Placed<'_>]) {
-    let Placed { route, reader } = placed;
-    let fold = |route: &Route| case::fold(route.path.trim_end_matches('/').as_bytes()).into_owned();
-    let alike = |other: &&Placed<'_>| {
+fn differing_in_case(placed: &PlacedRoute<'_>, before: &[PlacedRoute<'_>]) {
+    let PlacedRoute { route, reader } = placed;
+    let fold = |route: &RouteConfig| case::fold(route.path.trim_end_matches('/').as_bytes()).into_owned();
+    let alike = |other: &&PlacedRoute<'_>| {
         let other = &other.route;
         other.host == route.host
             && other.path.trim_end_matches('/') != route.path.trim_end_matches('/')
@@ -72,13 +75,13 @@ fn differing_in_case(placed: &Placed<'_>, before: &[Placed<'_>]) {
 }
 
 /// `on_unauthorized` that sends visitors to where they are refused again.
-fn circle(at: usize, placed: &Placed<'_>, routes: &[Placed<'_>], upstreams: &[Upstream]) {
-    let Placed { route, reader } = placed;
+fn circle(at: usize, placed: &PlacedRoute<'_>, routes: &[PlacedRoute<'_>], upstreams: &[UpstreamConfig]) {
+    let PlacedRoute { route, reader } = placed;
     let mut here = at;
     for _ in 0..=routes.len() {
-        let Some(Placed { route: from, .. }) = routes.get(here) else { return };
+        let Some(PlacedRoute { route: from, .. }) = routes.get(here) else { return };
         let (true, OnUnauthorized::Redirect(target)) =
-            (from.require > Require::Nothing, &from.on_unauthorized)
+            (from.require > RequiredLogin::Nothing, &from.on_unauthorized)
         else {
             return;
         };
@@ -119,26 +122,27 @@ fn circle(at: usize, placed: &Placed<'_>, routes: &[Placed<'_>], upstreams: &[Up
 }
 
 /// Which app each route leads to: the first upstream with one of its servers stands for it.
-fn apps(routes: &[Placed<'_>], upstreams: &[Upstream]) -> Vec<usize> {
+fn apps(routes: &[PlacedRoute<'_>], upstreams: &[UpstreamConfig]) -> Vec<usize> {
     let servers = |at: usize| upstreams.get(at).map_or(&[][..], |upstream| upstream.servers.as_slice());
     let app = |index: usize| {
-        let shared = |a: &Server| servers(index).iter().any(|b| a.address == b.address);
+        let shared = |a: &ServerConfig| servers(index).iter().any(|b| a.address == b.address);
         (0..upstreams.len()).find(|other| servers(*other).iter().any(shared)).unwrap_or(index)
     };
     routes.iter().map(|placed| app(placed.route.upstream)).collect()
 }
 
 /// Apps that are guarded under one path, and less under another that is taken off: the app is sent the same by both.
-fn stripped_doors(routes: &[Placed<'_>], upstreams: &[Upstream]) {
+fn stripped_doors(routes: &[PlacedRoute<'_>], upstreams: &[UpstreamConfig]) {
     let apps = apps(routes, upstreams);
     // What the app's own path begins with.
-    let sent =
-        |route: &Route| if route.strip_prefix { "" } else { route.path.trim_end_matches('/') }.to_owned();
+    let sent = |route: &RouteConfig| {
+        if route.strip_prefix { "" } else { route.path.trim_end_matches('/') }.to_owned()
+    };
     let within = |path: &str, prefix: &str| {
         path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
     for (at, lax) in routes.iter().enumerate().filter(|(at, _)| !is_login_page(*at, routes)) {
-        let meets = |strict: &&Placed<'_>| {
+        let meets = |strict: &&PlacedRoute<'_>| {
             let (a, b) = (sent(&lax.route), sent(&strict.route));
             within(&a, &b) || within(&b, &a)
         };
@@ -165,11 +169,11 @@ fn stripped_doors(routes: &[Placed<'_>], upstreams: &[Upstream]) {
 }
 
 /// Apps that are guarded on one host, and not by the route that another host takes to the same path.
-fn side_doors(routes: &[Placed<'_>], upstreams: &[Upstream]) {
+fn side_doors(routes: &[PlacedRoute<'_>], upstreams: &[UpstreamConfig]) {
     let apps = apps(routes, upstreams);
     let mut hosts: Vec<Option<&HostPattern>> = Vec::new();
     let mut paths: Vec<&[u8]> = Vec::new();
-    for Placed { route, .. } in routes {
+    for PlacedRoute { route, .. } in routes {
         if !hosts.contains(&route.host.as_ref()) {
             hosts.push(route.host.as_ref());
         }
@@ -180,7 +184,8 @@ fn side_doors(routes: &[Placed<'_>], upstreams: &[Upstream]) {
     let mut told: HashMap<usize, usize> = HashMap::new();
     for path in paths {
         let chosen: Vec<usize> = hosts.iter().filter_map(|host| pick(routes, *host, path)).collect();
-        let require = |at: &usize| routes.get(*at).map_or(Require::Nothing, |placed| placed.route.require);
+        let require =
+            |at: &usize| routes.get(*at).map_or(RequiredLogin::Nothing, |placed| placed.route.require);
         for lax in chosen.iter().filter(|lax| !is_login_page(**lax, routes)) {
             let same = |at: &&usize| apps.get(**at) == apps.get(*lax);
             let Some(strict) = chosen.iter().filter(same).max_by_key(|at| (require(at), Reverse(**at)))
@@ -205,9 +210,9 @@ fn side_doors(routes: &[Placed<'_>], upstreams: &[Upstream]) {
 }
 
 /// Whether a route is there for what an `on_unauthorized` of its host names: that has to be open.
-fn is_login_page(at: usize, routes: &[Placed<'_>]) -> bool {
+fn is_login_page(at: usize, routes: &[PlacedRoute<'_>]) -> bool {
     let own = routes.get(at).map_or("", |placed| placed.route.path.trim_end_matches('/'));
-    let leads_here = |Placed { route, .. }: &Placed<'_>| match &route.on_unauthorized {
+    let leads_here = |PlacedRoute { route, .. }: &PlacedRoute<'_>| match &route.on_unauthorized {
         OnUnauthorized::Redirect(target) => {
             let path = decoded(target);
             path.strip_suffix(b"/").unwrap_or(&path) == own.as_bytes()
@@ -220,8 +225,8 @@ fn is_login_page(at: usize, routes: &[Placed<'_>]) -> bool {
 
 /// The route of a path, by the rules of the router: the most specific host, then the longest prefix. A pattern stands
 /// for any host that it alone describes.
-fn pick(routes: &[Placed<'_>], host: Option<&HostPattern>, path: &[u8]) -> Option<usize> {
-    let fits = |placed: &Placed<'_>| {
+fn pick(routes: &[PlacedRoute<'_>], host: Option<&HostPattern>, path: &[u8]) -> Option<usize> {
+    let fits = |placed: &PlacedRoute<'_>| {
         let prefix = placed.route.path.trim_end_matches('/').as_bytes();
         let (head, rest) = path.split_at_checked(prefix.len())?;
         let same = head == prefix || (placed.route.ignores_case() && head.eq_ignore_ascii_case(prefix));

@@ -4,12 +4,12 @@ use toml::de::DeValue;
 
 use super::super::{
     scalar,
-    value::{Mistake, Reader},
+    value::{TableReader, ValueProblem},
 };
 
 /// `require`, from the laxest on.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Require {
+pub enum RequiredLogin {
     /// `"nothing"`
     #[default]
     Nothing,
@@ -31,7 +31,7 @@ pub enum OnUnauthorized {
 
 /// `preflight`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Preflight {
+pub enum PreflightRule {
     /// `"require"`: they must meet what the route requires, and never do: they carry no cookie.
     #[default]
     Require,
@@ -49,47 +49,47 @@ pub enum CrossSite {
     Block,
 }
 
-impl Require {
+impl RequiredLogin {
     /// The words for it.
     pub(super) const WORDS: [(&'static str, Self); 3] =
         [("nothing", Self::Nothing), ("session", Self::Session), ("principal", Self::Principal)];
 }
 
 impl OnUnauthorized {
-    pub(super) fn read(reader: &Reader<'_>) -> Self {
+    pub(super) fn read(reader: &TableReader<'_>) -> Self {
         let expected = "401 or a path such as \"/login\"";
         reader.optional("on_unauthorized", expected, on_unauthorized).unwrap_or_default()
     }
 }
 
-fn on_unauthorized(value: &DeValue<'_>) -> Result<OnUnauthorized, Mistake> {
+fn on_unauthorized(value: &DeValue<'_>) -> Result<OnUnauthorized, ValueProblem> {
     let Some(text) = value.as_str() else {
         return scalar::number(value, &(401..=401)).map(|_| OnUnauthorized::Unauthorized);
     };
     if text == "401" {
-        return Err(Mistake::TYPE.help("leave the quotes out"));
+        return Err(ValueProblem::TYPE.help("leave the quotes out"));
     }
     if !text.starts_with('/') {
-        return Err(Mistake::why("a path of this site begins with /"));
+        return Err(ValueProblem::why("a path of this site begins with /"));
     }
     if text.starts_with("//") || text.starts_with("/\\") {
-        return Err(Mistake::why("browsers would go to another site"));
+        return Err(ValueProblem::why("browsers would go to another site"));
     }
     if text.contains('#') {
-        return Err(Mistake::why("no fragment: `next=` is added at the end"));
+        return Err(ValueProblem::why("no fragment: `next=` is added at the end"));
     }
     let fits = |byte: u8| byte.is_ascii_graphic() && !b"\"<>\\^`{|}".contains(&byte);
     if !text.bytes().all(fits) {
-        return Err(Mistake::why("ASCII as it stands in a URL, the rest as %XX"));
+        return Err(ValueProblem::why("ASCII as it stands in a URL, the rest as %XX"));
     }
     let path = text.split('?').next().unwrap_or_default();
     let lower = path.to_ascii_lowercase();
     let dots = |segment: &str| matches!(segment.replace("%2e", ".").as_str(), "." | "..");
     if path.contains("//") || path.contains(';') || lower.split('/').any(dots) {
-        return Err(Mistake::why("a path that apps read alike: no `;`, no `.`, `..` or empty segment"));
+        return Err(ValueProblem::why("a path that apps read alike: no `;`, no `.`, `..` or empty segment"));
     }
     if ["%2f", "%5c", "%00"].iter().any(|escape| lower.contains(escape)) {
-        return Err(Mistake::why("a path that apps read alike: no %2F, %5C or %00"));
+        return Err(ValueProblem::why("a path that apps read alike: no %2F, %5C or %00"));
     }
     Ok(OnUnauthorized::Redirect(text.to_owned()))
 }

@@ -3,22 +3,22 @@
 use std::{fmt, net::Ipv6Addr, ops::Range, time::Duration};
 
 use super::{
-    Upstream,
+    UpstreamConfig,
     diagnostic::Diagnostic,
     scalar,
-    value::{Mistake, Reader},
+    value::{TableReader, ValueProblem},
 };
 
 mod check;
 mod gate;
 mod origin;
 
-pub use gate::{CrossSite, OnUnauthorized, Preflight, Require};
-pub use origin::Origin;
+pub use gate::{CrossSite, OnUnauthorized, PreflightRule, RequiredLogin};
+pub use origin::WebOrigin;
 
 /// `[[routes]]`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Route {
+pub struct RouteConfig {
     /// `host`; absent: any.
     pub host: Option<HostPattern>,
     /// `path`: a prefix, by segment; begins with `/`; in normal form.
@@ -35,15 +35,15 @@ pub struct Route {
     /// `realm`: joins hosts or parts paths on purpose; empty in the file: none.
     pub realm: Option<String>,
     /// `require`
-    pub require: Require,
+    pub require: RequiredLogin,
     /// `on_unauthorized`: the answer where `require` is not met.
     pub on_unauthorized: OnUnauthorized,
     /// `preflight`: whether CORS preflights must meet `require`.
-    pub preflight: Preflight,
+    pub preflight: PreflightRule,
     /// `cross_site`
     pub cross_site: CrossSite,
     /// `trusted_origins`: pass where `cross_site` is `"block"`.
-    pub trusted_origins: Vec<Origin>,
+    pub trusted_origins: Vec<WebOrigin>,
     /// `on_store_failure`
     pub on_store_failure: OnStoreFailure,
     /// `cross_site_sessions`: a session may begin in answer to a cross-site post as well.
@@ -109,26 +109,26 @@ pub enum OnStoreFailure {
 }
 
 /// A route, and where it stands.
-struct Placed<'a> {
-    route: Route,
-    reader: &'a Reader<'a>,
+struct PlacedRoute<'a> {
+    route: RouteConfig,
+    reader: &'a TableReader<'a>,
 }
 
-impl Placed<'_> {
+impl PlacedRoute<'_> {
     /// Where the value of a key stands, or else the route.
     fn place(&self, key: &str) -> Option<Range<usize>> {
         self.reader.span(key).or_else(|| self.reader.place.clone())
     }
 }
 
-impl Route {
-    pub(super) fn read_all(root: &Reader<'_>, upstreams: &[Upstream]) -> Vec<Self> {
+impl RouteConfig {
+    pub(super) fn read_all(root: &TableReader<'_>, upstreams: &[UpstreamConfig]) -> Vec<Self> {
         let readers = root.sections("routes");
         if readers.is_empty() {
             let help = "say which app gets the requests:\n[[routes]]\nupstream = \"app\"";
             root.notes().push(Diagnostic::error("there is no `[[routes]]`", None, "").help(help));
         }
-        let mut routes: Vec<Placed<'_>> = Vec::new();
+        let mut routes: Vec<PlacedRoute<'_>> = Vec::new();
         for reader in &readers {
             let route = Self::read(reader, upstreams);
             // What was refused reads as absent: that is no reason to call two routes the same.
@@ -142,13 +142,13 @@ impl Route {
             if !sound {
                 continue;
             }
-            routes.push(Placed { route, reader });
+            routes.push(PlacedRoute { route, reader });
         }
         check::gates(&routes, upstreams);
         routes.into_iter().map(|placed| placed.route).collect()
     }
 
-    fn read(reader: &Reader<'_>, upstreams: &[Upstream]) -> Self {
+    fn read(reader: &TableReader<'_>, upstreams: &[UpstreamConfig]) -> Self {
         let named = |name: &str| upstream_named(upstreams, name);
         let modes =
             [("on", SessionMode::On), ("read_only", SessionMode::ReadOnly), ("off", SessionMode::Off)];
@@ -161,19 +161,19 @@ impl Route {
             upstream: reader.required("upstream", "the NAME of an `[upstreams.NAME]`", named).unwrap_or(0),
             session: reader.choice("session", &modes, SessionMode::On),
             realm: reader.parsed("realm", "a name", realm).flatten(),
-            require: reader.choice("require", &Require::WORDS, Require::Nothing),
+            require: reader.choice("require", &RequiredLogin::WORDS, RequiredLogin::Nothing),
             on_unauthorized: OnUnauthorized::read(reader),
             preflight: reader.choice(
                 "preflight",
-                &[("require", Preflight::Require), ("pass", Preflight::Pass)],
-                Preflight::Require,
+                &[("require", PreflightRule::Require), ("pass", PreflightRule::Pass)],
+                PreflightRule::Require,
             ),
             cross_site: reader.choice(
                 "cross_site",
                 &[("pass", CrossSite::Pass), ("block", CrossSite::Block)],
                 CrossSite::Pass,
             ),
-            trusted_origins: Origin::read_all(reader),
+            trusted_origins: WebOrigin::read_all(reader),
             on_store_failure: reader.choice("on_store_failure", &failures, OnStoreFailure::Refuse),
             cross_site_sessions: reader.bool("cross_site_sessions", false),
             first_byte_timeout: reader.optional_duration("first_byte_timeout"),
@@ -202,9 +202,9 @@ impl Route {
 }
 
 /// The place of an upstream among all.
-pub(super) fn upstream_named(upstreams: &[Upstream], name: &str) -> Result<usize, Mistake> {
+pub(super) fn upstream_named(upstreams: &[UpstreamConfig], name: &str) -> Result<usize, ValueProblem> {
     upstreams.iter().position(|upstream| upstream.name == name).ok_or_else(|| {
-        let why = Mistake::why(format!("there is no `[upstreams.{name}]`"));
+        let why = ValueProblem::why(format!("there is no `[upstreams.{name}]`"));
         match scalar::nearest(name, upstreams.iter().map(|upstream| upstream.name.as_str())) {
             Some(near) => why.help(format!("did you mean \"{near}\"?")),
             None => why,
@@ -212,11 +212,11 @@ pub(super) fn upstream_named(upstreams: &[Upstream], name: &str) -> Result<usize
     })
 }
 
-pub(super) fn host(text: &str) -> Result<HostPattern, Mistake> {
+pub(super) fn host(text: &str) -> Result<HostPattern, ValueProblem> {
     let lower = text.to_ascii_lowercase();
     let (name, below) = lower.strip_prefix("*.").map_or((lower.as_str(), false), |name| (name, true));
     if name == "*" {
-        return Err(Mistake::VALUE.help("for any host, leave `host` out"));
+        return Err(ValueProblem::VALUE.help("for any host, leave `host` out"));
     }
     let address = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let is_address = !below && address.is_some_and(|address| address.parse::<Ipv6Addr>().is_ok());
@@ -224,37 +224,37 @@ pub(super) fn host(text: &str) -> Result<HostPattern, Mistake> {
         let without_port =
             name.rsplit_once(':').map(|(name, _)| name).filter(|name| super::is_host_name(name));
         return Err(match without_port {
-            Some(name) => Mistake::VALUE.help(format!("without the port: \"{name}\"")),
-            None => Mistake::VALUE,
+            Some(name) => ValueProblem::VALUE.help(format!("without the port: \"{name}\"")),
+            None => ValueProblem::VALUE,
         });
     }
     Ok(if below { HostPattern::Below(name.to_owned()) } else { HostPattern::Exact(lower) })
 }
 
-pub(super) fn path(text: &str) -> Result<String, Mistake> {
+pub(super) fn path(text: &str) -> Result<String, ValueProblem> {
     if !text.starts_with('/') {
-        return Err(Mistake::why("a path begins with /"));
+        return Err(ValueProblem::why("a path begins with /"));
     }
     if text.contains('%') {
-        return Err(Mistake::why("a path is written decoded, without %"));
+        return Err(ValueProblem::why("a path is written decoded, without %"));
     }
     if text.split('/').any(|segment| segment == ".." || segment == ".") {
-        return Err(Mistake::why("a path has no `.` or `..` segment"));
+        return Err(ValueProblem::why("a path has no `.` or `..` segment"));
     }
     if text.contains("//") {
-        return Err(Mistake::why("a path has no empty segment"));
+        return Err(ValueProblem::why("a path has no empty segment"));
     }
     if text.contains(['?', '#', '\\']) || text.contains(char::is_control) {
-        return Err(Mistake::why("a path has no ?, #, backslash or control character"));
+        return Err(ValueProblem::why("a path has no ?, #, backslash or control character"));
     }
     Ok(text.to_owned())
 }
 
 /// The name becomes part of keys in the store.
-fn realm(text: &str) -> Result<Option<String>, Mistake> {
+fn realm(text: &str) -> Result<Option<String>, ValueProblem> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if text.len() > 64 || !text.bytes().all(plain) {
-        return Err(Mistake::why("at most 64 letters, digits, `-`, `_` and `.`"));
+        return Err(ValueProblem::why("at most 64 letters, digits, `-`, `_` and `.`"));
     }
     Ok(Some(text.to_owned()).filter(|text| !text.is_empty()))
 }

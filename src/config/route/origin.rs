@@ -4,27 +4,27 @@ use std::net::Ipv6Addr;
 
 use super::super::{
     authority, is_host_name,
-    value::{Mistake, Reader},
+    value::{TableReader, ValueProblem},
 };
 
 /// An origin in the one form that browsers send: scheme and host in lower case, no default port
 /// (RFC 6454 section 6.2).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Origin(String);
+pub struct WebOrigin(String);
 
 const KEY: &str = "trusted_origins";
 const EXPECTED: &str = "an origin such as \"https://example.com\"";
 
-impl Origin {
-    /// As it stands in the header `Origin`.
+impl WebOrigin {
+    /// As it stands in the header `WebOrigin`.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    pub(super) fn read_all(reader: &Reader<'_>) -> Vec<Self> {
+    pub(super) fn read_all(reader: &TableReader<'_>) -> Vec<Self> {
         let mut origins = Vec::new();
         for item in reader.array(KEY, "an array of origins") {
-            match item.get_ref().as_str().ok_or(Mistake::TYPE).and_then(parse) {
+            match item.get_ref().as_str().ok_or(ValueProblem::TYPE).and_then(parse) {
                 Ok(origin) => origins.push(origin),
                 Err(mistake) => reader.refuse(KEY, item, EXPECTED, mistake),
             }
@@ -33,19 +33,19 @@ impl Origin {
     }
 }
 
-fn parse(text: &str) -> Result<Origin, Mistake> {
+fn parse(text: &str) -> Result<WebOrigin, ValueProblem> {
     if text == "null" {
-        return Err(Mistake::why("\"null\" is what any page may send that hides where it comes from"));
+        return Err(ValueProblem::why("\"null\" is what any page may send that hides where it comes from"));
     }
     if text.contains('*') {
-        return Err(Mistake::why("each origin is written out, without *"));
+        return Err(ValueProblem::why("each origin is written out, without *"));
     }
     let Some((scheme, rest)) = text.split_once("://") else {
         let is_host = !text.is_empty() && text.split(':').next().is_some_and(is_host_name);
         return Err(if is_host {
-            Mistake::VALUE.help(format!("with the scheme: \"https://{text}\""))
+            ValueProblem::VALUE.help(format!("with the scheme: \"https://{text}\""))
         } else {
-            Mistake::VALUE
+            ValueProblem::VALUE
         });
     };
     let scheme = scheme.to_ascii_lowercase();
@@ -53,16 +53,16 @@ fn parse(text: &str) -> Result<Origin, Mistake> {
     let plain = scheme.starts_with(|first: char| first.is_ascii_lowercase())
         && scheme.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"+-.".contains(&b));
     if !plain {
-        return Err(Mistake::VALUE);
+        return Err(ValueProblem::VALUE);
     }
     if let Some((authority, _)) = rest.split_once(['/', '?', '#']) {
         let help = format!("leave it out: \"{scheme}://{authority}\"");
-        return Err(Mistake::why("an origin has no path").help(help));
+        return Err(ValueProblem::why("an origin has no path").help(help));
     }
     if rest.contains('@') {
-        return Err(Mistake::why("an origin has no user"));
+        return Err(ValueProblem::why("an origin has no user"));
     }
-    let (host, port) = authority(rest).ok_or(Mistake::VALUE)?;
+    let (host, port) = authority(rest).ok_or(ValueProblem::VALUE)?;
     // As browsers write it.
     let host = match host.parse::<Ipv6Addr>() {
         Ok(address) => format!("[{address}]"),
@@ -73,7 +73,7 @@ fn parse(text: &str) -> Result<Origin, Mistake> {
         "https" => Some(443),
         _ => None,
     };
-    Ok(Origin(match port.filter(|port| Some(*port) != default) {
+    Ok(WebOrigin(match port.filter(|port| Some(*port) != default) {
         Some(port) => format!("{scheme}://{host}:{port}"),
         None => format!("{scheme}://{host}"),
     }))
@@ -112,7 +112,7 @@ mod tests {
             ("https://ex ample.com", None),
             ("https://ü.example", None),
         ] {
-            assert_eq!(parse(text).ok().as_ref().map(Origin::as_str), wanted, "{text}");
+            assert_eq!(parse(text).ok().as_ref().map(WebOrigin::as_str), wanted, "{text}");
         }
     }
 }

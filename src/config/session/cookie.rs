@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use super::super::{
     is_token,
-    value::{Mistake, Reader},
+    value::{TableReader, ValueProblem},
 };
 
 /// `[session.cookie]`
@@ -17,7 +17,7 @@ pub struct SessionCookie {
     /// `domain`, lower case, without a leading dot; `None` is `""`: this host only.
     pub domain: Option<String>,
     /// `secure`
-    pub secure: Secure,
+    pub secure: SecureRule,
     /// `prefix`
     pub prefix: CookiePrefix,
     /// `http_only`
@@ -30,7 +30,7 @@ pub struct SessionCookie {
 
 /// `secure`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Secure {
+pub enum SecureRule {
     /// `"auto"`: when the visitor came by https.
     #[default]
     Auto,
@@ -69,10 +69,10 @@ impl SameSite {
 }
 
 impl SessionCookie {
-    pub(super) fn read(reader: &Reader<'_>) -> Self {
+    pub(super) fn read(reader: &TableReader<'_>) -> Self {
         let written = Cell::new("");
         let name = reader.optional("name", "a cookie name such as \"cloakroom\"", |value| {
-            let text = value.as_str().ok_or(Mistake::TYPE)?;
+            let text = value.as_str().ok_or(ValueProblem::TYPE)?;
             written.set(text);
             cookie_name(text)
         });
@@ -83,7 +83,7 @@ impl SessionCookie {
                 .unwrap_or_else(|| "/".to_owned()),
             domain: reader.parsed("domain", "a name such as \"example.com\"", cookie_domain).flatten(),
             secure: reader
-                .optional_auto("secure", Secure::Auto, Secure::Always, Secure::Never)
+                .optional_auto("secure", SecureRule::Auto, SecureRule::Always, SecureRule::Never)
                 .unwrap_or_default(),
             prefix: reader.choice(
                 "prefix",
@@ -100,7 +100,7 @@ impl SessionCookie {
     }
 
     /// What browsers would refuse, and so nobody would ever be logged in.
-    fn check(&self, reader: &Reader<'_>, written: &str) {
+    fn check(&self, reader: &TableReader<'_>, written: &str) {
         if let Some((prefix, name)) = prefixed(written) {
             let (key, what) = match (&self.domain, self.path.as_str()) {
                 (Some(_), _) => ("domain", "a domain"),
@@ -125,7 +125,7 @@ impl SessionCookie {
             ("partitioned", self.partitioned, "Partitioned"),
         ];
         for (key, set, what) in needs {
-            if set && self.secure == Secure::Never {
+            if set && self.secure == SecureRule::Never {
                 let message = format!("browsers refuse a cookie that is {what} and not Secure");
                 let label = "needs secure = true or \"auto\"";
                 let error =
@@ -144,27 +144,27 @@ pub(in crate::config) fn prefixed(name: &str) -> Option<(&'static str, &str)> {
     })
 }
 
-fn cookie_name(text: &str) -> Result<String, Mistake> {
+fn cookie_name(text: &str) -> Result<String, ValueProblem> {
     if text.len() > 128 {
-        return Err(Mistake::why("at most 128 characters"));
+        return Err(ValueProblem::why("at most 128 characters"));
     }
     if !is_token(text) {
-        return Err(Mistake::why("letters, digits and !#$%&'*+-.^_`|~ only"));
+        return Err(ValueProblem::why("letters, digits and !#$%&'*+-.^_`|~ only"));
     }
     Ok(text.to_owned())
 }
 
 /// RFC 6265, section 4.1.1: no `;`, no control character; a browser ignores a path without the `/`.
-pub(in crate::config) fn cookie_path(text: &str) -> Result<String, Mistake> {
+pub(in crate::config) fn cookie_path(text: &str) -> Result<String, ValueProblem> {
     let fits = text.starts_with('/') && text.bytes().all(|byte| (b' '..0x7f).contains(&byte) && byte != b';');
-    if fits { Ok(text.to_owned()) } else { Err(Mistake::why("begins with /, is ASCII and has no `;`")) }
+    if fits { Ok(text.to_owned()) } else { Err(ValueProblem::why("begins with /, is ASCII and has no `;`")) }
 }
 
 /// Lower case, without a leading dot; none if empty.
-pub(in crate::config) fn cookie_domain(text: &str) -> Result<Option<String>, Mistake> {
+pub(in crate::config) fn cookie_domain(text: &str) -> Result<Option<String>, ValueProblem> {
     let name = text.strip_prefix('.').unwrap_or(text).to_ascii_lowercase();
     if text.is_empty() {
         return Ok(None);
     }
-    if crate::config::is_host_name(&name) { Ok(Some(name)) } else { Err(Mistake::VALUE) }
+    if crate::config::is_host_name(&name) { Ok(Some(name)) } else { Err(ValueProblem::VALUE) }
 }

@@ -5,25 +5,25 @@ use std::collections::HashMap;
 use super::super::{
     diagnostic::Diagnostic,
     is_token, scalar,
-    value::{Mistake, Reader},
+    value::{TableReader, ValueProblem},
 };
 
 /// `[session.headers]`
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Headers {
+pub struct HeaderConfig {
     /// `prefix`, lower case, ends with `-`.
     pub prefix: String,
     /// `encoding` of values on the wire, save those of `fields`.
-    pub encoding: Encoding,
+    pub encoding: ValueEncoding,
     /// `fields`: encodings of single fields, by name in normal form.
-    pub fields: HashMap<String, Encoding>,
+    pub fields: HashMap<String, ValueEncoding>,
     /// `preset`
-    pub preset: Preset,
+    pub preset: HeaderPreset,
 }
 
 /// How a value stands on the wire.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Encoding {
+pub enum ValueEncoding {
     /// `"percent"`: `%XX` for all but letters, digits and `- . _ ~ : / @ ! $ * ( )`.
     #[default]
     Percent,
@@ -37,7 +37,7 @@ pub enum Encoding {
 
 /// `preset`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Preset {
+pub enum HeaderPreset {
     /// `"cloakroom"`: only the headers under the prefix.
     #[default]
     Cloakroom,
@@ -45,7 +45,7 @@ pub enum Preset {
     Apache,
 }
 
-impl Encoding {
+impl ValueEncoding {
     /// By its name in the configuration.
     pub(in crate::config) fn named(name: &str) -> Option<Self> {
         Self::WORDS.iter().find(|(word, _)| *word == name).map(|(_, encoding)| *encoding)
@@ -59,35 +59,35 @@ impl Encoding {
     ];
 }
 
-impl Headers {
-    pub(super) fn read(reader: &Reader<'_>) -> Self {
+impl HeaderConfig {
+    pub(super) fn read(reader: &TableReader<'_>) -> Self {
         let prefix = reader.parsed("prefix", "the begin of a header name, such as \"X-Session-\"", |text| {
             if !is_token(text) {
-                return Err(Mistake::VALUE);
+                return Err(ValueProblem::VALUE);
             }
             if text.len() < 2 || !text.ends_with('-') {
-                return Err(Mistake::why("must end with -").help(format!("\"{text}-\"")));
+                return Err(ValueProblem::why("must end with -").help(format!("\"{text}-\"")));
             }
             let prefix = text.to_ascii_lowercase();
             if TAKEN.split(' ').any(|taken| prefix.starts_with(taken) || taken.starts_with(&prefix)) {
                 let why = "begins headers that mean something else, and all under it are taken out";
-                return Err(Mistake::why(why).help("\"X-Session-\""));
+                return Err(ValueProblem::why(why).help("\"X-Session-\""));
             }
             Ok(prefix)
         });
-        let presets = [("cloakroom", Preset::Cloakroom), ("apache", Preset::Apache)];
+        let presets = [("cloakroom", HeaderPreset::Cloakroom), ("apache", HeaderPreset::Apache)];
         let headers = Self {
             prefix: prefix.unwrap_or_else(|| "x-session-".to_owned()),
-            encoding: reader.choice("encoding", &Encoding::WORDS, Encoding::Percent),
+            encoding: reader.choice("encoding", &ValueEncoding::WORDS, ValueEncoding::Percent),
             fields: fields(reader),
-            preset: reader.choice("preset", &presets, Preset::Cloakroom),
+            preset: reader.choice("preset", &presets, HeaderPreset::Cloakroom),
         };
         reader.finish();
         headers
     }
 
     /// How the values of a field, in normal form, stand on the wire.
-    pub fn encoding_of(&self, field: &str) -> Encoding {
+    pub fn encoding_of(&self, field: &str) -> ValueEncoding {
         self.fields.get(field).copied().unwrap_or(self.encoding)
     }
 }
@@ -99,12 +99,13 @@ const TAKEN: &str = "accept access-control- age- allow- alt- authentication- aut
     location- max- origin- permissions- proxy- range- referrer- retry- sec- server- set- strict- surrogate- transfer- \
     user- www- x-accel- x-client-cert- x-forwarded- x-real-";
 
-fn fields(reader: &Reader<'_>) -> HashMap<String, Encoding> {
+fn fields(reader: &TableReader<'_>) -> HashMap<String, ValueEncoding> {
     const KEY: &str = "fields";
     let mut fields = HashMap::new();
     for entry in reader.entries(KEY, "a table such as { name = \"raw\" }") {
-        let encoding = scalar::choice(entry.value.get_ref(), &Encoding::WORDS)
-            .map_err(|mistake| reader.refuse(KEY, entry.value, &scalar::words(&Encoding::WORDS), mistake));
+        let encoding = scalar::choice(entry.value.get_ref(), &ValueEncoding::WORDS).map_err(|mistake| {
+            reader.refuse(KEY, entry.value, &scalar::words(&ValueEncoding::WORDS), mistake);
+        });
         let name = crate::message::field::normal(entry.name).map_err(|why| {
             let message = format!("wrong name in `{}`", reader.dotted(KEY));
             reader.notes().push(Diagnostic::error(message, Some(entry.place.clone()), why));

@@ -7,28 +7,28 @@ use toml::de::DeValue;
 use super::{
     diagnostic::Diagnostic,
     field, scalar,
-    value::{Mistake, Reader},
+    value::{TableReader, ValueProblem},
 };
 
 mod cookie;
 mod headers;
 mod refused;
 
-pub use cookie::{CookiePrefix, SameSite, Secure, SessionCookie};
-pub use headers::{Encoding, Headers, Preset};
+pub use cookie::{CookiePrefix, SameSite, SecureRule, SessionCookie};
+pub use headers::{HeaderConfig, HeaderPreset, ValueEncoding};
 
 pub(super) use cookie::{cookie_domain, cookie_path, prefixed};
-pub(super) use refused::{Surroundings, check as check_refused};
+pub(super) use refused::{VisitorScheme, check as check_refused};
 
 /// `[session]`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Session {
+pub struct SessionConfig {
     /// `create`
-    pub create: Create,
+    pub create: SessionStart,
     /// `idle_timeout`, `absolute_timeout` of a plain session.
-    pub plain: Lifetimes,
+    pub plain: SessionLifetimes,
     /// `permanent = { idle_timeout, absolute_timeout }`
-    pub permanent: Lifetimes,
+    pub permanent: SessionLifetimes,
     /// `unconfirmed_timeout`: for a session whose ticket never came back.
     pub unconfirmed_timeout: Duration,
     /// `touch_interval`: last-seen is saved at most this often, and at least four times per idle time.
@@ -41,12 +41,12 @@ pub struct Session {
     pub max_sessions_per_principal: Option<u32>,
     /// `on_too_many`: what a login past `max_sessions_per_principal` meets.
     pub on_too_many: OnTooMany,
-    /// `on_conflict`: what follows when `X-Session-If-Version` does not hold.
+    /// `on_conflict`: what follows when `X-SessionConfig-If-Version` does not hold.
     pub on_conflict: OnConflict,
     /// `close_tunnels`: websockets and event streams end with the session that they began under.
     pub close_tunnels: bool,
     /// `cache`: the Cache-Control of answers that were shown a principal or a field and carry none.
-    pub cache: Cache,
+    pub cache: CacheRule,
     /// `max_fields`
     pub max_fields: usize,
     /// `max_bytes`: names and values of all fields.
@@ -60,7 +60,7 @@ pub struct Session {
     /// `[session.cookie]`
     pub cookie: SessionCookie,
     /// `[session.headers]`
-    pub headers: Headers,
+    pub headers: HeaderConfig,
 }
 
 /// `jar`
@@ -74,7 +74,7 @@ pub struct JarLimits {
 
 /// How long a session lasts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lifetimes {
+pub struct SessionLifetimes {
     /// Since it was last seen.
     pub idle_timeout: Duration,
     /// Since it was created, and anew from each login.
@@ -83,7 +83,7 @@ pub struct Lifetimes {
 
 /// `create`: when a session begins.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Create {
+pub enum SessionStart {
     /// `"visit"`: with the first visit.
     #[default]
     Visit,
@@ -113,7 +113,7 @@ pub enum OnConflict {
 
 /// `cache`
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Cache {
+pub enum CacheRule {
     /// `"private"`: no shared cache keeps it.
     #[default]
     Private,
@@ -125,20 +125,21 @@ pub enum Cache {
 
 const KIB: u64 = 1024;
 
-impl Session {
-    pub(super) fn read(reader: &Reader<'_>) -> Self {
+impl SessionConfig {
+    pub(super) fn read(reader: &TableReader<'_>) -> Self {
         let hours = Duration::from_hours;
         let permanent = reader.section("permanent");
         let too_many = [("evict_oldest", OnTooMany::EvictOldest), ("refuse", OnTooMany::Refuse)];
-        let caches = [("private", Cache::Private), ("no-store", Cache::NoStore), ("off", Cache::Off)];
+        let caches =
+            [("private", CacheRule::Private), ("no-store", CacheRule::NoStore), ("off", CacheRule::Off)];
         let session = Self {
             create: reader.choice(
                 "create",
-                &[("visit", Create::Visit), ("write", Create::Write)],
-                Create::Visit,
+                &[("visit", SessionStart::Visit), ("write", SessionStart::Write)],
+                SessionStart::Visit,
             ),
-            plain: Lifetimes::read(reader, Duration::from_mins(30), hours(12)),
-            permanent: Lifetimes::read(&permanent, hours(31 * 24), hours(180 * 24)),
+            plain: SessionLifetimes::read(reader, Duration::from_mins(30), hours(12)),
+            permanent: SessionLifetimes::read(&permanent, hours(31 * 24), hours(180 * 24)),
             unconfirmed_timeout: reader.duration("unconfirmed_timeout", Duration::from_mins(5)),
             touch_interval: reader.duration_or_zero("touch_interval", Duration::from_mins(1)),
             renew_interval: reader.limit_duration_from("renew_interval", Duration::from_mins(1), None),
@@ -149,14 +150,14 @@ impl Session {
             on_too_many: reader.choice("on_too_many", &too_many, OnTooMany::EvictOldest),
             on_conflict: reader.optional("on_conflict", "\"drop\" or 409", on_conflict).unwrap_or_default(),
             close_tunnels: reader.bool("close_tunnels", true),
-            cache: reader.choice("cache", &caches, Cache::Private),
+            cache: reader.choice("cache", &caches, CacheRule::Private),
             max_fields: reader.number("max_fields", 1..=1024, 64) as usize,
             max_bytes: reader.size("max_bytes", &(1..=1 << 30), 16 * KIB) as usize,
             max_value_bytes: reader.size("max_value_bytes", &(1..=1 << 20), KIB) as usize,
             max_header_bytes: reader.size("max_header_bytes", &(1..=1 << 20), 3 * KIB) as usize,
             jar: JarLimits::read(&reader.section("jar")),
             cookie: SessionCookie::read(&reader.section("cookie")),
-            headers: Headers::read(&reader.section("headers")),
+            headers: HeaderConfig::read(&reader.section("headers")),
         };
         permanent.finish();
         reader.finish();
@@ -165,7 +166,7 @@ impl Session {
 }
 
 impl JarLimits {
-    fn read(reader: &Reader<'_>) -> Self {
+    fn read(reader: &TableReader<'_>) -> Self {
         let limits = Self {
             max_cookies: reader.number("max_cookies", 1..=1000, 50) as usize,
             max_bytes: reader.size("max_bytes", &(1..=1 << 20), 16 * KIB) as usize,
@@ -175,8 +176,8 @@ impl JarLimits {
     }
 }
 
-impl Lifetimes {
-    fn read(reader: &Reader<'_>, idle: Duration, absolute: Duration) -> Self {
+impl SessionLifetimes {
+    fn read(reader: &TableReader<'_>, idle: Duration, absolute: Duration) -> Self {
         let lifetimes = Self {
             idle_timeout: reader.duration("idle_timeout", idle),
             absolute_timeout: reader.duration("absolute_timeout", absolute),
@@ -191,11 +192,11 @@ impl Lifetimes {
     }
 }
 
-fn on_conflict(value: &DeValue<'_>) -> Result<OnConflict, Mistake> {
+fn on_conflict(value: &DeValue<'_>) -> Result<OnConflict, ValueProblem> {
     match value.as_str() {
         Some("drop") => Ok(OnConflict::Drop),
-        Some("409") => Err(Mistake::TYPE.help("leave the quotes out")),
-        Some(_) => Err(Mistake::VALUE),
+        Some("409") => Err(ValueProblem::TYPE.help("leave the quotes out")),
+        Some(_) => Err(ValueProblem::VALUE),
         None => scalar::number(value, &(409..=409)).map(|_| OnConflict::Refuse),
     }
 }

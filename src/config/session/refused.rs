@@ -3,39 +3,39 @@
 
 use std::net::IpAddr;
 
-use super::{SameSite, Secure, SessionCookie};
+use super::{SameSite, SecureRule, SessionCookie};
 use crate::config::{
-    HostPattern, Listen, Require, Route, SessionMode, diagnostic::Diagnostic, process::TrustedProxies,
-    value::Reader,
+    HostPattern, ListenConfig, RequiredLogin, RouteConfig, SessionMode, diagnostic::Diagnostic,
+    process::TrustedProxies, value::TableReader,
 };
 
 /// Where visitors come from.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::config) struct Surroundings<'a> {
-    pub listen: &'a [Listen],
-    pub routes: &'a [Route],
+pub(in crate::config) struct VisitorScheme<'a> {
+    pub listen: &'a [ListenConfig],
+    pub routes: &'a [RouteConfig],
     pub trusted: &'a TrustedProxies,
 }
 
 /// Notes what cannot work; `reader` is that of `[session.cookie]`.
-pub(in crate::config) fn check(reader: &Reader<'_>, cookie: &SessionCookie, around: Surroundings<'_>) {
+pub(in crate::config) fn check(reader: &TableReader<'_>, cookie: &SessionCookie, around: VisitorScheme<'_>) {
     by_http(reader, cookie, around);
     by_domain(reader, cookie, around);
     by_path(reader, cookie, around);
 }
 
-/// `Secure` by plain http, and what needs it (RFC 6265bis sections 5.7 and 4.1.2.7).
-fn by_http(reader: &Reader<'_>, cookie: &SessionCookie, around: Surroundings<'_>) {
+/// `SecureRule` by plain http, and what needs it (RFC 6265bis sections 5.7 and 4.1.2.7).
+fn by_http(reader: &TableReader<'_>, cookie: &SessionCookie, around: VisitorScheme<'_>) {
     let told_by_proxies = !around.trusted.networks.is_empty() || around.trusted.unix;
-    let is_plain = |listen: &&Listen| listen.tls.is_none() && listen.redirect_to_https.is_none();
+    let is_plain = |listen: &&ListenConfig| listen.tls.is_none() && listen.redirect_to_https.is_none();
     // Behind a proxy that is believed, visitors come by https whatever is spoken here.
     let Some(plain) = around.listen.iter().find(is_plain).filter(|_| !told_by_proxies) else { return };
     let key = match cookie.secure {
-        Secure::Always => "secure",
-        Secure::Auto if cookie.same_site == SameSite::None => "same_site",
-        Secure::Auto if cookie.partitioned => "partitioned",
+        SecureRule::Always => "secure",
+        SecureRule::Auto if cookie.same_site == SameSite::None => "same_site",
+        SecureRule::Auto if cookie.partitioned => "partitioned",
         // Of one that is never Secure it was said already what is wrong.
-        Secure::Auto | Secure::Never => return,
+        SecureRule::Auto | SecureRule::Never => return,
     };
     let what = match key {
         "secure" => "a Secure cookie by http",
@@ -50,7 +50,7 @@ fn by_http(reader: &Reader<'_>, cookie: &SessionCookie, around: Surroundings<'_>
 }
 
 /// A `Domain` that is not the host's own (RFC 6265bis section 5.7).
-fn by_domain(reader: &Reader<'_>, cookie: &SessionCookie, around: Surroundings<'_>) {
+fn by_domain(reader: &TableReader<'_>, cookie: &SessionCookie, around: VisitorScheme<'_>) {
     let Some(domain) = &cookie.domain else { return };
     if domain.parse::<IpAddr>().is_ok() || !domain.contains('.') {
         let message = format!("browsers refuse a cookie with Domain={domain}");
@@ -76,13 +76,14 @@ fn by_domain(reader: &Reader<'_>, cookie: &SessionCookie, around: Surroundings<'
 }
 
 /// A `Path` below which a guarded route does not lie: nobody ever shows a ticket there.
-fn by_path(reader: &Reader<'_>, cookie: &SessionCookie, around: Surroundings<'_>) {
+fn by_path(reader: &TableReader<'_>, cookie: &SessionCookie, around: VisitorScheme<'_>) {
     let path = cookie.path.trim_end_matches('/');
-    let is_below = |route: &Route| {
+    let is_below = |route: &RouteConfig| {
         let rest = route.path.strip_prefix(path);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     };
-    let guarded = around.routes.iter().find(|route| route.require > Require::Nothing && !is_below(route));
+    let guarded =
+        around.routes.iter().find(|route| route.require > RequiredLogin::Nothing && !is_below(route));
     if let Some(route) = guarded {
         let message = format!(
             "nobody passes the route {}: browsers send the cookie only below {}",

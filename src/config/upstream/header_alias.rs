@@ -6,8 +6,8 @@ use toml::{Spanned, de::DeValue};
 use super::super::{
     diagnostic::Diagnostic,
     scalar,
-    session::{Encoding, Headers, Preset},
-    value::{Entry, Mistake, Reader},
+    session::{HeaderConfig, HeaderPreset, ValueEncoding},
+    value::{TableEntry, TableReader, ValueProblem},
 };
 use crate::message::name::{folded_eq, folded_starts_with};
 
@@ -19,7 +19,7 @@ pub struct HeaderAlias {
     /// What stands under it.
     pub value: AliasValue,
     /// How: as it is, unless something else is said, since apps read these names as they read those of others.
-    pub encoding: Encoding,
+    pub encoding: ValueEncoding,
 }
 
 /// What an app is told under a further name.
@@ -40,11 +40,11 @@ const EXPECTED: &str = "\"principal\", \"id\", \"state\" or a field's name, or a
                         { field = \"principal\", encoding = \"percent\" }";
 
 impl HeaderAlias {
-    pub(super) fn read_all(reader: &Reader<'_>, headers: &Headers) -> Vec<Self> {
-        let mut all: Vec<(Self, Entry<'_>)> = Vec::new();
+    pub(super) fn read_all(reader: &TableReader<'_>, headers: &HeaderConfig) -> Vec<Self> {
+        let mut all: Vec<(Self, TableEntry<'_>)> = Vec::new();
         for entry in reader.entries(KEY, "a table such as { \"Remote-User\" = \"principal\" }") {
             let read = match entry.value.get_ref().as_str() {
-                Some(text) => value(text).map(|value| (value, Encoding::Raw)),
+                Some(text) => value(text).map(|value| (value, ValueEncoding::Raw)),
                 None => table(entry.value),
             };
             let value = read.map_err(|mistake| reader.refuse(KEY, entry.value, EXPECTED, mistake));
@@ -55,7 +55,7 @@ impl HeaderAlias {
                 reader.notes().push(diagnostic);
             });
             let (Ok((value, encoding)), Ok(header)) = (value, name) else { continue };
-            let same = |(other, _): &&(Self, Entry<'_>)| {
+            let same = |(other, _): &&(Self, TableEntry<'_>)| {
                 folded_eq(other.header.as_str().as_bytes(), header.as_str().as_bytes())
             };
             if let Some((_, first)) = all.iter().find(same) {
@@ -70,27 +70,28 @@ impl HeaderAlias {
 }
 
 /// `{ field = "principal", encoding = "percent" }`
-fn table(item: &Spanned<DeValue<'_>>) -> Result<(AliasValue, Encoding), Mistake> {
-    let table = item.get_ref().as_table().ok_or(Mistake::TYPE)?;
-    let text =
-        |key: &str| table.get(key).map(|value| value.get_ref().as_str().ok_or(Mistake::TYPE)).transpose();
+fn table(item: &Spanned<DeValue<'_>>) -> Result<(AliasValue, ValueEncoding), ValueProblem> {
+    let table = item.get_ref().as_table().ok_or(ValueProblem::TYPE)?;
+    let text = |key: &str| {
+        table.get(key).map(|value| value.get_ref().as_str().ok_or(ValueProblem::TYPE)).transpose()
+    };
     if let Some(other) = table.keys().find(|key| !["field", "encoding"].contains(&key.get_ref().as_ref())) {
         let near = scalar::nearest(other.get_ref().as_ref(), ["field", "encoding"].into_iter());
-        let mistake = Mistake::why(format!("no such key: `{}`", other.get_ref()));
+        let mistake = ValueProblem::why(format!("no such key: `{}`", other.get_ref()));
         return Err(match near {
             Some(near) => mistake.help(format!("did you mean `{near}`?")),
             None => mistake,
         });
     }
-    let field = text("field")?.ok_or(Mistake::why("`field` is missing"))?;
+    let field = text("field")?.ok_or(ValueProblem::why("`field` is missing"))?;
     let encoding = match text("encoding")? {
-        None => Encoding::Raw,
-        Some(name) => Encoding::named(name).ok_or(Mistake::why("no such encoding"))?,
+        None => ValueEncoding::Raw,
+        Some(name) => ValueEncoding::named(name).ok_or(ValueProblem::why("no such encoding"))?,
     };
     Ok((value(field)?, encoding))
 }
 
-fn value(text: &str) -> Result<AliasValue, Mistake> {
+fn value(text: &str) -> Result<AliasValue, ValueProblem> {
     Ok(match text {
         "principal" => AliasValue::Principal,
         "id" => AliasValue::Id,
@@ -98,18 +99,18 @@ fn value(text: &str) -> Result<AliasValue, Mistake> {
         name => {
             AliasValue::Field(crate::message::field::normal(name).map_err(|why| {
                 match scalar::nearest(name, ["principal", "state"].into_iter()) {
-                    Some(near) => Mistake::why(why).help(format!("did you mean \"{near}\"?")),
-                    None => Mistake::why(why),
+                    Some(near) => ValueProblem::why(why).help(format!("did you mean \"{near}\"?")),
+                    None => ValueProblem::why(why),
                 }
             })?)
         }
     })
 }
 
-type Refusal = (String, Option<String>);
+type AliasRefusal = (String, Option<String>);
 
 /// A header's name that may be taken from what a client says.
-fn header(text: &str, headers: &Headers) -> Result<HeaderName, Refusal> {
+fn header(text: &str, headers: &HeaderConfig) -> Result<HeaderName, AliasRefusal> {
     let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
         let why = "a header's name: letters, digits and !#$%&'*+-.^_`|~ only";
         return Err((why.to_owned(), None));
@@ -120,7 +121,7 @@ fn header(text: &str, headers: &Headers) -> Result<HeaderName, Refusal> {
         let help = "every app gets its session under these names anyway: choose another one";
         return Err((format!("stands under the prefix `{prefix}`"), Some(help.to_owned())));
     }
-    if headers.preset == Preset::Apache
+    if headers.preset == HeaderPreset::Apache
         && ["session", "x-replace-session"].iter().any(|own| folded_eq(folded, own.as_bytes()))
     {
         return Err(("belongs to the preset \"apache\"".to_owned(), None));

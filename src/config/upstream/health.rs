@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::super::value::{Mistake, Reader};
+use super::super::value::{TableReader, ValueProblem};
 
 /// `health`
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Health {
+pub struct HealthConfig {
     /// `path`: asked for by GET; well is who answers 2xx or 3xx. Of an upstream with `http2`,
-    /// `/grpc.health.v1.Health/Check` is asked as gRPC asks, and well is who says that it serves.
+    /// `/grpc.health.v1.HealthConfig/Check` is asked as gRPC asks, and well is who says that it serves.
     pub path: String,
     /// `interval` between two checks of one server: 5 s.
     pub interval: Duration,
@@ -20,9 +20,9 @@ pub struct Health {
     pub fall: u32,
 }
 
-impl Health {
+impl HealthConfig {
     /// Reads it, if it is there.
-    pub(super) fn read(upstream: &Reader<'_>) -> Option<Self> {
+    pub(super) fn read(upstream: &TableReader<'_>) -> Option<Self> {
         let reader = upstream.section("health");
         let path = reader.required("path", "a path such as \"/healthz\"", path);
         let health = Self {
@@ -38,13 +38,13 @@ impl Health {
 }
 
 /// As it stands in a request (RFC 9112 section 3.2.1).
-fn path(text: &str) -> Result<String, Mistake> {
+fn path(text: &str) -> Result<String, ValueProblem> {
     let plain = |byte: u8| byte.is_ascii_graphic() && !b"#\"<>\\^`{|}".contains(&byte);
     if !text.starts_with('/') {
-        return Err(Mistake::why("a path begins with /"));
+        return Err(ValueProblem::why("a path begins with /"));
     }
     if !text.bytes().all(plain) {
-        return Err(Mistake::why("a path as in a URL: ASCII, without spaces and without #"));
+        return Err(ValueProblem::why("a path as in a URL: ASCII, without spaces and without #"));
     }
     Ok(text.to_owned())
 }

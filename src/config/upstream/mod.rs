@@ -9,8 +9,8 @@ use super::{
     diagnostic::Diagnostic,
     field::FieldGlobs,
     secret::SecretSource,
-    session::Headers,
-    value::{Mistake, Reader},
+    session::HeaderConfig,
+    value::{TableReader, ValueProblem},
 };
 
 mod header_alias;
@@ -19,17 +19,17 @@ mod server;
 mod tls;
 
 pub use header_alias::{AliasValue, HeaderAlias};
-pub use health::Health;
-pub use server::{Server, ServerAddress};
-pub use tls::{Ca, UpstreamTls};
+pub use health::HealthConfig;
+pub use server::{ServerAddress, ServerConfig};
+pub use tls::{CaSource, UpstreamTls};
 
 /// `[upstreams.NAME]`
 #[derive(Debug, Clone, PartialEq)]
-pub struct Upstream {
+pub struct UpstreamConfig {
     /// The NAME.
     pub name: String,
     /// `servers`, at least one.
-    pub servers: Vec<Server>,
+    pub servers: Vec<ServerConfig>,
     /// `http2`: its servers are spoken to in HTTP/2, by ALPN or by prior knowledge (RFC 9113 section 3).
     pub http2: bool,
     /// `host`: the Host that the app gets.
@@ -37,9 +37,9 @@ pub struct Upstream {
     /// `rewrite_redirects`
     pub rewrite_redirects: bool,
     /// `balance`: which server is next.
-    pub balance: Balance,
+    pub balance: BalanceRule,
     /// `health`: absent, only what requests find counts.
-    pub health: Option<Health>,
+    pub health: Option<HealthConfig>,
     /// `connect_timeout`: until a connection is there, the TLS handshake included.
     pub connect_timeout: Duration,
     /// `first_byte_timeout`: from the request's end to the first byte of the answer's head.
@@ -73,7 +73,7 @@ pub struct Upstream {
 
 /// `balance`: which server is next.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Balance {
+pub enum BalanceRule {
     /// `"round_robin"`: by turns.
     #[default]
     RoundRobin,
@@ -83,10 +83,10 @@ pub enum Balance {
     Session,
 }
 
-const BALANCES: [(&str, Balance); 3] = [
-    ("round_robin", Balance::RoundRobin),
-    ("least_requests", Balance::LeastRequests),
-    ("session", Balance::Session),
+const BALANCES: [(&str, BalanceRule); 3] = [
+    ("round_robin", BalanceRule::RoundRobin),
+    ("least_requests", BalanceRule::LeastRequests),
+    ("session", BalanceRule::Session),
 ];
 
 /// `host`: the Host that the app gets.
@@ -101,8 +101,8 @@ pub enum UpstreamHost {
     Name(String),
 }
 
-impl Upstream {
-    pub(super) fn read_all(root: &Reader<'_>, headers: &Headers, folder: &Path) -> Vec<Self> {
+impl UpstreamConfig {
+    pub(super) fn read_all(root: &TableReader<'_>, headers: &HeaderConfig, folder: &Path) -> Vec<Self> {
         let sections = root.named_sections("upstreams");
         if sections.is_empty() {
             let help = "say where the app is:\n[upstreams.app]\nservers = [\"http://127.0.0.1:3000\"]";
@@ -117,14 +117,14 @@ impl Upstream {
         sections.into_iter().map(|(name, reader)| Self::read(name, &reader, headers, folder)).collect()
     }
 
-    fn read(name: String, reader: &Reader<'_>, headers: &Headers, folder: &Path) -> Self {
+    fn read(name: String, reader: &TableReader<'_>, headers: &HeaderConfig, folder: &Path) -> Self {
         if name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte))
         {
             let label = "letters, digits, `-`, `_` and `.` only";
             let message = "an upstream cannot have this name";
             reader.notes().push(Diagnostic::error(message, reader.place.clone(), label));
         }
-        let placed = Server::read_all(reader);
+        let placed = ServerConfig::read_all(reader);
         let proof = SecretSource::parse(reader, "proof");
         if proof.is_none()
             && let Some((_, place)) = placed.iter().find(|(server, _)| server.address.is_in_the_clear())
@@ -142,8 +142,8 @@ impl Upstream {
             servers,
             host: reader.parsed("host", "\"visitor\", \"server\" or a name", host).unwrap_or_default(),
             rewrite_redirects: reader.bool("rewrite_redirects", true),
-            balance: reader.choice("balance", &BALANCES, Balance::RoundRobin),
-            health: Health::read(reader),
+            balance: reader.choice("balance", &BALANCES, BalanceRule::RoundRobin),
+            health: HealthConfig::read(reader),
             connect_timeout: reader.duration("connect_timeout", Duration::from_secs(5)),
             first_byte_timeout: reader.duration("first_byte_timeout", Duration::from_mins(1)),
             idle_timeout: reader.duration("idle_timeout", Duration::from_secs(4)),
@@ -171,7 +171,7 @@ impl Upstream {
 }
 
 /// Whether an upstream is shown sessions: not where all of its routes are `session = "off"`.
-fn shares(root: &Reader<'_>, name: &str) -> bool {
+fn shares(root: &TableReader<'_>, name: &str) -> bool {
     let routes = root.value("routes").and_then(|routes| routes.get_ref().as_array());
     let of = |key: &str, table: &DeTable<'_>| {
         table.get(key).and_then(|value| value.get_ref().as_str()).map(str::to_owned)
@@ -187,7 +187,7 @@ fn shares(root: &Reader<'_>, name: &str) -> bool {
 }
 
 /// With several apps, each shares its visitors' sessions with the others: that is to be meant.
-fn ask_for_rights(name: &str, reader: &Reader<'_>) {
+fn ask_for_rights(name: &str, reader: &TableReader<'_>) {
     let keys = [("session_fields", "[\"*\"]"), ("session_write", "true"), ("session_login", "true")];
     let missing: Vec<_> = keys.into_iter().filter(|(key, _)| reader.span(key).is_none()).collect();
     if missing.is_empty() {
@@ -202,10 +202,10 @@ fn ask_for_rights(name: &str, reader: &Reader<'_>) {
     reader.notes().push(Diagnostic::warning(message, reader.place.clone(), label).help(help));
 }
 
-fn host(text: &str) -> Result<UpstreamHost, Mistake> {
+fn host(text: &str) -> Result<UpstreamHost, ValueProblem> {
     match text {
         "visitor" => Ok(UpstreamHost::Visitor),
         "server" => Ok(UpstreamHost::Server),
-        name => authority(name).map(|_| UpstreamHost::Name(name.to_owned())).ok_or(Mistake::VALUE),
+        name => authority(name).map(|_| UpstreamHost::Name(name.to_owned())).ok_or(ValueProblem::VALUE),
     }
 }

@@ -4,13 +4,13 @@ use std::{net::IpAddr, ops::Range, path::PathBuf};
 
 use super::super::{
     authority,
-    value::{Mistake, Reader},
+    value::{TableReader, ValueProblem},
 };
 use crate::net::is_loopback;
 
 /// One server of an upstream: `"http://127.0.0.1:3000"`, `"unix:/run/app.sock"`, or `{ address = …, weight = 2 }`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Server {
+pub struct ServerConfig {
     /// Where it listens.
     pub address: ServerAddress,
     /// Its share of the requests, at least 1, at most 1000.
@@ -37,9 +37,9 @@ pub enum ServerAddress {
 const SERVER: &str =
     "\"http://HOST[:PORT]\", \"https://…\", \"unix:/PATH\", or a table { address = \"…\", weight = 2 }";
 
-impl Server {
+impl ServerConfig {
     /// All of them, and where each stands.
-    pub(super) fn read_all(reader: &Reader<'_>) -> Vec<(Self, Range<usize>)> {
+    pub(super) fn read_all(reader: &TableReader<'_>) -> Vec<(Self, Range<usize>)> {
         const KEY: &str = "servers";
         let items = reader.array(KEY, "an array of servers");
         if items.is_empty() && !reader.is_not_array(KEY) {
@@ -65,7 +65,7 @@ impl Server {
                 table.finish();
                 servers.extend(address.map(|address| (Self { address, weight }, item.span())));
             } else {
-                reader.refuse(KEY, item, SERVER, Mistake::TYPE);
+                reader.refuse(KEY, item, SERVER, ValueProblem::TYPE);
             }
         }
         servers
@@ -86,26 +86,26 @@ impl ServerAddress {
     }
 }
 
-fn address(text: &str) -> Result<ServerAddress, Mistake> {
+fn address(text: &str) -> Result<ServerAddress, ValueProblem> {
     if let Some(path) = text.strip_prefix("unix:") {
         return if path.starts_with('/') && !path.contains('\0') {
             Ok(ServerAddress::Unix(path.into()))
         } else {
-            Err(Mistake::why("expected an absolute path after `unix:`"))
+            Err(ValueProblem::why("expected an absolute path after `unix:`"))
         };
     }
     let by = |scheme: &'static str| text.strip_prefix(scheme).map(|rest| (scheme, rest));
     let Some((scheme, rest)) = by("http://").or_else(|| by("https://")) else {
         return Err(match authority(text) {
-            Some(_) => Mistake::VALUE.help(format!("with the scheme: \"http://{text}\"")),
-            None => Mistake::VALUE,
+            Some(_) => ValueProblem::VALUE.help(format!("with the scheme: \"http://{text}\"")),
+            None => ValueProblem::VALUE,
         });
     };
     if let Some((before, _)) = rest.split_once(['/', '?', '#']) {
         let help = format!("\"{scheme}{before}\"");
-        return Err(Mistake::why("a server has no path").help(format!("leave it out: {help}")));
+        return Err(ValueProblem::why("a server has no path").help(format!("leave it out: {help}")));
     }
-    let (host, port) = authority(rest).ok_or(Mistake::VALUE)?;
+    let (host, port) = authority(rest).ok_or(ValueProblem::VALUE)?;
     let tls = scheme == "https://";
     let port = port.unwrap_or(if tls { 443 } else { 80 });
     Ok(ServerAddress::Tcp { host: host.to_ascii_lowercase(), port, tls })

@@ -5,22 +5,22 @@ use http::{
     header::{CONTENT_LENGTH, DATE},
 };
 
-use super::head::Terms;
+use super::head::AnswerTerms;
 use crate::{
     clock,
     message::{
         framing::{content_length, ends_with_head},
-        outbound::{Ending, write_fields, write_length},
+        outbound::{BodyEnding, write_fields, write_length},
     },
 };
 
 /// How an answer ends, whose body is so long: with its head, or as `terms` allow (RFC 9112 section 6.3).
-pub(super) fn ending(status: StatusCode, body: Option<u64>, terms: Terms) -> Ending {
+pub(super) fn ending(status: StatusCode, body: Option<u64>, terms: AnswerTerms) -> BodyEnding {
     match body {
-        _ if ends_with_head(status, terms.head_only) => Ending::Empty,
-        Some(length) => Ending::Length(length),
-        None if terms.old => Ending::Close,
-        None => Ending::Chunked { trailers: terms.trailers },
+        _ if ends_with_head(status, terms.head_only) => BodyEnding::Empty,
+        Some(length) => BodyEnding::Length(length),
+        None if terms.old => BodyEnding::Close,
+        None => BodyEnding::Chunked { trailers: terms.trailers },
     }
 }
 
@@ -28,19 +28,19 @@ pub(super) fn ending(status: StatusCode, body: Option<u64>, terms: Terms) -> End
 /// missing (RFC 9110 section 6.6.1), and so is what the visitor is to know of the connection.
 pub(super) fn write<B>(
     response: &Response<B>,
-    ending: Ending,
+    ending: BodyEnding,
     body: Option<u64>,
-    terms: Terms,
+    terms: AnswerTerms,
     out: &mut Vec<u8>,
 ) {
     let (status, fields) = (response.status(), response.headers());
     write_status(if terms.old { b"HTTP/1.0 " } else { b"HTTP/1.1 " }, status, out);
     write_fields(fields, out);
     match ending {
-        Ending::Length(length) => write_length(length, out),
-        Ending::Chunked { .. } => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
-        Ending::Close => {}
-        Ending::Empty => said_length(status, fields, body, terms, out),
+        BodyEnding::Length(length) => write_length(length, out),
+        BodyEnding::Chunked { .. } => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        BodyEnding::Close => {}
+        BodyEnding::Empty => said_length(status, fields, body, terms, out),
     }
     // A pass over the few names costs less than to look one up.
     if !fields.keys().any(|name| *name == DATE) {
@@ -59,7 +59,13 @@ pub(super) fn write<B>(
 }
 
 /// The length that a body would have, of an answer that ends with its head (RFC 9110 section 8.6).
-fn said_length(status: StatusCode, fields: &HeaderMap, body: Option<u64>, terms: Terms, out: &mut Vec<u8>) {
+fn said_length(
+    status: StatusCode,
+    fields: &HeaderMap,
+    body: Option<u64>,
+    terms: AnswerTerms,
+    out: &mut Vec<u8>,
+) {
     if status.is_informational() || status == StatusCode::NO_CONTENT {
         return;
     }
@@ -90,19 +96,25 @@ mod tests {
 
     #[test]
     fn answers_end_as_the_visitor_can_tell() {
-        let terms = Terms { keep: true, ..Terms::of_refusal() };
-        let old = Terms { old: true, ..terms };
-        let head_only = Terms { head_only: true, ..terms };
+        let terms = AnswerTerms { keep: true, ..AnswerTerms::of_refusal() };
+        let old = AnswerTerms { old: true, ..terms };
+        let head_only = AnswerTerms { head_only: true, ..terms };
         for (status, body, terms, wanted, line) in [
-            (200, Some(3), terms, Ending::Length(3), "content-length: 3\r\n"),
-            (200, Some(0), terms, Ending::Length(0), "content-length: 0\r\n"),
-            (200, None, terms, Ending::Chunked { trailers: false }, "transfer-encoding: chunked\r\n"),
-            (200, None, Terms { keep: false, ..old }, Ending::Close, "HTTP/1.0 200 OK\r\n"),
-            (200, Some(3), old, Ending::Length(3), "connection: keep-alive\r\n"),
-            (204, Some(0), terms, Ending::Empty, ""),
-            (304, Some(0), terms, Ending::Empty, "content-length: 9\r\n"),
-            (200, Some(0), head_only, Ending::Empty, "content-length: 9\r\n"),
-            (200, Some(7), Terms { keep: false, ..terms }, Ending::Length(7), "connection: close\r\n"),
+            (200, Some(3), terms, BodyEnding::Length(3), "content-length: 3\r\n"),
+            (200, Some(0), terms, BodyEnding::Length(0), "content-length: 0\r\n"),
+            (200, None, terms, BodyEnding::Chunked { trailers: false }, "transfer-encoding: chunked\r\n"),
+            (200, None, AnswerTerms { keep: false, ..old }, BodyEnding::Close, "HTTP/1.0 200 OK\r\n"),
+            (200, Some(3), old, BodyEnding::Length(3), "connection: keep-alive\r\n"),
+            (204, Some(0), terms, BodyEnding::Empty, ""),
+            (304, Some(0), terms, BodyEnding::Empty, "content-length: 9\r\n"),
+            (200, Some(0), head_only, BodyEnding::Empty, "content-length: 9\r\n"),
+            (
+                200,
+                Some(7),
+                AnswerTerms { keep: false, ..terms },
+                BodyEnding::Length(7),
+                "connection: close\r\n",
+            ),
         ] {
             let said = ending(StatusCode::from_u16(status).unwrap(), body, terms);
             let response = Response::builder().status(status).header("content-length", "9");

@@ -14,16 +14,19 @@ use http::{HeaderMap, Response, StatusCode, header::CONNECTION};
 use http_body::Body;
 
 use super::{
-    super::{Handler, Interim, Received, Switch, connection::LAST_CALL, entrance::Entered, switch::Begin},
+    super::{
+        InterimSender, PendingUpgrade, ReceivedBody, RequestHandler, connection::LAST_CALL,
+        entrance::ConnectionInfo, switch::UpgradeCallback,
+    },
     answer,
-    head::{self, Head, HeadError, Terms},
-    line::{Line, Wire, Writing},
-    stop::Stop,
+    head::{self, AnswerTerms, HeadError, RequestHead},
+    line::{ConnectionIo, IoWriter, SharedIo},
+    stop::StopNotice,
 };
 use crate::{
-    clock::{self, Timer},
-    config::Limits,
-    message::outbound::{Ending, Outbound, OutboundError},
+    clock::{self, CoarseTimer},
+    config::RequestLimits,
+    message::outbound::{BodyEnding, MessageWriter, OutboundError},
     net::VisitorConnection,
 };
 
@@ -35,12 +38,12 @@ pub(super) const PARK_AFTER_TICKS: u64 = PARK_AFTER.as_millis() as u64 / clock::
 const MOST_UNWANTED: usize = 256 * 1024;
 
 /// What becomes of the line.
-pub(super) enum Then {
+pub(super) enum NextState {
     Park,
     Close,
     /// No head came in time.
     TimedOut,
-    Switch(Begin),
+    Switch(UpgradeCallback),
     /// The visitor has gone, or is to see that what they got is not whole.
     Gone,
     /// The same, and only a reset shows it.
@@ -48,37 +51,41 @@ pub(super) enum Then {
 }
 
 /// A line in use.
-pub(super) struct Conversation<'a, 't, H: Handler> {
-    pub(super) line: Rc<Line>,
-    entered: &'a Entered,
+pub(super) struct Http1Conversation<'a, 't, H: RequestHandler> {
+    pub(super) line: Rc<SharedIo>,
+    entered: &'a ConnectionInfo,
     connection: &'a VisitorConnection,
-    limits: &'a Limits,
+    limits: &'a RequestLimits,
     handler: &'a H,
-    stop: Stop<'a, 't>,
+    stop: StopNotice<'a, 't>,
     /// How many more requests it may bring.
     pub(super) left: u64,
     /// Requests so far.
     pub(super) served: u64,
-    outbound: Outbound<H::Body>,
+    outbound: MessageWriter<H::Body>,
     /// The fields of the last answer, emptied: the next request's have room there.
     spare: HeaderMap,
-    watch: Watch,
+    watch: IdleWatch,
     /// Of one that has brought nothing yet, once the process is to end.
-    last_call: Option<Timer>,
+    last_call: Option<CoarseTimer>,
 }
 
-impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
+impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
     /// Begins; `comes_back`: it was seen to come back soon after an answer; `fresh`: nothing has come from it before.
     pub(super) fn new(
-        line: Line,
-        (entered, connection): (&'a Entered, &'a VisitorConnection),
-        limits: &'a Limits,
+        line: SharedIo,
+        (entered, connection): (&'a ConnectionInfo, &'a VisitorConnection),
+        limits: &'a RequestLimits,
         handler: &'a H,
-        stop: Stop<'a, 't>,
+        stop: StopNotice<'a, 't>,
         (left, comes_back, fresh): (u64, bool, bool),
     ) -> Self {
-        let watch =
-            Watch { pause: Timer::new(Some(PARK_AFTER)), head: None, idle_since: clock::tick(), comes_back };
+        let watch = IdleWatch {
+            pause: CoarseTimer::new(Some(PARK_AFTER)),
+            head: None,
+            idle_since: clock::tick(),
+            comes_back,
+        };
         Self {
             line: Rc::new(line),
             entered,
@@ -88,19 +95,19 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
             stop,
             left,
             served: 0,
-            outbound: Outbound::cut(),
+            outbound: MessageWriter::cut(),
             spare: HeaderMap::new(),
             watch,
-            last_call: fresh.then(|| Timer::new(Some(LAST_CALL))),
+            last_call: fresh.then(|| CoarseTimer::new(Some(LAST_CALL))),
         }
     }
 
     /// Answers requests until there is none at hand.
-    pub(super) async fn run(&mut self) -> Then {
+    pub(super) async fn run(&mut self) -> NextState {
         loop {
             let head = match poll_fn(|cx| self.poll_head(cx)).await {
                 Ok(Some(head)) => head,
-                Ok(None) => return Then::Gone,
+                Ok(None) => return NextState::Gone,
                 Err(HeadOutcome::Then(then)) => return then,
                 Err(HeadOutcome::Refuse(error)) => return self.refuse(&error).await,
             };
@@ -111,7 +118,7 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
     }
 
     /// The next head; none if the visitor has gone.
-    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Head>, HeadOutcome>> {
+    fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<RequestHead>, HeadOutcome>> {
         self.stop.look(cx);
         let most = self.limits.head_bytes.unwrap_or(usize::MAX);
         let Self { line, spare, .. } = self;
@@ -141,7 +148,7 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
             Ok(Poll::Pending) => {
                 let begun = self.line.with(|wire| wire.has_begun()).unwrap_or_default();
                 if self.stop.came && !begun && self.is_left(cx) {
-                    return Poll::Ready(Err(HeadOutcome::Then(Then::Close)));
+                    return Poll::Ready(Err(HeadOutcome::Then(NextState::Close)));
                 }
                 let waited = self.watch.poll(begun, self.served, self.limits, cx);
                 waited.map(|then| Err(HeadOutcome::Then(then)))
@@ -159,30 +166,30 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
     }
 
     /// Tells why, and no more is read.
-    async fn refuse(&mut self, error: &HeadError) -> Then {
+    async fn refuse(&mut self, error: &HeadError) -> NextState {
         tracing::info!(%error, peer = ?self.entered.arrival.peer, "request refused: malformed, or its head is too large");
-        let Some(status) = error.status() else { return Then::Gone };
+        let Some(status) = error.status() else { return NextState::Gone };
         let mut response = Response::new(());
         *response.status_mut() = status;
-        let terms = Terms::of_refusal();
-        self.outbound.begin(Ending::Length(0), None, |out| {
-            answer::write(&response, Ending::Length(0), None, terms, out);
+        let terms = AnswerTerms::of_refusal();
+        self.outbound.begin(BodyEnding::Length(0), None, |out| {
+            answer::write(&response, BodyEnding::Length(0), None, terms, out);
         });
-        let sent = poll_fn(|cx| self.outbound.poll(&mut Writing(&self.line), cx)).await;
-        if sent.is_ok() { Then::Close } else { Then::Gone }
+        let sent = poll_fn(|cx| self.outbound.poll(&mut IoWriter(&self.line), cx)).await;
+        if sent.is_ok() { NextState::Close } else { NextState::Gone }
     }
 
     /// One request and its answer; none if the next may follow.
-    async fn exchange(&mut self, head: Head) -> Option<Then> {
-        let Head { request, body, mut terms } = head;
+    async fn exchange(&mut self, head: RequestHead) -> Option<NextState> {
+        let RequestHead { request, body, mut terms } = head;
         self.served += 1;
         self.left -= 1;
         self.line.with(|wire| wire.begin(body, terms.waits));
         let can_switch = terms.upgrade && body.is_over() && !terms.old;
-        let switch = can_switch.then(|| Switch::new(&self.line));
+        let switch = can_switch.then(|| PendingUpgrade::new(&self.line));
         let body = (!body.is_over()).then(|| Rc::clone(&self.line));
-        let interim = (!terms.old).then(|| Interim::new(&self.line));
-        let received = Received::of_line(body, switch, interim, self.connection.clone());
+        let interim = (!terms.old).then(|| InterimSender::new(&self.line));
+        let received = ReceivedBody::of_line(body, switch, interim, self.connection.clone());
         let request = self.entered.tell(request.map(|()| received));
 
         let mut answer = self.handler.handle(request, self.entered.arrival);
@@ -197,7 +204,7 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
         let Some(response) = response.await else {
             // First: what goes on without them is not to wait for the rest of their body.
             drop(self.line.take());
-            return Some(Then::Gone);
+            return Some(NextState::Gone);
         };
         let status = response.status();
         // SECURITY: what follows a refused change of protocol may have been meant for the tunnel: it is no request.
@@ -208,10 +215,10 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
         }
         let switch = self.line.switch();
         if status == StatusCode::SWITCHING_PROTOCOLS {
-            return Some(switch.map_or(Then::Close, Then::Switch));
+            return Some(switch.map_or(NextState::Close, NextState::Switch));
         }
         if !terms.keep || !self.skip_body().await {
-            return Some(Then::Close);
+            return Some(NextState::Close);
         }
         self.outbound.rest();
         self.watch.idle_since = clock::tick();
@@ -219,7 +226,7 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
     }
 
     /// Sends an answer; none when all of it has left.
-    async fn answer(&mut self, response: Response<H::Body>, terms: &mut Terms) -> Option<Then> {
+    async fn answer(&mut self, response: Response<H::Body>, terms: &mut AnswerTerms) -> Option<NextState> {
         let (mut parts, body) = response.into_parts();
         if parts.status != StatusCode::SWITCHING_PROTOCOLS
             && let Some(said) = parts.headers.remove(CONNECTION)
@@ -229,13 +236,13 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
         let length = body.size_hint().exact();
         let ending = answer::ending(parts.status, length, *terms);
         // Who waits to be asked for a body may send it all the same, or not: only they know where the next one begins.
-        let (unsaid, waits) = self.line.with(Wire::answered).unwrap_or_default();
-        terms.keep &= ending != Ending::Close && !waits;
+        let (unsaid, waits) = self.line.with(ConnectionIo::answered).unwrap_or_default();
+        terms.keep &= ending != BodyEnding::Close && !waits;
         if terms.keep && Rc::strong_count(&self.line) == 1 {
             // Nobody holds its body any more.
             terms.keep = self.skip_body().await;
         }
-        let body = (!matches!(ending, Ending::Empty | Ending::Length(0))).then_some(body);
+        let body = (!matches!(ending, BodyEnding::Empty | BodyEnding::Length(0))).then_some(body);
         let head = Response::from_parts(parts, ());
         self.outbound.begin(ending, body, |out| {
             out.extend_from_slice(&unsaid);
@@ -244,20 +251,20 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
         self.spare = std::mem::take(&mut head.into_parts().0.headers);
         self.spare.clear();
 
-        let sent = poll_fn(|cx| match self.outbound.poll(&mut Writing(&self.line), cx) {
+        let sent = poll_fn(|cx| match self.outbound.poll(&mut IoWriter(&self.line), cx) {
             Poll::Pending => self.line.poll_gone(cx).map(|()| Err(None)),
             Poll::Ready(sent) => Poll::Ready(sent.map_err(Some)),
         });
         let error = sent.await.err()?;
         // An answer that was cut must not look complete.
-        let is_open = terms.old || ending == Ending::Close;
+        let is_open = terms.old || ending == BodyEnding::Close;
         Some(match error {
-            Some(OutboundError::Body(_)) if is_open => Then::Reset,
+            Some(OutboundError::Body(_)) if is_open => NextState::Reset,
             Some(error) => {
                 tracing::debug!(%error, peer = ?self.entered.arrival.peer, "connection ended");
-                Then::Gone
+                NextState::Gone
             }
-            None => Then::Gone,
+            None => NextState::Gone,
         })
     }
 
@@ -283,30 +290,36 @@ impl<'a, 't, H: Handler> Conversation<'a, 't, H> {
 
 /// What there is instead of a head.
 enum HeadOutcome {
-    Then(Then),
+    Then(NextState),
     Refuse(HeadError),
 }
 
 /// Tells when a line is to be parked, or its head took too long.
-struct Watch {
-    pause: Timer,
-    head: Option<Timer>,
+struct IdleWatch {
+    pause: CoarseTimer,
+    head: Option<CoarseTimer>,
     /// When the last answer was through, in ticks.
     idle_since: u64,
     comes_back: bool,
 }
 
-impl Watch {
-    fn poll(&mut self, begun: bool, served: u64, limits: &Limits, cx: &mut Context<'_>) -> Poll<Then> {
+impl IdleWatch {
+    fn poll(
+        &mut self,
+        begun: bool,
+        served: u64,
+        limits: &RequestLimits,
+        cx: &mut Context<'_>,
+    ) -> Poll<NextState> {
         if begun {
-            let head = self.head.get_or_insert_with(|| Timer::new(limits.request_head_timeout));
-            return head.poll_elapsed(cx).map(|()| Then::TimedOut);
+            let head = self.head.get_or_insert_with(|| CoarseTimer::new(limits.request_head_timeout));
+            return head.poll_elapsed(cx).map(|()| NextState::TimedOut);
         }
         let idle = clock::tick().saturating_sub(self.idle_since);
         if served > 0 && (!self.comes_back || idle > PARK_AFTER_TICKS) {
-            return Poll::Ready(Then::Park);
+            return Poll::Ready(NextState::Park);
         }
         self.pause.reset(Some(PARK_AFTER));
-        self.pause.poll_elapsed(cx).map(|()| Then::Park)
+        self.pause.poll_elapsed(cx).map(|()| NextState::Park)
     }
 }

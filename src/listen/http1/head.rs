@@ -9,9 +9,9 @@ use http::{
 };
 use smallvec::SmallVec;
 
-use super::line::Rest;
+use super::line::BodyRemaining;
 use crate::message::{
-    chunked::Chunks,
+    chunked::ChunkReader,
     framing::{content_length, is_chunked, lower_version, transfer_codings},
 };
 
@@ -51,15 +51,15 @@ impl HeadError {
 
 /// A request's head, and what it says of its connection.
 #[derive(Debug)]
-pub(super) struct Head {
+pub(super) struct RequestHead {
     pub(super) request: Request<()>,
-    pub(super) body: Rest,
-    pub(super) terms: Terms,
+    pub(super) body: BodyRemaining,
+    pub(super) terms: AnswerTerms,
 }
 
 /// What a request says of the answer that it gets.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Terms {
+pub(super) struct AnswerTerms {
     /// HTTP/1.0.
     pub(super) old: bool,
     /// HEAD: the answer ends with its head.
@@ -74,7 +74,7 @@ pub(super) struct Terms {
     pub(super) trailers: bool,
 }
 
-impl Terms {
+impl AnswerTerms {
     /// Of a request that cannot be read.
     pub(super) fn of_refusal() -> Self {
         Self { old: false, head_only: false, keep: false, waits: false, upgrade: false, trailers: false }
@@ -87,7 +87,7 @@ pub(super) fn read(
     inbound: &mut BytesMut,
     most: usize,
     spare: &mut HeaderMap,
-) -> Result<Option<Head>, HeadError> {
+) -> Result<Option<RequestHead>, HeadError> {
     match read_known(inbound, most, spare) {
         Err(HeadError::Malformed(httparse::Error::Version)) if is_later(inbound) => {
             read_known(inbound, most, spare)
@@ -97,7 +97,11 @@ pub(super) fn read(
 }
 
 /// The same, of a version that is known.
-fn read_known(inbound: &mut BytesMut, most: usize, spare: &mut HeaderMap) -> Result<Option<Head>, HeadError> {
+fn read_known(
+    inbound: &mut BytesMut,
+    most: usize,
+    spare: &mut HeaderMap,
+) -> Result<Option<RequestHead>, HeadError> {
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut parsed = httparse::Request::new(&mut []);
     let status = parsed.parse_with_uninit_headers(inbound, &mut fields).map_err(|error| match error {
@@ -128,7 +132,7 @@ fn read_known(inbound: &mut BytesMut, most: usize, spare: &mut HeaderMap) -> Res
 
     let mut headers = std::mem::take(spare);
     headers.reserve(places.len());
-    let mut said = Said { keep: !old, ..Said::default() };
+    let mut said = RequestFraming { keep: !old, ..RequestFraming::default() };
     for (name, value) in places {
         let name = HeaderName::from_bytes(head.get(name).unwrap_or_default())
             .map_err(|_| httparse::Error::HeaderName)?;
@@ -139,7 +143,7 @@ fn read_known(inbound: &mut BytesMut, most: usize, spare: &mut HeaderMap) -> Res
         }
     }
     let body = said.body(old, &mut headers)?;
-    let terms = Terms {
+    let terms = AnswerTerms {
         old,
         head_only: method == Method::HEAD,
         keep: said.keep && !said.close && !(said.coded && said.length.is_some()),
@@ -152,7 +156,7 @@ fn read_known(inbound: &mut BytesMut, most: usize, spare: &mut HeaderMap) -> Res
     *request.uri_mut() = uri;
     *request.version_mut() = if old { Version::HTTP_10 } else { Version::HTTP_11 };
     *request.headers_mut() = headers;
-    Ok(Some(Head { request, body, terms }))
+    Ok(Some(RequestHead { request, body, terms }))
 }
 
 /// A request line of HTTP/1.2 or later, which is made one of HTTP/1.1.
@@ -164,7 +168,7 @@ fn is_later(inbound: &mut BytesMut) -> bool {
 
 /// What the fields say of the connection and of the end of the request.
 #[derive(Default)]
-struct Said {
+struct RequestFraming {
     length: Option<u64>,
     coded: bool,
     chunked: bool,
@@ -175,7 +179,7 @@ struct Said {
     trailers: bool,
 }
 
-impl Said {
+impl RequestFraming {
     /// False where the line repeats another.
     fn hear(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<bool, HeadError> {
         let text = value.as_bytes();
@@ -208,9 +212,12 @@ impl Said {
     }
 
     /// RFC 9112 section 6.3. Of both, Transfer-Encoding wins, and nobody sees the length.
-    fn body(&self, old: bool, headers: &mut HeaderMap) -> Result<Rest, HeadError> {
+    fn body(&self, old: bool, headers: &mut HeaderMap) -> Result<BodyRemaining, HeadError> {
         if !self.coded {
-            return Ok(self.length.filter(|length| *length > 0).map_or(Rest::Over, Rest::Length));
+            return Ok(self
+                .length
+                .filter(|length| *length > 0)
+                .map_or(BodyRemaining::Over, BodyRemaining::Length));
         }
         if old {
             return Err(HeadError::Framing("Transfer-Encoding in HTTP/1.0"));
@@ -219,7 +226,7 @@ impl Said {
             return Err(HeadError::Framing("Transfer-Encoding that does not end with chunked"));
         }
         headers.remove(CONTENT_LENGTH);
-        Ok(Rest::Chunks(Chunks::default()))
+        Ok(BodyRemaining::Chunks(ChunkReader::default()))
     }
 }
 
@@ -227,7 +234,7 @@ impl Said {
 mod tests {
     use super::*;
 
-    fn parse(text: &[u8]) -> Result<Option<Head>, HeadError> {
+    fn parse(text: &[u8]) -> Result<Option<RequestHead>, HeadError> {
         read(&mut BytesMut::from(text), 32 * 1024, &mut HeaderMap::new())
     }
 
@@ -249,12 +256,12 @@ mod tests {
 
     #[test]
     fn the_end_of_a_request_is_told_in_one_way() {
-        let chunks = Rest::Chunks(Chunks::default());
+        let chunks = BodyRemaining::Chunks(ChunkReader::default());
         for (fields, wanted, keep) in [
-            ("", Some(Rest::Over), true),
-            ("Content-Length: 0\r\n", Some(Rest::Over), true),
-            ("Content-Length: 5\r\n", Some(Rest::Length(5)), true),
-            ("Content-Length: 5\r\ncontent-length: 5\r\n", Some(Rest::Length(5)), true),
+            ("", Some(BodyRemaining::Over), true),
+            ("Content-Length: 0\r\n", Some(BodyRemaining::Over), true),
+            ("Content-Length: 5\r\n", Some(BodyRemaining::Length(5)), true),
+            ("Content-Length: 5\r\ncontent-length: 5\r\n", Some(BodyRemaining::Length(5)), true),
             ("Transfer-Encoding: Chunked\r\n", Some(chunks), true),
             ("Transfer-Encoding: , chunked\r\n", Some(chunks), true),
             ("Transfer-Encoding: chunked,\t,\r\n", Some(chunks), true),

@@ -16,12 +16,12 @@ use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 
 use super::{
-    super::{stall::Stall, switch::Begin},
+    super::{stall::WriteStall, switch::UpgradeCallback},
     answer,
 };
 use crate::{
-    message::chunked::{ChunkError, ChunkGrammar, Chunks, Piece},
-    net::Stream,
+    message::chunked::{ChunkError, ChunkGrammar, ChunkReader, ChunkedPiece},
+    net::NetStream,
 };
 
 /// What a read asks for at first, in bytes; it doubles up to [`LARGEST_READ`] while a body fills it.
@@ -36,13 +36,13 @@ const LARGEST_INTERIM: usize = 16 * 1024;
 
 /// What is left of a request's body.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rest {
+pub(super) enum BodyRemaining {
     Over,
     Length(u64),
-    Chunks(Chunks),
+    Chunks(ChunkReader),
 }
 
-impl Rest {
+impl BodyRemaining {
     pub(super) fn is_over(&self) -> bool {
         matches!(self, Self::Over)
     }
@@ -50,7 +50,7 @@ impl Rest {
 
 /// Why no more of a body comes.
 #[derive(Debug, thiserror::Error)]
-pub(in super::super) enum BodyError {
+pub(in super::super) enum BodyEnd {
     #[error("the visitor went within the body")]
     Gone,
     #[error("the visitor's line broke within the body: {0}")]
@@ -60,60 +60,60 @@ pub(in super::super) enum BodyError {
 }
 
 /// A line.
-pub(in super::super) struct Line {
+pub(in super::super) struct SharedIo {
     /// None once the conversation is over, or another protocol is spoken: whoever still holds the line has lost it.
-    wire: RefCell<Option<Wire>>,
+    wire: RefCell<Option<ConnectionIo>>,
     /// What follows a 101.
-    switch: Cell<Option<Begin>>,
+    switch: Cell<Option<UpgradeCallback>>,
 }
 
-pub(super) struct Wire {
-    stream: Stream,
+pub(super) struct ConnectionIo {
+    stream: NetStream,
     inbound: BytesMut,
     /// An end of a line came since a head was last looked for: one that drips is not read anew for each drop.
     lines_came: bool,
     read_size: usize,
-    rest: Rest,
+    rest: BodyRemaining,
     /// The visitor waits to be asked for the body (RFC 9110 section 10.1.1).
     waits: bool,
     /// What is still to be said before the answer.
     interim: Vec<u8>,
     /// What was said of that may be held back by the stream: TLS does.
     unflushed: bool,
-    stall: Stall,
+    stall: WriteStall,
 }
 
-impl std::fmt::Debug for Line {
+impl std::fmt::Debug for SharedIo {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Line")
     }
 }
 
-impl Line {
+impl SharedIo {
     /// A line by which `prefix` came already.
-    pub(super) fn new(stream: Stream, prefix: Bytes, stall: Option<Duration>) -> Self {
-        let wire = Wire {
+    pub(super) fn new(stream: NetStream, prefix: Bytes, stall: Option<Duration>) -> Self {
+        let wire = ConnectionIo {
             stream,
             lines_came: !prefix.is_empty(),
             inbound: prefix.into(),
             read_size: SMALLEST_READ,
-            rest: Rest::Over,
+            rest: BodyRemaining::Over,
             waits: false,
             interim: Vec::new(),
             unflushed: false,
-            stall: Stall::new(stall),
+            stall: WriteStall::new(stall),
         };
         Self { wire: RefCell::new(Some(wire)), switch: Cell::default() }
     }
 
     /// With the wire, where it is still there.
-    pub(super) fn with<T>(&self, read: impl FnOnce(&mut Wire) -> T) -> Option<T> {
+    pub(super) fn with<T>(&self, read: impl FnOnce(&mut ConnectionIo) -> T) -> Option<T> {
         self.wire.borrow_mut().as_mut().map(read)
     }
 
     /// Takes the stream away, and what was read of it and used by nobody. Bodies that were not read to their end break
     /// off.
-    pub(super) fn take(&self) -> Option<(Stream, Bytes)> {
+    pub(super) fn take(&self) -> Option<(NetStream, Bytes)> {
         let wire = self.wire.take()?;
         // An empty one would still hold its buffer.
         let unread = if wire.inbound.is_empty() { Bytes::new() } else { wire.inbound.freeze() };
@@ -121,12 +121,12 @@ impl Line {
     }
 
     /// This follows if the answer agrees to it.
-    pub(in super::super) fn follows(&self, begin: Begin) {
+    pub(in super::super) fn follows(&self, begin: UpgradeCallback) {
         self.switch.set(Some(begin));
     }
 
     /// What follows.
-    pub(super) fn switch(&self) -> Option<Begin> {
+    pub(super) fn switch(&self) -> Option<UpgradeCallback> {
         self.switch.take()
     }
 
@@ -166,8 +166,8 @@ impl Line {
     pub(in super::super) fn poll_body(
         &self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        self.with(|wire| wire.poll_body(cx)).unwrap_or(Poll::Ready(Some(Err(BodyError::Gone))))
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyEnd>>> {
+        self.with(|wire| wire.poll_body(cx)).unwrap_or(Poll::Ready(Some(Err(BodyEnd::Gone))))
     }
 
     /// Whether the body has been read to its end.
@@ -178,14 +178,14 @@ impl Line {
     /// What is left of the body.
     pub(in super::super) fn size_hint(&self) -> SizeHint {
         match self.wire.borrow().as_ref().map(|wire| wire.rest) {
-            Some(Rest::Over) => SizeHint::with_exact(0),
-            Some(Rest::Length(left)) => SizeHint::with_exact(left),
-            Some(Rest::Chunks(_)) | None => SizeHint::default(),
+            Some(BodyRemaining::Over) => SizeHint::with_exact(0),
+            Some(BodyRemaining::Length(left)) => SizeHint::with_exact(left),
+            Some(BodyRemaining::Chunks(_)) | None => SizeHint::default(),
         }
     }
 }
 
-impl Wire {
+impl ConnectionIo {
     /// The bytes that came, if there may be a head among them.
     pub(super) fn lines(&mut self) -> Option<&mut BytesMut> {
         std::mem::take(&mut self.lines_came).then_some(&mut self.inbound)
@@ -202,7 +202,7 @@ impl Wire {
     }
 
     /// Begins a request: what of it is still to come, and whether it waits to be asked for that.
-    pub(super) fn begin(&mut self, rest: Rest, waits: bool) {
+    pub(super) fn begin(&mut self, rest: BodyRemaining, waits: bool) {
         self.rest = rest;
         self.waits = waits;
         self.read_size = SMALLEST_READ;
@@ -244,7 +244,7 @@ impl Wire {
     }
 
     /// The next piece of the body; the visitor is asked for it first, where they wait for that.
-    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyEnd>>> {
         if std::mem::take(&mut self.waits) {
             self.interim.extend_from_slice(CONTINUE);
             // What cannot be said at once is said while the answer is waited for.
@@ -254,14 +254,14 @@ impl Wire {
         }
         loop {
             match self.decode() {
-                Ok(Piece::More) => {}
-                Ok(Piece::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
-                Ok(Piece::Trailers(fields)) => return Poll::Ready(Some(Ok(Frame::trailers(fields)))),
-                Ok(Piece::End) => return Poll::Ready(None),
+                Ok(ChunkedPiece::More) => {}
+                Ok(ChunkedPiece::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(ChunkedPiece::Trailers(fields)) => return Poll::Ready(Some(Ok(Frame::trailers(fields)))),
+                Ok(ChunkedPiece::End) => return Poll::Ready(None),
                 Err(error) => return Poll::Ready(Some(Err(error.into()))),
             }
             match ready!(self.poll_read(cx)) {
-                Ok(0) => return Poll::Ready(Some(Err(BodyError::Gone))),
+                Ok(0) => return Poll::Ready(Some(Err(BodyEnd::Gone))),
                 Ok(read) if read >= self.read_size => self.read_size = LARGEST_READ.min(2 * self.read_size),
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Some(Err(error.into()))),
@@ -269,22 +269,22 @@ impl Wire {
         }
     }
 
-    fn decode(&mut self) -> Result<Piece, ChunkError> {
+    fn decode(&mut self) -> Result<ChunkedPiece, ChunkError> {
         let piece = match &mut self.rest {
-            Rest::Over => Piece::End,
-            Rest::Length(_) if self.inbound.is_empty() => Piece::More,
-            Rest::Length(left) => {
+            BodyRemaining::Over => ChunkedPiece::End,
+            BodyRemaining::Length(_) if self.inbound.is_empty() => ChunkedPiece::More,
+            BodyRemaining::Length(left) => {
                 let take = usize::try_from(*left).unwrap_or(usize::MAX).min(self.inbound.len());
                 *left -= take as u64;
                 if *left == 0 {
-                    self.rest = Rest::Over;
+                    self.rest = BodyRemaining::Over;
                 }
-                Piece::Data(self.inbound.split_to(take).freeze())
+                ChunkedPiece::Data(self.inbound.split_to(take).freeze())
             }
-            Rest::Chunks(chunks) => {
+            BodyRemaining::Chunks(chunks) => {
                 let piece = chunks.read(&mut self.inbound, ChunkGrammar::Strict)?;
                 if chunks.are_over() {
-                    self.rest = Rest::Over;
+                    self.rest = BodyRemaining::Over;
                 }
                 piece
             }
@@ -306,15 +306,15 @@ impl Wire {
 }
 
 /// Writing to the visitor. A borrow for each write and no longer: between two of them a body may be read from the line.
-pub(super) struct Writing<'a>(pub(super) &'a Line);
+pub(super) struct IoWriter<'a>(pub(super) &'a SharedIo);
 
-impl Writing<'_> {
-    fn with<T>(&self, write: impl FnOnce(&mut Wire) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+impl IoWriter<'_> {
+    fn with<T>(&self, write: impl FnOnce(&mut ConnectionIo) -> Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         self.0.with(write).unwrap_or_else(|| Poll::Ready(Err(io::ErrorKind::NotConnected.into())))
     }
 }
 
-impl AsyncWrite for Writing<'_> {
+impl AsyncWrite for IoWriter<'_> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.with(|wire| wire.poll_write(cx, &[IoSlice::new(buf)]))
     }

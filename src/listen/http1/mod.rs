@@ -11,7 +11,7 @@ mod head;
 mod line;
 mod stop;
 
-pub(super) use line::Line;
+pub(super) use line::SharedIo;
 
 use std::{pin::pin, rc::Rc, time::Duration};
 
@@ -19,31 +19,33 @@ use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
-use super::{Handler, Rules, Tunnel, connection::last_call, entrance::Entered};
+use super::{
+    ConnectionRules, RequestHandler, UpgradedTunnel, connection::last_call, entrance::ConnectionInfo,
+};
 use crate::{
     clock,
-    net::{Stream, VisitorConnection},
+    net::{NetStream, VisitorConnection},
 };
-use conversation::{Conversation, PARK_AFTER_TICKS, Then};
-use stop::Stop;
+use conversation::{Http1Conversation, NextState, PARK_AFTER_TICKS};
+use stop::StopNotice;
 
 /// How long a closing connection is read on, so that the answer is not lost to a reset (RFC 9112 §9.6).
 const LINGER: Duration = Duration::from_secs(2);
 
 /// What is left of a connection that was active.
-enum Left {
-    Parked(Stream, Bytes),
-    Closing(Stream),
-    Tunnel(Tunnel),
+enum AfterActive {
+    Parked(NetStream, Bytes),
+    Closing(NetStream),
+    Tunnel(UpgradedTunnel),
     Nothing,
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve<H: Handler>(
-    mut stream: Stream,
+pub(super) async fn serve<H: RequestHandler>(
+    mut stream: NetStream,
     mut prefix: Bytes,
-    entered: Entered,
-    rules: Rc<Rules>,
+    entered: ConnectionInfo,
+    rules: Rc<ConnectionRules>,
     handler: Rc<H>,
     stop: CancellationToken,
 ) {
@@ -74,10 +76,10 @@ pub(super) async fn serve<H: Handler>(
         ))
         .await
         {
-            Left::Parked(back, unread) => (stream, prefix) = (back, unread),
-            Left::Closing(back) => return Box::pin(linger(back)).await,
-            Left::Tunnel(tunnel) => return tunnel.await,
-            Left::Nothing => return,
+            AfterActive::Parked(back, unread) => (stream, prefix) = (back, unread),
+            AfterActive::Closing(back) => return Box::pin(linger(back)).await,
+            AfterActive::Tunnel(tunnel) => return tunnel.await,
+            AfterActive::Nothing => return,
         }
         parked = Some(clock::tick());
         wait = rules.limits.idle_timeout_http1;
@@ -85,49 +87,49 @@ pub(super) async fn serve<H: Handler>(
 }
 
 /// From the first byte until nothing is at hand; `parked`: since when it had been.
-async fn active<H: Handler>(
-    (stream, prefix): (Stream, Bytes),
-    entered: (&Entered, &VisitorConnection),
-    rules: &Rules,
+async fn active<H: RequestHandler>(
+    (stream, prefix): (NetStream, Bytes),
+    entered: (&ConnectionInfo, &VisitorConnection),
+    rules: &ConnectionRules,
     handler: &H,
     stop: &CancellationToken,
     parked: Option<u64>,
     left: &mut u64,
-) -> Left {
+) -> AfterActive {
     let limits = &rules.limits;
     let comes_back = parked.is_some_and(|since| clock::tick().saturating_sub(since) <= PARK_AFTER_TICKS);
-    let line = Line::new(stream, prefix, limits.write_stall_timeout);
+    let line = SharedIo::new(stream, prefix, limits.write_stall_timeout);
     let stopping = pin!(stop.cancelled());
-    let stop = Stop::new(stopping);
+    let stop = StopNotice::new(stopping);
     let fresh = parked.is_none();
     let mut conversation =
-        Conversation::new(line, entered, limits, handler, stop, (*left, comes_back, fresh));
+        Http1Conversation::new(line, entered, limits, handler, stop, (*left, comes_back, fresh));
     let then = conversation.run().await;
     *left = conversation.left;
     let first = conversation.served == 0 && parked.is_none();
-    let Some((stream, unread)) = conversation.line.take() else { return Left::Nothing };
+    let Some((stream, unread)) = conversation.line.take() else { return AfterActive::Nothing };
     match then {
-        Then::Park => Left::Parked(stream, unread),
+        NextState::Park => AfterActive::Parked(stream, unread),
         // Later ones are left without a word: a client that keeps connections could take it for the next answer.
-        Then::TimedOut if first => answer_timeout(stream).await,
-        Then::TimedOut | Then::Close => Left::Closing(stream),
-        Then::Switch(begin) => Left::Tunnel(begin(Box::new(stream), unread)),
-        Then::Gone => Left::Nothing,
-        Then::Reset => {
+        NextState::TimedOut if first => answer_timeout(stream).await,
+        NextState::TimedOut | NextState::Close => AfterActive::Closing(stream),
+        NextState::Switch(begin) => AfterActive::Tunnel(begin(Box::new(stream), unread)),
+        NextState::Gone => AfterActive::Nothing,
+        NextState::Reset => {
             stream.reset();
-            Left::Nothing
+            AfterActive::Nothing
         }
     }
 }
 
 /// A head that did not arrive in time (RFC 9110 §15.5.9).
-async fn answer_timeout(mut stream: Stream) -> Left {
+async fn answer_timeout(mut stream: NetStream) -> AfterActive {
     let answer = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
     let _ = clock::timeout(Some(LINGER), stream.write_all(answer)).await;
-    Left::Closing(stream)
+    AfterActive::Closing(stream)
 }
 
-async fn linger(mut stream: Stream) {
+async fn linger(mut stream: NetStream) {
     let _ = stream.shutdown().await;
     let mut sink = [0; 4096];
     let mut budget = 256 * 1024_usize;

@@ -4,26 +4,26 @@ use std::cell::{Cell, RefCell};
 
 use http::{HeaderMap, Response, StatusCode, header};
 
-use super::super::switch::Begin;
+use super::super::switch::UpgradeCallback;
 
 /// What is held of interim answers until they leave, in bytes of names and values.
 const MOST_HINTS: usize = 16 * 1024;
 
 /// Shared between the stream and who answers it.
 #[derive(Default)]
-pub(in super::super) struct Aside {
+pub(in super::super) struct StreamHandoff {
     hints: RefCell<Vec<Response<()>>>,
     said: Cell<usize>,
-    follows: Cell<Option<Begin>>,
+    follows: Cell<Option<UpgradeCallback>>,
 }
 
-impl std::fmt::Debug for Aside {
+impl std::fmt::Debug for StreamHandoff {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Aside")
     }
 }
 
-impl Aside {
+impl StreamHandoff {
     /// This is said before the answer. HEADERS are not subject to flow control, so for who reads nothing no more than so
     /// much of them is begun.
     pub(in super::super) fn hint(&self, status: StatusCode, fields: &HeaderMap) {
@@ -46,12 +46,12 @@ impl Aside {
     }
 
     /// This follows if the answer agrees to it.
-    pub(in super::super) fn follows(&self, begin: Begin) {
+    pub(in super::super) fn follows(&self, begin: UpgradeCallback) {
         self.follows.set(Some(begin));
     }
 
     /// What follows.
-    pub(super) fn switch(&self) -> Option<Begin> {
+    pub(super) fn switch(&self) -> Option<UpgradeCallback> {
         self.follows.take()
     }
 }

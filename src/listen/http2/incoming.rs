@@ -10,19 +10,19 @@ use h2::RecvStream;
 use http::{HeaderMap, header::CONTENT_LENGTH};
 use http_body::{Frame, SizeHint};
 
-use super::Streams;
+use super::StreamCounts;
 use crate::message::framing::content_length;
 
 /// What is still to come. h2 holds it against what the head says of its length.
 #[derive(Debug)]
-pub(in super::super) struct Incoming {
+pub(in super::super) struct StreamBody {
     stream: RecvStream,
-    streams: Rc<Streams>,
+    streams: Rc<StreamCounts>,
     left: Option<u64>,
 }
 
-impl Incoming {
-    pub(super) fn new(stream: RecvStream, head: &HeaderMap, streams: &Rc<Streams>) -> Self {
+impl StreamBody {
+    pub(super) fn new(stream: RecvStream, head: &HeaderMap, streams: &Rc<StreamCounts>) -> Self {
         let left = head.get(CONTENT_LENGTH).and_then(|length| content_length(length.as_bytes()));
         Self { stream, streams: Rc::clone(streams), left }
     }

@@ -10,8 +10,8 @@ mod streams;
 mod tunnel;
 mod watched;
 
-pub(super) use aside::Aside;
-pub(super) use incoming::Incoming;
+pub(super) use aside::StreamHandoff;
+pub(super) use incoming::StreamBody;
 
 use std::{
     cell::Cell,
@@ -27,15 +27,15 @@ use h2::server::{Builder, Connection, Handshake, SendResponse};
 use http::Request;
 use tokio_util::sync::CancellationToken;
 
-use super::{Handler, Rules, entrance::Entered};
+use super::{ConnectionRules, RequestHandler, entrance::ConnectionInfo};
 use crate::{
-    clock::Timer,
-    config::Limits,
-    net::{Metered, Stream},
+    clock::CoarseTimer,
+    config::RequestLimits,
+    net::{MeteredStream, NetStream},
     tasks,
 };
-use streams::{Flight, Streams};
-use watched::Watched;
+use streams::{RequestInFlight, StreamCounts};
+use watched::StalledWriteGuard;
 
 /// How long a connection that was told to end may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -48,7 +48,7 @@ const TALK_WINDOW: Duration = Duration::from_secs(10);
 /// And to so many from who does not even read what they are answered, while nothing is asked.
 const UNHEARD_TALK: u64 = 64 * 1024;
 
-fn builder(limits: &Limits) -> Builder {
+fn builder(limits: &RequestLimits) -> Builder {
     let mut builder = Builder::new();
     let window = |limit: Option<usize>| limit.and_then(|w| u32::try_from(w).ok()).unwrap_or(LARGEST_WINDOW);
     builder
@@ -66,16 +66,16 @@ fn builder(limits: &Limits) -> Builder {
 }
 
 /// A connection, from its preface on.
-enum Conversation {
+enum Http2Conversation {
     Beginning {
-        handshake: Handshake<Watched, Bytes>,
+        handshake: Handshake<StalledWriteGuard, Bytes>,
         /// It was told to end before it had begun.
         told: bool,
     },
-    Begun(Connection<Watched, Bytes>),
+    Begun(Connection<StalledWriteGuard, Bytes>),
 }
 
-impl Conversation {
+impl Http2Conversation {
     /// Hands on what comes; ready at its end.
     fn poll(
         &mut self,
@@ -112,30 +112,31 @@ impl Conversation {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve<H: Handler>(
-    stream: Stream,
+pub(super) async fn serve<H: RequestHandler>(
+    stream: NetStream,
     prefix: Bytes,
-    entered: Entered,
-    rules: Rc<Rules>,
+    entered: ConnectionInfo,
+    rules: Rc<ConnectionRules>,
     handler: Rc<H>,
     stop: CancellationToken,
 ) {
     let limits = &rules.limits;
-    let streams = Rc::new(Streams::new(limits.http2_resets_per_10s));
+    let streams = Rc::new(StreamCounts::new(limits.http2_resets_per_10s));
     let came = Rc::default();
     let unflushed = Rc::new(Cell::new(false));
-    let metered = Metered::new(stream, &came);
-    let io = Watched::new(metered, prefix, Rc::clone(&unflushed), limits.write_stall_timeout);
+    let metered = MeteredStream::new(stream, &came);
+    let io = StalledWriteGuard::new(metered, prefix, Rc::clone(&unflushed), limits.write_stall_timeout);
     let arrival = entered.arrival;
     let noted = Rc::clone(&streams);
     let mut begin = move |request, reply| {
         // Counted from now on, and not only once its task has its turn.
-        let flight = Flight::new(&noted);
+        let flight = RequestInFlight::new(&noted);
         // Boxed: a task's future is moved several times, and this one is large.
         tasks::spawn(Box::pin(stream::serve(request, reply, flight, entered.clone(), Rc::clone(&handler))));
     };
-    let mut connection = Conversation::Beginning { handshake: builder(limits).handshake(io), told: false };
-    let mut watch = Watch::new(limits);
+    let mut connection =
+        Http2Conversation::Beginning { handshake: builder(limits).handshake(io), told: false };
+    let mut watch = EndWatch::new(limits);
     let mut stopping = pin!(stop.cancelled());
     let over = poll_fn(|cx| {
         streams.listens(cx);
@@ -166,28 +167,28 @@ pub(super) async fn serve<H: Handler>(
 }
 
 /// Tells when a connection is to end.
-struct Watch {
+struct EndWatch {
     /// It was told that it is to end.
     told: bool,
     /// Nothing was asked for too long.
     is_idle: bool,
-    rest: Option<Timer>,
-    stall: Timer,
+    rest: Option<CoarseTimer>,
+    stall: CoarseTimer,
     seen: u64,
-    talk: Timer,
+    talk: CoarseTimer,
     talk_from: (u64, u64),
     most_talk: u64,
 }
 
-impl Watch {
-    fn new(limits: &Limits) -> Self {
+impl EndWatch {
+    fn new(limits: &RequestLimits) -> Self {
         Self {
             told: false,
             is_idle: false,
             rest: None,
-            stall: Timer::new(limits.write_stall_timeout),
+            stall: CoarseTimer::new(limits.write_stall_timeout),
             seen: 0,
-            talk: Timer::new(Some(TALK_WINDOW)),
+            talk: CoarseTimer::new(Some(TALK_WINDOW)),
             talk_from: (0, 0),
             most_talk: limits
                 .http2_connection_window
@@ -198,10 +199,10 @@ impl Watch {
     /// Ready when it is to be cut, with why that is worth a word.
     fn poll(
         &mut self,
-        streams: &Streams,
+        streams: &StreamCounts,
         came: u64,
         unheard: bool,
-        limits: &Limits,
+        limits: &RequestLimits,
         cx: &mut Context<'_>,
     ) -> Poll<Option<&'static str>> {
         if streams.takes_back.get() {
@@ -216,7 +217,8 @@ impl Watch {
                 (false, 0) => limits.request_head_timeout,
                 (false, _) => limits.idle_timeout_http2,
             };
-            self.is_idle = self.rest.get_or_insert_with(|| Timer::new(limit)).poll_elapsed(cx).is_ready();
+            self.is_idle =
+                self.rest.get_or_insert_with(|| CoarseTimer::new(limit)).poll_elapsed(cx).is_ready();
             if self.told && self.is_idle {
                 return Poll::Ready(None);
             }

@@ -16,21 +16,21 @@ use http::{
 use http_body::Body;
 
 use super::{
-    super::{Handler, Interim, Received, Switch, entrance::Entered, switch},
-    Streams,
-    aside::Aside,
-    incoming::Incoming,
-    streams::Flight,
-    tunnel::Tunnel,
+    super::{InterimSender, PendingUpgrade, ReceivedBody, RequestHandler, entrance::ConnectionInfo, switch},
+    StreamCounts,
+    aside::StreamHandoff,
+    incoming::StreamBody,
+    streams::RequestInFlight,
+    tunnel::StreamTunnel,
 };
 use crate::{clock, message::framing::ends_with_head};
 
 /// Answers a request, in a task of its own. That its visitor goes, ends it wherever it is.
-pub(super) async fn serve<H: Handler>(
+pub(super) async fn serve<H: RequestHandler>(
     request: Request<RecvStream>,
     mut reply: SendResponse<Bytes>,
-    mut flight: Flight,
-    entered: Entered,
+    mut flight: RequestInFlight,
+    entered: ConnectionInfo,
     handler: Rc<H>,
 ) {
     if request.headers().values().any(has_blanks_around) {
@@ -43,15 +43,16 @@ pub(super) async fn serve<H: Handler>(
     let aside = Rc::default();
     let (mut request, incoming) = part(request);
     let head_only = *request.method() == Method::HEAD;
-    let switch = Switch::of_stream(&mut request, &aside);
+    let switch = PendingUpgrade::of_stream(&mut request, &aside);
     // What follows an extended CONNECT is the tunnel, and no body.
     let (incoming, mut tunnel) = if switch.is_some() {
         (None, Some(incoming))
     } else {
-        let incoming = Incoming::new(incoming, request.headers(), &streams);
+        let incoming = StreamBody::new(incoming, request.headers(), &streams);
         ((!incoming.is_end_stream()).then_some(incoming), None)
     };
-    let request = request.map(|()| Received::of_stream(incoming, switch, Interim::of_stream(&aside)));
+    let request =
+        request.map(|()| ReceivedBody::of_stream(incoming, switch, InterimSender::of_stream(&aside)));
     let answer = handler.handle(entered.tell(request), entered.arrival);
     let Some(answer) = answered::<H>(answer, &mut reply, &aside).await else { return };
     flight.is_answered();
@@ -82,13 +83,13 @@ pub(super) async fn serve<H: Handler>(
     };
     if let (Some(begin), Some(receive)) = (follows, tunnel.take()) {
         drop(body);
-        begin(Box::new(Tunnel::new(stream, receive, &streams)), Bytes::new()).await;
+        begin(Box::new(StreamTunnel::new(stream, receive, &streams)), Bytes::new()).await;
     } else if !ends {
-        Outgoing {
+        BodyWriter {
             body,
             stream,
             piece: None,
-            unread: Unread { streams: &streams, waits: false },
+            unread: UnreadCount { streams: &streams, waits: false },
             broken: false,
         }
         .send()
@@ -109,10 +110,10 @@ fn part(request: Request<RecvStream>) -> (Request<()>, RecvStream) {
 }
 
 /// The answer; `None` if the visitor takes the request back, or goes. What is said beforehand is passed on meanwhile.
-async fn answered<H: Handler>(
+async fn answered<H: RequestHandler>(
     mut answer: H::Answer,
     reply: &mut SendResponse<Bytes>,
-    aside: &Aside,
+    aside: &StreamHandoff,
 ) -> Option<Response<H::Body>> {
     poll_fn(|cx| {
         let polled = Pin::new(&mut answer).poll(cx);
@@ -130,12 +131,12 @@ async fn answered<H: Handler>(
 }
 
 /// Counts an answer among those of which a piece waits for the visitor.
-struct Unread<'a> {
-    streams: &'a Streams,
+struct UnreadCount<'a> {
+    streams: &'a StreamCounts,
     waits: bool,
 }
 
-impl Unread<'_> {
+impl UnreadCount<'_> {
     fn set(&mut self, waits: bool) {
         if waits != self.waits {
             let unread = self.streams.unread.get();
@@ -145,24 +146,24 @@ impl Unread<'_> {
     }
 }
 
-impl Drop for Unread<'_> {
+impl Drop for UnreadCount<'_> {
     fn drop(&mut self) {
         self.set(false);
     }
 }
 
 /// An answer's body on its way out, a piece at a time.
-struct Outgoing<'a, B> {
+struct BodyWriter<'a, B> {
     body: B,
     stream: SendStream<Bytes>,
     /// Waits for room; and whether it is the last.
     piece: Option<(Bytes, bool)>,
-    unread: Unread<'a>,
+    unread: UnreadCount<'a>,
     /// The body broke off.
     broken: bool,
 }
 
-impl<B> Outgoing<'_, B>
+impl<B> BodyWriter<'_, B>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
 {

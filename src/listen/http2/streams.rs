@@ -14,7 +14,7 @@ const WINDOW: u64 = Duration::from_secs(10).as_millis() as u64 / TICK.as_millis(
 
 /// What is known of all of them.
 #[derive(Debug)]
-pub(in super::super) struct Streams {
+pub(in super::super) struct StreamCounts {
     /// Requests whose answer is not through.
     pub(super) in_flight: Cell<u32>,
     /// Requests so far.
@@ -30,7 +30,7 @@ pub(in super::super) struct Streams {
     connection: RefCell<Option<Waker>>,
 }
 
-impl Streams {
+impl StreamCounts {
     pub(super) fn new(most_resets: Option<u64>) -> Self {
         Self {
             in_flight: Cell::default(),
@@ -77,14 +77,14 @@ impl Streams {
 }
 
 /// Holds a request in flight until its answer is through, or its tunnel.
-pub(super) struct Flight {
-    streams: Rc<Streams>,
+pub(super) struct RequestInFlight {
+    streams: Rc<StreamCounts>,
     answered: bool,
 }
 
-impl Flight {
+impl RequestInFlight {
     /// One begins.
-    pub(super) fn new(streams: &Rc<Streams>) -> Self {
+    pub(super) fn new(streams: &Rc<StreamCounts>) -> Self {
         streams.in_flight.set(streams.in_flight.get() + 1);
         streams.served.set(streams.served.get() + 1);
         streams.moved();
@@ -92,7 +92,7 @@ impl Flight {
     }
 
     /// Among which it is.
-    pub(super) fn streams(&self) -> &Rc<Streams> {
+    pub(super) fn streams(&self) -> &Rc<StreamCounts> {
         &self.streams
     }
 
@@ -102,7 +102,7 @@ impl Flight {
     }
 }
 
-impl Drop for Flight {
+impl Drop for RequestInFlight {
     fn drop(&mut self) {
         if !self.answered {
             self.streams.taken_back();

@@ -11,22 +11,22 @@ use bytes::Bytes;
 use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::Streams;
+use super::StreamCounts;
 
 /// What is written at once, at most: a frame that every visitor takes (RFC 9113 section 4.2).
 const LARGEST_WRITE: usize = 16 * 1024;
 
-pub(super) struct Tunnel {
+pub(super) struct StreamTunnel {
     send: SendStream<Bytes>,
     receive: RecvStream,
     /// Came, and was not read.
     left: Bytes,
     ended: bool,
-    streams: Rc<Streams>,
+    streams: Rc<StreamCounts>,
 }
 
-impl Tunnel {
-    pub(super) fn new(send: SendStream<Bytes>, receive: RecvStream, streams: &Rc<Streams>) -> Self {
+impl StreamTunnel {
+    pub(super) fn new(send: SendStream<Bytes>, receive: RecvStream, streams: &Rc<StreamCounts>) -> Self {
         Self { send, receive, left: Bytes::new(), ended: false, streams: Rc::clone(streams) }
     }
 
@@ -38,14 +38,14 @@ impl Tunnel {
     }
 }
 
-impl Drop for Tunnel {
+impl Drop for StreamTunnel {
     fn drop(&mut self) {
         // As a connection that is closed: an end, and no fault. Where the stream is gone there is nobody to tell.
         let _ = self.end();
     }
 }
 
-impl AsyncRead for Tunnel {
+impl AsyncRead for StreamTunnel {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -66,7 +66,7 @@ impl AsyncRead for Tunnel {
     }
 }
 
-impl AsyncWrite for Tunnel {
+impl AsyncWrite for StreamTunnel {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let length = buf.len().min(LARGEST_WRITE);
         self.send.reserve_capacity(length);

@@ -12,26 +12,26 @@ use std::{
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::super::stall::Stall;
-use crate::net::Metered;
+use super::super::stall::WriteStall;
+use crate::net::MeteredStream;
 
-pub(super) struct Watched {
-    io: Metered,
+pub(super) struct StalledWriteGuard {
+    io: MeteredStream,
     /// Read already, to tell which protocol it is.
     prefix: Bytes,
     /// Something was written, or could not be, and is not flushed yet.
     unflushed: Rc<Cell<bool>>,
-    stall: Stall,
+    stall: WriteStall,
 }
 
-impl Watched {
+impl StalledWriteGuard {
     pub(super) fn new(
-        io: Metered,
+        io: MeteredStream,
         prefix: Bytes,
         unflushed: Rc<Cell<bool>>,
         stall: Option<Duration>,
     ) -> Self {
-        Self { io, prefix, unflushed, stall: Stall::new(stall) }
+        Self { io, prefix, unflushed, stall: WriteStall::new(stall) }
     }
 
     fn wrote<T>(&mut self, polled: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
@@ -42,7 +42,7 @@ impl Watched {
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for StalledWriteGuard {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -57,7 +57,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for StalledWriteGuard {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.io).poll_write(cx, buf);
         self.unflushed.set(true);

@@ -27,14 +27,14 @@ const OTHERS: u32 = 0o007;
 
 /// The certificates of one listener; at least one.
 #[derive(Debug)]
-pub struct Certificates {
-    pub(super) first: Named,
-    pub(super) others: Vec<Named>,
+pub struct ListenerCertificates {
+    pub(super) first: NamedCertificate,
+    pub(super) others: Vec<NamedCertificate>,
 }
 
 /// A certificate, and the names that it is for.
 #[derive(Debug)]
-pub(super) struct Named {
+pub(super) struct NamedCertificate {
     pub(super) names: Vec<String>,
     pub(super) key: Arc<CertifiedKey>,
     /// When it ends.
@@ -43,7 +43,7 @@ pub(super) struct Named {
 
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+enum CertificateError {
     #[error(transparent)]
     Unreadable(#[from] crate::config::SecretError),
     #[error("{0} holds no certificate: PEM begins with -----BEGIN CERTIFICATE-----")]
@@ -60,7 +60,7 @@ enum Fault {
     Mismatch { key: SecretSource, certificate: SecretSource },
 }
 
-impl Certificates {
+impl ListenerCertificates {
     /// Reads them all, and says what is wrong with them; `None` if there is an error among that.
     pub fn load(files: &[CertificateFiles], now: Timestamp) -> (Option<Self>, Vec<Diagnostic>) {
         let mut found = Vec::new();
@@ -78,25 +78,36 @@ impl Certificates {
     }
 }
 
-fn read(files: &CertificateFiles, now: Timestamp, found: &mut Vec<Diagnostic>) -> Result<Named, Fault> {
+fn read(
+    files: &CertificateFiles,
+    now: Timestamp,
+    found: &mut Vec<Diagnostic>,
+) -> Result<NamedCertificate, CertificateError> {
     let pem = files.certificate.read()?;
     let chain: Vec<_> =
         CertificateDer::pem_slice_iter(pem.expose()).collect::<Result<_, _>>().unwrap_or_default();
-    let Some(own) = chain.first() else { return Err(Fault::NoCertificate(files.certificate.clone())) };
-    let bad = || Fault::BadCertificate(files.certificate.clone());
+    let Some(own) = chain.first() else {
+        return Err(CertificateError::NoCertificate(files.certificate.clone()));
+    };
+    let bad = || CertificateError::BadCertificate(files.certificate.clone());
     let parsed = Certificate::from_der(own).map_err(|_| bad())?;
     let names = names(&parsed);
     let until = parsed.tbs_certificate.validity.not_after.to_system_time();
     let until = until.duration_since(UNIX_EPOCH).map_err(|_| bad())?;
 
     let pem = files.key.read()?;
-    let key = PrivateKeyDer::from_pem_slice(pem.expose()).map_err(|_| Fault::NoKey(files.key.clone()))?;
-    let key = aws_lc_rs::sign::any_supported_type(&key).map_err(|_| Fault::BadKey(files.key.clone()))?;
+    let key = PrivateKeyDer::from_pem_slice(pem.expose())
+        .map_err(|_| CertificateError::NoKey(files.key.clone()))?;
+    let key =
+        aws_lc_rs::sign::any_supported_type(&key).map_err(|_| CertificateError::BadKey(files.key.clone()))?;
     let key = CertifiedKey::new(chain, key);
     match key.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
         Err(_) => {
-            return Err(Fault::Mismatch { key: files.key.clone(), certificate: files.certificate.clone() });
+            return Err(CertificateError::Mismatch {
+                key: files.key.clone(),
+                certificate: files.certificate.clone(),
+            });
         }
     }
     let mut warn = |text: String, help: &str| {
@@ -111,7 +122,7 @@ fn read(files: &CertificateFiles, now: Timestamp, found: &mut Vec<Diagnostic>) -
         let help = format!("chmod o= {}", path.display());
         warn(format!("the key in {} can be read by everyone on this machine", files.key), &help);
     }
-    Ok(Named { names, key: Arc::new(key), until: Timestamp(until.as_millis() as u64) })
+    Ok(NamedCertificate { names, key: Arc::new(key), until: Timestamp(until.as_millis() as u64) })
 }
 
 /// What is to be said of the end of a certificate, both since 1970.

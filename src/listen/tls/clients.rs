@@ -15,7 +15,7 @@ use crate::config::{ClientCertificates, Diagnostic, SecretSource};
 
 /// Whose certificates are taken.
 #[derive(Debug)]
-pub struct Clients(pub(super) Arc<dyn ClientCertVerifier>);
+pub struct ClientVerifier(pub(super) Arc<dyn ClientCertVerifier>);
 
 /// What a visitor has shown, and what was verified.
 #[derive(Debug, Clone)]
@@ -26,7 +26,7 @@ pub struct ClientCertificate {
 
 /// Why a CA cannot be used.
 #[derive(Debug, thiserror::Error)]
-enum Fault {
+enum ClientCaError {
     #[error(transparent)]
     Unreadable(#[from] crate::config::SecretError),
     #[error("{0} holds no certificate: PEM begins with -----BEGIN CERTIFICATE-----")]
@@ -37,7 +37,7 @@ enum Fault {
     Refused(#[from] VerifierBuilderError),
 }
 
-impl Clients {
+impl ClientVerifier {
     /// Reads the CA; where that fails, what is wrong with it is among `found`, with its place.
     pub fn load(config: &ClientCertificates, found: &mut Vec<Diagnostic>) -> Option<Self> {
         let place = config.place.clone();
@@ -45,20 +45,20 @@ impl Clients {
     }
 }
 
-fn read(config: &ClientCertificates) -> Result<Clients, Fault> {
+fn read(config: &ClientCertificates) -> Result<ClientVerifier, ClientCaError> {
     let pem = config.ca.read()?;
     let mut roots = RootCertStore::empty();
     for certificate in CertificateDer::pem_slice_iter(pem.expose()) {
-        let bad = || Fault::BadCertificate(config.ca.clone());
+        let bad = || ClientCaError::BadCertificate(config.ca.clone());
         roots.add(certificate.map_err(|_| bad())?).map_err(|_| bad())?;
     }
     if roots.is_empty() {
-        return Err(Fault::NoCertificate(config.ca.clone()));
+        return Err(ClientCaError::NoCertificate(config.ca.clone()));
     }
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
     let verifier = if config.require { verifier } else { verifier.allow_unauthenticated() };
-    Ok(Clients(verifier.build()?))
+    Ok(ClientVerifier(verifier.build()?))
 }
 
 impl ClientCertificate {

@@ -1,7 +1,7 @@
 //! TLS towards visitors: 1.2 and 1.3 by rustls, certificates that can be replaced while connections go on.
 //!
 //! Here live certificates, the choice among them, the handshake. Never: what is said after it. `app` builds a
-//! [`Tls`] for each listener that has one. RFC 8446 and RFC 6066 section 3 (names) bind it.
+//! [`ListenerTls`] for each listener that has one. RFC 8446 and RFC 6066 section 3 (names) bind it.
 
 mod certificates;
 mod clients;
@@ -16,12 +16,12 @@ use rustls::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::entrance::Protocol;
-use crate::{clock::Timestamp, net::Stream};
-use resolver::Resolver;
+use super::entrance::WireProtocol;
+use crate::{clock::Timestamp, net::NetStream};
+use resolver::CertificateResolver;
 
-pub use certificates::Certificates;
-pub use clients::{ClientCertificate, Clients};
+pub use certificates::ListenerCertificates;
+pub use clients::{ClientCertificate, ClientVerifier};
 
 /// RFC 9113 section 3.2.
 const HTTP2: &[u8] = b"h2";
@@ -29,9 +29,9 @@ const HTTP2: &[u8] = b"h2";
 /// The keys that resumption tickets are sealed under: one set for the whole process, so that a visitor is known by
 /// every worker and after every reload. They change by themselves.
 #[derive(Debug, Clone)]
-pub struct Tickets(Arc<dyn ProducesTickets>);
+pub struct ResumptionKeys(Arc<dyn ProducesTickets>);
 
-impl Tickets {
+impl ResumptionKeys {
     /// New keys.
     ///
     /// # Errors
@@ -43,29 +43,29 @@ impl Tickets {
 
 /// One listener's TLS.
 #[derive(Debug, Clone)]
-pub struct Tls {
+pub struct ListenerTls {
     server: Arc<ServerConfig>,
-    resolver: Arc<Resolver>,
+    resolver: Arc<CertificateResolver>,
 }
 
-impl Tls {
+impl ListenerTls {
     /// Speaks TLS with these certificates, and asks visitors for theirs if `clients` says so.
     ///
     /// # Errors
     /// The provider lacks what TLS 1.2 or 1.3 needs; never with the one that is built in.
     pub fn new(
-        certificates: Certificates,
-        tickets: &Tickets,
-        clients: Option<Clients>,
+        certificates: ListenerCertificates,
+        tickets: &ResumptionKeys,
+        clients: Option<ClientVerifier>,
     ) -> Result<Self, rustls::Error> {
-        let resolver = Arc::new(Resolver::new(certificates));
+        let resolver = Arc::new(CertificateResolver::new(certificates));
         // SECURITY: a ticket says who its visitor was shown to be. One of a listener that asks for nothing, or trusts
         // another CA, must not be taken here, and so the keys are this listener's own.
-        let tickets = if clients.is_some() { &Tickets::new()? } else { tickets };
+        let tickets = if clients.is_some() { &ResumptionKeys::new()? } else { tickets };
         let server = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?;
         let server = match clients {
-            Some(Clients(verifier)) => server.with_client_cert_verifier(verifier),
+            Some(ClientVerifier(verifier)) => server.with_client_cert_verifier(verifier),
             None => server.with_no_client_auth(),
         };
         let mut server = server.with_cert_resolver(Arc::clone(&resolver) as _);
@@ -80,7 +80,7 @@ impl Tls {
     }
 
     /// Other certificates from now on; connections that are there go on.
-    pub fn replace(&self, certificates: Certificates) {
+    pub fn replace(&self, certificates: ListenerCertificates) {
         self.resolver.replace(certificates);
     }
 
@@ -90,11 +90,11 @@ impl Tls {
     /// The connection broke, or the visitor speaks no TLS, or none that is spoken here.
     pub(super) async fn accept(
         &self,
-        stream: Stream,
-    ) -> io::Result<(Stream, Protocol, Option<Rc<ClientCertificate>>)> {
+        stream: NetStream,
+    ) -> io::Result<(NetStream, WireProtocol, Option<Rc<ClientCertificate>>)> {
         let stream = TlsAcceptor::from(Arc::clone(&self.server)).accept(stream).await?;
         let chosen = stream.get_ref().1.alpn_protocol();
-        let protocol = if chosen == Some(HTTP2) { Protocol::Http2 } else { Protocol::Http1 };
+        let protocol = if chosen == Some(HTTP2) { WireProtocol::Http2 } else { WireProtocol::Http1 };
         let shown = match stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()) {
             None => None,
             // Verified it is, and the app would take who shows it for somebody without one.
@@ -105,6 +105,6 @@ impl Tls {
                 )
             })?),
         };
-        Ok((Stream::Tls(Box::new(stream.into())), protocol, shown.map(Rc::new)))
+        Ok((NetStream::Tls(Box::new(stream.into())), protocol, shown.map(Rc::new)))
     }
 }

@@ -9,15 +9,15 @@ use rustls::{
     sign::CertifiedKey,
 };
 
-use super::certificates::{Certificates, Named};
+use super::certificates::{ListenerCertificates, NamedCertificate};
 use crate::clock::Timestamp;
 
 /// The certificates as they are now.
 #[derive(Debug)]
-pub(super) struct Resolver(ArcSwap<Certificates>);
+pub(super) struct CertificateResolver(ArcSwap<ListenerCertificates>);
 
-impl Resolver {
-    pub(super) fn new(certificates: Certificates) -> Self {
+impl CertificateResolver {
+    pub(super) fn new(certificates: ListenerCertificates) -> Self {
         Self(ArcSwap::from_pointee(certificates))
     }
 
@@ -27,24 +27,24 @@ impl Resolver {
         std::iter::once(&all.first).chain(&all.others).map(|one| (one.names.join(" "), one.until)).collect()
     }
 
-    pub(super) fn replace(&self, certificates: Certificates) {
+    pub(super) fn replace(&self, certificates: ListenerCertificates) {
         self.0.store(Arc::new(certificates));
     }
 }
 
-impl ResolvesServerCert for Resolver {
+impl ResolvesServerCert for CertificateResolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         let schemes = hello.signature_schemes();
         Some(Arc::clone(&self.0.load().choose(hello.server_name().unwrap_or_default(), schemes).key))
     }
 }
 
-impl Certificates {
+impl ListenerCertificates {
     /// The one whose name fits best; of several such (RSA beside ECDSA) the first that the visitor can verify. Where
     /// none fits, the first of all: the visitor then learns what is wrong, and who sent no name is served.
-    fn choose(&self, name: &str, schemes: &[SignatureScheme]) -> &Named {
+    fn choose(&self, name: &str, schemes: &[SignatureScheme]) -> &NamedCertificate {
         let name = name.to_ascii_lowercase();
-        let rank = |named: &Named| {
+        let rank = |named: &NamedCertificate| {
             let fits = named.names.iter().map(|own| fit(own, &name)).max().unwrap_or(0);
             (fits, named.key.key.choose_scheme(schemes).is_some())
         };
@@ -78,11 +78,11 @@ mod tests {
 
     use super::*;
 
-    fn named(names: &[&str], algorithm: &'static rcgen::SignatureAlgorithm) -> Named {
+    fn named(names: &[&str], algorithm: &'static rcgen::SignatureAlgorithm) -> NamedCertificate {
         let key = rcgen::KeyPair::generate_for(algorithm).unwrap();
         let der = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
         let key = CertifiedKey::new(Vec::new(), any_supported_type(&der).unwrap());
-        Named {
+        NamedCertificate {
             names: names.iter().map(ToString::to_string).collect(),
             key: Arc::new(key),
             until: Timestamp(0),
@@ -92,7 +92,7 @@ mod tests {
     #[test]
     fn by_name_and_by_what_can_be_verified() {
         let ecdsa = &rcgen::PKCS_ECDSA_P256_SHA256;
-        let all = Certificates {
+        let all = ListenerCertificates {
             first: named(&["a.example", "*.a.example"], ecdsa),
             others: vec![
                 named(&["b.example"], &rcgen::PKCS_ED25519),

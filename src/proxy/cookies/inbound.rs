@@ -1,4 +1,4 @@
-//! The request's `Cookie`: ours out, the rules undone, kept cookies in.
+//! The request's `JarCookie`: ours out, the rules undone, kept cookies in.
 
 use std::{borrow::Cow, cell::OnceCell, collections::BTreeSet};
 
@@ -6,43 +6,46 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use smallvec::SmallVec;
 
-use super::{super::ProxyError, AskedPath, Cookies, Crossing};
+use super::{super::ProxyError, AskedPath, CookieContext, CookieStage};
 use crate::{
     clock::Timestamp,
-    cookies::{NameWork, Occasion, Sent},
-    message::cookie::{self, Edit, Retained},
+    cookies::{CookieScope, NameWork, PresentedPair},
+    message::cookie::{self, PairEdit, RetainedLine},
     session::{
-        Resolved, Visit,
-        jar::{Asking, Cookie, From},
+        FetchContext, ResolvedSession,
+        jar::{JarCookie, JarRequest, RequestSite},
     },
 };
 
-impl Cookies<'_> {
-    /// The request's `Cookie` as the app is to get it: ours out, the rules undone, kept cookies in.
+impl CookieStage<'_> {
+    /// The request's `JarCookie` as the app is to get it: ours out, the rules undone, kept cookies in.
     pub fn inbound<B>(
         &self,
-        resolved: Option<&Resolved>,
+        resolved: Option<&ResolvedSession>,
         now: Timestamp,
         request: &mut Request<B>,
-    ) -> Result<Crossing, ProxyError> {
+    ) -> Result<CookieContext, ProxyError> {
         let rules = &self.plan.cookies;
         let path = AskedPath::of(self.admitted.path(), rules);
-        let jar = resolved.and_then(Resolved::record).map(|record| &record.jar).filter(|jar| !jar.is_empty());
+        let jar = resolved
+            .and_then(ResolvedSession::record)
+            .map(|record| &record.jar)
+            .filter(|jar| !jar.is_empty());
         // Asked only where it decides something.
         let asks = jar.is_some() || rules.reads_requests();
         let host = self.client.host.as_ref().or(self.admitted.host.as_ref());
         let host = host.map_or(&b""[..], HeaderValue::as_bytes);
         let from = if asks {
-            From::read_with_origin(request.method(), request.headers(), host)
+            RequestSite::read_with_origin(request.method(), request.headers(), host)
         } else {
-            From::SameSite
+            RequestSite::SameSite
         };
         let safe = request.method().is_safe();
-        let form = asks && !safe && Visit::submits(request.method(), request.headers());
-        let mut crossing = Crossing { path, from, safe, form, leaving: Vec::new() };
+        let form = asks && !safe && FetchContext::submits(request.method(), request.headers());
+        let mut crossing = CookieContext { path, from, safe, form, leaving: Vec::new() };
         let headers = request.headers_mut();
         let host = if jar.is_some() { self.app_host() } else { Cow::Borrowed("") };
-        let asking = Asking {
+        let asking = JarRequest {
             host: &host,
             path: self.admitted.path(),
             https: self.client.https,
@@ -69,7 +72,7 @@ impl Cookies<'_> {
         Ok(crossing)
     }
 
-    fn leaving(&self, occasion: &Occasion<'_>, headers: &HeaderMap) -> Vec<Vec<u8>> {
+    fn leaving(&self, occasion: &CookieScope<'_>, headers: &HeaderMap) -> Vec<Vec<u8>> {
         let rules = &self.plan.cookies;
         let lines = headers.get_all(header::COOKIE).iter();
         let names = lines.flat_map(|line| cookie::pairs(line.as_bytes())).map(|(name, _)| name);
@@ -78,9 +81,9 @@ impl Cookies<'_> {
 
     fn edit<'o>(
         &self,
-        resolved: Option<&Resolved>,
-        (kept, stored, work): (&[&Cookie], impl Fn(&[u8]) -> bool, &NameWork),
-        occasion: impl FnOnce() -> Occasion<'o>,
+        resolved: Option<&ResolvedSession>,
+        (kept, stored, work): (&[&JarCookie], impl Fn(&[u8]) -> bool, &NameWork),
+        occasion: impl FnOnce() -> CookieScope<'o>,
         headers: &mut HeaderMap,
     ) {
         let form = &self.route.cookie;
@@ -88,8 +91,8 @@ impl Cookies<'_> {
         if !rules.reads_requests() {
             return edit_lines(headers, |line| {
                 cookie::edit(line, |pair| match pair.name() {
-                    name if form.is_ours(name) || form.is_within(pair.text()) => Edit::Remove,
-                    _ => Edit::Keep,
+                    name if form.is_ours(name) || form.is_within(pair.text()) => PairEdit::Remove,
+                    _ => PairEdit::Keep,
                 })
             });
         }
@@ -104,11 +107,17 @@ impl Cookies<'_> {
         let has = |wanted: &[u8]| stored(wanted) || renamed.get_or_init(all_renamed).contains(wanted);
         let open: SmallVec<[&[u8]; 4]> =
             kept.iter().map(|kept| &*kept.name).filter(|name| rules.leaves_open(name, occasion)).collect();
-        let sent = Sent { occasion, session: resolved.and_then(Resolved::known_id), has, open: &open, work };
+        let sent = PresentedPair {
+            occasion,
+            session: resolved.and_then(ResolvedSession::known_id),
+            has,
+            open: &open,
+            work,
+        };
         edit_lines(headers, |line| {
             cookie::edit(line, |pair| match pair.name() {
-                name if form.is_ours(name) || form.is_within(pair.text()) => Edit::Remove,
-                name if form.is_the_apps(name) => Edit::Keep,
+                name if form.is_ours(name) || form.is_within(pair.text()) => PairEdit::Remove,
+                name if form.is_the_apps(name) => PairEdit::Keep,
                 _ => rules.read(pair, &sent),
             })
         });
@@ -116,17 +125,17 @@ impl Cookies<'_> {
 }
 
 /// Edits each line; one that has no pair left goes.
-fn edit_lines(headers: &mut HeaderMap, edit: impl Fn(&[u8]) -> Retained) {
+fn edit_lines(headers: &mut HeaderMap, edit: impl Fn(&[u8]) -> RetainedLine) {
     let header::Entry::Occupied(mut lines) = headers.entry(header::COOKIE) else { return };
     let mut empty = false;
     for line in lines.iter_mut() {
         match edit(line.as_bytes()) {
-            Retained::Unchanged => {}
-            Retained::Empty => {
+            RetainedLine::Unchanged => {}
+            RetainedLine::Empty => {
                 *line = HeaderValue::from_static("");
                 empty = true;
             }
-            Retained::Changed(bytes) => {
+            RetainedLine::Changed(bytes) => {
                 // Of bytes that came as headers; were they ever none, the line is not passed on unedited.
                 let value = HeaderValue::from_maybe_shared(Bytes::from(bytes));
                 empty |= value.is_err();
@@ -144,7 +153,7 @@ fn edit_lines(headers: &mut HeaderMap, edit: impl Fn(&[u8]) -> Retained) {
 }
 
 /// As a browser writes them (RFC 6265bis section 5.8.3).
-fn as_line(kept: &[&Cookie]) -> Option<Vec<u8>> {
+fn as_line(kept: &[&JarCookie]) -> Option<Vec<u8>> {
     let mut line = Vec::new();
     for cookie in kept {
         if !line.is_empty() {

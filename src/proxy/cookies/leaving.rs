@@ -6,8 +6,8 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
-use super::{Cookies, Crossing};
-use crate::{config::is_session_like, cookies::Occasion, message::set_cookie, session::make_private};
+use super::{CookieContext, CookieStage};
+use crate::{config::is_session_like, cookies::CookieScope, message::set_cookie, session::make_private};
 
 /// So many lines in one answer.
 const MOST_LINES: usize = 40;
@@ -18,12 +18,12 @@ const AROUND: usize = 14;
 
 /// Lines that take cookies back, by cookie: of each, the likeliest first.
 #[derive(Debug, Default)]
-pub struct Leaving {
+pub struct ExpiringLines {
     sessions: Vec<Vec<Vec<u8>>>,
     others: Vec<Vec<Vec<u8>>>,
 }
 
-impl Leaving {
+impl ExpiringLines {
     /// The lines for one cookie.
     pub fn add(&mut self, name: &[u8], lines: Vec<Vec<u8>>) {
         if !lines.is_empty() {
@@ -73,14 +73,14 @@ fn in_turns(groups: Vec<Vec<Vec<u8>>>) -> impl Iterator<Item = Vec<u8>> {
     turns.into_iter()
 }
 
-impl Cookies<'_> {
+impl CookieStage<'_> {
     /// What goes with a session that ended.
     pub fn expire(
         &self,
-        crossing: &Crossing,
-        occasion: &Occasion<'_>,
+        crossing: &CookieContext,
+        occasion: &CookieScope<'_>,
         headers: &HeaderMap,
-        leaving: &mut Leaving,
+        leaving: &mut ExpiringLines,
     ) {
         let (rules, seen) = (&self.plan.cookies, &self.plan.inventory);
         // What this very answer sets is not taken back.
@@ -110,7 +110,7 @@ mod tests {
         let lines = |name: &str, count: usize| -> Vec<Vec<u8>> {
             (0..count).map(|number| format!("{name}=; Path=/{number}").into_bytes()).collect()
         };
-        let mut leaving = Leaving::default();
+        let mut leaving = ExpiringLines::default();
         for name in ["lang", "theme", "PHPSESSID", "my.sid"] {
             leaving.add(name.as_bytes(), lines(name, 15));
         }
@@ -123,7 +123,7 @@ mod tests {
         assert_eq!(all[30..33], ["lang=; Path=/0", "theme=; Path=/0", "lang=; Path=/1"]);
         assert_eq!(headers[header::CACHE_CONTROL], "private");
 
-        let mut leaving = Leaving::default();
+        let mut leaving = ExpiringLines::default();
         leaving.add(b"long", vec![vec![b'x'; MOST_BYTES - AROUND], b"x=".to_vec(), vec![b'y'; 10]]);
         let mut headers = HeaderMap::new();
         leaving.go(&mut headers);

@@ -4,19 +4,19 @@ mod inbound;
 mod leaving;
 mod outbound;
 
-pub use outbound::After;
+pub use outbound::CommittedSession;
 
 use std::borrow::Cow;
 
-use super::{admit::Admitted, request, session};
+use super::{admit::AdmittedRequest, request, session};
 use crate::{
     clock::Timestamp,
-    cookies::{CookieRules, Occasion},
-    headers::Client,
-    message::authority::Authority,
+    cookies::{CookieRules, CookieScope},
+    headers::ClientInfo,
+    message::authority::HostPort,
     plan::{Plan, RoutePlan},
     router,
-    session::jar::From,
+    session::jar::RequestSite,
 };
 
 /// What the rules make of the path that is asked for.
@@ -45,13 +45,13 @@ impl AskedPath {
 
 /// What an answer's cookies will have to know of the request.
 #[derive(Debug)]
-pub struct Crossing {
+pub struct CookieContext {
     /// The path, where a rule asks for it.
     path: Option<Box<AskedPath>>,
-    from: From,
+    from: RequestSite,
     /// RFC 9110 section 9.2.1.
     safe: bool,
-    /// The visitor sent a form ([`Visit::submits`](crate::session::Visit::submits)).
+    /// The visitor sent a form ([`Visit::submits`](crate::session::FetchContext::submits)).
     form: bool,
     /// The browser's names of cookies that go when their session does.
     leaving: Vec<Vec<u8>>,
@@ -59,21 +59,21 @@ pub struct Crossing {
 
 /// The cookies of one request and its answer.
 #[derive(Debug)]
-pub struct Cookies<'a> {
+pub struct CookieStage<'a> {
     /// The plan that it began with.
     pub plan: &'a Plan,
     /// The route that it takes.
     pub route: &'a RoutePlan,
     /// Who asks.
-    pub client: &'a Client,
+    pub client: &'a ClientInfo,
     /// What it asks for.
-    pub admitted: &'a Admitted,
+    pub admitted: &'a AdmittedRequest,
 }
 
-impl<'a> Cookies<'a> {
-    fn occasion(&self, crossing: &'a Crossing, now: Timestamp) -> Occasion<'a> {
+impl<'a> CookieStage<'a> {
+    fn occasion(&self, crossing: &'a CookieContext, now: Timestamp) -> CookieScope<'a> {
         let path = crossing.path.as_deref();
-        Occasion {
+        CookieScope {
             host: &self.admitted.authority.host,
             path: path.and_then(|path| path.main.as_deref()).unwrap_or(self.admitted.path()),
             request_paths: path.map_or(&[], |path| &path.rules),
@@ -91,7 +91,7 @@ impl<'a> Cookies<'a> {
     /// The host that the app is asked for, as browsers compare it.
     fn app_host(&self) -> Cow<'_, str> {
         let other =
-            request::host(self.route, self.admitted).and_then(|host| Authority::parse(host.as_bytes()));
+            request::host(self.route, self.admitted).and_then(|host| HostPort::parse(host.as_bytes()));
         other.map_or(Cow::Borrowed(self.admitted.authority.host.as_str()), |other| Cow::Owned(other.host))
     }
 }

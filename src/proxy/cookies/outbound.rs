@@ -1,51 +1,51 @@
-//! The answer's `Set-Cookie` lines: what the rules make of them, what the session keeps, what goes with it.
+//! The answer's `Set-JarCookie` lines: what the rules make of them, what the session keeps, what goes with it.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use uuid::Uuid;
 
-use super::{Cookies, Crossing, leaving::Leaving};
+use super::{CookieContext, CookieStage, leaving::ExpiringLines};
 use crate::{
     clock::Timestamp,
     config::{KeepRenew, SessionMode, is_session_like},
-    cookies::{self, Finding, Occasion, SealedFor, Verdict},
-    message::set_cookie::{self, Line},
+    cookies::{self, CookieFinding, CookieScope, LineVerdict, SealedFor},
+    message::set_cookie::{self, SetCookieLine},
     session::{
-        Changes,
-        jar::{Cookie, Jar, JarChange, Setting},
+        SessionChanges,
+        jar::{Jar, JarChange, JarCookie, SettingScope},
         make_private,
     },
 };
 
 /// Lines that wait until the session is known.
 #[derive(Debug, Default)]
-pub struct Waiting {
+pub struct PendingLines {
     /// To be sealed for it.
     bound: Vec<HeaderValue>,
     /// Of cookies from before their rule, whose old copies go.
-    adopted: Vec<Adopted>,
+    adopted: Vec<AdoptedLine>,
 }
 
 #[derive(Debug)]
-struct Adopted {
+struct AdoptedLine {
     /// As the app wrote it.
     line: HeaderValue,
-    needs: Needs,
+    needs: AdoptionNeeds,
 }
 
 /// Without which the old copy stays.
 #[derive(Debug)]
-enum Needs {
+enum AdoptionNeeds {
     Nothing,
     /// A session that the new one is sealed for.
     Session,
     /// The new one in the jar.
-    Kept(Box<Cookie>),
+    Kept(Box<JarCookie>),
 }
 
 /// What became of the session when an answer's changes were kept.
 #[derive(Debug, Clone, Default)]
-pub struct After {
+pub struct CommittedSession {
     /// The one that the browser is in from now on.
     pub session: Option<Uuid>,
     /// The one that the request came under has ended.
@@ -56,7 +56,7 @@ pub struct After {
     pub told: bool,
 }
 
-enum Fate {
+enum LineFate {
     Stays,
     Becomes(HeaderValue),
     Goes,
@@ -64,17 +64,17 @@ enum Fate {
     IsKept(Box<JarChange>),
 }
 
-impl Cookies<'_> {
-    /// The answer's `Set-Cookie` lines as the browser is to get them, save those that wait for the session; what the
+impl CookieStage<'_> {
+    /// The answer's `Set-JarCookie` lines as the browser is to get them, save those that wait for the session; what the
     /// session is to keep is added to `changes`.
     pub fn outbound<B>(
         &self,
-        crossing: &Crossing,
+        crossing: &CookieContext,
         now: Timestamp,
         response: &mut Response<B>,
-        changes: &mut Option<Box<Changes>>,
-    ) -> Option<Box<Waiting>> {
-        let mut waiting: Option<Box<Waiting>> = None;
+        changes: &mut Option<Box<SessionChanges>>,
+    ) -> Option<Box<PendingLines>> {
+        let mut waiting: Option<Box<PendingLines>> = None;
         let status = response.status();
         let headers = response.headers_mut();
         let header::Entry::Occupied(mut lines) = headers.entry(header::SET_COOKIE) else { return waiting };
@@ -88,16 +88,16 @@ impl Cookies<'_> {
             {
                 waiting.get_or_insert_default().adopted.push(adopted);
             }
-            taken |= matches!(fate, Fate::Goes | Fate::IsKept(_));
+            taken |= matches!(fate, LineFate::Goes | LineFate::IsKept(_));
             match fate {
-                Fate::Stays => {}
-                Fate::Becomes(new) => *line = new,
-                Fate::Goes => gone.push(at),
-                Fate::IsKept(change) => {
+                LineFate::Stays => {}
+                LineFate::Becomes(new) => *line = new,
+                LineFate::Goes => gone.push(at),
+                LineFate::IsKept(change) => {
                     gone.push(at);
                     changes.get_or_insert_default().jar.push(*change);
                 }
-                Fate::Waits => {
+                LineFate::Waits => {
                     gone.push(at);
                     waiting.get_or_insert_default().bound.push(line.clone());
                 }
@@ -120,42 +120,49 @@ impl Cookies<'_> {
     }
 
     /// A line that takes the place of a cookie from before its rule, or takes it back.
-    fn adopted(&self, line: &HeaderValue, fate: &Fate, occasion: &Occasion<'_>) -> Option<Adopted> {
+    fn adopted(
+        &self,
+        line: &HeaderValue,
+        fate: &LineFate,
+        occasion: &CookieScope<'_>,
+    ) -> Option<AdoptedLine> {
         if !self.plan.cookies.is_adopted(set_cookie::name(line.as_bytes()), occasion) {
             return None;
         }
         let needs = match fate {
-            Fate::Stays | Fate::Goes => return None,
-            Fate::Waits => Needs::Session,
-            Fate::IsKept(change) if change.keeps() => Needs::Kept(Box::new(change.cookie.clone())),
-            Fate::Becomes(_) | Fate::IsKept(_) => Needs::Nothing,
+            LineFate::Stays | LineFate::Goes => return None,
+            LineFate::Waits => AdoptionNeeds::Session,
+            LineFate::IsKept(change) if change.keeps() => {
+                AdoptionNeeds::Kept(Box::new(change.cookie.clone()))
+            }
+            LineFate::Becomes(_) | LineFate::IsKept(_) => AdoptionNeeds::Nothing,
         };
-        Some(Adopted { line: line.clone(), needs })
+        Some(AdoptedLine { line: line.clone(), needs })
     }
 
     fn fate(
         &self,
-        answered: (&Crossing, StatusCode),
+        answered: (&CookieContext, StatusCode),
         line: &HeaderValue,
-        occasion: &Occasion<'_>,
+        occasion: &CookieScope<'_>,
         now: Timestamp,
-    ) -> Fate {
-        let line = Line::read(line.as_bytes());
+    ) -> LineFate {
+        let line = SetCookieLine::read(line.as_bytes());
         if self.route.cookie.is_ours(line.sent_name()) {
             tracing::warn!(
                 "a Set-Cookie of the app was dropped: it has the name of the session's own cookie"
             );
-            return Fate::Goes;
+            return LineFate::Goes;
         }
         let rules = &self.plan.cookies;
         self.note(line, occasion);
         if rules.is_empty() || self.route.cookie.is_the_apps(line.name()) {
-            return Fate::Stays;
+            return LineFate::Stays;
         }
         match rules.apply(line, occasion, SealedFor::Later) {
-            Verdict::Untouched => Fate::Stays,
-            Verdict::Bound => Fate::Waits,
-            Verdict::Kept(kept) => self.keep(answered, &kept, line.name(), now),
+            LineVerdict::Untouched => LineFate::Stays,
+            LineVerdict::Bound => LineFate::Waits,
+            LineVerdict::Kept(kept) => self.keep(answered, &kept, line.name(), now),
             verdict => self.carry_out(line, verdict),
         }
     }
@@ -166,68 +173,68 @@ impl Cookies<'_> {
     }
 
     /// The inventory's part.
-    fn note(&self, line: Line<'_>, occasion: &Occasion<'_>) {
+    fn note(&self, line: SetCookieLine<'_>, occasion: &CookieScope<'_>) {
         let new = self.plan.inventory.note(line, occasion, &self.plan.cookies);
         if !new.is_empty() {
             let cookie = String::from_utf8_lossy(line.name()).into_owned();
-            let found: Vec<_> = new.into_iter().map(Finding::as_str).collect();
+            let found: Vec<_> = new.into_iter().map(CookieFinding::as_str).collect();
             tracing::info!(upstream = self.upstream(), %cookie, found = found.join("; "), "a cookie of the app");
         }
     }
 
-    fn carry_out(&self, line: Line<'_>, verdict: Verdict<'_>) -> Fate {
+    fn carry_out(&self, line: SetCookieLine<'_>, verdict: LineVerdict<'_>) -> LineFate {
         let name = line.name();
         let cookie = || String::from_utf8_lossy(name);
         match verdict {
             // Its own name was asked about before.
-            Verdict::Rewritten(bytes)
+            LineVerdict::Rewritten(bytes)
                 if (name.is_empty() || !bytes.starts_with(line.pair()))
                     && self.is_the_sessions(set_cookie::name(&bytes)) =>
             {
                 tracing::warn!(cookie = %cookie(), "a Set-Cookie of the app was dropped: renamed, it would be the session's own");
-                Fate::Goes
+                LineFate::Goes
             }
-            Verdict::Rewritten(bytes) => match HeaderValue::from_maybe_shared(Bytes::from(bytes)) {
-                Ok(value) => Fate::Becomes(value),
+            LineVerdict::Rewritten(bytes) => match HeaderValue::from_maybe_shared(Bytes::from(bytes)) {
+                Ok(value) => LineFate::Becomes(value),
                 // Never of bytes that came as a header and of ours; and what was to be changed does not pass unchanged.
-                Err(_) => Fate::Goes,
+                Err(_) => LineFate::Goes,
             },
-            Verdict::Refused(why) => {
+            LineVerdict::Refused(why) => {
                 if self.plan.inventory.is_new(name, why) {
                     tracing::warn!(cookie = %cookie(), why, "a rule was not applied: the cookie would be refused by browsers");
                 }
-                Fate::Stays
+                LineFate::Stays
             }
-            Verdict::Unsealable(why) => {
+            LineVerdict::Unsealable(why) => {
                 tracing::warn!(cookie = %cookie(), why, "a cookie of the app was dropped: it could not be sealed");
-                Fate::Goes
+                LineFate::Goes
             }
-            Verdict::Reported(verdict) => {
+            LineVerdict::Reported(verdict) => {
                 let would = cookies::told(line.bytes(), &verdict);
                 if self.plan.inventory.is_new(name, &would) {
                     tracing::info!(cookie = %cookie(), would, "report: without `report` this would have become of it");
                 }
-                Fate::Stays
+                LineFate::Stays
             }
-            Verdict::Dropped | Verdict::Kept(_) | Verdict::Bound => Fate::Goes,
-            Verdict::Untouched => Fate::Stays,
+            LineVerdict::Dropped | LineVerdict::Kept(_) | LineVerdict::Bound => LineFate::Goes,
+            LineVerdict::Untouched => LineFate::Stays,
         }
     }
 
     /// SECURITY: whatever comes of it, the line goes: it was never to be in a browser.
     fn keep(
         &self,
-        (crossing, status): (&Crossing, StatusCode),
-        kept: &cookies::Kept<'_>,
+        (crossing, status): (&CookieContext, StatusCode),
+        kept: &cookies::LineForJar<'_>,
         name: &[u8],
         now: Timestamp,
-    ) -> Fate {
+    ) -> LineFate {
         let lost = |why: &str| {
             self.plan.sessions.wire.events.not_kept(None, name, why);
-            Fate::Goes
+            LineFate::Goes
         };
         let host = self.app_host();
-        let setting = Setting {
+        let setting = SettingScope {
             host: &host,
             path: self.admitted.path(),
             https: self.client.https,
@@ -239,7 +246,7 @@ impl Cookies<'_> {
             KeepRenew::Always => true,
             KeepRenew::Off => false,
         };
-        let cookie = match Cookie::read(&kept.line, &setting, now) {
+        let cookie = match JarCookie::read(&kept.line, &setting, now) {
             Ok(cookie) => cookie,
             Err(refused) => return lost(refused.0),
         };
@@ -251,15 +258,15 @@ impl Cookies<'_> {
         if self.route.session == SessionMode::Off && change.keeps() {
             return lost("the route has no session");
         }
-        Fate::IsKept(Box::new(change))
+        LineFate::IsKept(Box::new(change))
     }
 
     /// After the answer's changes were kept: what waited for the session, and what goes with one that ended.
     pub fn finish(
         &self,
-        crossing: &Crossing,
-        waiting: Option<Box<Waiting>>,
-        after: &After,
+        crossing: &CookieContext,
+        waiting: Option<Box<PendingLines>>,
+        after: &CommittedSession,
         now: Timestamp,
         headers: &mut HeaderMap,
     ) {
@@ -269,22 +276,22 @@ impl Cookies<'_> {
         let waiting = waiting.unwrap_or_default();
         let occasion = self.occasion(crossing, now);
         for line in waiting.bound {
-            let line = Line::read(line.as_bytes());
+            let line = SetCookieLine::read(line.as_bytes());
             let verdict = self.plan.cookies.apply(line, &occasion, SealedFor::Session(after.session));
             match self.carry_out(line, verdict) {
-                Fate::Becomes(line) => {
+                LineFate::Becomes(line) => {
                     headers.append(header::SET_COOKIE, line);
                 }
                 // What was taken away, caches do not see.
                 _ => make_private(headers),
             }
         }
-        let mut leaving = Leaving::default();
-        for Adopted { line, needs } in waiting.adopted {
+        let mut leaving = ExpiringLines::default();
+        for AdoptedLine { line, needs } in waiting.adopted {
             let has = match needs {
-                Needs::Nothing => true,
-                Needs::Session => after.session.is_some(),
-                Needs::Kept(cookie) => after.jar.cookies().contains(&cookie),
+                AdoptionNeeds::Nothing => true,
+                AdoptionNeeds::Session => after.session.is_some(),
+                AdoptionNeeds::Kept(cookie) => after.jar.cookies().contains(&cookie),
             };
             if has {
                 let name = set_cookie::name(line.as_bytes());

@@ -11,18 +11,18 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use http::HeaderValue;
 use uuid::Uuid;
 
-use super::sealed::Gift;
+use super::sealed::CookieIssue;
 use crate::{
     clock::Timestamp,
-    config::{FlaskSession, Session},
+    config::{FlaskSession, SessionConfig},
     message::field::normal,
     session::{
-        Changes, CookieForm, Value,
-        codec::flask::{Codec, CodecError, Document},
-        commit::{Apply, Decision, Found, decide},
+        CookieForm, FieldValue, SessionChanges,
+        codec::flask::{CodecError, FlaskCodec, FlaskDocument},
+        commit::{FoundRecord, PendingChange, StoreDecision, decide},
         jar::JarChange,
         record::Record,
-        store::{Applied, StoreError},
+        store::{AppliedChange, StoreError},
         ticket::{Realm, Ticket},
     },
 };
@@ -32,18 +32,18 @@ const MOST_BYTES: usize = 4096;
 
 /// Sessions in Flask's cookie.
 #[derive(Debug, Clone)]
-pub struct Flask {
-    codec: Arc<Codec>,
+pub struct FlaskSessions {
+    codec: Arc<FlaskCodec>,
     rules: Arc<FlaskSession>,
     lifetime: Duration,
 }
 
-impl Flask {
+impl FlaskSessions {
     /// With the keys of the app, the current one first.
-    pub fn new(session: &Session, rules: &FlaskSession, keys: &[Vec<u8>]) -> Option<Self> {
+    pub fn new(session: &SessionConfig, rules: &FlaskSession, keys: &[Vec<u8>]) -> Option<Self> {
         let (current, fallbacks) = keys.split_first()?;
         let lifetime = session.permanent.idle_timeout;
-        let codec = Codec::new(current, fallbacks.iter().map(Vec::as_slice), lifetime);
+        let codec = FlaskCodec::new(current, fallbacks.iter().map(Vec::as_slice), lifetime);
         Some(Self { codec: Arc::new(codec), rules: Arc::new(rules.clone()), lifetime })
     }
 
@@ -102,7 +102,7 @@ impl Flask {
 
     /// The fields that there are, and the key that each is shown from: where several make one (`cart_id` and `Cart-Id`),
     /// the last that can be shown.
-    fn shown(&self, document: &Document) -> BTreeMap<String, String> {
+    fn shown(&self, document: &FlaskDocument) -> BTreeMap<String, String> {
         let keys = document.names().filter(|key| document.get(key).is_some());
         keys.filter_map(|key| Some((self.field(&key)?, key))).collect()
     }
@@ -111,11 +111,11 @@ impl Flask {
     ///
     /// SECURITY: apps log out by `session["user"] = None` as well as by taking the key out. What is nothing to Python is
     /// nobody; but for the number 0, which somebody may have.
-    fn principal(&self, document: &Document) -> Option<Arc<str>> {
+    fn principal(&self, document: &FlaskDocument) -> Option<Arc<str>> {
         let value = document.get(&self.rules.principal)?;
         let nobody = match &value {
-            Value::Text(text) => text.is_empty(),
-            Value::Json(json) => matches!(&**json, "null" | "false" | "[]" | "{}"),
+            FieldValue::Text(text) => text.is_empty(),
+            FieldValue::Json(json) => matches!(&**json, "null" | "false" | "[]" | "{}"),
         };
         (!nobody).then(|| value.text().into())
     }
@@ -135,14 +135,14 @@ impl Flask {
     }
 
     /// What the cookie is to hold: what it held, but for what the record says otherwise.
-    fn document(&self, record: &Record) -> Document {
+    fn document(&self, record: &Record) -> FlaskDocument {
         let mut document = record.beside.as_deref().cloned().unwrap_or_default();
         self.keep_fields(record, &mut document);
         if self.principal(&document) != record.principal {
             let key = &self.rules.principal;
             if let Some(name) = &record.principal {
                 // Text is what every Python reads.
-                let _ = document.set(key, &Value::Text(Arc::clone(name)));
+                let _ = document.set(key, &FieldValue::Text(Arc::clone(name)));
             } else {
                 document.remove(key);
             }
@@ -150,13 +150,13 @@ impl Flask {
         if record.permanent != document.is_permanent() {
             document.remove("_permanent");
             if record.permanent {
-                let _ = document.set("_permanent", &Value::Json("true".into()));
+                let _ = document.set("_permanent", &FieldValue::Json("true".into()));
             }
         }
         document
     }
 
-    fn keep_fields(&self, record: &Record, document: &mut Document) {
+    fn keep_fields(&self, record: &Record, document: &mut FlaskDocument) {
         let shown = self.shown(document);
         let gone = |field: &String| shown.contains_key(field) && record.fields.get(field).is_none();
         let keys: Vec<_> =
@@ -187,7 +187,7 @@ impl Flask {
     /// The Set-Cookie line of a session, or what takes it back where nothing is left in it.
     pub(in crate::session) fn give(
         &self,
-        gift: Gift<'_>,
+        gift: CookieIssue<'_>,
         (cookie, https): (&CookieForm, bool),
         was_there: bool,
     ) -> Option<HeaderValue> {
@@ -209,35 +209,35 @@ impl Flask {
     pub(in crate::session) fn apply(
         &self,
         brought: Option<&Arc<Record>>,
-        apply: &Apply<'_>,
-    ) -> Result<Applied, StoreError> {
-        let found = brought.map_or(Found::Nothing, |record| Found::Live(Arc::clone(record)));
+        apply: &PendingChange<'_>,
+    ) -> Result<AppliedChange, StoreError> {
+        let found = brought.map_or(FoundRecord::Nothing, |record| FoundRecord::Live(Arc::clone(record)));
         let changes = self.possible(apply);
-        let possible = Apply { changes: changes.as_ref().unwrap_or(apply.changes), ..*apply };
+        let possible = PendingChange { changes: changes.as_ref().unwrap_or(apply.changes), ..*apply };
         match decide(&found, &possible) {
-            Decision::Nothing => Ok(Applied::Nothing),
-            Decision::Straggler => Ok(Applied::Straggler),
-            Decision::Conflict => Ok(Applied::Conflict),
-            Decision::End { all_of } => {
+            StoreDecision::Nothing => Ok(AppliedChange::Nothing),
+            StoreDecision::Straggler => Ok(AppliedChange::Straggler),
+            StoreDecision::Conflict => Ok(AppliedChange::Conflict),
+            StoreDecision::End { all_of } => {
                 if all_of.is_some() {
                     tracing::error!(
                         "`destroy-principal` ended this session alone: {}",
                         StoreError::Elsewhere
                     );
                 }
-                Ok(Applied::Ended)
+                Ok(AppliedChange::Ended)
             }
-            Decision::Save { record, renewed, taken, .. } => {
+            StoreDecision::Save { record, renewed, taken, .. } => {
                 if !apply.holds(&record, 0) {
                     return Err(StoreError::TooLarge);
                 }
-                Ok(Applied::Saved { record: Arc::from(record), renewed, taken })
+                Ok(AppliedChange::Saved { record: Arc::from(record), renewed, taken })
             }
         }
     }
 
     /// The changes that Flask's cookie can hold, where they are not all of them; what it cannot is told.
-    fn possible(&self, apply: &Apply<'_>) -> Option<Changes> {
+    fn possible(&self, apply: &PendingChange<'_>) -> Option<SessionChanges> {
         let changes = apply.changes;
         let stays =
             |field: &str| self.rules.export.as_ref().is_none_or(|all| all.iter().any(|(_, f)| f == field));

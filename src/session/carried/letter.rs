@@ -19,15 +19,15 @@ use uuid::Uuid;
 use crate::{
     clock::Timestamp,
     session::{
-        fields::{Fields, Flashes},
-        jar::{Jar, Kept},
-        record::{Previous, Record},
+        fields::{FieldMap, FlashMap},
+        jar::{Jar, StoredCookie},
+        record::{PreviousSecret, Record},
         ticket::{Realm, Ticket},
     },
 };
 
 #[derive(Serialize, Deserialize)]
-struct Letter {
+struct PayloadHead {
     #[serde(rename = "i")]
     id: ByteArray<16>,
     #[serde(rename = "s")]
@@ -37,12 +37,12 @@ struct Letter {
     #[serde(rename = "t")]
     stamped: u64,
     #[serde(rename = "r", default, skip_serializing_if = "Option::is_none")]
-    body: Option<Body>,
+    body: Option<PayloadBody>,
 }
 
 /// What a session with data has beside its ticket. Times are milliseconds since 1970, or of duration.
 #[derive(Serialize, Deserialize)]
-struct Body {
+struct PayloadBody {
     #[serde(rename = "n")]
     counted_from: u64,
     #[serde(rename = "w")]
@@ -57,12 +57,12 @@ struct Body {
     max: Option<u64>,
     #[serde(rename = "u", default, skip_serializing_if = "Option::is_none")]
     principal: Option<Arc<str>>,
-    #[serde(rename = "f", default, skip_serializing_if = "Fields::is_empty")]
-    fields: Fields,
-    #[serde(rename = "l", default, skip_serializing_if = "Flashes::is_empty")]
-    flashes: Flashes,
+    #[serde(rename = "f", default, skip_serializing_if = "FieldMap::is_empty")]
+    fields: FieldMap,
+    #[serde(rename = "l", default, skip_serializing_if = "FlashMap::is_empty")]
+    flashes: FlashMap,
     #[serde(rename = "j", default, skip_serializing_if = "Vec::is_empty")]
-    jar: Vec<Kept>,
+    jar: Vec<StoredCookie>,
     /// The hash of the secret before, and when its successor was first shown.
     #[serde(rename = "b", default, skip_serializing_if = "Option::is_none")]
     before: Option<(ByteArray<32>, u64)>,
@@ -70,7 +70,7 @@ struct Body {
 
 /// Writes it down. `None` only where the library fails.
 pub(super) fn write(ticket: &Ticket, record: Option<&Record>) -> Option<Vec<u8>> {
-    rmp_serde::to_vec_named(&Letter {
+    rmp_serde::to_vec_named(&PayloadHead {
         id: ByteArray::new(*ticket.id.as_bytes()),
         secret: ByteArray::new(ticket.secret),
         minted: ticket.minted.0,
@@ -98,7 +98,7 @@ pub(super) fn read(
     realm: Realm<'_>,
     current_key: bool,
 ) -> Option<(Ticket, Option<Arc<Record>>)> {
-    let letter: Letter = rmp_serde::from_slice(letter).ok()?;
+    let letter: PayloadHead = rmp_serde::from_slice(letter).ok()?;
     let ticket = Ticket {
         minted: Timestamp(letter.minted),
         stamped: Timestamp(letter.stamped),
@@ -110,9 +110,9 @@ pub(super) fn read(
     Some((ticket, record))
 }
 
-fn body(record: &Record) -> Body {
+fn body(record: &Record) -> PayloadBody {
     let millis = |d: Duration| d.as_millis() as u64;
-    Body {
+    PayloadBody {
         counted_from: record.counted_from.0,
         renewed: record.renewed.0,
         version: record.version,
@@ -122,7 +122,7 @@ fn body(record: &Record) -> Body {
         principal: record.principal.clone(),
         fields: record.fields.clone(),
         flashes: record.flashes.clone(),
-        jar: record.jar.cookies().iter().map(Kept::of).collect(),
+        jar: record.jar.cookies().iter().map(StoredCookie::of).collect(),
         before: record
             .previous
             .as_ref()
@@ -131,7 +131,7 @@ fn body(record: &Record) -> Body {
 }
 
 /// It was last seen when it was sealed, and who shows it has come back.
-fn record(body: Body, ticket: &Ticket, realm: Realm<'_>) -> Record {
+fn record(body: PayloadBody, ticket: &Ticket, realm: Realm<'_>) -> Record {
     let stamped = AtomicU64::new(ticket.stamped.0);
     Record {
         counted_from: Timestamp(body.counted_from),
@@ -143,9 +143,9 @@ fn record(body: Body, ticket: &Ticket, realm: Realm<'_>) -> Record {
         principal: body.principal,
         fields: body.fields,
         flashes: body.flashes,
-        jar: Jar::new(body.jar.into_iter().map(Kept::cookie).collect()),
+        jar: Jar::new(body.jar.into_iter().map(StoredCookie::cookie).collect()),
         previous: body.before.map(|(secret, succeeded)| {
-            Box::new(Previous { secret: secret.into_array(), succeeded: AtomicU64::new(succeeded) })
+            Box::new(PreviousSecret { secret: secret.into_array(), succeeded: AtomicU64::new(succeeded) })
         }),
         last_seen: stamped,
         saved_seen: AtomicU64::new(ticket.stamped.0),

@@ -2,7 +2,7 @@
 //!
 //! What that cannot hold is in the nature of it: of two answers at a time the later one's copy is what the browser has;
 //! a copy that was made of a cookie is as good as the cookie until it is over, unless this node remembers that its session
-//! [`Ended`]; nobody can be logged out who is not there.
+//! [`Revocations`]; nobody can be logged out who is not there.
 
 mod ended;
 mod flask;
@@ -11,23 +11,23 @@ mod opened;
 mod parts;
 mod sealed;
 
-pub use ended::Ended;
-pub use flask::Flask;
-pub(super) use sealed::Gift;
-pub use sealed::Sealed;
+pub use ended::Revocations;
+pub use flask::FlaskSessions;
+pub(super) use sealed::CookieIssue;
+pub use sealed::SealedSessions;
 
 use super::record::Record;
 
 /// How large a session may be that is on its way to a browser.
 #[derive(Debug, Clone)]
-pub(super) enum Room {
+pub(super) enum SizeLimit {
     /// So many bytes, before they are sealed.
     Sealed(usize),
     /// What one cookie holds whose name has so many bytes.
-    Flask(Flask, usize),
+    Flask(FlaskSessions, usize),
 }
 
-impl Room {
+impl SizeLimit {
     /// What is named where it has not.
     pub(super) fn limit(&self) -> &'static str {
         match self {

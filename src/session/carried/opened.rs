@@ -22,7 +22,7 @@ const WAYS: usize = 8;
 /// Longer texts are opened each time.
 const LONGEST: usize = 4096;
 
-struct Entry {
+struct OpenedEntry {
     ring: u64,
     parts: u8,
     kind: u8,
@@ -35,15 +35,15 @@ struct Entry {
 
 /// What was asked for latest comes first.
 #[derive(Default)]
-struct Set {
+struct RecentSet {
     /// The ends of the texts, so that few others are looked at.
     ends: [u64; WAYS],
-    entries: [Option<Box<Entry>>; WAYS],
+    entries: [Option<Box<OpenedEntry>>; WAYS],
 }
 
-impl Set {
-    fn find(&mut self, end: u64, text: &[u8], under: Under<'_>) -> Option<Opened> {
-        let is = |(known, entry): (&u64, &Option<Box<Entry>>)| {
+impl RecentSet {
+    fn find(&mut self, end: u64, text: &[u8], under: OpenedUnder<'_>) -> Option<OpenedCookies> {
+        let is = |(known, entry): (&u64, &Option<Box<OpenedEntry>>)| {
             *known == end && entry.as_ref().is_some_and(|entry| entry.is(text, under))
         };
         let at = self.ends.iter().zip(&self.entries).position(is)?;
@@ -55,7 +55,7 @@ impl Set {
         entry.as_ref().map(|entry| (entry.ticket, entry.record.clone()))
     }
 
-    fn put(&mut self, end: u64, entry: Entry) {
+    fn put(&mut self, end: u64, entry: OpenedEntry) {
         self.ends.rotate_right(1);
         self.entries.rotate_right(1);
         let ([first_end, ..], [first, ..]) = (&mut self.ends, &mut self.entries);
@@ -64,11 +64,11 @@ impl Set {
 }
 
 thread_local! {
-    static OPENED: RefCell<Vec<Set>> = RefCell::new((0..SETS).map(|_| Set::default()).collect());
+    static OPENED: RefCell<Vec<RecentSet>> = RefCell::new((0..SETS).map(|_| RecentSet::default()).collect());
 }
 
-impl Entry {
-    fn is(&self, text: &[u8], under: Under<'_>) -> bool {
+impl OpenedEntry {
+    fn is(&self, text: &[u8], under: OpenedUnder<'_>) -> bool {
         let (kind, realm) = under.realm.tag();
         (self.ring, self.parts, self.kind) == (under.ring, under.parts, kind)
             && (&*self.realm, &*self.name) == (realm, under.name)
@@ -78,7 +78,7 @@ impl Entry {
 
 /// What a text is read under.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Under<'a> {
+pub(super) struct OpenedUnder<'a> {
     /// Tells the keys of one configuration from those of another.
     pub ring: u64,
     /// In how many cookies it came.
@@ -89,10 +89,14 @@ pub(super) struct Under<'a> {
     pub name: &'a str,
 }
 
-type Opened = (Ticket, Option<Arc<Record>>);
+type OpenedCookies = (Ticket, Option<Arc<Record>>);
 
 /// What is known of a text, else what `open` makes of it.
-pub(super) fn read(text: &[u8], under: Under<'_>, open: impl FnOnce() -> Option<Opened>) -> Option<Opened> {
+pub(super) fn read(
+    text: &[u8],
+    under: OpenedUnder<'_>,
+    open: impl FnOnce() -> Option<OpenedCookies>,
+) -> Option<OpenedCookies> {
     let end = end(text);
     // Letters of base64 use six bits of eight: spread over all (Fibonacci hashing).
     let place = (end.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 52) as usize % SETS;
@@ -102,10 +106,10 @@ pub(super) fn read(text: &[u8], under: Under<'_>, open: impl FnOnce() -> Option<
     }
     let (ticket, record) = open()?;
     if text.len() <= LONGEST {
-        let Under { ring, parts, realm, name } = under;
+        let OpenedUnder { ring, parts, realm, name } = under;
         let (kind, realm) = realm.tag();
         let (realm, name, text) = (realm.into(), name.into(), text.into());
-        let entry = Entry { ring, parts, kind, realm, name, text, ticket, record: record.clone() };
+        let entry = OpenedEntry { ring, parts, kind, realm, name, text, ticket, record: record.clone() };
         OPENED.with_borrow_mut(|all| {
             if let Some(set) = all.get_mut(place) {
                 set.put(end, entry);
@@ -128,18 +132,19 @@ mod tests {
 
     #[test]
     fn what_was_opened_is_known_under_all_that_it_was_opened_under_and_nothing_else() {
-        let under = Under { ring: 1, parts: 1, realm: Realm::Host("a.test"), name: "session" };
+        let under = OpenedUnder { ring: 1, parts: 1, realm: Realm::Host("a.test"), name: "session" };
         let ticket = Ticket::mint(Timestamp::from_seconds(1_700_000_000));
-        let opened = |text: &[u8], under: Under<'_>| read(text, under, || None).map(|(ticket, _)| ticket);
+        let opened =
+            |text: &[u8], under: OpenedUnder<'_>| read(text, under, || None).map(|(ticket, _)| ticket);
         let text = b"a text that was sealed, and its tag".as_slice();
         assert_eq!(read(text, under, || Some((ticket, None))).map(|(ticket, _)| ticket), Some(ticket));
         assert_eq!(opened(text, under), Some(ticket));
         for other in [
-            Under { ring: 2, ..under },
-            Under { parts: 2, ..under },
-            Under { realm: Realm::Host("b.test"), ..under },
-            Under { realm: Realm::Named("a.test"), ..under },
-            Under { name: "other", ..under },
+            OpenedUnder { ring: 2, ..under },
+            OpenedUnder { parts: 2, ..under },
+            OpenedUnder { realm: Realm::Host("b.test"), ..under },
+            OpenedUnder { realm: Realm::Named("a.test"), ..under },
+            OpenedUnder { name: "other", ..under },
         ] {
             assert_eq!(opened(text, other), None, "{other:?}");
         }

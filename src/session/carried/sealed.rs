@@ -13,21 +13,21 @@ use http::HeaderValue;
 use uuid::Uuid;
 
 use super::{
-    Ended,
+    Revocations,
     ended::{CopyRenewal, RenewalEffect},
     letter,
-    opened::{self, Under},
+    opened::{self, OpenedUnder},
     parts,
 };
 use crate::{
     clock::Timestamp,
-    config::Session,
-    crypto::{self, OVERHEAD, Sealer, Secrets},
+    config::SessionConfig,
+    crypto::{self, KeySecrets, OVERHEAD, Sealer},
     session::{
-        CookieForm, Shown,
-        commit::{Apply, Decision, Found, decide},
+        CookieForm, PresentedCookies,
+        commit::{FoundRecord, PendingChange, StoreDecision, decide},
         record::Record,
-        store::{Applied, StoreError},
+        store::{AppliedChange, StoreError},
         ticket::{Realm, Ticket},
     },
 };
@@ -36,17 +36,17 @@ const FORMAT: u8 = 1;
 
 /// Sessions in sealed cookies.
 #[derive(Debug, Clone)]
-pub struct Sealed {
+pub struct SealedSessions {
     sealer: Arc<Sealer>,
     /// Tells its keys from those of another.
     ring: u64,
-    ended: Arc<Ended>,
-    rules: Arc<Session>,
+    ended: Arc<Revocations>,
+    rules: Arc<SessionConfig>,
 }
 
 /// What is given to a browser.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::session) struct Gift<'a> {
+pub(in crate::session) struct CookieIssue<'a> {
     /// The ticket.
     pub ticket: &'a Ticket,
     /// With what it leads to.
@@ -66,9 +66,9 @@ pub(in crate::session) fn room(cookie: &CookieForm) -> usize {
     (letters / 4 * 3).saturating_sub(1 + OVERHEAD)
 }
 
-impl Sealed {
+impl SealedSessions {
     /// Under keys derived from these secrets.
-    pub fn new(rules: &Session, ended: Arc<Ended>, secrets: &Secrets) -> Self {
+    pub fn new(rules: &SessionConfig, ended: Arc<Revocations>, secrets: &KeySecrets) -> Self {
         Self {
             sealer: Arc::new(Sealer::derive("session in a cookie", secrets)),
             ring: u64::from_ne_bytes(crypto::random()),
@@ -82,13 +82,13 @@ impl Sealed {
     pub(in crate::session) fn open(
         &self,
         first: &[u8],
-        shown: &Shown<'_>,
+        shown: &PresentedCookies<'_>,
         (cookie, https): (&CookieForm, bool),
         realm: Realm<'_>,
     ) -> Option<(Ticket, Option<Arc<Record>>)> {
         let (parts, text) = parts::join(first, shown.others())?;
         let name = cookie.name(https);
-        opened::read(&text, Under { ring: self.ring, parts, realm, name }, || {
+        opened::read(&text, OpenedUnder { ring: self.ring, parts, realm, name }, || {
             let bytes = URL_SAFE_NO_PAD.decode(&text).ok()?;
             let (format, sealed) = bytes.split_first()?;
             let opened =
@@ -101,7 +101,7 @@ impl Sealed {
     /// larger than the cookies can hold, or the library fails.
     pub(in crate::session) fn give(
         &self,
-        gift: Gift<'_>,
+        gift: CookieIssue<'_>,
         (cookie, https): (&CookieForm, bool),
         parts: u16,
     ) -> Vec<HeaderValue> {
@@ -116,7 +116,7 @@ impl Sealed {
         given.chain(stale.filter_map(|part| cookie.expire_part(part, https))).collect()
     }
 
-    fn seal(&self, gift: Gift<'_>, name: &str, most: u8) -> Option<Vec<String>> {
+    fn seal(&self, gift: CookieIssue<'_>, name: &str, most: u8) -> Option<Vec<String>> {
         let plain = letter::write(gift.ticket, gift.record)?;
         let bytes = 1 + OVERHEAD + plain.len();
         // Known before it is sealed, since it is sealed with it.
@@ -136,16 +136,16 @@ impl Sealed {
         ticket: &Ticket,
         brought: Option<&Arc<Record>>,
         now: Timestamp,
-    ) -> Found {
+    ) -> FoundRecord {
         if let Some(at) = self.ended.find(ticket.id, generation(ticket.minted, brought)) {
-            return Found::Ended(at);
+            return FoundRecord::Ended(at);
         }
         match brought {
             Some(record) if ticket.stamped >= self.floor() && record.ends(&self.rules) > now => {
-                Found::Live(Arc::clone(record))
+                FoundRecord::Live(Arc::clone(record))
             }
-            Some(_) => Found::Over,
-            None => Found::Nothing,
+            Some(_) => FoundRecord::Over,
+            None => FoundRecord::Nothing,
         }
     }
 
@@ -156,20 +156,20 @@ impl Sealed {
     pub(in crate::session) async fn apply(
         &self,
         brought: Option<&Arc<Record>>,
-        apply: &Apply<'_>,
-    ) -> Result<Applied, StoreError> {
+        apply: &PendingChange<'_>,
+    ) -> Result<AppliedChange, StoreError> {
         let (seen, now) = (&apply.seen, apply.now);
         let before = generation(seen.minted, brought);
         let found = match (self.ended.find(seen.id, before), brought) {
-            (Some(at), _) if seen.confirmed => Found::Ended(at),
-            (_, Some(record)) if record.ends(apply.rules) <= now => Found::Over,
-            (_, Some(record)) => Found::Live(Arc::clone(record)),
-            (_, None) => Found::Nothing,
+            (Some(at), _) if seen.confirmed => FoundRecord::Ended(at),
+            (_, Some(record)) if record.ends(apply.rules) <= now => FoundRecord::Over,
+            (_, Some(record)) => FoundRecord::Live(Arc::clone(record)),
+            (_, None) => FoundRecord::Nothing,
         };
         let lasts = self.longest();
         match decide(&found, apply) {
-            Decision::Nothing => Ok(Applied::Nothing),
-            Decision::Straggler => match brought {
+            StoreDecision::Nothing => Ok(AppliedChange::Nothing),
+            StoreDecision::Straggler => match brought {
                 Some(shown) if apply.changes.ends_copies_of(shown) => {
                     let most = if shown.principal.is_some() {
                         RenewalEffect::Newcomer
@@ -179,20 +179,20 @@ impl Sealed {
                         RenewalEffect::Changes
                     };
                     let ended = self.ended.end_copies(seen.id, most, now, lasts).await?;
-                    Ok(if ended { Applied::Ended } else { Applied::Straggler })
+                    Ok(if ended { AppliedChange::Ended } else { AppliedChange::Straggler })
                 }
-                _ => Ok(Applied::Straggler),
+                _ => Ok(AppliedChange::Straggler),
             },
-            Decision::Conflict => Ok(Applied::Conflict),
-            Decision::End { all_of } => {
+            StoreDecision::Conflict => Ok(AppliedChange::Conflict),
+            StoreDecision::End { all_of } => {
                 if all_of.is_some() {
                     // Nobody knows what other sessions there are.
                     tracing::error!(session = %seen.id, "`destroy-principal` ended this session alone: {}", StoreError::Elsewhere);
                 }
                 self.ended.end(seen.id, now, lasts).await?;
-                Ok(Applied::Ended)
+                Ok(AppliedChange::Ended)
             }
-            Decision::Save { mut record, renewed, taken, .. } => {
+            StoreDecision::Save { mut record, renewed, taken, .. } => {
                 if !apply.holds(&record, 0) {
                     return Err(StoreError::TooLarge);
                 }
@@ -203,10 +203,10 @@ impl Sealed {
                         brought.map_or(RenewalEffect::Newcomer, |shown| RenewalEffect::of(shown, &record));
                     let renewal = CopyRenewal { before, renewed: record.renewed, since };
                     if !self.ended.spend(seen.id, renewal, now, lasts).await? {
-                        return Ok(Applied::Straggler);
+                        return Ok(AppliedChange::Straggler);
                     }
                 }
-                Ok(Applied::Saved { record: Arc::from(record), renewed, taken })
+                Ok(AppliedChange::Saved { record: Arc::from(record), renewed, taken })
             }
         }
     }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Cookie, LastUse, Site};
+use super::{JarCookie, LastUse, SameSiteRule};
 use crate::clock::Timestamp;
 
 /// A kept cookie as it is written down.
 #[derive(Serialize, Deserialize)]
-pub(in crate::session) struct Kept {
+pub(in crate::session) struct StoredCookie {
     owner: Option<Arc<str>>,
     #[serde(with = "serde_bytes")]
     name: Vec<u8>,
@@ -25,9 +25,9 @@ pub(in crate::session) struct Kept {
     expires: Option<u64>,
 }
 
-impl Kept {
+impl StoredCookie {
     /// To be written.
-    pub(in crate::session) fn of(cookie: &Cookie) -> Self {
+    pub(in crate::session) fn of(cookie: &JarCookie) -> Self {
         Self {
             owner: cookie.owner.clone(),
             name: cookie.name.to_vec(),
@@ -37,17 +37,17 @@ impl Kept {
             path: cookie.path.to_vec(),
             secure: cookie.secure,
             same_site: match cookie.same_site {
-                Site::Strict => 0,
-                Site::Lax => 1,
-                Site::None => 2,
+                SameSiteRule::Strict => 0,
+                SameSiteRule::Lax => 1,
+                SameSiteRule::None => 2,
             },
             expires: cookie.expires.map(|at| at.0),
         }
     }
 
     /// As it was read.
-    pub(in crate::session) fn cookie(self) -> Cookie {
-        Cookie {
+    pub(in crate::session) fn cookie(self) -> JarCookie {
+        JarCookie {
             owner: self.owner,
             name: self.name.into(),
             value: self.value.into(),
@@ -57,9 +57,9 @@ impl Kept {
             secure: self.secure,
             // What a later version may have written is taken for the strictest.
             same_site: match self.same_site {
-                1 => Site::Lax,
-                2 => Site::None,
-                _ => Site::Strict,
+                1 => SameSiteRule::Lax,
+                2 => SameSiteRule::None,
+                _ => SameSiteRule::Strict,
             },
             expires: self.expires.map(Timestamp),
             used: LastUse::default(),

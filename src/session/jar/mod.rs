@@ -11,8 +11,8 @@
 mod kept;
 mod read;
 
-pub(in crate::session) use kept::Kept;
-pub use read::{Refused, Setting};
+pub(in crate::session) use kept::StoredCookie;
+pub use read::{CookieRefusal, SettingScope};
 
 use std::{
     fmt,
@@ -30,7 +30,7 @@ use crate::{
 
 /// `SameSite` of a kept cookie; without one browsers take `Lax` for granted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Site {
+pub enum SameSiteRule {
     /// `Strict`
     Strict,
     /// `Lax`, or none.
@@ -41,7 +41,7 @@ pub enum Site {
 
 /// Where a request comes from: what it carries, and what its answer may set.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum From {
+pub enum RequestSite {
     /// A page of this site, an address bar, a client that does not say.
     SameSite,
     /// A link of another site: a top-level navigation by a safe method.
@@ -56,7 +56,7 @@ pub enum From {
 
 /// One kept cookie.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Cookie {
+pub struct JarCookie {
     /// The upstream that set it; `None`: it is sent to all.
     pub owner: Option<Arc<str>>,
     /// May be empty.
@@ -72,7 +72,7 @@ pub struct Cookie {
     /// Sent by https only.
     pub secure: bool,
     /// Whether other sites' pages may make a browser send it.
-    pub same_site: Site,
+    pub same_site: SameSiteRule,
     /// `None`: as long as the session lasts.
     pub expires: Option<Timestamp>,
     /// When it was last sent or set.
@@ -107,7 +107,7 @@ impl PartialEq for LastUse {
 
 impl Eq for LastUse {}
 
-impl fmt::Debug for Cookie {
+impl fmt::Debug for JarCookie {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let name = self.name.escape_ascii();
         let path = self.path.escape_ascii();
@@ -115,7 +115,7 @@ impl fmt::Debug for Cookie {
     }
 }
 
-impl Cookie {
+impl JarCookie {
     /// The same cookie, whatever its value: what replaces what (RFC 6265bis section 5.7, last steps).
     fn is(&self, other: &Self) -> bool {
         self.name == other.name
@@ -140,11 +140,11 @@ impl Cookie {
     }
 }
 
-/// What one `Set-Cookie` of an answer changes. A cookie whose time is over takes away what it names.
+/// What one `Set-JarCookie` of an answer changes. A cookie whose time is over takes away what it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JarChange {
     /// The cookie as it is from now on.
-    pub cookie: Cookie,
+    pub cookie: JarCookie,
     /// It came by https: by plain http nobody overwrites a cookie that is Secure.
     pub https: bool,
     /// The ticket is replaced if this changes anything.
@@ -166,7 +166,7 @@ impl JarChange {
 
 /// Who asks for kept cookies.
 #[derive(Debug, Clone, Copy)]
-pub struct Asking<'a> {
+pub struct JarRequest<'a> {
     /// The host that the app is sent, lower case and without port.
     pub host: &'a str,
     /// The path that it is sent.
@@ -176,7 +176,7 @@ pub struct Asking<'a> {
     /// The upstream.
     pub upstream: &'a str,
     /// Where the request comes from.
-    pub from: From,
+    pub from: RequestSite,
 }
 
 /// What a change did to a jar.
@@ -185,15 +185,15 @@ pub struct JarEffect {
     /// Anything is other than before.
     pub changed: bool,
     /// Cookies that went to make room.
-    pub gone: Vec<Gone>,
+    pub gone: Vec<EvictedCookie>,
 }
 
 /// The name of a cookie that went to make room, and what there was too little of.
-pub type Gone = (Arc<[u8]>, Full);
+pub type EvictedCookie = (Arc<[u8]>, JarFull);
 
 /// Why a cookie was not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Full {
+pub enum JarFull {
     /// `max_cookies`
     Cookies,
     /// `max_bytes`
@@ -202,7 +202,7 @@ pub enum Full {
     Overlaid,
 }
 
-impl Full {
+impl JarFull {
     /// In words.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -215,16 +215,16 @@ impl Full {
 
 /// The cookies of one session, oldest first. Empty, it is one word and costs nothing to copy.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Jar(Option<Arc<Vec<Cookie>>>);
+pub struct Jar(Option<Arc<Vec<JarCookie>>>);
 
 impl Jar {
     /// A jar with these, oldest first: what a store read.
-    pub fn new(cookies: Vec<Cookie>) -> Self {
+    pub fn new(cookies: Vec<JarCookie>) -> Self {
         Self((!cookies.is_empty()).then(|| Arc::new(cookies)))
     }
 
     /// All of them, oldest first, also those whose time is over.
-    pub fn cookies(&self) -> &[Cookie] {
+    pub fn cookies(&self) -> &[JarCookie] {
         self.0.as_deref().map_or(&[], Vec::as_slice)
     }
 
@@ -236,7 +236,7 @@ impl Jar {
     /// Roughly what it takes in memory, in bytes.
     pub fn weight(&self) -> usize {
         // Three texts of their own, each with two counts before it.
-        self.cookies().iter().map(|cookie| cookie.bytes() + size_of::<Cookie>() + 4 * 32).sum()
+        self.cookies().iter().map(|cookie| cookie.bytes() + size_of::<JarCookie>() + 4 * 32).sum()
     }
 
     /// Applies a change. Where there is no room the cookies go that were used longest ago.
@@ -248,12 +248,12 @@ impl Jar {
         change: &JarChange,
         limits: &JarLimits,
         now: Timestamp,
-    ) -> Result<JarEffect, Full> {
+    ) -> Result<JarEffect, JarFull> {
         let cookie = &change.cookie;
         if !change.https
             && self.cookies().iter().any(|old| old.secure && !old.is_over(now) && overlays(cookie, old))
         {
-            return Err(Full::Overlaid);
+            return Err(JarFull::Overlaid);
         }
         // One whose time is over is no more: what takes its name is as young as it is.
         let place = self.cookies().iter().position(|old| old.is(cookie) && !old.is_over(now));
@@ -270,7 +270,7 @@ impl Jar {
             return Ok(JarEffect::default());
         }
         if cookie.bytes() > limits.max_bytes {
-            return Err(Full::Bytes);
+            return Err(JarFull::Bytes);
         }
         // What is replaced keeps its age (RFC 6265bis section 5.7): the order in which cookies are sent.
         let changed = old.is_none_or(|old| old.value != cookie.value);
@@ -295,22 +295,23 @@ impl Jar {
     /// Lets cookies go until the rest is within the limits; not this one, and for one that came by plain http none that is
     /// Secure. They are those of the upstream that has the most, so that no app drives out another's; what looks like
     /// somebody's login goes last, then the one that was used longest ago.
-    fn make_room(&mut self, change: &JarChange, limits: &JarLimits) -> Result<Vec<Gone>, Full> {
+    fn make_room(&mut self, change: &JarChange, limits: &JarLimits) -> Result<Vec<EvictedCookie>, JarFull> {
         let stays = &change.cookie;
         let mut gone = Vec::new();
         loop {
             let all = self.cookies();
-            let bytes: usize = all.iter().map(Cookie::bytes).sum();
+            let bytes: usize = all.iter().map(JarCookie::bytes).sum();
             let full = match (all.len() > limits.max_cookies, bytes > limits.max_bytes) {
-                (true, _) => Full::Cookies,
-                (false, true) => Full::Bytes,
+                (true, _) => JarFull::Cookies,
+                (false, true) => JarFull::Bytes,
                 (false, false) => return Ok(gone),
             };
-            let may_go = |cookie: &Cookie| !cookie.is(stays) && (change.https || !cookie.secure);
+            let may_go = |cookie: &JarCookie| !cookie.is(stays) && (change.https || !cookie.secure);
             let others = all.iter().enumerate().filter(|(_, cookie)| may_go(cookie));
-            let share_of = |cookie: &Cookie| all.iter().filter(|other| other.owner == cookie.owner).count();
+            let share_of =
+                |cookie: &JarCookie| all.iter().filter(|other| other.owner == cookie.owner).count();
             // All that one request was sent were used at the same moment: then the name decides, else the jar's order.
-            let rank = |cookie: &Cookie| {
+            let rank = |cookie: &JarCookie| {
                 let share = (share_of(cookie), cookie.owner == stays.owner);
                 (std::cmp::Reverse(share), is_session_like(&cookie.name), cookie.used.at())
             };
@@ -322,14 +323,14 @@ impl Jar {
         }
     }
 
-    fn edit(&mut self, edit: impl FnOnce(&mut Vec<Cookie>)) {
+    fn edit(&mut self, edit: impl FnOnce(&mut Vec<JarCookie>)) {
         let mut all = self.0.take().unwrap_or_default();
         edit(Arc::make_mut(&mut all));
         self.0 = (!all.is_empty()).then_some(all);
     }
 
     /// Whether this cookie is there, whatever its value.
-    pub fn has(&self, cookie: &Cookie) -> bool {
+    pub fn has(&self, cookie: &JarCookie) -> bool {
         self.cookies().iter().any(|kept| kept.is(cookie))
     }
 
@@ -340,7 +341,7 @@ impl Jar {
     }
 
     /// What a browser would send, in its order: longer paths first, then older cookies (RFC 6265bis section 5.8.3).
-    pub fn sent(&self, asking: &Asking<'_>, now: Timestamp) -> Vec<&Cookie> {
+    pub fn sent(&self, asking: &JarRequest<'_>, now: Timestamp) -> Vec<&JarCookie> {
         let mut sent: Vec<_> = self.cookies().iter().filter(|cookie| is_sent(cookie, asking, now)).collect();
         sent.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
         for cookie in &sent {
@@ -350,16 +351,16 @@ impl Jar {
     }
 }
 
-fn is_sent(cookie: &Cookie, asking: &Asking<'_>, now: Timestamp) -> bool {
+fn is_sent(cookie: &JarCookie, asking: &JarRequest<'_>, now: Timestamp) -> bool {
     let host = if cookie.host_only {
         *cookie.domain == *asking.host
     } else {
         domain_matches(asking.host, &cookie.domain)
     };
     let site = match cookie.same_site {
-        Site::None => true,
-        Site::Lax => matches!(asking.from, From::SameSite | From::Link),
-        Site::Strict => asking.from == From::SameSite,
+        SameSiteRule::None => true,
+        SameSiteRule::Lax => matches!(asking.from, RequestSite::SameSite | RequestSite::Link),
+        SameSiteRule::Strict => asking.from == RequestSite::SameSite,
     };
     host && site
         && cookie.is_for(asking.upstream)
@@ -369,7 +370,7 @@ fn is_sent(cookie: &Cookie, asking: &Asking<'_>, now: Timestamp) -> bool {
 }
 
 /// "Leave Secure cookies alone" (RFC 6265bis section 5.7, step 16).
-fn overlays(new: &Cookie, old: &Cookie) -> bool {
+fn overlays(new: &JarCookie, old: &JarCookie) -> bool {
     new.name == old.name
         && new.owner == old.owner
         && (domain_matches(&new.domain, &old.domain) || domain_matches(&old.domain, &new.domain))

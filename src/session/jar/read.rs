@@ -1,8 +1,8 @@
-//! From a `Set-Cookie` line to what a browser would store of it (RFC 6265bis sections 5.6 and 5.7).
+//! From a `Set-JarCookie` line to what a browser would store of it (RFC 6265bis sections 5.6 and 5.7).
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Cookie, From, LastUse, Site};
+use super::{JarCookie, LastUse, RequestSite, SameSiteRule};
 use crate::{
     clock::Timestamp,
     message::{
@@ -21,7 +21,7 @@ const LONGEST: i64 = 400 * 86_400;
 
 /// Where a cookie is set.
 #[derive(Debug, Clone, Copy)]
-pub struct Setting<'a> {
+pub struct SettingScope<'a> {
     /// The host that the app was sent, lower case and without port.
     pub host: &'a str,
     /// The path that it was sent.
@@ -29,50 +29,50 @@ pub struct Setting<'a> {
     /// The visitor came by https.
     pub https: bool,
     /// Where the request came from.
-    pub from: From,
+    pub from: RequestSite,
     /// The upstream; `None`: the cookie is for all.
     pub owner: Option<&'a str>,
 }
 
 /// Why a browser would not store a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Refused(pub &'static str);
+pub struct CookieRefusal(pub &'static str);
 
 #[derive(Default)]
-struct Attributes<'a> {
+struct JarAttributes<'a> {
     age: Option<i64>,
     expires: Option<i64>,
     domain: Option<&'a [u8]>,
     path: Option<&'a [u8]>,
     secure: bool,
-    same_site: Option<Site>,
+    same_site: Option<SameSiteRule>,
 }
 
-impl Cookie {
+impl JarCookie {
     /// Reads a line; a cookie that is to go has its time behind it.
     ///
     /// # Errors
     /// A browser would not store it.
-    pub fn read(line: &[u8], setting: &Setting<'_>, now: Timestamp) -> Result<Self, Refused> {
+    pub fn read(line: &[u8], setting: &SettingScope<'_>, now: Timestamp) -> Result<Self, CookieRefusal> {
         if line.iter().any(|byte| matches!(byte, 0..=8 | 10..=31 | 127)) {
-            return Err(Refused("a control character"));
+            return Err(CookieRefusal("a control character"));
         }
         let (name, value) = name_value(line);
         if name.is_empty() && value.is_empty() {
-            return Err(Refused("neither name nor value"));
+            return Err(CookieRefusal("neither name nor value"));
         }
         if name.len() + value.len() > MOST_BYTES {
-            return Err(Refused("name and value are longer than 4096 bytes"));
+            return Err(CookieRefusal("name and value are longer than 4096 bytes"));
         }
         let said = attributes(line);
         let (domain, host_only) = domain(said.domain.unwrap_or_default(), setting.host)?;
         let path = said.path.filter(|path| path.first() == Some(&b'/'));
-        let same_site = said.same_site.unwrap_or(Site::Lax);
+        let same_site = said.same_site.unwrap_or(SameSiteRule::Lax);
         if said.secure && !setting.https {
-            return Err(Refused("Secure, and the visitor came by plain http"));
+            return Err(CookieRefusal("Secure, and the visitor came by plain http"));
         }
-        if same_site != Site::None && setting.from == From::CrossSite {
-            return Err(Refused("SameSite, and another site made the browser ask"));
+        if same_site != SameSiteRule::None && setting.from == RequestSite::CrossSite {
+            return Err(CookieRefusal("SameSite, and another site made the browser ask"));
         }
         prefixes(name, value, &said, host_only, path)?;
         Ok(Self {
@@ -91,8 +91,8 @@ impl Cookie {
 }
 
 /// Of several attributes of one name the last counts.
-fn attributes(line: &[u8]) -> Attributes<'_> {
-    let mut said = Attributes::default();
+fn attributes(line: &[u8]) -> JarAttributes<'_> {
+    let mut said = JarAttributes::default();
     for part in line.split(|byte| *byte == b';').skip(1) {
         let end = part.iter().position(|byte| *byte == b'=').unwrap_or(part.len());
         let name = part.get(..end).unwrap_or_default().trim_ascii();
@@ -112,8 +112,11 @@ fn attributes(line: &[u8]) -> Attributes<'_> {
         } else if is("Secure") {
             said.secure = true;
         } else if is("SameSite") {
-            let words: [(&[u8], Site); 3] =
-                [(b"Strict", Site::Strict), (b"Lax", Site::Lax), (b"None", Site::None)];
+            let words: [(&[u8], SameSiteRule); 3] = [
+                (b"Strict", SameSiteRule::Strict),
+                (b"Lax", SameSiteRule::Lax),
+                (b"None", SameSiteRule::None),
+            ];
             said.same_site =
                 words.iter().find(|(word, _)| value.eq_ignore_ascii_case(word)).map(|(_, site)| *site);
         }
@@ -122,7 +125,7 @@ fn attributes(line: &[u8]) -> Attributes<'_> {
 }
 
 /// The domain, and whether it is this host only.
-fn domain(said: &[u8], host: &str) -> Result<(String, bool), Refused> {
+fn domain(said: &[u8], host: &str) -> Result<(String, bool), CookieRefusal> {
     let said = said.strip_prefix(b".").unwrap_or(said);
     if said.is_empty() {
         return Ok((host.to_owned(), true));
@@ -130,34 +133,34 @@ fn domain(said: &[u8], host: &str) -> Result<(String, bool), Refused> {
     let domain = std::str::from_utf8(said).map(str::to_ascii_lowercase);
     match domain {
         Ok(domain) if domain_matches(host, &domain) => Ok((domain, false)),
-        _ => Err(Refused("its Domain is not that of the host that the app was asked for")),
+        _ => Err(CookieRefusal("its Domain is not that of the host that the app was asked for")),
     }
 }
 
 fn prefixes(
     name: &[u8],
     value: &[u8],
-    said: &Attributes<'_>,
+    said: &JarAttributes<'_>,
     host_only: bool,
     path: Option<&[u8]>,
-) -> Result<(), Refused> {
+) -> Result<(), CookieRefusal> {
     let begins = |text: &[u8], prefix: &[u8]| {
         text.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
     };
     if begins(name, b"__Secure-") && !said.secure {
-        return Err(Refused("__Secure- needs Secure"));
+        return Err(CookieRefusal("__Secure- needs Secure"));
     }
     if begins(name, b"__Host-") && !(said.secure && host_only && path == Some(b"/")) {
-        return Err(Refused("__Host- needs Secure, Path=/ and no Domain"));
+        return Err(CookieRefusal("__Host- needs Secure, Path=/ and no Domain"));
     }
     if name.is_empty() && (begins(value, b"__Secure-") || begins(value, b"__Host-")) {
-        return Err(Refused("a value that would be read as a name with a prefix"));
+        return Err(CookieRefusal("a value that would be read as a name with a prefix"));
     }
     Ok(())
 }
 
 /// Max-Age wins. A time in the past is the end, however long ago.
-fn expires(said: &Attributes<'_>, now: Timestamp) -> Option<Timestamp> {
+fn expires(said: &JarAttributes<'_>, now: Timestamp) -> Option<Timestamp> {
     let left = match (said.age, said.expires) {
         (Some(age), _) => age,
         (None, Some(at)) => at.saturating_sub(i64::from(now.seconds())),

@@ -11,16 +11,16 @@ use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use super::{
-    Applied, Disk, Memory, Store, StoreError,
-    disk::{self, Settings},
+    AppliedChange, DiskStore, MemoryStore, RecordStore, StoreError,
+    disk::{self, DiskSettings},
 };
 use crate::{
     clock::{self, Timestamp},
-    config::{Config, Durability, OnTooMany, Session},
-    crypto::Secrets,
+    config::{Config, Durability, OnTooMany, SessionConfig},
+    crypto::KeySecrets,
     session::{
-        Changes, Realm, Value, Wire,
-        commit::{Apply, Found, Seen},
+        FieldValue, Realm, SessionChanges, SessionHeaders,
+        commit::{FoundRecord, PendingChange, SeenTicket},
         record::Record,
     },
 };
@@ -29,15 +29,15 @@ use crate::{
 pub(super) const START: Timestamp = Timestamp(4_000_000_000_000);
 
 /// A store and what an apply needs beside it.
-pub(super) struct Bench {
-    pub store: Store,
-    pub rules: Session,
-    wire: Wire,
+pub(super) struct StoreBench {
+    pub store: RecordStore,
+    pub rules: SessionConfig,
+    wire: SessionHeaders,
     runtime: Runtime,
 }
 
 /// The default rules.
-pub(super) fn rules() -> Session {
+pub(super) fn rules() -> SessionConfig {
     Config::from_flags("127.0.0.1:1", "http://127.0.0.1:2").unwrap().session
 }
 
@@ -54,8 +54,8 @@ static SHOWN: LazyLock<Record> =
     LazyLock::new(|| Record::new(("hshop.test".into(), id(1)), [1; 32], START, START, true));
 
 /// How a visitor's request stands to a session: its secret is `[secret; 32]`.
-pub(super) fn seen(number: u128, secret: u8, record: bool, now: Timestamp) -> Seen<'static> {
-    Seen {
+pub(super) fn seen(number: u128, secret: u8, record: bool, now: Timestamp) -> SeenTicket<'static> {
+    SeenTicket {
         id: id(number),
         realm: Realm::Host("shop.test"),
         secret: [secret; 32],
@@ -68,18 +68,18 @@ pub(super) fn seen(number: u128, secret: u8, record: bool, now: Timestamp) -> Se
     }
 }
 
-pub(super) fn sets(name: &str, value: &str) -> Changes {
-    Changes { set: vec![(name.into(), Value::Text(value.into()))], ..Changes::default() }
+pub(super) fn sets(name: &str, value: &str) -> SessionChanges {
+    SessionChanges { set: vec![(name.into(), FieldValue::Text(value.into()))], ..SessionChanges::default() }
 }
 
-pub(super) fn login(name: &str) -> Changes {
-    Changes { principal: Some(Some(name.into())), ..Changes::default() }
+pub(super) fn login(name: &str) -> SessionChanges {
+    SessionChanges { principal: Some(Some(name.into())), ..SessionChanges::default() }
 }
 
-impl Bench {
-    pub(super) fn new(store: Store, rules: Session) -> Self {
+impl StoreBench {
+    pub(super) fn new(store: RecordStore, rules: SessionConfig) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let wire = Wire::new(&rules).unwrap();
+        let wire = SessionHeaders::new(&rules).unwrap();
         Self { store, rules, wire, runtime }
     }
 
@@ -95,31 +95,38 @@ impl Bench {
 
     pub(super) fn apply(
         &self,
-        seen: Seen<'_>,
-        changes: &Changes,
+        seen: SeenTicket<'_>,
+        changes: &SessionChanges,
         now: Timestamp,
-    ) -> Result<Applied, StoreError> {
+    ) -> Result<AppliedChange, StoreError> {
         let next_secret = [seen.secret[0] + 1; 32];
-        let apply =
-            Apply { seen, changes, next_secret, now, rules: &self.rules, wire: &self.wire, room: None };
+        let apply = PendingChange {
+            seen,
+            changes,
+            next_secret,
+            now,
+            rules: &self.rules,
+            wire: &self.wire,
+            room: None,
+        };
         self.wait(self.store.apply(&apply))
     }
 
     /// Saves, and gives the record.
-    pub(super) fn save(&self, seen: Seen<'_>, changes: &Changes, now: Timestamp) -> Arc<Record> {
+    pub(super) fn save(&self, seen: SeenTicket<'_>, changes: &SessionChanges, now: Timestamp) -> Arc<Record> {
         match self.apply(seen, changes, now) {
-            Ok(Applied::Saved { record, .. }) => record,
+            Ok(AppliedChange::Saved { record, .. }) => record,
             other => panic!("{other:?}"),
         }
     }
 
-    pub(super) fn load(&self, number: u128, now: Timestamp) -> Found {
+    pub(super) fn load(&self, number: u128, now: Timestamp) -> FoundRecord {
         self.wait(self.store.load(id(number), now)).unwrap()
     }
 
     pub(super) fn live(&self, number: u128, now: Timestamp) -> Arc<Record> {
         match self.load(number, now) {
-            Found::Live(record) => record,
+            FoundRecord::Live(record) => record,
             other => panic!("{other:?}"),
         }
     }
@@ -134,17 +141,22 @@ pub(super) fn text(record: &Record, field: &str) -> Option<String> {
 }
 
 /// A disk store in a folder.
-pub(super) fn disk(folder: &TempDir, rules: &Session, secrets: &Secrets, max_bytes: u64) -> Disk {
+pub(super) fn disk(
+    folder: &TempDir,
+    rules: &SessionConfig,
+    secrets: &KeySecrets,
+    max_bytes: u64,
+) -> DiskStore {
     open(folder, rules, secrets, max_bytes).unwrap()
 }
 
 pub(super) fn open(
     folder: &TempDir,
-    rules: &Session,
-    secrets: &Secrets,
+    rules: &SessionConfig,
+    secrets: &KeySecrets,
     max_bytes: u64,
-) -> Result<Disk, disk::OpenError> {
-    let settings = Settings {
+) -> Result<DiskStore, disk::OpenError> {
+    let settings = DiskSettings {
         folder: folder.path(),
         durability: Durability::Group,
         commit_timeout: Duration::from_secs(5),
@@ -154,20 +166,23 @@ pub(super) fn open(
         rules,
         now: START,
     };
-    Disk::open(&settings, || {})
+    DiskStore::open(&settings, || {})
 }
 
 /// Runs a sentence against every kind.
-fn every_kind(adjust: impl Fn(&mut Session), sentence: impl Fn(&Bench)) {
+fn every_kind(adjust: impl Fn(&mut SessionConfig), sentence: impl Fn(&StoreBench)) {
     let mut rules = rules();
     adjust(&mut rules);
-    sentence(&Bench::new(Store::Memory(Box::new(Memory::new(64 << 20, &rules, START))), rules.clone()));
+    sentence(&StoreBench::new(
+        RecordStore::Memory(Box::new(MemoryStore::new(64 << 20, &rules, START))),
+        rules.clone(),
+    ));
     let folder = tempfile::tempdir().unwrap();
-    let secrets = Secrets::ephemeral();
-    sentence(&Bench::new(Store::Disk(disk(&folder, &rules, &secrets, 64 << 20)), rules.clone()));
+    let secrets = KeySecrets::ephemeral();
+    sentence(&StoreBench::new(RecordStore::Disk(disk(&folder, &rules, &secrets, 64 << 20)), rules.clone()));
     // With memory for two records or three, nearly all is read from disk.
     let folder = tempfile::tempdir().unwrap();
-    sentence(&Bench::new(Store::Disk(disk(&folder, &rules, &secrets, 4096)), rules));
+    sentence(&StoreBench::new(RecordStore::Disk(disk(&folder, &rules, &secrets, 4096)), rules));
 }
 
 #[test]
@@ -175,7 +190,7 @@ fn what_was_saved_is_found_and_nothing_else() {
     every_kind(
         |_| {},
         |bench| {
-            assert!(matches!(bench.load(1, at(0)), Found::Nothing));
+            assert!(matches!(bench.load(1, at(0)), FoundRecord::Nothing));
             for number in 1..20 {
                 bench.save(seen(number, 1, false, at(1)), &sets("n", &number.to_string()), at(1));
             }
@@ -184,10 +199,10 @@ fn what_was_saved_is_found_and_nothing_else() {
                 assert_eq!(text(&record, "n"), Some(number.to_string()));
                 assert_eq!((record.version, record.id, record.secret), (1, id(number), [1; 32]));
             }
-            assert!(matches!(bench.load(99, at(2)), Found::Nothing));
+            assert!(matches!(bench.load(99, at(2)), FoundRecord::Nothing));
             assert!(matches!(
-                bench.apply(seen(99, 1, false, at(2)), &Changes::default(), at(2)),
-                Ok(Applied::Nothing)
+                bench.apply(seen(99, 1, false, at(2)), &SessionChanges::default(), at(2)),
+                Ok(AppliedChange::Nothing)
             ));
         },
     );
@@ -202,11 +217,11 @@ fn changes_meet_the_record_as_it_is_now() {
             bench.save(seen(1, 1, true, at(1)), &sets("b", "2"), at(2));
             let record = bench.live(1, at(2));
             assert_eq!((text(&record, "a"), text(&record, "b")), (Some("1".into()), Some("2".into())));
-            let old = Changes { if_version: Some(1), ..sets("c", "3") };
-            assert!(matches!(bench.apply(seen(1, 1, true, at(3)), &old, at(3)), Ok(Applied::Conflict)));
+            let old = SessionChanges { if_version: Some(1), ..sets("c", "3") };
+            assert!(matches!(bench.apply(seen(1, 1, true, at(3)), &old, at(3)), Ok(AppliedChange::Conflict)));
             assert!(matches!(
                 bench.apply(seen(1, 9, true, at(3)), &sets("c", "3"), at(3)),
-                Ok(Applied::Straggler)
+                Ok(AppliedChange::Straggler)
             ));
             assert_eq!(text(&bench.live(1, at(3)), "c"), None);
         },
@@ -223,7 +238,7 @@ fn a_login_spends_the_ticket_and_the_old_one_is_a_straggler() {
             assert_eq!((record.secret, record.principal.as_deref()), ([2; 32], Some("alice")));
             assert!(matches!(
                 bench.apply(seen(1, 1, true, at(3)), &sets("a", "1"), at(3)),
-                Ok(Applied::Straggler)
+                Ok(AppliedChange::Straggler)
             ));
             assert_eq!(text(&bench.live(1, at(3)), "cart"), Some("42".into()));
             assert_eq!(bench.of("alice"), [1]);
@@ -238,12 +253,15 @@ fn what_ended_stays_ended() {
         |_| {},
         |bench| {
             bench.save(seen(1, 1, false, at(1)), &login("alice"), at(1));
-            let destroy = Changes { destroy: true, ..Changes::default() };
-            assert!(matches!(bench.apply(seen(1, 2, true, at(2)), &destroy, at(2)), Ok(Applied::Ended)));
-            assert!(matches!(bench.load(1, at(3)), Found::Ended(when) if when == at(2)));
+            let destroy = SessionChanges { destroy: true, ..SessionChanges::default() };
+            assert!(matches!(
+                bench.apply(seen(1, 2, true, at(2)), &destroy, at(2)),
+                Ok(AppliedChange::Ended)
+            ));
+            assert!(matches!(bench.load(1, at(3)), FoundRecord::Ended(when) if when == at(2)));
             for record in [true, false] {
                 let late = bench.apply(seen(1, 2, record, at(3)), &login("alice"), at(3));
-                assert!(matches!(late, Ok(Applied::Straggler)), "{late:?}");
+                assert!(matches!(late, Ok(AppliedChange::Straggler)), "{late:?}");
             }
             assert_eq!(bench.of("alice"), [0; 0]);
             assert!(
@@ -253,7 +271,7 @@ fn what_ended_stays_ended() {
             // One that has no record, and so could be given one.
             assert!(!bench.wait(bench.store.delete(id(2), at(4))).unwrap());
             let late = bench.apply(seen(2, 1, false, at(5)), &sets("a", "1"), at(5));
-            assert!(matches!(late, Ok(Applied::Straggler)), "{late:?}");
+            assert!(matches!(late, Ok(AppliedChange::Straggler)), "{late:?}");
         },
     );
 }
@@ -268,10 +286,10 @@ fn sessions_end_when_nobody_comes_and_a_request_prolongs_them() {
             let record = bench.live(1, at(idle - 1));
             assert!(record.seen(at(idle - 1), 60_000));
             bench.store.touch(id(1), &record);
-            assert!(matches!(bench.load(1, at(idle + 1)), Found::Live(_)));
-            assert!(matches!(bench.load(1, at(2 * idle)), Found::Over));
+            assert!(matches!(bench.load(1, at(idle + 1)), FoundRecord::Live(_)));
+            assert!(matches!(bench.load(1, at(2 * idle)), FoundRecord::Over));
             let late = bench.apply(seen(1, 1, true, at(2 * idle)), &sets("a", "2"), at(2 * idle));
-            assert!(matches!(late, Ok(Applied::Straggler)), "{late:?}");
+            assert!(matches!(late, Ok(AppliedChange::Straggler)), "{late:?}");
         },
     );
 }
@@ -289,14 +307,17 @@ fn everybody_of_one_name_is_logged_out_and_a_login_under_way_does_not_count() {
             let count = bench.wait(bench.store.delete_all_of("hshop.test", "alice", at(10))).unwrap();
             assert_eq!((count, bench.of("alice").len(), bench.of("bob").len()), (5, 0, 1));
             for number in 1..=5 {
-                assert!(matches!(bench.load(number, at(11)), Found::Ended(_)));
+                assert!(matches!(bench.load(number, at(11)), FoundRecord::Ended(_)));
             }
             let late = bench.apply(seen(6, 1, false, at(9)), &login("alice"), at(11));
-            assert!(matches!(late, Ok(Applied::Denied)), "{late:?}");
-            assert!(matches!(bench.load(6, at(11)), Found::Nothing));
+            assert!(matches!(late, Ok(AppliedChange::Denied)), "{late:?}");
+            assert!(matches!(bench.load(6, at(11)), FoundRecord::Nothing));
             bench.save(seen(7, 1, false, at(12)), &login("alice"), at(12));
-            let everyone = Changes { destroy_principal: true, ..Changes::default() };
-            assert!(matches!(bench.apply(seen(7, 2, true, at(13)), &everyone, at(13)), Ok(Applied::Ended)));
+            let everyone = SessionChanges { destroy_principal: true, ..SessionChanges::default() };
+            assert!(matches!(
+                bench.apply(seen(7, 2, true, at(13)), &everyone, at(13)),
+                Ok(AppliedChange::Ended)
+            ));
             assert_eq!(bench.of("alice"), [0; 0]);
         },
     );
@@ -312,7 +333,7 @@ fn of_too_many_sessions_the_oldest_goes() {
                 bench.save(seen(number, 1, false, now), &login("alice"), now);
             }
             assert_eq!(bench.of("alice"), [3, 4]);
-            assert!(matches!(bench.load(1, at(5)), Found::Ended(_)));
+            assert!(matches!(bench.load(1, at(5)), FoundRecord::Ended(_)));
             // What is over does not count, although nobody has swept it.
             let late = 5 + bench.rules.plain.idle_timeout.as_secs();
             bench.save(seen(5, 1, false, at(late)), &login("alice"), at(late));
@@ -329,7 +350,7 @@ fn of_too_many_sessions_the_newest_is_refused() {
             bench.save(seen(1, 1, false, at(1)), &login("alice"), at(1));
             let more = bench.apply(seen(2, 1, false, at(2)), &login("alice"), at(2));
             assert_eq!(more.err(), Some(StoreError::TooManySessions));
-            assert!(matches!(bench.load(2, at(2)), Found::Nothing));
+            assert!(matches!(bench.load(2, at(2)), FoundRecord::Nothing));
         },
     );
 }
@@ -341,9 +362,9 @@ fn no_ticket_without_a_record_from_before_the_stores_birth_is_taken() {
         |bench| {
             assert_eq!(bench.store.floor(), START);
             let before = Timestamp(START.0 - 5000);
-            let old = Seen { stamped: before, ..seen(1, 1, false, at(1)) };
+            let old = SeenTicket { stamped: before, ..seen(1, 1, false, at(1)) };
             let outcome = bench.apply(old, &sets("a", "1"), at(1));
-            assert!(matches!(outcome, Ok(Applied::Straggler)), "{outcome:?}");
+            assert!(matches!(outcome, Ok(AppliedChange::Straggler)), "{outcome:?}");
         },
     );
 }
@@ -353,9 +374,9 @@ fn two_hundred_additions_at_once_are_their_sum() {
     every_kind(
         |_| {},
         |bench| {
-            let adds = Changes { incr: vec![("n".into(), 1)], ..Changes::default() };
+            let adds = SessionChanges { incr: vec![("n".into(), 1)], ..SessionChanges::default() };
             bench.save(seen(1, 1, false, at(1)), &adds, at(1));
-            let apply = Apply {
+            let apply = PendingChange {
                 seen: seen(1, 1, true, at(1)),
                 changes: &adds,
                 next_secret: [2; 32],

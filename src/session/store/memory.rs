@@ -19,43 +19,43 @@ use moka::{
 };
 
 use super::{
-    Applied, ById, StoreError,
-    page::Page,
-    principals::{Denied, LONGEST_REQUEST, Principals},
-    tombstones::Tombstones,
+    AppliedChange, ById, StoreError,
+    page::RecordPage,
+    principals::{LONGEST_REQUEST, LoginDenied, PrincipalIndex},
+    tombstones::TombstoneSet,
 };
 use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
-    config::{OnTooMany, Session},
+    config::{OnTooMany, SessionConfig},
     crypto,
     session::{
-        commit::{Apply, Decision, Found, decide},
+        commit::{FoundRecord, PendingChange, StoreDecision, decide},
         record::Record,
     },
 };
 
-type Records = Cache<u128, Arc<Record>, ById>;
+type RecordCache = Cache<u128, Arc<Record>, ById>;
 
 /// The memory store.
 #[derive(Debug)]
-pub struct Memory {
-    people: Records,
-    visitors: Records,
-    unconfirmed: Records,
-    ended: Tombstones,
-    principals: Arc<Principals>,
+pub struct MemoryStore {
+    people: RecordCache,
+    visitors: RecordCache,
+    unconfirmed: RecordCache,
+    ended: TombstoneSet,
+    principals: Arc<PrincipalIndex>,
     used: Arc<AtomicU64>,
     max_bytes: u64,
-    rules: Session,
+    rules: SessionConfig,
 }
 
 /// Records leave when they are over, and an idle time later: until then they are their own tombstone.
 #[derive(Clone)]
-struct Until(Session);
+struct RecordExpiry(SessionConfig);
 
-impl Expiry<u128, Arc<Record>> for Until {
+impl Expiry<u128, Arc<Record>> for RecordExpiry {
     fn expire_after_create(&self, _: &u128, record: &Arc<Record>, _: Instant) -> Option<Duration> {
         let lifetimes = if record.permanent { self.0.permanent } else { self.0.plain };
         let left = record.ends(&self.0).since(record.last_seen());
@@ -74,18 +74,18 @@ impl Expiry<u128, Arc<Record>> for Until {
     }
 }
 
-impl Memory {
+impl MemoryStore {
     /// An empty store: no ticket without a record from before its birth is taken.
-    pub fn new(max_bytes: u64, rules: &Session, now: Timestamp) -> Self {
+    pub fn new(max_bytes: u64, rules: &SessionConfig, now: Timestamp) -> Self {
         let used = Arc::new(AtomicU64::new(0));
-        let ended = Tombstones::new(max_bytes / 16, rules, now);
+        let ended = TombstoneSet::new(max_bytes / 16, rules, now);
         let bounded = |bytes: u64| {
             let graves = ended.clone();
             Cache::builder()
                 .eviction_policy(EvictionPolicy::lru())
                 .max_capacity(bytes)
                 .weigher(|_, r: &Arc<Record>| r.weight())
-                .expire_after(Until(rules.clone()))
+                .expire_after(RecordExpiry(rules.clone()))
                 .eviction_listener(move |id, record, cause| {
                     // Who is pushed out is a stranger afterwards, under a new id.
                     if cause == RemovalCause::Size {
@@ -95,10 +95,10 @@ impl Memory {
                 .build_with_hasher(ById::default())
         };
         let freed = Arc::clone(&used);
-        let principals = Arc::new(Principals::new(&crypto::random()));
+        let principals = Arc::new(PrincipalIndex::new(&crypto::random()));
         let index = Arc::clone(&principals);
         let people = Cache::builder()
-            .expire_after(Until(rules.clone()))
+            .expire_after(RecordExpiry(rules.clone()))
             .eviction_listener(move |id, record: Arc<Record>, cause| {
                 freed.fetch_sub(u64::from(record.weight()), Ordering::Relaxed);
                 if cause != RemovalCause::Replaced
@@ -146,7 +146,7 @@ impl Memory {
     }
 
     /// Shows a page every id that there is; one that moves meanwhile it may see twice.
-    pub(super) fn page(&self, page: &mut Page) {
+    pub(super) fn page(&self, page: &mut RecordPage) {
         for cache in [&self.unconfirmed, &self.visitors, &self.people] {
             cache.iter().for_each(|(id, _)| page.see(*id));
         }
@@ -173,11 +173,11 @@ impl Memory {
     }
 
     /// What is under this id. People, visitors, people: a login puts first and takes away after.
-    pub fn load(&self, id: u128, now: Timestamp) -> Found {
+    pub fn load(&self, id: u128, now: Timestamp) -> FoundRecord {
         let record = self.people.get(&id).or_else(|| self.unpeopled(id)).or_else(|| self.people.get(&id));
         match record {
-            Some(record) if record.ends(&self.rules) > now => Found::Live(record),
-            Some(_) => Found::Over,
+            Some(record) if record.ends(&self.rules) > now => FoundRecord::Live(record),
+            Some(_) => FoundRecord::Over,
             None => self.ended.find(id),
         }
     }
@@ -191,38 +191,38 @@ impl Memory {
     ///
     /// # Errors
     /// See [`StoreError`]: nothing was changed.
-    pub fn apply(&self, id: u128, apply: &Apply<'_>) -> Result<Applied, StoreError> {
-        let mut applied = Applied::Nothing;
+    pub fn apply(&self, id: u128, apply: &PendingChange<'_>) -> Result<AppliedChange, StoreError> {
+        let mut applied = AppliedChange::Nothing;
         let mut gone = Vec::new();
         let mut all_of = None;
         let result = self.people.entry(id).and_try_compute_with(|entry| {
             let mine = entry.map(moka::Entry::into_value);
             let personal = mine.as_ref().map_or(0, |r| u64::from(r.weight()));
             let found = match mine.or_else(|| self.unpeopled(id)) {
-                Some(r) if r.ends(apply.rules) > apply.now => Found::Live(r),
-                Some(_) => Found::Over,
+                Some(r) if r.ends(apply.rules) > apply.now => FoundRecord::Live(r),
+                Some(_) => FoundRecord::Over,
                 // Past the budget one time stands for the tombstones that are gone.
-                None if apply.seen.confirmed && apply.seen.stamped < self.floor() => Found::Over,
+                None if apply.seen.confirmed && apply.seen.stamped < self.floor() => FoundRecord::Over,
                 None => self.ended.find(id),
             };
             match decide(&found, apply) {
-                Decision::Nothing => Ok(Op::Nop),
-                Decision::Straggler => {
-                    applied = Applied::Straggler;
+                StoreDecision::Nothing => Ok(Op::Nop),
+                StoreDecision::Straggler => {
+                    applied = AppliedChange::Straggler;
                     Ok(Op::Nop)
                 }
-                Decision::Conflict => {
-                    applied = Applied::Conflict;
+                StoreDecision::Conflict => {
+                    applied = AppliedChange::Conflict;
                     Ok(Op::Nop)
                 }
-                Decision::End { all_of: everyone } => {
+                StoreDecision::End { all_of: everyone } => {
                     self.ended.add(id, apply.now);
                     self.forget(id);
-                    applied = Applied::Ended;
+                    applied = AppliedChange::Ended;
                     all_of = everyone;
                     Ok(if personal > 0 { Op::Remove } else { Op::Nop })
                 }
-                Decision::Save { record, renewed, logged_in, taken } => {
+                StoreDecision::Save { record, renewed, logged_in, taken } => {
                     let record = Arc::new(*record);
                     let op = self.keep(id, Arc::clone(&record), personal)?;
                     if logged_in && let Some(name) = &record.principal {
@@ -231,15 +231,15 @@ impl Memory {
                             Err(denied) => {
                                 // `keep` has reserved the room that it does not take now.
                                 self.used.fetch_sub(u64::from(record.weight()), Ordering::Relaxed);
-                                if denied == Denied::TooMany {
+                                if denied == LoginDenied::TooMany {
                                     return Err(StoreError::TooManySessions);
                                 }
-                                applied = Applied::Denied;
+                                applied = AppliedChange::Denied;
                                 return Ok(Op::Nop);
                             }
                         }
                     }
-                    applied = Applied::Saved { record, renewed, taken };
+                    applied = AppliedChange::Saved { record, renewed, taken };
                     Ok(op)
                 }
             }
@@ -256,12 +256,12 @@ impl Memory {
         Ok(applied)
     }
 
-    fn enter(&self, who: u128, id: u128, apply: &Apply<'_>) -> Result<Vec<u128>, Denied> {
+    fn enter(&self, who: u128, id: u128, apply: &PendingChange<'_>) -> Result<Vec<u128>, LoginDenied> {
         let most = self.rules.max_sessions_per_principal.map(|most| most as usize);
         if let Some(most) = most {
             let all = self.principals.of(who);
             // What is over is no session of theirs any more, although it may not have been swept yet.
-            let over = |other: &u128| !matches!(self.load(*other, apply.now), Found::Live(_));
+            let over = |other: &u128| !matches!(self.load(*other, apply.now), FoundRecord::Live(_));
             for gone in all.iter().filter(|other| all.len() >= most && **other != id && over(other)) {
                 self.principals.leave(who, *gone);
             }

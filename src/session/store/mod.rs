@@ -1,4 +1,4 @@
-//! Where records are kept. A [`Store`] answers these questions, and each kind answers them alike:
+//! Where records are kept. A [`RecordStore`] answers these questions, and each kind answers them alike:
 //!
 //! - `load`: what is under this id? Missing, expired and ended are answers, not errors. What was acknowledged is found by
 //!   every later load, on whichever worker.
@@ -19,16 +19,16 @@ mod tombstones;
 #[cfg(test)]
 mod conformance;
 
-pub use disk::Disk;
-pub use memory::Memory;
+pub use disk::DiskStore;
+pub use memory::MemoryStore;
 
 use std::sync::Arc;
 
 use uuid::Uuid;
 
 use super::{
-    change::Name,
-    commit::{Apply, Found},
+    change::FieldName,
+    commit::{FoundRecord, PendingChange},
     record::Record,
     ticket::Realm,
 };
@@ -65,7 +65,7 @@ pub enum StoreError {
 
 /// What `apply` did.
 #[derive(Debug)]
-pub enum Applied {
+pub enum AppliedChange {
     /// Nothing.
     Nothing,
     /// Kept.
@@ -75,7 +75,7 @@ pub enum Applied {
         /// The ticket was replaced.
         renewed: bool,
         /// The flashes that are delivered by this change.
-        taken: Vec<(Name, Arc<str>)>,
+        taken: Vec<(FieldName, Arc<str>)>,
     },
     /// The session ended.
     Ended,
@@ -90,19 +90,19 @@ pub enum Applied {
 /// The kinds of stores. What waits for a disk is boxed: a request that finds its session in memory is not to carry room
 /// for it.
 #[derive(Debug)]
-pub enum Store {
+pub enum RecordStore {
     /// In memory alone: it never waits, and never fails to load.
-    Memory(Box<Memory>),
+    Memory(Box<MemoryStore>),
     /// On disk, with memory in front.
-    Disk(Disk),
+    Disk(DiskStore),
 }
 
-impl Store {
+impl RecordStore {
     /// What is under this id.
     ///
     /// # Errors
     /// The store failed: nothing is known.
-    pub async fn load(&self, id: Uuid, now: Timestamp) -> Result<Found, StoreError> {
+    pub async fn load(&self, id: Uuid, now: Timestamp) -> Result<FoundRecord, StoreError> {
         match self {
             Self::Memory(memory) => Ok(memory.load(id.as_u128(), now)),
             Self::Disk(disk) => match disk.at_hand(id.as_u128(), now) {
@@ -116,7 +116,7 @@ impl Store {
     ///
     /// # Errors
     /// See [`StoreError`]: nothing was changed, but for [`StoreError::Late`].
-    pub async fn apply(&self, apply: &Apply<'_>) -> Result<Applied, StoreError> {
+    pub async fn apply(&self, apply: &PendingChange<'_>) -> Result<AppliedChange, StoreError> {
         match self {
             Self::Memory(memory) => memory.apply(apply.seen.id.as_u128(), apply),
             Self::Disk(disk) => Box::pin(disk.apply(apply.seen.id.as_u128(), apply)).await,
@@ -183,7 +183,7 @@ impl Store {
         }
         // Those of other hosts may be somebody else's.
         for id in self.of(&sibling, principal) {
-            if matches!(self.load(id, now).await?, Found::Live(record) if *record.realm == *sibling) {
+            if matches!(self.load(id, now).await?, FoundRecord::Live(record) if *record.realm == *sibling) {
                 count += usize::from(self.delete(id, now).await?);
             }
         }
@@ -208,7 +208,7 @@ impl Store {
     /// The lowest ids above `after`, at most `most`, of sessions that may have a record. Every id is looked at once, in
     /// memory; nothing else waits for longer than a part of them takes.
     pub fn page(&self, after: Option<Uuid>, most: usize) -> Vec<Uuid> {
-        let mut page = page::Page::new(after.map(|id| id.as_u128()), most);
+        let mut page = page::RecordPage::new(after.map(|id| id.as_u128()), most);
         match self {
             Self::Memory(memory) => memory.page(&mut page),
             Self::Disk(disk) => disk.page(&mut page),

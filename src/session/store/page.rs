@@ -5,14 +5,14 @@ use std::collections::BinaryHeap;
 
 /// A page in the making.
 #[derive(Debug)]
-pub(super) struct Page {
+pub(super) struct RecordPage {
     after: Option<u128>,
     most: usize,
     /// The highest on top: it goes when a lower one comes.
     lowest: BinaryHeap<u128>,
 }
 
-impl Page {
+impl RecordPage {
     /// At most so many, above this one.
     pub(super) fn new(after: Option<u128>, most: usize) -> Self {
         Self { after, most, lowest: BinaryHeap::with_capacity(most + 1) }
@@ -50,7 +50,7 @@ mod tests {
             (0..100).map(|n: u128| n.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).collect();
         let (mut after, mut seen) = (None, Vec::new());
         loop {
-            let mut page = Page::new(after, 7);
+            let mut page = RecordPage::new(after, 7);
             for id in &all {
                 page.see(*id);
             }
@@ -64,6 +64,6 @@ mod tests {
         let mut wanted = all;
         wanted.sort_unstable();
         assert_eq!(seen, wanted);
-        assert_eq!(Page::new(None, 0).ids(), []);
+        assert_eq!(RecordPage::new(None, 0).ids(), []);
     }
 }

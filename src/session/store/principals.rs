@@ -10,7 +10,7 @@ use std::{
 
 use crate::{
     clock::Timestamp,
-    crypto::{Keyring, Secrets},
+    crypto::{KeySecrets, Keyring},
     session::Realm,
 };
 
@@ -21,63 +21,63 @@ pub(super) const LONGEST_REQUEST: Duration = Duration::from_hours(24);
 
 /// One principal. Nearly everybody has one session, and there may be a million of them: no byte is lost on who has more.
 #[derive(Debug)]
-enum Person {
+enum PrincipalSessions {
     /// This session, as bytes.
     Once([u8; 16]),
     /// Any other number.
-    Else(Box<Sessions>),
+    Else(Box<SessionList>),
 }
 
 /// A principal's sessions, oldest login first.
 #[derive(Debug, Default)]
-struct Sessions {
+struct SessionList {
     all: Vec<u128>,
     /// Every session of theirs was ended then, and so is each login whose request began before.
     ended: Option<Timestamp>,
 }
 
-impl From<Person> for Sessions {
-    fn from(person: Person) -> Self {
+impl From<PrincipalSessions> for SessionList {
+    fn from(person: PrincipalSessions) -> Self {
         match person {
-            Person::Once(id) => Self { all: vec![u128::from_ne_bytes(id)], ended: None },
-            Person::Else(sessions) => *sessions,
+            PrincipalSessions::Once(id) => Self { all: vec![u128::from_ne_bytes(id)], ended: None },
+            PrincipalSessions::Else(sessions) => *sessions,
         }
     }
 }
 
-impl Sessions {
+impl SessionList {
     /// `None`: there is nothing to know of them.
-    fn person(self) -> Option<Person> {
+    fn person(self) -> Option<PrincipalSessions> {
         match (self.all.as_slice(), self.ended) {
             ([], None) => None,
-            ([id], None) => Some(Person::Once(id.to_ne_bytes())),
-            _ => Some(Person::Else(Box::new(self))),
+            ([id], None) => Some(PrincipalSessions::Once(id.to_ne_bytes())),
+            _ => Some(PrincipalSessions::Else(Box::new(self))),
         }
     }
 }
 
-type Shard = HashMap<[u8; 16], Person>;
+type PrincipalShard = HashMap<[u8; 16], PrincipalSessions>;
 
 /// The index.
 #[derive(Debug)]
-pub(super) struct Principals {
-    shards: Vec<Mutex<Shard>>,
+pub(super) struct PrincipalIndex {
+    shards: Vec<Mutex<PrincipalShard>>,
     key: Keyring,
 }
 
 /// Why nobody is logged in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Denied {
+pub(super) enum LoginDenied {
     /// Everyone of this name was logged out after the request began.
     Ended,
     /// They have as many sessions as they may.
     TooMany,
 }
 
-impl Principals {
+impl PrincipalIndex {
     /// People are hashed under this key.
     pub(super) fn new(key: &[u8; 32]) -> Self {
-        let key = Keyring::derive("principals", &Secrets::new(*key, []));
+        let key = Keyring::derive("principals", &KeySecrets::new(*key, []));
         Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), key }
     }
 
@@ -87,15 +87,15 @@ impl Principals {
         u128::from_be_bytes(self.key.sign(&[realm.as_bytes(), b"\0", name.as_bytes()]))
     }
 
-    fn shard(&self, who: u128) -> Option<MutexGuard<'_, Shard>> {
+    fn shard(&self, who: u128) -> Option<MutexGuard<'_, PrincipalShard>> {
         self.shards.get(who as usize % SHARDS).map(|s| s.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Looks at what is known of them, and may change it.
-    fn edit<T: Default>(&self, who: u128, edit: impl FnOnce(&mut Sessions) -> T) -> T {
+    fn edit<T: Default>(&self, who: u128, edit: impl FnOnce(&mut SessionList) -> T) -> T {
         let Some(mut shard) = self.shard(who) else { return T::default() };
         let key = who.to_ne_bytes();
-        let mut sessions = shard.remove(&key).map(Sessions::from).unwrap_or_default();
+        let mut sessions = shard.remove(&key).map(SessionList::from).unwrap_or_default();
         let outcome = edit(&mut sessions);
         if let Some(person) = sessions.person() {
             shard.insert(key, person);
@@ -112,11 +112,11 @@ impl Principals {
         began: Timestamp,
         most: Option<usize>,
         evict: bool,
-    ) -> Result<Vec<u128>, Denied> {
+    ) -> Result<Vec<u128>, LoginDenied> {
         let mut denied = None;
         let gone = self.edit(who, |person| {
             if person.ended.is_some_and(|ended| began <= ended) {
-                denied = Some(Denied::Ended);
+                denied = Some(LoginDenied::Ended);
                 return Vec::new();
             }
             if person.all.contains(&id) {
@@ -125,7 +125,7 @@ impl Principals {
             let others = person.all.iter().filter(|other| Some(**other) != instead);
             let over = most.map_or(0, |most| (others.clone().count() + 1).saturating_sub(most));
             if over > 0 && !evict {
-                denied = Some(Denied::TooMany);
+                denied = Some(LoginDenied::TooMany);
                 return Vec::new();
             }
             let gone: Vec<u128> = others.take(over).copied().collect();
@@ -147,7 +147,7 @@ impl Principals {
     pub(super) fn join(&self, who: u128, id: u128) {
         let Some(mut shard) = self.shard(who) else { return };
         if let Entry::Vacant(place) = shard.entry(who.to_ne_bytes()) {
-            place.insert(Person::Once(id.to_ne_bytes()));
+            place.insert(PrincipalSessions::Once(id.to_ne_bytes()));
             return;
         }
         drop(shard);
@@ -175,8 +175,8 @@ impl Principals {
     pub(super) fn of(&self, who: u128) -> Vec<u128> {
         let Some(shard) = self.shard(who) else { return Vec::new() };
         match shard.get(&who.to_ne_bytes()) {
-            Some(Person::Once(id)) => vec![u128::from_ne_bytes(*id)],
-            Some(Person::Else(sessions)) => sessions.all.clone(),
+            Some(PrincipalSessions::Once(id)) => vec![u128::from_ne_bytes(*id)],
+            Some(PrincipalSessions::Else(sessions)) => sessions.all.clone(),
             None => Vec::new(),
         }
     }
@@ -186,8 +186,8 @@ impl Principals {
         for shard in &self.shards {
             let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
             shard.retain(|_, person| match person {
-                Person::Once(_) => true,
-                Person::Else(sessions) => {
+                PrincipalSessions::Once(_) => true,
+                PrincipalSessions::Else(sessions) => {
                     if sessions.ended.is_some_and(|ended| now.since(ended) > longest) {
                         sessions.ended = None;
                     }
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn the_oldest_goes_or_the_newest_is_denied() {
-        let all = Principals::new(&[1; 32]);
+        let all = PrincipalIndex::new(&[1; 32]);
         let alice = all.who(("hshop.test", "alice"));
         let at = Timestamp::from_seconds;
         for id in 1..=3 {
@@ -215,7 +215,7 @@ mod tests {
             Ok(vec![]),
             "the same again is no other"
         );
-        assert_eq!(all.enter(alice, 4, None, at(1), Some(3), false), Err(Denied::TooMany));
+        assert_eq!(all.enter(alice, 4, None, at(1), Some(3), false), Err(LoginDenied::TooMany));
         assert_eq!(all.enter(alice, 4, Some(2), at(1), Some(3), false), Ok(vec![]), "one for another");
         all.leave(alice, 4);
         assert_eq!(all.enter(alice, 4, None, at(1), Some(3), true), Ok(vec![1]));
@@ -227,12 +227,12 @@ mod tests {
 
     #[test]
     fn a_login_in_flight_is_ended_with_the_others() {
-        let all = Principals::new(&[1; 32]);
+        let all = PrincipalIndex::new(&[1; 32]);
         let alice = all.who(("hshop.test", "alice"));
         let at = Timestamp::from_seconds;
         all.enter(alice, 1, None, at(1), None, true).unwrap();
         assert_eq!(all.end(alice, at(10)), [1]);
-        assert_eq!(all.enter(alice, 2, None, at(10), None, true), Err(Denied::Ended));
+        assert_eq!(all.enter(alice, 2, None, at(10), None, true), Err(LoginDenied::Ended));
         assert_eq!(all.enter(alice, 3, None, at(11), None, true), Ok(vec![]));
         let namesake = all.who(("hbank.test", "alice"));
         assert_eq!(all.enter(namesake, 5, None, at(9), Some(1), true), Ok(vec![]), "of another site");

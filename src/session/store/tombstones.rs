@@ -8,7 +8,7 @@ use std::sync::{
 
 use moka::{notification::RemovalCause, policy::EvictionPolicy, sync::Cache};
 
-use crate::{clock::Timestamp, config::Session, session::commit::Found};
+use crate::{clock::Timestamp, config::SessionConfig, session::commit::FoundRecord};
 
 const BYTES: u64 = 160;
 
@@ -21,15 +21,15 @@ struct Tombstone {
 
 /// Ids of sessions that ended, and when.
 #[derive(Debug, Clone)]
-pub(super) struct Tombstones {
+pub(super) struct TombstoneSet {
     ended: Cache<u128, Tombstone>,
     /// Seconds.
     floor: Arc<AtomicU64>,
 }
 
-impl Tombstones {
+impl TombstoneSet {
     /// Within so many bytes; with a floor from before.
-    pub(super) fn new(bytes: u64, rules: &Session, floor: Timestamp) -> Self {
+    pub(super) fn new(bytes: u64, rules: &SessionConfig, floor: Timestamp) -> Self {
         let floor = Arc::new(AtomicU64::new(u64::from(floor.seconds())));
         let raised = Arc::clone(&floor);
         let ended = Cache::builder()
@@ -61,11 +61,11 @@ impl Tombstones {
     }
 
     /// What an id without a record is.
-    pub(super) fn find(&self, id: u128) -> Found {
+    pub(super) fn find(&self, id: u128) -> FoundRecord {
         match self.ended.get(&id) {
-            None => Found::Nothing,
-            Some(Tombstone { pushed_out: true, .. }) => Found::Over,
-            Some(stone) => Found::Ended(stone.at),
+            None => FoundRecord::Nothing,
+            Some(Tombstone { pushed_out: true, .. }) => FoundRecord::Over,
+            Some(stone) => FoundRecord::Ended(stone.at),
         }
     }
 

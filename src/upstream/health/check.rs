@@ -12,23 +12,23 @@ use http_body::{Body, Frame, SizeHint};
 
 use super::{
     super::{
-        BodyError, Endpoint, Endpoints, ExchangeError, Terms, UpstreamError,
-        connect::{Patience, connect, connect_http2},
-        error::{Failed, Failure},
+        Endpoint, Endpoints, ExchangeError, RequestBodyError, SendOptions, UpstreamError,
+        connect::{ConnectRetry, connect, connect_http2},
+        error::{FailedRequest, FailureReason},
         http1, http2,
-        replay::Replay,
+        replay::ReplayBody,
     },
     grpc,
 };
 use crate::{
     clock::Timestamp,
-    config::{Health, UpstreamHost},
-    message::lines::Lines,
+    config::{HealthConfig, UpstreamHost},
+    message::lines::HeaderLines,
 };
 
 /// Why a check failed.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Unwell {
+pub(super) enum CheckFailure {
     #[error("no answer within health.timeout")]
     Late,
     #[error(transparent)]
@@ -36,15 +36,19 @@ pub(super) enum Unwell {
     #[error(transparent)]
     Broken(#[from] ExchangeError),
     #[error("its answer broke off: {0}")]
-    BrokeOff(BodyError),
+    BrokeOff(RequestBodyError),
     #[error("it answered {0}")]
     Status(StatusCode),
     #[error(transparent)]
-    Grpc(#[from] grpc::Unwell),
+    Grpc(#[from] grpc::GrpcFailure),
 }
 
 /// What a server is asked.
-pub(super) fn request(upstream: &Endpoints, endpoint: &Endpoint, rules: &Health) -> Option<Request<()>> {
+pub(super) fn request(
+    upstream: &Endpoints,
+    endpoint: &Endpoint,
+    rules: &HealthConfig,
+) -> Option<Request<()>> {
     let host = match &upstream.rules.host {
         UpstreamHost::Name(name) => name.as_str(),
         _ if endpoint.name.starts_with("unix:") => "localhost",
@@ -69,47 +73,48 @@ pub(super) async fn check(
     upstream: &Endpoints,
     endpoint: &Endpoint,
     head: &Request<()>,
-    added: &Lines,
-) -> Result<(), Unwell> {
+    added: &HeaderLines,
+) -> Result<(), CheckFailure> {
     let status = if upstream.rules.http2 {
-        let connection = connect_http2(endpoint, None, Patience::None, 0).await?;
+        let connection = connect_http2(endpoint, None, ConnectRetry::None, 0).await?;
         let now = Timestamp::now();
-        let terms = Terms::without_visitor(now);
-        let share = http2::Share::of(&connection);
+        let terms = SendOptions::without_visitor(now);
+        let share = http2::ConnectionShare::of(&connection);
         let is_grpc = *head.method() == Method::POST;
-        let body = is_grpc.then(|| Box::new(Replay::new(Asked(Some(Bytes::from_static(grpc::REQUEST))))));
+        let body =
+            is_grpc.then(|| Box::new(ReplayBody::new(CheckBody(Some(Bytes::from_static(grpc::REQUEST))))));
         let answer = match http2::ask(share, endpoint, head, added, body, terms).await {
             Ok(answer) => answer,
-            Err(Failed { why: Failure::Exchange(error), .. }) => return Err(error.into()),
-            Err(_) => return Err(Unwell::Late),
+            Err(FailedRequest { why: FailureReason::Exchange(error), .. }) => return Err(error.into()),
+            Err(_) => return Err(CheckFailure::Late),
         };
         if is_grpc && answer.status().is_success() {
             let (head, body) = answer.into_parts();
-            return Ok(grpc::read(head.headers, body).await.map_err(Unwell::BrokeOff)??);
+            return Ok(grpc::read(head.headers, body).await.map_err(CheckFailure::BrokeOff)??);
         }
         answer.status()
     } else {
-        let stream = connect(endpoint, None, Patience::None).await?;
-        let mut connection = http1::Connection::<Asked>::new(stream, 0);
+        let stream = connect(endpoint, None, ConnectRetry::None).await?;
+        let mut connection = http1::Http1Connection::<CheckBody>::new(stream, 0);
         connection.begin(head, added, None);
         let answered = poll_fn(|cx| connection.poll_head(cx, None)).await;
         answered.map_err(ExchangeError::from)?.response.status()
     };
-    if status.is_success() || status.is_redirection() { Ok(()) } else { Err(Unwell::Status(status)) }
+    if status.is_success() || status.is_redirection() { Ok(()) } else { Err(CheckFailure::Status(status)) }
 }
 
 /// The body of a check.
 #[derive(Debug)]
-struct Asked(Option<Bytes>);
+struct CheckBody(Option<Bytes>);
 
-impl Body for Asked {
+impl Body for CheckBody {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = RequestBodyError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
     }
 

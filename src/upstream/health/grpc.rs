@@ -6,7 +6,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use http_body::Body;
 
-use super::super::BodyError;
+use super::super::RequestBodyError;
 
 /// The path of that method: where it is what a check asks for, it is asked as gRPC asks.
 pub(super) const CHECK: &str = "/grpc.health.v1.Health/Check";
@@ -25,7 +25,7 @@ const STATUS: HeaderName = HeaderName::from_static("grpc-status");
 
 /// How a server is that is not well.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Unwell {
+pub(super) enum GrpcFailure {
     #[error("it has no service grpc.health.v1.Health: its health cannot be asked for in this way")]
     Unknown,
     #[error("it answered grpc-status {0}")]
@@ -38,9 +38,9 @@ pub(super) enum Unwell {
 ///
 /// # Errors
 /// It broke off; and within that, what it says.
-pub(super) async fn read<B>(head: HeaderMap, body: B) -> Result<Result<(), Unwell>, BodyError>
+pub(super) async fn read<B>(head: HeaderMap, body: B) -> Result<Result<(), GrpcFailure>, RequestBodyError>
 where
-    B: Body<Data = Bytes, Error = BodyError>,
+    B: Body<Data = Bytes, Error = RequestBodyError>,
 {
     let (mut message, mut said) = (BytesMut::new(), head);
     let mut body = pin!(body);
@@ -54,13 +54,13 @@ where
     Ok(verdict(&said, &message))
 }
 
-fn verdict(said: &HeaderMap, message: &[u8]) -> Result<(), Unwell> {
+fn verdict(said: &HeaderMap, message: &[u8]) -> Result<(), GrpcFailure> {
     match said.get(STATUS).map(HeaderValue::as_bytes) {
         Some(b"0") if message == SERVING => Ok(()),
-        Some(b"0") => Err(Unwell::NotServing),
+        Some(b"0") => Err(GrpcFailure::NotServing),
         // UNIMPLEMENTED
-        Some(b"12") => Err(Unwell::Unknown),
-        other => Err(Unwell::Status(String::from_utf8_lossy(other.unwrap_or(b"none")).into_owned())),
+        Some(b"12") => Err(GrpcFailure::Unknown),
+        other => Err(GrpcFailure::Status(String::from_utf8_lossy(other.unwrap_or(b"none")).into_owned())),
     }
 }
 
@@ -73,15 +73,15 @@ mod tests {
         let said = |status: &'static str| HeaderMap::from_iter([(STATUS, HeaderValue::from_static(status))]);
         assert_eq!(verdict(&said("0"), SERVING), Ok(()));
         for (status, message, wanted) in [
-            ("0", &[0, 0, 0, 0, 2, 8, 2][..], Unwell::NotServing),
+            ("0", &[0, 0, 0, 0, 2, 8, 2][..], GrpcFailure::NotServing),
             // The default of a number is 0, UNKNOWN.
-            ("0", &[0, 0, 0, 0, 0], Unwell::NotServing),
-            ("0", b"", Unwell::NotServing),
-            ("12", b"", Unwell::Unknown),
-            ("14", b"", Unwell::Status("14".to_owned())),
+            ("0", &[0, 0, 0, 0, 0], GrpcFailure::NotServing),
+            ("0", b"", GrpcFailure::NotServing),
+            ("12", b"", GrpcFailure::Unknown),
+            ("14", b"", GrpcFailure::Status("14".to_owned())),
         ] {
             assert_eq!(verdict(&said(status), message), Err(wanted), "{status}");
         }
-        assert_eq!(verdict(&HeaderMap::new(), SERVING), Err(Unwell::Status("none".to_owned())));
+        assert_eq!(verdict(&HeaderMap::new(), SERVING), Err(GrpcFailure::Status("none".to_owned())));
     }
 }

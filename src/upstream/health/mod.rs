@@ -11,12 +11,12 @@ use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Endpoint, Endpoints};
-use crate::{clock, config::Health, message::lines::Lines, tasks};
-use check::{Unwell, check, request};
+use crate::{clock, config::HealthConfig, message::lines::HeaderLines, tasks};
+use check::{CheckFailure, check, request};
 
 /// Checks the servers of an upstream, if it says so, until that is cancelled; `added` goes with every check. Called on a
 /// loop with a ticker ([`clock::drive`]).
-pub fn watch(upstream: &Arc<Endpoints>, added: &Lines, until: &CancellationToken) {
+pub fn watch(upstream: &Arc<Endpoints>, added: &HeaderLines, until: &CancellationToken) {
     let Some(rules) = &upstream.rules.health else { return };
     for index in 0..upstream.all.len() {
         let (upstream, rules, added) = (Arc::clone(upstream), rules.clone(), added.clone());
@@ -28,13 +28,13 @@ pub fn watch(upstream: &Arc<Endpoints>, added: &Lines, until: &CancellationToken
     }
 }
 
-async fn checks(upstream: &Endpoints, endpoint: &Endpoint, rules: &Health, added: &Lines) {
+async fn checks(upstream: &Endpoints, endpoint: &Endpoint, rules: &HealthConfig, added: &HeaderLines) {
     let Some(head) = request(upstream, endpoint, rules) else { return };
-    let mut run = Run { unwell: endpoint.failed_its_checks(), against: 0 };
+    let mut run = CheckRun { unwell: endpoint.failed_its_checks(), against: 0 };
     loop {
         let found = match clock::timeout(Some(rules.timeout), check(upstream, endpoint, &head, added)).await {
             Ok(found) => found,
-            Err(_) => Err(Unwell::Late),
+            Err(_) => Err(CheckFailure::Late),
         };
         match run.hear(found.is_ok(), rules) {
             Some(true) => endpoint.is_well(),
@@ -50,15 +50,15 @@ async fn checks(upstream: &Endpoints, endpoint: &Endpoint, rules: &Health, added
 
 /// What the last checks in a row said.
 #[derive(Debug, Default)]
-struct Run {
+struct CheckRun {
     unwell: bool,
     /// So many that speak against it.
     against: u32,
 }
 
-impl Run {
+impl CheckRun {
     /// Hears of a check; tells when that changes what the server is.
-    fn hear(&mut self, good: bool, rules: &Health) -> Option<bool> {
+    fn hear(&mut self, good: bool, rules: &HealthConfig) -> Option<bool> {
         if good != self.unwell {
             self.against = 0;
             return None;
@@ -81,7 +81,8 @@ mod tests {
     #[test]
     fn it_takes_several_in_a_row_either_way() {
         let second = Duration::from_secs(1);
-        let rules = |rise, fall| Health { path: "/".into(), interval: second, timeout: second, rise, fall };
+        let rules =
+            |rise, fall| HealthConfig { path: "/".into(), interval: second, timeout: second, rise, fall };
         for (rise, fall, heard, wanted) in [
             (2, 3, "+++", "..."),
             (2, 3, "---", "..-"),
@@ -90,7 +91,7 @@ mod tests {
             (2, 3, "-----++---", "..-...+..-"),
             (1, 1, "-+--+", "-+-.+"),
         ] {
-            let mut run = Run::default();
+            let mut run = CheckRun::default();
             let said: String = heard
                 .chars()
                 .map(|check| match run.hear(check == '+', &rules(rise, fall)) {

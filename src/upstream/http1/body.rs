@@ -10,55 +10,55 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
-    super::{BodyError, Lease},
-    Head, Http1Error, LARGEST_READ, LARGEST_STREAMED_READ,
-    head::Framing,
+    super::{ConnectionLease, RequestBodyError},
+    AnswerHead, Http1Error, LARGEST_READ, LARGEST_STREAMED_READ,
+    head::AnswerFraming,
 };
 use crate::{
-    clock::Timer,
-    message::chunked::{ChunkGrammar, Chunks, Piece},
-    net::Stream,
+    clock::CoarseTimer,
+    message::chunked::{ChunkGrammar, ChunkReader, ChunkedPiece},
+    net::NetStream,
 };
 
 /// An answer's body. Read to its end, its connection goes back to the pool; dropped before, the connection is closed.
-pub struct AnswerBody<B>(State<B>);
+pub struct Http1Body<B>(BodyState<B>);
 
-enum State<B> {
+enum BodyState<B> {
     /// All of it is here, and the connection is free.
     Here(Bytes),
-    Coming(Box<Coming<B>>),
+    Coming(Box<IncomingBody<B>>),
     /// Another protocol follows.
-    Switched(Lease<B>),
+    Switched(ConnectionLease<B>),
     Over,
 }
 
-struct Coming<B> {
-    lease: Lease<B>,
-    rest: Rest,
+struct IncomingBody<B> {
+    lease: ConnectionLease<B>,
+    rest: BodyRest,
     /// What was read of the chunks with the head.
-    first: Option<Piece>,
+    first: Option<ChunkedPiece>,
     /// The largest piece that is held at once.
     piece: usize,
     idle: Option<Duration>,
-    timer: Timer,
+    timer: CoarseTimer,
 }
 
 /// What is still to come.
-enum Rest {
+enum BodyRest {
     Length(u64),
-    Chunks(Chunks),
+    Chunks(ChunkReader),
     UntilClose,
 }
 
-impl<B> std::fmt::Debug for AnswerBody<B> {
+impl<B> std::fmt::Debug for Http1Body<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("AnswerBody")
     }
 }
 
-impl<B> AnswerBody<B>
+impl<B> Http1Body<B>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
     /// The body that follows this head; `idle` is how long the app may stall within it. `streamed`: it is one of many
     /// on the visitor's connection.
@@ -66,52 +66,52 @@ where
     /// # Errors
     /// What came of it with the head is malformed already, which can still be told.
     pub(super) fn new(
-        mut lease: Lease<B>,
-        head: &Head,
+        mut lease: ConnectionLease<B>,
+        head: &AnswerHead,
         idle: Option<Duration>,
         streamed: bool,
     ) -> Result<Self, Http1Error> {
         let mut first = None;
         let rest = match head.framing {
-            Framing::Nothing | Framing::Empty => {
+            AnswerFraming::Nothing | AnswerFraming::Empty => {
                 keep(lease);
-                return Ok(Self(State::Over));
+                return Ok(Self(BodyState::Over));
             }
-            Framing::Length(length) => {
+            AnswerFraming::Length(length) => {
                 let inbound = &mut lease.connection.inbound;
                 if let Ok(length) = usize::try_from(length)
                     && inbound.len() >= length
                 {
                     let all = inbound.split_to(length).freeze();
                     keep(lease);
-                    return Ok(Self(State::Here(all)));
+                    return Ok(Self(BodyState::Here(all)));
                 }
-                Rest::Length(length)
+                BodyRest::Length(length)
             }
-            Framing::Chunked => {
-                let mut chunks = Chunks::default();
+            AnswerFraming::Chunked => {
+                let mut chunks = ChunkReader::default();
                 first = Some(chunks.read(&mut lease.connection.inbound, ChunkGrammar::Lenient)?);
-                Rest::Chunks(chunks)
+                BodyRest::Chunks(chunks)
             }
-            Framing::UntilClose => Rest::UntilClose,
-            Framing::Switched => return Ok(Self(State::Switched(lease))),
+            AnswerFraming::UntilClose => BodyRest::UntilClose,
+            AnswerFraming::Switched => return Ok(Self(BodyState::Switched(lease))),
         };
         let piece = if streamed { LARGEST_STREAMED_READ } else { LARGEST_READ };
-        let timer = Timer::new(idle);
-        Ok(Self(State::Coming(Box::new(Coming { lease, rest, first, piece, idle, timer }))))
+        let timer = CoarseTimer::new(idle);
+        Ok(Self(BodyState::Coming(Box::new(IncomingBody { lease, rest, first, piece, idle, timer }))))
     }
 }
 
-impl<B> AnswerBody<B> {
+impl<B> Http1Body<B> {
     /// All of it has come already.
     pub(in super::super) fn is_here(&self) -> bool {
-        matches!(self.0, State::Here(_) | State::Over)
+        matches!(self.0, BodyState::Here(_) | BodyState::Over)
     }
 
     /// The connection after a 101, what came on it already, and what counts it among its server's requests.
-    pub(in super::super) fn into_stream(self) -> Option<(Stream, Bytes, impl Sized + use<B>)> {
+    pub(in super::super) fn into_stream(self) -> Option<(NetStream, Bytes, impl Sized + use<B>)> {
         match self.0 {
-            State::Switched(lease) => {
+            BodyState::Switched(lease) => {
                 let (stream, early) = lease.connection.into_parts();
                 Some((stream, early, lease.busy))
             }
@@ -121,9 +121,9 @@ impl<B> AnswerBody<B> {
 }
 
 /// Back to the pool, if it can take another request.
-fn keep<B>(mut lease: Lease<B>)
+fn keep<B>(mut lease: ConnectionLease<B>)
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
     if lease.connection.is_reusable() {
         lease.connection.rest();
@@ -133,17 +133,17 @@ where
     }
 }
 
-enum Next {
+enum NextFrame {
     Frame(Frame<Bytes>),
     /// The last one.
     Last(Option<Frame<Bytes>>),
 }
 
-impl<B> Coming<B>
+impl<B> IncomingBody<B>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Next, Http1Error>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<NextFrame, Http1Error>> {
         self.lease.connection.poll_send(cx)?;
         loop {
             if let Some(next) = self.decode()? {
@@ -151,13 +151,13 @@ where
                 return Poll::Ready(Ok(next));
             }
             let most = match &self.rest {
-                Rest::Length(left) => usize::try_from(*left).unwrap_or(usize::MAX).min(self.piece),
+                BodyRest::Length(left) => usize::try_from(*left).unwrap_or(usize::MAX).min(self.piece),
                 _ => self.piece,
             };
             match self.lease.connection.poll_read(cx, most) {
                 Poll::Pending => return self.timer.poll_elapsed(cx).map(|()| Err(Http1Error::Stalled)),
-                Poll::Ready(Ok(0)) if matches!(self.rest, Rest::UntilClose) => {
-                    return Poll::Ready(Ok(Next::Last(None)));
+                Poll::Ready(Ok(0)) if matches!(self.rest, BodyRest::UntilClose) => {
+                    return Poll::Ready(Ok(NextFrame::Last(None)));
                 }
                 Poll::Ready(Ok(0)) => return Poll::Ready(Err(Http1Error::Incomplete)),
                 Poll::Ready(result) => drop(result?),
@@ -166,75 +166,79 @@ where
     }
 
     /// What the bytes at hand give; `None`: more are needed.
-    fn decode(&mut self) -> Result<Option<Next>, Http1Error> {
-        let first = self.first.take().filter(|piece| *piece != Piece::More);
+    fn decode(&mut self) -> Result<Option<NextFrame>, Http1Error> {
+        let first = self.first.take().filter(|piece| *piece != ChunkedPiece::More);
         let inbound = &mut self.lease.connection.inbound;
         Ok(match &mut self.rest {
-            Rest::Chunks(chunks) => {
+            BodyRest::Chunks(chunks) => {
                 match first.map_or_else(|| chunks.read(inbound, ChunkGrammar::Lenient), Ok)? {
-                    Piece::More => None,
-                    Piece::Data(data) => Some(Next::Frame(Frame::data(data))),
-                    Piece::Trailers(trailers) => Some(Next::Last(Some(Frame::trailers(trailers)))),
-                    Piece::End => Some(Next::Last(None)),
+                    ChunkedPiece::More => None,
+                    ChunkedPiece::Data(data) => Some(NextFrame::Frame(Frame::data(data))),
+                    ChunkedPiece::Trailers(trailers) => {
+                        Some(NextFrame::Last(Some(Frame::trailers(trailers))))
+                    }
+                    ChunkedPiece::End => Some(NextFrame::Last(None)),
                 }
             }
             _ if inbound.is_empty() => None,
-            Rest::UntilClose => Some(Next::Frame(Frame::data(inbound.split().freeze()))),
-            Rest::Length(left) => {
+            BodyRest::UntilClose => Some(NextFrame::Frame(Frame::data(inbound.split().freeze()))),
+            BodyRest::Length(left) => {
                 let take = usize::try_from(*left).unwrap_or(usize::MAX).min(inbound.len());
                 *left -= take as u64;
                 let frame = Frame::data(inbound.split_to(take).freeze());
-                Some(if *left == 0 { Next::Last(Some(frame)) } else { Next::Frame(frame) })
+                Some(if *left == 0 { NextFrame::Last(Some(frame)) } else { NextFrame::Frame(frame) })
             }
         })
     }
 }
 
-impl<B> Body for AnswerBody<B>
+impl<B> Body for Http1Body<B>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = RequestBodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         let state = &mut self.get_mut().0;
         let polled = match state {
-            State::Here(bytes) => Poll::Ready(Ok(Next::Last(Some(Frame::data(std::mem::take(bytes)))))),
-            State::Coming(coming) => coming.poll(cx),
-            State::Switched(_) | State::Over => return Poll::Ready(None),
+            BodyState::Here(bytes) => {
+                Poll::Ready(Ok(NextFrame::Last(Some(Frame::data(std::mem::take(bytes))))))
+            }
+            BodyState::Coming(coming) => coming.poll(cx),
+            BodyState::Switched(_) | BodyState::Over => return Poll::Ready(None),
         };
         match polled {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(Ok(Next::Frame(frame))) => Poll::Ready(Some(Ok(frame))),
-            Poll::Ready(Ok(Next::Last(frame))) => {
-                if let State::Coming(coming) = std::mem::replace(state, State::Over) {
+            Poll::Ready(Ok(NextFrame::Frame(frame))) => Poll::Ready(Some(Ok(frame))),
+            Poll::Ready(Ok(NextFrame::Last(frame))) => {
+                if let BodyState::Coming(coming) = std::mem::replace(state, BodyState::Over) {
                     keep(coming.lease);
                 }
                 Poll::Ready(frame.map(Ok))
             }
             Poll::Ready(Err(error)) => {
-                *state = State::Over;
+                *state = BodyState::Over;
                 Poll::Ready(Some(Err(error.into())))
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        matches!(self.0, State::Over | State::Switched(_))
+        matches!(self.0, BodyState::Over | BodyState::Switched(_))
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
-            State::Here(bytes) => SizeHint::with_exact(bytes.len() as u64),
-            State::Coming(coming) => match coming.rest {
-                Rest::Length(left) => SizeHint::with_exact(left),
+            BodyState::Here(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            BodyState::Coming(coming) => match coming.rest {
+                BodyRest::Length(left) => SizeHint::with_exact(left),
                 _ => SizeHint::default(),
             },
-            State::Switched(_) | State::Over => SizeHint::with_exact(0),
+            BodyState::Switched(_) | BodyState::Over => SizeHint::with_exact(0),
         }
     }
 }

@@ -12,23 +12,25 @@ use http_body::Body;
 use tokio_util::io::poll_read_buf;
 
 use super::{
-    super::{BodyError, Interim, answer::MOST_INTERIM, habits::AnswerEnd, slots::ConnectionSlot},
-    Head, Http1Error, LARGEST_READ, SMALLEST_READ,
-    head::{self, Framing},
+    super::{
+        InterimHandler, RequestBodyError, answer::MOST_INTERIM, habits::AnswerEnd, slots::ConnectionSlot,
+    },
+    AnswerHead, Http1Error, LARGEST_READ, SMALLEST_READ,
+    head::{self, AnswerFraming},
 };
 use crate::{
     message::{
-        lines::Lines,
-        outbound::{Ending, Outbound, OutboundError},
+        lines::HeaderLines,
+        outbound::{BodyEnding, MessageWriter, OutboundError},
     },
-    net::{Stream, UnreadInput},
+    net::{NetStream, UnreadInput},
 };
 
 /// A connection. Dropped, it is closed.
-pub(in super::super) struct Connection<B> {
-    stream: Stream,
+pub(in super::super) struct Http1Connection<B> {
+    stream: NetStream,
     pub(super) inbound: BytesMut,
-    outbound: Outbound<B>,
+    outbound: MessageWriter<B>,
     /// The app takes no more; what it has to say of that may still be read.
     refused: Option<io::Error>,
     asked: Method,
@@ -68,9 +70,9 @@ enum BodyUse {
 }
 
 impl BodyUse {
-    fn of(method: &Method, ending: Ending) -> Self {
+    fn of(method: &Method, ending: BodyEnding) -> Self {
         match ending {
-            Ending::Empty | Ending::Length(0) => Self::None,
+            BodyEnding::Empty | BodyEnding::Length(0) => Self::None,
             _ if matches!(*method, Method::GET | Method::HEAD | Method::DELETE | Method::OPTIONS) => {
                 Self::Unexpected
             }
@@ -88,7 +90,7 @@ impl BodyUse {
     }
 }
 
-impl<B> Connection<B> {
+impl<B> Http1Connection<B> {
     /// So many wait for its place, on all workers.
     pub(in super::super) fn wanted_by(&self) -> usize {
         self.slot.as_ref().map_or(0, ConnectionSlot::wanted_by)
@@ -96,21 +98,21 @@ impl<B> Connection<B> {
 
     /// The stream, and what was read of it after the last answer. Its place among those of its server is free: a tunnel
     /// waits for nothing, and apps that have them have many.
-    pub(super) fn into_parts(self) -> (Stream, Bytes) {
+    pub(super) fn into_parts(self) -> (NetStream, Bytes) {
         (self.stream, self.inbound.freeze())
     }
 }
 
-impl<B> Connection<B>
+impl<B> Http1Connection<B>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
     /// A connection that was just opened.
-    pub(in super::super) fn new(stream: Stream, idle_ticks: u64) -> Self {
+    pub(in super::super) fn new(stream: NetStream, idle_ticks: u64) -> Self {
         Self {
             stream,
             inbound: BytesMut::new(),
-            outbound: Outbound::default(),
+            outbound: MessageWriter::default(),
             refused: None,
             asked: Method::GET,
             body_use: BodyUse::None,
@@ -134,11 +136,11 @@ where
     }
 
     /// Begins a request. Nothing is sent before it is polled.
-    pub(in super::super) fn begin<R>(&mut self, head: &Request<R>, added: &Lines, body: Option<B>) {
+    pub(in super::super) fn begin<R>(&mut self, head: &Request<R>, added: &HeaderLines, body: Option<B>) {
         let ending = match body.as_ref().map(|body| body.size_hint().exact()) {
-            None => Ending::Empty,
-            Some(Some(length)) => Ending::Length(length),
-            Some(None) => Ending::Chunked { trailers: true },
+            None => BodyEnding::Empty,
+            Some(Some(length)) => BodyEnding::Length(length),
+            Some(None) => BodyEnding::Chunked { trailers: true },
         };
         self.body_use = BodyUse::of(head.method(), ending);
         let close = self.body_use == BodyUse::Unexpected;
@@ -163,8 +165,8 @@ where
     pub(in super::super) fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
-        interim: Option<Interim<'_>>,
-    ) -> Poll<Result<Head, Http1Error>> {
+        interim: Option<InterimHandler<'_>>,
+    ) -> Poll<Result<AnswerHead, Http1Error>> {
         self.poll_send(cx)?;
         loop {
             // A head that drips is not read anew for each drop.
@@ -177,14 +179,15 @@ where
                     if self.interim > MOST_INTERIM {
                         return Poll::Ready(Err(Http1Error::Framing("interim answers without end")));
                     }
-                    if let Some(Interim(hear)) = interim.filter(|_| status != StatusCode::CONTINUE) {
+                    if let Some(InterimHandler(hear)) = interim.filter(|_| status != StatusCode::CONTINUE) {
                         hear(head.response);
                     }
                     self.lines_came = !self.inbound.is_empty();
                     continue;
                 }
                 self.keep_alive = head.keep_alive && !self.body_use.may_be_left_after(status);
-                self.ended = if head.framing == Framing::Nothing { AnswerEnd::Head } else { AnswerEnd::Body };
+                self.ended =
+                    if head.framing == AnswerFraming::Nothing { AnswerEnd::Head } else { AnswerEnd::Body };
                 return Poll::Ready(Ok(head));
             }
             match ready!(self.poll_read(cx, SMALLEST_READ / 2)) {

@@ -42,7 +42,7 @@ pub enum Http1Error {
     Stalled,
     /// The request's own body broke off.
     #[error("the body of the request broke off: {0}")]
-    Body(super::super::BodyError),
+    Body(super::super::RequestBodyError),
 }
 
 impl Http1Error {

@@ -11,15 +11,15 @@ use http_body::Body;
 
 use super::{
     super::{
-        AnswerBody, BodyError, Lease, Terms, Upload,
-        error::{Failed, Failure, Seen},
+        AnswerBody, ConnectionLease, RequestBodyError, SendOptions, UploadProgress,
+        error::{DeliveryState, FailedRequest, FailureReason},
         replay::SentBody,
     },
-    Head, Http1Error, body,
+    AnswerHead, Http1Error, body,
 };
 use crate::{
-    clock::{TICK, Timer},
-    message::{challenges, lines::Lines},
+    clock::{CoarseTimer, TICK},
+    message::{challenges, lines::HeaderLines},
 };
 
 /// Sends a request, and waits for the head of its answer.
@@ -27,14 +27,14 @@ use crate::{
 /// # Errors
 /// There is none; the connection is closed.
 pub(in super::super) async fn ask<B, R>(
-    mut lease: Lease<B>,
+    mut lease: ConnectionLease<B>,
     head: &Request<R>,
-    added: &Lines,
+    added: &HeaderLines,
     body: Option<SentBody<B>>,
-    terms: &Terms<'_>,
-) -> Result<Response<AnswerBody<B>>, Failed<B>>
+    terms: &SendOptions<'_>,
+) -> Result<Response<AnswerBody<B>>, FailedRequest<B>>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
     let bodied = body.is_some();
     lease.connection.begin(head, added, body);
@@ -46,11 +46,13 @@ where
                 lease.belongs_to(terms.visitor, offers);
             }
             let streamed = head.version() == Version::HTTP_2;
-            return answer(lease, answered, terms, streamed)
-                .map_err(|error| Failed { why: Failure::Exchange(error.into()), seen: Seen::Some });
+            return answer(lease, answered, terms, streamed).map_err(|error| FailedRequest {
+                why: FailureReason::Exchange(error.into()),
+                seen: DeliveryState::Some,
+            });
         }
         Some(Err(error)) => error,
-        None => return Err(Failed { why: Failure::Late, seen: Seen::Some }),
+        None => return Err(FailedRequest { why: FailureReason::Late, seen: DeliveryState::Some }),
     };
     let leftovers = lease.connection.holds_leftovers();
     let error = match error {
@@ -65,32 +67,35 @@ where
     }
     // A body that was begun is gone.
     let seen = if bodied || !(leftovers || error.may_be_stale()) {
-        Seen::Some
+        DeliveryState::Some
     } else if !lease.connection.has_begun() {
-        Seen::Nothing(None)
+        DeliveryState::Nothing(None)
     } else if lease.connection.reused {
-        Seen::Perhaps
+        DeliveryState::Perhaps
     } else {
-        Seen::Some
+        DeliveryState::Some
     };
     let why = match error {
-        Http1Error::Body(source) => Failure::Body(source),
-        error => Failure::Exchange(error.into()),
+        Http1Error::Body(source) => FailureReason::Body(source),
+        error => FailureReason::Exchange(error.into()),
     };
-    Err(Failed { why, seen })
+    Err(FailedRequest { why, seen })
 }
 
 /// Polls request and answer together; `None`: the time was up.
-async fn converse<B>(lease: &mut Lease<B>, terms: &Terms<'_>) -> Option<Result<Head, Http1Error>>
+async fn converse<B>(
+    lease: &mut ConnectionLease<B>,
+    terms: &SendOptions<'_>,
+) -> Option<Result<AnswerHead, Http1Error>>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
-    let mut timer = Timer::new(terms.first_byte);
+    let mut timer = CoarseTimer::new(terms.first_byte);
     poll_fn(|cx: &mut Context<'_>| {
         if let Poll::Ready(result) = lease.connection.poll_head(cx, terms.interim) {
             return Poll::Ready(Some(result));
         }
-        if terms.upload.is_some_and(Upload::excuses) {
+        if terms.upload.is_some_and(UploadProgress::excuses) {
             timer.reset(terms.first_byte);
         }
         timer.poll_elapsed(cx).map(|()| None)
@@ -99,13 +104,13 @@ where
 }
 
 fn answer<B>(
-    mut lease: Lease<B>,
-    mut head: Head,
-    terms: &Terms<'_>,
+    mut lease: ConnectionLease<B>,
+    mut head: AnswerHead,
+    terms: &SendOptions<'_>,
     streamed: bool,
 ) -> Result<Response<AnswerBody<B>>, Http1Error>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
     if let Some(seconds) = head.idle {
         // Less a second, since its clock began earlier than ours.
@@ -120,6 +125,6 @@ where
             "header lines of an answer were dropped: they hold control characters"
         );
     }
-    let body = body::AnswerBody::new(lease, &head, terms.answer_idle, streamed)?;
+    let body = body::Http1Body::new(lease, &head, terms.answer_idle, streamed)?;
     Ok(response.map(|()| AnswerBody::Http1(body)))
 }

@@ -12,8 +12,8 @@ use smallvec::SmallVec;
 use super::Http1Error;
 use crate::message::{
     framing::{content_length, ends_with_head, is_chunked, lower_version, transfer_codings},
-    lines::Lines,
-    outbound::{Ending, write_fields, write_length},
+    lines::HeaderLines,
+    outbound::{BodyEnding, write_fields, write_length},
 };
 
 /// An answer's head may be this long.
@@ -23,7 +23,7 @@ const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 
 /// How the end of a message is told (RFC 9112 section 6.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Framing {
+pub(super) enum AnswerFraming {
     /// With the head, by rule: whatever the fields say, there is no body.
     Nothing,
     /// The body is empty.
@@ -40,10 +40,10 @@ pub(super) enum Framing {
 
 /// An answer's head, read.
 #[derive(Debug)]
-pub(in super::super) struct Head {
+pub(in super::super) struct AnswerHead {
     /// Status, version, fields.
     pub(in super::super) response: Response<()>,
-    pub(super) framing: Framing,
+    pub(super) framing: AnswerFraming,
     /// The connection can be used again after it.
     pub(super) keep_alive: bool,
     /// How long the app keeps it unused, in seconds, if it says so (`Keep-Alive: timeout=`).
@@ -54,7 +54,13 @@ pub(in super::super) struct Head {
 
 /// Writes a request's head. What the fields say of the body's length is left out: `ending` says it. `close`: the app is to
 /// close the connection after its answer.
-pub(super) fn write<R>(head: &Request<R>, added: &Lines, ending: Ending, close: bool, out: &mut Vec<u8>) {
+pub(super) fn write<R>(
+    head: &Request<R>,
+    added: &HeaderLines,
+    ending: BodyEnding,
+    close: bool,
+    out: &mut Vec<u8>,
+) {
     out.extend_from_slice(head.method().as_str().as_bytes());
     out.push(b' ');
     let target = head.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
@@ -63,8 +69,8 @@ pub(super) fn write<R>(head: &Request<R>, added: &Lines, ending: Ending, close: 
     write_fields(head.headers(), out);
     out.extend_from_slice(added.as_bytes());
     match ending {
-        Ending::Length(length) => write_length(length, out),
-        Ending::Chunked { .. } => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        BodyEnding::Length(length) => write_length(length, out),
+        BodyEnding::Chunked { .. } => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         // A method that is expected to have a body says that it has none (RFC 9110 section 8.6).
         _ if matches!(*head.method(), Method::POST | Method::PUT | Method::PATCH) => {
             out.extend_from_slice(b"content-length: 0\r\n");
@@ -81,7 +87,7 @@ pub(super) fn write<R>(head: &Request<R>, added: &Lines, ending: Ending, close: 
 ///
 /// # Errors
 /// It is no HTTP, too long, or its framing is faulty.
-pub(super) fn read(inbound: &mut BytesMut, asked: &Method) -> Result<Option<Head>, Http1Error> {
+pub(super) fn read(inbound: &mut BytesMut, asked: &Method) -> Result<Option<AnswerHead>, Http1Error> {
     match read_known(inbound, asked) {
         Err(Http1Error::Head(httparse::Error::Version)) if lower_version(inbound, 0) => {
             read_known(inbound, asked)
@@ -93,7 +99,7 @@ pub(super) fn read(inbound: &mut BytesMut, asked: &Method) -> Result<Option<Head
 
 /// The same of a head with control characters in a value: those fields are left out, and the rest of the page is not lost for
 /// them. CR and NUL stay refused, and so does the page where a field is spoilt without which it would be taken for another.
-fn read_without_controls(inbound: &mut BytesMut, asked: &Method) -> Result<Option<Head>, Http1Error> {
+fn read_without_controls(inbound: &mut BytesMut, asked: &Method) -> Result<Option<AnswerHead>, Http1Error> {
     let refused = Http1Error::Head(httparse::Error::HeaderValue);
     let Some(end) = end_of_head(inbound) else {
         return if inbound.len() > LARGEST { Err(Http1Error::HeadTooLarge) } else { Ok(None) };
@@ -123,7 +129,7 @@ fn read_without_controls(inbound: &mut BytesMut, asked: &Method) -> Result<Optio
     }
     left.extend_from_slice(inbound.get(end..).unwrap_or_default());
     *inbound = BytesMut::from(&*left);
-    Ok(read_known(inbound, asked)?.map(|head| Head { dropped, ..head }))
+    Ok(read_known(inbound, asked)?.map(|head| AnswerHead { dropped, ..head }))
 }
 
 /// Behind the first empty line, which may end with a line feed alone.
@@ -167,7 +173,7 @@ fn is_needed(name: &str) -> bool {
 }
 
 /// The same, of a version that is known.
-fn read_known(inbound: &mut BytesMut, asked: &Method) -> Result<Option<Head>, Http1Error> {
+fn read_known(inbound: &mut BytesMut, asked: &Method) -> Result<Option<AnswerHead>, Http1Error> {
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut parsed = httparse::Response::new(&mut []);
     let mut config = httparse::ParserConfig::default();
@@ -192,7 +198,7 @@ fn read_known(inbound: &mut BytesMut, asked: &Method) -> Result<Option<Head>, Ht
         parsed.headers.iter().map(|field| (place(field.name.as_bytes()), place(field.value))).collect();
     let head = inbound.split_to(length).freeze();
     let mut headers = HeaderMap::with_capacity(places.len());
-    let mut said = Said::default();
+    let mut said = FramingFields::default();
     for (name, at) in places {
         let name = head.get(name).unwrap_or_default();
         let name = HeaderName::from_bytes(name).map_err(|_| httparse::Error::HeaderName)?;
@@ -205,14 +211,14 @@ fn read_known(inbound: &mut BytesMut, asked: &Method) -> Result<Option<Head>, Ht
     let framing = said.framing(version, status, asked)?;
     // After a 101 the connection speaks another protocol: it is never one for the next request.
     let keep_alive = status != StatusCode::SWITCHING_PROTOCOLS
-        && framing != Framing::UntilClose
+        && framing != AnswerFraming::UntilClose
         && !said.close
         && (version == Version::HTTP_11 || said.keep);
     let mut response = Response::new(());
     *response.status_mut() = status;
     *response.version_mut() = version;
     *response.headers_mut() = headers;
-    Ok(Some(Head { response, framing, keep_alive, idle: said.idle, dropped: Vec::new() }))
+    Ok(Some(AnswerHead { response, framing, keep_alive, idle: said.idle, dropped: Vec::new() }))
 }
 
 /// A folded field's value on one line.
@@ -223,7 +229,7 @@ fn unfolded(bytes: &[u8]) -> Result<HeaderValue, InvalidHeaderValue> {
 
 /// What the fields say of the connection and of the end of the answer.
 #[derive(Default)]
-struct Said {
+struct FramingFields {
     length: Option<u64>,
     codings: u8,
     chunked: bool,
@@ -232,7 +238,7 @@ struct Said {
     idle: Option<u64>,
 }
 
-impl Said {
+impl FramingFields {
     fn hear(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), Http1Error> {
         let text = value.as_bytes();
         if *name == CONTENT_LENGTH {
@@ -260,7 +266,12 @@ impl Said {
     }
 
     /// RFC 9112 section 6.3, without the mercy: what two readers could read in two ways is refused.
-    fn framing(&self, version: Version, status: StatusCode, asked: &Method) -> Result<Framing, Http1Error> {
+    fn framing(
+        &self,
+        version: Version,
+        status: StatusCode,
+        asked: &Method,
+    ) -> Result<AnswerFraming, Http1Error> {
         if self.codings > 0 {
             if self.length.is_some() {
                 return Err(Http1Error::Framing("Content-Length beside Transfer-Encoding"));
@@ -274,14 +285,14 @@ impl Said {
         }
         let bodiless = ends_with_head(status, asked == Method::HEAD);
         if status == StatusCode::SWITCHING_PROTOCOLS {
-            return Ok(Framing::Switched);
+            return Ok(AnswerFraming::Switched);
         }
         Ok(match (bodiless, self.chunked, self.length) {
-            (true, ..) => Framing::Nothing,
-            (false, false, Some(0)) => Framing::Empty,
-            (false, true, _) => Framing::Chunked,
-            (false, false, Some(length)) => Framing::Length(length),
-            (false, false, None) => Framing::UntilClose,
+            (true, ..) => AnswerFraming::Nothing,
+            (false, false, Some(0)) => AnswerFraming::Empty,
+            (false, true, _) => AnswerFraming::Chunked,
+            (false, false, Some(length)) => AnswerFraming::Length(length),
+            (false, false, None) => AnswerFraming::UntilClose,
         })
     }
 }
@@ -295,19 +306,19 @@ fn keep_alive_timeout(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn parse(text: &[u8], asked: &Method) -> Result<Option<Head>, Http1Error> {
+    fn parse(text: &[u8], asked: &Method) -> Result<Option<AnswerHead>, Http1Error> {
         read(&mut BytesMut::from(text), asked)
     }
 
     #[test]
     fn the_end_of_an_answer_is_told_in_one_way() {
         for (fields, wanted) in [
-            ("", Some(Framing::UntilClose)),
-            ("Content-Length: 5\r\n", Some(Framing::Length(5))),
-            ("Content-Length: 5\r\ncontent-length: 5\r\n", Some(Framing::Length(5))),
-            ("Content-Length: 0\r\n", Some(Framing::Empty)),
-            ("Transfer-Encoding: Chunked\r\n", Some(Framing::Chunked)),
-            ("Transfer-Encoding: , chunked\r\n", Some(Framing::Chunked)),
+            ("", Some(AnswerFraming::UntilClose)),
+            ("Content-Length: 5\r\n", Some(AnswerFraming::Length(5))),
+            ("Content-Length: 5\r\ncontent-length: 5\r\n", Some(AnswerFraming::Length(5))),
+            ("Content-Length: 0\r\n", Some(AnswerFraming::Empty)),
+            ("Transfer-Encoding: Chunked\r\n", Some(AnswerFraming::Chunked)),
+            ("Transfer-Encoding: , chunked\r\n", Some(AnswerFraming::Chunked)),
             ("Transfer-Encoding: ,\r\n", None),
             ("Content-Length: 5\r\nContent-Length: 6\r\n", None),
             ("Content-Length: 5, 5\r\n", None),
@@ -326,10 +337,10 @@ mod tests {
             assert_eq!(found.as_ref().ok().and_then(|h| Some(h.as_ref()?.framing)), wanted, "{fields}");
         }
         for (head, asked, wanted) in [
-            ("HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n", Method::GET, Framing::Nothing),
-            ("HTTP/1.1 304 No\r\nContent-Length: 5\r\n\r\n", Method::GET, Framing::Nothing),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Method::HEAD, Framing::Nothing),
-            ("HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n", Method::GET, Framing::Nothing),
+            ("HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\n", Method::GET, AnswerFraming::Nothing),
+            ("HTTP/1.1 304 No\r\nContent-Length: 5\r\n\r\n", Method::GET, AnswerFraming::Nothing),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n", Method::HEAD, AnswerFraming::Nothing),
+            ("HTTP/1.1 103 Hints\r\nLink: x\r\n\r\n", Method::GET, AnswerFraming::Nothing),
         ] {
             assert_eq!(parse(head.as_bytes(), &asked).unwrap().unwrap().framing, wanted, "{head}");
         }
@@ -388,12 +399,12 @@ mod tests {
     fn requests_are_written_with_one_framing() {
         let request = Request::post("/a?b=c").header("host", "h").header("content-length", "9");
         let head = request.header("transfer-encoding", "x").body(()).unwrap();
-        let mut added = Lines::default();
+        let mut added = HeaderLines::default();
         added.push_text(&http::header::VIA, "1.1 x");
         for (ending, wanted) in [
-            (Ending::Length(3), "content-length: 3\r\n"),
-            (Ending::Chunked { trailers: true }, "transfer-encoding: chunked\r\n"),
-            (Ending::Empty, "content-length: 0\r\n"),
+            (BodyEnding::Length(3), "content-length: 3\r\n"),
+            (BodyEnding::Chunked { trailers: true }, "transfer-encoding: chunked\r\n"),
+            (BodyEnding::Empty, "content-length: 0\r\n"),
         ] {
             let mut out = Vec::new();
             write(&head, &added, ending, false, &mut out);
@@ -402,11 +413,11 @@ mod tests {
         }
         let head = Request::options("*").body(()).unwrap();
         let mut out = Vec::new();
-        write(&head, &Lines::default(), Ending::Empty, false, &mut out);
+        write(&head, &HeaderLines::default(), BodyEnding::Empty, false, &mut out);
         assert_eq!(out, b"OPTIONS * HTTP/1.1\r\n\r\n");
     }
 
-    fn read_head(inbound: &mut BytesMut) -> Option<Head> {
+    fn read_head(inbound: &mut BytesMut) -> Option<AnswerHead> {
         read(inbound, &Method::GET).ok().flatten()
     }
 

@@ -13,10 +13,10 @@ mod head;
 
 pub use error::Http1Error;
 
-pub(super) use body::AnswerBody;
-pub(super) use connection::Connection;
+pub(super) use body::Http1Body;
+pub(super) use connection::Http1Connection;
 pub(super) use exchange::ask;
-use head::Head;
+use head::AnswerHead;
 
 /// What a read asks for at first; it doubles up to [`LARGEST_READ`] while answers fill it.
 const SMALLEST_READ: usize = 8 * 1024;

@@ -11,37 +11,37 @@ use h2::{Reason, RecvStream};
 use http::{Response, header::CONTENT_LENGTH};
 use http_body::{Body, Frame, SizeHint};
 
-use super::{super::BodyError, Http2Error, Share, sending::Sending};
-use crate::{clock::Timer, message::framing::content_length};
+use super::{super::RequestBodyError, ConnectionShare, Http2Error, sending::RequestBodySender};
+use crate::{clock::CoarseTimer, message::framing::content_length};
 
 /// An answer's body, and what is still to be sent of its request: both go on at a time. Dropped before its end, the app
 /// is told that nobody reads on.
-pub struct AnswerBody<B>(Option<Coming<B>>);
+pub struct Http2Body<B>(Option<ReceivingStream<B>>);
 
-struct Coming<B> {
+struct ReceivingStream<B> {
     stream: RecvStream,
-    sending: Sending<B>,
-    share: Share,
+    sending: RequestBodySender<B>,
+    share: ConnectionShare,
     /// What is still to come, where the head says it.
     left: Option<u64>,
     idle: Option<Duration>,
-    timer: Timer,
+    timer: CoarseTimer,
     /// What had come on the whole connection when something of this last came.
     came: u64,
 }
 
-impl<B> std::fmt::Debug for AnswerBody<B> {
+impl<B> std::fmt::Debug for Http2Body<B> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("AnswerBody")
     }
 }
 
-impl<B> AnswerBody<B> {
+impl<B> Http2Body<B> {
     /// The body that follows this head; `idle` is how long the app may stall within it.
     pub(super) fn of(
         answer: Response<RecvStream>,
-        sending: Sending<B>,
-        share: Share,
+        sending: RequestBodySender<B>,
+        share: ConnectionShare,
         idle: Option<Duration>,
     ) -> Response<Self> {
         let said = answer.headers().get(CONTENT_LENGTH);
@@ -50,21 +50,21 @@ impl<B> AnswerBody<B> {
             if stream.is_end_stream() {
                 return Self(None);
             }
-            let (came, timer) = (share.came(), Timer::new(idle));
-            Self(Some(Coming { stream, sending, share, left, idle, timer, came }))
+            let (came, timer) = (share.came(), CoarseTimer::new(idle));
+            Self(Some(ReceivingStream { stream, sending, share, left, idle, timer, came }))
         })
     }
 }
 
-impl<B> Coming<B>
+impl<B> ReceivingStream<B>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         if let Err(error) = self.sending.poll(cx) {
             return Poll::Ready(Some(Err(error)));
         }
-        let polled = self.poll_stream(cx).map_err(BodyError::from);
+        let polled = self.poll_stream(cx).map_err(RequestBodyError::from);
         if polled.is_pending() {
             return self.timer.poll_elapsed(cx).map(|()| {
                 self.share.waited_in_vain(self.came);
@@ -112,17 +112,17 @@ where
     }
 }
 
-impl<B> Body for AnswerBody<B>
+impl<B> Body for Http2Body<B>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
     type Data = Bytes;
-    type Error = BodyError;
+    type Error = RequestBodyError;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
         let this = self.get_mut();
         let Some(coming) = &mut this.0 else { return Poll::Ready(None) };
         let polled = coming.poll(cx);
@@ -144,7 +144,7 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.0 {
             None => SizeHint::with_exact(0),
-            Some(Coming { left: Some(left), .. }) => SizeHint::with_exact(*left),
+            Some(ReceivingStream { left: Some(left), .. }) => SizeHint::with_exact(*left),
             Some(_) => SizeHint::default(),
         }
     }

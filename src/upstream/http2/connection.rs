@@ -13,10 +13,10 @@ use std::{
 use bytes::Bytes;
 use h2::client::SendRequest;
 
-use super::{super::endpoint::Busy, Http2Error};
+use super::{super::endpoint::RequestUnderWay, Http2Error};
 use crate::{
     clock,
-    net::{Metered, Stream},
+    net::{MeteredStream, NetStream},
     tasks,
 };
 
@@ -35,7 +35,7 @@ const LARGEST_HEAD: u32 = 64 * 1024;
 
 /// A connection. When nobody holds it any more, it says good-bye and is closed.
 #[derive(Debug)]
-pub(in super::super) struct Connection {
+pub(in super::super) struct Http2Connection {
     send: RefCell<SendRequest<Bytes>>,
     /// Bytes that came so far.
     came: Rc<Cell<u64>>,
@@ -49,13 +49,13 @@ pub(in super::super) struct Connection {
     idle_ticks: u64,
 }
 
-impl Connection {
+impl Http2Connection {
     /// Begins to speak HTTP/2. The app's settings are waited for (RFC 9113 section 3.4): they say how many requests it
     /// takes at a time, and that it speaks HTTP/2 at all, before any of it is sent.
     ///
     /// # Errors
     /// The stream broke, or what came is no HTTP/2.
-    pub(in super::super) async fn open(stream: Stream, idle_ticks: u64) -> Result<Rc<Self>, Http2Error> {
+    pub(in super::super) async fn open(stream: NetStream, idle_ticks: u64) -> Result<Rc<Self>, Http2Error> {
         let came = Rc::default();
         let mut builder = h2::client::Builder::new();
         builder
@@ -66,7 +66,7 @@ impl Connection {
             .initial_max_send_streams(0)
             .max_send_buffer_size(SEND_BUFFER)
             .max_header_list_size(LARGEST_HEAD);
-        let (send, mut connection) = builder.handshake(Metered::new(stream, &came)).await?;
+        let (send, mut connection) = builder.handshake(MeteredStream::new(stream, &came)).await?;
         poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
             Poll::Ready(Ok(())) => Poll::Ready(Err(Http2Error::Broken(io::ErrorKind::UnexpectedEof.into()))),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
@@ -117,7 +117,7 @@ impl Connection {
 
 /// Ready once a connection that nobody holds has had its time to say good-bye: an app that does not read would keep it,
 /// and all that is still to be written, for ever.
-async fn left(connection: &Weak<Connection>) {
+async fn left(connection: &Weak<Http2Connection>) {
     while connection.strong_count() > 0 {
         clock::pause(FAREWELL).await;
     }
@@ -126,16 +126,16 @@ async fn left(connection: &Weak<Connection>) {
 
 /// One request's part in a connection.
 #[derive(Debug)]
-pub(in super::super) struct Share {
-    connection: Rc<Connection>,
+pub(in super::super) struct ConnectionShare {
+    connection: Rc<Http2Connection>,
     /// The server has one request more for as long.
-    pub(in super::super) busy: Option<Busy>,
+    pub(in super::super) busy: Option<RequestUnderWay>,
     /// It had answered before this one was begun.
     pub(super) reused: bool,
 }
 
-impl Share {
-    pub(in super::super) fn of(connection: &Rc<Connection>) -> Self {
+impl ConnectionShare {
+    pub(in super::super) fn of(connection: &Rc<Http2Connection>) -> Self {
         let reused = connection.answered.get();
         Self { connection: Rc::clone(connection), busy: None, reused }
     }
@@ -164,7 +164,7 @@ impl Share {
     }
 }
 
-impl Drop for Share {
+impl Drop for ConnectionShare {
     fn drop(&mut self) {
         self.connection.since.set(clock::tick());
     }

@@ -13,36 +13,36 @@ use http_body::Body;
 
 use super::{
     super::{
-        AnswerBody, BodyError, Endpoint, Terms, Upload,
+        AnswerBody, Endpoint, RequestBodyError, SendOptions, UploadProgress,
         answer::MOST_INTERIM,
-        error::{Failed, Failure, Seen},
-        replay::Replay,
+        error::{DeliveryState, FailedRequest, FailureReason},
+        replay::ReplayBody,
     },
-    Http2Error, Share, body,
-    head::{self, Length},
-    sending::Sending,
+    ConnectionShare, Http2Error, body,
+    head::{self, DeclaredLength},
+    sending::RequestBodySender,
 };
-use crate::{clock::Timer, message::lines::Lines};
+use crate::{clock::CoarseTimer, message::lines::HeaderLines};
 
 /// Sends a request, and waits for the head of its answer.
 ///
 /// # Errors
 /// There is none; the app was told that nobody waits any more.
 pub(in super::super) async fn ask<B, R>(
-    share: Share,
+    share: ConnectionShare,
     server: &Endpoint,
     head: &Request<R>,
-    added: &Lines,
-    body: Option<Box<Replay<B>>>,
-    terms: Terms<'_>,
-) -> Result<Response<AnswerBody<B>>, Failed<B>>
+    added: &HeaderLines,
+    body: Option<Box<ReplayBody<B>>>,
+    terms: SendOptions<'_>,
+) -> Result<Response<AnswerBody<B>>, FailedRequest<B>>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
     let length = match body.as_ref().map(|body| body.size_hint().exact()) {
-        None => Length::Empty,
-        Some(Some(length)) => Length::Known(length),
-        Some(None) => Length::Open,
+        None => DeclaredLength::Empty,
+        Some(Some(length)) => DeclaredLength::Known(length),
+        Some(None) => DeclaredLength::Open,
     };
     let began = head::write(head, added, length, server).and_then(|request| {
         let end = body.is_none();
@@ -51,10 +51,15 @@ where
     let (answer, stream) = match began {
         Ok(began) => began,
         // Nothing of it was begun.
-        Err(error) => return Err(Failed { why: Failure::Exchange(error.into()), seen: Seen::Nothing(body) }),
+        Err(error) => {
+            return Err(FailedRequest {
+                why: FailureReason::Exchange(error.into()),
+                seen: DeliveryState::Nothing(body),
+            });
+        }
     };
     let (reused, came) = (share.reused, share.came());
-    let mut sending = Sending::new(stream, body);
+    let mut sending = RequestBodySender::new(stream, body);
     match converse(answer, &mut sending, terms).await {
         Ok(answer) => {
             share.answered();
@@ -62,22 +67,22 @@ where
                 upload.answered();
             }
             sending.forget();
-            let answer = body::AnswerBody::of(answer, sending, share, terms.answer_idle);
+            let answer = body::Http2Body::of(answer, sending, share, terms.answer_idle);
             Ok(answer.map(|body| AnswerBody::Http2(Box::new(body))))
         }
-        Err(Failure::Late) => {
+        Err(FailureReason::Late) => {
             share.waited_in_vain(came);
-            Err(Failed { why: Failure::Late, seen: Seen::Some })
+            Err(FailedRequest { why: FailureReason::Late, seen: DeliveryState::Some })
         }
         Err(why) => {
             let seen = match &why {
-                Failure::Exchange(error) if error.is_unprocessed() => {
-                    sending.into_body().map_or(Seen::Some, Seen::Nothing)
+                FailureReason::Exchange(error) if error.is_unprocessed() => {
+                    sending.into_body().map_or(DeliveryState::Some, DeliveryState::Nothing)
                 }
-                Failure::Exchange(error) if reused && error.may_be_stale() => Seen::Perhaps,
-                _ => Seen::Some,
+                FailureReason::Exchange(error) if reused && error.may_be_stale() => DeliveryState::Perhaps,
+                _ => DeliveryState::Some,
             };
-            Err(Failed { why, seen })
+            Err(FailedRequest { why, seen })
         }
     }
 }
@@ -85,34 +90,36 @@ where
 /// Polls request and answer together.
 async fn converse<B>(
     mut answer: ResponseFuture,
-    sending: &mut Sending<B>,
-    terms: Terms<'_>,
-) -> Result<Response<RecvStream>, Failure>
+    sending: &mut RequestBodySender<B>,
+    terms: SendOptions<'_>,
+) -> Result<Response<RecvStream>, FailureReason>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
-    let mut timer = Timer::new(terms.first_byte);
+    let mut timer = CoarseTimer::new(terms.first_byte);
     let mut interim = 0;
     poll_fn(|cx: &mut Context<'_>| {
-        sending.poll(cx).map_err(Failure::Body)?;
+        sending.poll(cx).map_err(FailureReason::Body)?;
         while let Poll::Ready(Some(Ok(head))) = answer.poll_informational(cx) {
             interim += 1;
             if interim > MOST_INTERIM {
-                return Poll::Ready(Err(Failure::Exchange(Http2Error::Interim.into())));
+                return Poll::Ready(Err(FailureReason::Exchange(Http2Error::Interim.into())));
             }
             // Another protocol is nothing that a stream could change to (RFC 9113 section 8.6).
             let passed = ![StatusCode::CONTINUE, StatusCode::SWITCHING_PROTOCOLS].contains(&head.status());
-            if let Some(super::super::Interim(hear)) = terms.interim.filter(|_| passed) {
+            if let Some(super::super::InterimHandler(hear)) = terms.interim.filter(|_| passed) {
                 hear(head);
             }
         }
         if let Poll::Ready(result) = Pin::new(&mut answer).poll(cx) {
-            return Poll::Ready(result.map_err(|error| Failure::Exchange(Http2Error::from(error).into())));
+            return Poll::Ready(
+                result.map_err(|error| FailureReason::Exchange(Http2Error::from(error).into())),
+            );
         }
-        if terms.upload.is_some_and(Upload::excuses) {
+        if terms.upload.is_some_and(UploadProgress::excuses) {
             timer.reset(terms.first_byte);
         }
-        timer.poll_elapsed(cx).map(|()| Err(Failure::Late))
+        timer.poll_elapsed(cx).map(|()| Err(FailureReason::Late))
     })
     .await
 }

@@ -7,11 +7,11 @@ use http::{
 };
 
 use super::{super::Endpoint, Http2Error};
-use crate::message::lines::Lines;
+use crate::message::lines::HeaderLines;
 
 /// How long a request's body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Length {
+pub(super) enum DeclaredLength {
     /// There is none.
     Empty,
     /// So many bytes.
@@ -26,8 +26,8 @@ pub(super) enum Length {
 /// It names nothing that could be asked for.
 pub(super) fn write<R>(
     head: &Request<R>,
-    added: &Lines,
-    length: Length,
+    added: &HeaderLines,
+    length: DeclaredLength,
     server: &Endpoint,
 ) -> Result<Request<()>, Http2Error> {
     let mut headers = head.headers().clone();
@@ -42,12 +42,12 @@ pub(super) fn write<R>(
         }
     }
     match length {
-        Length::Known(length) => drop(headers.insert(CONTENT_LENGTH, length.into())),
+        DeclaredLength::Known(length) => drop(headers.insert(CONTENT_LENGTH, length.into())),
         // A method that is expected to have a body says that it has none (RFC 9110 section 8.6).
-        Length::Empty if matches!(*head.method(), Method::POST | Method::PUT | Method::PATCH) => {
+        DeclaredLength::Empty if matches!(*head.method(), Method::POST | Method::PUT | Method::PATCH) => {
             headers.insert(CONTENT_LENGTH, 0.into());
         }
-        Length::Empty | Length::Open => {}
+        DeclaredLength::Empty | DeclaredLength::Open => {}
     }
     let mut request = Request::new(());
     request.method_mut().clone_from(head.method());
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn a_request_is_told_once() {
-        let mut added = Lines::default();
+        let mut added = HeaderLines::default();
         added.push_text(&http::header::VIA, "1.1 x");
         added.push_text(&HeaderName::from_static("x-session-a"), "b: c");
         let request = Request::post("/a?b=c")
@@ -93,9 +93,11 @@ mod tests {
             .header("x-a", "1")
             .header("x-a", "2");
         let request = request.body(()).unwrap();
-        for (length, wanted) in
-            [(Length::Known(7), Some("7")), (Length::Empty, Some("0")), (Length::Open, None)]
-        {
+        for (length, wanted) in [
+            (DeclaredLength::Known(7), Some("7")),
+            (DeclaredLength::Empty, Some("0")),
+            (DeclaredLength::Open, None),
+        ] {
             let head = write(&request, &added, length, &endpoint("http://127.0.0.1:1").all[0]).unwrap();
             assert_eq!(head.uri(), "http://shop.example:8443/a?b=c");
             assert_eq!(head.method(), Method::POST);
@@ -120,12 +122,16 @@ mod tests {
             if let Some(host) = host {
                 request.headers_mut().insert(HOST, HeaderValue::from_static(host));
             }
-            let head = write(&request, &Lines::default(), Length::Empty, &endpoint(server).all[0]).unwrap();
+            let head =
+                write(&request, &HeaderLines::default(), DeclaredLength::Empty, &endpoint(server).all[0])
+                    .unwrap();
             assert_eq!(head.uri().to_string(), wanted);
             assert!(head.headers().is_empty());
         }
         let request = Request::options("*").body(()).unwrap();
-        let head = write(&request, &Lines::default(), Length::Empty, &endpoint("http://a").all[0]).unwrap();
+        let head =
+            write(&request, &HeaderLines::default(), DeclaredLength::Empty, &endpoint("http://a").all[0])
+                .unwrap();
         assert_eq!(head.uri().path(), "*");
     }
 }

@@ -13,6 +13,6 @@ mod sending;
 
 pub use error::Http2Error;
 
-pub(super) use body::AnswerBody;
-pub(super) use connection::{Connection, Share};
+pub(super) use body::Http2Body;
+pub(super) use connection::{ConnectionShare, Http2Connection};
 pub(super) use exchange::ask;

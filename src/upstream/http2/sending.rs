@@ -9,25 +9,25 @@ use bytes::Bytes;
 use h2::SendStream;
 use http_body::Body;
 
-use super::super::{BodyError, replay::Replay};
+use super::super::{RequestBodyError, replay::ReplayBody};
 
 /// What is still to be sent. Dropped before its end, the app is told that the rest will not come.
-pub(super) struct Sending<B> {
+pub(super) struct RequestBodySender<B> {
     stream: SendStream<Bytes>,
-    body: Option<Box<Replay<B>>>,
+    body: Option<Box<ReplayBody<B>>>,
     /// Taken of the body, and not sent.
     piece: Bytes,
     /// All was sent, or no more is taken.
     over: bool,
 }
 
-impl<B> Sending<B> {
-    pub(super) fn new(stream: SendStream<Bytes>, body: Option<Box<Replay<B>>>) -> Self {
+impl<B> RequestBodySender<B> {
+    pub(super) fn new(stream: SendStream<Bytes>, body: Option<Box<ReplayBody<B>>>) -> Self {
         Self { stream, over: body.is_none(), body, piece: Bytes::new() }
     }
 
     /// The body from its beginning, if there was one and it can be had; an error if it is gone.
-    pub(super) fn into_body(self) -> Result<Option<Box<Replay<B>>>, ()> {
+    pub(super) fn into_body(self) -> Result<Option<Box<ReplayBody<B>>>, ()> {
         match self.body {
             Some(body) => body.rewound().map(|body| Some(Box::new(body))).ok_or(()),
             None => Ok(None),
@@ -43,15 +43,15 @@ impl<B> Sending<B> {
     }
 }
 
-impl<B> Sending<B>
+impl<B> RequestBodySender<B>
 where
-    B: Body<Data = Bytes, Error = BodyError> + Unpin,
+    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
     /// Sends what can be sent. That the app takes no more is no error here: what it has to say of that is its answer.
     ///
     /// # Errors
     /// The body broke off.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Result<(), BodyError> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Result<(), RequestBodyError> {
         while !self.over {
             let Some(body) = &mut self.body else { break };
             if self.piece.is_empty() {

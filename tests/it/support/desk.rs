@@ -6,7 +6,8 @@ use cloakroom::clock::Timestamp;
 use cloakroom::config::{Config, StoreKind};
 use cloakroom::plan::Plan;
 use cloakroom::session::{
-    Answer, Changes, CookieForm, Realm, Request, Resolved, Shown, StoreError, View, Visit,
+    CookieForm, FetchContext, PresentedCookies, Realm, ResolveRequest, ResolvedSession, SessionAnswer,
+    SessionChanges, StoreError, UpstreamAccess,
 };
 use cloakroom::tasks::at_once;
 
@@ -16,7 +17,7 @@ const REALM: Realm<'static> = Realm::Host("shop.test");
 pub(crate) struct Desk {
     /// Everything compiled.
     pub(crate) plan: Plan,
-    view: View,
+    view: UpstreamAccess,
     cookie: CookieForm,
     /// When it was opened.
     pub(crate) opened: Timestamp,
@@ -31,21 +32,21 @@ impl Desk {
         let plan = Plan::build(&config).unwrap();
         let parts = if config.store.kind == StoreKind::Cookie { config.store.max_cookies } else { 1 };
         let cookie = CookieForm::new(&config.session.cookie, None, &[]).in_parts(parts);
-        Self { plan, view: View::default(), cookie, opened: Timestamp::now() }
+        Self { plan, view: UpstreamAccess::default(), cookie, opened: Timestamp::now() }
     }
 
     /// What a request with this ticket comes under.
-    pub(crate) fn resolve(&self, ticket: Option<&str>, now: Timestamp) -> Resolved {
+    pub(crate) fn resolve(&self, ticket: Option<&str>, now: Timestamp) -> ResolvedSession {
         self.resolve_as(ticket, true, false, now)
     }
 
     /// The same on a route that only reads.
-    pub(crate) fn resolve_reading(&self, ticket: Option<&str>, now: Timestamp) -> Resolved {
+    pub(crate) fn resolve_reading(&self, ticket: Option<&str>, now: Timestamp) -> ResolvedSession {
         self.resolve_as(ticket, true, true, now)
     }
 
     /// The same for what is no page: no flash is taken.
-    pub(crate) fn resolve_quietly(&self, ticket: Option<&str>, now: Timestamp) -> Resolved {
+    pub(crate) fn resolve_quietly(&self, ticket: Option<&str>, now: Timestamp) -> ResolvedSession {
         self.resolve_as(ticket, false, false, now)
     }
 
@@ -55,15 +56,15 @@ impl Desk {
         is_document: bool,
         read_only: bool,
         now: Timestamp,
-    ) -> Resolved {
+    ) -> ResolvedSession {
         let name = self.cookie.name(false);
         let line = ticket.map(|ticket| format!("{name}={ticket}"));
-        let request = Request {
+        let request = ResolveRequest {
             cookie: &self.cookie,
-            shown: Shown::read(&self.cookie, false, line.iter().map(String::as_bytes)),
+            shown: PresentedCookies::read(&self.cookie, false, line.iter().map(String::as_bytes)),
             realm: REALM,
             https: false,
-            visit: || Visit { may_mint: true, withheld: false, blind: false, is_document },
+            visit: || FetchContext { may_mint: true, withheld: false, blind: false, is_document },
             read_only,
             suits: None,
             now,
@@ -76,11 +77,11 @@ impl Desk {
     /// Commits an answer; the ticket that the browser gets, if any: an empty one is taken back.
     pub(crate) fn commit(
         &self,
-        resolved: &Resolved,
-        changes: Changes,
+        resolved: &ResolvedSession,
+        changes: SessionChanges,
         now: Timestamp,
     ) -> Result<Option<String>, StoreError> {
-        let answer = Answer {
+        let answer = SessionAnswer {
             changes,
             realm: REALM,
             cookie: &self.cookie,
@@ -100,7 +101,12 @@ impl Desk {
     }
 
     /// A request and its answer at once; the ticket that the browser has afterwards.
-    pub(crate) fn visit(&self, ticket: Option<&str>, changes: Changes, now: Timestamp) -> Option<String> {
+    pub(crate) fn visit(
+        &self,
+        ticket: Option<&str>,
+        changes: SessionChanges,
+        now: Timestamp,
+    ) -> Option<String> {
         let resolved = self.resolve(ticket, now);
         let given = self.commit(&resolved, changes, now).unwrap();
         given.or_else(|| ticket.map(str::to_owned)).filter(|ticket| !ticket.is_empty())
@@ -114,6 +120,6 @@ impl Desk {
 }
 
 /// An answer that logs somebody in.
-pub(crate) fn login(name: &str) -> Changes {
-    Changes { principal: Some(Some(name.into())), ..Changes::default() }
+pub(crate) fn login(name: &str) -> SessionChanges {
+    SessionChanges { principal: Some(Some(name.into())), ..SessionChanges::default() }
 }

@@ -45,14 +45,14 @@ pub(crate) use wire::{Ending, Framing, Wire};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use ::cloakroom::cookies::Occasion;
+use ::cloakroom::cookies::CookieScope;
 
 /// How long anything in a test may take before it counts as hung.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A cookie of example.com's app, by https, in the year 2027.
-pub(crate) fn occasion() -> Occasion<'static> {
-    Occasion {
+pub(crate) fn occasion() -> CookieScope<'static> {
+    CookieScope {
         host: "example.com",
         path: "/",
         request_paths: &[],

@@ -11,13 +11,13 @@ use std::{
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
-use super::{Entry, RenewalEffect};
+use super::{RenewalEffect, RevokedSession};
 use crate::{
     clock::{self, Timestamp},
     config::Durability,
     session::store::{
         StoreError,
-        disk::{File, Lock, OpenError},
+        disk::{DatabaseFile, FolderLock, OpenError},
     },
     tasks,
 };
@@ -34,20 +34,20 @@ const TABLE: &str =
     until INTEGER NOT NULL, by_clock INTEGER NOT NULL) WITHOUT ROWID";
 
 /// An entry to be kept.
-struct Line {
+struct RevocationEntry {
     id: u128,
-    entry: Entry,
+    entry: RevokedSession,
     kept: oneshot::Sender<()>,
 }
 
 /// What becomes of it.
 #[derive(Debug)]
-pub(super) struct Receipt {
+pub(super) struct LogReceipt {
     kept: oneshot::Receiver<()>,
     patience: Duration,
 }
 
-impl Receipt {
+impl LogReceipt {
     /// Until it is on disk.
     ///
     /// # Errors
@@ -63,23 +63,23 @@ impl Receipt {
 
 /// The log.
 #[derive(Debug)]
-pub(super) struct Log {
-    lines: Mutex<Option<mpsc::Sender<Line>>>,
+pub(super) struct RevocationLog {
+    lines: Mutex<Option<mpsc::Sender<RevocationEntry>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
     patience: Duration,
 }
 
-impl Log {
+impl RevocationLog {
     /// Opens it; with what is in it. `died` is called if its thread ends by itself.
     pub(super) fn open(
         folder: &Path,
         patience: Duration,
         died: impl FnOnce() + Send + 'static,
-    ) -> Result<(Self, Vec<(u128, Entry)>), OpenError> {
+    ) -> Result<(Self, Vec<(u128, RevokedSession)>), OpenError> {
         std::fs::create_dir_all(folder)
             .map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
-        let lock = Lock::take(folder)?;
-        let connection = File::open_as(NAME, folder, Durability::Group, &lock)?.into_connection();
+        let lock = FolderLock::take(folder)?;
+        let connection = DatabaseFile::open_as(NAME, folder, Durability::Group, &lock)?.into_connection();
         let no = |error| OpenError::Database { path: folder.join(NAME), error };
         connection.pragma_update(None, "wal_autocheckpoint", 1000).map_err(no)?;
         connection.execute_batch(TABLE).map_err(no)?;
@@ -98,13 +98,13 @@ impl Log {
     }
 
     /// Hands in an entry.
-    pub(super) fn write(&self, id: u128, entry: Entry) -> Receipt {
+    pub(super) fn write(&self, id: u128, entry: RevokedSession) -> LogReceipt {
         let (kept, receipt) = oneshot::channel();
         if let Some(lines) = &*self.lines.lock().unwrap_or_else(PoisonError::into_inner) {
             // A writer that has gone drops it, and whoever waits learns that.
-            let _ = lines.send(Line { id, entry, kept });
+            let _ = lines.send(RevocationEntry { id, entry, kept });
         }
-        Receipt { kept: receipt, patience: self.patience }
+        LogReceipt { kept: receipt, patience: self.patience }
     }
 
     /// What was handed in is written, and the thread ends.
@@ -116,10 +116,11 @@ impl Log {
     }
 }
 
-fn run(mut connection: Connection, orders: &mpsc::Receiver<Line>) {
+fn run(mut connection: Connection, orders: &mpsc::Receiver<RevocationEntry>) {
     let mut pruned = Timestamp::now();
     while let Ok(first) = orders.recv() {
-        let lines: Vec<Line> = std::iter::once(first).chain(orders.try_iter().take(MOST)).collect();
+        let lines: Vec<RevocationEntry> =
+            std::iter::once(first).chain(orders.try_iter().take(MOST)).collect();
         match keep(&mut connection, &lines) {
             Ok(()) => lines.into_iter().for_each(|line| {
                 // Who has given up waiting is told nothing.
@@ -139,7 +140,7 @@ fn run(mut connection: Connection, orders: &mpsc::Receiver<Line>) {
     }
 }
 
-fn keep(connection: &mut Connection, lines: &[Line]) -> rusqlite::Result<()> {
+fn keep(connection: &mut Connection, lines: &[RevocationEntry]) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     {
         let mut insert = transaction.prepare_cached(
@@ -148,7 +149,7 @@ fn keep(connection: &mut Connection, lines: &[Line]) -> rusqlite::Result<()> {
         )?;
         let mut find =
             transaction.prepare_cached("SELECT id, below, at, until, by_clock FROM carried WHERE id = ?1")?;
-        for Line { id, entry, .. } in lines {
+        for RevocationEntry { id, entry, .. } in lines {
             let known = find.query_map([id.to_be_bytes()], row)?.next().transpose()?.flatten();
             let entry = known.map_or(*entry, |(_, known)| known.merge(*entry));
             insert.execute(params![
@@ -163,7 +164,7 @@ fn keep(connection: &mut Connection, lines: &[Line]) -> rusqlite::Result<()> {
     transaction.commit()
 }
 
-fn read(connection: &Connection) -> rusqlite::Result<Vec<(u128, Entry)>> {
+fn read(connection: &Connection) -> rusqlite::Result<Vec<(u128, RevokedSession)>> {
     // Oldest first: those go first where there is no room for all.
     let mut all = connection.prepare("SELECT id, below, at, until, by_clock FROM carried ORDER BY at")?;
     let rows = all.query_map([], row)?;
@@ -171,10 +172,10 @@ fn read(connection: &Connection) -> rusqlite::Result<Vec<(u128, Entry)>> {
 }
 
 /// `None`: no row of ours.
-fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(u128, Entry)>> {
+fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(u128, RevokedSession)>> {
     let (id, below): (Vec<u8>, Vec<u8>) = (row.get(0)?, row.get(1)?);
     let (Ok(id), Ok(below)) = (id.try_into(), below.try_into()) else { return Ok(None) };
-    let entry = Entry {
+    let entry = RevokedSession {
         below: u64::from_be_bytes(below),
         at: row.get::<_, i64>(2)?.cast_unsigned(),
         until: row.get::<_, i64>(3)?.cast_unsigned(),

@@ -34,7 +34,7 @@ use crate::{
         store::{StoreError, disk::OpenError},
     },
 };
-use log::Log;
+use log::RevocationLog;
 
 /// Bytes of an entry, with what the cache needs.
 const BYTES: u64 = 200;
@@ -44,7 +44,7 @@ const ASKED_FOR: Duration = Duration::from_mins(1);
 
 /// What is known of one session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Entry {
+struct RevokedSession {
     /// Copies that were renewed before this are spent, in milliseconds since 1970; `u64::MAX`: it has ended.
     below: u64,
     /// Since when.
@@ -94,7 +94,7 @@ pub(super) struct CopyRenewal {
     pub since: RenewalEffect,
 }
 
-impl Entry {
+impl RevokedSession {
     /// It ends now, in every copy; `lasts`: how long one could still be good.
     fn end(now: Timestamp, lasts: Duration) -> Self {
         Self {
@@ -129,27 +129,27 @@ impl Entry {
 
 /// Sessions that have ended, and those that were renewed.
 #[derive(Debug)]
-pub struct Ended(Option<Known>);
+pub struct Revocations(Option<KnownCopies>);
 
 #[derive(Debug)]
-struct Known {
-    entries: Cache<u128, Entry>,
+struct KnownCopies {
+    entries: Cache<u128, RevokedSession>,
     /// Milliseconds.
     floor: Arc<AtomicU64>,
-    log: Option<Log>,
+    log: Option<RevocationLog>,
 }
 
-struct Until;
+struct RevocationExpiry;
 
-impl Expiry<u128, Entry> for Until {
-    fn expire_after_create(&self, _: &u128, entry: &Entry, _: Instant) -> Option<Duration> {
+impl Expiry<u128, RevokedSession> for RevocationExpiry {
+    fn expire_after_create(&self, _: &u128, entry: &RevokedSession, _: Instant) -> Option<Duration> {
         Some(Timestamp(entry.until).since(Timestamp::now()))
     }
 
     fn expire_after_update(
         &self,
         _: &u128,
-        entry: &Entry,
+        entry: &RevokedSession,
         _: Instant,
         _: Option<Duration>,
     ) -> Option<Duration> {
@@ -157,7 +157,7 @@ impl Expiry<u128, Entry> for Until {
     }
 }
 
-impl Ended {
+impl Revocations {
     /// Remembers, within so many bytes of memory; on disk in this folder. `patience`: how long the disk may take. `died`
     /// is called if its thread ends by itself.
     ///
@@ -173,9 +173,9 @@ impl Ended {
         if remembers == RevocationMemory::Off {
             return Ok(Self(None));
         }
-        let mut known = Known::new(max_bytes);
+        let mut known = KnownCopies::new(max_bytes);
         if remembers == RevocationMemory::Disk {
-            let (log, all) = Log::open(folder, patience, died)?;
+            let (log, all) = RevocationLog::open(folder, patience, died)?;
             for (id, entry) in all {
                 known.note(id, entry);
             }
@@ -186,7 +186,7 @@ impl Ended {
 
     /// Remembers until the process ends, within so many bytes.
     pub fn in_memory(max_bytes: u64) -> Self {
-        Self(Some(Known::new(max_bytes)))
+        Self(Some(KnownCopies::new(max_bytes)))
     }
 
     /// It has ended, in every copy. `lasts`: how long one could still be good. Once this returns it is kept.
@@ -195,7 +195,7 @@ impl Ended {
     /// It could not be kept, and has not ended.
     pub(super) async fn end(&self, id: Uuid, now: Timestamp, lasts: Duration) -> Result<(), StoreError> {
         // Whether it was spent already or not.
-        self.keep(id, Entry::end(now, lasts), |_| true).await.map(drop)
+        self.keep(id, RevokedSession::end(now, lasts), |_| true).await.map(drop)
     }
 
     /// The same for the copies that took the place of a spent one, under which an answer ends the session. `most`: what
@@ -211,8 +211,8 @@ impl Ended {
         if self.0.is_none() {
             return Ok(false);
         }
-        let goes_on = |there: Option<&Entry>| there.is_some_and(|there| there.goes_on_for(most));
-        self.keep(id, Entry::end(now, lasts), goes_on).await
+        let goes_on = |there: Option<&RevokedSession>| there.is_some_and(|there| there.goes_on_for(most));
+        self.keep(id, RevokedSession::end(now, lasts), goes_on).await
     }
 
     /// It goes on in copies that were renewed with this one or later; all others are spent. False if the one that it follows
@@ -228,7 +228,7 @@ impl Ended {
         lasts: Duration,
     ) -> Result<bool, StoreError> {
         let CopyRenewal { before, renewed, since } = renewal;
-        let entry = Entry { below: renewed.0, since, ..Entry::end(now, lasts) };
+        let entry = RevokedSession { below: renewed.0, since, ..RevokedSession::end(now, lasts) };
         self.keep(id, entry, |there| there.is_none_or(|there| before.0 >= there.below)).await
     }
 
@@ -237,7 +237,8 @@ impl Ended {
         let Some(known) = &self.0 else { return };
         let is_new = known.entries.get(&id.as_u128()).is_none_or(|entry| entry.below < renewed.0);
         if is_new {
-            let entry = Entry { below: renewed.0, by_clock: true, ..Entry::end(now, lasts) };
+            let entry =
+                RevokedSession { below: renewed.0, by_clock: true, ..RevokedSession::end(now, lasts) };
             known.note(id.as_u128(), entry);
             if let Some(log) = &known.log {
                 drop(log.write(id.as_u128(), entry));
@@ -249,8 +250,8 @@ impl Ended {
     async fn keep(
         &self,
         id: Uuid,
-        entry: Entry,
-        allows: impl FnOnce(Option<&Entry>) -> bool,
+        entry: RevokedSession,
+        allows: impl FnOnce(Option<&RevokedSession>) -> bool,
     ) -> Result<bool, StoreError> {
         let Some(known) = &self.0 else { return Ok(true) };
         let id = id.as_u128();
@@ -289,7 +290,7 @@ impl Ended {
 
     /// Whether a session has ended, or was renewed but for the clock, and it does not hold of that time.
     pub(super) fn happened_to(&self, id: Uuid, holds: impl Fn(Timestamp) -> bool) -> bool {
-        let renewed = |entry: Entry| !entry.by_clock && !holds(Timestamp(entry.below));
+        let renewed = |entry: RevokedSession| !entry.by_clock && !holds(Timestamp(entry.below));
         self.entry(id).is_some_and(|entry| entry.below == u64::MAX || renewed(entry))
     }
 
@@ -319,11 +320,11 @@ impl Ended {
             && entry.below == record.renewed.0
             && !entry.came_back
         {
-            known.note(id, Entry { came_back: true, ..entry });
+            known.note(id, RevokedSession { came_back: true, ..entry });
         }
     }
 
-    fn entry(&self, id: Uuid) -> Option<Entry> {
+    fn entry(&self, id: Uuid) -> Option<RevokedSession> {
         self.0.as_ref()?.entries.get(&id.as_u128())
     }
 
@@ -347,15 +348,15 @@ impl Ended {
     }
 }
 
-impl Known {
+impl KnownCopies {
     fn new(max_bytes: u64) -> Self {
         let floor = Arc::new(AtomicU64::new(0));
         let raised = Arc::clone(&floor);
         let entries = Cache::builder()
             .eviction_policy(EvictionPolicy::lru())
             .max_capacity((max_bytes / BYTES).max(1))
-            .expire_after(Until)
-            .eviction_listener(move |_, entry: Entry, cause| {
+            .expire_after(RevocationExpiry)
+            .eviction_listener(move |_, entry: RevokedSession, cause| {
                 if cause == RemovalCause::Size {
                     raised.fetch_max(entry.at + 1, Ordering::Relaxed);
                 }
@@ -364,7 +365,7 @@ impl Known {
         Self { entries, floor, log: None }
     }
 
-    fn note(&self, id: u128, entry: Entry) {
+    fn note(&self, id: u128, entry: RevokedSession) {
         self.entries
             .entry(id)
             .and_compute_with(|known| Op::Put(known.map_or(entry, |known| known.into_value().merge(entry))));

@@ -1,16 +1,16 @@
 //! What is in a cookie: names and values. Whatever nobody changes stays as it was written, its type included.
 
 use super::{
-    super::super::Value,
-    json::{Node, Text, members},
+    super::super::FieldValue,
+    json::{JsonNode, PythonText, members},
     tags,
 };
 
 /// What Flask calls a session: a dict. Values are kept as the JSON that they were read from, tags and all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Document(Vec<(Text, Box<str>)>);
+pub struct FlaskDocument(Vec<(PythonText, Box<str>)>);
 
-impl Document {
+impl FlaskDocument {
     /// `None`: it is no object, or no JSON.
     pub(super) fn read(text: &str) -> Option<Self> {
         let all = members(text)?;
@@ -23,7 +23,7 @@ impl Document {
     }
 
     /// A session of one value whose name is that of a type.
-    fn undisguised(tag: &Text, value: &str) -> Option<Self> {
+    fn undisguised(tag: &PythonText, value: &str) -> Option<Self> {
         match (tag == tags::OBJECT, members(value)?.as_slice()) {
             (true, [(name, value)]) => {
                 Some(Self(vec![(name.shorter_by(tags::DISGUISE.len()), (*value).into())]))
@@ -83,35 +83,35 @@ impl Document {
 
     /// `_permanent`: the cookie outlives the browser. Python's idea of truth: anything but nothing.
     pub fn is_permanent(&self) -> bool {
-        self.raw("_permanent").is_some_and(|value| match Node::read(value) {
-            Some(Node::Text(literal)) => literal != "\"\"",
-            Some(Node::Plain(text)) => {
+        self.raw("_permanent").is_some_and(|value| match JsonNode::read(value) {
+            Some(JsonNode::Text(literal)) => literal != "\"\"",
+            Some(JsonNode::Plain(text)) => {
                 let mantissa = text.split(['e', 'E']).next().unwrap_or_default();
                 !matches!(text, "false" | "null") && mantissa.bytes().any(|b| !b"-0.".contains(&b))
             }
-            Some(Node::List(all)) => !all.is_empty(),
-            Some(Node::Map(all)) => !all.is_empty(),
+            Some(JsonNode::List(all)) => !all.is_empty(),
+            Some(JsonNode::Map(all)) => !all.is_empty(),
             None => false,
         })
     }
 
     /// A value as a session's field; `None` where there is none, or one that no field can hold: control characters,
     /// `NaN`, half a surrogate pair.
-    pub fn get(&self, name: &str) -> Option<Value> {
+    pub fn get(&self, name: &str) -> Option<FieldValue> {
         let mut plain = String::new();
-        tags::plain(&Node::read(self.raw(name)?)?, &mut plain)?;
-        Value::from_json(&plain).ok()
+        tags::plain(&JsonNode::read(self.raw(name)?)?, &mut plain)?;
+        FieldValue::from_json(&plain).ok()
     }
 
     /// Sets a value; `false` where Python could not read it, and nothing was set. A new name goes where the others'
     /// order, which is Flask's own unless the app says otherwise, has its place; else behind them.
     #[must_use]
-    pub fn set(&mut self, name: &str, value: &Value) -> bool {
+    pub fn set(&mut self, name: &str, value: &FieldValue) -> bool {
         let mut written = String::new();
         match value {
-            Value::Text(text) => Text::from(&**text).write(&mut written),
-            Value::Json(json) => {
-                if Node::read(json).and_then(|node| tags::tagged(&node, &mut written)).is_none() {
+            FieldValue::Text(text) => PythonText::from(&**text).write(&mut written),
+            FieldValue::Json(json) => {
+                if JsonNode::read(json).and_then(|node| tags::tagged(&node, &mut written)).is_none() {
                     return false;
                 }
             }
@@ -121,7 +121,7 @@ impl Document {
             *there = written;
             return true;
         }
-        let name = Text::from(name);
+        let name = PythonText::from(name);
         let at = if self.0.is_sorted_by(|(a, _), (b, _)| a < b) {
             self.0.partition_point(|(known, _)| *known < name)
         } else {

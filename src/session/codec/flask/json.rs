@@ -9,21 +9,21 @@ const DEEPEST: usize = 400;
 /// The letters of a text, as Python counts them: code points, of which some may be half a surrogate pair. In the order
 /// of its texts.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Text(Vec<u32>);
+pub(super) struct PythonText(Vec<u32>);
 
-impl From<&str> for Text {
+impl From<&str> for PythonText {
     fn from(text: &str) -> Self {
         Self(text.chars().map(u32::from).collect())
     }
 }
 
-impl PartialEq<str> for Text {
+impl PartialEq<str> for PythonText {
     fn eq(&self, other: &str) -> bool {
         self.0.iter().copied().eq(other.chars().map(u32::from))
     }
 }
 
-impl Text {
+impl PythonText {
     /// As a text; `None` where half a pair is in it.
     pub fn plain(&self) -> Option<String> {
         self.0.iter().map(|letter| char::from_u32(*letter)).collect()
@@ -111,25 +111,25 @@ fn hex(letters: &mut std::str::Chars<'_>) -> u32 {
 
 /// A value, in the text that it was read from.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Node<'a> {
+pub(super) enum JsonNode<'a> {
     /// A literal, with its quotes.
     Text(&'a str),
     /// A number, `true`, `false`, `null`, and what only Python knows: `NaN`, `Infinity`, `-Infinity`.
     Plain(&'a str),
-    List(Vec<Node<'a>>),
+    List(Vec<JsonNode<'a>>),
     /// Each name once: the place of the first, the value of the last.
-    Map(Vec<(Text, Node<'a>)>),
+    Map(Vec<(PythonText, JsonNode<'a>)>),
 }
 
-impl<'a> Node<'a> {
+impl<'a> JsonNode<'a> {
     /// All of a text.
     pub fn read(text: &'a str) -> Option<Self> {
-        whole(text, Reader::value)
+        whole(text, JsonReader::value)
     }
 }
 
 /// The names of an object and what stands there, as it was written.
-pub(super) fn members(text: &str) -> Option<Vec<(Text, &str)>> {
+pub(super) fn members(text: &str) -> Option<Vec<(PythonText, &str)>> {
     whole(text, |reader| {
         reader.map(|reader| {
             reader.space();
@@ -140,20 +140,20 @@ pub(super) fn members(text: &str) -> Option<Vec<(Text, &str)>> {
     })
 }
 
-fn whole<'a, T>(text: &'a str, read: impl FnOnce(&mut Reader<'a>) -> Option<T>) -> Option<T> {
-    let mut reader = Reader { text, at: 0, deep: 0 };
+fn whole<'a, T>(text: &'a str, read: impl FnOnce(&mut JsonReader<'a>) -> Option<T>) -> Option<T> {
+    let mut reader = JsonReader { text, at: 0, deep: 0 };
     let found = read(&mut reader)?;
     reader.space();
     (reader.at == text.len()).then_some(found)
 }
 
-struct Reader<'a> {
+struct JsonReader<'a> {
     text: &'a str,
     at: usize,
     deep: usize,
 }
 
-impl<'a> Reader<'a> {
+impl<'a> JsonReader<'a> {
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }
@@ -171,13 +171,13 @@ impl<'a> Reader<'a> {
         there
     }
 
-    fn value(&mut self) -> Option<Node<'a>> {
+    fn value(&mut self) -> Option<JsonNode<'a>> {
         self.space();
         match self.peek()? {
-            b'"' => self.literal().map(Node::Text),
-            b'[' => self.list().map(Node::List),
-            b'{' => self.map(Self::value).map(Node::Map),
-            _ => self.plain().map(Node::Plain),
+            b'"' => self.literal().map(JsonNode::Text),
+            b'[' => self.list().map(JsonNode::List),
+            b'{' => self.map(Self::value).map(JsonNode::Map),
+            _ => self.plain().map(JsonNode::Plain),
         }
     }
 
@@ -186,7 +186,7 @@ impl<'a> Reader<'a> {
         (self.deep <= DEEPEST).then_some(())
     }
 
-    fn list(&mut self) -> Option<Vec<Node<'a>>> {
+    fn list(&mut self) -> Option<Vec<JsonNode<'a>>> {
         self.deeper()?;
         self.at += 1;
         let mut all = Vec::new();
@@ -205,17 +205,17 @@ impl<'a> Reader<'a> {
         Some(all)
     }
 
-    fn map<T>(&mut self, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<(Text, T)>> {
+    fn map<T>(&mut self, mut item: impl FnMut(&mut Self) -> Option<T>) -> Option<Vec<(PythonText, T)>> {
         self.deeper()?;
         self.space();
         self.takes(b'{').then_some(())?;
-        let mut all: Vec<(Text, T)> = Vec::new();
+        let mut all: Vec<(PythonText, T)> = Vec::new();
         let mut places = HashMap::new();
         self.space();
         if !self.takes(b'}') {
             loop {
                 self.space();
-                let name = Text::of(self.literal()?);
+                let name = PythonText::of(self.literal()?);
                 self.space();
                 self.takes(b':').then_some(())?;
                 let value = item(self)?;
@@ -324,23 +324,23 @@ mod tests {
             ("\u{feff}1", false),
             ("", false),
         ] {
-            assert_eq!(Node::read(text).is_some(), reads, "{text}");
+            assert_eq!(JsonNode::read(text).is_some(), reads, "{text}");
         }
     }
 
     #[test]
     fn of_two_with_one_name_the_last_counts() {
         let found = members("{\"a\": 1 ,\"b\":[ 2 ],\"\\u0061\":3}").unwrap();
-        assert_eq!(found, [(Text::from("a"), "3"), (Text::from("b"), "[ 2 ]")]);
+        assert_eq!(found, [(PythonText::from("a"), "3"), (PythonText::from("b"), "[ 2 ]")]);
     }
 
     #[test]
     fn it_is_bounded_in_depth() {
         for (depth, reads) in [(DEEPEST, true), (DEEPEST + 1, false), (100_000, false)] {
             let text = format!("{}{}", "[".repeat(depth), "]".repeat(depth));
-            assert_eq!(Node::read(&text).is_some(), reads, "{depth}");
+            assert_eq!(JsonNode::read(&text).is_some(), reads, "{depth}");
         }
-        assert!(Node::read(&format!("[{}]", vec!["[]"; 1000].join(","))).is_some(), "wide is not deep");
+        assert!(JsonNode::read(&format!("[{}]", vec!["[]"; 1000].join(","))).is_some(), "wide is not deep");
     }
 
     #[test]
@@ -353,13 +353,13 @@ mod tests {
             ("\"\\ud83c\\ud83c\\udfa9\"", "\"\\ud83c\\ud83c\\udfa9\""),
             ("\"\\/\\\"\\\\\\b\\f\\n\\r\\t\\u0001\u{7f}\"", "\"/\\\"\\\\\\b\\f\\n\\r\\t\\u0001\\u007f\""),
         ] {
-            assert_eq!(Node::read(literal), Some(Node::Text(literal)));
+            assert_eq!(JsonNode::read(literal), Some(JsonNode::Text(literal)));
             let mut out = String::new();
-            Text::of(literal).write(&mut out);
+            PythonText::of(literal).write(&mut out);
             assert_eq!(out, written);
         }
         // By code points, and not by UTF-16.
-        let mut sorted = ["🎩", "\u{ffff}"].map(Text::from);
+        let mut sorted = ["🎩", "\u{ffff}"].map(PythonText::from);
         sorted.sort();
         assert_eq!(sorted.map(|text| text.plain().unwrap()), ["\u{ffff}", "🎩"]);
     }
@@ -368,16 +368,16 @@ mod tests {
         #[test]
         fn any_text_comes_back(text in ".*") {
             let mut out = String::new();
-            Text::from(text.as_str()).write(&mut out);
+            PythonText::from(text.as_str()).write(&mut out);
             assert!(out.is_ascii());
-            assert_eq!(Text::of(&out).plain().unwrap(), text);
-            assert_eq!(Node::read(&out), Some(Node::Text(&out)));
+            assert_eq!(PythonText::of(&out).plain().unwrap(), text);
+            assert_eq!(JsonNode::read(&out), Some(JsonNode::Text(&out)));
             assert_eq!(serde_json::from_str::<String>(&out).unwrap(), text);
         }
 
         #[test]
         fn never_panics(text in "[\\[\\]{}\",:0-9eE.+\\-\\\\unabtrls \u{e9}🎩]*") {
-            let _ = Node::read(&text);
+            let _ = JsonNode::read(&text);
             let _ = members(&text);
         }
     }

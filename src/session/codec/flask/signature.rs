@@ -23,7 +23,7 @@ const SALT: &[u8] = b"cookie-session";
 
 /// A cookie that one of the keys signed.
 #[derive(Debug)]
-pub(super) struct Signed<'a> {
+pub(super) struct SignedCookie<'a> {
     pub payload: &'a [u8],
     /// Since 1970.
     pub seconds: u32,
@@ -32,15 +32,15 @@ pub(super) struct Signed<'a> {
 
 /// The keys of one app: the first signs, all verify.
 #[derive(Debug)]
-pub(super) struct Signature(Vec<HmacSha1>);
+pub(super) struct FlaskSigner(Vec<HmacSha1>);
 
-impl Signature {
+impl FlaskSigner {
     pub fn new<'a>(secret_key: &'a [u8], fallbacks: impl Iterator<Item = &'a [u8]>) -> Self {
         let derive = |secret: &[u8]| HmacSha1::new(&HmacSha1::new(secret).sign(&[SALT]));
         Self(std::iter::once(secret_key).chain(fallbacks).map(derive).collect())
     }
 
-    pub fn verify<'a>(&self, cookie: &'a [u8]) -> Result<Signed<'a>, CodecError> {
+    pub fn verify<'a>(&self, cookie: &'a [u8]) -> Result<SignedCookie<'a>, CodecError> {
         let (text, given) = halves(cookie).ok_or(CodecError::Malformed)?;
         let given = BASE64.decode(given).map_err(|_| CodecError::Signature)?;
         let place = self.0.iter().position(|key| key.verify(&[text], &given)).ok_or(CodecError::Signature)?;
@@ -48,7 +48,7 @@ impl Signature {
         let seconds = BASE64.decode(stamp).ok().and_then(|bytes| number(&bytes));
         // What is beyond this is no time that any clock shows before 2106.
         let seconds = seconds.and_then(|s| u32::try_from(s).ok()).ok_or(CodecError::Malformed)?;
-        Ok(Signed { payload, seconds, current: place == 0 })
+        Ok(SignedCookie { payload, seconds, current: place == 0 })
     }
 
     pub fn sign(&self, payload: String, seconds: u64) -> String {

@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::json::{Node, Text};
+use super::json::{JsonNode, PythonText};
 
 /// An object whose one name is itself a tag.
 pub(super) const OBJECT: &str = " di";
@@ -22,19 +22,19 @@ pub(super) const DISGUISE: &str = "__";
 const MOST_DIGITS: usize = 4300;
 
 /// True for the name of a type.
-pub(super) fn is_tag(name: &Text) -> bool {
+pub(super) fn is_tag(name: &PythonText) -> bool {
     ALL.iter().any(|tag| name == *tag)
 }
 
 /// As JSON without tags: a tuple is a list; bytes are their base64; markup and dates are texts; a UUID is written with
 /// hyphens. `None`: there is a number that only Python knows, or a type whose value is none of it.
-pub(super) fn plain(node: &Node<'_>, out: &mut String) -> Option<()> {
+pub(super) fn plain(node: &JsonNode<'_>, out: &mut String) -> Option<()> {
     match node {
-        Node::Text(literal) => out.push_str(literal),
-        Node::Plain(text) if text.ends_with(['N', 'y']) => return None,
-        Node::Plain(text) => out.push_str(text),
-        Node::List(all) => list(all, out, plain)?,
-        Node::Map(all) => match all.as_slice() {
+        JsonNode::Text(literal) => out.push_str(literal),
+        JsonNode::Plain(text) if text.ends_with(['N', 'y']) => return None,
+        JsonNode::Plain(text) => out.push_str(text),
+        JsonNode::List(all) => list(all, out, plain)?,
+        JsonNode::Map(all) => match all.as_slice() {
             [(name, value)] if is_tag(name) => typed(name, value, out)?,
             all => map(all.iter().map(|(name, value)| (name, value)), out, plain)?,
         },
@@ -42,22 +42,22 @@ pub(super) fn plain(node: &Node<'_>, out: &mut String) -> Option<()> {
     Some(())
 }
 
-fn typed(tag: &Text, value: &Node<'_>, out: &mut String) -> Option<()> {
+fn typed(tag: &PythonText, value: &JsonNode<'_>, out: &mut String) -> Option<()> {
     match value {
-        Node::List(all) if tag == TUPLE => list(all, out, plain),
-        Node::Map(all) if tag == OBJECT => match all.as_slice() {
+        JsonNode::List(all) if tag == TUPLE => list(all, out, plain),
+        JsonNode::Map(all) if tag == OBJECT => match all.as_slice() {
             [(name, value)] => {
                 let name = name.shorter_by(DISGUISE.len());
                 map(std::iter::once((&name, value)), out, plain)
             }
             _ => None,
         },
-        Node::Text(literal) if tag == UUID => {
-            let id = Uuid::try_parse(&Text::of(literal).plain()?).ok()?;
-            Text::from(id.to_string().as_str()).write(out);
+        JsonNode::Text(literal) if tag == UUID => {
+            let id = Uuid::try_parse(&PythonText::of(literal).plain()?).ok()?;
+            PythonText::from(id.to_string().as_str()).write(out);
             Some(())
         }
-        Node::Text(literal) if [BYTES, MARKUP, DATE].iter().any(|known| tag == *known) => {
+        JsonNode::Text(literal) if [BYTES, MARKUP, DATE].iter().any(|known| tag == *known) => {
             out.push_str(literal);
             Some(())
         }
@@ -67,16 +67,16 @@ fn typed(tag: &Text, value: &Node<'_>, out: &mut String) -> Option<()> {
 
 /// As Flask would write an app's JSON: names in their order, ASCII, no spaces; an object that looks like one of its types
 /// is marked as none. `None`: Python does not read a number of so many digits.
-pub(super) fn tagged(node: &Node<'_>, out: &mut String) -> Option<()> {
+pub(super) fn tagged(node: &JsonNode<'_>, out: &mut String) -> Option<()> {
     match node {
-        Node::Text(literal) => Text::of(literal).write(out),
-        Node::Plain(text) => {
+        JsonNode::Text(literal) => PythonText::of(literal).write(out),
+        JsonNode::Plain(text) => {
             let is_long = text.len() > MOST_DIGITS && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
             (!is_long).then_some(())?;
             out.push_str(text);
         }
-        Node::List(all) => list(all, out, tagged)?,
-        Node::Map(all) => match all.as_slice() {
+        JsonNode::List(all) => list(all, out, tagged)?,
+        JsonNode::Map(all) => match all.as_slice() {
             [(name, value)] if is_tag(name) => {
                 out.push_str("{\" di\":");
                 map(std::iter::once((&name.followed_by(DISGUISE), value)), out, tagged)?;
@@ -92,9 +92,9 @@ pub(super) fn tagged(node: &Node<'_>, out: &mut String) -> Option<()> {
     Some(())
 }
 
-type Writes = fn(&Node<'_>, &mut String) -> Option<()>;
+type TaggedWriter = fn(&JsonNode<'_>, &mut String) -> Option<()>;
 
-fn list(all: &[Node<'_>], out: &mut String, writes: Writes) -> Option<()> {
+fn list(all: &[JsonNode<'_>], out: &mut String, writes: TaggedWriter) -> Option<()> {
     out.push('[');
     for (place, node) in all.iter().enumerate() {
         if place > 0 {
@@ -107,9 +107,9 @@ fn list(all: &[Node<'_>], out: &mut String, writes: Writes) -> Option<()> {
 }
 
 fn map<'n, 'a: 'n>(
-    all: impl Iterator<Item = (&'n Text, &'n Node<'a>)>,
+    all: impl Iterator<Item = (&'n PythonText, &'n JsonNode<'a>)>,
     out: &mut String,
-    writes: Writes,
+    writes: TaggedWriter,
 ) -> Option<()> {
     out.push('{');
     for (place, (name, node)) in all.enumerate() {
@@ -128,9 +128,9 @@ fn map<'n, 'a: 'n>(
 mod tests {
     use super::*;
 
-    fn through(writes: Writes, text: &str) -> Option<String> {
+    fn through(writes: TaggedWriter, text: &str) -> Option<String> {
         let mut out = String::new();
-        writes(&Node::read(text).unwrap(), &mut out)?;
+        writes(&JsonNode::read(text).unwrap(), &mut out)?;
         Some(out)
     }
 

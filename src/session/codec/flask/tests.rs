@@ -4,20 +4,20 @@ use base64::Engine as _;
 use proptest::prelude::*;
 
 use super::{signature::BASE64, *};
-use crate::{crypto::HmacSha1, session::Value};
+use crate::{crypto::HmacSha1, session::FieldValue};
 
 const THEN: Timestamp = Timestamp(1_700_000_000_000);
 
-fn codec(secret: &str) -> Codec {
-    Codec::new(secret.as_bytes(), iter::empty(), LIFETIME)
+fn codec(secret: &str) -> FlaskCodec {
+    FlaskCodec::new(secret.as_bytes(), iter::empty(), LIFETIME)
 }
 
-fn document(text: &str) -> Document {
-    Document::read(text).unwrap_or_else(|| panic!("{text}"))
+fn document(text: &str) -> FlaskDocument {
+    FlaskDocument::read(text).unwrap_or_else(|| panic!("{text}"))
 }
 
-fn text(text: &str) -> Value {
-    Value::Text(text.into())
+fn text(text: &str) -> FieldValue {
+    FieldValue::Text(text.into())
 }
 
 /// What Flask 3.1 wrote, under `dev-secret-1`.
@@ -40,7 +40,7 @@ const VECTORS: [(&str, &str); 3] = [
 fn what_flask_wrote_is_read_and_written_alike() {
     for (json, cookie) in VECTORS {
         let opened = codec("dev-secret-1").open(cookie.as_bytes(), THEN).unwrap();
-        assert_eq!(opened, Opened { document: document(json), signed: THEN, current: true });
+        assert_eq!(opened, OpenedFlaskCookie { document: document(json), signed: THEN, current: true });
         let written = codec("dev-secret-1").seal(&opened.document, THEN);
         // What is deflated need only be readable.
         if !cookie.starts_with('.') {
@@ -91,7 +91,7 @@ fn a_cookie_is_as_old_as_flask_says() {
 fn fallbacks_open_and_the_current_key_signs() {
     let old = codec("first").seal(&document(r#"{"a":1}"#), THEN);
     let newer = codec("second").seal(&document(r#"{"a":1}"#), THEN);
-    let rotated = Codec::new(b"third", [&b"first"[..], b"second"].into_iter(), LIFETIME);
+    let rotated = FlaskCodec::new(b"third", [&b"first"[..], b"second"].into_iter(), LIFETIME);
     for cookie in [&old, &newer] {
         assert!(!rotated.open(cookie.as_bytes(), THEN).unwrap().current);
     }
@@ -133,14 +133,14 @@ fn what_is_not_changed_stays_as_it_was_written() {
         r#"{"z":1.50,"a":[ 1 ],"big":123456789012345678901234567890,"n":NaN,"t":{" t":[1]},"\ud800":2}"#;
     let mut changed = document(before);
     assert_eq!(changed.write(), before, "order and spelling");
-    assert!(changed.set("role", &text("Zoë")) && changed.set("a", &Value::Json("{\"b\": 1}".into())));
+    assert!(changed.set("role", &text("Zoë")) && changed.set("a", &FieldValue::Json("{\"b\": 1}".into())));
     assert!(changed.remove("z") && !changed.remove("z"));
     let after = r#"{"a":{"b":1},"big":123456789012345678901234567890,"n":NaN,"t":{" t":[1]},"\ud800":2,"role":"Zo\u00eb"}"#;
     assert_eq!(changed.write(), after);
     let mut sorted = document(r#"{"a":1,"c":2}"#);
     assert!(sorted.set("b", &text("")));
     assert_eq!(sorted.write(), r#"{"a":1,"b":"","c":2}"#);
-    assert!(!sorted.set("d", &Value::Json("9".repeat(5000).into())) && !sorted.contains("d"));
+    assert!(!sorted.set("d", &FieldValue::Json("9".repeat(5000).into())) && !sorted.contains("d"));
 }
 
 #[test]
@@ -150,11 +150,11 @@ fn values_as_an_app_is_shown_them() {
     );
     for (name, wanted) in [
         ("s", Some(text("Zoë"))),
-        ("i", Some(Value::Json("42".into()))),
+        ("i", Some(FieldValue::Json("42".into()))),
         ("c", None),
         ("n", None),
         ("u", Some(text("01234567-89ab-cdef-0123-456789abcdef"))),
-        ("t", Some(Value::Json("[\"a\"]".into()))),
+        ("t", Some(FieldValue::Json("[\"a\"]".into()))),
         ("h", None),
         ("absent", None),
     ] {
@@ -165,10 +165,10 @@ fn values_as_an_app_is_shown_them() {
 
 #[test]
 fn a_session_whose_one_name_is_a_tag_is_no_value_of_that_type() {
-    let mut one = Document::default();
+    let mut one = FlaskDocument::default();
     assert!(one.is_empty() && one.set(" t", &text("x")));
     assert_eq!(one.write(), r#"{" di":{" t__":"x"}}"#);
-    assert_eq!(Document::read(&one.write()), Some(one));
+    assert_eq!(FlaskDocument::read(&one.write()), Some(one));
 }
 
 #[test]
@@ -190,7 +190,7 @@ fn permanence_is_what_python_takes_for_true() {
     ] {
         assert_eq!(document(&format!("{{\"_permanent\":{value}}}")).is_permanent(), wanted, "{value}");
     }
-    assert!(!Document::default().is_permanent());
+    assert!(!FlaskDocument::default().is_permanent());
 }
 
 fn json() -> impl Strategy<Value = serde_json::Value> {
@@ -221,9 +221,9 @@ proptest! {
 
     #[test]
     fn what_is_set_comes_back(all in prop::collection::btree_map("( t| di|[a-z_]{1,6}|.{1,4})", json(), 0..6)) {
-        let mut document = Document::default();
+        let mut document = FlaskDocument::default();
         for (name, value) in &all {
-            let value = Value::Json(value.to_string().into());
+            let value = FieldValue::Json(value.to_string().into());
             prop_assert!(document.set(name, &value));
         }
         let cookie = codec("k").seal(&document, THEN);
@@ -233,8 +233,8 @@ proptest! {
         for (name, wanted) in &all {
             let plain = wanted.as_str().is_none_or(|text| !text.chars().any(char::is_control));
             let found = opened.get(name).map(|value| match value {
-                Value::Text(text) => serde_json::Value::from(&*text),
-                Value::Json(json) => serde_json::from_str(&json).unwrap(),
+                FieldValue::Text(text) => serde_json::Value::from(&*text),
+                FieldValue::Json(json) => serde_json::from_str(&json).unwrap(),
             });
             prop_assert_eq!(found.as_ref(), Some(wanted).filter(|_| plain), "{}", name);
         }

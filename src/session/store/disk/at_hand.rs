@@ -5,26 +5,26 @@ use std::sync::{Arc, PoisonError};
 
 use moka::ops::compute::Op;
 
-use super::{front::Front, parcel, shelf::Parcel};
+use super::{front::LiveView, parcel, shelf::PackedRecord};
 use crate::session::record::Record;
 
 /// What was on disk when the mark of its id was this.
 #[derive(Debug)]
-pub(super) struct Read {
+pub(super) struct DiskRead {
     pub mark: u32,
     pub record: Option<Arc<Record>>,
 }
 
 /// What was read from disk is out of date.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Overtaken;
+pub(super) struct OutdatedRead;
 
 /// What counts, of what was read from disk and what is in memory.
-pub(super) type Warmed = Result<Option<Arc<Record>>, Overtaken>;
+pub(super) type WarmedRecord = Result<Option<Arc<Record>>, OutdatedRead>;
 
-impl Front {
+impl LiveView {
     /// Somebody asks for a record that is packed: takes it into use. `None`: it must be read from disk.
-    pub(super) fn unpack(&self, id: u128) -> Option<Read> {
+    pub(super) fn unpack(&self, id: u128) -> Option<DiskRead> {
         if !self.known.holds(id) {
             return None;
         }
@@ -43,11 +43,11 @@ impl Front {
             record = parcel.and_then(|parcel| parcel::unpack(id, &parcel)).map(Arc::new);
             record.clone().map_or(Op::Nop, Op::Put)
         });
-        record.map(|record| Read { mark, record: Some(record) })
+        record.map(|record| DiskRead { mark, record: Some(record) })
     }
 
     /// Packs a record away that is on disk like this, and that nobody has at hand.
-    pub(super) fn shelve(&self, id: u128, parcel: Parcel) {
+    pub(super) fn shelve(&self, id: u128, parcel: PackedRecord) {
         let mut parcel = Some(parcel);
         self.live.entry(id).and_compute_with(|entry| {
             if entry.is_none()
@@ -71,7 +71,7 @@ impl Front {
     ///
     /// # Errors
     /// It may have been overwritten since: it must be read again.
-    pub(super) fn warm(&self, id: u128, read: &Read) -> Warmed {
+    pub(super) fn warm(&self, id: u128, read: &DiskRead) -> WarmedRecord {
         let mut result = Ok(None);
         self.live.entry(id).and_compute_with(|entry| {
             if let Some(entry) = entry {
@@ -91,12 +91,12 @@ impl Front {
     }
 
     /// Under the lock of an id that is not in memory.
-    pub(super) fn counts(&self, id: u128, read: &Read) -> Warmed {
+    pub(super) fn counts(&self, id: u128, read: &DiskRead) -> WarmedRecord {
         match self.pending.get(id) {
             Some(next) => Ok(next),
             None if !self.known.has(id) => Ok(None),
             // What is no longer pending has raised its mark before.
-            None if self.marks.of(id) != read.mark => Err(Overtaken),
+            None if self.marks.of(id) != read.mark => Err(OutdatedRead),
             None => Ok(read.record.clone()),
         }
     }

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{front::Room, parcel, row, rows::Stored, writer::Writer};
+use super::{front::DiskCapacity, parcel, row, rows::StoredRow, writer::DiskWriter};
 use crate::{clock::Timestamp, session::record::Record};
 
 /// Rows in a bite: about a millisecond.
@@ -21,7 +21,7 @@ const EXHUME: u64 = 10_000;
 
 /// Where it is.
 #[derive(Debug, Default)]
-pub(super) struct Background {
+pub(super) struct DiskWorker {
     /// After which row the warming goes on; `None`: it is over.
     pub(super) warming: Option<u128>,
     /// Rows that were opened.
@@ -39,12 +39,12 @@ pub(super) struct Background {
 }
 
 /// Where a bite ends: always further on, whatever a key has become.
-fn end(rows: &[Stored], after: Option<u128>) -> Option<u128> {
+fn end(rows: &[StoredRow], after: Option<u128>) -> Option<u128> {
     let after = after.unwrap_or(0);
     rows.iter().rev().map(|stored| stored.id).find(|id| *id > after)
 }
 
-impl Background {
+impl DiskWorker {
     /// From the first row on.
     pub(super) fn warm() -> Self {
         Self { warming: Some(0), ..Self::default() }
@@ -55,7 +55,7 @@ impl Background {
     }
 }
 
-impl Writer {
+impl DiskWriter {
     /// After each batch, and whenever there is none.
     pub(super) fn look_after(&mut self, now: Timestamp) {
         if now.0 >= self.background.flushed.0 + FLUSH {
@@ -74,7 +74,7 @@ impl Writer {
     }
 
     /// The next rows, and where they end; a page that cannot be read is stepped over.
-    fn bite(&mut self, after: Option<u128>) -> (Vec<Stored>, Option<u128>) {
+    fn bite(&mut self, after: Option<u128>) -> (Vec<StoredRow>, Option<u128>) {
         match self.file.after(after, BITE) {
             Ok(mut rows) => {
                 let end = end(&rows, after);
@@ -146,7 +146,7 @@ impl Writer {
         if old.is_empty() {
             return;
         }
-        if self.front.room() == Room::Poisoned {
+        if self.front.room() == DiskCapacity::Poisoned {
             self.background.unsealed = true;
             return;
         }
@@ -160,7 +160,7 @@ impl Writer {
 
     fn tell_of_keys(&mut self) {
         let locked = self.front.locked.load(Ordering::Relaxed);
-        let Background { resealed, unsealed, .. } = self.background;
+        let DiskWorker { resealed, unsealed, .. } = self.background;
         if locked > 0 {
             tracing::error!(
                 sessions = locked,
@@ -183,7 +183,7 @@ impl Writer {
 
     /// The next bite, and tombstones whose time is over.
     pub(super) fn sweep(&mut self, now: Timestamp) {
-        if self.front.room() == Room::Poisoned {
+        if self.front.room() == DiskCapacity::Poisoned {
             return;
         }
         let (rows, end) = self.bite(self.background.sweeping);
@@ -208,7 +208,7 @@ impl Writer {
     }
 
     /// Takes out what is over by the rules of today, and by what memory knows of it.
-    fn bury(&mut self, over: &[Stored], now: Timestamp) {
+    fn bury(&mut self, over: &[StoredRow], now: Timestamp) {
         let front = Arc::clone(&self.front);
         let mut damaged = Vec::new();
         let outcome = self.transact(|writer| {

@@ -15,11 +15,11 @@ const BYTES: usize = 16;
 
 /// The file.
 #[derive(Debug)]
-pub(super) struct Counter(File);
+pub(super) struct RollbackCounter(File);
 
 /// What it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum CounterReading {
     /// Nothing: it is new.
     New,
     /// So many commits were acknowledged, or one more.
@@ -34,16 +34,16 @@ pub(super) fn is_in(folder: &Path) -> bool {
     bytes.and_then(read).is_some_and(|count| count > 0)
 }
 
-impl Counter {
-    pub(super) fn open(folder: &Path) -> io::Result<(Self, Said)> {
+impl RollbackCounter {
+    pub(super) fn open(folder: &Path) -> io::Result<(Self, CounterReading)> {
         let path = folder.join(NAME);
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         let mut bytes = [0; BYTES];
         let said = match file.read_at(&mut bytes, 0)? {
-            0 => Said::New,
-            BYTES => read(bytes).map_or(Said::Damaged, Said::Count),
-            _ => Said::Damaged,
+            0 => CounterReading::New,
+            BYTES => read(bytes).map_or(CounterReading::Damaged, CounterReading::Count),
+            _ => CounterReading::Damaged,
         };
         Ok((Self(file), said))
     }

@@ -5,21 +5,21 @@ use std::{collections::BTreeMap, fs, path::Path};
 use tempfile::TempDir;
 
 use crate::{
-    crypto::Secrets,
+    crypto::KeySecrets,
     session::{
-        commit::Found,
+        commit::FoundRecord,
         store::{
-            Store,
-            conformance::{Bench, at, id, login, open, rules, seen, sets, text},
+            RecordStore,
+            conformance::{StoreBench, at, id, login, open, rules, seen, sets, text},
         },
     },
 };
 
 const SESSIONS: u128 = 40;
 
-type Image = BTreeMap<String, Vec<u8>>;
+type DiskImage = BTreeMap<String, Vec<u8>>;
 
-fn files(folder: &Path) -> Image {
+fn files(folder: &Path) -> DiskImage {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
     entries
         .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), fs::read(path).unwrap()))
@@ -27,10 +27,10 @@ fn files(folder: &Path) -> Image {
 }
 
 /// The files of a store that crashed, and of one that was closed.
-fn images(secrets: &Secrets) -> [Image; 2] {
+fn images(secrets: &KeySecrets) -> [DiskImage; 2] {
     let folder = tempfile::tempdir().unwrap();
     let disk = open(&folder, &rules(), secrets, 64 << 20).unwrap();
-    let bench = Bench::new(Store::Disk(disk), rules());
+    let bench = StoreBench::new(RecordStore::Disk(disk), rules());
     for number in 1..=SESSIONS {
         bench.save(seen(number, 1, false, at(1)), &login("alice"), at(1));
         let long = format!("{number} ").repeat(40);
@@ -43,7 +43,7 @@ fn images(secrets: &Secrets) -> [Image; 2] {
 }
 
 /// What became of a store with these files: how many sessions are as they were; `Err`: it would not open.
-fn outcome(image: &Image, secrets: &Secrets) -> Result<usize, String> {
+fn outcome(image: &DiskImage, secrets: &KeySecrets) -> Result<usize, String> {
     let folder = tempfile::tempdir().unwrap();
     for (name, bytes) in image {
         fs::write(folder.path().join(name), bytes).unwrap();
@@ -51,13 +51,13 @@ fn outcome(image: &Image, secrets: &Secrets) -> Result<usize, String> {
     outcome_in(&folder, secrets)
 }
 
-fn outcome_in(folder: &TempDir, secrets: &Secrets) -> Result<usize, String> {
+fn outcome_in(folder: &TempDir, secrets: &KeySecrets) -> Result<usize, String> {
     // Without memory to speak of, each is looked for on disk.
     let disk = open(folder, &rules(), secrets, 0).map_err(|error| error.to_string())?;
-    let bench = Bench::new(Store::Disk(disk), rules());
+    let bench = StoreBench::new(RecordStore::Disk(disk), rules());
     let mut whole = 0;
     for number in 1..SESSIONS {
-        if let Ok(Found::Live(record)) = bench.wait(bench.store.load(id(number), at(4))) {
+        if let Ok(FoundRecord::Live(record)) = bench.wait(bench.store.load(id(number), at(4))) {
             // Older, if the end of the log was lost, but never anything else.
             let wanted = format!("{number} ").repeat(40);
             let found = text(&record, "n");
@@ -70,7 +70,7 @@ fn outcome_in(folder: &TempDir, secrets: &Secrets) -> Result<usize, String> {
 }
 
 /// With one bit of one file flipped.
-fn flipped(image: &Image, name: &str, place: usize) -> Image {
+fn flipped(image: &DiskImage, name: &str, place: usize) -> DiskImage {
     let mut bent = image.clone();
     bent.get_mut(name).unwrap()[place] ^= 1 << (place % 8);
     bent
@@ -78,7 +78,7 @@ fn flipped(image: &Image, name: &str, place: usize) -> Image {
 
 #[test]
 fn whatever_bit_flips_the_store_opens_and_no_session_is_another() {
-    let secrets = Secrets::ephemeral();
+    let secrets = KeySecrets::ephemeral();
     let [_, closed] = images(&secrets);
     let all = usize::try_from(SESSIONS).unwrap() - 1;
     let database = closed["sessions.db"].len();
@@ -101,7 +101,7 @@ fn whatever_bit_flips_the_store_opens_and_no_session_is_another() {
 
 #[test]
 fn a_log_that_was_cut_or_bent_is_good_up_to_there() {
-    let secrets = Secrets::ephemeral();
+    let secrets = KeySecrets::ephemeral();
     let [crashed, _] = images(&secrets);
     let (name, log) = ("sessions.db-wal", &crashed["sessions.db-wal"]);
     let all = usize::try_from(SESSIONS).unwrap() - 1;
@@ -121,13 +121,13 @@ fn a_log_that_was_cut_or_bent_is_good_up_to_there() {
 
 #[test]
 fn a_store_of_many_pages_survives_the_loss_of_one() {
-    let secrets = Secrets::ephemeral();
+    let secrets = KeySecrets::ephemeral();
     let [_, mut closed] = images(&secrets);
     let page = |number: usize| number * 4096..(number + 1) * 4096;
     let database = closed.get_mut("sessions.db").unwrap();
     // The root of the table, and a leaf.
     for number in [2, 6] {
-        let mut image = Image::from([("commits".to_owned(), Vec::new())]);
+        let mut image = DiskImage::from([("commits".to_owned(), Vec::new())]);
         let mut bytes = database.clone();
         bytes[page(number)].fill(0xa5);
         image.insert("sessions.db".to_owned(), bytes);
@@ -137,7 +137,7 @@ fn a_store_of_many_pages_survives_the_loss_of_one() {
 }
 
 /// Whoever has these files: the store is salvaged, and most of it is there.
-fn with_a_bad_page(closed: &Image) -> Image {
+fn with_a_bad_page(closed: &DiskImage) -> DiskImage {
     let mut image = closed.clone();
     image.get_mut("sessions.db").unwrap()[6 * 4096..7 * 4096].fill(0xa5);
     image
@@ -145,7 +145,7 @@ fn with_a_bad_page(closed: &Image) -> Image {
 
 #[test]
 fn a_salvage_that_cannot_be_done_leaves_all_in_its_place() {
-    let secrets = Secrets::ephemeral();
+    let secrets = KeySecrets::ephemeral();
     let [_, closed] = images(&secrets);
     let image = with_a_bad_page(&closed);
     let folder = tempfile::tempdir().unwrap();
@@ -167,7 +167,7 @@ fn a_salvage_that_cannot_be_done_leaves_all_in_its_place() {
 
 #[test]
 fn a_salvage_that_broke_off_at_its_last_step_is_finished() {
-    let secrets = Secrets::ephemeral();
+    let secrets = KeySecrets::ephemeral();
     let [crashed, closed] = images(&secrets);
     let all = usize::try_from(SESSIONS).unwrap() - 1;
     let mut image = closed.clone();
@@ -180,7 +180,7 @@ fn a_salvage_that_broke_off_at_its_last_step_is_finished() {
 
 #[test]
 fn what_is_lost_with_a_page_leaves_no_spent_ticket_that_leads_anywhere() {
-    let secrets = Secrets::ephemeral();
+    let secrets = KeySecrets::ephemeral();
     let [_, closed] = images(&secrets);
     let folder = tempfile::tempdir().unwrap();
     for (name, bytes) in &with_a_bad_page(&closed) {
@@ -193,7 +193,7 @@ fn what_is_lost_with_a_page_leaves_no_spent_ticket_that_leads_anywhere() {
 
 #[test]
 fn a_bit_that_flips_in_an_id_costs_that_session_alone() {
-    let secrets = Secrets::ephemeral();
+    let secrets = KeySecrets::ephemeral();
     let [_, closed] = images(&secrets);
     let all = usize::try_from(SESSIONS).unwrap() - 1;
     let database = &closed["sessions.db"];

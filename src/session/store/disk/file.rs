@@ -1,6 +1,6 @@
 //! The database: how it is opened, what its tables are, and every statement.
 //!
-//! One connection changes it: that of the writer's thread, or of a verb of `cloakroom store`, whoever holds the [`Lock`] of
+//! One connection changes it: that of the writer's thread, or of a verb of `cloakroom store`, whoever holds the [`FolderLock`] of
 //! the folder. Others read beside it, and neither waits for the other (WAL).
 
 use std::{
@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use super::lock::Lock;
+use super::lock::FolderLock;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, ffi, types::ValueRef};
 
 use crate::config::Durability;
@@ -104,13 +104,13 @@ impl OpenError {
 
 /// The database.
 #[derive(Debug)]
-pub(in crate::session) struct File {
+pub(in crate::session) struct DatabaseFile {
     pub(super) connection: Connection,
 }
 
-impl File {
+impl DatabaseFile {
     /// Opens it to be changed, or makes it.
-    pub(super) fn open(folder: &Path, durability: Durability, lock: &Lock) -> Result<Self, OpenError> {
+    pub(super) fn open(folder: &Path, durability: Durability, lock: &FolderLock) -> Result<Self, OpenError> {
         Self::open_as(NAME, folder, durability, lock)
     }
 
@@ -124,7 +124,7 @@ impl File {
         name: &str,
         folder: &Path,
         durability: Durability,
-        lock: &Lock,
+        lock: &FolderLock,
     ) -> Result<Self, OpenError> {
         let path = folder.join(name);
         let no = |error| refusal(&path, error);
@@ -249,7 +249,7 @@ impl File {
 
 /// What is wrong with the disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Fault {
+pub(super) enum DiskFault {
     /// No room.
     Full,
     /// A sync failed: nobody knows what is on disk.
@@ -263,7 +263,7 @@ pub(super) enum Fault {
 /// Extended codes that SQLite gives where a sync failed (sqlite.org/rescode.html).
 const SYNCS: [i32; 2] = [ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_IOERR_DIR_FSYNC];
 
-impl Fault {
+impl DiskFault {
     pub(super) fn of(error: &rusqlite::Error) -> Self {
         let rusqlite::Error::SqliteFailure(error, _) = error else { return Self::Other };
         match error.code {

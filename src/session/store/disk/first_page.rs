@@ -12,8 +12,8 @@ use std::{
 
 use super::{
     counter,
-    file::{File, NAME, OpenError, PAGE},
-    lock::Lock,
+    file::{DatabaseFile, NAME, OpenError, PAGE},
+    lock::FolderLock,
 };
 use crate::config::Durability;
 
@@ -27,7 +27,7 @@ const COPY: &str = ".look";
 
 /// What is wrong with the first page of the database in this folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum FirstPageDamage {
     /// Nothing.
     Right,
     /// It is ours, and damaged.
@@ -37,21 +37,21 @@ pub(super) enum Verdict {
 }
 
 /// Looks at it.
-pub(super) fn look(folder: &Path) -> io::Result<Verdict> {
+pub(super) fn look(folder: &Path) -> io::Result<FirstPageDamage> {
     let page = read(&folder.join(NAME))?;
     if page.is_empty() {
         // A new database.
-        return Ok(Verdict::Right);
+        return Ok(FirstPageDamage::Right);
     }
     let wrong = wrong(&page, &template(folder)?);
     let whole = page.len() as u64 == PAGE;
     // Where nothing is left of a database, the count beside it tells whose it was.
     let gone = !page.starts_with(b"SQLite format 3\0") && counter::is_in(folder);
     Ok(match wrong {
-        0 if whole => Verdict::Right,
-        ..=MOST_WRONG if whole => Verdict::Damaged,
-        _ if whole && gone => Verdict::Damaged,
-        _ => Verdict::Strange,
+        0 if whole => FirstPageDamage::Right,
+        ..=MOST_WRONG if whole => FirstPageDamage::Damaged,
+        _ if whole && gone => FirstPageDamage::Damaged,
+        _ => FirstPageDamage::Strange,
     })
 }
 
@@ -75,9 +75,9 @@ pub(super) fn mend(folder: &Path) -> io::Result<()> {
 
 /// A copy of the database with its first page put right.
 #[derive(Debug)]
-pub(super) struct Copy(PathBuf);
+pub(super) struct RepairedCopy(PathBuf);
 
-impl Copy {
+impl RepairedCopy {
     /// Makes it, in the state directory: as much room is needed as the database takes.
     pub(super) fn make(folder: &Path) -> io::Result<Self> {
         let copy = Self(folder.join(COPY));
@@ -102,7 +102,7 @@ impl Copy {
     }
 }
 
-impl Drop for Copy {
+impl Drop for RepairedCopy {
     fn drop(&mut self) {
         // What stays is removed by the next look.
         let _ = fs::remove_dir_all(&self.0);
@@ -120,8 +120,8 @@ fn template(folder: &Path) -> io::Result<Vec<u8>> {
 }
 
 fn make(folder: &Path) -> Result<(), OpenError> {
-    let lock = Lock::attempt(folder)?;
-    File::open(folder, Durability::Os, &lock).map(drop)
+    let lock = FolderLock::attempt(folder)?;
+    DatabaseFile::open(folder, Durability::Os, &lock).map(drop)
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {

@@ -10,23 +10,23 @@ use moka::{notification::RemovalCause, ops::compute::Op, policy::EvictionPolicy,
 use tokio::sync::oneshot;
 
 use super::{
-    at_hand::Read,
-    pending::{Marks, Pending},
-    queue::{Order, Queue, Receipt, What, Write},
-    row::Columns,
-    shelf::Shelf,
-    touches::Touches,
+    at_hand::DiskRead,
+    pending::{ChangeMarks, PendingWrites},
+    queue::{RecordWrite, WriteEffect, WriteQueue, WriteReceipt, WriterOrder},
+    row::RowColumns,
+    shelf::PackedIndex,
+    touches::LastSeenLog,
 };
 use crate::{
     clock::Timestamp,
-    config::{OnTooMany, Session},
+    config::{OnTooMany, SessionConfig},
     session::{
-        commit::{Apply, Decision, Found, decide},
+        commit::{FoundRecord, PendingChange, StoreDecision, decide},
         record::Record,
         store::{
-            Applied, ById, StoreError,
-            principals::{Denied, LONGEST_REQUEST, Principals},
-            tombstones::Tombstones,
+            AppliedChange, ById, StoreError,
+            principals::{LONGEST_REQUEST, LoginDenied, PrincipalIndex},
+            tombstones::TombstoneSet,
         },
     },
 };
@@ -36,7 +36,7 @@ const MOST_LEFT: usize = 4096;
 
 /// What the disk still takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Room {
+pub(super) enum DiskCapacity {
     /// All.
     Plenty = 0,
     /// No new sessions of visitors: the rest is for those who log in.
@@ -48,32 +48,32 @@ pub(super) enum Room {
 }
 
 /// What a decision came to.
-pub(super) enum Step {
+pub(super) enum DecisionStep {
     /// The record must be read first.
     Cold,
     /// So it is, once what another request decided is on disk; if that fails, it must be decided again.
-    Rests(Applied, oneshot::Receiver<()>),
+    Rests(AppliedChange, oneshot::Receiver<()>),
     /// Done, once this is on disk, and every session of this principal has ended.
-    Done(Applied, Vec<Receipt>, Option<u128>),
+    Done(AppliedChange, Vec<WriteReceipt>, Option<u128>),
 }
 
 /// The live view.
 #[derive(Debug)]
-pub(super) struct Front {
+pub(super) struct LiveView {
     /// Records in use by id. The longest unused leave first: packed, or to be found on disk again.
     pub(super) live: Cache<u128, Arc<Record>, ById>,
-    pub(super) pending: Pending,
-    pub(super) known: Shelf,
+    pub(super) pending: PendingWrites,
+    pub(super) known: PackedIndex,
     /// Those that left, for a moment.
     pub(super) left: Arc<Mutex<Vec<u128>>>,
-    pub(super) ended: Tombstones,
-    pub(super) people: Principals,
-    pub(super) queue: Queue,
+    pub(super) ended: TombstoneSet,
+    pub(super) people: PrincipalIndex,
+    pub(super) queue: WriteQueue,
     /// What requests left on records, to be written behind.
-    pub(super) touches: Touches,
+    pub(super) touches: LastSeenLog,
     /// What has changed on disk.
-    pub(super) marks: Marks,
-    pub(super) rules: Session,
+    pub(super) marks: ChangeMarks,
+    pub(super) rules: SessionConfig,
     room: AtomicU8,
     pub(super) damaged: AtomicU64,
     /// Rows under a key that is not there.
@@ -84,9 +84,14 @@ pub(super) struct Front {
     failures: AtomicU64,
 }
 
-impl Front {
+impl LiveView {
     /// `max_bytes` of memory for records: half for those in use, half for those that are packed.
-    pub(super) fn new(max_bytes: u64, rules: &Session, people: Principals, ended: Tombstones) -> Self {
+    pub(super) fn new(
+        max_bytes: u64,
+        rules: &SessionConfig,
+        people: PrincipalIndex,
+        ended: TombstoneSet,
+    ) -> Self {
         let left: Arc<Mutex<Vec<u128>>> = Arc::default();
         let leaving = Arc::clone(&left);
         let live = Cache::builder()
@@ -102,14 +107,14 @@ impl Front {
             .build_with_hasher(ById::default());
         Self {
             live,
-            pending: Pending::new(),
-            known: Shelf::new(max_bytes / 2),
+            pending: PendingWrites::new(),
+            known: PackedIndex::new(max_bytes / 2),
             left,
             ended,
             people,
-            queue: Queue::default(),
-            touches: Touches::default(),
-            marks: Marks::new(),
+            queue: WriteQueue::default(),
+            touches: LastSeenLog::default(),
+            marks: ChangeMarks::new(),
             rules: rules.clone(),
             room: AtomicU8::new(0),
             damaged: AtomicU64::new(0),
@@ -124,33 +129,39 @@ impl Front {
         record.principal.as_ref().map(|name| self.people.who((&record.realm, name)))
     }
 
-    pub(super) fn room(&self) -> Room {
+    pub(super) fn room(&self) -> DiskCapacity {
         match self.room.load(Ordering::Relaxed) {
-            0 => Room::Plenty,
-            1 => Room::Logins,
-            2 => Room::None,
-            _ => Room::Poisoned,
+            0 => DiskCapacity::Plenty,
+            1 => DiskCapacity::Logins,
+            2 => DiskCapacity::None,
+            _ => DiskCapacity::Poisoned,
         }
     }
 
     /// Poison stays.
-    pub(super) fn set_room(&self, room: Room) {
-        if self.room() != Room::Poisoned {
+    pub(super) fn set_room(&self, room: DiskCapacity) {
+        if self.room() != DiskCapacity::Poisoned {
             self.room.store(room as u8, Ordering::Relaxed);
         }
     }
 
     /// What is under this id; `None`: the disk must be asked.
-    pub(super) fn load(&self, id: u128, now: Timestamp) -> Option<Found> {
+    pub(super) fn load(&self, id: u128, now: Timestamp) -> Option<FoundRecord> {
         self.glance(id, now).or_else(|| self.unpack(id)?.record.map(|record| alive(record, &self.rules, now)))
     }
 
     /// The same, under the lock of another id: what is packed stays so.
-    fn glance(&self, id: u128, now: Timestamp) -> Option<Found> {
+    fn glance(&self, id: u128, now: Timestamp) -> Option<FoundRecord> {
         self.look(id, self.live.get(&id), &self.rules, now)
     }
 
-    fn look(&self, id: u128, live: Option<Arc<Record>>, rules: &Session, now: Timestamp) -> Option<Found> {
+    fn look(
+        &self,
+        id: u128,
+        live: Option<Arc<Record>>,
+        rules: &SessionConfig,
+        now: Timestamp,
+    ) -> Option<FoundRecord> {
         let record = live.or_else(|| self.pending.get(id).flatten());
         match record {
             Some(record) => Some(alive(record, rules, now)),
@@ -169,67 +180,72 @@ impl Front {
     ///
     /// # Errors
     /// See [`StoreError`]: nothing was changed.
-    pub(super) fn apply(&self, id: u128, apply: &Apply<'_>, read: Option<Read>) -> Result<Step, StoreError> {
-        let mut step = Step::Done(Applied::Nothing, Vec::new(), None);
+    pub(super) fn apply(
+        &self,
+        id: u128,
+        apply: &PendingChange<'_>,
+        read: Option<DiskRead>,
+    ) -> Result<DecisionStep, StoreError> {
+        let mut step = DecisionStep::Done(AppliedChange::Nothing, Vec::new(), None);
         let mut gone = Vec::new();
         self.live.entry(id).and_try_compute_with(|entry| {
             let live = entry.map(moka::Entry::into_value);
             // Memory may have let it go already.
             let live = live.or_else(|| read.and_then(|read| self.counts(id, &read).ok().flatten()));
             let Some(found) = self.look(id, live, apply.rules, apply.now) else {
-                step = Step::Cold;
+                step = DecisionStep::Cold;
                 return Ok(Op::Nop);
             };
             // Past the budget one time stands for the tombstones that are gone.
             let floored = apply.seen.confirmed && apply.seen.stamped < self.ended.floor();
             let found = match found {
-                Found::Nothing if floored => Found::Over,
+                FoundRecord::Nothing if floored => FoundRecord::Over,
                 found => found,
             };
             let mut all_of = None;
             let (next, op) = match decide(&found, apply) {
-                Decision::Nothing => (Applied::Nothing, None),
-                Decision::Straggler => (Applied::Straggler, None),
-                Decision::Conflict => (Applied::Conflict, None),
-                Decision::End { all_of: everyone } => {
-                    self.check(Room::None)?;
+                StoreDecision::Nothing => (AppliedChange::Nothing, None),
+                StoreDecision::Straggler => (AppliedChange::Straggler, None),
+                StoreDecision::Conflict => (AppliedChange::Conflict, None),
+                StoreDecision::End { all_of: everyone } => {
+                    self.check(DiskCapacity::None)?;
                     all_of = everyone;
-                    let before = if let Found::Live(record) = &found { self.who(record) } else { None };
-                    (Applied::Ended, Some((self.end(id, before, apply.now), Op::Remove)))
+                    let before = if let FoundRecord::Live(record) = &found { self.who(record) } else { None };
+                    (AppliedChange::Ended, Some((self.end(id, before, apply.now), Op::Remove)))
                 }
-                Decision::Save { record, renewed, logged_in, taken } => {
+                StoreDecision::Save { record, renewed, logged_in, taken } => {
                     let record = Arc::new(*record);
                     match self.save(&found, &record, logged_in, apply)? {
                         Some((receipt, others)) => {
                             gone = others;
-                            let saved = Applied::Saved { record: Arc::clone(&record), renewed, taken };
+                            let saved = AppliedChange::Saved { record: Arc::clone(&record), renewed, taken };
                             (saved, Some((receipt, Op::Put(record))))
                         }
-                        None => (Applied::Denied, None),
+                        None => (AppliedChange::Denied, None),
                     }
                 }
             };
             let Some((receipt, op)) = op else {
                 step = match self.pending.rest_on(id) {
-                    Some(settled) => Step::Rests(next, settled),
-                    None => Step::Done(next, Vec::new(), None),
+                    Some(settled) => DecisionStep::Rests(next, settled),
+                    None => DecisionStep::Done(next, Vec::new(), None),
                 };
                 return Ok(Op::Nop);
             };
             let everyone = all_of.map(|(realm, name)| self.people.who((&realm, &name)));
-            step = Step::Done(next, vec![receipt], everyone);
+            step = DecisionStep::Done(next, vec![receipt], everyone);
             Ok(op)
         })?;
-        if let Step::Done(_, receipts, _) = &mut step {
+        if let DecisionStep::Done(_, receipts, _) = &mut step {
             receipts.extend(gone.into_iter().map(|other| self.delete(other, apply.now).1));
         }
         Ok(step)
     }
 
     /// Whether there is as much room as that.
-    fn check(&self, most: Room) -> Result<(), StoreError> {
+    fn check(&self, most: DiskCapacity) -> Result<(), StoreError> {
         match self.room() {
-            Room::Poisoned => Err(StoreError::Unavailable),
+            DiskCapacity::Poisoned => Err(StoreError::Unavailable),
             room if room as u8 > most as u8 => Err(StoreError::Full),
             _ => Ok(()),
         }
@@ -239,35 +255,36 @@ impl Front {
     /// the request began.
     fn save(
         &self,
-        found: &Found,
+        found: &FoundRecord,
         record: &Arc<Record>,
         logged_in: bool,
-        apply: &Apply<'_>,
-    ) -> Result<Option<(Receipt, Vec<u128>)>, StoreError> {
+        apply: &PendingChange<'_>,
+    ) -> Result<Option<(WriteReceipt, Vec<u128>)>, StoreError> {
         self.check(match (found, &record.principal) {
-            (Found::Live(_), _) => Room::None,
-            (_, Some(_)) => Room::Logins,
-            (_, None) => Room::Plenty,
+            (FoundRecord::Live(_), _) => DiskCapacity::None,
+            (_, Some(_)) => DiskCapacity::Logins,
+            (_, None) => DiskCapacity::Plenty,
         })?;
         let id = record.id.as_u128();
         let who = self.who(record);
         let gone = match who.filter(|_| logged_in).map(|who| self.enter(who, id, apply)) {
             None => Vec::new(),
             Some(Ok(others)) => others,
-            Some(Err(Denied::TooMany)) => return Err(StoreError::TooManySessions),
-            Some(Err(Denied::Ended)) => return Ok(None),
+            Some(Err(LoginDenied::TooMany)) => return Err(StoreError::TooManySessions),
+            Some(Err(LoginDenied::Ended)) => return Ok(None),
         };
         self.known.add(id);
-        Ok(Some((self.order(id, who, What::Put(Arc::clone(record))), gone)))
+        Ok(Some((self.order(id, who, WriteEffect::Put(Arc::clone(record))), gone)))
     }
 
-    fn enter(&self, who: u128, id: u128, apply: &Apply<'_>) -> Result<Vec<u128>, Denied> {
+    fn enter(&self, who: u128, id: u128, apply: &PendingChange<'_>) -> Result<Vec<u128>, LoginDenied> {
         let most = self.rules.max_sessions_per_principal.map(|most| most as usize);
         if let Some(most) = most {
             let all = self.people.of(who);
             // What is over is no session of theirs any more, although it may not have been swept yet.
-            let over =
-                |other: &u128| matches!(self.glance(*other, apply.now), Some(Found::Ended(_) | Found::Over));
+            let over = |other: &u128| {
+                matches!(self.glance(*other, apply.now), Some(FoundRecord::Ended(_) | FoundRecord::Over))
+            };
             for gone in all.iter().filter(|other| all.len() >= most && **other != id && over(other)) {
                 self.people.leave(who, *gone);
             }
@@ -277,29 +294,29 @@ impl Front {
         self.people.enter(who, id, instead, apply.seen.began, most, evict)
     }
 
-    fn end(&self, id: u128, who: Option<u128>, now: Timestamp) -> Receipt {
+    fn end(&self, id: u128, who: Option<u128>, now: Timestamp) -> WriteReceipt {
         // A look without the lock finds the tombstone as soon as it finds no record.
         self.ended.add(id, now);
         if let Some(who) = who {
             self.people.leave(who, id);
         }
-        let receipt = self.order(id, who, What::End(now));
+        let receipt = self.order(id, who, WriteEffect::End(now));
         self.known.remove(id);
         receipt
     }
 
     /// Under the lock of the id.
-    fn order(&self, id: u128, who: Option<u128>, what: What) -> Receipt {
+    fn order(&self, id: u128, who: Option<u128>, what: WriteEffect) -> WriteReceipt {
         let number = self.queue.number();
-        let next = if let What::Put(record) = &what { Some(Arc::clone(record)) } else { None };
+        let next = if let WriteEffect::Put(record) = &what { Some(Arc::clone(record)) } else { None };
         self.pending.add(id, number, next);
         let (answer, receipt) = oneshot::channel();
-        self.queue.push(Order::Write(Write { id, number, what, who, answer }));
-        Receipt(receipt)
+        self.queue.push(WriterOrder::Write(RecordWrite { id, number, what, who, answer }));
+        WriteReceipt(receipt)
     }
 
     /// Ends a session, and says whether there was one.
-    pub(super) fn delete(&self, id: u128, now: Timestamp) -> (bool, Receipt) {
+    pub(super) fn delete(&self, id: u128, now: Timestamp) -> (bool, WriteReceipt) {
         let mut there = false;
         let mut receipt = None;
         self.live.entry(id).and_compute_with(|entry| {
@@ -309,7 +326,7 @@ impl Front {
             Op::Remove
         });
         // moka calls the closure exactly once.
-        let closed = || Receipt(oneshot::channel().1);
+        let closed = || WriteReceipt(oneshot::channel().1);
         (there, receipt.unwrap_or_else(closed))
     }
 
@@ -319,7 +336,7 @@ impl Front {
         &self,
         id: u128,
         failed: Option<u128>,
-        truth: impl FnOnce() -> Option<(Option<Columns>, Option<Timestamp>)>,
+        truth: impl FnOnce() -> Option<(Option<RowColumns>, Option<Timestamp>)>,
     ) -> u64 {
         let mut sound = 0;
         let mut void = None;
@@ -383,6 +400,6 @@ impl Front {
 }
 
 /// What a record is now.
-pub(super) fn alive(record: Arc<Record>, rules: &Session, now: Timestamp) -> Found {
-    if record.ends(rules) > now { Found::Live(record) } else { Found::Over }
+pub(super) fn alive(record: Arc<Record>, rules: &SessionConfig, now: Timestamp) -> FoundRecord {
+    if record.ends(rules) > now { FoundRecord::Live(record) } else { FoundRecord::Over }
 }

@@ -2,28 +2,28 @@
 //! is known which keys are still needed, so that a row whose key was dropped too early is told from a damaged one, and
 //! kept.
 
-use super::file::File;
+use super::file::DatabaseFile;
 use crate::crypto::Sealer;
 
 const NAME: &str = "keys";
 
 /// Keys by their number in a row.
 #[derive(Debug)]
-pub(super) struct Keys {
+pub(super) struct RowKeys {
     /// What the database says; `None`: it is of an earlier version.
     needed: Option<Vec<u8>>,
     /// Those of `[keys]`, the current one first.
     held: Vec<u8>,
 }
 
-impl Keys {
+impl RowKeys {
     /// As the database says.
-    pub(super) fn read(file: &File, sealer: &Sealer) -> rusqlite::Result<Self> {
+    pub(super) fn read(file: &DatabaseFile, sealer: &Sealer) -> rusqlite::Result<Self> {
         Ok(Self { needed: file.meta(NAME)?, held: sealer.numbers().collect() })
     }
 
     /// The same for whoever writes rows: before any is sealed under the current key, that is said.
-    pub(super) fn open(file: &File, sealer: &Sealer) -> rusqlite::Result<Self> {
+    pub(super) fn open(file: &DatabaseFile, sealer: &Sealer) -> rusqlite::Result<Self> {
         let mut keys = Self::read(file, sealer)?;
         if let (Some(needed), Some(current)) = (&mut keys.needed, keys.held.first())
             && !needed.contains(current)
@@ -42,7 +42,7 @@ impl Keys {
     }
 
     /// Every row is sealed under the current key: no other is needed.
-    pub(super) fn settle(&mut self, file: &File) -> rusqlite::Result<()> {
+    pub(super) fn settle(&mut self, file: &DatabaseFile) -> rusqlite::Result<()> {
         let current: Vec<u8> = self.held.first().copied().into_iter().collect();
         if self.needed.as_ref() != Some(&current) {
             file.set_meta(NAME, &current)?;

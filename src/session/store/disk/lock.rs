@@ -17,14 +17,14 @@ const PACE: Duration = Duration::from_millis(20);
 
 /// The lock. It ends with the process, however that ends.
 #[derive(Debug)]
-pub(in crate::session) enum Lock {
+pub(in crate::session) enum FolderLock {
     /// Of the folder, as long as this is open.
     Folder(#[expect(dead_code, reason = "held, never used")] fs::File),
     /// This filesystem has no such locks: SQLite's own is held instead, which leaves one connection.
     Database,
 }
 
-impl Lock {
+impl FolderLock {
     /// Takes it; waits a moment for whoever holds it.
     pub(in crate::session) fn take(folder: &Path) -> Result<Self, OpenError> {
         let mut left = PATIENCE;
@@ -59,28 +59,29 @@ impl Lock {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Durability, session::store::disk::file::File};
+    use crate::{config::Durability, session::store::disk::file::DatabaseFile};
 
     #[test]
     fn where_folders_have_no_locks_the_database_itself_is_held() {
         let folder = tempfile::tempdir().unwrap();
-        let first = File::open(folder.path(), Durability::Group, &Lock::Database).unwrap();
-        for second in
-            [File::beside(folder.path()), File::open(folder.path(), Durability::Group, &Lock::Database)]
-        {
+        let first = DatabaseFile::open(folder.path(), Durability::Group, &FolderLock::Database).unwrap();
+        for second in [
+            DatabaseFile::beside(folder.path()),
+            DatabaseFile::open(folder.path(), Durability::Group, &FolderLock::Database),
+        ] {
             assert!(matches!(second, Err(OpenError::Held(_))), "{second:?}");
         }
         drop(first);
-        assert!(File::open(folder.path(), Durability::Group, &Lock::Database).is_ok());
+        assert!(DatabaseFile::open(folder.path(), Durability::Group, &FolderLock::Database).is_ok());
     }
 
     #[test]
     fn one_at_a_time_holds_a_folder() {
         let folder = tempfile::tempdir().unwrap();
-        let first = Lock::take(folder.path()).unwrap();
+        let first = FolderLock::take(folder.path()).unwrap();
         assert!(first.leaves_readers());
-        assert!(matches!(Lock::attempt(folder.path()), Err(OpenError::Held(_))));
+        assert!(matches!(FolderLock::attempt(folder.path()), Err(OpenError::Held(_))));
         drop(first);
-        assert!(Lock::attempt(folder.path()).is_ok());
+        assert!(FolderLock::attempt(folder.path()).is_ok());
     }
 }

@@ -4,34 +4,34 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use tempfile::TempDir;
 
-use super::{Checked, Vault};
+use super::{CheckReport, StoreMaintenance};
 use crate::{
-    crypto::Secrets,
+    crypto::KeySecrets,
     session::store::{
-        Store,
-        conformance::{Bench, at, disk, id, login, rules, seen},
+        RecordStore,
+        conformance::{StoreBench, at, disk, id, login, rules, seen},
     },
 };
 
-struct Place {
+struct TestFolder {
     folder: TempDir,
-    secrets: Secrets,
+    secrets: KeySecrets,
 }
 
-impl Place {
+impl TestFolder {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), secrets: Secrets::ephemeral() }
+        Self { folder: tempfile::tempdir().unwrap(), secrets: KeySecrets::ephemeral() }
     }
 
-    fn open(&self) -> Bench {
-        Bench::new(Store::Disk(disk(&self.folder, &rules(), &self.secrets, 64 << 20)), rules())
+    fn open(&self) -> StoreBench {
+        StoreBench::new(RecordStore::Disk(disk(&self.folder, &rules(), &self.secrets, 64 << 20)), rules())
     }
 
-    fn look(&self) -> Vault {
-        Vault::look(self.folder.path(), &self.secrets).unwrap()
+    fn look(&self) -> StoreMaintenance {
+        StoreMaintenance::look(self.folder.path(), &self.secrets).unwrap()
     }
 
-    fn verify(&self) -> Checked {
+    fn verify(&self) -> CheckReport {
         self.look().verify(&mut |_, _| ()).unwrap()
     }
 
@@ -62,7 +62,7 @@ fn name(path: &Path) -> String {
 
 #[test]
 fn who_looks_sees_the_store_as_it_was_when_they_began() {
-    let place = Place::new();
+    let place = TestFolder::new();
     let bench = place.open();
     bench.save(seen(1, 1, false, at(1)), &login("alice"), at(1));
     let vault = place.look();
@@ -78,17 +78,21 @@ fn who_looks_sees_the_store_as_it_was_when_they_began() {
 fn a_damaged_first_page_hides_no_session_and_is_told() {
     // The format, the count of pages, the name of a column, all of the header, the whole page.
     for range in [18..19, 18..20, 28..32, 3900..3901, 0..100, 0..4096] {
-        let place = Place::new();
+        let place = TestFolder::new();
         let bench = place.open();
         for number in 1..=30 {
             bench.save(seen(number, 1, false, at(1)), &login("alice"), at(1));
         }
         drop(bench);
-        assert_eq!(place.verify(), Checked { sessions: 30, ..Checked::default() });
+        assert_eq!(place.verify(), CheckReport { sessions: 30, ..CheckReport::default() });
         place.damage(range.clone());
         let before = place.files();
         let found = place.verify();
-        assert_eq!(found, Checked { sessions: 30, beginning: true, ..Checked::default() }, "{range:?}");
+        assert_eq!(
+            found,
+            CheckReport { sessions: 30, beginning: true, ..CheckReport::default() },
+            "{range:?}"
+        );
         assert!(!found.is_whole());
         assert_eq!(place.exported(), 30);
         assert_eq!(place.files(), before, "who looks changes nothing");

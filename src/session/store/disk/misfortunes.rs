@@ -4,13 +4,13 @@ use rusqlite::params;
 
 use super::tests::{MEMORY, Place, flush, inner, read_through, settings};
 use crate::{
-    crypto::Secrets,
+    crypto::KeySecrets,
     session::{
-        Changes,
-        commit::{Found, Seen},
+        SessionChanges,
+        commit::{FoundRecord, SeenTicket},
         store::{
-            Disk, Store,
-            conformance::{Bench, at, disk, id, login, seen, sets, text},
+            DiskStore, RecordStore,
+            conformance::{StoreBench, at, disk, id, login, seen, sets, text},
         },
     },
 };
@@ -31,19 +31,20 @@ fn an_id_that_became_another_leaves_no_spent_ticket_that_leads_anywhere() {
     );
     assert_eq!(moved, Ok(1));
     drop(sql);
-    let later = super::Settings { now: at(10), ..settings(&place, place.folder.path()) };
-    let bench = Bench::new(Store::Disk(Disk::open(&later, || {}).unwrap()), place.rules.clone());
+    let later = super::DiskSettings { now: at(10), ..settings(&place, place.folder.path()) };
+    let bench =
+        StoreBench::new(RecordStore::Disk(DiskStore::open(&later, || {}).unwrap()), place.rules.clone());
     // At once, although no row was opened yet: the ticket from before the login was spent by it.
-    let before = Seen { stamped: at(1), ..seen(3 * 256, 1, false, at(11)) };
+    let before = SeenTicket { stamped: at(1), ..seen(3 * 256, 1, false, at(11)) };
     let late = bench.apply(before, &sets("a", "1"), at(11));
-    assert!(matches!(late, Ok(super::Applied::Straggler)), "{late:?}");
-    let fresh = Seen { stamped: at(11), ..seen(9 * 256, 1, false, at(11)) };
+    assert!(matches!(late, Ok(super::AppliedChange::Straggler)), "{late:?}");
+    let fresh = SeenTicket { stamped: at(11), ..seen(9 * 256, 1, false, at(11)) };
     bench.save(fresh, &sets("a", "1"), at(11));
     read_through(&bench, 1);
     assert_eq!(bench.live(4 * 256, at(11)).principal.as_deref(), Some("alice"));
     drop(bench);
-    let much_later = super::Settings { now: at(20), ..settings(&place, place.folder.path()) };
-    assert_eq!(Disk::open(&much_later, || {}).unwrap().floor(), at(11), "once");
+    let much_later = super::DiskSettings { now: at(20), ..settings(&place, place.folder.path()) };
+    assert_eq!(DiskStore::open(&much_later, || {}).unwrap().floor(), at(11), "once");
 }
 
 #[test]
@@ -55,22 +56,22 @@ fn a_session_that_is_not_there_any_more_is_missed() {
     }
     place.sql().execute("DELETE FROM sessions WHERE id = ?", [id(1).as_bytes()]).unwrap();
     inner(&bench).front.let_go(1);
-    assert!(matches!(bench.load(1, at(2)), Found::Ended(_)));
+    assert!(matches!(bench.load(1, at(2)), FoundRecord::Ended(_)));
     assert_eq!(inner(&bench).health().damaged, 1);
     assert_eq!(bench.live(2, at(2)).principal.as_deref(), Some("alice"));
     drop(bench);
-    assert!(matches!(place.open().load(1, at(2)), Found::Ended(_)), "and that is known from now on");
+    assert!(matches!(place.open().load(1, at(2)), FoundRecord::Ended(_)), "and that is known from now on");
 }
 
 #[test]
 fn what_is_under_a_previous_key_is_sealed_anew_and_what_is_under_a_lost_one_is_kept() {
     let place = Place::new();
-    let serve = |secrets: &Secrets| {
+    let serve = |secrets: &KeySecrets| {
         let disk = disk(&place.folder, &place.rules, secrets, MEMORY);
-        Bench::new(Store::Disk(disk), place.rules.clone())
+        StoreBench::new(RecordStore::Disk(disk), place.rules.clone())
     };
     let [one, two] = [[1; 32], [2; 32]];
-    let bench = serve(&Secrets::new(one, []));
+    let bench = serve(&KeySecrets::new(one, []));
     for number in 1..=300 {
         bench.save(seen(number, 1, false, at(1)), &login("alice"), at(1));
     }
@@ -80,24 +81,24 @@ fn what_is_under_a_previous_key_is_sealed_anew_and_what_is_under_a_lost_one_is_k
         .sql()
         .execute_batch("CREATE TRIGGER no BEFORE UPDATE ON sessions BEGIN SELECT RAISE(ABORT, 'no'); END")
         .unwrap();
-    let through = |bench: &Bench| {
+    let through = |bench: &StoreBench| {
         while inner(bench).health().is_warming {
             flush(bench);
         }
     };
-    through(&serve(&Secrets::new(two, [one])));
+    through(&serve(&KeySecrets::new(two, [one])));
     place.sql().execute_batch("DROP TRIGGER no").unwrap();
-    let bench = serve(&Secrets::new(two, []));
+    let bench = serve(&KeySecrets::new(two, []));
     through(&bench);
     assert_eq!((inner(&bench).health().locked, inner(&bench).health().damaged), (300, 0));
-    assert!(matches!(bench.load(7, at(2)), Found::Over), "a stranger's, for the time being");
+    assert!(matches!(bench.load(7, at(2)), FoundRecord::Over), "a stranger's, for the time being");
     drop(bench);
-    let bench = serve(&Secrets::new(two, [one]));
+    let bench = serve(&KeySecrets::new(two, [one]));
     assert_eq!(bench.live(7, at(2)).principal.as_deref(), Some("alice"), "the key is back");
     through(&bench);
     drop(bench);
     // By now the old key is needed for nothing.
-    let bench = serve(&Secrets::new(two, []));
+    let bench = serve(&KeySecrets::new(two, []));
     through(&bench);
     assert_eq!(inner(&bench).health().locked, 0);
     for number in 1..=300 {
@@ -111,7 +112,7 @@ fn what_is_under_a_previous_key_is_sealed_anew_and_what_is_under_a_lost_one_is_k
     let bent: Vec<u8> = row.iter().enumerate().map(|(at, b)| if at == 1 { b ^ 1 } else { *b }).collect();
     sql.execute("UPDATE sessions SET row = ? WHERE id = ?", params![bent, id(7).as_bytes()]).unwrap();
     drop(sql);
-    read_through(&serve(&Secrets::new(two, [])), 1);
+    read_through(&serve(&KeySecrets::new(two, [])), 1);
 }
 
 #[test]
@@ -121,11 +122,13 @@ fn what_memory_has_room_for_is_found_without_reading_the_disk() {
     let little = 200 << 10;
     let bench = place.open_with(little);
     for number in 1..=300 {
-        let changes =
-            Changes { principal: login(&format!("p{number}")).principal, ..sets("n", &number.to_string()) };
+        let changes = SessionChanges {
+            principal: login(&format!("p{number}")).principal,
+            ..sets("n", &number.to_string())
+        };
         bench.save(seen(number, 1, false, at(1)), &changes, at(1));
     }
-    let at_hand = |bench: &Bench| {
+    let at_hand = |bench: &StoreBench| {
         for _ in 0..1000 {
             inner(bench).front.sweep(at(1));
             flush(bench);
@@ -194,13 +197,13 @@ fn a_damaged_row_is_lost_and_no_other() {
     drop(sql);
     let bench = place.open();
     read_through(&bench, 5);
-    assert!(matches!(bench.load(5, at(2)), Found::Nothing));
-    let tell = |bench: &Bench| {
+    assert!(matches!(bench.load(5, at(2)), FoundRecord::Nothing));
+    let tell = |bench: &StoreBench| {
         for number in [1, 2, 3, 4, 77] {
-            assert!(matches!(bench.load(number, at(2)), Found::Ended(_)), "{number}");
+            assert!(matches!(bench.load(number, at(2)), FoundRecord::Ended(_)), "{number}");
             // The ticket from before the login may be another's, and leads nowhere still.
             let late = bench.apply(seen(number, 1, false, at(2)), &sets("a", "1"), at(2));
-            assert!(matches!(late, Ok(super::Applied::Straggler)), "{late:?}");
+            assert!(matches!(late, Ok(super::AppliedChange::Straggler)), "{late:?}");
         }
     };
     tell(&bench);

@@ -1,7 +1,7 @@
 //! Sessions on disk, with memory in front.
 //!
 //! Here live the database, the thread that holds it and the live view before it. Never: what a change means (that is
-//! [`decide`](crate::session::commit)). Called by [`Store`](super::Store).
+//! [`decide`](crate::session::commit)). Called by [`Store`](super::RecordStore).
 //!
 //! A change is decided in memory, queued, and acknowledged once the database has synced it (`durability`). A record that
 //! nobody asks for is packed; what memory has no room for at all is read again from disk when it is asked for. When a
@@ -43,12 +43,12 @@ mod tests;
 #[cfg(test)]
 mod unsettled;
 
-pub(in crate::session) use file::File;
+pub(in crate::session) use file::DatabaseFile;
 pub use file::OpenError;
-pub(in crate::session) use lock::Lock;
-pub use salvage::Salvaged;
-pub use start::Settings;
-pub use vault::{Checked, Imported, Vault, VaultError};
+pub(in crate::session) use lock::FolderLock;
+pub use salvage::SalvageResult;
+pub use start::DiskSettings;
+pub use vault::{CheckReport, ImportReport, StoreMaintenance, VaultError};
 
 use std::{
     sync::{Arc, Mutex, PoisonError, atomic::Ordering, mpsc},
@@ -59,38 +59,38 @@ use std::{
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{Applied, StoreError, page::Page};
+use super::{AppliedChange, StoreError, page::RecordPage};
 use crate::{
     clock::{self, Timestamp},
     session::{
-        commit::{Apply, Found},
+        commit::{FoundRecord, PendingChange},
         record::Record,
     },
 };
-use front::{Front, Room, Step, alive};
-use queue::{Answer, Order, Receipt};
-use reader::Question;
+use front::{DecisionStep, DiskCapacity, LiveView, alive};
+use queue::{ColdAnswer, WriteReceipt, WriterOrder};
+use reader::ColdQuestion;
 
 /// How often a record is read again that is overwritten meanwhile, or decided again what rested on something that failed.
 const TRIES: usize = 8;
 
 /// The disk store.
-pub struct Disk {
-    front: Arc<Front>,
+pub struct DiskStore {
+    front: Arc<LiveView>,
     commit_timeout: Duration,
-    threads: Mutex<Threads>,
+    threads: Mutex<DiskThreads>,
 }
 
 /// What works for the store.
 #[derive(Debug, Default)]
-struct Threads {
+struct DiskThreads {
     writer: Option<JoinHandle<()>>,
     reader: Option<JoinHandle<()>>,
     /// It ends when this is dropped.
-    questions: Option<mpsc::Sender<Question>>,
+    questions: Option<mpsc::Sender<ColdQuestion>>,
 }
 
-impl std::fmt::Debug for Disk {
+impl std::fmt::Debug for DiskStore {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Disk({} sessions)", self.len())
     }
@@ -98,7 +98,7 @@ impl std::fmt::Debug for Disk {
 
 /// How the disk is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Health {
+pub struct DiskHealth {
     /// Changes are taken.
     pub takes_changes: bool,
     /// Rows that were found damaged since the start.
@@ -109,9 +109,9 @@ pub struct Health {
     pub is_warming: bool,
 }
 
-impl Disk {
+impl DiskStore {
     /// What is under this id, if that is known without the disk.
-    pub fn at_hand(&self, id: u128, now: Timestamp) -> Option<Found> {
+    pub fn at_hand(&self, id: u128, now: Timestamp) -> Option<FoundRecord> {
         self.front.load(id, now)
     }
 
@@ -119,18 +119,18 @@ impl Disk {
     ///
     /// # Errors
     /// The disk cannot be read.
-    pub async fn load(&self, id: u128, now: Timestamp) -> Result<Found, StoreError> {
+    pub async fn load(&self, id: u128, now: Timestamp) -> Result<FoundRecord, StoreError> {
         if let Some(found) = self.at_hand(id, now) {
             return Ok(found);
         }
         Ok(match self.read(id).await?.record {
             Some(record) => alive(record, &self.front.rules, now),
             // It ended, or was found damaged, meanwhile; or nobody has its key.
-            None => self.front.load(id, now).unwrap_or(Found::Over),
+            None => self.front.load(id, now).unwrap_or(FoundRecord::Over),
         })
     }
 
-    async fn read(&self, id: u128) -> Answer {
+    async fn read(&self, id: u128) -> ColdAnswer {
         let (answer, read) = oneshot::channel();
         self.ask((id, answer));
         match clock::timeout(Some(self.commit_timeout), read).await {
@@ -140,14 +140,14 @@ impl Disk {
     }
 
     /// Where there is no reader, or no longer, the writer reads.
-    fn ask(&self, question: Question) {
+    fn ask(&self, question: ColdQuestion) {
         let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         let unasked = match &threads.questions {
             Some(questions) => questions.send(question).err().map(|mpsc::SendError(question)| question),
             None => Some(question),
         };
         if let Some((id, answer)) = unasked {
-            self.front.queue.push(Order::Read(id, answer));
+            self.front.queue.push(WriterOrder::Read(id, answer));
         }
     }
 
@@ -155,23 +155,23 @@ impl Disk {
     ///
     /// # Errors
     /// See [`StoreError`]. After [`StoreError::Late`] it is not known whether the change will be on disk.
-    pub async fn apply(&self, id: u128, apply: &Apply<'_>) -> Result<Applied, StoreError> {
+    pub async fn apply(&self, id: u128, apply: &PendingChange<'_>) -> Result<AppliedChange, StoreError> {
         self.warm_others(apply).await?;
         let mut read = None;
         for _ in 0..TRIES {
             match self.front.apply(id, apply, read.take())? {
-                Step::Cold => {
+                DecisionStep::Cold => {
                     read = match self.front.unpack(id) {
                         Some(read) => Some(read),
                         None => Some(self.read(id).await?),
                     }
                 }
-                Step::Rests(applied, settled) => {
+                DecisionStep::Rests(applied, settled) => {
                     if self.wait_for(settled).await.map_err(|_| StoreError::Late)? {
                         return Ok(applied);
                     }
                 }
-                Step::Done(applied, receipts, everyone) => {
+                DecisionStep::Done(applied, receipts, everyone) => {
                     if let Some(who) = everyone {
                         self.end_all(who, apply.now).await?;
                     }
@@ -186,7 +186,7 @@ impl Disk {
     }
 
     /// Where sessions of one principal are counted, it must be known which of them are over.
-    async fn warm_others(&self, apply: &Apply<'_>) -> Result<(), StoreError> {
+    async fn warm_others(&self, apply: &PendingChange<'_>) -> Result<(), StoreError> {
         if self.front.rules.max_sessions_per_principal.is_some()
             && let Some(Some(name)) = &apply.changes.principal
         {
@@ -226,19 +226,19 @@ impl Disk {
         told.map(|told| told.is_ok()).map_err(|_| StoreError::Unavailable)
     }
 
-    async fn wait(&self, receipt: Receipt) -> Result<(), StoreError> {
+    async fn wait(&self, receipt: WriteReceipt) -> Result<(), StoreError> {
         receipt.wait(Some(self.commit_timeout)).await
     }
 
     /// Shows a page every id that is on disk, or on its way there.
-    pub(super) fn page(&self, page: &mut Page) {
+    pub(super) fn page(&self, page: &mut RecordPage) {
         self.front.known.each(|id| page.see(id));
     }
 
     /// Until the writer has taken all that was given before.
     pub fn served(&self) -> impl Future<Output = ()> + use<> {
         let (done, served) = oneshot::channel();
-        self.front.queue.push(Order::Serve(done));
+        self.front.queue.push(WriterOrder::Serve(done));
         async move {
             // A writer that has gone is told of by itself.
             let _ = served.await;
@@ -254,7 +254,7 @@ impl Disk {
         if self.front.load(id, now).is_none() {
             self.read(id).await?;
         }
-        if self.front.room() == Room::Poisoned {
+        if self.front.room() == DiskCapacity::Poisoned {
             return Err(StoreError::Unavailable);
         }
         let (there, receipt) = self.front.delete(id, now);
@@ -280,13 +280,13 @@ impl Disk {
         let mut count = 0;
         let mut all = self.front.people.end(who, now);
         for _ in 0..TRIES {
-            if self.front.room() == Room::Poisoned {
+            if self.front.room() == DiskCapacity::Poisoned {
                 return Err(StoreError::Unavailable);
             }
             let receipts: Vec<_> = all.into_iter().map(|id| self.front.delete(id, now)).collect();
             // Whom another request is ending is listed no more, and is again if that fails.
             let (done, served) = oneshot::channel();
-            self.front.queue.push(Order::Serve(done));
+            self.front.queue.push(WriterOrder::Serve(done));
             for (there, receipt) in receipts {
                 self.wait(receipt).await?;
                 count += usize::from(there);
@@ -305,7 +305,7 @@ impl Disk {
     async fn logged_in_before(&self, who: u128, now: Timestamp) -> Result<Vec<u128>, StoreError> {
         let mut before = Vec::new();
         for id in self.front.people.of(who) {
-            if matches!(self.load(id, now).await?, Found::Live(record) if record.counted_from <= now) {
+            if matches!(self.load(id, now).await?, FoundRecord::Live(record) if record.counted_from <= now) {
                 before.push(id);
             }
         }
@@ -339,9 +339,9 @@ impl Disk {
     }
 
     /// How the disk is, for whoever asks whether all is well.
-    pub fn health(&self) -> Health {
-        Health {
-            takes_changes: self.front.room() != Room::Poisoned,
+    pub fn health(&self) -> DiskHealth {
+        DiskHealth {
+            takes_changes: self.front.room() != DiskCapacity::Poisoned,
             damaged: self.front.damaged.load(Ordering::Relaxed),
             locked: self.front.locked.load(Ordering::Relaxed),
             is_warming: self.front.warming.load(Ordering::Relaxed),
@@ -351,20 +351,20 @@ impl Disk {
     /// Writes behind what waits for it.
     pub async fn flush(&self) {
         let (done, flushed) = oneshot::channel();
-        self.front.queue.push(Order::Flush(done));
+        self.front.queue.push(WriterOrder::Flush(done));
         let _ = flushed.await;
     }
 
     /// Takes out a few of those that are over; its thread does so by itself.
     pub async fn sweep_now(&self, now: Timestamp) {
         let (done, swept) = oneshot::channel();
-        self.front.queue.push(Order::Sweep(now, done));
+        self.front.queue.push(WriterOrder::Sweep(now, done));
         let _ = swept.await;
     }
 
     /// Writes what there is to write, and lets the database go. Afterwards nothing is taken any more.
     pub fn close(&self) {
-        let Threads { writer, reader, questions } =
+        let DiskThreads { writer, reader, questions } =
             std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
         drop(questions);
         // The reader may leave something to the writer.
@@ -377,7 +377,7 @@ impl Disk {
     }
 }
 
-impl Drop for Disk {
+impl Drop for DiskStore {
     fn drop(&mut self) {
         self.close();
     }

@@ -5,17 +5,17 @@ use std::sync::Arc;
 use serde_bytes::ByteArray;
 
 use super::{
-    row::{Row, Spent},
-    shelf::Parcel,
+    row::{RecordRow, SpentSecret},
+    shelf::PackedRecord,
 };
 use crate::session::{
-    fields::{Fields, Flashes},
-    jar::Kept,
+    fields::{FieldMap, FlashMap},
+    jar::StoredCookie,
     record::Record,
 };
 
-/// In the order of [`Row`].
-type Packed = (
+/// In the order of [`RecordRow`].
+type PackedFields = (
     Arc<str>,
     u64,
     u64,
@@ -25,19 +25,19 @@ type Packed = (
     Option<u64>,
     u64,
     Option<Arc<str>>,
-    Fields,
-    Flashes,
-    Vec<Kept>,
+    FieldMap,
+    FlashMap,
+    Vec<StoredCookie>,
     ByteArray<32>,
-    Option<Spent>,
+    Option<SpentSecret>,
     u64,
     bool,
 );
 
 /// `None` only where the library fails.
-pub(super) fn pack(record: &Record) -> Option<Parcel> {
-    let row = Row::of(record);
-    let packed: Packed = (
+pub(super) fn pack(record: &Record) -> Option<PackedRecord> {
+    let row = RecordRow::of(record);
+    let packed: PackedFields = (
         row.realm,
         row.created,
         row.counted_from,
@@ -60,14 +60,14 @@ pub(super) fn pack(record: &Record) -> Option<Parcel> {
 
 /// What was packed.
 pub(super) fn unpack(id: u128, parcel: &[u8]) -> Option<Record> {
-    let packed: Packed = rmp_serde::from_slice(parcel).ok()?;
+    let packed: PackedFields = rmp_serde::from_slice(parcel).ok()?;
     let (realm, created, counted_from, renewed, permanent, idle, max, version, principal, ..) = &packed;
     let (realm, principal) = (Arc::clone(realm), principal.clone());
     let (created, counted_from, renewed, version) = (*created, *counted_from, *renewed, *version);
     let (permanent, idle, max) = (*permanent, *idle, *max);
     let (.., fields, flashes, jar, secret, previous, last_seen, confirmed) = packed;
     let secret = secret.into_array();
-    let row = Row {
+    let row = RecordRow {
         realm,
         created,
         counted_from,
@@ -122,9 +122,9 @@ mod tests {
                 "previous": spent.map(|at| json!({ "secret": secret, "succeeded": at })),
                 "last_seen": numbers[2], "confirmed": flags[1],
             });
-            let record = serde_json::from_value::<Row>(row).unwrap().record(7);
+            let record = serde_json::from_value::<RecordRow>(row).unwrap().record(7);
             let unpacked = unpack(7, &pack(&record).unwrap()).unwrap();
-            let said = |record| serde_json::to_string(&Row::of(record)).unwrap();
+            let said = |record| serde_json::to_string(&RecordRow::of(record)).unwrap();
             prop_assert_eq!(said(&unpacked), said(&record));
             prop_assert_eq!(unpacked.id, record.id);
         }

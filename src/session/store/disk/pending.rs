@@ -26,9 +26,9 @@ fn lock<T>(shards: &[Mutex<T>], id: u128) -> Option<MutexGuard<'_, T>> {
 /// How often what is on disk was changed, by id: who reads there tells by it whether what was read is out of date. Ids
 /// share places, so it may count a change of another.
 #[derive(Debug)]
-pub(super) struct Marks(Vec<AtomicU32>);
+pub(super) struct ChangeMarks(Vec<AtomicU32>);
 
-impl Marks {
+impl ChangeMarks {
     const PLACES: usize = 4096;
 
     pub(super) fn new() -> Self {
@@ -52,41 +52,41 @@ impl Marks {
 }
 
 /// What a session will be once the queue is worked off; `None`: it ended.
-pub(super) type Next = Option<Arc<Record>>;
+pub(super) type PendingState = Option<Arc<Record>>;
 
 /// What is decided of one session.
 #[derive(Debug)]
-struct Decided {
+struct PendingDecision {
     /// The last write of it.
     number: u64,
-    next: Next,
+    next: PendingState,
     /// Who rests on which write.
-    waiting: Waiting,
+    waiting: WaitingState,
     /// It failed: it no longer counts, and is here until what was before is back.
     void: bool,
 }
 
-type Waiting = Vec<(u64, oneshot::Sender<()>)>;
+type WaitingState = Vec<(u64, oneshot::Sender<()>)>;
 
 /// Decisions that are not on disk yet. Memory may let a record go at any time; until it is on disk it is found here.
 #[derive(Debug)]
-pub(super) struct Pending {
-    shards: Vec<Mutex<HashMap<u128, Decided>>>,
+pub(super) struct PendingWrites {
+    shards: Vec<Mutex<HashMap<u128, PendingDecision>>>,
     count: AtomicUsize,
 }
 
-impl Pending {
+impl PendingWrites {
     pub(super) fn new() -> Self {
         Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), count: AtomicUsize::new(0) }
     }
 
     /// Decided, as write `number`.
-    pub(super) fn add(&self, id: u128, number: u64, next: Next) {
+    pub(super) fn add(&self, id: u128, number: u64, next: PendingState) {
         let Some(mut shard) = lock(&self.shards, id) else { return };
         if let Some(decided) = shard.get_mut(&id) {
             (decided.number, decided.next, decided.void) = (number, next, false);
         } else {
-            shard.insert(id, Decided { number, next, waiting: Vec::new(), void: false });
+            shard.insert(id, PendingDecision { number, next, waiting: Vec::new(), void: false });
             self.count.fetch_add(1, Ordering::Release);
         }
     }
@@ -106,14 +106,14 @@ impl Pending {
 
     /// Nothing of it will ever be on disk. Whoever rests on it learns that when what is returned is dropped: once what was
     /// before is back.
-    pub(super) fn void(&self, id: u128) -> Option<Void<'_>> {
+    pub(super) fn void(&self, id: u128) -> Option<FailedDecision<'_>> {
         let mut shard = lock(&self.shards, id)?;
         let decided = shard.get_mut(&id)?;
         (decided.next, decided.void) = (None, true);
-        Some(Void { pending: self, id, _waiting: std::mem::take(&mut decided.waiting) })
+        Some(FailedDecision { pending: self, id, _waiting: std::mem::take(&mut decided.waiting) })
     }
 
-    pub(super) fn get(&self, id: u128) -> Option<Next> {
+    pub(super) fn get(&self, id: u128) -> Option<PendingState> {
         if self.is_empty() {
             return None;
         }
@@ -145,13 +145,13 @@ impl Pending {
 
 /// A decision that failed, while what was before is put back.
 #[derive(Debug)]
-pub(super) struct Void<'a> {
-    pending: &'a Pending,
+pub(super) struct FailedDecision<'a> {
+    pending: &'a PendingWrites,
     id: u128,
-    _waiting: Waiting,
+    _waiting: WaitingState,
 }
 
-impl Drop for Void<'_> {
+impl Drop for FailedDecision<'_> {
     fn drop(&mut self) {
         if let Some(mut shard) = lock(&self.pending.shards, self.id)
             // Something may have been decided since.

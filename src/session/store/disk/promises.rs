@@ -15,51 +15,51 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use super::{
-    at_hand::{Overtaken, Read},
+    at_hand::{DiskRead, OutdatedRead},
     unsettled::{held, inner, poll},
 };
 use crate::{
     clock::Timestamp,
-    config::Session,
-    crypto::{Keyring, Secrets},
+    config::SessionConfig,
+    crypto::{KeySecrets, Keyring},
     session::{
-        Answer, Changes, CookieForm, Issue, Realm, Request, Resolved, SessionManager, Shown, State,
-        StoreError, View, Visit,
-        commit::Found,
+        CookieForm, FetchContext, IssuedCookies, PresentedCookies, Realm, ResolveRequest, ResolvedSession,
+        SessionAnswer, SessionChanges, SessionManager, SessionState, StoreError, UpstreamAccess,
+        commit::FoundRecord,
         store::{
-            Store,
-            conformance::{Bench, at, disk, id, rules, seen, sets, text},
+            RecordStore,
+            conformance::{StoreBench, at, disk, id, rules, seen, sets, text},
         },
     },
 };
 
 /// Sessions as the proxy sees them, on a disk whose writer can be made to stand still.
-struct House {
+struct SessionHouse {
     manager: SessionManager,
-    rules: Session,
+    rules: SessionConfig,
     runtime: Runtime,
     _folder: TempDir,
 }
 
-impl House {
+impl SessionHouse {
     fn new() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let mut rules = rules();
         rules.renew_interval = Some(Duration::from_mins(5));
-        let store = Store::Disk(disk(&folder, &rules, &Secrets::ephemeral(), 64 << 20));
+        let store = RecordStore::Disk(disk(&folder, &rules, &KeySecrets::ephemeral(), 64 << 20));
         let manager = SessionManager::new(&rules, Arc::new(store), Keyring::ephemeral("ticket"), None, None);
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         Self { manager: manager.unwrap(), rules, runtime, _folder: folder }
     }
 
-    async fn come(&self, ticket: Option<&str>, now: Timestamp) -> Result<Resolved, StoreError> {
+    async fn come(&self, ticket: Option<&str>, now: Timestamp) -> Result<ResolvedSession, StoreError> {
         let cookie = CookieForm::new(&self.rules.cookie, None, &[]);
         let line = ticket.map(|ticket| format!("{}={ticket}", cookie.name(false)));
-        let visit = || Visit { may_mint: true, withheld: false, blind: false, is_document: true };
+        let visit = || FetchContext { may_mint: true, withheld: false, blind: false, is_document: true };
         let realm = Realm::Host("shop.test");
-        let request = Request {
+        let request = ResolveRequest {
             cookie: &cookie,
-            shown: Shown::read(&cookie, false, line.iter().map(String::as_bytes)),
+            shown: PresentedCookies::read(&cookie, false, line.iter().map(String::as_bytes)),
             realm,
             https: false,
             visit,
@@ -72,15 +72,15 @@ impl House {
 
     async fn answer(
         &self,
-        resolved: &Resolved,
-        changes: Changes,
+        resolved: &ResolvedSession,
+        changes: SessionChanges,
         now: Timestamp,
-    ) -> Result<Issue, StoreError> {
-        let answer = Answer {
+    ) -> Result<IssuedCookies, StoreError> {
+        let answer = SessionAnswer {
             changes,
             realm: Realm::Host("shop.test"),
             cookie: &CookieForm::new(&self.rules.cookie, None, &[]),
-            view: &View::default(),
+            view: &UpstreamAccess::default(),
             shared: || false,
             shows_nothing: false,
             client: None,
@@ -105,24 +105,24 @@ impl House {
     }
 }
 
-fn ticket(issue: &Issue) -> Option<String> {
+fn ticket(issue: &IssuedCookies) -> Option<String> {
     let (_, rest) = issue.set_cookies.first()?.to_str().ok()?.split_once('=')?;
     rest.split(';').next().map(str::to_owned)
 }
 
 /// The ways in which an old ticket stops leading anywhere.
-fn farewells() -> [Changes; 3] {
+fn farewells() -> [SessionChanges; 3] {
     [
-        Changes { destroy: true, ..Changes::default() },
-        Changes { renew: true, ..Changes::default() },
-        Changes { principal: Some(Some("zoe".into())), ..Changes::default() },
+        SessionChanges { destroy: true, ..SessionChanges::default() },
+        SessionChanges { renew: true, ..SessionChanges::default() },
+        SessionChanges { principal: Some(Some("zoe".into())), ..SessionChanges::default() },
     ]
 }
 
 #[test]
 fn who_comes_while_a_logout_is_under_way_is_told_of_it_once_it_is_on_disk() {
     for farewell in farewells() {
-        let house = House::new();
+        let house = SessionHouse::new();
         let old = house.visitor();
         house.runtime.block_on(async {
             let resolved = house.come(Some(&old), at(2)).await.unwrap();
@@ -133,7 +133,7 @@ fn who_comes_while_a_logout_is_under_way_is_told_of_it_once_it_is_on_disk() {
                 assert!(poll(second.as_mut()).is_pending(), "told before it is on disk");
             });
             let told = second.await.unwrap();
-            assert_eq!((told.record().is_none(), told.state()), (true, State::New));
+            assert_eq!((told.record().is_none(), told.state()), (true, SessionState::New));
             assert!(first.await.is_ok());
         });
     }
@@ -142,7 +142,7 @@ fn who_comes_while_a_logout_is_under_way_is_told_of_it_once_it_is_on_disk() {
 #[test]
 fn who_comes_while_a_logout_fails_is_logged_in_still() {
     for farewell in farewells() {
-        let house = House::new();
+        let house = SessionHouse::new();
         let old = house.visitor();
         house.runtime.block_on(async {
             let resolved = house.come(Some(&old), at(2)).await.unwrap();
@@ -162,11 +162,11 @@ fn who_comes_while_a_logout_fails_is_logged_in_still() {
 #[test]
 fn a_successor_is_offered_once_it_is_kept_that_it_leads_there() {
     for kept in [true, false] {
-        let house = House::new();
+        let house = SessionHouse::new();
         let old = house.visitor();
         house.runtime.block_on(async {
             let early = house.come(Some(&old), at(400)).await.unwrap();
-            let mut renewal = Some(Box::pin(house.answer(&early, Changes::default(), at(400))));
+            let mut renewal = Some(Box::pin(house.answer(&early, SessionChanges::default(), at(400))));
             let mut second = None;
             house.held(|| {
                 assert!(poll(renewal.as_mut().unwrap().as_mut()).is_pending());
@@ -176,7 +176,7 @@ fn a_successor_is_offered_once_it_is_kept_that_it_leads_there() {
                 };
                 let mut answer = Box::pin(async {
                     let late = late;
-                    house.answer(&late, Changes::default(), at(401)).await
+                    house.answer(&late, SessionChanges::default(), at(401)).await
                 });
                 assert!(poll(answer.as_mut()).is_pending(), "offered before it is on disk");
                 second = Some(answer);
@@ -195,36 +195,36 @@ fn a_successor_is_offered_once_it_is_kept_that_it_leads_there() {
     }
 }
 
-fn bench(folder: &TempDir, secrets: &Secrets) -> Bench {
-    Bench::new(Store::Disk(disk(folder, &rules(), secrets, 1 << 20)), rules())
+fn bench(folder: &TempDir, secrets: &KeySecrets) -> StoreBench {
+    StoreBench::new(RecordStore::Disk(disk(folder, &rules(), secrets, 1 << 20)), rules())
 }
 
 /// Memory lets the session go.
-fn let_go(bench: &Bench) {
+fn let_go(bench: &StoreBench) {
     inner(&bench.store).front.let_go(1);
 }
 
 #[test]
 fn a_session_is_read_from_disk_while_the_writer_is_busy() {
-    let (folder, secrets) = (tempfile::tempdir().unwrap(), Secrets::ephemeral());
+    let (folder, secrets) = (tempfile::tempdir().unwrap(), KeySecrets::ephemeral());
     let bench = bench(&folder, &secrets);
     bench.save(seen(1, 1, false, at(1)), &sets("a", "1"), at(1));
     let_go(&bench);
     let found = held(inner(&bench.store), || bench.wait(bench.store.load(id(1), at(2))));
-    let Ok(Found::Live(record)) = found else { panic!("{found:?}") };
+    let Ok(FoundRecord::Live(record)) = found else { panic!("{found:?}") };
     assert_eq!(text(&record, "a"), Some("1".into()));
 }
 
 #[test]
 fn what_was_read_before_a_change_is_not_served_after_it() {
-    let (folder, secrets) = (tempfile::tempdir().unwrap(), Secrets::ephemeral());
+    let (folder, secrets) = (tempfile::tempdir().unwrap(), KeySecrets::ephemeral());
     let bench = bench(&folder, &secrets);
     let front = &inner(&bench.store).front;
     let old = bench.save(seen(1, 1, false, at(1)), &sets("a", "1"), at(1));
     let mark = front.marks.of(1);
     bench.save(seen(1, 1, true, at(2)), &sets("a", "2"), at(2));
     let_go(&bench);
-    assert!(matches!(front.warm(1, &Read { mark, record: Some(Arc::clone(&old)) }), Err(Overtaken)));
+    assert!(matches!(front.warm(1, &DiskRead { mark, record: Some(Arc::clone(&old)) }), Err(OutdatedRead)));
     assert_eq!(text(&bench.live(1, at(3)), "a"), Some("2".into()));
     // When it was last seen is a change too.
     let mark = front.marks.of(1);
@@ -232,10 +232,10 @@ fn what_was_read_before_a_change_is_not_served_after_it() {
     bench.store.touch(id(1), &bench.live(1, at(900)));
     bench.wait(inner(&bench.store).flush());
     let_go(&bench);
-    assert!(matches!(front.warm(1, &Read { mark, record: Some(Arc::clone(&old)) }), Err(Overtaken)));
+    assert!(matches!(front.warm(1, &DiskRead { mark, record: Some(Arc::clone(&old)) }), Err(OutdatedRead)));
     let mark = front.marks.of(1);
     bench.wait(bench.store.delete(id(1), at(4))).unwrap();
-    assert!(matches!(front.warm(1, &Read { mark, record: Some(old) }), Ok(None)), "nor what has ended");
+    assert!(matches!(front.warm(1, &DiskRead { mark, record: Some(old) }), Ok(None)), "nor what has ended");
 }
 
 /// Set when a thread ends, however it does.
@@ -250,7 +250,7 @@ impl Drop for AtEnd<'_> {
 #[test]
 fn what_was_acknowledged_is_found_by_every_worker() {
     const CHANGES: u64 = 150;
-    let (folder, secrets) = (tempfile::tempdir().unwrap(), Secrets::ephemeral());
+    let (folder, secrets) = (tempfile::tempdir().unwrap(), KeySecrets::ephemeral());
     let bench = bench(&folder, &secrets);
     let (acknowledged, ended, over) = (AtomicU64::new(0), AtomicBool::new(false), AtomicBool::new(false));
     bench.save(seen(1, 1, false, at(1)), &sets("n", "0"), at(1));
@@ -267,7 +267,7 @@ fn what_was_acknowledged_is_found_by_every_worker() {
                         let_go(&bench);
                     }
                     match runtime.block_on(bench.store.load(id(1), at(2))).unwrap() {
-                        Found::Live(record) => {
+                        FoundRecord::Live(record) => {
                             assert!(!gone, "ended, and served");
                             let n: u64 = text(&record, "n").unwrap().parse().unwrap();
                             assert!(n >= least, "{n}, after {least} was acknowledged");
@@ -286,7 +286,7 @@ fn what_was_acknowledged_is_found_by_every_worker() {
         runtime.block_on(bench.store.delete(id(1), at(2))).unwrap();
         ended.store(true, Ordering::Release);
         for _ in 0..100 {
-            assert!(matches!(runtime.block_on(bench.store.load(id(1), at(2))), Ok(Found::Ended(_))));
+            assert!(matches!(runtime.block_on(bench.store.load(id(1), at(2))), Ok(FoundRecord::Ended(_))));
         }
     });
 }

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::at_hand::Read;
+use super::at_hand::DiskRead;
 use crate::{
     clock::{self, Timestamp},
     session::{record::Record, store::StoreError},
@@ -18,11 +18,11 @@ use crate::{
 
 /// A change of one session.
 #[derive(Debug)]
-pub(super) struct Write {
+pub(super) struct RecordWrite {
     pub id: u128,
     /// Its place among all writes.
     pub number: u64,
-    pub what: What,
+    pub what: WriteEffect,
     /// Who is logged in, or was.
     pub who: Option<u128>,
     /// Told when it is on disk, or that it will not be.
@@ -31,7 +31,7 @@ pub(super) struct Write {
 
 /// What a change leaves.
 #[derive(Debug)]
-pub(super) enum What {
+pub(super) enum WriteEffect {
     /// This record.
     Put(Arc<Record>),
     /// A tombstone.
@@ -39,13 +39,13 @@ pub(super) enum What {
 }
 
 /// What a cold record's reader is told.
-pub(super) type Answer = Result<Read, StoreError>;
+pub(super) type ColdAnswer = Result<DiskRead, StoreError>;
 
 /// Something for the writer to do.
-pub(super) enum Order {
-    Write(Write),
+pub(super) enum WriterOrder {
+    Write(RecordWrite),
     /// A record that is on disk and not in memory.
-    Read(u128, oneshot::Sender<Answer>),
+    Read(u128, oneshot::Sender<ColdAnswer>),
     /// All writes that were given before.
     Serve(oneshot::Sender<()>),
     /// What is written behind, now.
@@ -56,26 +56,26 @@ pub(super) enum Order {
 
 /// Orders, and whether there will be more.
 #[derive(Default)]
-pub(super) struct Queue {
-    orders: Mutex<(Vec<Order>, bool)>,
+pub(super) struct WriteQueue {
+    orders: Mutex<(Vec<WriterOrder>, bool)>,
     bell: Condvar,
     numbers: AtomicU64,
 }
 
-impl std::fmt::Debug for Queue {
+impl std::fmt::Debug for WriteQueue {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Queue")
     }
 }
 
-impl Queue {
+impl WriteQueue {
     /// The next write's place. Taken under the lock of its id, and before the order is given.
     pub(super) fn number(&self) -> u64 {
         self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 
     /// Adds an order. After the end it is dropped, and whoever waits for it learns that.
-    pub(super) fn push(&self, order: Order) {
+    pub(super) fn push(&self, order: WriterOrder) {
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         let (waiting, closed) = &mut *orders;
         if !*closed {
@@ -87,7 +87,7 @@ impl Queue {
     }
 
     /// All that has gathered, and whether that was the last; waits for `patience` at most.
-    pub(super) fn take(&self, patience: Duration) -> (Vec<Order>, bool) {
+    pub(super) fn take(&self, patience: Duration) -> (Vec<WriterOrder>, bool) {
         let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut orders, _) = self
             .bell
@@ -97,10 +97,13 @@ impl Queue {
     }
 
     /// Takes out the writes that `derived` is true for; the others keep their order.
-    pub(super) fn take_out(&self, derived: impl Fn(&Write) -> bool) -> Vec<Write> {
+    pub(super) fn take_out(&self, derived: impl Fn(&RecordWrite) -> bool) -> Vec<RecordWrite> {
         let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = orders.0.extract_if(.., |order| matches!(order, Order::Write(write) if derived(write)));
-        taken.filter_map(|order| if let Order::Write(write) = order { Some(write) } else { None }).collect()
+        let taken =
+            orders.0.extract_if(.., |order| matches!(order, WriterOrder::Write(write) if derived(write)));
+        taken
+            .filter_map(|order| if let WriterOrder::Write(write) = order { Some(write) } else { None })
+            .collect()
     }
 
     /// No more orders: what was given is done, then the writer ends.
@@ -112,9 +115,9 @@ impl Queue {
 
 /// What becomes of a write.
 #[derive(Debug)]
-pub(super) struct Receipt(pub(super) oneshot::Receiver<Result<(), StoreError>>);
+pub(super) struct WriteReceipt(pub(super) oneshot::Receiver<Result<(), StoreError>>);
 
-impl Receipt {
+impl WriteReceipt {
     /// Until it is on disk, for `patience` at most. What is given up before the writer came to it is not done; a commit that
     /// has begun is not taken back: others may rest on it already.
     pub(super) async fn wait(self, patience: Option<Duration>) -> Result<(), StoreError> {

@@ -7,10 +7,10 @@ use std::sync::{Arc, mpsc};
 use tokio::sync::oneshot;
 
 use super::{
-    at_hand::Read,
-    file::File,
-    front::Front,
-    queue::{Answer, Order},
+    at_hand::DiskRead,
+    file::DatabaseFile,
+    front::LiveView,
+    queue::{ColdAnswer, WriterOrder},
     row,
 };
 use crate::crypto::Sealer;
@@ -19,35 +19,35 @@ use crate::crypto::Sealer;
 const TRIES: usize = 4;
 
 /// A record that is asked for.
-pub(super) type Question = (u128, oneshot::Sender<Answer>);
+pub(super) type ColdQuestion = (u128, oneshot::Sender<ColdAnswer>);
 
 /// The reader.
-pub(super) struct Reader {
-    pub file: File,
+pub(super) struct ColdReader {
+    pub file: DatabaseFile,
     pub sealer: Arc<Sealer>,
-    pub front: Arc<Front>,
+    pub front: Arc<LiveView>,
 }
 
-impl Reader {
+impl ColdReader {
     /// Until nobody can ask any more.
-    pub(super) fn run(self, questions: &mpsc::Receiver<Question>) {
+    pub(super) fn run(self, questions: &mpsc::Receiver<ColdQuestion>) {
         for (id, answer) in questions {
             match self.read(id) {
                 Some(outcome) => drop(answer.send(outcome)),
-                None => self.front.queue.push(Order::Read(id, answer)),
+                None => self.front.queue.push(WriterOrder::Read(id, answer)),
             }
         }
     }
 
-    fn read(&self, id: u128) -> Option<Answer> {
+    fn read(&self, id: u128) -> Option<ColdAnswer> {
         for _ in 0..TRIES {
             let mark = self.front.marks.of(id);
             let stored = self.file.get(id).ok()??;
             let record = row::open(id, stored.beside, &stored.row, &self.sealer)?;
             self.front.touches.leave_on(id, &record);
-            let read = Read { mark, record: Some(Arc::new(record)) };
+            let read = DiskRead { mark, record: Some(Arc::new(record)) };
             if let Ok(record) = self.front.warm(id, &read) {
-                return Some(Ok(Read { mark, record }));
+                return Some(Ok(DiskRead { mark, record }));
             }
         }
         None

@@ -15,12 +15,12 @@ use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
-    config::Session,
+    config::SessionConfig,
     crypto::Sealer,
     session::{
-        fields::{Fields, Flashes, shared},
-        jar::{Jar, Kept},
-        record::{Previous, Record},
+        fields::{FieldMap, FlashMap, shared},
+        jar::{Jar, StoredCookie},
+        record::{PreviousSecret, Record},
     },
 };
 
@@ -29,7 +29,7 @@ const FORMAT: u8 = 1;
 
 /// What stands beside a row, readable without a key: ids are public, a principal is a keyed hash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::session::store) struct Columns {
+pub(in crate::session::store) struct RowColumns {
     /// When the row may be forgotten, in milliseconds since 1970: an idle time after its end, so that the record is its
     /// own tombstone until no ticket for it is taken any more.
     pub until: u64,
@@ -41,7 +41,7 @@ pub(in crate::session::store) struct Columns {
 
 /// A record as it lies on disk, and, under its id, as it is exported.
 #[derive(Serialize, Deserialize)]
-pub(super) struct Row {
+pub(super) struct RecordRow {
     pub(super) realm: Arc<str>,
     pub(super) created: u64,
     pub(super) counted_from: u64,
@@ -51,20 +51,20 @@ pub(super) struct Row {
     pub(super) max: Option<u64>,
     pub(super) version: u64,
     pub(super) principal: Option<Arc<str>>,
-    pub(super) fields: Fields,
-    pub(super) flashes: Flashes,
+    pub(super) fields: FieldMap,
+    pub(super) flashes: FlashMap,
     /// Absent in rows of versions that kept none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) jar: Vec<Kept>,
+    pub(super) jar: Vec<StoredCookie>,
     #[serde(with = "bytes")]
     pub(super) secret: [u8; 32],
-    pub(super) previous: Option<Spent>,
+    pub(super) previous: Option<SpentSecret>,
     pub(super) last_seen: u64,
     pub(super) confirmed: bool,
 }
 
 #[derive(Serialize, Deserialize)]
-pub(super) struct Spent {
+pub(super) struct SpentSecret {
     #[serde(with = "bytes")]
     secret: [u8; 32],
     /// When its successor was first shown; 0: not yet.
@@ -72,15 +72,23 @@ pub(super) struct Spent {
 }
 
 /// What belongs beside this record.
-pub(in crate::session::store) fn columns(record: &Record, who: Option<u128>, rules: &Session) -> Columns {
+pub(in crate::session::store) fn columns(
+    record: &Record,
+    who: Option<u128>,
+    rules: &SessionConfig,
+) -> RowColumns {
     let until = record.ends(rules).plus(rules.plain.idle_timeout);
     // SQLite's numbers have a sign.
-    Columns { until: until.0.min(i64::MAX as u64), since: record.counted_from.0, who }
+    RowColumns { until: until.0.min(i64::MAX as u64), since: record.counted_from.0, who }
 }
 
 /// `None` only where the libraries fail.
-pub(in crate::session::store) fn seal(record: &Record, beside: Columns, sealer: &Sealer) -> Option<Vec<u8>> {
-    let plain = rmp_serde::to_vec_named(&Row::of(record)).ok()?;
+pub(in crate::session::store) fn seal(
+    record: &Record,
+    beside: RowColumns,
+    sealer: &Sealer,
+) -> Option<Vec<u8>> {
+    let plain = rmp_serde::to_vec_named(&RecordRow::of(record)).ok()?;
     let mut row = vec![FORMAT];
     row.extend(sealer.seal(&bound(record.id.as_u128(), beside), &plain)?);
     Some(row)
@@ -89,7 +97,7 @@ pub(in crate::session::store) fn seal(record: &Record, beside: Columns, sealer: 
 /// `None`: changed since it was written, another's, of another format, or under a key we do not have.
 pub(in crate::session::store) fn open(
     id: u128,
-    beside: Columns,
+    beside: RowColumns,
     row: &[u8],
     sealer: &Sealer,
 ) -> Option<Record> {
@@ -97,17 +105,17 @@ pub(in crate::session::store) fn open(
 }
 
 /// The same, and whether it was sealed under the current key.
-pub(super) fn open_aged(id: u128, beside: Columns, row: &[u8], sealer: &Sealer) -> Option<(Record, bool)> {
+pub(super) fn open_aged(id: u128, beside: RowColumns, row: &[u8], sealer: &Sealer) -> Option<(Record, bool)> {
     let (format, sealed) = row.split_first()?;
     if *format != FORMAT {
         return None;
     }
     let opened = sealer.open(&bound(id, beside), sealed)?;
-    let row: Row = rmp_serde::from_slice(&opened.bytes).ok()?;
+    let row: RecordRow = rmp_serde::from_slice(&opened.bytes).ok()?;
     Some((row.record(id), opened.current))
 }
 
-fn bound(id: u128, beside: Columns) -> Vec<u8> {
+fn bound(id: u128, beside: RowColumns) -> Vec<u8> {
     let mut bytes = b"session".to_vec();
     bytes.push(FORMAT);
     bytes.extend(id.to_be_bytes());
@@ -141,7 +149,7 @@ mod bytes {
     }
 }
 
-impl Row {
+impl RecordRow {
     pub(super) fn of(record: &Record) -> Self {
         let millis = |d: Duration| d.as_millis() as u64;
         Self {
@@ -156,9 +164,9 @@ impl Row {
             principal: record.principal.clone(),
             fields: record.fields.clone(),
             flashes: record.flashes.clone(),
-            jar: record.jar.cookies().iter().map(Kept::of).collect(),
+            jar: record.jar.cookies().iter().map(StoredCookie::of).collect(),
             secret: record.secret,
-            previous: record.previous.as_ref().map(|previous| Spent {
+            previous: record.previous.as_ref().map(|previous| SpentSecret {
                 secret: previous.secret,
                 succeeded: previous.succeeded.load(Ordering::Relaxed),
             }),
@@ -179,11 +187,14 @@ impl Row {
             principal: self.principal,
             fields: self.fields,
             flashes: self.flashes,
-            jar: Jar::new(self.jar.into_iter().map(Kept::cookie).collect()),
+            jar: Jar::new(self.jar.into_iter().map(StoredCookie::cookie).collect()),
             secret: self.secret,
             previous: self
                 .previous
-                .map(|spent| Previous { secret: spent.secret, succeeded: AtomicU64::new(spent.succeeded) })
+                .map(|spent| PreviousSecret {
+                    secret: spent.secret,
+                    succeeded: AtomicU64::new(spent.succeeded),
+                })
                 .map(Box::new),
             last_seen: AtomicU64::new(self.last_seen),
             saved_seen: AtomicU64::new(self.last_seen),

@@ -3,22 +3,22 @@
 
 use rusqlite::{OptionalExtension, params, types::ValueRef};
 
-use super::{file::File, row::Columns};
+use super::{file::DatabaseFile, row::RowColumns};
 use crate::clock::Timestamp;
 
 /// A row and what stands beside it.
-pub(in crate::session::store) struct Stored {
+pub(in crate::session::store) struct StoredRow {
     pub id: u128,
-    pub beside: Columns,
+    pub beside: RowColumns,
     pub row: Vec<u8>,
 }
 
-impl File {
+impl DatabaseFile {
     /// Whether it is new.
-    pub(in crate::session::store) fn put(&self, stored: &Stored) -> rusqlite::Result<bool> {
+    pub(in crate::session::store) fn put(&self, stored: &StoredRow) -> rusqlite::Result<bool> {
         const OLD: &str = "UPDATE sessions SET until = ?2, since = ?3, who = ?4, row = ?5 WHERE id = ?1";
         const NEW: &str = "INSERT INTO sessions (id, until, since, who, row) VALUES (?1, ?2, ?3, ?4, ?5)";
-        let Columns { until, since, who } = stored.beside;
+        let RowColumns { until, since, who } = stored.beside;
         let (id, who) = (blob(stored.id), who.map(u128::to_be_bytes));
         let values = params![id, until.cast_signed(), since.cast_signed(), who, stored.row];
         let known = self.connection.prepare_cached(OLD)?.execute(values)? > 0;
@@ -35,10 +35,10 @@ impl File {
         Ok(rows > 0)
     }
 
-    pub(in crate::session::store) fn get(&self, id: u128) -> rusqlite::Result<Option<Stored>> {
+    pub(in crate::session::store) fn get(&self, id: u128) -> rusqlite::Result<Option<StoredRow>> {
         const SQL: &str = "SELECT until, since, who, row FROM sessions WHERE id = ?";
         let row = |row: &rusqlite::Row<'_>| {
-            Ok(Stored { id, beside: columns(row, [0, 1, 2])?, row: bytes(row.get_ref(3)?) })
+            Ok(StoredRow { id, beside: columns(row, [0, 1, 2])?, row: bytes(row.get_ref(3)?) })
         };
         self.connection.prepare_cached(SQL)?.query_row([blob(id)], row).optional()
     }
@@ -48,19 +48,19 @@ impl File {
         &self,
         id: Option<u128>,
         most: usize,
-    ) -> rusqlite::Result<Vec<Stored>> {
+    ) -> rusqlite::Result<Vec<StoredRow>> {
         const SQL: &str = "SELECT id, until, since, who, row FROM sessions WHERE id > ? ORDER BY id LIMIT ?";
         self.lot(SQL, &id.map_or_else(Vec::new, |id| blob(id).to_vec()), most)
     }
 
     /// The same from this id down.
-    pub(super) fn before(&self, id: Option<u128>, most: usize) -> rusqlite::Result<Vec<Stored>> {
+    pub(super) fn before(&self, id: Option<u128>, most: usize) -> rusqlite::Result<Vec<StoredRow>> {
         const SQL: &str =
             "SELECT id, until, since, who, row FROM sessions WHERE id < ? ORDER BY id DESC LIMIT ?";
         self.lot(SQL, &id.map_or_else(|| vec![0xff; 17], |id| blob(id).to_vec()), most)
     }
 
-    fn lot(&self, sql: &str, from: &[u8], most: usize) -> rusqlite::Result<Vec<Stored>> {
+    fn lot(&self, sql: &str, from: &[u8], most: usize) -> rusqlite::Result<Vec<StoredRow>> {
         let mut statement = self.connection.prepare_cached(sql)?;
         statement.query_map(params![from, i64::try_from(most).unwrap_or(i64::MAX)], stored)?.collect()
     }
@@ -68,7 +68,7 @@ impl File {
     /// Row by row, as they lie there; the inner result says whether all could be read.
     pub(super) fn each<E>(
         &self,
-        mut visit: impl FnMut(Stored) -> Result<(), E>,
+        mut visit: impl FnMut(StoredRow) -> Result<(), E>,
     ) -> Result<rusqlite::Result<()>, E> {
         let mut statement = match self.connection.prepare("SELECT id, until, since, who, row FROM sessions") {
             Ok(statement) => statement,
@@ -88,7 +88,7 @@ impl File {
     }
 
     /// Each id and what stands beside it.
-    pub(super) fn scan(&self) -> rusqlite::Result<Vec<(u128, Columns)>> {
+    pub(super) fn scan(&self) -> rusqlite::Result<Vec<(u128, RowColumns)>> {
         let mut statement =
             self.connection.prepare("SELECT id, until, since, who FROM sessions ORDER BY id")?;
         let row = |row: &rusqlite::Row<'_>| Ok((number(row.get_ref(0)?), columns(row, [1, 2, 3])?));
@@ -135,7 +135,7 @@ impl File {
     }
 
     /// A row that cannot be opened is set aside, and never looked at again. Whether it was there.
-    pub(super) fn set_aside(&self, stored: &Stored, now: Timestamp) -> rusqlite::Result<bool> {
+    pub(super) fn set_aside(&self, stored: &StoredRow, now: Timestamp) -> rusqlite::Result<bool> {
         const SQL: &str = "INSERT OR REPLACE INTO damaged (id, found, row) VALUES (?, ?, ?)";
         self.connection.prepare_cached(SQL)?.execute(params![
             blob(stored.id),
@@ -168,8 +168,12 @@ impl File {
     }
 }
 
-fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<Stored> {
-    Ok(Stored { id: number(row.get_ref(0)?), beside: columns(row, [1, 2, 3])?, row: bytes(row.get_ref(4)?) })
+fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredRow> {
+    Ok(StoredRow {
+        id: number(row.get_ref(0)?),
+        beside: columns(row, [1, 2, 3])?,
+        row: bytes(row.get_ref(4)?),
+    })
 }
 
 fn blob(id: u128) -> [u8; 16] {
@@ -194,10 +198,10 @@ fn time(row: &rusqlite::Row<'_>) -> rusqlite::Result<Timestamp> {
     Ok(Timestamp(integer(row.get_ref(0)?)))
 }
 
-fn columns(row: &rusqlite::Row<'_>, [until, since, who]: [usize; 3]) -> rusqlite::Result<Columns> {
+fn columns(row: &rusqlite::Row<'_>, [until, since, who]: [usize; 3]) -> rusqlite::Result<RowColumns> {
     let who = match row.get_ref(who)? {
         ValueRef::Null => None,
         other => Some(number(other)),
     };
-    Ok(Columns { until: integer(row.get_ref(until)?), since: integer(row.get_ref(since)?), who })
+    Ok(RowColumns { until: integer(row.get_ref(until)?), since: integer(row.get_ref(since)?), who })
 }

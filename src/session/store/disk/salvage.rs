@@ -10,12 +10,12 @@ use std::{
 };
 
 use super::{
-    file::{Fault, File, NAME, OpenError},
-    first_page::{self, Verdict},
-    lock::Lock,
-    row::Columns,
+    file::{DatabaseFile, DiskFault, NAME, OpenError},
+    first_page::{self, FirstPageDamage},
+    lock::FolderLock,
+    row::RowColumns,
     start::{IDLE, after},
-    tally::Tally,
+    tally::RowChecksum,
 };
 use crate::{clock::Timestamp, config::Durability};
 
@@ -28,11 +28,11 @@ const AT_ONCE: usize = 1 << 20;
 const NEW: &str = "sessions.db.new";
 
 /// The ids in it, and what stands beside each row.
-pub(super) type Ids = Vec<(u128, Columns)>;
+pub(super) type RowIds = Vec<(u128, RowColumns)>;
 
 /// What was saved of a damaged database.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Salvaged {
+pub struct SalvageResult {
     /// Sessions that were copied into a new one.
     pub copied: u64,
     /// Sessions that are missing there, at least.
@@ -42,36 +42,40 @@ pub struct Salvaged {
 }
 
 /// An open database, for whoever holds its lock.
-pub(super) struct Opened {
-    pub file: File,
-    pub lock: Lock,
-    pub ids: Ids,
+pub(super) struct OpenedDatabase {
+    pub file: DatabaseFile,
+    pub lock: FolderLock,
+    pub ids: RowIds,
     /// It is a new one.
-    pub salvaged: Option<Salvaged>,
+    pub salvaged: Option<SalvageResult>,
 }
 
-enum Tried {
-    Whole(File, Ids),
+enum OpenAttempt {
+    Whole(DatabaseFile, RowIds),
     /// Ours, and damaged: what is wrong, and whether it opens all the same.
     Damaged(String, bool),
 }
 
 /// Opens the database, and reads the ids; one that is ours and damaged is replaced by what can be read of it. Where that
 /// breaks off, the damaged one is still in its place.
-pub(super) fn open(folder: &Path, durability: Durability, now: Timestamp) -> Result<Opened, OpenError> {
+pub(super) fn open(
+    folder: &Path,
+    durability: Durability,
+    now: Timestamp,
+) -> Result<OpenedDatabase, OpenError> {
     let no = |why| OpenError::Folder { folder: folder.to_owned(), why };
     let database = |error| OpenError::Database { path: folder.join(NAME), error };
     // Two that start at once must not both salvage.
-    let lock = Lock::take(folder)?;
+    let lock = FolderLock::take(folder)?;
     resume(folder).map_err(no)?;
     read_ahead(folder);
     let (why, opens) = match attempt(folder, durability, &lock)? {
-        Tried::Whole(file, ids) => return Ok(Opened { file, lock, ids, salvaged: None }),
-        Tried::Damaged(why, opens) => (why, opens),
+        OpenAttempt::Whole(file, ids) => return Ok(OpenedDatabase { file, lock, ids, salvaged: None }),
+        OpenAttempt::Damaged(why, opens) => (why, opens),
     };
     tracing::error!(error = why, "the database is damaged: what can be read of it is copied into a new one");
     let old = mended(folder, durability, &lock, opens)?;
-    let new = File::open_as(NEW, folder, durability, &lock)?;
+    let new = DatabaseFile::open_as(NEW, folder, durability, &lock)?;
     let (copied, missing) = match &old {
         Some(old) => copy(old, &new, now).map_err(database)?,
         // The store is born again: no ticket without a record is taken from before.
@@ -81,9 +85,9 @@ pub(super) fn open(folder: &Path, durability: Durability, now: Timestamp) -> Res
     drop(old);
     let kept = swap(folder).map_err(no)?;
     tracing::error!(copied, missing, kept = %kept.display(), "the damaged database was set aside");
-    let file = File::open(folder, durability, &lock)?;
+    let file = DatabaseFile::open(folder, durability, &lock)?;
     let ids = file.scan().map_err(database)?;
-    Ok(Opened { file, lock, ids, salvaged: Some(Salvaged { copied, missing, kept }) })
+    Ok(OpenedDatabase { file, lock, ids, salvaged: Some(SalvageResult { copied, missing, kept }) })
 }
 
 /// From the first byte to the last: in the order of ids a disk is read from all over, and takes ten times as long. Before
@@ -96,20 +100,23 @@ fn read_ahead(folder: &Path) {
     let _ = fs::File::open(folder.join(NAME)).and_then(read);
 }
 
-fn attempt(folder: &Path, durability: Durability, lock: &Lock) -> Result<Tried, OpenError> {
-    match File::open(folder, durability, lock) {
+fn attempt(folder: &Path, durability: Durability, lock: &FolderLock) -> Result<OpenAttempt, OpenError> {
+    match DatabaseFile::open(folder, durability, lock) {
         // A bit of its format says that: the disk itself can be written.
         Ok(file) if file.is_read_only() => {
-            Ok(Tried::Damaged("it says that it is read-only".to_owned(), true))
+            Ok(OpenAttempt::Damaged("it says that it is read-only".to_owned(), true))
         }
         Ok(file) => match whole(&file) {
-            Ok(Some(ids)) => Ok(Tried::Whole(file, ids)),
-            Ok(None) => Ok(Tried::Damaged("rows are missing, or out of their place".to_owned(), true)),
-            Err(error) if is_damage(&error) => Ok(Tried::Damaged(error.to_string(), true)),
+            Ok(Some(ids)) => Ok(OpenAttempt::Whole(file, ids)),
+            Ok(None) => Ok(OpenAttempt::Damaged("rows are missing, or out of their place".to_owned(), true)),
+            Err(error) if is_damage(&error) => Ok(OpenAttempt::Damaged(error.to_string(), true)),
             Err(error) => Err(OpenError::Database { path: folder.join(NAME), error }),
         },
-        Err(error) if is_damaged(&error) && first_page::look(folder).is_ok_and(|v| v != Verdict::Strange) => {
-            Ok(Tried::Damaged(error.to_string(), false))
+        Err(error)
+            if is_damaged(&error)
+                && first_page::look(folder).is_ok_and(|v| v != FirstPageDamage::Strange) =>
+        {
+            Ok(OpenAttempt::Damaged(error.to_string(), false))
         }
         Err(error) => Err(error),
     }
@@ -119,15 +126,15 @@ fn attempt(folder: &Path, durability: Durability, lock: &Lock) -> Result<Tried, 
 fn mended(
     folder: &Path,
     durability: Durability,
-    lock: &Lock,
+    lock: &FolderLock,
     opens: bool,
-) -> Result<Option<File>, OpenError> {
+) -> Result<Option<DatabaseFile>, OpenError> {
     let no = |why| OpenError::Folder { folder: folder.to_owned(), why };
     // Where it does not open, a number that changes may be wrong.
-    if !opens || first_page::look(folder).map_err(no)? == Verdict::Damaged {
+    if !opens || first_page::look(folder).map_err(no)? == FirstPageDamage::Damaged {
         first_page::mend(folder).map_err(no)?;
     }
-    match File::open(folder, durability, lock) {
+    match DatabaseFile::open(folder, durability, lock) {
         Ok(file) => Ok(Some(file)),
         Err(error) if is_damaged(&error) => {
             tracing::error!(%error, "nothing of the damaged database could be read");
@@ -177,7 +184,7 @@ fn sync(path: &Path) -> io::Result<()> {
 /// Whether it is the content that is wrong, and not the disk or the rights.
 fn is_damage(error: &rusqlite::Error) -> bool {
     // A schema that cannot be read or a format that is not known is a plain error.
-    Fault::of(error) == Fault::Corrupt
+    DiskFault::of(error) == DiskFault::Corrupt
         || matches!(error, rusqlite::Error::SqlInputError { .. })
         || error.sqlite_error_code() == Some(rusqlite::ErrorCode::Unknown)
 }
@@ -191,12 +198,12 @@ pub(super) fn is_damaged(error: &OpenError) -> bool {
 }
 
 /// The ids, if every row is there that was, and each in its place: behind one that is not, a search goes astray.
-fn whole(file: &File) -> rusqlite::Result<Option<Ids>> {
+fn whole(file: &DatabaseFile) -> rusqlite::Result<Option<RowIds>> {
     let ids = file.scan()?;
     file.graves(|_, _| ())?;
     let in_order =
         ids.is_sorted_by(|(one, _), (next, _)| one < next) && ids.first().is_none_or(|(id, _)| *id > 0);
-    Ok((in_order && ids.len() as u64 == Tally::rows_said(file)?).then_some(ids))
+    Ok((in_order && ids.len() as u64 == RowChecksum::rows_said(file)?).then_some(ids))
 }
 
 /// Moves it into a folder of its own, under a name that is free.
@@ -215,9 +222,9 @@ fn set_aside(folder: &Path) -> io::Result<PathBuf> {
 }
 
 /// How many rows were copied, and how many are missing.
-fn copy(old: &File, new: &File, now: Timestamp) -> rusqlite::Result<(u64, u64)> {
-    let expected = Tally::rows_said(old).unwrap_or(0);
-    let mut tally = Tally::default();
+fn copy(old: &DatabaseFile, new: &DatabaseFile, now: Timestamp) -> rusqlite::Result<(u64, u64)> {
+    let expected = RowChecksum::rows_said(old).unwrap_or(0);
+    let mut tally = RowChecksum::default();
     new.run("BEGIN IMMEDIATE")?;
     for name in ["who", "who copy", "floor", "commits", "keys", IDLE] {
         if let Ok(Some(value)) = old.meta(name) {

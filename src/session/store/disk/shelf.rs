@@ -12,29 +12,29 @@ use std::{
 use super::pending::{SHARDS, place};
 
 /// A packed record.
-pub(super) type Parcel = Box<[u8]>;
+pub(super) type PackedRecord = Box<[u8]>;
 
 /// Bytes of memory beside a parcel: its place, and what the allocator keeps.
 const BESIDE: u64 = 64;
 
 /// As bytes, so that no room is lost between an id and what lies under it.
-type Shard = HashMap<[u8; 16], Option<Parcel>>;
+type IndexShard = HashMap<[u8; 16], Option<PackedRecord>>;
 
 /// Parcels by id.
 #[derive(Debug)]
-pub(super) struct Shelf {
-    shards: Vec<Mutex<Shard>>,
+pub(super) struct PackedIndex {
+    shards: Vec<Mutex<IndexShard>>,
     bytes: AtomicU64,
     most: u64,
 }
 
-impl Shelf {
+impl PackedIndex {
     /// `most` bytes of memory for parcels.
     pub(super) fn new(most: u64) -> Self {
         Self { shards: (0..SHARDS).map(|_| Mutex::default()).collect(), bytes: AtomicU64::new(0), most }
     }
 
-    fn lock(&self, id: u128) -> Option<MutexGuard<'_, Shard>> {
+    fn lock(&self, id: u128) -> Option<MutexGuard<'_, IndexShard>> {
         self.shards.get(place(id)).map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -82,7 +82,7 @@ impl Shelf {
     }
 
     /// Puts a parcel here, if its id is known.
-    pub(super) fn put(&self, id: u128, parcel: Parcel) {
+    pub(super) fn put(&self, id: u128, parcel: PackedRecord) {
         if let Some(mut shard) = self.lock(id)
             && let Some(place) = shard.get_mut(&id.to_ne_bytes())
         {
@@ -98,7 +98,7 @@ impl Shelf {
     }
 
     /// Takes the parcel; the id is still known.
-    pub(super) fn take(&self, id: u128) -> Option<Parcel> {
+    pub(super) fn take(&self, id: u128) -> Option<PackedRecord> {
         let parcel = self.lock(id)?.get_mut(&id.to_ne_bytes())?.take()?;
         self.gone(&parcel);
         Some(parcel)
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn what_lies_here_is_weighed_and_only_under_known_ids() {
-        let shelf = Shelf::new(100);
+        let shelf = PackedIndex::new(100);
         shelf.put(1, Box::new([1; 50]));
         assert!(!shelf.has(1) && !shelf.holds(1) && shelf.has_room());
         for id in 1..=3 {

@@ -11,29 +11,29 @@ use std::{
 };
 
 use super::{
-    Disk, Threads,
-    background::Background,
-    counter::{Counter, Said},
-    file::{File, OpenError, PAGE},
-    front::Front,
-    keys::Keys,
-    reader::Reader,
-    row::{self, Columns},
-    salvage::{self, Ids},
-    tally::Tally,
-    writer::{CHECKPOINT, Writer},
+    DiskStore, DiskThreads,
+    background::DiskWorker,
+    counter::{CounterReading, RollbackCounter},
+    file::{DatabaseFile, OpenError, PAGE},
+    front::LiveView,
+    keys::RowKeys,
+    reader::ColdReader,
+    row::{self, RowColumns},
+    salvage::{self, RowIds},
+    tally::RowChecksum,
+    writer::{CHECKPOINT, DiskWriter},
 };
 use crate::{
     clock::{self, Timestamp},
-    config::{Durability, Session},
-    crypto::{self, Sealer, Secrets},
-    session::store::{principals::Principals, tombstones::Tombstones},
+    config::{Durability, SessionConfig},
+    crypto::{self, KeySecrets, Sealer},
+    session::store::{principals::PrincipalIndex, tombstones::TombstoneSet},
     tasks,
 };
 
 /// What the store must know.
 #[derive(Debug)]
-pub struct Settings<'a> {
+pub struct DiskSettings<'a> {
     /// The state directory.
     pub folder: &'a Path,
     /// When a change counts as kept.
@@ -45,9 +45,9 @@ pub struct Settings<'a> {
     /// Of the database, in bytes.
     pub max_disk_bytes: Option<u64>,
     /// Rows are sealed under these.
-    pub secrets: &'a Secrets,
+    pub secrets: &'a KeySecrets,
     /// `[session]`
-    pub rules: &'a Session,
+    pub rules: &'a SessionConfig,
     /// Now.
     pub now: Timestamp,
 }
@@ -59,12 +59,15 @@ pub(super) const IDLE: &str = "idle";
 /// Where the key that principals are hashed under is kept, sealed; twice, so that a damaged one is no loss.
 const WHO: [&str; 2] = ["who", "who copy"];
 
-impl Disk {
+impl DiskStore {
     /// Opens the store, or makes it. `died` is called if its thread ends without having been told to.
     ///
     /// # Errors
     /// See [`OpenError`].
-    pub fn open(settings: &Settings<'_>, died: impl FnOnce() + Send + 'static) -> Result<Self, OpenError> {
+    pub fn open(
+        settings: &DiskSettings<'_>,
+        died: impl FnOnce() + Send + 'static,
+    ) -> Result<Self, OpenError> {
         let folder = settings.folder;
         make(folder).map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
         let began = clock::instant();
@@ -75,13 +78,13 @@ impl Disk {
         if let Some(most) = settings.max_disk_bytes {
             file.pragma("max_page_count", &(most / PAGE).to_string()).map_err(no)?;
         }
-        let keys = Keys::open(&file, &sealer).map_err(no)?;
+        let keys = RowKeys::open(&file, &sealer).map_err(no)?;
         let who = who_key(&file, &sealer, folder, &mut ids)?;
-        let (counter, said) =
-            Counter::open(folder).map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
+        let (counter, said) = RollbackCounter::open(folder)
+            .map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
         let commits = file.meta_number("commits").map_err(no)?;
         compare(commits, said);
-        let tally = Tally::of(&ids);
+        let tally = RowChecksum::of(&ids);
         let differs = tally.differs(&file).map_err(no)?;
         let doubted = differs == Some(true);
         if doubted {
@@ -94,16 +97,16 @@ impl Disk {
         if differs != Some(false) {
             tally.keep(&file).map_err(no)?;
         }
-        let ended = Tombstones::new(settings.max_bytes / 16, settings.rules, floor);
-        let front = Arc::new(Front::new(settings.max_bytes, settings.rules, who, ended));
+        let ended = TombstoneSet::new(settings.max_bytes / 16, settings.rules, floor);
+        let front = Arc::new(LiveView::new(settings.max_bytes, settings.rules, who, ended));
         read(&file, &ids, &front).map_err(no)?;
         drop(ids);
         let sessions = front.known.len();
         tracing::info!(sessions, commits, took = ?began.elapsed(), "the store is open");
-        let beside = if lock.leaves_readers() { Some(File::beside(folder)?) } else { None };
+        let beside = if lock.leaves_readers() { Some(DatabaseFile::beside(folder)?) } else { None };
         let reader =
-            beside.map(|file| Reader { file, sealer: Arc::clone(&sealer), front: Arc::clone(&front) });
-        let mut writer = Writer {
+            beside.map(|file| ColdReader { file, sealer: Arc::clone(&sealer), front: Arc::clone(&front) });
+        let mut writer = DiskWriter {
             file,
             sealer,
             keys,
@@ -114,20 +117,20 @@ impl Disk {
             commits,
             tally,
             floor,
-            background: Background::warm(),
+            background: DiskWorker::warm(),
             failing: None,
             changed: Vec::new(),
             checkpoint_at: CHECKPOINT,
             _lock: lock,
         };
         writer.measure();
-        let mut threads = Threads::default();
+        let mut threads = DiskThreads::default();
         if let Some(reader) = reader {
             let (questions, asked) = mpsc::channel();
             let thread = tasks::thread("store reader", move || reader.run(&asked));
             (threads.reader, threads.questions) = (Some(thread.map_err(OpenError::Thread)?), Some(questions));
         }
-        let guard = Guard(Some(died));
+        let guard = ThreadEndGuard(Some(died));
         let thread = tasks::thread("store", move || {
             let mut guard = guard;
             writer.run();
@@ -139,9 +142,9 @@ impl Disk {
 }
 
 /// Tells that the thread ended, unless it was told to.
-struct Guard<F: FnOnce()>(Option<F>);
+struct ThreadEndGuard<F: FnOnce()>(Option<F>);
 
-impl<F: FnOnce()> Drop for Guard<F> {
+impl<F: FnOnce()> Drop for ThreadEndGuard<F> {
     fn drop(&mut self) {
         if let Some(died) = self.0.take() {
             died();
@@ -163,11 +166,11 @@ pub(super) fn make(folder: &Path) -> io::Result<()> {
 
 /// The random key that principals are hashed under. It is sealed itself, and tells whether `[keys]` fits the store.
 pub(super) fn who_key(
-    file: &File,
+    file: &DatabaseFile,
     sealer: &Sealer,
     folder: &Path,
-    ids: &mut Ids,
-) -> Result<Principals, OpenError> {
+    ids: &mut RowIds,
+) -> Result<PrincipalIndex, OpenError> {
     let path = folder.join(super::file::NAME);
     let no = |error| OpenError::Database { path: path.clone(), error };
     let mut copies = Vec::new();
@@ -182,14 +185,14 @@ pub(super) fn who_key(
             // The key that it was sealed under may be gone at the next start.
             keep_who(file, sealer, key).map_err(no)?;
         }
-        return Ok(Principals::new(key));
+        return Ok(PrincipalIndex::new(key));
     }
     if copies.iter().any(Option::is_some) && !any_row_opens(file, sealer).map_err(no)? {
         return Err(OpenError::Key(path));
     }
     let key: [u8; 32] = crypto::random();
     keep_who(file, sealer, &key).map_err(no)?;
-    let who = Principals::new(&key);
+    let who = PrincipalIndex::new(&key);
     if copies.iter().any(Option::is_some) {
         tracing::error!("the key of principals in the store was damaged: all are hashed anew");
         rehash(file, sealer, &who).map_err(no)?;
@@ -199,26 +202,26 @@ pub(super) fn who_key(
 }
 
 /// Whether `[keys]` has the key that the store is sealed under, as far as that can be told.
-pub(super) fn fits(file: &File, sealer: &Sealer) -> bool {
+pub(super) fn fits(file: &DatabaseFile, sealer: &Sealer) -> bool {
     let copies: Vec<_> = WHO.iter().filter_map(|name| file.meta(name).ok().flatten()).collect();
     copies.is_empty()
         || copies.iter().any(|sealed| sealer.open(b"who", sealed).is_some())
         || any_row_opens(file, sealer).unwrap_or(true)
 }
 
-fn keep_who(file: &File, sealer: &Sealer, key: &[u8; 32]) -> rusqlite::Result<()> {
+fn keep_who(file: &DatabaseFile, sealer: &Sealer, key: &[u8; 32]) -> rusqlite::Result<()> {
     // Sealing fails only where the library does; then the next start finds none, and makes another.
     let sealed = sealer.seal(b"who", key).unwrap_or_default();
     WHO.iter().try_for_each(|name| file.set_meta(name, &sealed))
 }
 
-fn any_row_opens(file: &File, sealer: &Sealer) -> rusqlite::Result<bool> {
+fn any_row_opens(file: &DatabaseFile, sealer: &Sealer) -> rusqlite::Result<bool> {
     let rows = file.after(None, 100)?;
     Ok(rows.iter().any(|s| row::open(s.id, s.beside, &s.row, sealer).is_some()))
 }
 
 /// Writes every row anew, with its principal under another key.
-fn rehash(file: &File, sealer: &Sealer, who: &Principals) -> rusqlite::Result<()> {
+fn rehash(file: &DatabaseFile, sealer: &Sealer, who: &PrincipalIndex) -> rusqlite::Result<()> {
     let mut after = None;
     loop {
         let rows = file.after(after, 1000)?;
@@ -239,7 +242,7 @@ fn rehash(file: &File, sealer: &Sealer, who: &Principals) -> rusqlite::Result<()
 
 /// No ticket without a record that was stamped before is taken; none at all from before now where a lost session may have
 /// spent any of them.
-fn floor(file: &File, settings: &Settings<'_>, doubted: bool) -> rusqlite::Result<Timestamp> {
+fn floor(file: &DatabaseFile, settings: &DiskSettings<'_>, doubted: bool) -> rusqlite::Result<Timestamp> {
     let idle = settings.rules.plain.idle_timeout.as_millis() as u64;
     let (before, kept) = (file.meta_number("floor")?, file.meta_number(IDLE)?);
     let floor = match before {
@@ -265,27 +268,27 @@ pub(super) fn after(now: Timestamp) -> Timestamp {
 }
 
 /// Whether the database holds all that was acknowledged.
-fn compare(commits: u64, said: Said) {
+fn compare(commits: u64, said: CounterReading) {
     match said {
-        Said::Count(count) if count > commits => tracing::error!(
+        CounterReading::Count(count) if count > commits => tracing::error!(
             lost = count - commits,
             "the database is behind: its write-ahead log was cut or damaged, and the last commits are lost"
         ),
-        Said::Damaged => tracing::error!(
+        CounterReading::Damaged => tracing::error!(
             "the count of commits beside the database is damaged: whether any is missing cannot be told"
         ),
-        Said::New if commits > 0 => tracing::warn!(
+        CounterReading::New if commits > 0 => tracing::warn!(
             "the count of commits beside the database is missing: whether any is missing cannot be told"
         ),
-        Said::New | Said::Count(_) => {}
+        CounterReading::New | CounterReading::Count(_) => {}
     }
 }
 
 /// Every id, and whose it is; the tombstones.
-fn read(file: &File, ids: &Ids, front: &Front) -> rusqlite::Result<()> {
+fn read(file: &DatabaseFile, ids: &RowIds, front: &LiveView) -> rusqlite::Result<()> {
     file.graves(|id, at| front.ended.add(id, at))?;
     front.known.fill(ids.iter().map(|(id, _)| *id));
-    let person = |(id, beside): &(u128, Columns)| Some((beside.since, beside.who?, *id));
+    let person = |(id, beside): &(u128, RowColumns)| Some((beside.since, beside.who?, *id));
     let mut people: Vec<_> = ids.iter().filter_map(person).collect();
     people.sort_unstable();
     front.people.reserve(people.len());

@@ -8,14 +8,14 @@ use tempfile::TempDir;
 use super::{OpenError, file::NAME};
 use crate::{
     clock::Timestamp,
-    config::Session,
-    crypto::Secrets,
+    config::SessionConfig,
+    crypto::KeySecrets,
     session::{
-        Changes,
-        commit::{Found, Seen},
+        SessionChanges,
+        commit::{FoundRecord, SeenTicket},
         store::{
-            Disk, Store, StoreError,
-            conformance::{Bench, at, disk, id, login, open, rules, seen, sets, text},
+            DiskStore, RecordStore, StoreError,
+            conformance::{StoreBench, at, disk, id, login, open, rules, seen, sets, text},
         },
     },
 };
@@ -25,25 +25,25 @@ pub(super) const MEMORY: u64 = 64 << 20;
 /// A folder, its keys, and stores that are opened there one after the other.
 pub(super) struct Place {
     pub folder: TempDir,
-    pub secrets: Secrets,
-    pub rules: Session,
+    pub secrets: KeySecrets,
+    pub rules: SessionConfig,
 }
 
 impl Place {
     pub(super) fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), secrets: Secrets::ephemeral(), rules: rules() }
+        Self { folder: tempfile::tempdir().unwrap(), secrets: KeySecrets::ephemeral(), rules: rules() }
     }
 
-    pub(super) fn open(&self) -> Bench {
+    pub(super) fn open(&self) -> StoreBench {
         self.open_with(MEMORY)
     }
 
-    pub(super) fn open_with(&self, max_bytes: u64) -> Bench {
+    pub(super) fn open_with(&self, max_bytes: u64) -> StoreBench {
         let disk = disk(&self.folder, &self.rules, &self.secrets, max_bytes);
-        Bench::new(Store::Disk(disk), self.rules.clone())
+        StoreBench::new(RecordStore::Disk(disk), self.rules.clone())
     }
 
-    fn refusal(&self, secrets: &Secrets) -> OpenError {
+    fn refusal(&self, secrets: &KeySecrets) -> OpenError {
         open(&self.folder, &self.rules, secrets, MEMORY).unwrap_err()
     }
 
@@ -52,19 +52,19 @@ impl Place {
     }
 }
 
-pub(super) fn inner(bench: &Bench) -> &Disk {
+pub(super) fn inner(bench: &StoreBench) -> &DiskStore {
     match &bench.store {
-        Store::Disk(disk) => disk,
-        Store::Memory(_) => panic!("not on disk"),
+        RecordStore::Disk(disk) => disk,
+        RecordStore::Memory(_) => panic!("not on disk"),
     }
 }
 
-pub(super) fn flush(bench: &Bench) {
+pub(super) fn flush(bench: &StoreBench) {
     bench.wait(inner(bench).flush());
 }
 
 /// Until the whole store was read through.
-pub(super) fn read_through(bench: &Bench, damaged: u64) {
+pub(super) fn read_through(bench: &StoreBench, damaged: u64) {
     for _ in 0..1000 {
         if inner(bench).health().damaged == damaged {
             return;
@@ -83,8 +83,11 @@ fn everything_is_there_after_a_restart() {
     }
     bench.save(seen(1, 1, true, at(2)), &login("alice"), at(2));
     bench.save(seen(2, 1, true, at(3)), &login("alice"), at(3));
-    let flash =
-        Changes { flash: vec![("hello".into(), "Zoë".into())], permanent: Some(true), ..sets("a", "b") };
+    let flash = SessionChanges {
+        flash: vec![("hello".into(), "Zoë".into())],
+        permanent: Some(true),
+        ..sets("a", "b")
+    };
     bench.save(seen(3, 1, true, at(3)), &flash, at(3));
     bench.wait(bench.store.delete(id(4), at(4))).unwrap();
     let record = bench.live(5, at(900));
@@ -101,10 +104,10 @@ fn everything_is_there_after_a_restart() {
     assert_eq!(bench.store.of("hshop.test", "alice"), [id(1), id(2)]);
     let record = bench.live(3, at(5));
     assert_eq!((record.flashes.get("hello").map(|text| &**text), record.permanent), (Some("Zoë"), true));
-    assert!(matches!(bench.load(4, at(5)), Found::Ended(when) if when == at(4)));
+    assert!(matches!(bench.load(4, at(5)), FoundRecord::Ended(when) if when == at(4)));
     assert_eq!(bench.live(5, at(901)).last_seen(), at(900));
     let late = bench.apply(seen(4, 1, true, at(5)), &sets("a", "1"), at(5));
-    assert!(matches!(late, Ok(super::Applied::Straggler)), "{late:?}");
+    assert!(matches!(late, Ok(super::AppliedChange::Straggler)), "{late:?}");
 }
 
 #[test]
@@ -112,7 +115,11 @@ fn that_a_successor_was_shown_is_written_behind() {
     let place = Place::new();
     let bench = place.open();
     bench.save(seen(1, 1, false, at(1)), &sets("a", "1"), at(1));
-    bench.save(seen(1, 1, true, at(2)), &Changes { by_clock: true, ..Changes::default() }, at(2));
+    bench.save(
+        seen(1, 1, true, at(2)),
+        &SessionChanges { by_clock: true, ..SessionChanges::default() },
+        at(2),
+    );
     let record = bench.live(1, at(3));
     assert!(record.shown(at(3)));
     bench.store.touch(id(1), &record);
@@ -138,7 +145,7 @@ fn far_more_sessions_than_memory_holds_are_all_served() {
         assert_eq!(text(&bench.live(number, at(3)), "n"), Some(number.to_string()));
     }
     assert_eq!(bench.wait(bench.store.delete_all_of("hshop.test", "p77", at(4))), Ok(1));
-    assert!(matches!(bench.load(77, at(4)), Found::Ended(_)));
+    assert!(matches!(bench.load(77, at(4)), FoundRecord::Ended(_)));
 }
 
 #[test]
@@ -152,21 +159,21 @@ fn a_second_store_in_one_folder_is_refused() {
 #[test]
 fn a_store_under_another_key_is_refused_and_under_a_previous_one_is_not() {
     let place = Place::new();
-    let (old, new) = (Secrets::new([1; 32], []), Secrets::new([2; 32], [[1; 32]]));
+    let (old, new) = (KeySecrets::new([1; 32], []), KeySecrets::new([2; 32], [[1; 32]]));
     let first = disk(&place.folder, &place.rules, &old, MEMORY);
-    let bench = Bench::new(Store::Disk(first), place.rules.clone());
+    let bench = StoreBench::new(RecordStore::Disk(first), place.rules.clone());
     bench.save(seen(1, 1, false, at(1)), &login("alice"), at(1));
     drop(bench);
     let error = place.refusal(&place.secrets);
     assert!(matches!(error, OpenError::Key(_)), "{error}");
     let second = disk(&place.folder, &place.rules, &new, MEMORY);
-    let bench = Bench::new(Store::Disk(second), place.rules.clone());
+    let bench = StoreBench::new(RecordStore::Disk(second), place.rules.clone());
     assert_eq!(bench.live(1, at(2)).principal.as_deref(), Some("alice"));
     bench.save(seen(1, 2, true, at(2)), &sets("a", "1"), at(2));
     drop(bench);
     // What was written since is under the new key alone.
-    let third = disk(&place.folder, &place.rules, &Secrets::new([2; 32], []), MEMORY);
-    let bench = Bench::new(Store::Disk(third), place.rules.clone());
+    let third = disk(&place.folder, &place.rules, &KeySecrets::new([2; 32], []), MEMORY);
+    let bench = StoreBench::new(RecordStore::Disk(third), place.rules.clone());
     assert_eq!(text(&bench.live(1, at(3)), "a"), Some("1".into()));
     assert_eq!(bench.store.of("hshop.test", "alice"), [id(1)]);
 }
@@ -192,13 +199,13 @@ fn a_folder_that_cannot_be_used_is_told() {
     let place = Place::new();
     let file = place.folder.path().join("file");
     fs::write(&file, "").unwrap();
-    let below = super::Settings { folder: &file.join("below"), ..settings(&place, &file) };
-    let error = Disk::open(&below, || {}).unwrap_err().to_string();
+    let below = super::DiskSettings { folder: &file.join("below"), ..settings(&place, &file) };
+    let error = DiskStore::open(&below, || {}).unwrap_err().to_string();
     assert!(error.contains("cannot be used") && error.contains("[store] path"), "{error}");
 }
 
-pub(super) fn settings<'a>(place: &'a Place, folder: &'a Path) -> super::Settings<'a> {
-    super::Settings {
+pub(super) fn settings<'a>(place: &'a Place, folder: &'a Path) -> super::DiskSettings<'a> {
+    super::DiskSettings {
         folder,
         durability: crate::config::Durability::Group,
         commit_timeout: Duration::from_secs(5),
@@ -213,11 +220,13 @@ pub(super) fn settings<'a>(place: &'a Place, folder: &'a Path) -> super::Setting
 #[test]
 fn a_bounded_disk_refuses_visitors_first_and_never_who_is_there() {
     let place = Place::new();
-    let bounded = super::Settings { max_disk_bytes: Some(8 << 20), ..settings(&place, place.folder.path()) };
-    let bench = Bench::new(Store::Disk(Disk::open(&bounded, || {}).unwrap()), place.rules.clone());
+    let bounded =
+        super::DiskSettings { max_disk_bytes: Some(8 << 20), ..settings(&place, place.folder.path()) };
+    let bench =
+        StoreBench::new(RecordStore::Disk(DiskStore::open(&bounded, || {}).unwrap()), place.rules.clone());
     let long = "x".repeat(1000);
     // How much there is is measured ten times a second: from half to full must take longer than that.
-    let until_full = |first: u128, changes: &dyn Fn(u128) -> Changes| {
+    let until_full = |first: u128, changes: &dyn Fn(u128) -> SessionChanges| {
         (first..first + 100_000).find(|number| {
             let outcome = bench.apply(seen(*number, 1, false, at(1)), &changes(*number), at(1));
             outcome.err() == Some(StoreError::Full)
@@ -225,7 +234,7 @@ fn a_bounded_disk_refuses_visitors_first_and_never_who_is_there() {
     };
     let visitors = until_full(1, &|_| sets("a", &long)).unwrap();
     let named =
-        |number: u128| Changes { principal: login(&number.to_string()).principal, ..sets("a", &long) };
+        |number: u128| SessionChanges { principal: login(&number.to_string()).principal, ..sets("a", &long) };
     bench.save(seen(200_000, 1, false, at(1)), &named(1), at(1));
     assert!(until_full(300_000, &named).is_some());
     assert!(visitors > 100);
@@ -239,7 +248,7 @@ fn a_bounded_disk_refuses_visitors_first_and_never_who_is_there() {
 fn the_folder_is_for_this_user_alone() {
     let place = Place::new();
     let folder = place.folder.path().join("a/b");
-    drop(Disk::open(&settings(&place, &folder), || {}).unwrap());
+    drop(DiskStore::open(&settings(&place, &folder), || {}).unwrap());
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&folder), mode(&folder.join(NAME))), (0o700, 0o600));
 }
@@ -269,7 +278,7 @@ fn what_is_over_leaves_the_disk_by_the_rules_of_today() {
     // One that somebody came back to, of which the disk does not know yet.
     let record = bench.live(7, at(idle));
     record.seen(at(idle), 1);
-    let sweep = |bench: &Bench, now: Timestamp| {
+    let sweep = |bench: &StoreBench, now: Timestamp| {
         for _ in 0..8 {
             bench.wait(inner(bench).sweep_now(now));
         }
@@ -298,13 +307,14 @@ fn what_ended_stays_ended_when_the_idle_time_is_raised() {
     drop(bench);
     place.rules.plain.idle_timeout = Duration::from_hours(8);
     let open_at = |seconds| {
-        let settings = super::Settings { now: at(seconds), ..settings(&place, place.folder.path()) };
-        Bench::new(Store::Disk(Disk::open(&settings, || {}).unwrap()), place.rules.clone())
+        let settings = super::DiskSettings { now: at(seconds), ..settings(&place, place.folder.path()) };
+        StoreBench::new(RecordStore::Disk(DiskStore::open(&settings, || {}).unwrap()), place.rules.clone())
     };
     let bench = open_at(2401);
     assert_eq!(bench.store.floor(), at(2401 - 1800), "and now none from before that time");
-    let late = bench.apply(Seen { stamped: at(9), ..seen(1, 1, false, at(2401)) }, &sets("a", "1"), at(2401));
-    assert!(matches!(late, Ok(super::Applied::Straggler)), "{late:?}");
+    let late =
+        bench.apply(SeenTicket { stamped: at(9), ..seen(1, 1, false, at(2401)) }, &sets("a", "1"), at(2401));
+    assert!(matches!(late, Ok(super::AppliedChange::Straggler)), "{late:?}");
     drop(bench);
     assert_eq!(open_at(4000).store.floor(), at(2401 - 1800), "once");
 }

@@ -6,23 +6,23 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use crate::session::record::{Record, Traces};
+use crate::session::record::{Record, RecordActivity};
 
-type Lot = HashMap<u128, Traces>;
+type ActivityBatch = HashMap<u128, RecordActivity>;
 
 #[derive(Debug, Default)]
-struct Lots {
-    waiting: Lot,
+struct ActivityBatches {
+    waiting: ActivityBatch,
     /// What the writer is at.
-    flushing: Arc<Lot>,
+    flushing: Arc<ActivityBatch>,
 }
 
 /// Traces by id.
 #[derive(Debug, Default)]
-pub(super) struct Touches(Mutex<Lots>);
+pub(super) struct LastSeenLog(Mutex<ActivityBatches>);
 
-impl Touches {
-    fn lock(&self) -> MutexGuard<'_, Lots> {
+impl LastSeenLog {
+    fn lock(&self) -> MutexGuard<'_, ActivityBatches> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -41,7 +41,7 @@ impl Touches {
     }
 
     /// What is to be written now: until [`done`](Self::done) or [`put_back`](Self::put_back).
-    pub(super) fn take(&self) -> Arc<Lot> {
+    pub(super) fn take(&self) -> Arc<ActivityBatch> {
         let mut lots = self.lock();
         lots.flushing = Arc::new(std::mem::take(&mut lots.waiting));
         Arc::clone(&lots.flushing)

@@ -9,28 +9,28 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::{Disk, queue::Order};
+use super::{DiskStore, queue::WriterOrder};
 use crate::{
-    crypto::Secrets,
+    crypto::KeySecrets,
     session::{
-        Changes, Wire,
-        commit::{Apply, Found},
+        SessionChanges, SessionHeaders,
+        commit::{FoundRecord, PendingChange},
         store::{
-            Applied, Store, StoreError,
-            conformance::{Bench, at, disk, id, login, rules, seen, sets, text},
+            AppliedChange, RecordStore, StoreError,
+            conformance::{StoreBench, at, disk, id, login, rules, seen, sets, text},
         },
     },
 };
 
-pub(super) fn inner(store: &Store) -> &Disk {
+pub(super) fn inner(store: &RecordStore) -> &DiskStore {
     match store {
-        Store::Disk(disk) => disk,
-        Store::Memory(_) => panic!("not on disk"),
+        RecordStore::Disk(disk) => disk,
+        RecordStore::Memory(_) => panic!("not on disk"),
     }
 }
 
 /// While the writer stands still, at a session that nobody else asks for.
-pub(super) fn held<T>(disk: &Disk, act: impl FnOnce() -> T) -> T {
+pub(super) fn held<T>(disk: &DiskStore, act: impl FnOnce() -> T) -> T {
     const NOBODY: u128 = u128::MAX;
     let ((locked, is_locked), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
     thread::scope(|scope| {
@@ -42,7 +42,7 @@ pub(super) fn held<T>(disk: &Disk, act: impl FnOnce() -> T) -> T {
             });
         });
         is_locked.recv().unwrap();
-        disk.front.queue.push(Order::Read(NOBODY, oneshot::channel().0));
+        disk.front.queue.push(WriterOrder::Read(NOBODY, oneshot::channel().0));
         let outcome = act();
         drop(release);
         outcome
@@ -54,7 +54,7 @@ pub(super) fn poll<T>(future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
 }
 
 /// Two at once; the first is given up before the writer came to it. What the second is told.
-fn given_up<T>(bench: &Bench, first: impl Future<Output = T>, second: impl Future<Output = T>) -> T {
+fn given_up<T>(bench: &StoreBench, first: impl Future<Output = T>, second: impl Future<Output = T>) -> T {
     bench.wait(async {
         let mut second = pin!(second);
         held(inner(&bench.store), || {
@@ -66,9 +66,9 @@ fn given_up<T>(bench: &Bench, first: impl Future<Output = T>, second: impl Futur
 }
 
 /// The same change in two answers at once.
-fn twice(bench: &Bench, secret: u8, changes: &Changes) -> Result<Applied, StoreError> {
-    let wire = Wire::new(&bench.rules).unwrap();
-    let apply = |next| Apply {
+fn twice(bench: &StoreBench, secret: u8, changes: &SessionChanges) -> Result<AppliedChange, StoreError> {
+    let wire = SessionHeaders::new(&bench.rules).unwrap();
+    let apply = |next| PendingChange {
         seen: seen(1, secret, true, at(2)),
         changes,
         next_secret: [next; 32],
@@ -81,44 +81,44 @@ fn twice(bench: &Bench, secret: u8, changes: &Changes) -> Result<Applied, StoreE
     given_up(bench, bench.store.apply(&first), bench.store.apply(&second))
 }
 
-fn bench(folder: &tempfile::TempDir, secrets: &Secrets) -> Bench {
-    Bench::new(Store::Disk(disk(folder, &rules(), secrets, 64 << 20)), rules())
+fn bench(folder: &tempfile::TempDir, secrets: &KeySecrets) -> StoreBench {
+    StoreBench::new(RecordStore::Disk(disk(folder, &rules(), secrets, 64 << 20)), rules())
 }
 
 #[test]
 fn a_second_logout_counts_although_the_first_failed() {
-    let (folder, secrets) = (tempfile::tempdir().unwrap(), Secrets::ephemeral());
+    let (folder, secrets) = (tempfile::tempdir().unwrap(), KeySecrets::ephemeral());
     let bench_1 = bench(&folder, &secrets);
     bench_1.save(seen(1, 1, false, at(1)), &login("alice"), at(1));
-    let told = twice(&bench_1, 2, &Changes { destroy: true, ..Changes::default() });
-    assert!(matches!(told, Ok(Applied::Ended)), "{told:?}");
+    let told = twice(&bench_1, 2, &SessionChanges { destroy: true, ..SessionChanges::default() });
+    assert!(matches!(told, Ok(AppliedChange::Ended)), "{told:?}");
     drop(bench_1);
-    assert!(matches!(bench(&folder, &secrets).load(1, at(4)), Found::Ended(_)));
+    assert!(matches!(bench(&folder, &secrets).load(1, at(4)), FoundRecord::Ended(_)));
 }
 
 #[test]
 fn a_change_that_says_the_same_counts_although_the_first_failed() {
-    let (folder, secrets) = (tempfile::tempdir().unwrap(), Secrets::ephemeral());
+    let (folder, secrets) = (tempfile::tempdir().unwrap(), KeySecrets::ephemeral());
     let bench = bench(&folder, &secrets);
     bench.save(seen(1, 1, false, at(1)), &sets("a", "0"), at(1));
     let told = twice(&bench, 1, &sets("a", "paid"));
-    assert!(matches!(told, Ok(Applied::Saved { .. })), "{told:?}");
+    assert!(matches!(told, Ok(AppliedChange::Saved { .. })), "{told:?}");
     assert_eq!(text(&bench.live(1, at(4)), "a"), Some("paid".into()));
 }
 
 #[test]
 fn a_ticket_is_not_spent_by_a_renewal_that_failed() {
-    let (folder, secrets) = (tempfile::tempdir().unwrap(), Secrets::ephemeral());
+    let (folder, secrets) = (tempfile::tempdir().unwrap(), KeySecrets::ephemeral());
     let bench = bench(&folder, &secrets);
     bench.save(seen(1, 1, false, at(1)), &sets("a", "0"), at(1));
-    let told = twice(&bench, 1, &Changes { renew: true, ..Changes::default() });
-    assert!(matches!(told, Ok(Applied::Saved { renewed: true, .. })), "{told:?}");
+    let told = twice(&bench, 1, &SessionChanges { renew: true, ..SessionChanges::default() });
+    assert!(matches!(told, Ok(AppliedChange::Saved { renewed: true, .. })), "{told:?}");
     assert_eq!(bench.live(1, at(4)).secret, [51; 32]);
 }
 
 #[test]
 fn a_second_logout_everywhere_counts_although_the_first_failed() {
-    let (folder, secrets) = (tempfile::tempdir().unwrap(), Secrets::ephemeral());
+    let (folder, secrets) = (tempfile::tempdir().unwrap(), KeySecrets::ephemeral());
     let bench = bench(&folder, &secrets);
     for number in 1..=3 {
         bench.save(seen(number, 1, false, at(1)), &login("alice"), at(1));
@@ -126,14 +126,14 @@ fn a_second_logout_everywhere_counts_although_the_first_failed() {
     let everywhere = || bench.store.delete_all_of("hshop.test", "alice", at(3));
     assert_eq!(given_up(&bench, everywhere(), everywhere()), Ok(3));
     for number in 1..=3 {
-        assert!(matches!(bench.load(number, at(4)), Found::Ended(_)));
+        assert!(matches!(bench.load(number, at(4)), FoundRecord::Ended(_)));
     }
     assert!(bench.store.of("hshop.test", "alice").is_empty());
 }
 
 #[test]
 fn what_settles_meanwhile_is_answered_as_it_was_decided() {
-    let (folder, secrets) = (tempfile::tempdir().unwrap(), Secrets::ephemeral());
+    let (folder, secrets) = (tempfile::tempdir().unwrap(), KeySecrets::ephemeral());
     let bench = bench(&folder, &secrets);
     bench.save(seen(1, 1, false, at(1)), &login("alice"), at(1));
     bench.wait(async {

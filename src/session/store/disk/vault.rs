@@ -13,21 +13,21 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    file::{File, NAME, OpenError},
-    first_page::{self, Copy, Verdict},
-    keys::Keys,
-    lock::Lock,
-    row::{self, Row},
-    rows::Stored,
-    salvage::{self, Salvaged},
+    file::{DatabaseFile, NAME, OpenError},
+    first_page::{self, FirstPageDamage, RepairedCopy},
+    keys::RowKeys,
+    lock::FolderLock,
+    row::{self, RecordRow},
+    rows::StoredRow,
+    salvage::{self, SalvageResult},
     start::{IDLE, SEAL, fits, make, who_key},
-    tally::Tally,
+    tally::RowChecksum,
 };
 use crate::{
     clock::Timestamp,
-    config::{Durability, Session},
-    crypto::{Sealer, Secrets},
-    session::store::principals::Principals,
+    config::{Durability, SessionConfig},
+    crypto::{KeySecrets, Sealer},
+    session::store::principals::PrincipalIndex,
 };
 
 /// Rows at a time.
@@ -35,20 +35,20 @@ const LOT: u64 = 1000;
 
 /// The store, for whoever looks after it.
 #[derive(Debug)]
-pub struct Vault {
-    file: File,
+pub struct StoreMaintenance {
+    file: DatabaseFile,
     sealer: Sealer,
-    keys: Keys,
+    keys: RowKeys,
     /// For whoever writes.
-    people: Option<Principals>,
+    people: Option<PrincipalIndex>,
     /// What is in it, for whoever writes.
-    tally: Tally,
+    tally: RowChecksum,
     path: PathBuf,
-    salvaged: Option<Salvaged>,
+    salvaged: Option<SalvageResult>,
     /// What is looked at, where the first page had to be put right; it goes after the database is closed.
-    copy: Option<Copy>,
+    copy: Option<RepairedCopy>,
     /// Let go last; who only looks needs none.
-    _lock: Option<Lock>,
+    _lock: Option<FolderLock>,
 }
 
 /// Why it could not be done.
@@ -84,7 +84,7 @@ pub enum VaultError {
 
 /// What a look through the store found.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Checked {
+pub struct CheckReport {
     /// Sessions that are whole.
     pub sessions: u64,
     /// Rows that do not open.
@@ -103,7 +103,7 @@ pub struct Checked {
     pub beginning: bool,
 }
 
-impl Checked {
+impl CheckReport {
     /// All is there, and whole.
     pub fn is_whole(&self) -> bool {
         self.damaged == 0 && self.locked == 0 && self.missing == 0 && !self.forgets && !self.beginning
@@ -112,7 +112,7 @@ impl Checked {
 
 /// What was read in.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Imported {
+pub struct ImportReport {
     /// Sessions that are there now.
     pub sessions: u64,
     /// Sessions that were there already, or had ended here.
@@ -123,10 +123,10 @@ pub struct Imported {
 
 #[derive(Serialize, Deserialize)]
 #[serde(untagged, deny_unknown_fields)]
-enum Line {
+enum ImportLine {
     Session {
         id: Uuid,
-        session: Box<Row>,
+        session: Box<RecordRow>,
     },
     Ended {
         ended: Uuid,
@@ -141,9 +141,9 @@ enum Line {
 }
 
 /// Told how many of how many are done.
-pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
+pub type ProgressReport<'a> = &'a mut dyn FnMut(u64, u64);
 
-impl Vault {
+impl StoreMaintenance {
     /// Whether there is a store in this folder.
     pub fn is_in(folder: &Path) -> bool {
         folder.join(NAME).exists()
@@ -153,16 +153,16 @@ impl Vault {
     ///
     /// # Errors
     /// See [`OpenError`]: a running cloakroom holds it.
-    pub fn open(folder: &Path, secrets: &Secrets) -> Result<Self, OpenError> {
+    pub fn open(folder: &Path, secrets: &KeySecrets) -> Result<Self, OpenError> {
         make(folder).map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
-        let salvage::Opened { file, lock, mut ids, salvaged } =
+        let salvage::OpenedDatabase { file, lock, mut ids, salvaged } =
             salvage::open(folder, Durability::Group, Timestamp::now())?;
         let sealer = Sealer::derive(SEAL, secrets);
         let people = who_key(&file, &sealer, folder, &mut ids)?;
         let path = folder.join(NAME);
-        let keys = Keys::open(&file, &sealer)
+        let keys = RowKeys::open(&file, &sealer)
             .map_err(|error| OpenError::Database { path: folder.join(NAME), error })?;
-        let tally = Tally::of(&ids);
+        let tally = RowChecksum::of(&ids);
         Ok(Self {
             file,
             sealer,
@@ -181,10 +181,10 @@ impl Vault {
     /// # Errors
     /// See [`OpenError`]: it is another's. Where it is damaged at its very beginning, a copy is looked at, for which there may
     /// be no room.
-    pub fn look(folder: &Path, secrets: &Secrets) -> Result<Self, OpenError> {
+    pub fn look(folder: &Path, secrets: &KeySecrets) -> Result<Self, OpenError> {
         let path = folder.join(NAME);
-        let (file, copy) = match Lock::attempt(folder) {
-            Err(OpenError::Held(_)) => (File::beside(folder)?, None),
+        let (file, copy) = match FolderLock::attempt(folder) {
+            Err(OpenError::Held(_)) => (DatabaseFile::beside(folder)?, None),
             Err(error) => return Err(error),
             // Nobody changes it meanwhile; whoever starts waits a moment.
             Ok(_lock) => as_it_is(folder)?,
@@ -193,18 +193,18 @@ impl Vault {
         if !fits(&file, &sealer) {
             return Err(OpenError::Key(path));
         }
-        let keys =
-            Keys::read(&file, &sealer).map_err(|error| OpenError::Database { path: path.clone(), error })?;
+        let keys = RowKeys::read(&file, &sealer)
+            .map_err(|error| OpenError::Database { path: path.clone(), error })?;
         // Whatever is changed meanwhile, this sees the store as it is now.
         file.run("BEGIN").map_err(|error| OpenError::Database { path: path.clone(), error })?;
         // As of the first thing that is read.
-        let _ = Tally::rows_said(&file);
+        let _ = RowChecksum::rows_said(&file);
         Ok(Self {
             file,
             sealer,
             keys,
             people: None,
-            tally: Tally::default(),
+            tally: RowChecksum::default(),
             path,
             salvaged: None,
             copy,
@@ -213,17 +213,17 @@ impl Vault {
     }
 
     /// What had to be saved of a damaged store, if this one was.
-    pub fn salvaged(&self) -> Option<&Salvaged> {
+    pub fn salvaged(&self) -> Option<&SalvageResult> {
         self.salvaged.as_ref()
     }
 
     /// Every row that can be read; how many are missing.
     fn each(
         &self,
-        progress: Progress<'_>,
-        mut visit: impl FnMut(Stored) -> Result<(), VaultError>,
+        progress: ProgressReport<'_>,
+        mut visit: impl FnMut(StoredRow) -> Result<(), VaultError>,
     ) -> Result<u64, VaultError> {
-        let total = Tally::rows_said(&self.file).unwrap_or(0);
+        let total = RowChecksum::rows_said(&self.file).unwrap_or(0);
         let mut done = 0;
         let walked = self.file.walk(|stored| {
             done += 1;
@@ -247,8 +247,8 @@ impl Vault {
     ///
     /// # Errors
     /// None at present: what cannot be read is counted.
-    pub fn verify(&self, progress: Progress<'_>) -> Result<Checked, VaultError> {
-        let mut checked = Checked { beginning: self.copy.is_some(), ..Checked::default() };
+    pub fn verify(&self, progress: ProgressReport<'_>) -> Result<CheckReport, VaultError> {
+        let mut checked = CheckReport { beginning: self.copy.is_some(), ..CheckReport::default() };
         checked.missing = self.each(progress, |stored| {
             match row::open(stored.id, stored.beside, &stored.row, &self.sealer) {
                 Some(_) => checked.sessions += 1,
@@ -268,11 +268,15 @@ impl Vault {
     ///
     /// # Errors
     /// The lines cannot be written.
-    pub fn export(&self, mut to: impl Write, progress: Progress<'_>) -> Result<Checked, VaultError> {
-        let mut checked = Checked { beginning: self.copy.is_some(), ..Checked::default() };
+    pub fn export(
+        &self,
+        mut to: impl Write,
+        progress: ProgressReport<'_>,
+    ) -> Result<CheckReport, VaultError> {
+        let mut checked = CheckReport { beginning: self.copy.is_some(), ..CheckReport::default() };
         write(
             &mut to,
-            &Line::Floor {
+            &ImportLine::Floor {
                 floor: self.file.meta_number("floor").unwrap_or(0),
                 exported: Some(Timestamp::now().0),
             },
@@ -288,13 +292,13 @@ impl Vault {
                 return Ok(());
             };
             checked.sessions += 1;
-            write(&mut to, &Line::Session { id: record.id, session: Box::new(Row::of(&record)) })
+            write(&mut to, &ImportLine::Session { id: record.id, session: Box::new(RecordRow::of(&record)) })
         })?;
         let (graves, whole) = self.ended();
         checked.forgets = !whole;
         for (id, at) in graves {
             checked.ended += 1;
-            write(&mut to, &Line::Ended { ended: Uuid::from_u128(id), at: at.0 })?;
+            write(&mut to, &ImportLine::Ended { ended: Uuid::from_u128(id), at: at.0 })?;
         }
         to.flush()?;
         Ok(checked)
@@ -308,10 +312,10 @@ impl Vault {
     pub fn import(
         &self,
         from: impl BufRead,
-        rules: &Session,
+        rules: &SessionConfig,
         force: bool,
-        progress: Progress<'_>,
-    ) -> Result<Imported, VaultError> {
+        progress: ProgressReport<'_>,
+    ) -> Result<ImportReport, VaultError> {
         self.file.run("BEGIN IMMEDIATE")?;
         let outcome = self.read_in(from, rules, force, progress);
         self.file.run(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
@@ -319,7 +323,7 @@ impl Vault {
     }
 
     /// Back to when it is known here which sessions have ended. In a store from which nobody was served none has.
-    fn reach(&self, rules: &Session) -> Result<Timestamp, VaultError> {
+    fn reach(&self, rules: &SessionConfig) -> Result<Timestamp, VaultError> {
         let (floor, kept) = (self.file.meta_number("floor")?, self.file.meta_number(IDLE)?);
         if kept == 0 && self.file.meta_number("commits")? == 0 {
             return Ok(Timestamp(0));
@@ -334,20 +338,20 @@ impl Vault {
     fn read_in(
         &self,
         from: impl BufRead,
-        rules: &Session,
+        rules: &SessionConfig,
         force: bool,
-        progress: Progress<'_>,
-    ) -> Result<Imported, VaultError> {
+        progress: ProgressReport<'_>,
+    ) -> Result<ImportReport, VaultError> {
         let (reach, mut exported) = (self.reach(rules)?, Timestamp(0));
-        let mut imported = Imported::default();
+        let mut imported = ImportReport::default();
         let mut tally = self.tally;
         for (number, text) in from.lines().enumerate() {
             let text = text?;
             let line =
                 serde_json::from_str(&text).map_err(|why| VaultError::Line { line: number + 1, why })?;
             match line {
-                Line::Session { .. } if exported < reach && !force => return Err(VaultError::Stale),
-                Line::Session { id, session } => {
+                ImportLine::Session { .. } if exported < reach && !force => return Err(VaultError::Stale),
+                ImportLine::Session { id, session } => {
                     let id = id.as_u128();
                     if self.file.get(id)?.is_some() || self.file.ended(id)?.is_some() {
                         imported.left += 1;
@@ -358,19 +362,19 @@ impl Vault {
                     let who = who.map(|(people, name)| people.who((&record.realm, name)));
                     let beside = row::columns(&record, who, rules);
                     let row = row::seal(&record, beside, &self.sealer).ok_or(VaultError::Seal)?;
-                    if self.file.put(&Stored { id, beside, row })? {
+                    if self.file.put(&StoredRow { id, beside, row })? {
                         tally.add(id);
                     }
                     imported.sessions += 1;
                 }
-                Line::Ended { ended, at } => {
+                ImportLine::Ended { ended, at } => {
                     if self.file.remove(ended.as_u128())? {
                         tally.remove(ended.as_u128());
                     }
                     self.file.bury(ended.as_u128(), Timestamp(at))?;
                     imported.ended += 1;
                 }
-                Line::Floor { floor, exported: when } => {
+                ImportLine::Floor { floor, exported: when } => {
                     exported = when.map_or(exported, Timestamp);
                     let own = self.file.meta_number("floor")?;
                     // A new store has none; else the later one holds for both.
@@ -400,21 +404,21 @@ impl Vault {
 }
 
 /// To be looked at; where its first page is damaged, a copy.
-fn as_it_is(folder: &Path) -> Result<(File, Option<Copy>), OpenError> {
+fn as_it_is(folder: &Path) -> Result<(DatabaseFile, Option<RepairedCopy>), OpenError> {
     let no = |why| OpenError::Folder { folder: folder.to_owned(), why };
     let verdict = first_page::look(folder).map_err(no)?;
-    if verdict != Verdict::Damaged {
-        match File::beside(folder) {
+    if verdict != FirstPageDamage::Damaged {
+        match DatabaseFile::beside(folder) {
             // A number that changes is wrong.
-            Err(error) if verdict == Verdict::Right && salvage::is_damaged(&error) => {}
+            Err(error) if verdict == FirstPageDamage::Right && salvage::is_damaged(&error) => {}
             outcome => return Ok((outcome?, None)),
         }
     }
-    let copy = Copy::make(folder).map_err(no)?;
-    Ok((File::beside(copy.folder())?, Some(copy)))
+    let copy = RepairedCopy::make(folder).map_err(no)?;
+    Ok((DatabaseFile::beside(copy.folder())?, Some(copy)))
 }
 
-fn write(to: &mut impl Write, line: &Line) -> Result<(), VaultError> {
+fn write(to: &mut impl Write, line: &ImportLine) -> Result<(), VaultError> {
     serde_json::to_writer(&mut *to, line).map_err(io::Error::from)?;
     Ok(to.write_all(b"\n")?)
 }

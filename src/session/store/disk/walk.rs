@@ -3,14 +3,14 @@
 
 use std::collections::HashSet;
 
-use super::{file::File, rows::Stored};
+use super::{file::DatabaseFile, rows::StoredRow};
 
 /// Rows that are read at once beyond a page that cannot be read.
 const LOT: usize = 1000;
 
 /// What there was to read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(super) struct Walked {
+pub(super) struct WalkedRows {
     /// Rows that were visited.
     pub rows: u64,
     /// Rows whose key is no id.
@@ -19,7 +19,7 @@ pub(super) struct Walked {
     pub trouble: Option<String>,
 }
 
-impl Walked {
+impl WalkedRows {
     /// Rows that are not there any more, of so many.
     pub(super) fn missing(&self, expected: u64) -> u64 {
         // Where none is known to be missing, a page that could not be read held some.
@@ -27,12 +27,12 @@ impl Walked {
     }
 }
 
-impl File {
+impl DatabaseFile {
     /// Every row that can be read, once; in the order of ids as far as nothing is damaged.
-    pub(super) fn walk<E>(&self, mut visit: impl FnMut(Stored) -> Result<(), E>) -> Result<Walked, E> {
-        let mut walked = Walked::default();
+    pub(super) fn walk<E>(&self, mut visit: impl FnMut(StoredRow) -> Result<(), E>) -> Result<WalkedRows, E> {
+        let mut walked = WalkedRows::default();
         let (mut visited, mut last) = (HashSet::new(), None);
-        let mut once = |stored: Stored| {
+        let mut once = |stored: StoredRow| {
             if stored.id == 0 || !visited.insert(stored.id) {
                 return Ok(stored.id == 0);
             }
@@ -47,7 +47,7 @@ impl File {
         })?;
         if read.is_err() {
             for (after, backwards) in [(last, false), (None, true)] {
-                let mut steps = Steps { file: self, after, backwards, ended: false };
+                let mut steps = IdSteps { file: self, after, backwards, ended: false };
                 while let Some(rows) = steps.next() {
                     for stored in rows {
                         once(stored)?;
@@ -62,15 +62,15 @@ impl File {
 }
 
 /// Walks through the ids, up or down; where a page cannot be read it steps over it, further each time.
-struct Steps<'a> {
-    file: &'a File,
+struct IdSteps<'a> {
+    file: &'a DatabaseFile,
     after: Option<u128>,
     backwards: bool,
     ended: bool,
 }
 
-impl Steps<'_> {
-    fn next(&mut self) -> Option<Vec<Stored>> {
+impl IdSteps<'_> {
+    fn next(&mut self) -> Option<Vec<StoredRow>> {
         if self.ended {
             return None;
         }
@@ -91,12 +91,12 @@ impl Steps<'_> {
         None
     }
 
-    fn read(&self, lot: usize) -> rusqlite::Result<Vec<Stored>> {
+    fn read(&self, lot: usize) -> rusqlite::Result<Vec<StoredRow>> {
         if self.backwards { self.file.before(self.after, lot) } else { self.file.after(self.after, lot) }
     }
 
     /// Onward it goes, or ends: an id out of its place must not lead in a circle.
-    fn step(&mut self, rows: Vec<Stored>) -> Option<Vec<Stored>> {
+    fn step(&mut self, rows: Vec<StoredRow>) -> Option<Vec<StoredRow>> {
         let beyond = |id: &u128| {
             self.after.is_none_or(|after| if self.backwards { *id < after } else { *id > after }) && *id > 0
         };

@@ -8,17 +8,17 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
-    at_hand::Read,
-    background::Background,
-    counter::Counter,
-    file::{Fault, File, PAGE},
-    front::{Front, Room},
-    keys::Keys,
-    lock::Lock,
-    queue::{Answer, Order, What, Write},
+    at_hand::DiskRead,
+    background::DiskWorker,
+    counter::RollbackCounter,
+    file::{DatabaseFile, DiskFault, PAGE},
+    front::{DiskCapacity, LiveView},
+    keys::RowKeys,
+    lock::FolderLock,
+    queue::{ColdAnswer, RecordWrite, WriteEffect, WriterOrder},
     row,
-    rows::Stored,
-    tally::Tally,
+    rows::StoredRow,
+    tally::RowChecksum,
 };
 use crate::{
     clock::Timestamp,
@@ -33,30 +33,30 @@ const PATIENCE: Duration = Duration::from_millis(50);
 pub(super) const CHECKPOINT: i64 = 4000;
 
 /// The writer.
-pub(super) struct Writer {
-    pub(super) file: File,
+pub(super) struct DiskWriter {
+    pub(super) file: DatabaseFile,
     pub(super) sealer: Arc<Sealer>,
-    pub(super) keys: Keys,
-    pub(super) front: Arc<Front>,
+    pub(super) keys: RowKeys,
+    pub(super) front: Arc<LiveView>,
     pub(super) durability: Durability,
     pub(super) max_bytes: Option<u64>,
-    pub(super) counter: Counter,
+    pub(super) counter: RollbackCounter,
     pub(super) commits: u64,
     /// What is in the database.
-    pub(super) tally: Tally,
+    pub(super) tally: RowChecksum,
     pub(super) floor: Timestamp,
-    pub(super) background: Background,
+    pub(super) background: DiskWorker,
     /// Why changes fail at present.
-    pub(super) failing: Option<Fault>,
+    pub(super) failing: Option<DiskFault>,
     /// What the transaction that is under way changes.
     pub(super) changed: Vec<u128>,
     /// With how many frames the write-ahead log is worked in.
     pub(super) checkpoint_at: i64,
     /// Let go last, when the database is closed.
-    pub(super) _lock: Lock,
+    pub(super) _lock: FolderLock,
 }
 
-impl Writer {
+impl DiskWriter {
     /// Until the queue is closed and worked off.
     pub(super) fn run(mut self) {
         loop {
@@ -72,17 +72,17 @@ impl Writer {
         self.checkpoint();
     }
 
-    fn serve(&mut self, orders: Vec<Order>) {
+    fn serve(&mut self, orders: Vec<WriterOrder>) {
         let mut writes = Vec::new();
         let (mut flushed, mut served) = (Vec::new(), Vec::new());
         for order in orders {
             match order {
-                Order::Write(write) => writes.push(write),
+                WriterOrder::Write(write) => writes.push(write),
                 // What is decided already is found beside the database, so a read need not wait for the writes before it.
-                Order::Read(id, answer) => drop(answer.send(self.read(id))),
-                Order::Serve(done) => served.push(done),
-                Order::Flush(done) => flushed.push(done),
-                Order::Sweep(now, done) => {
+                WriterOrder::Read(id, answer) => drop(answer.send(self.read(id))),
+                WriterOrder::Serve(done) => served.push(done),
+                WriterOrder::Flush(done) => flushed.push(done),
+                WriterOrder::Sweep(now, done) => {
                     self.sweep(now);
                     let _ = done.send(());
                 }
@@ -107,7 +107,7 @@ impl Writer {
     }
 
     /// What the reader could not, or came too late for.
-    fn read(&mut self, id: u128) -> Answer {
+    fn read(&mut self, id: u128) -> ColdAnswer {
         let mark = self.front.marks.of(id);
         let mut stored = match self.file.get(id) {
             Ok(stored) => stored,
@@ -128,9 +128,9 @@ impl Writer {
             }
         }
         // Nobody else changes what is on disk.
-        let read = Read { mark, record: opened.map(Arc::new) };
+        let read = DiskRead { mark, record: opened.map(Arc::new) };
         let record = self.front.warm(id, &read).map_err(|_| StoreError::Unavailable)?;
-        Ok(Read { mark, record })
+        Ok(DiskRead { mark, record })
     }
 
     /// What should be there and is not: a page was damaged, or the id in it.
@@ -155,7 +155,7 @@ impl Writer {
     }
 
     /// A row that does not open is lost, and no other. It knew which tickets were spent, so its session has ended.
-    pub(super) fn set_aside(&mut self, damaged: &Stored) {
+    pub(super) fn set_aside(&mut self, damaged: &StoredRow) {
         let front = Arc::clone(&self.front);
         let now = Timestamp::now();
         front.forget(damaged.id, damaged.beside.who, || {
@@ -175,8 +175,8 @@ impl Writer {
     }
 
     /// Commits them as one, and tells each what became of it.
-    fn commit(&mut self, writes: Vec<Write>) {
-        let mut dead: Vec<Write> = Vec::new();
+    fn commit(&mut self, writes: Vec<RecordWrite>) {
+        let mut dead: Vec<RecordWrite> = Vec::new();
         let mut living = Vec::with_capacity(writes.len());
         for write in writes {
             // Nobody waits for it any more: it counts as failed already.
@@ -186,7 +186,7 @@ impl Writer {
         match self.transaction(&living) {
             Ok(()) => self.settle(living),
             // One that cannot be written must not take others with it.
-            Err(Fault::Sync) => dead.extend(living),
+            Err(DiskFault::Sync) => dead.extend(living),
             Err(_) if living.len() == 1 => dead.extend(living),
             Err(_) => {
                 for write in living {
@@ -206,7 +206,7 @@ impl Writer {
         }
     }
 
-    fn settle(&mut self, writes: Vec<Write>) {
+    fn settle(&mut self, writes: Vec<RecordWrite>) {
         if self.failing.take().is_some() {
             tracing::info!("the disk takes changes again");
         }
@@ -224,18 +224,18 @@ impl Writer {
         }
     }
 
-    fn transaction(&mut self, writes: &[Write]) -> Result<(), Fault> {
+    fn transaction(&mut self, writes: &[RecordWrite]) -> Result<(), DiskFault> {
         if writes.is_empty() {
             return Ok(());
         }
-        if self.front.room() == Room::Poisoned {
-            return Err(Fault::Sync);
+        if self.front.room() == DiskCapacity::Poisoned {
+            return Err(DiskFault::Sync);
         }
         self.transact(|writer| {
             for write in writes {
                 match &write.what {
-                    What::Put(record) => writer.put(record, write.who)?,
-                    What::End(at) => {
+                    WriteEffect::Put(record) => writer.put(record, write.who)?,
+                    WriteEffect::End(at) => {
                         writer.remove(write.id)?;
                         writer.file.bury(write.id, *at)?;
                     }
@@ -252,7 +252,7 @@ impl Writer {
         })?;
         let id = record.id.as_u128();
         self.changed.push(id);
-        if self.file.put(&Stored { id, beside, row })? {
+        if self.file.put(&StoredRow { id, beside, row })? {
             self.tally.add(id);
         }
         Ok(())
@@ -270,7 +270,7 @@ impl Writer {
     pub(super) fn transact(
         &mut self,
         work: impl FnOnce(&mut Self) -> rusqlite::Result<()>,
-    ) -> Result<(), Fault> {
+    ) -> Result<(), DiskFault> {
         let (count, tally) = (self.commits + 1, self.tally);
         self.changed.clear();
         let floor = self.front.ended.floor();
@@ -301,18 +301,18 @@ impl Writer {
     }
 
     /// Says once what is wrong.
-    pub(super) fn note(&mut self, error: &rusqlite::Error) -> Fault {
-        let fault = Fault::of(error);
+    pub(super) fn note(&mut self, error: &rusqlite::Error) -> DiskFault {
+        let fault = DiskFault::of(error);
         match fault {
-            Fault::Sync if self.front.room() != Room::Poisoned => {
-                self.front.set_room(Room::Poisoned);
+            DiskFault::Sync if self.front.room() != DiskCapacity::Poisoned => {
+                self.front.set_room(DiskCapacity::Poisoned);
                 tracing::error!(
                     %error,
                     "the disk failed to sync: no change is taken any more; sessions are still read; repair the disk and \
                      restart"
                 );
             }
-            Fault::Full if self.failing.is_none() => {
+            DiskFault::Full if self.failing.is_none() => {
                 tracing::error!(%error, "the disk is full: changes fail until there is room; sessions are still read");
                 // What waits in the log is worked into the database, and its room used again.
                 self.checkpoint();
@@ -325,7 +325,7 @@ impl Writer {
     }
 
     /// They failed; so does what is queued and was derived from them. The disk's truth counts again.
-    fn fail(&mut self, mut dead: Vec<Write>) {
+    fn fail(&mut self, mut dead: Vec<RecordWrite>) {
         let mut sound = HashMap::new();
         for write in &dead {
             let file = &self.file;
@@ -335,17 +335,17 @@ impl Writer {
             };
             sound.insert(write.id, self.front.restore(write.id, write.who, truth));
         }
-        let derived = |write: &Write| sound.get(&write.id).is_some_and(|from| write.number < *from);
+        let derived = |write: &RecordWrite| sound.get(&write.id).is_some_and(|from| write.number < *from);
         dead.extend(self.front.queue.take_out(derived));
         for write in dead {
-            let full = self.failing == Some(Fault::Full);
+            let full = self.failing == Some(DiskFault::Full);
             let _ = write.answer.send(Err(if full { StoreError::Full } else { StoreError::Unavailable }));
         }
     }
 
     /// Writes touches behind: onto the row as it is on disk, so that no older state comes back with them.
     pub(super) fn flush(&mut self, now: Timestamp) {
-        if self.front.room() == Room::Poisoned {
+        if self.front.room() == DiskCapacity::Poisoned {
             return;
         }
         let touched = self.front.touches.take();
@@ -390,12 +390,12 @@ impl Writer {
     }
 
     fn checkpoint(&mut self) {
-        if self.front.room() == Room::Poisoned {
+        if self.front.room() == DiskCapacity::Poisoned {
             return;
         }
         let done = self.file.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        match done.as_ref().map_err(Fault::of) {
-            Err(Fault::Sync) => {
+        match done.as_ref().map_err(DiskFault::of) {
+            Err(DiskFault::Sync) => {
                 if let Err(error) = done {
                     self.note(&error);
                 }
@@ -410,9 +410,9 @@ impl Writer {
         let (Some(most), Ok(pages)) = (self.max_bytes, self.file.pages()) else { return };
         let used = pages * PAGE;
         self.front.set_room(match used {
-            used if used < most / 2 => Room::Plenty,
-            used if used < most / 16 * 15 => Room::Logins,
-            _ => Room::None,
+            used if used < most / 2 => DiskCapacity::Plenty,
+            used if used < most / 16 * 15 => DiskCapacity::Logins,
+            _ => DiskCapacity::None,
         });
     }
 }
