@@ -71,7 +71,7 @@ impl LongAnswer {
         Self { is_events: true, look: CoarseTimer::new(Some(LOOK)), ..Self::new(body, terms) }
     }
 
-    /// Any other answer; under terms of a [patient](Tunnel::outlives_renewals) session.
+    /// Any other answer; under terms of a [patient](crate::session::SessionTunnel::outlives_renewals) session.
     pub fn new(body: AnswerBody<RequestBody>, terms: TunnelLimits) -> Self {
         let look = CoarseTimer::new(Some(LONG));
         Self { body: Some(body), is_events: false, terms, look, moved: false, asked: None }

@@ -265,7 +265,7 @@ fn keep(record: &mut Record, changes: &SessionChanges, apply: &PendingChange<'_>
 }
 
 /// What a field is filed under. With the keys of `mod_session` that is what the app wrote first: `cartId` and
-/// `X-SessionConfig-Cartid` are one.
+/// `X-Session-Cartid` are one.
 fn key(record: &Record, name: &FieldName, apply: &PendingChange<'_>) -> FieldName {
     if apply.wire.has_keys() && !record.fields.contains_key(name) {
         let wanted = normal(name);

@@ -266,7 +266,7 @@ impl SessionManager {
 
     /// Whether a straggler's answer begins a session by a kept cookie, as a login of the app's own (`SessionChanges::may_log_in`):
     /// only where its session goes on under another ticket, which the browser is not known to have, and which it got by
-    /// such a login from the same address ([`Logins`](super::logins::LoginAddresses)). It came as one who was in that session: had
+    /// such a login from the same address ([`LoginAddresses`](super::logins::LoginAddresses)). It came as one who was in that session: had
     /// that ended, it would log in again who has logged out, and somebody who is logged in by name would be so no more.
     async fn may_begin_beside(
         &self,

@@ -37,9 +37,9 @@ pub struct Record {
     pub renewed: Timestamp,
     /// Outlives the browser.
     pub permanent: bool,
-    /// `X-SessionConfig-Idle`: instead of the configured idle timeout.
+    /// `X-Session-Idle`: instead of the configured idle timeout.
     pub idle: Option<Duration>,
-    /// `X-SessionConfig-Max`: instead of the configured absolute timeout.
+    /// `X-Session-Max`: instead of the configured absolute timeout.
     pub max: Option<Duration>,
     /// Raised by each change of fields or principal.
     pub version: u64,

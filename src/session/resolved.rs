@@ -31,7 +31,7 @@ pub(super) const STATES: [SessionState; 4] =
     [SessionState::New, SessionState::Active, SessionState::None, SessionState::Unavailable];
 
 impl SessionState {
-    /// The value of `X-SessionConfig-SessionState`.
+    /// The value of `X-Session-State`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::New => "new",

@@ -1,4 +1,4 @@
-//! What an app is told of the session: `X-SessionConfig-*` on its requests.
+//! What an app is told of the session: `X-Session-*` on its requests.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -36,9 +36,9 @@ pub struct SessionHeaders {
     pub(super) max_value_bytes: usize,
     pub(super) encoding: ValueEncoding,
     fields: HashMap<String, ValueEncoding>,
-    /// `SessionConfig`, where apps were written for `mod_session`.
+    /// `Session`, where apps were written for `mod_session`.
     session: Option<HeaderName>,
-    /// `X-Replace-SessionConfig`, likewise.
+    /// `X-Replace-Session`, likewise.
     pub(super) replace: Option<HeaderName>,
     /// What happened.
     pub events: Arc<SessionEvents>,

@@ -16,7 +16,7 @@ const KEY: &str = "trusted_origins";
 const EXPECTED: &str = "an origin such as \"https://example.com\"";
 
 impl WebOrigin {
-    /// As it stands in the header `WebOrigin`.
+    /// As it stands in the header `Origin`.
     pub fn as_str(&self) -> &str {
         &self.0
     }

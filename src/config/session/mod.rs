@@ -41,7 +41,7 @@ pub struct SessionConfig {
     pub max_sessions_per_principal: Option<u32>,
     /// `on_too_many`: what a login past `max_sessions_per_principal` meets.
     pub on_too_many: OnTooMany,
-    /// `on_conflict`: what follows when `X-SessionConfig-If-Version` does not hold.
+    /// `on_conflict`: what follows when `X-Session-If-Version` does not hold.
     pub on_conflict: OnConflict,
     /// `close_tunnels`: websockets and event streams end with the session that they began under.
     pub close_tunnels: bool,

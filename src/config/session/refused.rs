@@ -24,7 +24,7 @@ pub(in crate::config) fn check(reader: &TableReader<'_>, cookie: &SessionCookie,
     by_path(reader, cookie, around);
 }
 
-/// `SecureRule` by plain http, and what needs it (RFC 6265bis sections 5.7 and 4.1.2.7).
+/// `Secure` by plain http, and what needs it (RFC 6265bis sections 5.7 and 4.1.2.7).
 fn by_http(reader: &TableReader<'_>, cookie: &SessionCookie, around: VisitorScheme<'_>) {
     let told_by_proxies = !around.trusted.networks.is_empty() || around.trusted.unix;
     let is_plain = |listen: &&ListenConfig| listen.tls.is_none() && listen.redirect_to_https.is_none();

@@ -8,7 +8,7 @@ use super::super::value::{TableReader, ValueProblem};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HealthConfig {
     /// `path`: asked for by GET; well is who answers 2xx or 3xx. Of an upstream with `http2`,
-    /// `/grpc.health.v1.HealthConfig/Check` is asked as gRPC asks, and well is who says that it serves.
+    /// `/grpc.health.v1.Health/Check` is asked as gRPC asks, and well is who says that it serves.
     pub path: String,
     /// `interval` between two checks of one server: 5 s.
     pub interval: Duration,

@@ -1,4 +1,4 @@
-//! The request's `JarCookie`: ours out, the rules undone, kept cookies in.
+//! The request's `Cookie`: ours out, the rules undone, kept cookies in.
 
 use std::{borrow::Cow, cell::OnceCell, collections::BTreeSet};
 
@@ -18,7 +18,7 @@ use crate::{
 };
 
 impl CookieStage<'_> {
-    /// The request's `JarCookie` as the app is to get it: ours out, the rules undone, kept cookies in.
+    /// The request's `Cookie` as the app is to get it: ours out, the rules undone, kept cookies in.
     pub fn inbound<B>(
         &self,
         resolved: Option<&ResolvedSession>,

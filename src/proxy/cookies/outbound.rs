@@ -1,4 +1,4 @@
-//! The answer's `Set-JarCookie` lines: what the rules make of them, what the session keeps, what goes with it.
+//! The answer's `Set-Cookie` lines: what the rules make of them, what the session keeps, what goes with it.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -65,7 +65,7 @@ enum LineFate {
 }
 
 impl CookieStage<'_> {
-    /// The answer's `Set-JarCookie` lines as the browser is to get them, save those that wait for the session; what the
+    /// The answer's `Set-Cookie` lines as the browser is to get them, save those that wait for the session; what the
     /// session is to keep is added to `changes`.
     pub fn outbound<B>(
         &self,

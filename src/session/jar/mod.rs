@@ -140,7 +140,7 @@ impl JarCookie {
     }
 }
 
-/// What one `Set-JarCookie` of an answer changes. A cookie whose time is over takes away what it names.
+/// What one `Set-Cookie` of an answer changes. A cookie whose time is over takes away what it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct JarChange {
     /// The cookie as it is from now on.

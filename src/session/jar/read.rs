@@ -1,4 +1,4 @@
-//! From a `Set-JarCookie` line to what a browser would store of it (RFC 6265bis sections 5.6 and 5.7).
+//! From a `Set-Cookie` line to what a browser would store of it (RFC 6265bis sections 5.6 and 5.7).
 
 use std::{sync::Arc, time::Duration};
 

@@ -1,7 +1,7 @@
 //! Sessions on disk, with memory in front.
 //!
 //! Here live the database, the thread that holds it and the live view before it. Never: what a change means (that is
-//! [`decide`](crate::session::commit)). Called by [`Store`](super::RecordStore).
+//! [`decide`](crate::session::commit)). Called by [`RecordStore`](super::RecordStore).
 //!
 //! A change is decided in memory, queued, and acknowledged once the database has synced it (`durability`). A record that
 //! nobody asks for is packed; what memory has no room for at all is read again from disk when it is asked for. When a
