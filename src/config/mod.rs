@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::Ipv6Addr, path::Path};
 use toml::de::DeTable;
 
 mod admin;
-mod carried;
+mod client_side;
 mod cookie_rule;
 mod diagnostic;
 mod errors;
@@ -14,14 +14,14 @@ mod keys;
 mod limits;
 mod listen;
 mod log;
-mod mistake;
+mod problem;
 mod process;
+mod restart_only;
 mod route;
 mod scalar;
 mod secret;
 mod session;
 mod source;
-mod standing;
 mod store;
 mod tls;
 mod upstream;
@@ -151,7 +151,7 @@ fn read(text: &str, folder: &Path) -> (Option<Config>, BTreeSet<String>, Vec<Dia
     let limits = RequestLimits::read(&root.section("limits"));
     let admin = AdminConfig::read(&root.section("admin"));
     let log = LogConfig::read(&root.section("log"));
-    carried::check(&root, (&store, &keys), &session, &cookies, &limits);
+    client_side::check(&root, (&store, &keys), &session, &cookies, &limits);
     let around =
         session::VisitorScheme { listen: &listen, routes: &routes, trusted: &process.trusted_proxies };
     session::check_refused(&root.section("session").section("cookie"), &session.cookie, around);

@@ -12,7 +12,7 @@ use toml::{
 
 use super::{diagnostic::Diagnostic, scalar};
 
-pub(super) use super::mistake::{DiagnosticSink, ValueProblem};
+pub(super) use super::problem::{DiagnosticSink, ValueProblem};
 
 /// One table, and where it is.
 pub(super) struct TableReader<'a> {

@@ -15,7 +15,7 @@ use crate::{
 };
 
 use super::{
-    CookieRules, CookieScope, disguise,
+    CookieRules, CookieScope, lookalikes,
     names::NameWork,
     rule::{is_for, renaming},
     seal::{bound, open},
@@ -46,7 +46,7 @@ impl CookieRules {
         let name = pair.name();
         // SECURITY: what else some app would read in this pair, whatever becomes of the pair itself.
         let passes_for = |name: &[u8], own: Option<&CookieRule>| self.guards_disguised(name, sent, own);
-        let smuggles = || disguise::within(pair).any(|name| passes_for(name, None));
+        let smuggles = || lookalikes::within(pair).any(|name| passes_for(name, None));
         if let Some((rule, original)) = self.original(name, sent.occasion) {
             return if rule.action == CookieAction::Seal {
                 self.open(rule, pair, Some(original), sent)
@@ -56,13 +56,13 @@ impl CookieRules {
                 PairEdit::Rename(original)
             };
         }
-        let read_as = disguise::name(pair);
+        let read_as = lookalikes::name(pair);
         let rule = self.find(name, sent.occasion);
         let Some(rule) = rule.filter(|rule| guards(rule, sent.occasion)) else {
             let known = rule.is_some_and(|rule| !rule.report);
             let doubles = sent.open.iter().any(|open| {
-                let passes = |name: &[u8]| !sent.work.looks_at(name) || disguise::passes_for(name, open);
-                *open == read_as || (!known && (passes(read_as) || disguise::within(pair).any(passes)))
+                let passes = |name: &[u8]| !sent.work.looks_at(name) || lookalikes::passes_for(name, open);
+                *open == read_as || (!known && (passes(read_as) || lookalikes::within(pair).any(passes)))
             });
             let goes = doubles || passes_for(read_as, None) || smuggles();
             return if goes { PairEdit::Remove } else { PairEdit::Keep };
@@ -113,7 +113,7 @@ impl CookieRules {
             return guards(rule, occasion) && !is(rule, own);
         }
         let mut found = false;
-        disguise::readings(name, |reading| {
+        lookalikes::readings(name, |reading| {
             self.index.look_up(reading, work, |number| {
                 let Some(rule) = self.rules.get(number) else { return };
                 let counts = number <= first || is_plain(&rule.name);

@@ -4,19 +4,19 @@
 //! ([`CookieRules::read`]), and the [`CookieInventory`] of what apps were seen to set. Never: a session, whose jar keeps what
 //! a rule keeps here; a header map. Called by `proxy`.
 
-mod disguise;
+mod describe;
 mod expire;
 mod inbound;
 mod inventory;
+mod lookalikes;
 mod names;
 mod request_path;
 mod rewrite;
 mod rule;
 mod seal;
-mod told;
 
+pub use describe::describe;
 pub use inbound::PresentedPair;
 pub use inventory::{CookieFinding, CookieInventory, CookieSighting};
 pub use names::NameWork;
 pub use rule::{CookieRules, CookieScope, LineForJar, LineVerdict, SealedFor};
-pub use told::told;

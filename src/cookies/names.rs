@@ -5,7 +5,7 @@ use std::{cell::Cell, collections::HashMap};
 
 use smallvec::SmallVec;
 
-use super::disguise;
+use super::lookalikes;
 use crate::{config::CookieRule, message::glob};
 
 /// What the names of one request may cost: a unit is a byte of a name that is looked at, or a pattern that it is held
@@ -61,10 +61,10 @@ impl NameIndex {
         let mut index = Self::default();
         for (number, rule) in rules.iter().enumerate() {
             let name = rule.name.as_bytes();
-            let decoded = disguise::decode(name);
+            let decoded = lookalikes::decode(name);
             let both = [name, &*decoded];
             for name in both.get(..if *decoded == *name { 1 } else { 2 }).unwrap_or_default() {
-                let folded: Box<[u8]> = name.iter().map(|byte| disguise::fold(*byte)).collect();
+                let folded: Box<[u8]> = name.iter().map(|byte| lookalikes::fold(*byte)).collect();
                 if name.iter().any(|byte| matches!(byte, b'*' | b'?')) {
                     index.globs.push((folded, number));
                 } else {
@@ -80,7 +80,7 @@ impl NameIndex {
         if !work.looks_at(name) {
             return;
         }
-        let folded: SmallVec<[u8; 64]> = name.iter().map(|byte| disguise::fold(*byte)).collect();
+        let folded: SmallVec<[u8; 64]> = name.iter().map(|byte| lookalikes::fold(*byte)).collect();
         self.plain.get(&*folded).into_iter().flatten().copied().for_each(&mut found);
         for (pattern, number) in &self.globs {
             if !work.spend(1 + if begins_alike(pattern, &folded) { folded.len() } else { 0 }) {

@@ -6,10 +6,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{
     Acceptor, BoundListener, ConnectionLimits, PeerName, RequestHandler,
+    acceptor::{AcceptedConnection, WireProtocol},
     bind::AcceptSocket,
-    counts::ConnectionPermit,
-    entrance::{AcceptedConnection, WireProtocol},
     http1, http2,
+    limits::ConnectionPermit,
 };
 use crate::{
     clock,

@@ -3,27 +3,27 @@
 //! Here live sockets, the connection's life, its limits of time. Never: what a request means. Any service can be
 //! served; `app` calls [`serve`] with the one of `proxy`. RFC 9112 §9 binds connections.
 
+mod acceptor;
 mod bind;
 mod connection;
-mod counts;
-mod entrance;
 mod http1;
 mod http2;
 mod interim;
+mod limits;
 mod proxy_protocol;
 mod received;
-mod stall;
-mod switch;
 mod tls;
+mod upgrade;
+mod write_stall;
 
+pub use acceptor::{Acceptor, RequestHandler, RequestOrigin};
 pub use bind::{BindError, BoundListener, bind};
 pub use connection::{ConnectionRules, serve};
-pub use counts::ConnectionLimits;
-pub use entrance::{Acceptor, RequestHandler, RequestOrigin};
 pub use interim::InterimSender;
+pub use limits::ConnectionLimits;
 pub use received::ReceivedBody;
-pub use switch::{DuplexStream, PendingUpgrade, UpgradedTunnel};
 pub use tls::{ClientCertificate, ClientVerifier, ListenerCertificates, ListenerTls, ResumptionKeys};
+pub use upgrade::{DuplexStream, PendingUpgrade, UpgradedTunnel};
 
 use std::net::IpAddr;
 

@@ -6,7 +6,7 @@ use super::{
     FieldValue,
     jar::{Jar, JarChange},
     record::Record,
-    view::FieldScope,
+    upstream_access::FieldScope,
 };
 
 /// A field's name in normal form.

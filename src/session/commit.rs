@@ -6,12 +6,12 @@ use uuid::Uuid;
 
 use super::{
     FieldValue,
-    carried::SizeLimit,
     change::{FieldName, SessionChanges},
+    client_side::SizeLimit,
     fields::FieldMap,
     record::{Record, SecretMatch},
+    session_headers::SessionHeaders,
     ticket::{Realm, SecretHash},
-    wire::SessionHeaders,
 };
 use crate::{clock::Timestamp, config::SessionConfig, message::field::normal};
 

@@ -7,8 +7,8 @@ use http::{HeaderMap, HeaderName};
 use super::{
     FieldValue,
     change::{FieldName, SessionChanges},
+    session_headers::SessionHeaders,
     value::{decode_text, form},
-    wire::SessionHeaders,
 };
 use crate::message::field::normal as field_name;
 

@@ -5,53 +5,53 @@
 //! before the app is asked, [`commit`](SessionManager::commit) before the visitor's first byte. RFC 6265bis binds the
 //! cookie.
 
+mod apply_answer;
+mod backend;
 mod caches;
-mod carried;
 mod change;
+mod client_side;
 pub mod codec;
 mod commit;
 mod cookie;
 mod events;
+mod fetch_context;
 mod fields;
 mod flood;
 mod instruct;
 pub mod jar;
-mod judge;
-mod keep;
 mod logins;
+mod presented;
 mod record;
 mod refresh;
 mod resolve;
 mod resolved;
-mod shown;
+mod session_headers;
 pub mod store;
 mod ticket;
 mod tunnels;
+mod upstream_access;
 mod value;
 mod verified;
-mod view;
-mod visit;
-mod wire;
 
+pub use backend::{Backend, BackendState};
 pub use caches::{is_for_shared_caches, make_private};
-pub use carried::{FlaskSessions, Revocations, SealedSessions};
 pub use change::SessionChanges;
+pub use client_side::{FlaskSessions, Revocations, SealedSessions};
 pub use commit::FoundRecord;
 pub use cookie::CookieForm;
 pub use events::SessionEvents;
+pub use fetch_context::FetchContext;
 pub use fields::{FieldMap, FlashMap, NamedMap};
-pub use keep::{Backend, BackendState};
+pub use presented::PresentedCookies;
 pub use record::Record;
 pub use resolve::ResolveRequest;
 pub use resolved::{ResolvedSession, SessionState};
-pub use shown::PresentedCookies;
+pub use session_headers::SessionHeaders;
 pub use store::StoreError;
 pub use ticket::{IdFilter, Realm};
 pub use tunnels::SessionTunnel;
+pub use upstream_access::{FieldScope, UpstreamAccess};
 pub use value::FieldValue;
-pub use view::{FieldScope, UpstreamAccess};
-pub use visit::FetchContext;
-pub use wire::SessionHeaders;
 
 use std::{cell::RefCell, net::IpAddr, sync::Arc};
 
@@ -59,10 +59,10 @@ use http::HeaderValue;
 use uuid::Uuid;
 
 use crate::{clock::Timestamp, config::SessionConfig, crypto::Keyring};
-use carried::CookieIssue;
+use apply_answer::CookieOutcome;
+use client_side::CookieIssue;
 use flood::FloodLimits;
 use jar::Jar;
-use judge::CookieOutcome;
 use logins::LoginAddresses;
 use resolved::SessionStatus;
 use store::RecordStore;

@@ -3,8 +3,8 @@
 
 use super::{
     Backend, Record, ResolvedSession, SessionChanges, SessionManager,
+    apply_answer::{AnswerContext, CookieOutcome},
     commit::FoundRecord,
-    judge::{AnswerContext, CookieOutcome},
     record::SecretMatch,
     resolved::SessionStatus,
     store::AppliedChange,

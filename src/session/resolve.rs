@@ -7,16 +7,16 @@ use uuid::Uuid;
 
 use super::{
     CookieForm, SessionChanges, SessionManager, UpstreamAccess,
+    backend::{Backend, TicketActivity},
     change::FieldName,
     commit::FoundRecord,
-    keep::{Backend, TicketActivity},
+    fetch_context::FetchContext,
+    presented::PresentedCookies,
     record::{Record, SecretMatch},
     resolved::{ResolvedSession, SessionStatus},
-    shown::PresentedCookies,
     store::{AppliedChange, StoreError},
     ticket::{IdFilter, Realm, SecretHash, Ticket},
     verified,
-    visit::FetchContext,
 };
 use crate::{clock::Timestamp, config::SessionStart};
 

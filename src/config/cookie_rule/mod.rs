@@ -15,8 +15,8 @@ use super::{
 
 mod attribute;
 mod check;
-mod doubtful;
 mod expand;
+mod lints;
 mod preset;
 
 pub use attribute::{AttributeRule, CookiePriority, RuleSecure};
@@ -157,7 +157,7 @@ impl CookieRule {
             reader.finish();
         }
         check::order(&readers);
-        doubtful::tell(&written, own, keyless);
+        lints::tell(&written, own, keyless);
         rules
     }
 

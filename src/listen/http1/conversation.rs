@@ -15,12 +15,12 @@ use http_body::Body;
 
 use super::{
     super::{
-        InterimSender, PendingUpgrade, ReceivedBody, RequestHandler, connection::LAST_CALL,
-        entrance::ConnectionInfo, switch::UpgradeCallback,
+        InterimSender, PendingUpgrade, ReceivedBody, RequestHandler, acceptor::ConnectionInfo,
+        connection::LAST_CALL, upgrade::UpgradeCallback,
     },
     answer,
     head::{self, AnswerTerms, HeadError, RequestHead},
-    line::{ConnectionIo, IoWriter, SharedIo},
+    io::{ConnectionIo, IoWriter, SharedIo},
     stop::StopNotice,
 };
 use crate::{

@@ -9,7 +9,7 @@ use http::{
 };
 use smallvec::SmallVec;
 
-use super::line::BodyRemaining;
+use super::io::BodyRemaining;
 use crate::message::{
     chunked::ChunkReader,
     framing::{content_length, is_chunked, lower_version, transfer_codings},

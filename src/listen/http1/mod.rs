@@ -8,10 +8,10 @@
 mod answer;
 mod conversation;
 mod head;
-mod line;
+mod io;
 mod stop;
 
-pub(super) use line::SharedIo;
+pub(super) use io::SharedIo;
 
 use std::{pin::pin, rc::Rc, time::Duration};
 
@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ConnectionRules, RequestHandler, UpgradedTunnel, connection::last_call, entrance::ConnectionInfo,
+    ConnectionRules, RequestHandler, UpgradedTunnel, acceptor::ConnectionInfo, connection::last_call,
 };
 use crate::{
     clock,

@@ -3,14 +3,14 @@
 //! h2 reads the frames and holds what it can count; what only we know ends a connection here: that it is idle, that it
 //! asks and takes back, that it sends without getting anywhere, that it does not read.
 
-mod aside;
+mod early_hints;
 mod incoming;
+mod stall_guard;
 mod stream;
 mod streams;
 mod tunnel;
-mod watched;
 
-pub(super) use aside::StreamHandoff;
+pub(super) use early_hints::StreamHandoff;
 pub(super) use incoming::StreamBody;
 
 use std::{
@@ -27,15 +27,15 @@ use h2::server::{Builder, Connection, Handshake, SendResponse};
 use http::Request;
 use tokio_util::sync::CancellationToken;
 
-use super::{ConnectionRules, RequestHandler, entrance::ConnectionInfo};
+use super::{ConnectionRules, RequestHandler, acceptor::ConnectionInfo};
 use crate::{
     clock::CoarseTimer,
     config::RequestLimits,
     net::{MeteredStream, NetStream},
     tasks,
 };
+use stall_guard::StalledWriteGuard;
 use streams::{RequestInFlight, StreamCounts};
-use watched::StalledWriteGuard;
 
 /// How long a connection that was told to end may take to say good-bye.
 const FAREWELL: Duration = Duration::from_secs(2);

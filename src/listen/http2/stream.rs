@@ -16,9 +16,9 @@ use http::{
 use http_body::Body;
 
 use super::{
-    super::{InterimSender, PendingUpgrade, ReceivedBody, RequestHandler, entrance::ConnectionInfo, switch},
+    super::{InterimSender, PendingUpgrade, ReceivedBody, RequestHandler, acceptor::ConnectionInfo, upgrade},
     StreamCounts,
-    aside::StreamHandoff,
+    early_hints::StreamHandoff,
     incoming::StreamBody,
     streams::RequestInFlight,
     tunnel::StreamTunnel,
@@ -58,7 +58,7 @@ pub(super) async fn serve<H: RequestHandler>(
     flight.is_answered();
     let (mut head, body) = answer.into_parts();
     if tunnel.is_some() {
-        switch::answer(&mut head);
+        upgrade::answer(&mut head);
     }
     // What our own answers say to visitors who speak HTTP/1 (RFC 9113 section 8.2.2).
     head.headers.remove(CONNECTION);

@@ -16,7 +16,7 @@ use rustls::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::entrance::WireProtocol;
+use super::acceptor::WireProtocol;
 use crate::{clock::Timestamp, net::NetStream};
 use resolver::CertificateResolver;
 

@@ -1,7 +1,7 @@
 //! The app's own cookies on their way through: what the rules make of them, what the jar keeps and adds.
 
+mod expiring;
 mod inbound;
-mod leaving;
 mod outbound;
 
 pub use outbound::CommittedSession;

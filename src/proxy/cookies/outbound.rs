@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use uuid::Uuid;
 
-use super::{CookieContext, CookieStage, leaving::ExpiringLines};
+use super::{CookieContext, CookieStage, expiring::ExpiringLines};
 use crate::{
     clock::Timestamp,
     config::{KeepRenew, SessionMode, is_session_like},
@@ -210,7 +210,7 @@ impl CookieStage<'_> {
                 LineFate::Goes
             }
             LineVerdict::Reported(verdict) => {
-                let would = cookies::told(line.bytes(), &verdict);
+                let would = cookies::describe(line.bytes(), &verdict);
                 if self.plan.inventory.is_new(name, &would) {
                     tracing::info!(cookie = %cookie(), would, "report: without `report` this would have become of it");
                 }

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
-use super::{front::DiskCapacity, parcel, row, rows::StoredRow, writer::DiskWriter};
+use super::{live_view::DiskCapacity, packed_record, row, rows::StoredRow, writer::DiskWriter};
 use crate::{clock::Timestamp, session::record::Record};
 
 /// Rows in a bite: about a millisecond.
@@ -124,7 +124,7 @@ impl DiskWriter {
         let id = record.id.as_u128();
         self.front.touches.leave_on(id, record);
         if self.front.known.has_room()
-            && let Some(parcel) = parcel::pack(record)
+            && let Some(parcel) = packed_record::pack(record)
         {
             self.front.shelve(id, parcel);
         }

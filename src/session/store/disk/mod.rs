@@ -7,26 +7,26 @@
 //! nobody asks for is packed; what memory has no room for at all is read again from disk when it is asked for. When a
 //! session was last seen is written behind.
 
-mod at_hand;
 mod background;
 mod counter;
 mod file;
 mod first_page;
-mod front;
 mod keys;
+mod last_seen_log;
+mod live_view;
 mod lock;
-mod parcel;
+mod maintenance;
+mod packed_index;
+mod packed_record;
 mod pending;
 mod queue;
 mod reader;
+mod reconcile;
 mod row;
+mod row_checksum;
 mod rows;
 mod salvage;
-mod shelf;
 mod start;
-mod tally;
-mod touches;
-mod vault;
 mod walk;
 mod writer;
 
@@ -46,9 +46,9 @@ mod unsettled;
 pub(in crate::session) use file::DatabaseFile;
 pub use file::OpenError;
 pub(in crate::session) use lock::FolderLock;
+pub use maintenance::{CheckReport, ImportReport, StoreMaintenance, VaultError};
 pub use salvage::SalvageResult;
 pub use start::DiskSettings;
-pub use vault::{CheckReport, ImportReport, StoreMaintenance, VaultError};
 
 use std::{
     sync::{Arc, Mutex, PoisonError, atomic::Ordering, mpsc},
@@ -67,7 +67,7 @@ use crate::{
         record::Record,
     },
 };
-use front::{DecisionStep, DiskCapacity, LiveView, alive};
+use live_view::{DecisionStep, DiskCapacity, LiveView, alive};
 use queue::{ColdAnswer, WriteReceipt, WriterOrder};
 use reader::ColdQuestion;
 

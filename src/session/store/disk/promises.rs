@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
 use super::{
-    at_hand::{DiskRead, OutdatedRead},
+    reconcile::{DiskRead, OutdatedRead},
     unsettled::{held, inner, poll},
 };
 use crate::{

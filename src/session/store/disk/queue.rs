@@ -10,7 +10,7 @@ use std::{
 
 use tokio::sync::oneshot;
 
-use super::at_hand::DiskRead;
+use super::reconcile::DiskRead;
 use crate::{
     clock::{self, Timestamp},
     session::{record::Record, store::StoreError},

@@ -7,10 +7,10 @@ use std::sync::{Arc, mpsc};
 use tokio::sync::oneshot;
 
 use super::{
-    at_hand::DiskRead,
     file::DatabaseFile,
-    front::LiveView,
+    live_view::LiveView,
     queue::{ColdAnswer, WriterOrder},
+    reconcile::DiskRead,
     row,
 };
 use crate::crypto::Sealer;

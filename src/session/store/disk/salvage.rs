@@ -14,8 +14,8 @@ use super::{
     first_page::{self, FirstPageDamage},
     lock::FolderLock,
     row::RowColumns,
+    row_checksum::RowChecksum,
     start::{IDLE, after},
-    tally::RowChecksum,
 };
 use crate::{clock::Timestamp, config::Durability};
 

@@ -15,12 +15,12 @@ use super::{
     background::DiskWorker,
     counter::{CounterReading, RollbackCounter},
     file::{DatabaseFile, OpenError, PAGE},
-    front::LiveView,
     keys::RowKeys,
+    live_view::LiveView,
     reader::ColdReader,
     row::{self, RowColumns},
+    row_checksum::RowChecksum,
     salvage::{self, RowIds},
-    tally::RowChecksum,
     writer::{CHECKPOINT, DiskWriter},
 };
 use crate::{

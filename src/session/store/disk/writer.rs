@@ -8,17 +8,17 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use super::{
-    at_hand::DiskRead,
     background::DiskWorker,
     counter::RollbackCounter,
     file::{DatabaseFile, DiskFault, PAGE},
-    front::{DiskCapacity, LiveView},
     keys::RowKeys,
+    live_view::{DiskCapacity, LiveView},
     lock::FolderLock,
     queue::{ColdAnswer, RecordWrite, WriteEffect, WriterOrder},
+    reconcile::DiskRead,
     row,
+    row_checksum::RowChecksum,
     rows::StoredRow,
-    tally::RowChecksum,
 };
 use crate::{
     clock::Timestamp,

@@ -5,7 +5,7 @@ use std::sync::{Arc, PoisonError};
 
 use moka::ops::compute::Op;
 
-use super::{front::LiveView, parcel, shelf::PackedRecord};
+use super::{live_view::LiveView, packed_index::PackedRecord, packed_record};
 use crate::session::record::Record;
 
 /// What was on disk when the mark of its id was this.
@@ -40,7 +40,7 @@ impl LiveView {
                 return Op::Nop;
             }
             let parcel = self.known.take(id);
-            record = parcel.and_then(|parcel| parcel::unpack(id, &parcel)).map(Arc::new);
+            record = parcel.and_then(|parcel| packed_record::unpack(id, &parcel)).map(Arc::new);
             record.clone().map_or(Op::Nop, Op::Put)
         });
         record.map(|record| DiskRead { mark, record: Some(record) })

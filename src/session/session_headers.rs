@@ -12,8 +12,8 @@ use super::{
     fields::FieldMap,
     record::Record,
     resolved::{ResolvedSession, STATES},
+    upstream_access::UpstreamAccess,
     value::percent,
-    view::UpstreamAccess,
 };
 use crate::{
     clock::Timestamp,

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 
 use http::{HeaderMap, Response, StatusCode, header};
 
-use super::super::switch::UpgradeCallback;
+use super::super::upgrade::UpgradeCallback;
 
 /// What is held of interim answers until they leave, in bytes of names and values.
 const MOST_HINTS: usize = 16 * 1024;

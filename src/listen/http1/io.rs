@@ -16,7 +16,7 @@ use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
 
 use super::{
-    super::{stall::WriteStall, switch::UpgradeCallback},
+    super::{upgrade::UpgradeCallback, write_stall::WriteStall},
     answer,
 };
 use crate::{

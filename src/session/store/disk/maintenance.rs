@@ -18,10 +18,10 @@ use super::{
     keys::RowKeys,
     lock::FolderLock,
     row::{self, RecordRow},
+    row_checksum::RowChecksum,
     rows::StoredRow,
     salvage::{self, SalvageResult},
     start::{IDLE, SEAL, fits, make, who_key},
-    tally::RowChecksum,
 };
 use crate::{
     clock::Timestamp,

@@ -10,12 +10,12 @@ use moka::{notification::RemovalCause, ops::compute::Op, policy::EvictionPolicy,
 use tokio::sync::oneshot;
 
 use super::{
-    at_hand::DiskRead,
+    last_seen_log::LastSeenLog,
+    packed_index::PackedIndex,
     pending::{ChangeMarks, PendingWrites},
     queue::{RecordWrite, WriteEffect, WriteQueue, WriteReceipt, WriterOrder},
+    reconcile::DiskRead,
     row::RowColumns,
-    shelf::PackedIndex,
-    touches::LastSeenLog,
 };
 use crate::{
     clock::Timestamp,

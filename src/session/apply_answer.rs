@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     Realm, Record, ResolvedSession, SessionAnswer, SessionChanges, SessionManager, StoreError,
-    carried::SizeLimit,
+    client_side::SizeLimit,
     commit::{FoundRecord, PendingChange, SeenTicket},
     jar::Jar,
     record::SecretMatch,

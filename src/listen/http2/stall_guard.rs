@@ -12,7 +12,7 @@ use std::{
 use bytes::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::super::stall::WriteStall;
+use super::super::write_stall::WriteStall;
 use crate::net::MeteredStream;
 
 pub(super) struct StalledWriteGuard {

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     CookieForm,
-    carried::{self, FlaskSessions, Revocations, SealedSessions, SizeLimit},
+    client_side::{self, FlaskSessions, Revocations, SealedSessions, SizeLimit},
     commit::{FoundRecord, PendingChange},
     record::Record,
     store::{AppliedChange, RecordStore, StoreError},
@@ -112,7 +112,7 @@ impl Backend {
     pub(super) fn room(&self, cookie: &CookieForm, https: bool) -> Option<SizeLimit> {
         match self {
             Self::Store(_) => None,
-            Self::Sealed(_) => Some(SizeLimit::Sealed(carried::room(cookie))),
+            Self::Sealed(_) => Some(SizeLimit::Sealed(client_side::room(cookie))),
             Self::Flask(flask) => Some(SizeLimit::Flask(flask.clone(), cookie.name(https).len())),
         }
     }

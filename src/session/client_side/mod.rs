@@ -4,15 +4,15 @@
 //! a copy that was made of a cookie is as good as the cookie until it is over, unless this node remembers that its session
 //! [`Revocations`]; nobody can be logged out who is not there.
 
-mod ended;
 mod flask;
-mod letter;
-mod opened;
+mod open_cache;
 mod parts;
+mod payload;
+mod revocations;
 mod sealed;
 
-pub use ended::Revocations;
 pub use flask::FlaskSessions;
+pub use revocations::Revocations;
 pub(super) use sealed::CookieIssue;
 pub use sealed::SealedSessions;
 
@@ -39,7 +39,7 @@ impl SizeLimit {
     /// Whether it has room for a record, with so many bytes more.
     pub(super) fn holds(&self, record: &Record, more: usize) -> bool {
         match self {
-            Self::Sealed(room) => letter::size(record).saturating_add(more) <= *room,
+            Self::Sealed(room) => payload::size(record).saturating_add(more) <= *room,
             Self::Flask(flask, name) => flask.fits(*name, record, more),
         }
     }

@@ -3,7 +3,7 @@
 use super::LineVerdict;
 
 /// What the rule did, or would have done, to this line.
-pub fn told(line: &[u8], verdict: &LineVerdict<'_>) -> String {
+pub fn describe(line: &[u8], verdict: &LineVerdict<'_>) -> String {
     match verdict {
         LineVerdict::Untouched => "passes as it is".to_owned(),
         LineVerdict::Rewritten(new) => {
@@ -15,7 +15,7 @@ pub fn told(line: &[u8], verdict: &LineVerdict<'_>) -> String {
         LineVerdict::Unsealable(why) => format!("dropped, since it cannot be sealed: {why}"),
         LineVerdict::Bound => "its value is sealed for the session".to_owned(),
         LineVerdict::Kept(_) => "kept in the session".to_owned(),
-        LineVerdict::Reported(verdict) => told(line, verdict),
+        LineVerdict::Reported(verdict) => describe(line, verdict),
     }
 }
 
@@ -63,7 +63,7 @@ mod tests {
             (LineVerdict::Rewritten(b"sid=hidden; Path=/x; Max-Age=9".to_vec()), "its value is sealed"),
             (LineVerdict::Reported(Box::new(LineVerdict::Dropped)), "dropped"),
         ] {
-            assert_eq!(told(line, &verdict), wanted);
+            assert_eq!(describe(line, &verdict), wanted);
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! base64url (no padding) of: format 1 B, and what [`Sealer`] makes (AES-256-GCM-SIV under a random nonce, which at
 //! 50,000 cookies a second is safe for as long as a key may be used: RFC 8452 section 9, where plain GCM is not after a
-//! day) of a letter (`letter.rs`). Bound to it, and so refused anywhere else: the format, in how many cookies it
+//! day) of a payload (`payload.rs`). Bound to it, and so refused anywhere else: the format, in how many cookies it
 //! travels, their name, and the realm. A part that is missing, doubled, of another copy or in another place makes another
 //! text, and that does not open.
 
@@ -14,10 +14,9 @@ use uuid::Uuid;
 
 use super::{
     Revocations,
-    ended::{CopyRenewal, RenewalEffect},
-    letter,
-    opened::{self, OpenedUnder},
-    parts,
+    open_cache::{self, OpenedUnder},
+    parts, payload,
+    revocations::{CopyRenewal, RenewalEffect},
 };
 use crate::{
     clock::Timestamp,
@@ -88,12 +87,12 @@ impl SealedSessions {
     ) -> Option<(Ticket, Option<Arc<Record>>)> {
         let (parts, text) = parts::join(first, shown.others())?;
         let name = cookie.name(https);
-        opened::read(&text, OpenedUnder { ring: self.ring, parts, realm, name }, || {
+        open_cache::read(&text, OpenedUnder { ring: self.ring, parts, realm, name }, || {
             let bytes = URL_SAFE_NO_PAD.decode(&text).ok()?;
             let (format, sealed) = bytes.split_first()?;
             let opened =
                 self.sealer.open(&bound(parts, name, realm), sealed).filter(|_| *format == FORMAT)?;
-            letter::read(&opened.bytes, realm, opened.current)
+            payload::read(&opened.bytes, realm, opened.current)
         })
     }
 
@@ -117,7 +116,7 @@ impl SealedSessions {
     }
 
     fn seal(&self, gift: CookieIssue<'_>, name: &str, most: u8) -> Option<Vec<String>> {
-        let plain = letter::write(gift.ticket, gift.record)?;
+        let plain = payload::write(gift.ticket, gift.record)?;
         let bytes = 1 + OVERHEAD + plain.len();
         // Known before it is sealed, since it is sealed with it.
         let count = parts::count(name, (bytes * 4).div_ceil(3));

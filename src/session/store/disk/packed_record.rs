@@ -5,8 +5,8 @@ use std::sync::Arc;
 use serde_bytes::ByteArray;
 
 use super::{
+    packed_index::PackedRecord,
     row::{RecordRow, SpentSecret},
-    shelf::PackedRecord,
 };
 use crate::session::{
     fields::{FieldMap, FlashMap},
