@@ -19,7 +19,10 @@ use crate::{
     cookies::CookieFinding,
     crypto,
     plan::{Plan, RoutePlan},
-    session::{FoundRecord, Realm, Record, store::RecordStore},
+    session::{
+        Realm, Record,
+        store::{FoundRecord, RecordStore},
+    },
 };
 
 /// Before the methods that are.

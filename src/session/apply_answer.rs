@@ -8,11 +8,11 @@ use uuid::Uuid;
 use super::{
     Realm, Record, ResolvedSession, SessionAnswer, SessionChanges, SessionManager, StoreError,
     client_side::SizeLimit,
-    commit::{FoundRecord, PendingChange, SeenTicket},
+    commit::{PendingChange, SeenTicket},
     jar::Jar,
     record::SecretMatch,
     resolved::SessionStatus,
-    store::AppliedChange,
+    store::{AppliedChange, FoundRecord, UpdateResult},
     ticket::{IdFilter, Ticket},
 };
 use crate::{clock::Timestamp, config::OnConflict, crypto};
@@ -415,9 +415,9 @@ impl SessionManager {
             wire: &self.wire,
             room,
         };
-        let applied = self.keep.apply(brought, &apply).await;
-        match &applied {
-            Ok(AppliedChange::Saved { .. } | AppliedChange::Ended) => {
+        let result = self.keep.apply(brought, &apply).await;
+        match &result {
+            Ok(UpdateResult { change: AppliedChange::Saved { .. } | AppliedChange::Ended, .. }) => {
                 self.wire.events.saves.raise();
             }
             Ok(_) => {}
@@ -425,7 +425,9 @@ impl SessionManager {
                 self.wire.events.save_failures.raise();
             }
         }
-        applied
+        let UpdateResult { change, notes } = result?;
+        self.wire.events.tell(seen.id, &notes);
+        Ok(change)
     }
 
     pub(super) fn give(

@@ -7,9 +7,9 @@ use uuid::Uuid;
 use super::{
     CookieForm,
     client_side::{self, FlaskSessions, Revocations, SealedSessions, SizeLimit},
-    commit::{FoundRecord, PendingChange},
+    commit::{PendingChange, decide},
     record::Record,
-    store::{AppliedChange, RecordStore, StoreError},
+    store::{FoundRecord, RecordStore, StoreError, UpdateResult},
     ticket::Ticket,
 };
 use crate::clock::Timestamp;
@@ -144,9 +144,13 @@ impl Backend {
         &self,
         brought: Option<&Arc<Record>>,
         apply: &PendingChange<'_>,
-    ) -> Result<AppliedChange, StoreError> {
+    ) -> Result<UpdateResult, StoreError> {
         match self {
-            Self::Store(store) => store.apply(apply).await,
+            Self::Store(store) => {
+                let principal = apply.principal();
+                let decide = |found: &FoundRecord| decide(found, apply);
+                store.update(&apply.request(principal.as_ref(), &decide)).await
+            }
             Self::Sealed(sealed) => Box::pin(sealed.apply(brought, apply)).await,
             Self::Flask(flask) => flask.apply(brought, apply),
         }

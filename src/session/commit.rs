@@ -11,6 +11,7 @@ use super::{
     fields::FieldMap,
     record::{Record, SecretMatch},
     session_headers::SessionHeaders,
+    store::{Decision, DecisionNote, FoundRecord, RealmPrincipal, UpdateAction, UpdateRequest},
     ticket::{Realm, SecretHash},
 };
 use crate::{clock::Timestamp, config::SessionConfig, message::field::normal};
@@ -19,19 +20,6 @@ use crate::{clock::Timestamp, config::SessionConfig, message::field::normal};
 const MAY_GROW: usize = 96;
 /// Bytes of a principal's name that are kept free for a login to come.
 const LIKELY_PRINCIPAL: usize = 160;
-
-/// What the store found under an id.
-#[derive(Debug, Clone)]
-pub enum FoundRecord {
-    /// A record that is alive.
-    Live(Arc<Record>),
-    /// It was ended then.
-    Ended(Timestamp),
-    /// Its time was over, or the store had no room for it: nobody ended it.
-    Over,
-    /// Nothing.
-    Nothing,
-}
 
 /// What resolve saw when the request came.
 #[derive(Debug, Clone, Copy)]
@@ -75,78 +63,90 @@ pub struct PendingChange<'a> {
     pub(super) room: Option<&'a SizeLimit>,
 }
 
-impl PendingChange<'_> {
+impl<'a> PendingChange<'a> {
+    /// Whom it may log in.
+    pub(super) fn principal(&self) -> Option<RealmPrincipal> {
+        let name = self.changes.principal.as_ref()?.as_ref()?;
+        Some((self.seen.realm.key(), Arc::clone(name)))
+    }
+
+    /// What a store is asked for it.
+    pub(super) fn request<'r>(
+        &'r self,
+        principal: Option<&'r RealmPrincipal>,
+        decide: &'r dyn Fn(&FoundRecord) -> Decision,
+    ) -> UpdateRequest<'r>
+    where
+        'a: 'r,
+    {
+        UpdateRequest {
+            id: self.seen.id,
+            now: self.now,
+            began: self.seen.began,
+            stamped: self.seen.confirmed.then_some(self.seen.stamped),
+            instead: self.seen.instead,
+            principal,
+            rules: self.rules,
+            decide,
+        }
+    }
+
     /// Whether a record can travel, with so many bytes more.
     pub(super) fn holds(&self, record: &Record, more: usize) -> bool {
         self.room.is_none_or(|room| room.holds(record, more))
     }
 }
 
-/// What is to be done.
-#[derive(Debug)]
-pub enum StoreDecision {
-    /// Nothing changes.
-    Nothing,
-    /// This is the record from now on.
-    Save {
-        /// The record.
-        record: Box<Record>,
-        /// The ticket was replaced.
-        renewed: bool,
-        /// Somebody logged in by this change.
-        logged_in: bool,
-        /// Flashes that this change took out to deliver them.
-        taken: Vec<(FieldName, Arc<str>)>,
-    },
-    /// The session ends; a tombstone stays.
-    End {
-        /// And with it every session of this principal: realm and name.
-        all_of: Option<(Arc<str>, Arc<str>)>,
-    },
-    /// The ticket was spent meanwhile: nothing in that session changes, and no ticket of it is given.
-    Straggler,
-    /// The record is at another version than the answer says.
-    Conflict,
+/// Decides, and says what was noticed. Pure: it may be called again.
+pub fn decide(found: &FoundRecord, apply: &PendingChange<'_>) -> Decision {
+    let mut notes = Vec::new();
+    let action = decide_action(found, apply, &mut notes);
+    Decision { action, notes }
 }
 
-/// Decides.
-pub fn decide(found: &FoundRecord, apply: &PendingChange<'_>) -> StoreDecision {
+fn decide_action(
+    found: &FoundRecord,
+    apply: &PendingChange<'_>,
+    notes: &mut Vec<DecisionNote>,
+) -> UpdateAction {
     let seen = &apply.seen;
     let before = match found {
         FoundRecord::Live(record) if record.leads(&seen.secret, apply.now) == SecretMatch::No => {
             return late(record, apply);
         }
         FoundRecord::Live(record) => Some(record),
-        FoundRecord::Ended(_) | FoundRecord::Over => return StoreDecision::Straggler,
-        FoundRecord::Nothing if seen.record.is_some() => return StoreDecision::Straggler,
+        FoundRecord::Ended(_) | FoundRecord::Over => return UpdateAction::Straggler,
+        FoundRecord::Nothing if seen.record.is_some() => return UpdateAction::Straggler,
         FoundRecord::Nothing => None,
     };
     let changes = apply.changes;
     if changes.if_version.is_some_and(|wanted| wanted != before.map_or(0, |r| r.version)) {
-        return StoreDecision::Conflict;
+        return UpdateAction::Conflict;
     }
     let principal_before = before.and_then(|r| r.principal.as_ref());
     if changes.destroy_principal {
-        return StoreDecision::End { all_of: before.and_then(everyone) };
+        return UpdateAction::End { all_of: before.and_then(everyone) };
     }
     if changes.ends() || changes.names_other_than(principal_before) {
-        return StoreDecision::End { all_of: None };
+        return UpdateAction::End { all_of: None };
     }
     if before.is_none() && !changes.stores() {
-        return StoreDecision::Nothing;
+        return UpdateAction::Nothing;
     }
     if changes.by_clock && before.is_none_or(|r| r.overlaps(apply.now)) {
-        return StoreDecision::Nothing;
+        return UpdateAction::Nothing;
     }
-    let mut record = before.map_or_else(
+    let record = before.map_or_else(
         || Record::new((seen.realm.key(), seen.id), seen.secret, seen.minted, apply.now, seen.confirmed),
         |r| r.fork(),
     );
     let flash = |name: &FieldName| Some((Arc::clone(name), Arc::clone(record.flashes.get(name)?)));
     let taken = changes.take.iter().filter_map(flash).collect();
     let logged_in = principal_before.is_none() && changes.logs_in();
-    let privileged = fill(&mut record, changes, apply);
-    let jar_renews = keep(&mut record, changes, apply);
+    let mut draft = RecordDraft { record, apply, notes };
+    let privileged = draft.fill();
+    let jar_renews = draft.fill_jar();
+    let mut record = draft.record;
     let renewed = logged_in || changes.renew || privileged || jar_renews;
     if renewed {
         record.renew(apply.next_secret, apply.now);
@@ -155,18 +155,18 @@ pub fn decide(found: &FoundRecord, apply: &PendingChange<'_>) -> StoreDecision {
     }
     // Apps repeat themselves: what says nothing new costs no write.
     if !renewed && !changes.by_clock && before.is_some_and(|before| record.says_the_same(before)) {
-        return StoreDecision::Nothing;
+        return UpdateAction::Nothing;
     }
-    StoreDecision::Save { record: Box::new(record), renewed: renewed || changes.by_clock, logged_in, taken }
+    UpdateAction::Save { record: Box::new(record), renewed: renewed || changes.by_clock, logged_in, taken }
 }
 
 /// What still counts of an answer whose ticket was spent while it was under way: an ending, where nobody has come into the
 /// session since its request was shown it. Who clicked "log out" is logged out, whatever renewed the ticket meanwhile.
 /// Nobody is given a ticket of that session, so what takes cookies away renews none.
-fn late(record: &Arc<Record>, apply: &PendingChange<'_>) -> StoreDecision {
+fn late(record: &Arc<Record>, apply: &PendingChange<'_>) -> UpdateAction {
     let changes = apply.changes;
     let Some(shown) = apply.seen.record.filter(|shown| record.is_still_of(shown)) else {
-        return StoreDecision::Straggler;
+        return UpdateAction::Straggler;
     };
     let other = changes.names_other_than(record.principal.as_ref());
     // A login of the app's own takes cookies away as well, to set them anew.
@@ -178,170 +178,197 @@ fn late(record: &Arc<Record>, apply: &PendingChange<'_>) -> StoreDecision {
     });
     let ends = (changes.ends() || other) && record.is_just_as(shown);
     if !ends && left == record.jar {
-        return StoreDecision::Straggler;
+        return UpdateAction::Straggler;
     }
     if changes.if_version.is_some_and(|wanted| wanted != record.version) {
-        return StoreDecision::Conflict;
+        return UpdateAction::Conflict;
     }
     if ends {
         let all_of = everyone(record).filter(|_| changes.destroy_principal);
-        return StoreDecision::End { all_of };
+        return UpdateAction::End { all_of };
     }
     let record = Box::new(Record { jar: left, ..record.fork() });
-    StoreDecision::Save { record, renewed: false, logged_in: false, taken: Vec::new() }
+    UpdateAction::Save { record, renewed: false, logged_in: false, taken: Vec::new() }
 }
 
 /// Realm and name of who is logged in.
-fn everyone(record: &Arc<Record>) -> Option<(Arc<str>, Arc<str>)> {
+fn everyone(record: &Arc<Record>) -> Option<RealmPrincipal> {
     Some((Arc::clone(&record.realm), record.principal.clone()?))
 }
 
-/// In the order of the contract; true if a privilege field changed.
-fn fill(record: &mut Record, changes: &SessionChanges, apply: &PendingChange<'_>) -> bool {
-    let before: Option<FieldMap> = changes.touches_fields().then(|| record.fields.clone());
-    if changes.clear {
-        let stays =
-            |name: &FieldName| changes.clear_within.as_ref().is_some_and(|within| !within.holds(name));
-        record.fields.retain(stays);
-        record.flashes.retain(stays);
-    }
-    for name in &changes.unset {
-        record.fields.remove(&key(record, name, apply));
-    }
-    for (name, value) in &changes.set {
-        let name = &key(record, name, apply);
-        put(record, name, value.clone(), apply);
-    }
-    for (name, more) in &changes.incr {
-        let name = &key(record, name, apply);
-        match FieldValue::plus(record.fields.get(name), *more) {
-            Some(sum) => put(record, name, sum, apply),
-            None => apply.wire.events.malformed(&format_args!("incr-{name}"), "the field is no whole number"),
-        }
-    }
-    flashes(record, changes, apply);
-    lifetimes(record, changes, apply);
-    let mut changed = before.as_ref().is_some_and(|b| *b != record.fields);
-    let privileged = changed
-        && apply.rules.privilege_fields.iter().any(|name| {
-            let before = before.as_ref().and_then(|b| apply.wire.field(b, name));
-            before != apply.wire.field(&record.fields, name)
-        });
-    if let Some(Some(name)) = &changes.principal
-        && record.principal.is_none()
-    {
-        record.principal = Some(Arc::clone(name));
-        // Whoever logs in is somebody where they do so, and a session may have begun by another route.
-        record.realm = apply.seen.realm.key();
-        record.counted_from = apply.now;
-        changed = true;
-    }
-    record.version += u64::from(changed);
-    privileged
+/// A record that an answer's changes are written into, one by one.
+struct RecordDraft<'d> {
+    record: Record,
+    apply: &'d PendingChange<'d>,
+    notes: &'d mut Vec<DecisionNote>,
 }
 
-/// The app's cookies, one by one; true if one that asks for it changed anything.
-fn keep(record: &mut Record, changes: &SessionChanges, apply: &PendingChange<'_>) -> bool {
-    let mut renews = false;
-    for change in &changes.jar {
-        let before = apply.room.map(|_| record.jar.clone());
-        match record.jar.apply(change, &apply.rules.jar, apply.now) {
-            Ok(_) if change.keeps() && !apply.holds(record, to_come(record, apply)) => {
-                record.jar = before.unwrap_or_default();
-                let why = "the session would be larger than its cookies can hold ([store] max_cookies)";
-                apply.wire.events.not_kept(Some(record.id), &change.cookie.name, why);
+impl RecordDraft<'_> {
+    /// In the order of the contract; true if a privilege field changed.
+    fn fill(&mut self) -> bool {
+        let (changes, apply) = (self.apply.changes, self.apply);
+        let before: Option<FieldMap> = changes.touches_fields().then(|| self.record.fields.clone());
+        if changes.clear {
+            let stays =
+                |name: &FieldName| changes.clear_within.as_ref().is_some_and(|within| !within.holds(name));
+            self.record.fields.retain(stays);
+            self.record.flashes.retain(stays);
+        }
+        for name in &changes.unset {
+            self.record.fields.remove(&self.key(name));
+        }
+        for (name, value) in &changes.set {
+            self.put(&self.key(name), value.clone());
+        }
+        for (name, more) in &changes.incr {
+            let name = &self.key(name);
+            match FieldValue::plus(self.record.fields.get(name), *more) {
+                Some(sum) => self.put(name, sum),
+                None => self.note_malformed(format!("incr-{name}"), "the field is no whole number"),
             }
-            Ok(effect) => {
-                renews |= effect.changed && change.renews;
-                for (name, full) in effect.gone {
-                    let why = format!("the jar is full ({}), and it was used longest ago", full.as_str());
-                    apply.wire.events.not_kept(Some(record.id), &name, &why);
+        }
+        self.fill_flashes();
+        self.fill_lifetimes();
+        let record = &mut self.record;
+        let mut changed = before.as_ref().is_some_and(|b| *b != record.fields);
+        let privileged = changed
+            && apply.rules.privilege_fields.iter().any(|name| {
+                let before = before.as_ref().and_then(|b| apply.wire.field(b, name));
+                before != apply.wire.field(&record.fields, name)
+            });
+        if let Some(Some(name)) = &changes.principal
+            && record.principal.is_none()
+        {
+            record.principal = Some(Arc::clone(name));
+            // Whoever logs in is somebody where they do so, and a session may have begun by another route.
+            record.realm = apply.seen.realm.key();
+            record.counted_from = apply.now;
+            changed = true;
+        }
+        record.version += u64::from(changed);
+        privileged
+    }
+
+    /// The app's cookies, one by one; true if one that asks for it changed anything.
+    fn fill_jar(&mut self) -> bool {
+        let apply = self.apply;
+        let mut renews = false;
+        for change in &apply.changes.jar {
+            let before = apply.room.map(|_| self.record.jar.clone());
+            match self.record.jar.apply(change, &apply.rules.jar, apply.now) {
+                Ok(_) if change.keeps() && !apply.holds(&self.record, self.to_come()) => {
+                    self.record.jar = before.unwrap_or_default();
+                    let why = "the session would be larger than its cookies can hold ([store] max_cookies)";
+                    self.note_not_kept(&change.cookie.name, why.to_owned());
                 }
+                Ok(effect) => {
+                    renews |= effect.changed && change.renews;
+                    for (name, full) in effect.gone {
+                        let why = format!("the jar is full ({}), and it was used longest ago", full.as_str());
+                        self.note_not_kept(&name, why);
+                    }
+                }
+                Err(full) => self.note_not_kept(&change.cookie.name, full.as_str().to_owned()),
             }
-            Err(full) => apply.wire.events.not_kept(Some(record.id), &change.cookie.name, full.as_str()),
         }
+        renews
     }
-    renews
-}
 
-/// What a field is filed under. With the keys of `mod_session` that is what the app wrote first: `cartId` and
-/// `X-Session-Cartid` are one.
-fn key(record: &Record, name: &FieldName, apply: &PendingChange<'_>) -> FieldName {
-    if apply.wire.has_keys() && !record.fields.contains_key(name) {
-        let wanted = normal(name);
-        let same = |known: &&FieldName| wanted.is_ok() && normal(known) == wanted;
-        if let Some(known) = record.fields.keys().find(same) {
-            return Arc::clone(known);
+    fn note_malformed(&mut self, header: String, why: &'static str) {
+        self.notes.push(DecisionNote::Malformed(header, why));
+    }
+
+    fn note_not_kept(&mut self, name: &Arc<[u8]>, why: String) {
+        self.notes.push(DecisionNote::NotKept(Arc::clone(name), why));
+    }
+
+    /// What a field is filed under. With the keys of `mod_session` that is what the app wrote first: `cartId` and
+    /// `X-Session-Cartid` are one.
+    fn key(&self, name: &FieldName) -> FieldName {
+        let fields = &self.record.fields;
+        if self.apply.wire.has_keys() && !fields.contains_key(name) {
+            let wanted = normal(name);
+            let same = |known: &&FieldName| wanted.is_ok() && normal(known) == wanted;
+            if let Some(known) = fields.keys().find(same) {
+                return Arc::clone(known);
+            }
         }
+        Arc::clone(name)
     }
-    Arc::clone(name)
-}
 
-/// The limit that this field breaks, if any.
-fn over_limit(record: &Record, name: &str, apply: &PendingChange<'_>) -> Option<&'static str> {
-    let too_large =
-        || apply.room.filter(|room| !room.holds(record, to_come(record, apply))).map(SizeLimit::limit);
-    apply.wire.over_limit(record, name, apply.rules).or_else(too_large)
-}
+    /// The limit that this field breaks, if any.
+    fn over_limit(&self, name: &str) -> Option<&'static str> {
+        let (record, apply) = (&self.record, self.apply);
+        let too_large =
+            || apply.room.filter(|room| !room.holds(record, self.to_come())).map(SizeLimit::limit);
+        apply.wire.over_limit(record, name, apply.rules).or_else(too_large)
+    }
 
-/// Bytes that must be left: times and numbers grow, the ticket may be replaced, and who logs in must be able to.
-fn to_come(record: &Record, apply: &PendingChange<'_>) -> usize {
-    let principal = match (&record.principal, &apply.changes.principal) {
-        (Some(_), _) => 0,
-        (None, Some(Some(name))) => name.len() + 8,
-        (None, _) => LIKELY_PRINCIPAL,
-    };
-    MAY_GROW + principal
-}
-
-/// Sets a field, unless that breaks a limit.
-fn put(record: &mut Record, name: &FieldName, value: FieldValue, apply: &PendingChange<'_>) {
-    let old = record.fields.insert(name, value);
-    if let Some(limit) = over_limit(record, name, apply) {
-        apply.wire.events.over_limit(record.id, name, limit);
-        match old {
-            Some(old) => record.fields.insert(name, old),
-            None => record.fields.remove(name),
+    /// Bytes that must be left: times and numbers grow, the ticket may be replaced, and who logs in must be able to.
+    fn to_come(&self) -> usize {
+        let principal = match (&self.record.principal, &self.apply.changes.principal) {
+            (Some(_), _) => 0,
+            (None, Some(Some(name))) => name.len() + 8,
+            (None, _) => LIKELY_PRINCIPAL,
         };
+        MAY_GROW + principal
     }
-}
 
-fn flashes(record: &mut Record, changes: &SessionChanges, apply: &PendingChange<'_>) {
-    for name in &changes.take {
-        record.flashes.remove(name);
-    }
-    for (name, text) in &changes.give_back {
-        if !record.flashes.contains_key(name) {
-            record.flashes.insert(name, Arc::clone(text));
-        }
-    }
-    for (name, text) in &changes.flash {
-        let old = record.flashes.insert(name, Arc::clone(text));
-        if let Some(limit) = over_limit(record, name, apply) {
-            apply.wire.events.over_limit(record.id, name, limit);
+    /// Sets a field, unless that breaks a limit.
+    fn put(&mut self, name: &FieldName, value: FieldValue) {
+        let old = self.record.fields.insert(name, value);
+        if let Some(limit) = self.over_limit(name) {
+            self.notes.push(DecisionNote::OverLimit(Arc::clone(name), limit));
             match old {
-                Some(old) => record.flashes.insert(name, old),
-                None => record.flashes.remove(name),
+                Some(old) => self.record.fields.insert(name, old),
+                None => self.record.fields.remove(name),
             };
         }
     }
-}
 
-fn lifetimes(record: &mut Record, changes: &SessionChanges, apply: &PendingChange<'_>) {
-    if let Some(permanent) = changes.permanent {
-        record.permanent = permanent;
-    }
-    let most = apply.rules.permanent;
-    let within = |wanted: Option<Duration>, most: Duration, header: &str| {
-        wanted.filter(|wanted| {
-            let fits = (Duration::from_mins(1)..=most).contains(wanted);
-            if !fits {
-                let why = "less than a minute, or more than a permanent session has";
-                apply.wire.events.malformed(&header, why);
+    fn fill_flashes(&mut self) {
+        let changes = self.apply.changes;
+        for name in &changes.take {
+            self.record.flashes.remove(name);
+        }
+        for (name, text) in &changes.give_back {
+            if !self.record.flashes.contains_key(name) {
+                self.record.flashes.insert(name, Arc::clone(text));
             }
-            fits
-        })
-    };
-    record.idle = within(changes.idle, most.idle_timeout, "idle").or(record.idle);
-    record.max = within(changes.max, most.absolute_timeout, "max").or(record.max);
+        }
+        for (name, text) in &changes.flash {
+            let old = self.record.flashes.insert(name, Arc::clone(text));
+            if let Some(limit) = self.over_limit(name) {
+                self.notes.push(DecisionNote::OverLimit(Arc::clone(name), limit));
+                match old {
+                    Some(old) => self.record.flashes.insert(name, old),
+                    None => self.record.flashes.remove(name),
+                };
+            }
+        }
+    }
+
+    fn fill_lifetimes(&mut self) {
+        let changes = self.apply.changes;
+        if let Some(permanent) = changes.permanent {
+            self.record.permanent = permanent;
+        }
+        let most = self.apply.rules.permanent;
+        let mut within = |wanted: Option<Duration>, most: Duration, header: &str| {
+            wanted.filter(|wanted| {
+                let fits = (Duration::from_mins(1)..=most).contains(wanted);
+                if !fits {
+                    let why = "less than a minute, or more than a permanent session has";
+                    self.notes.push(DecisionNote::Malformed(header.to_owned(), why));
+                }
+                fits
+            })
+        };
+        let (idle, max) = (
+            within(changes.idle, most.idle_timeout, "idle"),
+            within(changes.max, most.absolute_timeout, "max"),
+        );
+        self.record.idle = idle.or(self.record.idle);
+        self.record.max = max.or(self.record.max);
+    }
 }

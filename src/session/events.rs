@@ -8,6 +8,7 @@ use std::{
 
 use uuid::Uuid;
 
+use super::store::DecisionNote;
 use crate::{clock::Timestamp, metrics::Counter};
 
 /// How often it is told that too many sessions begin.
@@ -51,6 +52,17 @@ pub struct SessionEvents {
 }
 
 impl SessionEvents {
+    /// Counts and logs what was noticed while the change of a session was decided; `session`: as it is known to the app.
+    pub(super) fn tell(&self, session: Uuid, notes: &[DecisionNote]) {
+        for note in notes {
+            match note {
+                DecisionNote::Malformed(header, why) => self.malformed(header, why),
+                DecisionNote::OverLimit(field, limit) => self.over_limit(session, field, limit),
+                DecisionNote::NotKept(name, why) => self.not_kept(Some(session), name, why),
+            }
+        }
+    }
+
     /// A line of the app is dropped; it takes no other with it.
     pub fn malformed(&self, header: &dyn Display, why: &str) {
         self.malformed.raise();

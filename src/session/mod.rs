@@ -37,7 +37,6 @@ pub use backend::{Backend, BackendState};
 pub use caches::{is_for_shared_caches, make_private};
 pub use change::SessionChanges;
 pub use client_side::{FlaskSessions, Revocations, SealedSessions};
-pub use commit::FoundRecord;
 pub use cookie::CookieForm;
 pub use events::SessionEvents;
 pub use fetch_context::FetchContext;

@@ -4,10 +4,9 @@
 use super::{
     Backend, Record, ResolvedSession, SessionChanges, SessionManager,
     apply_answer::{AnswerContext, CookieOutcome},
-    commit::FoundRecord,
     record::SecretMatch,
     resolved::SessionStatus,
-    store::AppliedChange,
+    store::{AppliedChange, FoundRecord},
     ticket::Ticket,
 };
 use crate::clock::Timestamp;

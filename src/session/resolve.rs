@@ -9,12 +9,11 @@ use super::{
     CookieForm, SessionChanges, SessionManager, UpstreamAccess,
     backend::{Backend, TicketActivity},
     change::FieldName,
-    commit::FoundRecord,
     fetch_context::FetchContext,
     presented::PresentedCookies,
     record::{Record, SecretMatch},
     resolved::{ResolvedSession, SessionStatus},
-    store::{AppliedChange, StoreError},
+    store::{AppliedChange, FoundRecord, StoreError},
     ticket::{IdFilter, Realm, SecretHash, Ticket},
     verified,
 };

@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use super::{Backend, ResolvedSession, SessionManager, commit::FoundRecord, resolved::SessionStatus};
+use super::{Backend, ResolvedSession, SessionManager, resolved::SessionStatus, store::FoundRecord};
 use crate::clock::Timestamp;
 
 /// What a tunnel began under.

@@ -92,17 +92,24 @@ fn nothing_of_a_tunnel_reaches_the_app_before_it_agrees_and_nothing_ever_if_it_r
 fn what_would_change_our_own_connection_or_has_a_body_is_not_passed_on() {
     let stage = Stage::open();
     let house = before(&stage, "");
-    for lines in [
-        "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n\r\n",
-        "connection: upgrade\r\nupgrade: TLS/1.0\r\n\r\n",
-        "upgrade: websocket\r\n\r\n",
-        "connection: upgrade\r\nupgrade: websocket\r\ncontent-length: 2\r\n\r\nhi",
+    for (lines, connection) in [
+        (
+            "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n\r\n",
+            None,
+        ),
+        ("connection: upgrade\r\nupgrade: TLS/1.0\r\n\r\n", None),
+        ("upgrade: websocket\r\n\r\n", None),
+        // The body of a GET is passed over by many apps.
+        (
+            "connection: upgrade\r\nupgrade: websocket\r\ncontent-length: 2\r\n\r\nhi",
+            Some("close".to_owned()),
+        ),
     ] {
         let mut visitor = house.dial();
         visitor.send(format!("GET / HTTP/1.1\r\nhost: a\r\n{lines}"));
         let mut app = stage.accept();
         let asked = Request::from(&mut app);
-        assert_eq!((asked.header("upgrade"), asked.header("connection")), (None, None), "{lines}");
+        assert_eq!((asked.header("upgrade"), asked.header("connection")), (None, connection), "{lines}");
         app.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
         assert_eq!(visitor.answer(false).status, 200, "{lines}");
         assert_eq!(visitor.ending(), Ending::Over, "{lines}");

@@ -19,10 +19,10 @@ use crate::{
     session::{
         CookieForm, FieldValue, SessionChanges,
         codec::flask::{CodecError, FlaskCodec, FlaskDocument},
-        commit::{FoundRecord, PendingChange, StoreDecision, decide},
+        commit::{PendingChange, decide},
         jar::JarChange,
         record::Record,
-        store::{AppliedChange, StoreError},
+        store::{AppliedChange, Decision, FoundRecord, StoreError, UpdateAction, UpdateResult},
         ticket::{Realm, Ticket},
     },
 };
@@ -210,30 +210,32 @@ impl FlaskSessions {
         &self,
         brought: Option<&Arc<Record>>,
         apply: &PendingChange<'_>,
-    ) -> Result<AppliedChange, StoreError> {
+    ) -> Result<UpdateResult, StoreError> {
         let found = brought.map_or(FoundRecord::Nothing, |record| FoundRecord::Live(Arc::clone(record)));
         let changes = self.possible(apply);
         let possible = PendingChange { changes: changes.as_ref().unwrap_or(apply.changes), ..*apply };
-        match decide(&found, &possible) {
-            StoreDecision::Nothing => Ok(AppliedChange::Nothing),
-            StoreDecision::Straggler => Ok(AppliedChange::Straggler),
-            StoreDecision::Conflict => Ok(AppliedChange::Conflict),
-            StoreDecision::End { all_of } => {
+        let Decision { action, notes } = decide(&found, &possible);
+        let change = match action {
+            UpdateAction::Nothing => AppliedChange::Nothing,
+            UpdateAction::Straggler => AppliedChange::Straggler,
+            UpdateAction::Conflict => AppliedChange::Conflict,
+            UpdateAction::End { all_of } => {
                 if all_of.is_some() {
                     tracing::error!(
                         "`destroy-principal` ended this session alone: {}",
                         StoreError::Elsewhere
                     );
                 }
-                Ok(AppliedChange::Ended)
+                AppliedChange::Ended
             }
-            StoreDecision::Save { record, renewed, taken, .. } => {
+            UpdateAction::Save { record, renewed, taken, .. } => {
                 if !apply.holds(&record, 0) {
                     return Err(StoreError::TooLarge);
                 }
-                Ok(AppliedChange::Saved { record: Arc::from(record), renewed, taken })
+                AppliedChange::Saved { record: Arc::from(record), renewed, taken }
             }
-        }
+        };
+        Ok(UpdateResult { change, notes })
     }
 
     /// The changes that Flask's cookie can hold, where they are not all of them; what it cannot is told.

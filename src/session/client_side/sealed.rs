@@ -24,9 +24,9 @@ use crate::{
     crypto::{self, KeySecrets, OVERHEAD, Sealer},
     session::{
         CookieForm, PresentedCookies,
-        commit::{FoundRecord, PendingChange, StoreDecision, decide},
+        commit::{PendingChange, decide},
         record::Record,
-        store::{AppliedChange, StoreError},
+        store::{AppliedChange, Decision, FoundRecord, StoreError, UpdateAction, UpdateResult},
         ticket::{Realm, Ticket},
     },
 };
@@ -156,7 +156,7 @@ impl SealedSessions {
         &self,
         brought: Option<&Arc<Record>>,
         apply: &PendingChange<'_>,
-    ) -> Result<AppliedChange, StoreError> {
+    ) -> Result<UpdateResult, StoreError> {
         let (seen, now) = (&apply.seen, apply.now);
         let before = generation(seen.minted, brought);
         let found = match (self.ended.find(seen.id, before), brought) {
@@ -166,9 +166,10 @@ impl SealedSessions {
             (_, None) => FoundRecord::Nothing,
         };
         let lasts = self.longest();
-        match decide(&found, apply) {
-            StoreDecision::Nothing => Ok(AppliedChange::Nothing),
-            StoreDecision::Straggler => match brought {
+        let Decision { action, notes } = decide(&found, apply);
+        let change = match action {
+            UpdateAction::Nothing => AppliedChange::Nothing,
+            UpdateAction::Straggler => match brought {
                 Some(shown) if apply.changes.ends_copies_of(shown) => {
                     let most = if shown.principal.is_some() {
                         RenewalEffect::Newcomer
@@ -178,20 +179,20 @@ impl SealedSessions {
                         RenewalEffect::Changes
                     };
                     let ended = self.ended.end_copies(seen.id, most, now, lasts).await?;
-                    Ok(if ended { AppliedChange::Ended } else { AppliedChange::Straggler })
+                    if ended { AppliedChange::Ended } else { AppliedChange::Straggler }
                 }
-                _ => Ok(AppliedChange::Straggler),
+                _ => AppliedChange::Straggler,
             },
-            StoreDecision::Conflict => Ok(AppliedChange::Conflict),
-            StoreDecision::End { all_of } => {
+            UpdateAction::Conflict => AppliedChange::Conflict,
+            UpdateAction::End { all_of } => {
                 if all_of.is_some() {
                     // Nobody knows what other sessions there are.
                     tracing::error!(session = %seen.id, "`destroy-principal` ended this session alone: {}", StoreError::Elsewhere);
                 }
                 self.ended.end(seen.id, now, lasts).await?;
-                Ok(AppliedChange::Ended)
+                AppliedChange::Ended
             }
-            StoreDecision::Save { mut record, renewed, taken, .. } => {
+            UpdateAction::Save { mut record, renewed, taken, .. } => {
                 if !apply.holds(&record, 0) {
                     return Err(StoreError::TooLarge);
                 }
@@ -202,12 +203,13 @@ impl SealedSessions {
                         brought.map_or(RenewalEffect::Newcomer, |shown| RenewalEffect::of(shown, &record));
                     let renewal = CopyRenewal { before, renewed: record.renewed, since };
                     if !self.ended.spend(seen.id, renewal, now, lasts).await? {
-                        return Ok(AppliedChange::Straggler);
+                        return Ok(AppliedChange::Straggler.into());
                     }
                 }
-                Ok(AppliedChange::Saved { record: Arc::from(record), renewed, taken })
+                AppliedChange::Saved { record: Arc::from(record), renewed, taken }
             }
-        }
+        };
+        Ok(UpdateResult { change, notes })
     }
 
     /// A cookie was shown: what it took the place of by the clock is spent a moment later.

@@ -11,7 +11,7 @@ use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use super::{
-    AppliedChange, DiskStore, MemoryStore, RecordStore, StoreError,
+    AppliedChange, DiskStore, FoundRecord, MemoryStore, RecordStore, StoreError, UpdateResult,
     disk::{self, DiskSettings},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     crypto::KeySecrets,
     session::{
         FieldValue, Realm, SessionChanges, SessionHeaders,
-        commit::{FoundRecord, PendingChange, SeenTicket},
+        commit::{PendingChange, SeenTicket, decide},
         record::Record,
     },
 };
@@ -76,6 +76,16 @@ pub(super) fn login(name: &str) -> SessionChanges {
     SessionChanges { principal: Some(Some(name.into())), ..SessionChanges::default() }
 }
 
+/// A change, as sessions decide on it.
+pub(super) async fn update(
+    store: &RecordStore,
+    apply: &PendingChange<'_>,
+) -> Result<UpdateResult, StoreError> {
+    let principal = apply.principal();
+    let decide = |found: &FoundRecord| decide(found, apply);
+    store.update(&apply.request(principal.as_ref(), &decide)).await
+}
+
 impl StoreBench {
     pub(super) fn new(store: RecordStore, rules: SessionConfig) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -109,7 +119,7 @@ impl StoreBench {
             wire: &self.wire,
             room: None,
         };
-        self.wait(self.store.apply(&apply))
+        self.wait(update(&self.store, &apply)).map(|result| result.change)
     }
 
     /// Saves, and gives the record.
@@ -392,7 +402,7 @@ fn two_hundred_additions_at_once_are_their_sum() {
                             tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
                         runtime.block_on(async {
                             for _ in 0..50 {
-                                bench.store.apply(&apply).await.unwrap();
+                                update(&bench.store, &apply).await.unwrap();
                             }
                         });
                     });

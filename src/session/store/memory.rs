@@ -19,22 +19,15 @@ use moka::{
 };
 
 use super::{
-    AppliedChange, ById, StoreError,
+    AppliedChange, ById, FoundRecord, StoreError, UpdateRequest, UpdateResult,
     page::RecordPage,
     principals::{LONGEST_REQUEST, LoginDenied, PrincipalIndex},
     tombstones::TombstoneSet,
+    update::{UpdateSteps, carry_out},
 };
 use uuid::Uuid;
 
-use crate::{
-    clock::Timestamp,
-    config::{OnTooMany, SessionConfig},
-    crypto,
-    session::{
-        commit::{FoundRecord, PendingChange, StoreDecision, decide},
-        record::Record,
-    },
-};
+use crate::{clock::Timestamp, config::SessionConfig, crypto, session::record::Record};
 
 type RecordCache = Cache<u128, Arc<Record>, ById>;
 
@@ -187,88 +180,40 @@ impl MemoryStore {
         self.visitors.get(&id).or_else(|| self.unconfirmed.get(&id)).or_else(|| self.visitors.get(&id))
     }
 
-    /// Decides on the record as it is now, and keeps what comes of it.
+    /// Asks what is decided on the record as it is now, and keeps what comes of it.
     ///
     /// # Errors
     /// See [`StoreError`]: nothing was changed.
-    pub fn apply(&self, id: u128, apply: &PendingChange<'_>) -> Result<AppliedChange, StoreError> {
-        let mut applied = AppliedChange::Nothing;
+    pub fn update(&self, request: &UpdateRequest<'_>) -> Result<UpdateResult, StoreError> {
+        let id = request.id.as_u128();
+        let mut result = UpdateResult::from(AppliedChange::Nothing);
         let mut gone = Vec::new();
         let mut all_of = None;
-        let result = self.people.entry(id).and_try_compute_with(|entry| {
+        let done = self.people.entry(id).and_try_compute_with(|entry| {
             let mine = entry.map(moka::Entry::into_value);
-            let personal = mine.as_ref().map_or(0, |r| u64::from(r.weight()));
+            let weight = mine.as_ref().map_or(0, |record| u64::from(record.weight()));
             let found = match mine.or_else(|| self.unpeopled(id)) {
-                Some(r) if r.ends(apply.rules) > apply.now => FoundRecord::Live(r),
+                Some(record) if record.ends(request.rules) > request.now => FoundRecord::Live(record),
                 Some(_) => FoundRecord::Over,
-                // Past the budget one time stands for the tombstones that are gone.
-                None if apply.seen.confirmed && apply.seen.stamped < self.floor() => FoundRecord::Over,
-                None => self.ended.find(id),
+                None => request.floored(self.ended.find(id), self.floor()),
             };
-            match decide(&found, apply) {
-                StoreDecision::Nothing => Ok(Op::Nop),
-                StoreDecision::Straggler => {
-                    applied = AppliedChange::Straggler;
-                    Ok(Op::Nop)
-                }
-                StoreDecision::Conflict => {
-                    applied = AppliedChange::Conflict;
-                    Ok(Op::Nop)
-                }
-                StoreDecision::End { all_of: everyone } => {
-                    self.ended.add(id, apply.now);
-                    self.forget(id);
-                    applied = AppliedChange::Ended;
-                    all_of = everyone;
-                    Ok(if personal > 0 { Op::Remove } else { Op::Nop })
-                }
-                StoreDecision::Save { record, renewed, logged_in, taken } => {
-                    let record = Arc::new(*record);
-                    let op = self.keep(id, Arc::clone(&record), personal)?;
-                    if logged_in && let Some(name) = &record.principal {
-                        match self.enter(self.principals.who((&record.realm, name)), id, apply) {
-                            Ok(others) => gone = others,
-                            Err(denied) => {
-                                // `keep` has reserved the room that it does not take now.
-                                self.used.fetch_sub(u64::from(record.weight()), Ordering::Relaxed);
-                                if denied == LoginDenied::TooMany {
-                                    return Err(StoreError::TooManySessions);
-                                }
-                                applied = AppliedChange::Denied;
-                                return Ok(Op::Nop);
-                            }
-                        }
-                    }
-                    applied = AppliedChange::Saved { record, renewed, taken };
-                    Ok(op)
-                }
-            }
+            let decision = (request.decide)(&found);
+            let mut steps = MemorySteps { store: self, request, weight, op: Op::Nop, gone: Vec::new() };
+            (result.change, all_of) = carry_out(decision.action, &mut steps)?;
+            result.notes = decision.notes;
+            gone = steps.gone;
+            Ok(steps.op)
         })?;
-        if matches!(result, CompResult::Inserted(_) | CompResult::ReplacedWith(_)) {
+        if matches!(done, CompResult::Inserted(_) | CompResult::ReplacedWith(_)) {
             self.forget(id);
         }
         for other in gone {
-            self.delete(other, apply.now);
+            self.delete(other, request.now);
         }
         if let Some((realm, name)) = all_of {
-            self.delete_all_of(&realm, &name, apply.now);
+            self.delete_all_of(&realm, &name, request.now);
         }
-        Ok(applied)
-    }
-
-    fn enter(&self, who: u128, id: u128, apply: &PendingChange<'_>) -> Result<Vec<u128>, LoginDenied> {
-        let most = self.rules.max_sessions_per_principal.map(|most| most as usize);
-        if let Some(most) = most {
-            let all = self.principals.of(who);
-            // What is over is no session of theirs any more, although it may not have been swept yet.
-            let over = |other: &u128| !matches!(self.load(*other, apply.now), FoundRecord::Live(_));
-            for gone in all.iter().filter(|other| all.len() >= most && **other != id && over(other)) {
-                self.principals.leave(who, *gone);
-            }
-        }
-        let instead = apply.seen.instead.map(|id| id.as_u128());
-        let evict = self.rules.on_too_many == OnTooMany::EvictOldest;
-        self.principals.enter(who, id, instead, apply.seen.began, most, evict)
+        Ok(result)
     }
 
     /// `before`: what the record weighed among people. A full store refuses growth only: whoever is logged in can
@@ -320,5 +265,50 @@ impl MemoryStore {
             }
             Op::Nop
         });
+    }
+}
+
+/// An update under the lock of its id.
+struct MemorySteps<'s> {
+    store: &'s MemoryStore,
+    request: &'s UpdateRequest<'s>,
+    /// What the record weighed among people.
+    weight: u64,
+    /// What becomes of the entry among people.
+    op: Op<Arc<Record>>,
+    /// Sessions that go for this one.
+    gone: Vec<u128>,
+}
+
+impl UpdateSteps for MemorySteps<'_> {
+    fn end(&mut self) -> Result<(), StoreError> {
+        let id = self.request.id.as_u128();
+        self.store.ended.add(id, self.request.now);
+        self.store.forget(id);
+        self.op = if self.weight > 0 { Op::Remove } else { Op::Nop };
+        Ok(())
+    }
+
+    fn save(&mut self, record: &Arc<Record>, logged_in: bool) -> Result<bool, StoreError> {
+        let store = self.store;
+        let op = store.keep(self.request.id.as_u128(), Arc::clone(record), self.weight)?;
+        if logged_in && let Some(name) = &record.principal {
+            let is_over = |other| !matches!(store.load(other, self.request.now), FoundRecord::Live(_));
+            let who = store.principals.who((&record.realm, name));
+            match self.request.enter(&store.principals, who, is_over) {
+                Ok(others) => self.gone = others,
+                Err(denied) => {
+                    // `keep` has reserved the room that it does not take now.
+                    store.used.fetch_sub(u64::from(record.weight()), Ordering::Relaxed);
+                    return if denied == LoginDenied::TooMany {
+                        Err(StoreError::TooManySessions)
+                    } else {
+                        Ok(false)
+                    };
+                }
+            }
+        }
+        self.op = op;
+        Ok(true)
     }
 }

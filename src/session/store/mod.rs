@@ -2,8 +2,8 @@
 //!
 //! - `load`: what is under this id? Missing, expired and ended are answers, not errors. What was acknowledged is found by
 //!   every later load, on whichever worker.
-//! - `apply`: decides (by [`decide`](super::commit::decide)) on the record *as it is now*, atomically, and keeps what
-//!   comes of it. Two applies on one id never see the same record.
+//! - `update`: asks what is decided on the record *as it is now*, atomically, and keeps what comes of it. What decides is
+//!   pure, and may be asked again. Two updates of one id never see the same record.
 //! - `touch`: a request came; may be late, may be lost.
 //! - `delete`, `delete_all_of`, `of`: ends one session, or all of a principal; lists a principal's.
 //!
@@ -15,23 +15,23 @@ mod memory;
 mod page;
 mod principals;
 mod tombstones;
+mod update;
 
 #[cfg(test)]
 mod conformance;
 
 pub use disk::DiskStore;
 pub use memory::MemoryStore;
+pub use update::{
+    AppliedChange, Decision, DecisionNote, FoundRecord, RealmPrincipal, UpdateAction, UpdateRequest,
+    UpdateResult,
+};
 
 use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{
-    change::FieldName,
-    commit::{FoundRecord, PendingChange},
-    record::Record,
-    ticket::Realm,
-};
+use super::{record::Record, ticket::Realm};
 use crate::clock::Timestamp;
 
 /// How records are found by their ids, which are random and ours: nobody can choose them to collide.
@@ -63,30 +63,6 @@ pub enum StoreError {
     TooManySessions,
 }
 
-/// What `apply` did.
-#[derive(Debug)]
-pub enum AppliedChange {
-    /// Nothing.
-    Nothing,
-    /// Kept.
-    Saved {
-        /// The record as it is now.
-        record: Arc<Record>,
-        /// The ticket was replaced.
-        renewed: bool,
-        /// The flashes that are delivered by this change.
-        taken: Vec<(FieldName, Arc<str>)>,
-    },
-    /// The session ended.
-    Ended,
-    /// The ticket had been spent meanwhile.
-    Straggler,
-    /// `If-Version` named another version than the record has.
-    Conflict,
-    /// Everyone of that name was logged out while the login was under way: it does not count.
-    Denied,
-}
-
 /// The kinds of stores. What waits for a disk is boxed: a request that finds its session in memory is not to carry room
 /// for it.
 #[derive(Debug)]
@@ -112,14 +88,14 @@ impl RecordStore {
         }
     }
 
-    /// Decides on the record as it is now, and keeps what comes of it.
+    /// Asks what is decided on the record as it is now, and keeps what comes of it.
     ///
     /// # Errors
     /// See [`StoreError`]: nothing was changed, but for [`StoreError::Late`].
-    pub async fn apply(&self, apply: &PendingChange<'_>) -> Result<AppliedChange, StoreError> {
+    pub async fn update(&self, request: &UpdateRequest<'_>) -> Result<UpdateResult, StoreError> {
         match self {
-            Self::Memory(memory) => memory.apply(apply.seen.id.as_u128(), apply),
-            Self::Disk(disk) => Box::pin(disk.apply(apply.seen.id.as_u128(), apply)).await,
+            Self::Memory(memory) => memory.update(request),
+            Self::Disk(disk) => Box::pin(disk.update(request)).await,
         }
     }
 

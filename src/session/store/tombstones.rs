@@ -8,7 +8,8 @@ use std::sync::{
 
 use moka::{notification::RemovalCause, policy::EvictionPolicy, sync::Cache};
 
-use crate::{clock::Timestamp, config::SessionConfig, session::commit::FoundRecord};
+use super::FoundRecord;
+use crate::{clock::Timestamp, config::SessionConfig};
 
 const BYTES: u64 = 160;
 

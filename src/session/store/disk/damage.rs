@@ -6,12 +6,9 @@ use tempfile::TempDir;
 
 use crate::{
     crypto::KeySecrets,
-    session::{
-        commit::FoundRecord,
-        store::{
-            RecordStore,
-            conformance::{StoreBench, at, id, login, open, rules, seen, sets, text},
-        },
+    session::store::{
+        FoundRecord, RecordStore,
+        conformance::{StoreBench, at, id, login, open, rules, seen, sets, text},
     },
 };
 

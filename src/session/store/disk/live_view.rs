@@ -19,14 +19,14 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    config::{OnTooMany, SessionConfig},
+    config::SessionConfig,
     session::{
-        commit::{FoundRecord, PendingChange, StoreDecision, decide},
         record::Record,
         store::{
-            AppliedChange, ById, StoreError,
+            ById, FoundRecord, StoreError, UpdateRequest, UpdateResult,
             principals::{LONGEST_REQUEST, LoginDenied, PrincipalIndex},
             tombstones::TombstoneSet,
+            update::{UpdateSteps, carry_out},
         },
     },
 };
@@ -52,9 +52,9 @@ pub(super) enum DecisionStep {
     /// The record must be read first.
     Cold,
     /// So it is, once what another request decided is on disk; if that fails, it must be decided again.
-    Rests(AppliedChange, oneshot::Receiver<()>),
+    Rests(UpdateResult, oneshot::Receiver<()>),
     /// Done, once this is on disk, and every session of this principal has ended.
-    Done(AppliedChange, Vec<WriteReceipt>, Option<u128>),
+    Done(UpdateResult, Vec<WriteReceipt>, Option<u128>),
 }
 
 /// The live view.
@@ -176,68 +176,42 @@ impl LiveView {
         self.failures.load(Ordering::Acquire)
     }
 
-    /// Decides on the record as it is now; `read` is what was on disk, where it had to be looked for.
+    /// Asks what is decided on the record as it is now; `read` is what was on disk, where it had to be looked for.
     ///
     /// # Errors
     /// See [`StoreError`]: nothing was changed.
-    pub(super) fn apply(
+    pub(super) fn update(
         &self,
-        id: u128,
-        apply: &PendingChange<'_>,
+        request: &UpdateRequest<'_>,
         read: Option<DiskRead>,
     ) -> Result<DecisionStep, StoreError> {
-        let mut step = DecisionStep::Done(AppliedChange::Nothing, Vec::new(), None);
+        let id = request.id.as_u128();
+        let mut step = DecisionStep::Cold;
         let mut gone = Vec::new();
         self.live.entry(id).and_try_compute_with(|entry| {
             let live = entry.map(moka::Entry::into_value);
             // Memory may have let it go already.
             let live = live.or_else(|| read.and_then(|read| self.counts(id, &read).ok().flatten()));
-            let Some(found) = self.look(id, live, apply.rules, apply.now) else {
-                step = DecisionStep::Cold;
-                return Ok(Op::Nop);
-            };
-            // Past the budget one time stands for the tombstones that are gone.
-            let floored = apply.seen.confirmed && apply.seen.stamped < self.ended.floor();
-            let found = match found {
-                FoundRecord::Nothing if floored => FoundRecord::Over,
-                found => found,
-            };
-            let mut all_of = None;
-            let (next, op) = match decide(&found, apply) {
-                StoreDecision::Nothing => (AppliedChange::Nothing, None),
-                StoreDecision::Straggler => (AppliedChange::Straggler, None),
-                StoreDecision::Conflict => (AppliedChange::Conflict, None),
-                StoreDecision::End { all_of: everyone } => {
-                    self.check(DiskCapacity::None)?;
-                    all_of = everyone;
-                    let before = if let FoundRecord::Live(record) = &found { self.who(record) } else { None };
-                    (AppliedChange::Ended, Some((self.end(id, before, apply.now), Op::Remove)))
-                }
-                StoreDecision::Save { record, renewed, logged_in, taken } => {
-                    let record = Arc::new(*record);
-                    match self.save(&found, &record, logged_in, apply)? {
-                        Some((receipt, others)) => {
-                            gone = others;
-                            let saved = AppliedChange::Saved { record: Arc::clone(&record), renewed, taken };
-                            (saved, Some((receipt, Op::Put(record))))
-                        }
-                        None => (AppliedChange::Denied, None),
-                    }
-                }
-            };
-            let Some((receipt, op)) = op else {
+            let Some(found) = self.look(id, live, request.rules, request.now) else { return Ok(Op::Nop) };
+            let found = request.floored(found, self.ended.floor());
+            let decision = (request.decide)(&found);
+            let mut steps = DiskSteps { view: self, request, found: &found, order: None, gone: Vec::new() };
+            let (change, all_of) = carry_out(decision.action, &mut steps)?;
+            let result = UpdateResult { change, notes: decision.notes };
+            gone = steps.gone;
+            let Some((receipt, op)) = steps.order else {
                 step = match self.pending.rest_on(id) {
-                    Some(settled) => DecisionStep::Rests(next, settled),
-                    None => DecisionStep::Done(next, Vec::new(), None),
+                    Some(settled) => DecisionStep::Rests(result, settled),
+                    None => DecisionStep::Done(result, Vec::new(), None),
                 };
                 return Ok(Op::Nop);
             };
             let everyone = all_of.map(|(realm, name)| self.people.who((&realm, &name)));
-            step = DecisionStep::Done(next, vec![receipt], everyone);
+            step = DecisionStep::Done(result, vec![receipt], everyone);
             Ok(op)
         })?;
         if let DecisionStep::Done(_, receipts, _) = &mut step {
-            receipts.extend(gone.into_iter().map(|other| self.delete(other, apply.now).1));
+            receipts.extend(gone.into_iter().map(|other| self.delete(other, request.now).1));
         }
         Ok(step)
     }
@@ -249,49 +223,6 @@ impl LiveView {
             room if room as u8 > most as u8 => Err(StoreError::Full),
             _ => Ok(()),
         }
-    }
-
-    /// Under the lock of the id; with the sessions that must go for it. `None`: everyone of this name was logged out after
-    /// the request began.
-    fn save(
-        &self,
-        found: &FoundRecord,
-        record: &Arc<Record>,
-        logged_in: bool,
-        apply: &PendingChange<'_>,
-    ) -> Result<Option<(WriteReceipt, Vec<u128>)>, StoreError> {
-        self.check(match (found, &record.principal) {
-            (FoundRecord::Live(_), _) => DiskCapacity::None,
-            (_, Some(_)) => DiskCapacity::Logins,
-            (_, None) => DiskCapacity::Plenty,
-        })?;
-        let id = record.id.as_u128();
-        let who = self.who(record);
-        let gone = match who.filter(|_| logged_in).map(|who| self.enter(who, id, apply)) {
-            None => Vec::new(),
-            Some(Ok(others)) => others,
-            Some(Err(LoginDenied::TooMany)) => return Err(StoreError::TooManySessions),
-            Some(Err(LoginDenied::Ended)) => return Ok(None),
-        };
-        self.known.add(id);
-        Ok(Some((self.order(id, who, WriteEffect::Put(Arc::clone(record))), gone)))
-    }
-
-    fn enter(&self, who: u128, id: u128, apply: &PendingChange<'_>) -> Result<Vec<u128>, LoginDenied> {
-        let most = self.rules.max_sessions_per_principal.map(|most| most as usize);
-        if let Some(most) = most {
-            let all = self.people.of(who);
-            // What is over is no session of theirs any more, although it may not have been swept yet.
-            let over = |other: &u128| {
-                matches!(self.glance(*other, apply.now), Some(FoundRecord::Ended(_) | FoundRecord::Over))
-            };
-            for gone in all.iter().filter(|other| all.len() >= most && **other != id && over(other)) {
-                self.people.leave(who, *gone);
-            }
-        }
-        let instead = apply.seen.instead.map(|id| id.as_u128());
-        let evict = self.rules.on_too_many == OnTooMany::EvictOldest;
-        self.people.enter(who, id, instead, apply.seen.began, most, evict)
     }
 
     fn end(&self, id: u128, who: Option<u128>, now: Timestamp) -> WriteReceipt {
@@ -396,6 +327,51 @@ impl LiveView {
         self.live.run_pending_tasks();
         self.ended.sweep();
         self.people.sweep(now, LONGEST_REQUEST);
+    }
+}
+
+/// An update under the lock of its id.
+struct DiskSteps<'s> {
+    view: &'s LiveView,
+    request: &'s UpdateRequest<'s>,
+    found: &'s FoundRecord,
+    /// What the writer was told, and what becomes of the entry in memory.
+    order: Option<(WriteReceipt, Op<Arc<Record>>)>,
+    /// Sessions that go for this one.
+    gone: Vec<u128>,
+}
+
+impl UpdateSteps for DiskSteps<'_> {
+    fn end(&mut self) -> Result<(), StoreError> {
+        self.view.check(DiskCapacity::None)?;
+        let before = if let FoundRecord::Live(record) = self.found { self.view.who(record) } else { None };
+        let receipt = self.view.end(self.request.id.as_u128(), before, self.request.now);
+        self.order = Some((receipt, Op::Remove));
+        Ok(())
+    }
+
+    fn save(&mut self, record: &Arc<Record>, logged_in: bool) -> Result<bool, StoreError> {
+        let view = self.view;
+        view.check(match (self.found, &record.principal) {
+            (FoundRecord::Live(_), _) => DiskCapacity::None,
+            (_, Some(_)) => DiskCapacity::Logins,
+            (_, None) => DiskCapacity::Plenty,
+        })?;
+        let who = view.who(record);
+        let is_over = |other| {
+            matches!(view.glance(other, self.request.now), Some(FoundRecord::Ended(_) | FoundRecord::Over))
+        };
+        match who.filter(|_| logged_in).map(|who| self.request.enter(&view.people, who, is_over)) {
+            None => {}
+            Some(Ok(others)) => self.gone = others,
+            Some(Err(LoginDenied::TooMany)) => return Err(StoreError::TooManySessions),
+            Some(Err(LoginDenied::Ended)) => return Ok(false),
+        }
+        let id = record.id.as_u128();
+        view.known.add(id);
+        let receipt = view.order(id, who, WriteEffect::Put(Arc::clone(record)));
+        self.order = Some((receipt, Op::Put(Arc::clone(record))));
+        Ok(true)
     }
 }
 

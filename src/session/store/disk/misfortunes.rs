@@ -7,9 +7,9 @@ use crate::{
     crypto::KeySecrets,
     session::{
         SessionChanges,
-        commit::{FoundRecord, SeenTicket},
+        commit::SeenTicket,
         store::{
-            DiskStore, RecordStore,
+            AppliedChange, DiskStore, FoundRecord, RecordStore,
             conformance::{StoreBench, at, disk, id, login, seen, sets, text},
         },
     },
@@ -37,7 +37,7 @@ fn an_id_that_became_another_leaves_no_spent_ticket_that_leads_anywhere() {
     // At once, although no row was opened yet: the ticket from before the login was spent by it.
     let before = SeenTicket { stamped: at(1), ..seen(3 * 256, 1, false, at(11)) };
     let late = bench.apply(before, &sets("a", "1"), at(11));
-    assert!(matches!(late, Ok(super::AppliedChange::Straggler)), "{late:?}");
+    assert!(matches!(late, Ok(AppliedChange::Straggler)), "{late:?}");
     let fresh = SeenTicket { stamped: at(11), ..seen(9 * 256, 1, false, at(11)) };
     bench.save(fresh, &sets("a", "1"), at(11));
     read_through(&bench, 1);
@@ -203,7 +203,7 @@ fn a_damaged_row_is_lost_and_no_other() {
             assert!(matches!(bench.load(number, at(2)), FoundRecord::Ended(_)), "{number}");
             // The ticket from before the login may be another's, and leads nowhere still.
             let late = bench.apply(seen(number, 1, false, at(2)), &sets("a", "1"), at(2));
-            assert!(matches!(late, Ok(super::AppliedChange::Straggler)), "{late:?}");
+            assert!(matches!(late, Ok(AppliedChange::Straggler)), "{late:?}");
         }
     };
     tell(&bench);

@@ -59,13 +59,10 @@ use std::{
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{AppliedChange, StoreError, page::RecordPage};
+use super::{FoundRecord, StoreError, UpdateRequest, UpdateResult, page::RecordPage};
 use crate::{
     clock::{self, Timestamp},
-    session::{
-        commit::{FoundRecord, PendingChange},
-        record::Record,
-    },
+    session::record::Record,
 };
 use live_view::{DecisionStep, DiskCapacity, LiveView, alive};
 use queue::{ColdAnswer, WriteReceipt, WriterOrder};
@@ -151,34 +148,35 @@ impl DiskStore {
         }
     }
 
-    /// Decides on the record as it is now, and waits until what comes of it is on disk.
+    /// Asks what is decided on the record as it is now, and waits until what comes of it is on disk.
     ///
     /// # Errors
     /// See [`StoreError`]. After [`StoreError::Late`] it is not known whether the change will be on disk.
-    pub async fn apply(&self, id: u128, apply: &PendingChange<'_>) -> Result<AppliedChange, StoreError> {
-        self.warm_others(apply).await?;
+    pub async fn update(&self, request: &UpdateRequest<'_>) -> Result<UpdateResult, StoreError> {
+        let id = request.id.as_u128();
+        self.warm_others(request).await?;
         let mut read = None;
         for _ in 0..TRIES {
-            match self.front.apply(id, apply, read.take())? {
+            match self.front.update(request, read.take())? {
                 DecisionStep::Cold => {
                     read = match self.front.unpack(id) {
                         Some(read) => Some(read),
                         None => Some(self.read(id).await?),
                     }
                 }
-                DecisionStep::Rests(applied, settled) => {
+                DecisionStep::Rests(result, settled) => {
                     if self.wait_for(settled).await.map_err(|_| StoreError::Late)? {
-                        return Ok(applied);
+                        return Ok(result);
                     }
                 }
-                DecisionStep::Done(applied, receipts, everyone) => {
+                DecisionStep::Done(result, receipts, everyone) => {
                     if let Some(who) = everyone {
-                        self.end_all(who, apply.now).await?;
+                        self.end_all(who, request.now).await?;
                     }
                     for receipt in receipts {
                         self.wait(receipt).await?;
                     }
-                    return Ok(applied);
+                    return Ok(result);
                 }
             }
         }
@@ -186,12 +184,12 @@ impl DiskStore {
     }
 
     /// Where sessions of one principal are counted, it must be known which of them are over.
-    async fn warm_others(&self, apply: &PendingChange<'_>) -> Result<(), StoreError> {
+    async fn warm_others(&self, request: &UpdateRequest<'_>) -> Result<(), StoreError> {
         if self.front.rules.max_sessions_per_principal.is_some()
-            && let Some(Some(name)) = &apply.changes.principal
+            && let Some((realm, name)) = request.principal
         {
-            for id in self.front.people.of(self.front.people.who((&apply.seen.realm.key(), name))) {
-                if self.front.load(id, apply.now).is_none() {
+            for id in self.front.people.of(self.front.people.who((realm, name))) {
+                if self.front.load(id, request.now).is_none() {
                     self.read(id).await?;
                 }
             }

@@ -25,9 +25,8 @@ use crate::{
     session::{
         CookieForm, FetchContext, IssuedCookies, PresentedCookies, Realm, ResolveRequest, ResolvedSession,
         SessionAnswer, SessionChanges, SessionManager, SessionState, StoreError, UpstreamAccess,
-        commit::FoundRecord,
         store::{
-            RecordStore,
+            FoundRecord, RecordStore,
             conformance::{StoreBench, at, disk, id, rules, seen, sets, text},
         },
     },
@@ -193,6 +192,28 @@ fn a_successor_is_offered_once_it_is_kept_that_it_leads_there() {
             }
         });
     }
+}
+
+/// A decision that rested on a change that failed is taken again; what was noticed is told as often as it happened.
+#[test]
+fn what_is_decided_twice_is_counted_once() {
+    let house = SessionHouse::new();
+    let ticket = house.visitor();
+    house.runtime.block_on(async {
+        let (first, second) = (
+            house.come(Some(&ticket), at(2)).await.unwrap(),
+            house.come(Some(&ticket), at(2)).await.unwrap(),
+        );
+        let more = SessionChanges { incr: vec![("cart".into(), 1)], ..SessionChanges::default() };
+        let mut adds = pin!(house.answer(&second, more, at(3)));
+        house.held(|| {
+            // Given up before the writer comes to it, and so never written.
+            assert!(poll(pin!(house.answer(&first, sets("cart", "none"), at(3)))).is_pending());
+            assert!(poll(adds.as_mut()).is_pending(), "answered before anything is on disk");
+        });
+        adds.await.unwrap();
+        assert_eq!(house.manager.wire.events.malformed.get(), 0, "the second time it was a number");
+    });
 }
 
 fn bench(folder: &TempDir, secrets: &KeySecrets) -> StoreBench {

@@ -12,9 +12,9 @@ use crate::{
     crypto::KeySecrets,
     session::{
         SessionChanges,
-        commit::{FoundRecord, SeenTicket},
+        commit::SeenTicket,
         store::{
-            DiskStore, RecordStore, StoreError,
+            AppliedChange, DiskStore, FoundRecord, RecordStore, StoreError,
             conformance::{StoreBench, at, disk, id, login, open, rules, seen, sets, text},
         },
     },
@@ -107,7 +107,7 @@ fn everything_is_there_after_a_restart() {
     assert!(matches!(bench.load(4, at(5)), FoundRecord::Ended(when) if when == at(4)));
     assert_eq!(bench.live(5, at(901)).last_seen(), at(900));
     let late = bench.apply(seen(4, 1, true, at(5)), &sets("a", "1"), at(5));
-    assert!(matches!(late, Ok(super::AppliedChange::Straggler)), "{late:?}");
+    assert!(matches!(late, Ok(AppliedChange::Straggler)), "{late:?}");
 }
 
 #[test]
@@ -314,7 +314,7 @@ fn what_ended_stays_ended_when_the_idle_time_is_raised() {
     assert_eq!(bench.store.floor(), at(2401 - 1800), "and now none from before that time");
     let late =
         bench.apply(SeenTicket { stamped: at(9), ..seen(1, 1, false, at(2401)) }, &sets("a", "1"), at(2401));
-    assert!(matches!(late, Ok(super::AppliedChange::Straggler)), "{late:?}");
+    assert!(matches!(late, Ok(AppliedChange::Straggler)), "{late:?}");
     drop(bench);
     assert_eq!(open_at(4000).store.floor(), at(2401 - 1800), "once");
 }

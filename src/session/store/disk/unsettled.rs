@@ -14,10 +14,10 @@ use crate::{
     crypto::KeySecrets,
     session::{
         SessionChanges, SessionHeaders,
-        commit::{FoundRecord, PendingChange},
+        commit::PendingChange,
         store::{
-            AppliedChange, RecordStore, StoreError,
-            conformance::{StoreBench, at, disk, id, login, rules, seen, sets, text},
+            AppliedChange, FoundRecord, RecordStore, StoreError,
+            conformance::{StoreBench, at, disk, id, login, rules, seen, sets, text, update},
         },
     },
 };
@@ -78,7 +78,7 @@ fn twice(bench: &StoreBench, secret: u8, changes: &SessionChanges) -> Result<App
         room: None,
     };
     let (first, second) = (apply(50), apply(51));
-    given_up(bench, bench.store.apply(&first), bench.store.apply(&second))
+    given_up(bench, update(&bench.store, &first), update(&bench.store, &second)).map(|result| result.change)
 }
 
 fn bench(folder: &tempfile::TempDir, secrets: &KeySecrets) -> StoreBench {
