@@ -9,9 +9,10 @@ use cloakroom::{
     cookies::{CookieScope, LineVerdict, NameWork, PresentedPair, SealedFor},
     message::cookie::{self, RetainedLine},
     plan::{Plan, RoutePlan},
+    record::{FieldValue, Realm},
     session::{
-        CookieForm, FetchContext, FieldValue, PresentedCookies, Realm, ResolveRequest, ResolvedSession,
-        SessionAnswer, SessionChanges, SessionState, UpstreamAccess,
+        CookieForm, FetchContext, PresentedCookies, ResolveRequest, ResolvedSession, SessionAnswer,
+        SessionChanges, SessionState, UpstreamAccess,
     },
     tasks::at_once,
 };

@@ -16,11 +16,12 @@ use cloakroom::{
     clock::{self, Timestamp},
     config::{Config, Durability, SessionConfig},
     crypto::{KeySecrets, Keyring},
+    record::{FieldValue, Realm},
     session::{
-        CookieForm, FetchContext, FieldValue, PresentedCookies, Realm, ResolveRequest, ResolvedSession,
-        SessionAnswer, SessionChanges, SessionManager, UpstreamAccess,
-        store::{DiskStore, MemoryStore, RecordStore, disk::DiskSettings},
+        CookieForm, FetchContext, PresentedCookies, ResolveRequest, ResolvedSession, SessionAnswer,
+        SessionChanges, SessionManager, UpstreamAccess,
     },
+    store::{DiskStore, MemoryStore, RecordStore, disk::DiskSettings},
     tasks,
 };
 use tokio::runtime::{Builder, LocalOptions, LocalRuntime};

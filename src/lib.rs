@@ -15,6 +15,8 @@
 //! | 4 | [`proxy`] [`admin`] | the life of one request: the only place where the wings meet; what the operator is shown |
 //! | 3 | [`plan`] | everything compiled from one configuration, immutable |
 //! | 2 | [`listen`] [`router`] [`upstream`] [`headers`] [`cookies`] [`session`] | wings; they do not know each other |
+//! | 1c | [`store`] | where records are kept: memory, disk; knows no header, no cookie, no policy |
+//! | 1b | [`record`] | what is kept of a session, and its ticket |
 //! | 1 | [`config`] | from text to values, every mistake with its place |
 //! | 0 | [`clock`] [`crypto`] [`message`] [`metrics`] [`net`] [`tasks`] | ground: nothing of ours below |
 //!
@@ -56,7 +58,7 @@
 //!
 //! | threat | rule | tests |
 //! | --- | --- | --- |
-//! | guessing | 128 random bits and a MAC | `session::a_forged_ticket_gives_a_visitor` `src/session/ticket.rs::every_flipped_bit_is_refused` |
+//! | guessing | 128 random bits and a MAC | `session::a_forged_ticket_gives_a_visitor` `src/record/ticket.rs::every_flipped_bit_is_refused` |
 //! | leaked store | it holds hashes of secrets: a copy logs nobody in | `threats::a_copied_store_logs_nobody_in` |
 //! | fixation | only cloakroom mints; a renewal by privilege spends the old ticket at once | `session::a_login_renews_the_ticket_and_the_old_ticket_is_a_stranger` `contract_races::under_a_ticket_that_a_login_spent_nothing_is_served_as_the_principal` `kept_logins::nothing_that_was_under_way_takes_the_place_of_a_login` `kept_logins::a_form_that_was_under_way_logs_nobody_in_again_who_has_logged_out` |
 //! | straggler under a planted or spent ticket | changes nothing in that session, gets no ticket of it | `races::a_straggler_under_the_old_ticket_changes_nothing_in_the_session_that_logged_in` `races::an_app_that_repeats_who_is_logged_in_undoes_no_farewell` `contract_races::under_a_ticket_that_a_login_spent_nothing_is_served_as_the_principal` |
@@ -160,11 +162,11 @@
 //!   one of its servers.
 //! - **ticket**: what the cookie holds; secret, replaced at every renewal. **id**: public, constant for the session's
 //!   life. **realm**: what a ticket is bound to, the host unless configured otherwise.
-//! - **record** ([`session::Record`]): what the store holds. A session without data has none.
+//! - **record** ([`record::Record`]): what the store holds. A session without data has none.
 //! - **principal**: who is logged in. At most one in a session's life.
 //! - **spent**: a ticket that was replaced. **tombstone**: what stays of an ended session. **straggler**: an answer
 //!   whose request came under a ticket that was spent meanwhile; it changes nothing.
-//! - **jar** ([`session::jar::Jar`]): cookies of the app that its session keeps. **kept**, **sealed**, **renamed**: what
+//! - **jar** ([`record::jar::Jar`]): cookies of the app that its session keeps. **kept**, **sealed**, **renamed**: what
 //!   a rule of `[[cookies]]` makes of one.
 //! - **stranger**: a request without a ticket that leads anywhere.
 
@@ -176,6 +178,10 @@ pub mod net;
 pub mod tasks;
 
 pub mod config;
+
+pub mod record;
+
+pub mod store;
 
 pub mod cookies;
 pub mod headers;

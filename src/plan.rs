@@ -25,8 +25,8 @@ use crate::{
     session::{
         Backend, BackendState, CookieForm, FlaskSessions, Revocations, SealedSessions, SessionManager,
         UpstreamAccess,
-        store::{MemoryStore, RecordStore},
     },
+    store::{MemoryStore, RecordStore},
     upstream::{Endpoints, TlsError},
 };
 

@@ -19,10 +19,8 @@ use crate::{
     cookies::CookieFinding,
     crypto,
     plan::{Plan, RoutePlan},
-    session::{
-        Realm, Record,
-        store::{FoundRecord, RecordStore},
-    },
+    record::{Realm, Record},
+    store::{FoundRecord, RecordStore},
 };
 
 /// Before the methods that are.

@@ -4,7 +4,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, fs, time::Duration};
 
 use super::AdminSources;
-use crate::{clock::Timestamp, metrics::Histogram, session::store::RecordStore};
+use crate::{clock::Timestamp, metrics::Histogram, store::RecordStore};
 
 /// A text in the making.
 #[derive(Default)]

@@ -1,7 +1,7 @@
 //! Whether requests can be served: the store takes changes, and each upstream has a server that is up.
 
 use super::AdminSources;
-use crate::{clock::Timestamp, session::store::RecordStore};
+use crate::{clock::Timestamp, store::RecordStore};
 
 /// What is amiss; nothing if it is empty.
 pub(super) struct HealthReport(Vec<String>);

@@ -8,7 +8,8 @@ use crate::{
     config::SessionConfig as Rules,
     cookies::CookieFinding,
     metrics::Histogram,
-    session::{Realm, Record, store::RecordStore},
+    record::{Realm, Record},
+    store::RecordStore,
 };
 
 fn time(at: Timestamp) -> String {

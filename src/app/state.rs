@@ -14,12 +14,10 @@ use crate::{
     clock::Timestamp,
     config::{Config, KeyError, KeysConfig, SecretError, SecretSource, StoreKind},
     crypto::{self, KeySecrets},
-    session::{
-        BackendState, Revocations,
-        store::{
-            DiskStore, MemoryStore, RecordStore,
-            disk::{DiskSettings, OpenError},
-        },
+    session::{BackendState, Revocations},
+    store::{
+        DiskStore, MemoryStore, RecordStore,
+        disk::{DiskSettings, OpenError},
     },
 };
 

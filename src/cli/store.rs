@@ -12,7 +12,7 @@ use super::{FAILED, WRONG, print};
 use crate::{
     app::state,
     config::{Config, StoreKind},
-    session::store::disk::{CheckReport, SalvageResult, StoreMaintenance},
+    store::disk::{CheckReport, SalvageResult, StoreMaintenance},
 };
 
 #[derive(Debug, Subcommand)]

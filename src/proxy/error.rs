@@ -5,7 +5,7 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use super::{body::ResponseBody, request_body::BodyFault};
-use crate::{config::ErrorPages, session::StoreError, upstream::UpstreamError};
+use crate::{config::ErrorPages, store::StoreError, upstream::UpstreamError};
 
 /// Why a request got no answer of the app's.
 #[derive(Debug, thiserror::Error)]

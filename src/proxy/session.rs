@@ -12,7 +12,8 @@ use crate::{
     headers::ClientInfo,
     net::network_of,
     plan::{Plan, RoutePlan},
-    session::{self, FetchContext, PresentedCookies, Realm, ResolvedSession, SessionChanges},
+    record::Realm,
+    session::{self, FetchContext, PresentedCookies, ResolvedSession, SessionChanges},
 };
 
 /// The session of a request; `None` where the route has none.

@@ -6,16 +6,18 @@ use std::{cell::RefCell, net::IpAddr, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    Realm, Record, ResolvedSession, SessionAnswer, SessionChanges, SessionManager, StoreError,
+    ResolvedSession, SessionAnswer, SessionChanges, SessionManager,
     client_side::SizeLimit,
     commit::{PendingChange, SeenTicket},
-    jar::Jar,
-    record::SecretMatch,
     resolved::SessionStatus,
-    store::{AppliedChange, FoundRecord, UpdateResult},
-    ticket::{IdFilter, Ticket},
 };
-use crate::{clock::Timestamp, config::OnConflict, crypto};
+use crate::{
+    clock::Timestamp,
+    config::OnConflict,
+    crypto,
+    record::{IdFilter, Realm, Record, SecretMatch, Ticket, jar::Jar},
+    store::{AppliedChange, FoundRecord, StoreError, UpdateResult},
+};
 
 /// Why a straggler's cookie is not kept.
 const SPENT: &str = "the ticket was spent meanwhile";

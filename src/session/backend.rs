@@ -8,11 +8,12 @@ use super::{
     CookieForm,
     client_side::{self, FlaskSessions, Revocations, SealedSessions, SizeLimit},
     commit::{PendingChange, decide},
-    record::Record,
-    store::{FoundRecord, RecordStore, StoreError, UpdateResult},
-    ticket::Ticket,
 };
-use crate::clock::Timestamp;
+use crate::{
+    clock::Timestamp,
+    record::{Record, Ticket},
+    store::{FoundRecord, RecordStore, StoreError, UpdateResult},
+};
 
 /// Where records are kept.
 #[derive(Debug, Clone)]

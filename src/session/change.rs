@@ -2,15 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    FieldValue,
+use super::upstream_access::FieldScope;
+use crate::record::{
+    FieldName, FieldValue, Record,
     jar::{Jar, JarChange},
-    record::Record,
-    upstream_access::FieldScope,
 };
-
-/// A field's name in normal form.
-pub type FieldName = Arc<str>;
 
 /// The instructions of one answer, in normal form. They apply in this order: clear, unset, set, incr, flash,
 /// lifetimes, principal, renew; destroy beats all.

@@ -4,17 +4,14 @@ use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use super::{
-    FieldValue,
-    change::{FieldName, SessionChanges},
-    client_side::SizeLimit,
-    fields::FieldMap,
-    record::{Record, SecretMatch},
-    session_headers::SessionHeaders,
+use super::{change::SessionChanges, client_side::SizeLimit, session_headers::SessionHeaders};
+use crate::{
+    clock::Timestamp,
+    config::SessionConfig,
+    message::field::normal,
+    record::{FieldMap, FieldName, FieldValue, Realm, Record, SecretHash, SecretMatch},
     store::{Decision, DecisionNote, FoundRecord, RealmPrincipal, UpdateAction, UpdateRequest},
-    ticket::{Realm, SecretHash},
 };
-use crate::{clock::Timestamp, config::SessionConfig, message::field::normal};
 
 /// Bytes that a record may grow by without any change of what it holds.
 const MAY_GROW: usize = 96;
@@ -60,18 +57,18 @@ pub struct PendingChange<'a> {
     /// How fields become headers.
     pub wire: &'a SessionHeaders,
     /// How large the record may be, where it travels.
-    pub(super) room: Option<&'a SizeLimit>,
+    pub(crate) room: Option<&'a SizeLimit>,
 }
 
 impl<'a> PendingChange<'a> {
     /// Whom it may log in.
-    pub(super) fn principal(&self) -> Option<RealmPrincipal> {
+    pub(crate) fn principal(&self) -> Option<RealmPrincipal> {
         let name = self.changes.principal.as_ref()?.as_ref()?;
         Some((self.seen.realm.key(), Arc::clone(name)))
     }
 
     /// What a store is asked for it.
-    pub(super) fn request<'r>(
+    pub(crate) fn request<'r>(
         &'r self,
         principal: Option<&'r RealmPrincipal>,
         decide: &'r dyn Fn(&FoundRecord) -> Decision,

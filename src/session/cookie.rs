@@ -5,10 +5,10 @@ use std::{borrow::Cow, sync::Arc, time::Duration};
 use cookie::{Cookie, Expiration, SameSite as Site, time::OffsetDateTime};
 use http::HeaderValue;
 
-use super::ticket::TEXT;
 use crate::{
     clock::Timestamp,
     config::{CookiePrefix, SameSite, SecureRule, SessionCookie},
+    record::TEXT,
 };
 
 /// What browsers keep at most (RFC 6265bis §5.5).

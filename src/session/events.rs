@@ -8,8 +8,7 @@ use std::{
 
 use uuid::Uuid;
 
-use super::store::DecisionNote;
-use crate::{clock::Timestamp, metrics::Counter};
+use crate::{clock::Timestamp, metrics::Counter, store::DecisionNote};
 
 /// How often it is told that too many sessions begin.
 const TOLD_EVERY: Duration = Duration::from_mins(1);

@@ -2,8 +2,7 @@
 
 use http::{HeaderMap, Method, header};
 
-use super::jar::RequestSite;
-use crate::{config::SameSite, message::authority::HostPort};
+use crate::{config::SameSite, message::authority::HostPort, record::jar::RequestSite};
 
 /// Sub-resources never begin a session (Fetch Metadata, `Sec-Fetch-Dest`).
 const SUBRESOURCES: [&[u8]; 8] =

@@ -4,13 +4,11 @@ use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, HeaderName};
 
-use super::{
-    FieldValue,
-    change::{FieldName, SessionChanges},
-    session_headers::SessionHeaders,
-    value::{decode_text, form},
+use super::{change::SessionChanges, session_headers::SessionHeaders};
+use crate::{
+    message::field::normal as field_name,
+    record::{FieldName, FieldValue, decode_text, form},
 };
-use crate::message::field::normal as field_name;
 
 impl SessionHeaders {
     /// Takes every session header out of an answer and reads its instructions. A malformed line is logged, counted

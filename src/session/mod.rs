@@ -1,7 +1,7 @@
 //! Sessions: who a visitor is, what belongs to them, and what an answer changes of it.
 //!
-//! Here live the ticket, the record, the contract's headers, lifetimes, the store. Never: a connection, an upstream,
-//! a status code. [`SessionManager`] is called by `proxy`, twice a request: [`resolve`](SessionManager::resolve)
+//! Here lives policy: which session a request comes under, what an answer may change of it, which headers and cookies say
+//! so. What is kept is `record`, where it is kept is `store`. Never: a connection, an upstream, a database, a status code. [`SessionManager`] is called by `proxy`, twice a request: [`resolve`](SessionManager::resolve)
 //! before the app is asked, [`commit`](SessionManager::commit) before the visitor's first byte. RFC 6265bis binds the
 //! cookie.
 
@@ -10,27 +10,20 @@ mod backend;
 mod caches;
 mod change;
 mod client_side;
-pub mod codec;
 mod commit;
 mod cookie;
 mod events;
 mod fetch_context;
-mod fields;
 mod flood;
 mod instruct;
-pub mod jar;
 mod logins;
 mod presented;
-mod record;
 mod refresh;
 mod resolve;
 mod resolved;
 mod session_headers;
-pub mod store;
-mod ticket;
 mod tunnels;
 mod upstream_access;
-mod value;
 mod verified;
 
 pub use backend::{Backend, BackendState};
@@ -40,31 +33,36 @@ pub use client_side::{FlaskSessions, Revocations, SealedSessions};
 pub use cookie::CookieForm;
 pub use events::SessionEvents;
 pub use fetch_context::FetchContext;
-pub use fields::{FieldMap, FlashMap, NamedMap};
 pub use presented::PresentedCookies;
-pub use record::Record;
 pub use resolve::ResolveRequest;
 pub use resolved::{ResolvedSession, SessionState};
 pub use session_headers::SessionHeaders;
-pub use store::StoreError;
-pub use ticket::{IdFilter, Realm};
 pub use tunnels::SessionTunnel;
 pub use upstream_access::{FieldScope, UpstreamAccess};
-pub use value::FieldValue;
+
+/// What tests of the stores decide with.
+#[cfg(test)]
+pub(crate) mod testing {
+    pub(crate) use super::commit::{PendingChange, SeenTicket, decide};
+}
 
 use std::{cell::RefCell, net::IpAddr, sync::Arc};
 
 use http::HeaderValue;
 use uuid::Uuid;
 
-use crate::{clock::Timestamp, config::SessionConfig, crypto::Keyring};
+use crate::{
+    clock::Timestamp,
+    config::SessionConfig,
+    crypto::Keyring,
+    record::{IdFilter, Realm, jar::Jar},
+    store::{RecordStore, StoreError},
+};
 use apply_answer::CookieOutcome;
 use client_side::CookieIssue;
 use flood::FloodLimits;
-use jar::Jar;
 use logins::LoginAddresses;
 use resolved::SessionStatus;
-use store::RecordStore;
 
 /// Everything about sessions, behind two calls a request.
 #[derive(Debug)]

@@ -2,14 +2,15 @@
 //! time has come.
 
 use super::{
-    Backend, Record, ResolvedSession, SessionChanges, SessionManager,
+    Backend, ResolvedSession, SessionChanges, SessionManager,
     apply_answer::{AnswerContext, CookieOutcome},
-    record::SecretMatch,
     resolved::SessionStatus,
-    store::{AppliedChange, FoundRecord},
-    ticket::Ticket,
 };
-use crate::clock::Timestamp;
+use crate::{
+    clock::Timestamp,
+    record::{Record, SecretMatch, Ticket},
+    store::{AppliedChange, FoundRecord},
+};
 
 impl SessionManager {
     /// Whether an answer that changes nothing leaves everything as it is: then there is nothing to

@@ -8,16 +8,17 @@ use uuid::Uuid;
 use super::{
     CookieForm, SessionChanges, SessionManager, UpstreamAccess,
     backend::{Backend, TicketActivity},
-    change::FieldName,
     fetch_context::FetchContext,
     presented::PresentedCookies,
-    record::{Record, SecretMatch},
     resolved::{ResolvedSession, SessionStatus},
-    store::{AppliedChange, FoundRecord, StoreError},
-    ticket::{IdFilter, Realm, SecretHash, Ticket},
     verified,
 };
-use crate::{clock::Timestamp, config::SessionStart};
+use crate::{
+    clock::Timestamp,
+    config::SessionStart,
+    record::{FieldName, IdFilter, Realm, Record, SecretHash, SecretMatch, Ticket},
+    store::{AppliedChange, FoundRecord, StoreError},
+};
 
 /// How long the holder of a spent ticket gets no new one: requests that were under way must not overwrite a login.
 const GRACE: Duration = Duration::from_secs(30);

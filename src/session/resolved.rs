@@ -4,14 +4,12 @@ use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use super::{
-    SessionChanges,
-    change::FieldName,
-    commit::SeenTicket,
-    record::Record,
-    ticket::{Realm, Ticket},
+use super::{SessionChanges, commit::SeenTicket};
+use crate::{
+    clock::Timestamp,
+    config::SessionConfig,
+    record::{FieldName, Realm, Record, Ticket},
 };
-use crate::{clock::Timestamp, config::SessionConfig};
 
 /// What the app is told about the session.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,19 +6,15 @@ use http::{HeaderName, HeaderValue};
 use uuid::Uuid;
 
 use super::{
-    FieldValue,
-    change::FieldName,
     events::SessionEvents,
-    fields::FieldMap,
-    record::Record,
     resolved::{ResolvedSession, STATES},
     upstream_access::UpstreamAccess,
-    value::percent,
 };
 use crate::{
     clock::Timestamp,
     config::{AliasValue, HeaderPreset, SessionConfig, ValueEncoding},
     message::{field::normal, lines::HeaderLines},
+    record::{FieldMap, FieldName, FieldValue, Record, percent},
 };
 
 /// The names under one prefix, made once, and how values stand there.

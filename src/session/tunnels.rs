@@ -5,8 +5,8 @@
 
 use uuid::Uuid;
 
-use super::{Backend, ResolvedSession, SessionManager, resolved::SessionStatus, store::FoundRecord};
-use crate::clock::Timestamp;
+use super::{Backend, ResolvedSession, SessionManager, resolved::SessionStatus};
+use crate::{clock::Timestamp, store::FoundRecord};
 
 /// What a tunnel began under.
 #[derive(Debug, Clone, Copy)]

@@ -105,7 +105,7 @@ impl UpstreamAccess {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{config::Config, session::FieldValue};
+    use crate::{config::Config, record::FieldValue};
 
     #[test]
     fn an_upstream_changes_only_what_it_is_shown() {

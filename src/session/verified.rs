@@ -6,8 +6,10 @@
 
 use std::cell::RefCell;
 
-use super::ticket::{Realm, SecretHash, TEXT, Ticket};
-use crate::crypto::{self, Keyring};
+use crate::{
+    crypto::{self, Keyring},
+    record::{Realm, SecretHash, TEXT, Ticket},
+};
 
 /// So many at once; a power of two. A newcomer takes the place of whoever it meets there.
 const PLACES: usize = 256;

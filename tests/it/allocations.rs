@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::support::occasion;
 use allocation_counter::measure;
 use bytes::Bytes;
 use cloakroom::{
@@ -10,11 +11,9 @@ use cloakroom::{
     cookies::{CookieInventory, CookieRules, LineVerdict, NameWork, PresentedPair, SealedFor},
     crypto::KeySecrets,
     message::cookie::{RetainedLine, edit},
-    session::jar::{Jar, JarRequest, RequestSite},
+    record::jar::{Jar, JarRequest, RequestSite},
 };
 use http::HeaderValue;
-
-use crate::support::occasion;
 
 #[test]
 fn a_rewritten_cookie_costs_three_allocations_at_most_and_any_other_none() {

@@ -6,9 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use cloakroom::session::{FieldValue, SessionChanges};
-
 use crate::support::{App, Browser, Cloakroom, Desk, KIND, Response, Wire, key, login};
+use cloakroom::{record::FieldValue, session::SessionChanges};
 
 /// Tests of the contract that a session which travels cannot pass, and why.
 const CANNOT: &[(&str, &str)] = &[

@@ -6,10 +6,12 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use cloakroom::clock::Timestamp;
-use cloakroom::session::{FieldValue, ResolvedSession, SessionChanges};
-
 use crate::support::{Desk, login};
+use cloakroom::{
+    clock::Timestamp,
+    record::FieldValue,
+    session::{ResolvedSession, SessionChanges},
+};
 
 const EACH_MINUTE: &str = "[session]\nrenew_interval = \"1m\"\nidle_timeout = \"2h\"\nabsolute_timeout = \"31d\"\n\
                            permanent = { idle_timeout = \"31d\", absolute_timeout = \"180d\" }";

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use cloakroom::session::{FieldValue, SessionChanges};
+use crate::support::Desk;
+use cloakroom::{record::FieldValue, session::SessionChanges};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
-
-use crate::support::Desk;
 
 /// One line of an answer.
 #[derive(Clone, Debug)]

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use cloakroom::clock::Timestamp;
-use cloakroom::session::{SessionChanges, StoreError};
-
 use crate::support::{App, Browser, Cloakroom, Desk, Response, eventually, key, login, orders};
+use cloakroom::{clock::Timestamp, session::SessionChanges, store::StoreError};
 
 const DESTROY_ALL: &str = "X-Session-Action: destroy-principal";
 

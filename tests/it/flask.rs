@@ -6,12 +6,14 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use cloakroom::clock::Timestamp;
-use cloakroom::session::FieldValue;
-use cloakroom::session::codec::flask::{FlaskCodec, FlaskDocument, LIFETIME};
-
-use crate::support::legacy::file;
-use crate::support::{App, Browser, Cloakroom, Legacy, flask_python};
+use crate::support::{App, Browser, Cloakroom, Legacy, flask_python, legacy::file};
+use cloakroom::{
+    clock::Timestamp,
+    record::{
+        FieldValue,
+        flask_format::{FlaskCodec, FlaskDocument, LIFETIME},
+    },
+};
 
 const SECRET: &str = "dev-secret-1";
 

@@ -5,15 +5,19 @@ use std::io::{BufRead, BufReader, Lines, Write};
 use std::iter;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use cloakroom::clock::Timestamp;
-use cloakroom::session::FieldValue;
-use cloakroom::session::codec::flask::{FlaskCodec, FlaskDocument, LIFETIME};
+use crate::support::flask_python;
+use cloakroom::{
+    clock::Timestamp,
+    record::{
+        FieldValue,
+        flask_format::{FlaskCodec, FlaskDocument, LIFETIME},
+    },
+};
+
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
 use serde_json::{Map, Value as Json};
-
-use crate::support::flask_python;
 
 /// How many sessions go each way.
 const MANY: usize = 10_000;

@@ -1,11 +1,11 @@
 //! Keys of Flask's session, where they are not simply fields: nobody's names, names that meet, the one that logs in; and
 //! whose its cookie is.
 
-use cloakroom::session::FieldValue;
-
-use crate::flask::{held, shared, signed, text};
-use crate::support::puppet::line;
-use crate::support::{App, Browser, Cloakroom};
+use crate::{
+    flask::{held, shared, signed, text},
+    support::{App, Browser, Cloakroom, puppet::line},
+};
+use cloakroom::record::FieldValue;
 
 fn json(value: &str) -> FieldValue {
     FieldValue::Json(value.into())

@@ -5,9 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The rooms of each floor, from the ground up. A room imports only from lower floors.
-const FLOORS: [&[&str]; 7] = [
+const FLOORS: [&[&str]; 9] = [
     &["clock", "crypto", "message", "metrics", "net", "tasks"],
     &["config"],
+    &["record"],
+    &["store"],
     &["listen", "router", "upstream", "headers", "cookies", "session"],
     &["plan"],
     &["proxy", "admin"],
@@ -95,12 +97,18 @@ fn head(path: &str) -> String {
     path.trim_start().chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect()
 }
 
+/// A file of tests alone: they stand in folders of their own.
+fn is_test(file: &Path) -> bool {
+    file.with_extension("").components().any(|part| part.as_os_str() == "tests")
+}
+
 #[test]
 fn a_room_imports_only_from_lower_floors() {
     let mut broken = Vec::new();
     for file in files("src") {
         let own = room(&file).expect("a file of src");
-        if own == "main" || own == "lib" {
+        // Tests look wherever what they test is used: floors hold for what is built.
+        if own == "main" || own == "lib" || is_test(&file) {
             continue;
         }
         let shown = file.display();

@@ -9,7 +9,7 @@ use std::time::Duration;
 use cloakroom::{
     clock::Timestamp,
     config::JarLimits,
-    session::jar::{Jar, JarChange, JarCookie, JarRequest, RequestSite, SettingScope},
+    record::jar::{Jar, JarChange, JarCookie, JarRequest, RequestSite, SettingScope},
 };
 use proptest::prelude::*;
 

@@ -11,10 +11,8 @@ use crate::{
     clock::Timestamp,
     cookies::{CookieScope, NameWork, PresentedPair},
     message::cookie::{self, PairEdit, RetainedLine},
-    session::{
-        FetchContext, ResolvedSession,
-        jar::{JarCookie, JarRequest, RequestSite},
-    },
+    record::jar::{JarCookie, JarRequest, RequestSite},
+    session::{FetchContext, ResolvedSession},
 };
 
 impl CookieStage<'_> {

@@ -15,8 +15,8 @@ use crate::{
     headers::ClientInfo,
     message::authority::HostPort,
     plan::{Plan, RoutePlan},
+    record::jar::RequestSite,
     router,
-    session::jar::RequestSite,
 };
 
 /// What the rules make of the path that is asked for.

@@ -10,11 +10,8 @@ use crate::{
     config::{KeepRenew, SessionMode, is_session_like},
     cookies::{self, CookieFinding, CookieScope, LineVerdict, SealedFor},
     message::set_cookie::{self, SetCookieLine},
-    session::{
-        SessionChanges,
-        jar::{Jar, JarChange, JarCookie, SettingScope},
-        make_private,
-    },
+    record::jar::{Jar, JarChange, JarCookie, SettingScope},
+    session::{SessionChanges, make_private},
 };
 
 /// Lines that wait until the session is known.

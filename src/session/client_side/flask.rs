@@ -16,15 +16,16 @@ use crate::{
     clock::Timestamp,
     config::{FlaskSession, SessionConfig},
     message::field::normal,
-    session::{
-        CookieForm, FieldValue, SessionChanges,
-        codec::flask::{CodecError, FlaskCodec, FlaskDocument},
-        commit::{PendingChange, decide},
+    record::{
+        FieldValue, Realm, Record, Ticket,
+        flask_format::{CodecError, FlaskCodec, FlaskDocument},
         jar::JarChange,
-        record::Record,
-        store::{AppliedChange, Decision, FoundRecord, StoreError, UpdateAction, UpdateResult},
-        ticket::{Realm, Ticket},
     },
+    session::{
+        CookieForm, SessionChanges,
+        commit::{PendingChange, decide},
+    },
+    store::{AppliedChange, Decision, FoundRecord, StoreError, UpdateAction, UpdateResult},
 };
 
 /// Bytes of a cookie's name and value at most (RFC 6265bis section 5.6).

@@ -16,11 +16,11 @@ pub use revocations::Revocations;
 pub(super) use sealed::CookieIssue;
 pub use sealed::SealedSessions;
 
-use super::record::Record;
+use crate::record::Record;
 
 /// How large a session may be that is on its way to a browser.
 #[derive(Debug, Clone)]
-pub(super) enum SizeLimit {
+pub(crate) enum SizeLimit {
     /// So many bytes, before they are sealed.
     Sealed(usize),
     /// What one cookie holds whose name has so many bytes.

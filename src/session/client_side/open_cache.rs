@@ -9,10 +9,7 @@ use std::{cell::RefCell, sync::Arc};
 
 use crate::{
     crypto,
-    session::{
-        record::Record,
-        ticket::{Realm, Ticket},
-    },
+    record::{Realm, Record, Ticket},
 };
 
 /// So many sets of places, a power of two, of so many places each. A newcomer takes the place of whoever of its set was
@@ -128,7 +125,7 @@ fn end(text: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{clock::Timestamp, session::ticket::Realm};
+    use crate::{clock::Timestamp, record::Realm};
 
     #[test]
     fn what_was_opened_is_known_under_all_that_it_was_opened_under_and_nothing_else() {

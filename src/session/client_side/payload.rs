@@ -18,11 +18,9 @@ use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
-    session::{
-        fields::{FieldMap, FlashMap},
+    record::{
+        FieldMap, FlashMap, PreviousSecret, Realm, Record, Ticket,
         jar::{Jar, StoredCookie},
-        record::{PreviousSecret, Record},
-        ticket::{Realm, Ticket},
     },
 };
 

@@ -22,13 +22,12 @@ use crate::{
     clock::Timestamp,
     config::SessionConfig,
     crypto::{self, KeySecrets, OVERHEAD, Sealer},
+    record::{Realm, Record, Ticket},
     session::{
         CookieForm, PresentedCookies,
         commit::{PendingChange, decide},
-        record::Record,
-        store::{AppliedChange, Decision, FoundRecord, StoreError, UpdateAction, UpdateResult},
-        ticket::{Realm, Ticket},
     },
+    store::{AppliedChange, Decision, FoundRecord, StoreError, UpdateAction, UpdateResult},
 };
 
 const FORMAT: u8 = 1;

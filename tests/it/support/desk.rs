@@ -2,14 +2,18 @@
 
 use std::net::IpAddr;
 
-use cloakroom::clock::Timestamp;
-use cloakroom::config::{Config, StoreKind};
-use cloakroom::plan::Plan;
-use cloakroom::session::{
-    CookieForm, FetchContext, PresentedCookies, Realm, ResolveRequest, ResolvedSession, SessionAnswer,
-    SessionChanges, StoreError, UpstreamAccess,
+use cloakroom::{
+    clock::Timestamp,
+    config::{Config, StoreKind},
+    plan::Plan,
+    record::Realm,
+    session::{
+        CookieForm, FetchContext, PresentedCookies, ResolveRequest, ResolvedSession, SessionAnswer,
+        SessionChanges, UpstreamAccess,
+    },
+    store::StoreError,
+    tasks::at_once,
 };
-use cloakroom::tasks::at_once;
 
 const REALM: Realm<'static> = Realm::Host("shop.test");
 

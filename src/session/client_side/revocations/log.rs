@@ -15,7 +15,7 @@ use super::{RenewalEffect, RevokedSession};
 use crate::{
     clock::{self, Timestamp},
     config::Durability,
-    session::store::{
+    store::{
         StoreError,
         disk::{DatabaseFile, FolderLock, OpenError},
     },

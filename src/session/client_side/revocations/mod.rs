@@ -29,10 +29,8 @@ use uuid::Uuid;
 use crate::{
     clock::Timestamp,
     config::RevocationMemory,
-    session::{
-        record::Record,
-        store::{StoreError, disk::OpenError},
-    },
+    record::Record,
+    store::{StoreError, disk::OpenError},
 };
 use log::RevocationLog;
 

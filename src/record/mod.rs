@@ -1,0 +1,399 @@
+//! What is kept of a session: its record, what leads to it, and what it holds.
+//!
+//! Here live the [`Record`], its fields, values and jar, the [`Ticket`] whose secret it keeps the hash of, and the format of
+//! Flask's cookie, which is a record of another kind. Never: a header, a policy, a store. Called by `store`, which keeps
+//! records, and by `session`, which decides about them.
+
+pub mod flask_format;
+pub mod jar;
+
+mod fields;
+mod ticket;
+mod value;
+
+pub use fields::{FieldMap, FieldName, FlashMap, NamedMap, shared};
+pub use ticket::{IdFilter, Realm, SecretHash, Ticket, TicketSecret};
+pub use value::FieldValue;
+pub(crate) use {
+    ticket::TEXT,
+    value::{decode_text, form, percent},
+};
+
+use std::{
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use uuid::Uuid;
+
+use crate::{clock::Timestamp, config::SessionConfig, crypto, message::lines::HeaderLines};
+use flask_format::FlaskDocument;
+use jar::Jar;
+
+/// How long a ticket that was replaced by the clock leads on after its successor was first shown: what was under way
+/// under the old one must not be logged out.
+const OVERLAP: Duration = Duration::from_secs(30);
+
+/// A session with stored data. Everything but the atomics is immutable: a change makes a new record.
+#[derive(Debug)]
+pub struct Record {
+    /// The public id.
+    pub id: Uuid,
+    /// What it belongs to: a letter for the kind, and the host, domain or name ([`Realm`]).
+    pub realm: Arc<str>,
+    /// When the session was created.
+    pub created: Timestamp,
+    /// From when the absolute lifetime counts: creation, or the last login.
+    pub counted_from: Timestamp,
+    /// When the ticket was last replaced.
+    pub renewed: Timestamp,
+    /// Outlives the browser.
+    pub permanent: bool,
+    /// `X-Session-Idle`: instead of the configured idle timeout.
+    pub idle: Option<Duration>,
+    /// `X-Session-Max`: instead of the configured absolute timeout.
+    pub max: Option<Duration>,
+    /// Raised by each change of fields or principal.
+    pub version: u64,
+    /// Who is logged in.
+    pub principal: Option<Arc<str>>,
+    /// What the app stored.
+    pub fields: FieldMap,
+    /// What the app wants told once.
+    pub flashes: FlashMap,
+    /// Cookies of the app that are kept here.
+    pub jar: Jar,
+    /// The hash of the secret that leads here; any other is spent.
+    pub secret: SecretHash,
+    /// The secret before, if it was replaced by the clock.
+    pub previous: Option<Box<PreviousSecret>>,
+    /// What is carried along with it, and is no field: of a format of others.
+    pub(crate) beside: Option<Arc<FlaskDocument>>,
+    pub(crate) last_seen: AtomicU64,
+    /// What of `last_seen` the store knows.
+    pub(crate) saved_seen: AtomicU64,
+    pub(crate) confirmed: AtomicBool,
+    /// Principal, version and fields as header lines to an app that is shown all; made when it is first told.
+    pub lines: OnceLock<HeaderLines>,
+}
+
+/// A secret that was replaced by the clock.
+#[derive(Debug)]
+pub struct PreviousSecret {
+    pub(crate) secret: SecretHash,
+    /// When its successor was first shown; 0: not yet.
+    pub(crate) succeeded: AtomicU64,
+}
+
+/// What requests leave on a record without changing it; saved late.
+#[derive(Debug, Clone, Copy)]
+pub struct RecordActivity {
+    last_seen: u64,
+    confirmed: bool,
+    /// When the successor of this secret was first shown.
+    succeeded: Option<(SecretHash, u64)>,
+}
+
+impl RecordActivity {
+    /// With what a later request left.
+    pub fn merge(&mut self, later: &Self) {
+        self.last_seen = self.last_seen.max(later.last_seen);
+        self.confirmed |= later.confirmed;
+        self.succeeded = later.succeeded.or(self.succeeded);
+    }
+}
+
+/// What a secret is to a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SecretMatch {
+    /// The one that leads here.
+    Current,
+    /// Its predecessor, still good; whether the successor was seen already.
+    Previous {
+        /// The successor came back.
+        succeeded: bool,
+    },
+    /// Neither.
+    No,
+}
+
+impl Record {
+    /// An empty record for a session.
+    pub fn new(
+        (realm, id): (Arc<str>, Uuid),
+        secret: SecretHash,
+        created: Timestamp,
+        now: Timestamp,
+        confirmed: bool,
+    ) -> Self {
+        Self {
+            id,
+            realm,
+            created,
+            counted_from: created,
+            renewed: created,
+            permanent: false,
+            idle: None,
+            max: None,
+            version: 0,
+            principal: None,
+            fields: FieldMap::default(),
+            flashes: FlashMap::default(),
+            jar: Jar::default(),
+            secret,
+            previous: None,
+            beside: None,
+            last_seen: AtomicU64::new(now.0),
+            saved_seen: AtomicU64::new(now.0),
+            confirmed: AtomicBool::new(confirmed),
+            lines: OnceLock::new(),
+        }
+    }
+
+    /// A copy to change.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self {
+            realm: Arc::clone(&self.realm),
+            principal: self.principal.clone(),
+            fields: self.fields.clone(),
+            flashes: self.flashes.clone(),
+            jar: self.jar.clone(),
+            beside: self.beside.clone(),
+            previous: self.previous.as_ref().map(|p| {
+                Box::new(PreviousSecret {
+                    secret: p.secret,
+                    succeeded: AtomicU64::new(p.succeeded.load(Ordering::Relaxed)),
+                })
+            }),
+            last_seen: AtomicU64::new(self.last_seen.load(Ordering::Relaxed)),
+            saved_seen: AtomicU64::new(self.last_seen.load(Ordering::Relaxed)),
+            confirmed: AtomicBool::new(self.confirmed.load(Ordering::Relaxed)),
+            lines: OnceLock::new(),
+            ..*self
+        }
+    }
+
+    /// What this secret's hash is to the record; compared in constant time.
+    pub fn leads(&self, secret: &SecretHash, now: Timestamp) -> SecretMatch {
+        if crypto::same(&self.secret, secret) {
+            return SecretMatch::Current;
+        }
+        match &self.previous {
+            Some(previous) if crypto::same(&previous.secret, secret) => {
+                match previous.succeeded.load(Ordering::Relaxed) {
+                    0 => SecretMatch::Previous { succeeded: false },
+                    at if Timestamp(at).plus(OVERLAP) > now => SecretMatch::Previous { succeeded: true },
+                    _ => SecretMatch::No,
+                }
+            }
+            _ => SecretMatch::No,
+        }
+    }
+
+    /// The current secret was shown: its predecessor's time is running from the first time on. True that time.
+    pub fn shown(&self, now: Timestamp) -> bool {
+        self.previous.as_ref().is_some_and(|previous| {
+            previous.succeeded.load(Ordering::Relaxed) == 0
+                && previous.succeeded.compare_exchange(0, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        })
+    }
+
+    /// What requests left on it.
+    pub fn traces(&self) -> RecordActivity {
+        let succeeded = self.previous.as_ref().map(|p| (p.secret, p.succeeded.load(Ordering::Relaxed)));
+        RecordActivity {
+            last_seen: self.last_seen.load(Ordering::Relaxed),
+            confirmed: self.is_confirmed(),
+            succeeded: succeeded.filter(|(_, at)| *at != 0),
+        }
+    }
+
+    /// Leaves them on another copy of it, be that older or newer.
+    pub fn leave(&self, traces: &RecordActivity) {
+        self.last_seen.fetch_max(traces.last_seen, Ordering::Relaxed);
+        self.confirmed.fetch_or(traces.confirmed, Ordering::Relaxed);
+        if let (Some(previous), Some((secret, at))) = (&self.previous, traces.succeeded)
+            && crypto::same(&previous.secret, &secret)
+        {
+            let _ = previous.succeeded.compare_exchange(0, at, Ordering::Relaxed, Ordering::Relaxed);
+        }
+    }
+
+    /// True while a successor was offered and not seen yet.
+    pub fn is_passing_on(&self) -> bool {
+        self.previous.as_ref().is_some_and(|p| p.succeeded.load(Ordering::Relaxed) == 0)
+    }
+
+    /// True while two tickets lead here: the next renewal by the clock waits, or the oldest would be spent too early.
+    pub fn overlaps(&self, now: Timestamp) -> bool {
+        self.previous.as_ref().is_some_and(|p| match p.succeeded.load(Ordering::Relaxed) {
+            0 => true,
+            at => Timestamp(at).plus(OVERLAP) > now,
+        })
+    }
+
+    /// Replaces the secret because of what happened: the old one is spent at once.
+    pub(crate) fn renew(&mut self, next: SecretHash, now: Timestamp) {
+        self.secret = next;
+        self.previous = None;
+        self.renewed = now;
+    }
+
+    /// Replaces the secret because the time has come.
+    pub(crate) fn pass_on(&mut self, next: SecretHash, now: Timestamp) {
+        self.previous = Some(Box::new(PreviousSecret { secret: self.secret, succeeded: AtomicU64::new(0) }));
+        self.secret = next;
+        self.renewed = now;
+    }
+
+    /// When a secret that leads here no more was spent, at the latest.
+    pub fn spent(&self) -> Timestamp {
+        match &self.previous {
+            // By the clock: it was good until the overlap was over.
+            Some(previous) => {
+                Timestamp(previous.succeeded.load(Ordering::Relaxed)).plus(OVERLAP).max(self.renewed)
+            }
+            None => self.renewed,
+        }
+    }
+
+    /// Whether a request came since the ticket was replaced: the browser has it. To a millisecond.
+    pub(crate) fn has_come_back(&self) -> bool {
+        self.last_seen() > self.renewed
+    }
+
+    /// When a request last came under it.
+    pub fn last_seen(&self) -> Timestamp {
+        Timestamp(self.last_seen.load(Ordering::Relaxed))
+    }
+
+    /// A request came; true if that is `interval` milliseconds or more past what the store knows, so that it is to be
+    /// saved now: it is told once.
+    pub fn seen(&self, now: Timestamp, interval: u64) -> bool {
+        let before = self.last_seen.load(Ordering::Relaxed);
+        // The first one under a new ticket is always noted: see `has_come_back`.
+        if now.0 < before.saturating_add(interval.min(1000)) && before > self.renewed.0 {
+            return false;
+        }
+        self.last_seen.fetch_max(now.0, Ordering::Relaxed);
+        let saved = self.saved_seen.load(Ordering::Relaxed);
+        now.0 >= saved.saturating_add(interval)
+            && self.saved_seen.compare_exchange(saved, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    /// Its ticket came back.
+    pub fn confirm(&self) {
+        if !self.confirmed.load(Ordering::Relaxed) {
+            self.confirmed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// True once its ticket came back.
+    pub fn is_confirmed(&self) -> bool {
+        self.confirmed.load(Ordering::Relaxed)
+    }
+
+    /// How long it lasts without a request.
+    pub fn idle_timeout(&self, rules: &SessionConfig) -> Duration {
+        self.idle.unwrap_or(if self.permanent { rules.permanent } else { rules.plain }.idle_timeout)
+    }
+
+    fn absolute_end(&self, rules: &SessionConfig) -> Timestamp {
+        let lifetimes = if self.permanent { rules.permanent } else { rules.plain };
+        self.counted_from.plus(self.max.unwrap_or(lifetimes.absolute_timeout))
+    }
+
+    /// Whether it differs from another in nothing that an app or a visitor could tell.
+    pub fn says_the_same(&self, other: &Self) -> bool {
+        self.version == other.version
+            && self.fields == other.fields
+            && self.flashes == other.flashes
+            && self.jar == other.jar
+            && self.principal == other.principal
+            && (self.permanent, self.idle, self.max) == (other.permanent, other.idle, other.max)
+    }
+
+    /// Whether nobody has come into the session since it was so: it has the same principal; and where it has none, no
+    /// field and no cookie that it had not. An app that logs in without naming anybody leaves some such thing.
+    pub fn is_still_of(&self, before: &Self) -> bool {
+        let named = self.principal.is_some();
+        self.principal == before.principal
+            && (named
+                || (self.fields.keys().all(|name| before.fields.contains_key(name))
+                    && self.jar.cookies().iter().all(|cookie| before.jar.has(cookie))))
+    }
+
+    /// The same; and where nobody is named, nothing that could be a login has happened either: every field and every cookie is
+    /// what it was. An app that gives each visitor a session of its own changes its cookie at a login, and adds none.
+    pub fn is_just_as(&self, before: &Self) -> bool {
+        let named = self.principal.is_some();
+        self.is_still_of(before) && (named || (self.fields == before.fields && self.jar == before.jar))
+    }
+
+    /// When it ends if nobody comes.
+    pub fn ends(&self, rules: &SessionConfig) -> Timestamp {
+        let mut idle = self.last_seen().plus(self.idle_timeout(rules));
+        if !self.is_confirmed() {
+            idle = idle.min(self.created.plus(rules.unconfirmed_timeout));
+        }
+        idle.min(self.absolute_end(rules))
+    }
+
+    /// How long it will last from `now` if its ticket comes back and then nobody does: what a browser is told.
+    pub fn lasts(&self, rules: &SessionConfig, now: Timestamp) -> Duration {
+        now.plus(self.idle_timeout(rules)).min(self.absolute_end(rules)).since(now)
+    }
+
+    /// Roughly what it takes in memory, in bytes, with what the store keeps beside it (measured with a hundred
+    /// thousand of them, and rounded up).
+    pub fn weight(&self) -> u32 {
+        let texts: usize = self.fields.iter().map(|(k, v)| k.len() + v.text().len() + 64).sum();
+        let flashes: usize = self.flashes.iter().map(|(k, v)| k.len() + v.len() + 56).sum();
+        let principal = self.principal.as_ref().map_or(0, |p| p.len() + 80);
+        // The lines, which may be made later: id and version, and each field with some of its letters escaped.
+        let lines = 100 + texts + principal;
+        let held = texts + flashes + principal + self.jar.weight();
+        let all = 758 + self.realm.len() + held + lines;
+        u32::try_from(all).unwrap_or(u32::MAX)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn when_it_was_seen_is_saved_once_an_interval_however_often_it_is_used() {
+        let at = |s: u32| Timestamp::from_seconds(s);
+        for pace in [1_u32, 2, 10, 59, 60, 61, 100] {
+            let record = Record::new(("h".into(), Uuid::nil()), [1; 32], at(0), at(0), true);
+            let seconds = (0..3600 / pace).map(|n| n * pace);
+            let saved: Vec<u32> = seconds.filter(|second| record.seen(at(*second), 60_000)).collect();
+            assert!(saved.len() >= 20, "each {pace} s: {saved:?}");
+            assert!(saved.windows(2).all(|two| two[1] - two[0] >= 60), "each {pace} s: {saved:?}");
+        }
+    }
+
+    #[test]
+    fn an_old_secret_leads_on_for_a_while() {
+        let at = |s: u32| Timestamp::from_seconds(s);
+        let mut record = Record::new(("h".into(), Uuid::nil()), [1; 32], at(0), at(0), true);
+        assert_eq!(record.leads(&[1; 32], at(0)), SecretMatch::Current);
+        record.pass_on([2; 32], at(100));
+        assert_eq!(record.leads(&[1; 32], at(9_999)), SecretMatch::Previous { succeeded: false });
+        assert!(record.is_passing_on());
+        record.shown(at(200));
+        record.shown(at(220));
+        assert_eq!(record.leads(&[2; 32], at(200)), SecretMatch::Current);
+        assert_eq!(record.leads(&[1; 32], at(229)), SecretMatch::Previous { succeeded: true });
+        assert_eq!(record.leads(&[1; 32], at(230)), SecretMatch::No);
+        assert_eq!(record.spent(), at(230));
+        record.renew([3; 32], at(300));
+        assert_eq!(record.leads(&[2; 32], at(300)), SecretMatch::No);
+        assert_eq!(record.spent(), at(300));
+    }
+}

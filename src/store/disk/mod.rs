@@ -1,0 +1,373 @@
+//! Sessions on disk, with memory in front.
+//!
+//! Here live the database, the thread that holds it and the live view before it. Never: what a change means (whoever
+//! asks for one brings that along: [`UpdateRequest::decide`](super::UpdateRequest::decide)). Called by [`RecordStore`](super::RecordStore).
+//!
+//! A change is decided in memory, queued, and acknowledged once the database has synced it (`durability`). A record that
+//! nobody asks for is packed; what memory has no room for at all is read again from disk when it is asked for. When a
+//! session was last seen is written behind.
+
+mod background;
+mod counter;
+mod file;
+mod first_page;
+mod keys;
+mod last_seen_log;
+mod live_view;
+mod lock;
+mod maintenance;
+mod packed_index;
+mod packed_record;
+mod pending;
+mod queue;
+mod reader;
+mod reconcile;
+mod row;
+mod row_checksum;
+mod rows;
+mod salvage;
+mod start;
+mod walk;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+pub(crate) use file::DatabaseFile;
+pub use file::OpenError;
+pub(crate) use lock::FolderLock;
+pub use maintenance::{CheckReport, ImportReport, StoreMaintenance, VaultError};
+pub use salvage::SalvageResult;
+pub use start::DiskSettings;
+
+use std::{
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering, mpsc},
+    thread::JoinHandle,
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+use uuid::Uuid;
+
+use super::{FoundRecord, StoreError, UpdateRequest, UpdateResult, page::RecordPage};
+use crate::{
+    clock::{self, Timestamp},
+    record::Record,
+};
+
+use live_view::{DecisionStep, DiskCapacity, LiveView, alive};
+use queue::{ColdAnswer, WriteReceipt, WriterOrder};
+use reader::ColdQuestion;
+
+/// How often a record is read again that is overwritten meanwhile, or decided again what rested on something that failed.
+const TRIES: usize = 8;
+
+/// The disk store.
+pub struct DiskStore {
+    front: Arc<LiveView>,
+    commit_timeout: Duration,
+    threads: Mutex<DiskThreads>,
+}
+
+/// What works for the store.
+#[derive(Debug, Default)]
+struct DiskThreads {
+    writer: Option<JoinHandle<()>>,
+    reader: Option<JoinHandle<()>>,
+    /// It ends when this is dropped.
+    questions: Option<mpsc::Sender<ColdQuestion>>,
+}
+
+impl std::fmt::Debug for DiskStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Disk({} sessions)", self.len())
+    }
+}
+
+/// How the disk is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskHealth {
+    /// Changes are taken.
+    pub takes_changes: bool,
+    /// Rows that were found damaged since the start.
+    pub damaged: u64,
+    /// Sessions under a key that `[keys]` does not have, as far as they were read through.
+    pub locked: u64,
+    /// What is on disk is still being read through.
+    pub is_warming: bool,
+}
+
+impl DiskStore {
+    /// What is under this id, if that is known without the disk.
+    pub fn at_hand(&self, id: u128, now: Timestamp) -> Option<FoundRecord> {
+        self.front.load(id, now)
+    }
+
+    /// What is under this id.
+    ///
+    /// # Errors
+    /// The disk cannot be read.
+    pub async fn load(&self, id: u128, now: Timestamp) -> Result<FoundRecord, StoreError> {
+        if let Some(found) = self.at_hand(id, now) {
+            return Ok(found);
+        }
+        Ok(match self.read(id).await?.record {
+            Some(record) => alive(record, &self.front.rules, now),
+            // It ended, or was found damaged, meanwhile; or nobody has its key.
+            None => self.front.load(id, now).unwrap_or(FoundRecord::Over),
+        })
+    }
+
+    async fn read(&self, id: u128) -> ColdAnswer {
+        let (answer, read) = oneshot::channel();
+        self.ask((id, answer));
+        match clock::timeout(Some(self.commit_timeout), read).await {
+            Ok(Ok(answer)) => answer,
+            _ => Err(StoreError::Unavailable),
+        }
+    }
+
+    /// Where there is no reader, or no longer, the writer reads.
+    fn ask(&self, question: ColdQuestion) {
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let unasked = match &threads.questions {
+            Some(questions) => questions.send(question).err().map(|mpsc::SendError(question)| question),
+            None => Some(question),
+        };
+        if let Some((id, answer)) = unasked {
+            self.front.queue.push(WriterOrder::Read(id, answer));
+        }
+    }
+
+    /// Asks what is decided on the record as it is now, and waits until what comes of it is on disk.
+    ///
+    /// # Errors
+    /// See [`StoreError`]. After [`StoreError::Late`] it is not known whether the change will be on disk.
+    pub async fn update(&self, request: &UpdateRequest<'_>) -> Result<UpdateResult, StoreError> {
+        let id = request.id.as_u128();
+        self.warm_others(request).await?;
+        let mut read = None;
+        for _ in 0..TRIES {
+            match self.front.update(request, read.take())? {
+                DecisionStep::Cold => {
+                    read = match self.front.unpack(id) {
+                        Some(read) => Some(read),
+                        None => Some(self.read(id).await?),
+                    }
+                }
+                DecisionStep::Rests(result, settled) => {
+                    if self.wait_for(settled).await.map_err(|_| StoreError::Late)? {
+                        return Ok(result);
+                    }
+                }
+                DecisionStep::Done(result, receipts, everyone) => {
+                    if let Some(who) = everyone {
+                        self.end_all(who, request.now).await?;
+                    }
+                    for receipt in receipts {
+                        self.wait(receipt).await?;
+                    }
+                    return Ok(result);
+                }
+            }
+        }
+        Err(StoreError::Unavailable)
+    }
+
+    /// Where sessions of one principal are counted, it must be known which of them are over.
+    async fn warm_others(&self, request: &UpdateRequest<'_>) -> Result<(), StoreError> {
+        if self.front.rules.max_sessions_per_principal.is_some()
+            && let Some((realm, name)) = request.principal
+        {
+            for id in self.front.people.of(self.front.people.who((realm, name))) {
+                if self.front.load(id, request.now).is_none() {
+                    self.read(id).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// True if all that is decided of this id is on disk.
+    pub fn is_settled(&self, id: u128) -> bool {
+        self.front.pending.is_settled(id)
+    }
+
+    /// How many decisions have failed and were taken back.
+    pub fn failures(&self) -> u64 {
+        self.front.failures()
+    }
+
+    /// Waits until what is decided of this id is on disk, or never will be: what is found then is so. False if it never
+    /// will be.
+    ///
+    /// # Errors
+    /// It takes longer than `commit_timeout`.
+    pub async fn settled(&self, id: u128) -> Result<bool, StoreError> {
+        match self.front.pending.rest_on(id) {
+            Some(settled) => self.wait_for(settled).await,
+            None => Ok(true),
+        }
+    }
+
+    async fn wait_for(&self, settled: oneshot::Receiver<()>) -> Result<bool, StoreError> {
+        let told = clock::timeout(Some(self.commit_timeout), settled).await;
+        told.map(|told| told.is_ok()).map_err(|_| StoreError::Unavailable)
+    }
+
+    async fn wait(&self, receipt: WriteReceipt) -> Result<(), StoreError> {
+        receipt.wait(Some(self.commit_timeout)).await
+    }
+
+    /// Shows a page every id that is on disk, or on its way there.
+    pub(super) fn page(&self, page: &mut RecordPage) {
+        self.front.known.each(|id| page.see(id));
+    }
+
+    /// Until the writer has taken all that was given before.
+    pub fn served(&self) -> impl Future<Output = ()> + use<> {
+        let (done, served) = oneshot::channel();
+        self.front.queue.push(WriterOrder::Serve(done));
+        async move {
+            // A writer that has gone is told of by itself.
+            let _ = served.await;
+        }
+    }
+
+    /// Ends a session; whether there was one.
+    ///
+    /// # Errors
+    /// The disk did not take it: whether it ended is not known.
+    pub async fn delete(&self, id: u128, now: Timestamp) -> Result<bool, StoreError> {
+        // Who is logged in there stands in the record.
+        if self.front.load(id, now).is_none() {
+            self.read(id).await?;
+        }
+        if self.front.room() == DiskCapacity::Poisoned {
+            return Err(StoreError::Unavailable);
+        }
+        let (there, receipt) = self.front.delete(id, now);
+        self.wait(receipt).await?;
+        Ok(there)
+    }
+
+    /// Ends every session of this principal in this realm, and each login of theirs whose request began before; how many
+    /// there were.
+    ///
+    /// # Errors
+    /// The disk did not take it: some may have ended.
+    pub async fn delete_all_of(
+        &self,
+        realm: &str,
+        principal: &str,
+        now: Timestamp,
+    ) -> Result<usize, StoreError> {
+        self.end_all(self.front.people.who((realm, principal)), now).await
+    }
+
+    async fn end_all(&self, who: u128, now: Timestamp) -> Result<usize, StoreError> {
+        let mut count = 0;
+        let mut all = self.front.people.end(who, now);
+        for _ in 0..TRIES {
+            if self.front.room() == DiskCapacity::Poisoned {
+                return Err(StoreError::Unavailable);
+            }
+            let receipts: Vec<_> = all.into_iter().map(|id| self.front.delete(id, now)).collect();
+            // Whom another request is ending is listed no more, and is again if that fails.
+            let (done, served) = oneshot::channel();
+            self.front.queue.push(WriterOrder::Serve(done));
+            for (there, receipt) in receipts {
+                self.wait(receipt).await?;
+                count += usize::from(there);
+            }
+            let served = clock::timeout(Some(self.commit_timeout), served).await;
+            served.map_err(|_| StoreError::Late)?.map_err(|_| StoreError::Unavailable)?;
+            all = self.logged_in_before(who, now).await?;
+            if all.is_empty() {
+                return Ok(count);
+            }
+        }
+        Err(StoreError::Unavailable)
+    }
+
+    /// Those of them who logged in since may stay.
+    async fn logged_in_before(&self, who: u128, now: Timestamp) -> Result<Vec<u128>, StoreError> {
+        let mut before = Vec::new();
+        for id in self.front.people.of(who) {
+            if matches!(self.load(id, now).await?, FoundRecord::Live(record) if record.counted_from <= now) {
+                before.push(id);
+            }
+        }
+        Ok(before)
+    }
+
+    /// The sessions of this principal in this realm, oldest login first.
+    pub fn of(&self, realm: &str, principal: &str) -> Vec<Uuid> {
+        let all = self.front.people.of(self.front.people.who((realm, principal)));
+        all.into_iter().map(Uuid::from_u128).collect()
+    }
+
+    /// A request came under this record: written behind, within a second.
+    pub fn touch(&self, id: u128, record: &Record) {
+        self.front.touches.add(id, record);
+    }
+
+    /// No ticket without a record that was stamped before is taken.
+    pub fn floor(&self) -> Timestamp {
+        self.front.ended.floor()
+    }
+
+    /// How many records there are.
+    pub fn len(&self) -> u64 {
+        self.front.known.len()
+    }
+
+    /// True without any record.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How the disk is, for whoever asks whether all is well.
+    pub fn health(&self) -> DiskHealth {
+        DiskHealth {
+            takes_changes: self.front.room() != DiskCapacity::Poisoned,
+            damaged: self.front.damaged.load(Ordering::Relaxed),
+            locked: self.front.locked.load(Ordering::Relaxed),
+            is_warming: self.front.warming.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Writes behind what waits for it.
+    pub async fn flush(&self) {
+        let (done, flushed) = oneshot::channel();
+        self.front.queue.push(WriterOrder::Flush(done));
+        let _ = flushed.await;
+    }
+
+    /// Takes out a few of those that are over; its thread does so by itself.
+    pub async fn sweep_now(&self, now: Timestamp) {
+        let (done, swept) = oneshot::channel();
+        self.front.queue.push(WriterOrder::Sweep(now, done));
+        let _ = swept.await;
+    }
+
+    /// Writes what there is to write, and lets the database go. Afterwards nothing is taken any more.
+    pub fn close(&self) {
+        let DiskThreads { writer, reader, questions } =
+            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(questions);
+        // The reader may leave something to the writer.
+        let read = reader.map(JoinHandle::join);
+        self.front.queue.close();
+        let written = writer.map(JoinHandle::join);
+        if [read, written].into_iter().flatten().any(|ended| ended.is_err()) {
+            tracing::error!("a thread of the store died");
+        }
+    }
+}
+
+impl Drop for DiskStore {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -1,0 +1,133 @@
+//! What waits for the writer, in the order in which it was decided.
+
+use std::{
+    sync::{
+        Arc, Condvar, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::oneshot;
+
+use super::reconcile::DiskRead;
+use crate::{
+    clock::{self, Timestamp},
+    record::Record,
+    store::StoreError,
+};
+
+/// A change of one session.
+#[derive(Debug)]
+pub(super) struct RecordWrite {
+    pub id: u128,
+    /// Its place among all writes.
+    pub number: u64,
+    pub what: WriteEffect,
+    /// Who is logged in, or was.
+    pub who: Option<u128>,
+    /// Told when it is on disk, or that it will not be.
+    pub answer: oneshot::Sender<Result<(), StoreError>>,
+}
+
+/// What a change leaves.
+#[derive(Debug)]
+pub(super) enum WriteEffect {
+    /// This record.
+    Put(Arc<Record>),
+    /// A tombstone.
+    End(Timestamp),
+}
+
+/// What a cold record's reader is told.
+pub(super) type ColdAnswer = Result<DiskRead, StoreError>;
+
+/// Something for the writer to do.
+pub(super) enum WriterOrder {
+    Write(RecordWrite),
+    /// A record that is on disk and not in memory.
+    Read(u128, oneshot::Sender<ColdAnswer>),
+    /// All writes that were given before.
+    Serve(oneshot::Sender<()>),
+    /// What is written behind, now.
+    Flush(oneshot::Sender<()>),
+    /// A bite of the sweep, as of then.
+    Sweep(Timestamp, oneshot::Sender<()>),
+}
+
+/// Orders, and whether there will be more.
+#[derive(Default)]
+pub(super) struct WriteQueue {
+    orders: Mutex<(Vec<WriterOrder>, bool)>,
+    bell: Condvar,
+    numbers: AtomicU64,
+}
+
+impl std::fmt::Debug for WriteQueue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Queue")
+    }
+}
+
+impl WriteQueue {
+    /// The next write's place. Taken under the lock of its id, and before the order is given.
+    pub(super) fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Adds an order. After the end it is dropped, and whoever waits for it learns that.
+    pub(super) fn push(&self, order: WriterOrder) {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let (waiting, closed) = &mut *orders;
+        if !*closed {
+            waiting.push(order);
+            if waiting.len() == 1 {
+                self.bell.notify_one();
+            }
+        }
+    }
+
+    /// All that has gathered, and whether that was the last; waits for `patience` at most.
+    pub(super) fn take(&self, patience: Duration) -> (Vec<WriterOrder>, bool) {
+        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut orders, _) = self
+            .bell
+            .wait_timeout_while(orders, patience, |(orders, closed)| orders.is_empty() && !*closed)
+            .unwrap_or_else(PoisonError::into_inner);
+        (std::mem::take(&mut orders.0), orders.1)
+    }
+
+    /// Takes out the writes that `derived` is true for; the others keep their order.
+    pub(super) fn take_out(&self, derived: impl Fn(&RecordWrite) -> bool) -> Vec<RecordWrite> {
+        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken =
+            orders.0.extract_if(.., |order| matches!(order, WriterOrder::Write(write) if derived(write)));
+        taken
+            .filter_map(|order| if let WriterOrder::Write(write) = order { Some(write) } else { None })
+            .collect()
+    }
+
+    /// No more orders: what was given is done, then the writer ends.
+    pub(super) fn close(&self) {
+        self.orders.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+        self.bell.notify_one();
+    }
+}
+
+/// What becomes of a write.
+#[derive(Debug)]
+pub(super) struct WriteReceipt(pub(super) oneshot::Receiver<Result<(), StoreError>>);
+
+impl WriteReceipt {
+    /// Until it is on disk, for `patience` at most. What is given up before the writer came to it is not done; a commit that
+    /// has begun is not taken back: others may rest on it already.
+    pub(super) async fn wait(self, patience: Option<Duration>) -> Result<(), StoreError> {
+        match clock::timeout(patience, self.0).await {
+            Ok(Ok(outcome)) => outcome,
+            // The writer is gone.
+            Ok(Err(_)) => Err(StoreError::Unavailable),
+            // It may be at it just now.
+            Err(_) => Err(StoreError::Late),
+        }
+    }
+}

@@ -1,0 +1,413 @@
+//! The writer: one thread that holds the database. It takes all that gathered while the last sync ran, commits it as one,
+//! and tells each who waits. In between it flushes touches, reads what is cold, sweeps and warms.
+//!
+//! A change that fails takes with it what was derived from it, and the disk's truth counts again. After a sync that
+//! failed nothing more is acknowledged: the kernel may have dropped what it could not write, and a later sync that
+//! succeeds would say nothing of it.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use super::{
+    background::DiskWorker,
+    counter::RollbackCounter,
+    file::{DatabaseFile, DiskFault, PAGE},
+    keys::RowKeys,
+    live_view::{DiskCapacity, LiveView},
+    lock::FolderLock,
+    queue::{ColdAnswer, RecordWrite, WriteEffect, WriterOrder},
+    reconcile::DiskRead,
+    row,
+    row_checksum::RowChecksum,
+    rows::StoredRow,
+};
+use crate::{clock::Timestamp, config::Durability, crypto::Sealer, record::Record, store::StoreError};
+
+/// How long it waits for orders before it looks after other things.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// Frames of the write-ahead log after which it is worked into the database: fewer or more were slower at the far end.
+pub(super) const CHECKPOINT: i64 = 4000;
+
+/// The writer.
+pub(super) struct DiskWriter {
+    pub(super) file: DatabaseFile,
+    pub(super) sealer: Arc<Sealer>,
+    pub(super) keys: RowKeys,
+    pub(super) front: Arc<LiveView>,
+    pub(super) durability: Durability,
+    pub(super) max_bytes: Option<u64>,
+    pub(super) counter: RollbackCounter,
+    pub(super) commits: u64,
+    /// What is in the database.
+    pub(super) tally: RowChecksum,
+    pub(super) floor: Timestamp,
+    pub(super) background: DiskWorker,
+    /// Why changes fail at present.
+    pub(super) failing: Option<DiskFault>,
+    /// What the transaction that is under way changes.
+    pub(super) changed: Vec<u128>,
+    /// With how many frames the write-ahead log is worked in.
+    pub(super) checkpoint_at: i64,
+    /// Let go last, when the database is closed.
+    pub(super) _lock: FolderLock,
+}
+
+impl DiskWriter {
+    /// Until the queue is closed and worked off.
+    pub(super) fn run(mut self) {
+        loop {
+            let patience = if self.background.is_warming() { Duration::ZERO } else { PATIENCE };
+            let (orders, last) = self.front.queue.take(patience);
+            self.serve(orders);
+            if last {
+                break;
+            }
+            self.look_after(Timestamp::now());
+        }
+        self.flush(Timestamp::now());
+        self.checkpoint();
+    }
+
+    fn serve(&mut self, orders: Vec<WriterOrder>) {
+        let mut writes = Vec::new();
+        let (mut flushed, mut served) = (Vec::new(), Vec::new());
+        for order in orders {
+            match order {
+                WriterOrder::Write(write) => writes.push(write),
+                // What is decided already is found beside the database, so a read need not wait for the writes before it.
+                WriterOrder::Read(id, answer) => drop(answer.send(self.read(id))),
+                WriterOrder::Serve(done) => served.push(done),
+                WriterOrder::Flush(done) => flushed.push(done),
+                WriterOrder::Sweep(now, done) => {
+                    self.sweep(now);
+                    let _ = done.send(());
+                }
+            }
+        }
+        if self.durability == Durability::Sync {
+            for write in writes {
+                self.commit(vec![write]);
+            }
+        } else if !writes.is_empty() {
+            self.commit(writes);
+        }
+        for done in served {
+            let _ = done.send(());
+        }
+        if !flushed.is_empty() {
+            self.flush(Timestamp::now());
+            for done in flushed {
+                let _ = done.send(());
+            }
+        }
+    }
+
+    /// What the reader could not, or came too late for.
+    fn read(&mut self, id: u128) -> ColdAnswer {
+        let mark = self.front.marks.of(id);
+        let mut stored = match self.file.get(id) {
+            Ok(stored) => stored,
+            Err(error) => {
+                tracing::error!(%error, "a session could not be read from disk");
+                return Err(StoreError::Unavailable);
+            }
+        };
+        let opened = stored.as_ref().and_then(|s| row::open(id, s.beside, &s.row, &self.sealer));
+        if let Some(record) = &opened {
+            self.front.touches.leave_on(id, record);
+        } else {
+            match stored.take() {
+                // It is left as it is, for whoever brings the key.
+                Some(locked) if self.keys.are_missing_for(&locked.row) => {}
+                Some(damaged) => self.set_aside(&damaged),
+                None => self.miss(id),
+            }
+        }
+        // Nobody else changes what is on disk.
+        let read = DiskRead { mark, record: opened.map(Arc::new) };
+        let record = self.front.warm(id, &read).map_err(|_| StoreError::Unavailable)?;
+        Ok(DiskRead { mark, record })
+    }
+
+    /// What should be there and is not: a page was damaged, or the id in it.
+    fn miss(&mut self, id: u128) {
+        let front = Arc::clone(&self.front);
+        let now = Timestamp::now();
+        let mut missed = false;
+        front.forget(id, None, || {
+            // Another may have been asked for, and have ended since.
+            missed = front.known.has(id);
+            if missed {
+                front.ended.add(id, now);
+                let _ = self.transact(|writer| writer.file.bury(id, now));
+            }
+            missed
+        });
+        if missed {
+            let count = self.front.damaged.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+            let id = uuid::Uuid::from_u128(id);
+            tracing::error!(session = %id, count, "a session that was on disk is not there any more: the disk is damaged");
+        }
+    }
+
+    /// A row that does not open is lost, and no other. It knew which tickets were spent, so its session has ended.
+    pub(super) fn set_aside(&mut self, damaged: &StoredRow) {
+        let front = Arc::clone(&self.front);
+        let now = Timestamp::now();
+        front.forget(damaged.id, damaged.beside.who, || {
+            front.ended.add(damaged.id, now);
+            // Where this fails, it stays unreadable where it is.
+            let _ = self.transact(|writer| {
+                if writer.file.set_aside(damaged, now)? {
+                    writer.tally.remove(damaged.id);
+                }
+                writer.file.bury(damaged.id, now)
+            });
+            true
+        });
+        let count = self.front.damaged.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        let id = uuid::Uuid::from_u128(damaged.id);
+        tracing::error!(session = %id, count, "a session on disk is damaged, and lost: it was set aside");
+    }
+
+    /// Commits them as one, and tells each what became of it.
+    fn commit(&mut self, writes: Vec<RecordWrite>) {
+        let mut dead: Vec<RecordWrite> = Vec::new();
+        let mut living = Vec::with_capacity(writes.len());
+        for write in writes {
+            // Nobody waits for it any more: it counts as failed already.
+            let given_up = write.answer.is_closed() || dead.iter().any(|other| other.id == write.id);
+            if given_up { dead.push(write) } else { living.push(write) }
+        }
+        match self.transaction(&living) {
+            Ok(()) => self.settle(living),
+            // One that cannot be written must not take others with it.
+            Err(DiskFault::Sync) => dead.extend(living),
+            Err(_) if living.len() == 1 => dead.extend(living),
+            Err(_) => {
+                for write in living {
+                    if dead.iter().any(|other| other.id == write.id) {
+                        dead.push(write);
+                        continue;
+                    }
+                    match self.transaction(std::slice::from_ref(&write)) {
+                        Ok(()) => self.settle(vec![write]),
+                        Err(_) => dead.push(write),
+                    }
+                }
+            }
+        }
+        if !dead.is_empty() {
+            self.fail(dead);
+        }
+    }
+
+    fn settle(&mut self, writes: Vec<RecordWrite>) {
+        if self.failing.take().is_some() {
+            tracing::info!("the disk takes changes again");
+        }
+        let mut late = 0;
+        for write in writes {
+            self.front.pending.settle(write.id, write.number);
+            late += u64::from(write.answer.send(Ok(())).is_err());
+        }
+        if late > 0 {
+            tracing::warn!(
+                changes = late,
+                "the disk took longer than [store] commit_timeout: changes are kept of which whoever asked was told that they \
+                 had failed"
+            );
+        }
+    }
+
+    fn transaction(&mut self, writes: &[RecordWrite]) -> Result<(), DiskFault> {
+        if writes.is_empty() {
+            return Ok(());
+        }
+        if self.front.room() == DiskCapacity::Poisoned {
+            return Err(DiskFault::Sync);
+        }
+        self.transact(|writer| {
+            for write in writes {
+                match &write.what {
+                    WriteEffect::Put(record) => writer.put(record, write.who)?,
+                    WriteEffect::End(at) => {
+                        writer.remove(write.id)?;
+                        writer.file.bury(write.id, *at)?;
+                    }
+                }
+            }
+            Ok(())
+        })
+    }
+
+    pub(super) fn put(&mut self, record: &Record, who: Option<u128>) -> rusqlite::Result<()> {
+        let beside = row::columns(record, who, &self.front.rules);
+        let row = row::seal(record, beside, &self.sealer).ok_or_else(|| {
+            rusqlite::Error::InvalidParameterName("a record could not be sealed".to_owned())
+        })?;
+        let id = record.id.as_u128();
+        self.changed.push(id);
+        if self.file.put(&StoredRow { id, beside, row })? {
+            self.tally.add(id);
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, id: u128) -> rusqlite::Result<()> {
+        self.changed.push(id);
+        if self.file.remove(id)? {
+            self.tally.remove(id);
+        }
+        Ok(())
+    }
+
+    /// All of it or nothing, on disk when this returns.
+    pub(super) fn transact(
+        &mut self,
+        work: impl FnOnce(&mut Self) -> rusqlite::Result<()>,
+    ) -> Result<(), DiskFault> {
+        let (count, tally) = (self.commits + 1, self.tally);
+        self.changed.clear();
+        let floor = self.front.ended.floor();
+        let all = || {
+            self.file.run("BEGIN IMMEDIATE")?;
+            work(self)?;
+            if floor != self.floor {
+                self.file.set_meta("floor", &floor.0.to_be_bytes())?;
+            }
+            self.file.set_meta("commits", &count.to_be_bytes())?;
+            if tally != self.tally {
+                self.tally.keep(&self.file)?;
+            }
+            self.file.run("COMMIT")
+        };
+        if let Err(error) = all() {
+            // Where SQLite has rolled back by itself, this fails, and nothing is lost by that.
+            let _ = self.file.run("ROLLBACK");
+            self.tally = tally;
+            return Err(self.note(&error));
+        }
+        (self.commits, self.floor) = (count, floor);
+        self.changed.drain(..).for_each(|id| self.front.marks.raise(id));
+        if let Err(error) = self.counter.write(count) {
+            tracing::warn!(%error, "the count of commits could not be kept");
+        }
+        Ok(())
+    }
+
+    /// Says once what is wrong.
+    pub(super) fn note(&mut self, error: &rusqlite::Error) -> DiskFault {
+        let fault = DiskFault::of(error);
+        match fault {
+            DiskFault::Sync if self.front.room() != DiskCapacity::Poisoned => {
+                self.front.set_room(DiskCapacity::Poisoned);
+                tracing::error!(
+                    %error,
+                    "the disk failed to sync: no change is taken any more; sessions are still read; repair the disk and \
+                     restart"
+                );
+            }
+            DiskFault::Full if self.failing.is_none() => {
+                tracing::error!(%error, "the disk is full: changes fail until there is room; sessions are still read");
+                // What waits in the log is worked into the database, and its room used again.
+                self.checkpoint();
+            }
+            _ if self.failing.is_none() => tracing::error!(%error, "changes could not be written to disk"),
+            _ => {}
+        }
+        self.failing = Some(fault);
+        fault
+    }
+
+    /// They failed; so does what is queued and was derived from them. The disk's truth counts again.
+    fn fail(&mut self, mut dead: Vec<RecordWrite>) {
+        let mut sound = HashMap::new();
+        for write in &dead {
+            let file = &self.file;
+            let truth = || {
+                let beside = file.get(write.id).ok()?.map(|stored| stored.beside);
+                Some((beside, file.ended(write.id).ok()?))
+            };
+            sound.insert(write.id, self.front.restore(write.id, write.who, truth));
+        }
+        let derived = |write: &RecordWrite| sound.get(&write.id).is_some_and(|from| write.number < *from);
+        dead.extend(self.front.queue.take_out(derived));
+        for write in dead {
+            let full = self.failing == Some(DiskFault::Full);
+            let _ = write.answer.send(Err(if full { StoreError::Full } else { StoreError::Unavailable }));
+        }
+    }
+
+    /// Writes touches behind: onto the row as it is on disk, so that no older state comes back with them.
+    pub(super) fn flush(&mut self, now: Timestamp) {
+        if self.front.room() == DiskCapacity::Poisoned {
+            return;
+        }
+        let touched = self.front.touches.take();
+        if touched.is_empty() {
+            return;
+        }
+        self.background.flushed = now;
+        let mut damaged = Vec::new();
+        let outcome = self.transact(|writer| {
+            for (id, traces) in &*touched {
+                let Some(stored) = writer.file.get(*id)? else { continue };
+                match row::open(*id, stored.beside, &stored.row, &writer.sealer) {
+                    Some(record) => {
+                        record.leave(traces);
+                        writer.put(&record, stored.beside.who)?;
+                    }
+                    None if writer.keys.are_missing_for(&stored.row) => {}
+                    None => damaged.push(stored),
+                }
+            }
+            Ok(())
+        });
+        if outcome.is_ok() {
+            self.front.touches.done();
+        } else {
+            tracing::warn!(touches = touched.len(), "when sessions were last seen could not be written");
+            self.front.touches.put_back();
+        }
+        for stored in damaged {
+            self.set_aside(&stored);
+        }
+    }
+
+    /// Works the write-ahead log into the database once it has grown.
+    pub(super) fn checkpoint_if_grown(&mut self) {
+        if self.file.frames().is_ok_and(|frames| frames >= self.checkpoint_at) {
+            self.checkpoint();
+            // What somebody still reads stays there, and is not tried again at once: each try goes through all of it.
+            let left = self.file.frames().unwrap_or(0);
+            self.checkpoint_at = if left < CHECKPOINT { CHECKPOINT } else { left + CHECKPOINT };
+        }
+    }
+
+    fn checkpoint(&mut self) {
+        if self.front.room() == DiskCapacity::Poisoned {
+            return;
+        }
+        let done = self.file.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        match done.as_ref().map_err(DiskFault::of) {
+            Err(DiskFault::Sync) => {
+                if let Err(error) = done {
+                    self.note(&error);
+                }
+            }
+            Err(fault) => tracing::warn!(?fault, "the write-ahead log could not be worked in"),
+            Ok(()) => {}
+        }
+    }
+
+    /// How much room is left for new sessions.
+    pub(super) fn measure(&mut self) {
+        let (Some(most), Ok(pages)) = (self.max_bytes, self.file.pages()) else { return };
+        let used = pages * PAGE;
+        self.front.set_room(match used {
+            used if used < most / 2 => DiskCapacity::Plenty,
+            used if used < most / 16 * 15 => DiskCapacity::Logins,
+            _ => DiskCapacity::None,
+        });
+    }
+}
