@@ -6,10 +6,8 @@ use std::{cell::RefCell, net::IpAddr, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    ResolvedSession, SessionAnswer, SessionChanges, SessionManager,
-    client_side::SizeLimit,
-    commit::{PendingChange, SeenTicket},
-    resolved::SessionStatus,
+    ResolvedSession, SessionAnswer, SessionChanges, SessionManager, client_side::SizeLimit,
+    commit::PendingChange, resolved::SessionStatus, seen_ticket::SeenTicket,
 };
 use crate::{
     clock::Timestamp,

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::upstream_access::FieldScope;
+use super::field_scope::FieldScope;
 use crate::record::{
     FieldName, FieldValue, Record,
     jar::{Jar, JarChange},

@@ -2,14 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use uuid::Uuid;
-
-use super::{change::SessionChanges, client_side::SizeLimit, session_headers::SessionHeaders};
+use super::{
+    change::SessionChanges, client_side::SizeLimit, seen_ticket::SeenTicket, session_headers::SessionHeaders,
+};
 use crate::{
     clock::Timestamp,
     config::SessionConfig,
     message::field::normal,
-    record::{FieldMap, FieldName, FieldValue, Realm, Record, SecretHash, SecretMatch},
+    record::{FieldMap, FieldName, FieldValue, Record, SecretHash, SecretMatch},
     store::{Decision, DecisionNote, FoundRecord, RealmPrincipal, UpdateAction, UpdateRequest},
 };
 
@@ -17,29 +17,6 @@ use crate::{
 const MAY_GROW: usize = 96;
 /// Bytes of a principal's name that are kept free for a login to come.
 const LIKELY_PRINCIPAL: usize = 160;
-
-/// What resolve saw when the request came.
-#[derive(Debug, Clone, Copy)]
-pub struct SeenTicket<'a> {
-    /// What the session belongs to.
-    pub realm: Realm<'a>,
-    /// The session's id.
-    pub id: Uuid,
-    /// The hash of the ticket's secret.
-    pub secret: SecretHash,
-    /// When the session was created.
-    pub minted: Timestamp,
-    /// The record as the app was told of it, if there was one. An exchange that saw one never creates one.
-    pub record: Option<&'a Record>,
-    /// Whether the ticket came from the visitor (and not from this very request).
-    pub confirmed: bool,
-    /// When the request came.
-    pub began: Timestamp,
-    /// When the ticket was last issued.
-    pub stamped: Timestamp,
-    /// A session that is about to end for this one: it no longer counts as one of its principal's.
-    pub instead: Option<Uuid>,
-}
 
 /// A change on its way into the store.
 #[derive(Debug)]

@@ -14,6 +14,7 @@ mod commit;
 mod cookie;
 mod events;
 mod fetch_context;
+mod field_scope;
 mod flood;
 mod instruct;
 mod logins;
@@ -21,6 +22,7 @@ mod presented;
 mod refresh;
 mod resolve;
 mod resolved;
+mod seen_ticket;
 mod session_headers;
 mod tunnels;
 mod upstream_access;
@@ -33,17 +35,21 @@ pub use client_side::{FlaskSessions, Revocations, SealedSessions};
 pub use cookie::CookieForm;
 pub use events::SessionEvents;
 pub use fetch_context::FetchContext;
+pub use field_scope::FieldScope;
 pub use presented::PresentedCookies;
 pub use resolve::ResolveRequest;
 pub use resolved::{ResolvedSession, SessionState};
 pub use session_headers::SessionHeaders;
 pub use tunnels::SessionTunnel;
-pub use upstream_access::{FieldScope, UpstreamAccess};
+pub use upstream_access::UpstreamAccess;
 
 /// What tests of the stores decide with.
 #[cfg(test)]
 pub(crate) mod testing {
-    pub(crate) use super::commit::{PendingChange, SeenTicket, decide};
+    pub(crate) use super::{
+        commit::{PendingChange, decide},
+        seen_ticket::SeenTicket,
+    };
 }
 
 use std::{cell::RefCell, net::IpAddr, sync::Arc};

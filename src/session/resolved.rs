@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use super::{SessionChanges, commit::SeenTicket};
+use super::{SessionChanges, seen_ticket::SeenTicket};
 use crate::{
     clock::Timestamp,
     config::SessionConfig,

@@ -1,28 +1,9 @@
 //! What one upstream is shown of a session, and what it may do to it.
 
-use std::sync::Arc;
-
 use http::HeaderValue;
 
-use super::change::SessionChanges;
-use crate::{
-    config::{FieldGlobs, HeaderAlias, UpstreamConfig},
-    message::field::normal,
-};
-
-/// The fields that an upstream is shown.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FieldScope(Arc<FieldGlobs>);
-
-impl FieldScope {
-    /// True if this field is among them, in whatever spelling it is filed (an app for `mod_session` has keys of its
-    /// own, which are one field with their normal form).
-    pub fn holds(&self, field: &str) -> bool {
-        let plain = |b: u8| !b.is_ascii_uppercase() && b != b'_';
-        self.0.fits(field)
-            || (!field.bytes().all(plain) && normal(field).is_ok_and(|name| self.0.fits(&name)))
-    }
-}
+use super::{change::SessionChanges, field_scope::FieldScope};
+use crate::config::{HeaderAlias, UpstreamConfig};
 
 /// One upstream's part in sessions: `session_fields`, `session_write`, `session_login`, `header_aliases`, `proof`.
 #[derive(Debug, Clone)]
@@ -46,8 +27,7 @@ impl UpstreamAccess {
     /// As configured; the proof is read by whoever builds the plan.
     pub fn new(upstream: &UpstreamConfig, proof: Option<HeaderValue>) -> Self {
         Self {
-            fields: (!upstream.session_fields.fit_all())
-                .then(|| FieldScope(Arc::new(upstream.session_fields.clone()))),
+            fields: FieldScope::of(&upstream.session_fields),
             write: upstream.session_write,
             login: upstream.session_login,
             header_aliases: upstream.header_aliases.clone(),
