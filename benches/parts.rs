@@ -129,8 +129,8 @@ impl House {
             https: false,
             visit: || FetchContext {
                 may_mint: ticket.is_none(),
-                withheld: false,
-                blind: false,
+                is_same_site_withheld: false,
+                may_have_unseen_session: false,
                 is_document: true,
             },
             read_only: false,

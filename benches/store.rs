@@ -76,7 +76,12 @@ async fn resolve(manager: &SessionManager, ticket: Option<&str>) -> ResolvedSess
         shown: PresentedCookies::read(&cookie, false, line.iter().map(String::as_bytes)),
         realm: REALM,
         https: false,
-        visit: || FetchContext { may_mint: true, withheld: false, blind: false, is_document: true },
+        visit: || FetchContext {
+            may_mint: true,
+            is_same_site_withheld: false,
+            may_have_unseen_session: false,
+            is_document: true,
+        },
         read_only: false,
         suits: None,
         now: Timestamp::now(),

@@ -38,12 +38,12 @@ impl ConnectionRules {
 
 /// How long a connection may take for its first request once the process is to end. It was accepted, so nobody else will
 /// serve it: cut at once, a visitor who has just come would see an error where a restart is to cost nobody anything.
-pub(super) const LAST_CALL: Duration = Duration::from_secs(1);
+pub(super) const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
 
 /// Until a connection that has brought nothing yet is to be left.
 pub(super) async fn last_call(stop: &CancellationToken) {
     stop.cancelled().await;
-    clock::pause(LAST_CALL).await;
+    clock::pause(FIRST_REQUEST_GRACE).await;
 }
 
 /// Accepts until `stop`, and serves each connection in a task of its own that `tasks` keeps track of, under the `rules`

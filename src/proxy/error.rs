@@ -21,7 +21,7 @@ pub enum ProxyError {
     Unauthorized,
     /// The same, and this is where it can be had.
     #[error("the route requires a session or a principal: sent to where it can be had")]
-    Elsewhere(HeaderValue),
+    LoginRedirect(HeaderValue),
     /// The visitor went, and the app did not answer within `finish_after_abort`.
     #[error("the visitor went, and the app did not answer within finish_after_abort")]
     GivenUp,
@@ -39,7 +39,7 @@ pub enum ProxyError {
     Store(#[from] StoreError),
     /// The session store failed when a session was looked up: the app was not asked.
     #[error(transparent)]
-    Load(StoreError),
+    StoreRead(StoreError),
 }
 
 impl ProxyError {
@@ -49,10 +49,10 @@ impl ProxyError {
             Self::Client(status, _) => *status,
             Self::LastHop => StatusCode::NO_CONTENT,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Elsewhere(_) => StatusCode::SEE_OTHER,
+            Self::LoginRedirect(_) => StatusCode::SEE_OTHER,
             Self::ToHttps(_) => StatusCode::PERMANENT_REDIRECT,
             Self::Store(StoreError::TooManySessions) => StatusCode::FORBIDDEN,
-            Self::Store(_) | Self::Load(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Store(_) | Self::StoreRead(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Upstream(UpstreamError::Body(e)) => match e.downcast_ref() {
                 Some(BodyFault::Stalled | BodyFault::TooSlow) => StatusCode::REQUEST_TIMEOUT,
                 Some(BodyFault::TooLarge) => StatusCode::PAYLOAD_TOO_LARGE,
@@ -78,7 +78,7 @@ impl ProxyError {
         let status = self.status();
         match self {
             // As usual as a page: the access log has it.
-            Self::LastHop | Self::Unauthorized | Self::Elsewhere(_) | Self::ToHttps(_) | Self::Gone => {}
+            Self::LastHop | Self::Unauthorized | Self::LoginRedirect(_) | Self::ToHttps(_) | Self::Gone => {}
             Self::Client(..)
             | Self::GivenUp
             | Self::Upstream(UpstreamError::Body(_))
@@ -88,7 +88,7 @@ impl ProxyError {
             Self::Upstream(_) => {
                 tracing::error!(%request, status = status.as_u16(), reason = %self, "the app failed");
             }
-            Self::Store(_) | Self::Load(_) => {
+            Self::Store(_) | Self::StoreRead(_) => {
                 tracing::error!(%request, status = status.as_u16(), reason = %self, "the session store failed");
             }
         }
@@ -103,11 +103,11 @@ impl ProxyError {
                     .headers_mut()
                     .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Cookie realm=\"session\""));
             }
-            Self::Elsewhere(target) | Self::ToHttps(target) => {
+            Self::LoginRedirect(target) | Self::ToHttps(target) => {
                 response.headers_mut().insert(header::LOCATION, target.clone());
             }
             // Nothing was done: it may be asked again (RFC 9110 section 15.6.4).
-            Self::Load(_)
+            Self::StoreRead(_)
             | Self::Upstream(UpstreamError::Full { .. } | UpstreamError::Descriptors { .. }) => {
                 response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }

@@ -76,7 +76,7 @@ pub fn require<B>(
         return Ok(());
     }
     match &route.on_unauthorized {
-        OnUnauthorized::Redirect(path) if is_navigation(request) => Err(ProxyError::Elsewhere(target(
+        OnUnauthorized::Redirect(path) if is_navigation(request) => Err(ProxyError::LoginRedirect(target(
             path,
             request.uri().path_and_query().map(http::uri::PathAndQuery::as_str),
         )?)),

@@ -63,7 +63,7 @@ pub async fn until<F: Future>(end: AwaitedBy, mut future: Pin<&mut F>) -> Option
 }
 
 /// What giving back may take.
-const LAST_WORDS: Duration = Duration::from_secs(10);
+const CLEANUP_GRACE: Duration = Duration::from_secs(10);
 
 /// A request's future. Dropped before its answer is there, it goes on until its changes are committed.
 pub struct AbortHandover {
@@ -102,7 +102,7 @@ impl Drop for AbortHandover {
             let limit = self.worker.plan.load().limits.finish_after_abort;
             // The answer that comes of it is dropped, and with it the connection to the app.
             tasks::spawn(self.worker.tasks.track_future(async move {
-                for (awaited, limit) in [(AwaitedBy::Us, limit), (AwaitedBy::Nobody, Some(LAST_WORDS))] {
+                for (awaited, limit) in [(AwaitedBy::Us, limit), (AwaitedBy::Nobody, Some(CLEANUP_GRACE))] {
                     let life = poll_fn(|cx| {
                         let _scope = AwaitedScope::begin(awaited);
                         life.as_mut().poll(cx)

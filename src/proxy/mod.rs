@@ -164,7 +164,7 @@ async fn prepare<'p, B>(
         source: &source,
         can_switch,
     };
-    let (added, nominations) = dressing.dress(resolved.as_ref(), exchange.now, request);
+    let (added, nominations) = dressing.rewrite_request(resolved.as_ref(), exchange.now, request);
     let cookies = CookieStage { plan, route, client: &client, admitted: &admitted };
     let crossing = match cookies.inbound(resolved.as_ref(), exchange.now, request) {
         Ok(crossing) => crossing,
@@ -207,7 +207,7 @@ async fn stages(
         // SECURITY: of the next person on a proxy's connection nobody is to be made who was on it before.
         connection: connection.as_ref().filter(|_| !client.by_proxy),
     };
-    let outcome = asked.ask(worker, exchange, (request, body), &added, upgrade).await;
+    let outcome = asked.forward(worker, exchange, (request, body), &added, upgrade).await;
     if outcome.is_err()
         && let Some(resolved) = resolved.filter(|resolved| resolved.has_taken())
     {
@@ -231,7 +231,7 @@ struct UpstreamCall<'a> {
 }
 
 impl UpstreamCall<'_> {
-    async fn ask(
+    async fn forward(
         &self,
         worker: &ProxyWorker,
         exchange: &Exchange,
@@ -268,7 +268,7 @@ impl UpstreamCall<'_> {
         let endpoint = answer.endpoint;
         let mut response = answer.response;
         let (mut changes, nominations) =
-            response::undress(plan, route, admitted, client, endpoint, &mut response);
+            response::rewrite_response(plan, route, admitted, client, endpoint, &mut response);
         if connection.is_none() && response.status() == StatusCode::UNAUTHORIZED {
             challenges::remove_offers_of_connections(response.headers_mut());
         }
@@ -283,7 +283,9 @@ impl UpstreamCall<'_> {
         if let Some(resolved) = resolved {
             let answered = session::SessionCommit { admitted, client, resolved, began };
             after = match changes {
-                None if plan.sessions.rests(resolved, began) => answered.rest(plan, route, &mut response),
+                None if plan.sessions.has_nothing_to_commit(resolved, began) => {
+                    answered.rest(plan, route, &mut response)
+                }
                 changes => {
                     let changes = changes.unwrap_or_default();
                     Box::pin(answered.commit(plan, route, changes, &mut response)).await?

@@ -42,7 +42,7 @@ pub struct RequestRewrite<'a> {
 
 impl RequestRewrite<'_> {
     /// Takes out of the request what is not the app's, and returns the lines that we add to it, and what ended here.
-    pub fn dress<B>(
+    pub fn rewrite_request<B>(
         &self,
         resolved: Option<&ResolvedSession>,
         now: Timestamp,

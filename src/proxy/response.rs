@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// Undresses it, and returns what the app wants changed, if anything, and what ended here.
-pub fn undress<B>(
+pub fn rewrite_response<B>(
     plan: &Plan,
     route: &RoutePlan,
     admitted: &AdmittedRequest,

@@ -60,7 +60,7 @@ pub async fn resolve<B>(
             tracing::error!(%error, "a request goes on without its session: the route is on_store_failure = \"anonymous\"");
             Ok(Some(ResolvedSession::unavailable(client.https, now)))
         }
-        Err(error) => Err(ProxyError::Load(error)),
+        Err(error) => Err(ProxyError::StoreRead(error)),
     }
 }
 
@@ -139,7 +139,7 @@ pub struct SessionCommit<'a> {
 }
 
 impl SessionCommit<'_> {
-    /// Nothing changes ([`rests`](session::SessionManager::rests)), as is nearly always so.
+    /// Nothing changes ([`has_nothing_to_commit`](session::SessionManager::has_nothing_to_commit)), as is nearly always so.
     pub fn rest<B>(&self, plan: &Plan, route: &RoutePlan, response: &mut Response<B>) -> CommittedSession {
         self.tell(plan, route, Vec::new(), response);
         CommittedSession { session: self.resolved.known_id(), ..CommittedSession::default() }

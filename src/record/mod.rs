@@ -178,7 +178,7 @@ impl Record {
     }
 
     /// What this secret's hash is to the record; compared in constant time.
-    pub fn leads(&self, secret: &SecretHash, now: Timestamp) -> SecretMatch {
+    pub fn match_secret(&self, secret: &SecretHash, now: Timestamp) -> SecretMatch {
         if crypto::same(&self.secret, secret) {
             return SecretMatch::Current;
         }
@@ -382,18 +382,18 @@ mod tests {
     fn an_old_secret_leads_on_for_a_while() {
         let at = |s: u32| Timestamp::from_seconds(s);
         let mut record = Record::new(("h".into(), Uuid::nil()), [1; 32], at(0), at(0), true);
-        assert_eq!(record.leads(&[1; 32], at(0)), SecretMatch::Current);
+        assert_eq!(record.match_secret(&[1; 32], at(0)), SecretMatch::Current);
         record.pass_on([2; 32], at(100));
-        assert_eq!(record.leads(&[1; 32], at(9_999)), SecretMatch::Previous { succeeded: false });
+        assert_eq!(record.match_secret(&[1; 32], at(9_999)), SecretMatch::Previous { succeeded: false });
         assert!(record.is_passing_on());
         record.shown(at(200));
         record.shown(at(220));
-        assert_eq!(record.leads(&[2; 32], at(200)), SecretMatch::Current);
-        assert_eq!(record.leads(&[1; 32], at(229)), SecretMatch::Previous { succeeded: true });
-        assert_eq!(record.leads(&[1; 32], at(230)), SecretMatch::No);
+        assert_eq!(record.match_secret(&[2; 32], at(200)), SecretMatch::Current);
+        assert_eq!(record.match_secret(&[1; 32], at(229)), SecretMatch::Previous { succeeded: true });
+        assert_eq!(record.match_secret(&[1; 32], at(230)), SecretMatch::No);
         assert_eq!(record.spent(), at(230));
         record.renew([3; 32], at(300));
-        assert_eq!(record.leads(&[2; 32], at(300)), SecretMatch::No);
+        assert_eq!(record.match_secret(&[2; 32], at(300)), SecretMatch::No);
         assert_eq!(record.spent(), at(300));
     }
 }

@@ -24,9 +24,9 @@ const SPENT: &str = "the ticket was spent meanwhile";
 #[derive(Debug)]
 pub(super) enum CookieOutcome {
     /// It keeps what it has.
-    Leave,
+    Unchanged,
     /// It gets this one, which leads to that; for so long, or as long as it runs.
-    Give(Ticket, Option<Arc<Record>>, Option<Duration>),
+    Issue(Ticket, Option<Arc<Record>>, Option<Duration>),
     /// It loses it.
     Expire,
     /// The visitor is told of a conflict.
@@ -54,7 +54,7 @@ pub(super) struct AnswerContext<'a> {
 
 impl SessionManager {
     /// What becomes of the browser's ticket, and of the record.
-    pub(super) async fn judge<S: FnOnce() -> bool>(
+    pub(super) async fn apply_answer<S: FnOnce() -> bool>(
         &self,
         resolved: &ResolvedSession,
         answer: SessionAnswer<'_, S>,
@@ -65,127 +65,130 @@ impl SessionManager {
         if shows_nothing && !changes.clear {
             changes.give_back.clone_from(&resolved.taken);
         }
-        let room = if changes.is_empty() { None } else { self.keep.room(cookie, resolved.https) };
-        let turn = AnswerContext { resolved, realm, client, suits, now, room: room.as_ref(), filled };
+        let room = if changes.is_empty() { None } else { self.backend.room(cookie, resolved.https) };
+        let context = AnswerContext { resolved, realm, client, suits, now, room: room.as_ref(), filled };
         if resolved.read_only {
-            return self.keep_alone(turn, &changes).await;
+            return self.apply_jar_only(context, &changes).await;
         }
         if let Some(name) = resolved.names_another(&changes) {
-            if changes.if_version.is_some_and(|wanted| wanted != turn.version()) {
-                return Ok(self.conflict(turn, &changes).await);
+            if changes.if_version.is_some_and(|wanted| wanted != context.version()) {
+                return Ok(self.conflict(context, &changes).await);
             }
             // Whoever says so needs no session of that principal, and keeps their own: an identity provider's back channel
             // has none, an administrator has another.
-            self.keep.delete_all_of(&realm.key(), &name, now).await?;
+            self.backend.delete_all_of(&realm.key(), &name, now).await?;
             (changes.destroy_principal, changes.principal) = (false, None);
-            if !matches!(resolved.standing, SessionStatus::Known { .. }) {
-                return Ok(self.keep_nothing(&changes, "it logs somebody else out"));
+            if !matches!(resolved.status, SessionStatus::Known { .. }) {
+                return Ok(self.report_dropped_cookies(&changes, "it logs somebody else out"));
             }
         }
-        let SessionStatus::Known { ticket, record, passing_on } = &resolved.standing else {
-            return self.meet(turn, &changes, shared).await;
+        let SessionStatus::Known { ticket, record, is_rotating } = &resolved.status else {
+            return self.begin_for_visitor(context, &changes, shared).await;
         };
         let outcome = if changes.is_empty() {
             None
         } else if resolved.is_followed(&changes) {
-            Some(self.replace(turn, ticket, &changes).await?)
+            Some(self.replace(context, ticket, &changes).await?)
         } else {
-            self.change(turn, ticket, &changes).await?
+            self.change(context, ticket, &changes).await?
         };
         match outcome {
             Some(outcome) => Ok(outcome),
             // What was shown once is to be gone from the browser's copy too.
-            None if self.keep.travels() && !resolved.taken.is_empty() => {
+            None if self.backend.is_client_side() && !resolved.taken.is_empty() => {
                 Ok(self.give(&ticket.anew(now), record.as_ref(), now))
             }
-            None => Ok(self.refresh(turn, ticket, record.as_deref(), *passing_on, shared).await),
+            None => Ok(self.refresh(context, ticket, record.as_deref(), *is_rotating, shared).await),
         }
     }
 
     /// A stranger's answer: does a session begin with it?
-    async fn meet(
+    async fn begin_for_visitor(
         &self,
-        turn: AnswerContext<'_>,
+        context: AnswerContext<'_>,
         changes: &SessionChanges,
         shared: impl FnOnce() -> bool,
     ) -> Result<CookieOutcome, StoreError> {
-        let (ticket, spent, overtaken) = match &turn.resolved.standing {
+        let (ticket, spent, overtaken) = match &context.resolved.status {
             SessionStatus::Stranger(ticket) => (*ticket, false, false),
             SessionStatus::Spent { overtaken, .. } => (None, true, *overtaken),
             // Who asks decides whether the visitor is told that it was not kept.
-            _ if changes.is_empty() => return Ok(CookieOutcome::Leave),
+            _ if changes.is_empty() => return Ok(CookieOutcome::Unchanged),
             _ => return Err(StoreError::Unavailable),
         };
         let mut begins = SessionChanges { if_version: changes.if_version, ..changes.afterwards() };
         // An app gives everyone without a cookie a new one: no reason to log out whoever followed a link here.
-        if turn.resolved.withheld && !begins.logs_in() {
+        if context.resolved.is_same_site_withheld && !begins.logs_in() {
             begins.jar.clear();
         }
         // Nothing of a spent ticket's holder is kept, except a login: that of an app by its own cookie too, unless the
         // browser has the ticket that took the place of that one. Else who sends the login's form twice, or never gets
         // its answer, has neither.
         let logs_in = begins.logs_in() || (spent && !overtaken && begins.may_log_in());
-        if logs_in || (begins.stores() && !spent && !turn.resolved.blind) {
+        if logs_in || (begins.stores() && !spent && !context.resolved.may_have_unseen_session) {
             if changes.expects_a_record() {
-                return Ok(self.conflict(turn, changes).await);
+                return Ok(self.conflict(context, changes).await);
             }
             // One that is offered to everybody is given, though nothing is stored under it.
-            return match (ticket, self.admits(turn, &begins)) {
-                (None, false) => Ok(CookieOutcome::Leave),
-                (Some(_), false) if shared() => Ok(CookieOutcome::Leave),
-                (Some(ticket), false) => Ok(self.give(&ticket, None, turn.now)),
+            return match (ticket, self.admits(context, &begins)) {
+                (None, false) => Ok(CookieOutcome::Unchanged),
+                (Some(_), false) if shared() => Ok(CookieOutcome::Unchanged),
+                (Some(ticket), false) => Ok(self.give(&ticket, None, context.now)),
                 (ticket, true) => {
-                    self.begin_admitted(turn, &ticket.unwrap_or_else(|| turn.mint()), &begins, None).await
+                    self.begin_admitted(context, &ticket.unwrap_or_else(|| context.mint()), &begins, None)
+                        .await
                 }
             };
         }
         if !spent && changes.expects_a_record() {
-            return Ok(self.conflict(turn, changes).await);
+            return Ok(self.conflict(context, changes).await);
         }
-        self.keep_nothing(changes, "no session may begin here");
+        self.report_dropped_cookies(changes, "no session may begin here");
         match ticket {
-            Some(ticket) if !changes.ends() && !shared() => Ok(self.give(&ticket, None, turn.now)),
-            _ => Ok(CookieOutcome::Leave),
+            Some(ticket) if !changes.ends() && !shared() => Ok(self.give(&ticket, None, context.now)),
+            _ => Ok(CookieOutcome::Unchanged),
         }
     }
 
     /// On a route that only reads: nothing but cookies that are kept, for whoever has a session.
-    async fn keep_alone(
+    async fn apply_jar_only(
         &self,
-        turn: AnswerContext<'_>,
+        context: AnswerContext<'_>,
         changes: &SessionChanges,
     ) -> Result<CookieOutcome, StoreError> {
-        match &turn.resolved.standing {
-            _ if changes.jar.is_empty() => Ok(CookieOutcome::Leave),
+        match &context.resolved.status {
+            _ if changes.jar.is_empty() => Ok(CookieOutcome::Unchanged),
             SessionStatus::Known { ticket, .. } => {
                 let changes = SessionChanges { jar: changes.jar.clone(), ..SessionChanges::default() };
-                let outcome = self.change(turn, ticket, &changes).await?;
-                Ok(outcome.unwrap_or(CookieOutcome::Leave))
+                let outcome = self.change(context, ticket, &changes).await?;
+                Ok(outcome.unwrap_or(CookieOutcome::Unchanged))
             }
             SessionStatus::Unavailable => Err(StoreError::Unavailable),
-            _ => Ok(self.keep_nothing(changes, "there is no session, and on this route none begins")),
+            _ => {
+                Ok(self.report_dropped_cookies(changes, "there is no session, and on this route none begins"))
+            }
         }
     }
 
     /// What was to be kept is lost.
-    fn keep_nothing(&self, changes: &SessionChanges, why: &str) -> CookieOutcome {
+    fn report_dropped_cookies(&self, changes: &SessionChanges, why: &str) -> CookieOutcome {
         for change in changes.jar.iter().filter(|change| change.keeps()) {
             self.wire.events.not_kept(None, &change.cookie.name, why);
         }
-        CookieOutcome::Leave
+        CookieOutcome::Unchanged
     }
 
     /// Another version than the answer says: none of it counts.
-    async fn conflict(&self, turn: AnswerContext<'_>, changes: &SessionChanges) -> CookieOutcome {
+    async fn conflict(&self, context: AnswerContext<'_>, changes: &SessionChanges) -> CookieOutcome {
         self.wire.events.conflicts.raise();
-        self.keep_nothing(changes, "another version than If-Version");
+        self.report_dropped_cookies(changes, "another version than If-Version");
         tracing::info!("session instructions were dropped: another version than If-Version");
         match self.rules.on_conflict {
             OnConflict::Drop => {
                 if !changes.give_back.is_empty() {
-                    self.give_back(turn.resolved, turn.realm, turn.now).await;
+                    self.give_back(context.resolved, context.realm, context.now).await;
                 }
-                CookieOutcome::Leave
+                CookieOutcome::Unchanged
             }
             // Whoever tells the visitor gives them back.
             OnConflict::Refuse => CookieOutcome::Conflict,
@@ -195,70 +198,73 @@ impl SessionManager {
     /// `None`: the browser's ticket is as good as it was.
     async fn change(
         &self,
-        turn: AnswerContext<'_>,
+        context: AnswerContext<'_>,
         ticket: &Ticket,
         changes: &SessionChanges,
     ) -> Result<Option<CookieOutcome>, StoreError> {
-        let now = turn.now;
-        if turn.resolved.record().is_none() && !self.admits(turn, changes) {
+        let now = context.now;
+        if context.resolved.record().is_none() && !self.admits(context, changes) {
             return Ok(None);
         }
         let next = Ticket { secret: crypto::random(), ..ticket.anew(now) };
-        let seen = turn.seen(ticket);
-        let applied = self.apply(turn.resolved.record(), seen, &next, changes, (now, turn.room)).await?;
-        turn.note(changes, &applied);
+        let seen = context.seen(ticket);
+        let applied =
+            self.apply(context.resolved.record(), seen, &next, changes, (now, context.room)).await?;
+        context.note(changes, &applied);
         Ok(Some(match applied {
             AppliedChange::Saved { record, renewed: true, .. } => {
                 if changes.may_log_in() {
-                    self.logins.note(ticket.id, turn.client);
+                    self.logins.note(ticket.id, context.client);
                 }
                 self.give(&next, Some(&record), now)
             }
             // Cookies were taken out under a ticket that was spent; nothing else of the answer counts.
-            AppliedChange::Saved { record, .. } if record.leads(&ticket.hash(), now) == SecretMatch::No => {
-                self.keep_nothing(changes, SPENT)
+            AppliedChange::Saved { record, .. }
+                if record.match_secret(&ticket.hash(), now) == SecretMatch::No =>
+            {
+                self.report_dropped_cookies(changes, SPENT)
             }
             // The browser's copy is to say what the session does, and to last as long, from now on.
             AppliedChange::Saved { record, .. }
-                if (self.keep.travels() || changes.permanent.is_some())
-                    && record.leads(&ticket.hash(), now) == SecretMatch::Current =>
+                if (self.backend.is_client_side() || changes.permanent.is_some())
+                    && record.match_secret(&ticket.hash(), now) == SecretMatch::Current =>
             {
                 self.give(&ticket.anew(now), Some(&record), now)
             }
             AppliedChange::Ended => {
                 if changes.destroy_principal {
                     // The store has ended those in the realm of this session; there may be others of theirs.
-                    self.end_all_of(turn).await?;
+                    self.end_all_of(context).await?;
                 }
                 CookieOutcome::Expire
             }
             // Apps repeat who is logged in: from a straggler that is no login, and would undo a logout.
-            AppliedChange::Straggler if changes.logs_in() && !turn.resolved.repeats(changes) => {
+            AppliedChange::Straggler if changes.logs_in() && !context.resolved.repeats(changes) => {
                 if changes.expects_a_record() {
-                    return Ok(Some(self.conflict(turn, changes).await));
+                    return Ok(Some(self.conflict(context, changes).await));
                 }
-                self.begin(turn, &turn.mint(), &changes.afterwards(), None).await?
+                self.begin(context, &context.mint(), &changes.afterwards(), None).await?
             }
-            AppliedChange::Straggler if self.may_begin_beside(turn, ticket, changes).await? => {
-                self.begin(turn, &turn.mint(), &changes.afterwards(), None).await?
+            AppliedChange::Straggler if self.may_begin_beside(context, ticket, changes).await? => {
+                self.begin(context, &context.mint(), &changes.afterwards(), None).await?
             }
             AppliedChange::Straggler if changes.destroy_principal => {
-                self.end_all_of(turn).await?;
-                self.keep_nothing(changes, SPENT)
+                self.end_all_of(context).await?;
+                self.report_dropped_cookies(changes, SPENT)
             }
-            AppliedChange::Straggler | AppliedChange::Denied => self.keep_nothing(changes, SPENT),
-            AppliedChange::Conflict => self.conflict(turn, changes).await,
+            AppliedChange::Straggler | AppliedChange::Denied => self.report_dropped_cookies(changes, SPENT),
+            AppliedChange::Conflict => self.conflict(context, changes).await,
             AppliedChange::Nothing | AppliedChange::Saved { .. } => return Ok(None),
         }))
     }
 
     /// The session ended meanwhile; everyone else of its principal was to be logged out as well, and is.
-    async fn end_all_of(&self, turn: AnswerContext<'_>) -> Result<(), StoreError> {
-        let shown = turn.resolved.record();
+    async fn end_all_of(&self, context: AnswerContext<'_>) -> Result<(), StoreError> {
+        let shown = context.resolved.record();
         match shown.and_then(|record| Some((&record.realm, record.principal.as_ref()?))) {
             // Where visitors carry their sessions, nobody knows what others there are.
-            Some((realm, name)) if !self.keep.travels() => {
-                self.keep.delete_all_of(realm, name, turn.now).await
+            Some((realm, name)) if !self.backend.is_client_side() => {
+                self.backend.delete_all_of(realm, name, context.now).await
             }
             _ => Ok(()),
         }
@@ -270,43 +276,43 @@ impl SessionManager {
     /// that ended, it would log in again who has logged out, and somebody who is logged in by name would be so no more.
     async fn may_begin_beside(
         &self,
-        turn: AnswerContext<'_>,
+        context: AnswerContext<'_>,
         ticket: &Ticket,
         changes: &SessionChanges,
     ) -> Result<bool, StoreError> {
         if !changes.may_log_in()
             || changes.expects_a_record()
-            || turn.resolved.has_principal()
-            || !self.logins.came_from(ticket.id, turn.client)
+            || context.resolved.has_principal()
+            || !self.logins.came_from(ticket.id, context.client)
         {
             return Ok(false);
         }
-        self.keep.goes_on_unseen(ticket.id, turn.now).await
+        self.backend.goes_on_unseen(ticket.id, context.now).await
     }
 
     /// Another principal, or none: the session ends, and what this answer sets belongs to one of its own. That one
     /// begins first: where it may not, nothing has ended, and the visitor is told.
     async fn replace(
         &self,
-        turn: AnswerContext<'_>,
+        context: AnswerContext<'_>,
         ticket: &Ticket,
         changes: &SessionChanges,
     ) -> Result<CookieOutcome, StoreError> {
         // Known beforehand: nobody's oldest session makes room for what will not be.
-        if changes.if_version.is_some_and(|wanted| wanted != turn.version()) {
-            return Ok(self.conflict(turn, changes).await);
+        if changes.if_version.is_some_and(|wanted| wanted != context.version()) {
+            return Ok(self.conflict(context, changes).await);
         }
-        if !changes.logs_in() && !self.may_end(turn, ticket).await? {
-            return Ok(CookieOutcome::Leave);
+        if !changes.logs_in() && !self.may_end(context, ticket).await? {
+            return Ok(CookieOutcome::Unchanged);
         }
-        let next = turn.mint();
-        let begun = self.begin(turn, &next, &changes.afterwards(), Some(ticket.id)).await?;
-        let record = turn.resolved.record();
-        let seen = turn.seen(ticket);
-        let ended = self.apply(record, seen, ticket, changes, (turn.now, turn.room)).await;
+        let next = context.mint();
+        let begun = self.begin(context, &next, &changes.afterwards(), Some(ticket.id)).await?;
+        let record = context.resolved.record();
+        let seen = context.seen(ticket);
+        let ended = self.apply(record, seen, ticket, changes, (context.now, context.room)).await;
         let conflict = match &ended {
             // Nobody is logged in where everyone of that name was logged out meanwhile.
-            Ok(AppliedChange::Ended) if matches!(begun, CookieOutcome::Leave) => {
+            Ok(AppliedChange::Ended) if matches!(begun, CookieOutcome::Unchanged) => {
                 return Ok(CookieOutcome::Expire);
             }
             Ok(AppliedChange::Ended) => return Ok(begun),
@@ -316,34 +322,34 @@ impl SessionManager {
             Ok(AppliedChange::Straggler) => changes.logs_in(),
             other => matches!(other, Ok(AppliedChange::Conflict)),
         };
-        turn.filled.take();
-        if let Err(error) = self.keep.delete(next.id, turn.now).await {
+        context.filled.take();
+        if let Err(error) = self.backend.delete(next.id, context.now).await {
             tracing::warn!(%error, "a session that nobody has the ticket of is left to expire");
         }
         ended?;
-        Ok(if conflict { self.conflict(turn, changes).await } else { CookieOutcome::Leave })
+        Ok(if conflict { self.conflict(context, changes).await } else { CookieOutcome::Unchanged })
     }
 
     /// Whether the session that a request came under is there to be ended by it: its ticket leads on, or was spent by what
     /// is no login.
-    async fn may_end(&self, turn: AnswerContext<'_>, ticket: &Ticket) -> Result<bool, StoreError> {
-        if self.may_end_now(turn, ticket).await? {
+    async fn may_end(&self, context: AnswerContext<'_>, ticket: &Ticket) -> Result<bool, StoreError> {
+        if self.may_end_now(context, ticket).await? {
             return Ok(true);
         }
         // Whoever is told that they are logged out must be, also if this machine stops now.
-        self.keep.settled(ticket.id).await?;
-        self.may_end_now(turn, ticket).await
+        self.backend.settled(ticket.id).await?;
+        self.may_end_now(context, ticket).await
     }
 
-    async fn may_end_now(&self, turn: AnswerContext<'_>, ticket: &Ticket) -> Result<bool, StoreError> {
-        let shown = turn.resolved.record();
-        Ok(match self.keep.load(ticket, shown, turn.now).await? {
+    async fn may_end_now(&self, context: AnswerContext<'_>, ticket: &Ticket) -> Result<bool, StoreError> {
+        let shown = context.resolved.record();
+        Ok(match self.backend.load(ticket, shown, context.now).await? {
             FoundRecord::Live(record) => {
-                record.leads(&ticket.hash(), turn.now) != SecretMatch::No
+                record.match_secret(&ticket.hash(), context.now) != SecretMatch::No
                     || shown.is_some_and(|shown| record.is_just_as(shown))
             }
             FoundRecord::Nothing => shown.is_none(),
-            FoundRecord::Ended(_) => shown.is_some_and(|shown| self.keep.is_just_as(shown)),
+            FoundRecord::Ended(_) => shown.is_some_and(|shown| self.backend.is_just_as(shown)),
             FoundRecord::Over => false,
         })
     }
@@ -351,46 +357,47 @@ impl SessionManager {
     /// A new session with what this answer sets, `instead` of another that is about to end.
     async fn begin(
         &self,
-        turn: AnswerContext<'_>,
+        context: AnswerContext<'_>,
         ticket: &Ticket,
         changes: &SessionChanges,
         instead: Option<Uuid>,
     ) -> Result<CookieOutcome, StoreError> {
         // A session for a session is none more.
-        if (instead.is_none() || turn.resolved.record().is_none()) && !self.admits(turn, changes) {
-            return Ok(CookieOutcome::Leave);
+        if (instead.is_none() || context.resolved.record().is_none()) && !self.admits(context, changes) {
+            return Ok(CookieOutcome::Unchanged);
         }
-        self.begin_admitted(turn, ticket, changes, instead).await
+        self.begin_admitted(context, ticket, changes, instead).await
     }
 
     async fn begin_admitted(
         &self,
-        turn: AnswerContext<'_>,
+        context: AnswerContext<'_>,
         ticket: &Ticket,
         changes: &SessionChanges,
         instead: Option<Uuid>,
     ) -> Result<CookieOutcome, StoreError> {
-        let seen = SeenTicket { instead, record: None, confirmed: false, ..turn.seen(ticket) };
+        let seen = SeenTicket { instead, record: None, confirmed: false, ..context.seen(ticket) };
         // It is new: there is no older ticket to spend.
-        let applied = self.apply(None, seen, ticket, changes, (turn.now, turn.room)).await?;
-        turn.note(changes, &applied);
+        let applied = self.apply(None, seen, ticket, changes, (context.now, context.room)).await?;
+        context.note(changes, &applied);
         Ok(match applied {
-            AppliedChange::Saved { record, .. } => self.give(ticket, Some(&record), turn.now),
-            AppliedChange::Nothing => self.give(ticket, None, turn.now),
+            AppliedChange::Saved { record, .. } => self.give(ticket, Some(&record), context.now),
+            AppliedChange::Nothing => self.give(ticket, None, context.now),
             AppliedChange::Denied
             | AppliedChange::Ended
             | AppliedChange::Straggler
-            | AppliedChange::Conflict => CookieOutcome::Leave,
+            | AppliedChange::Conflict => CookieOutcome::Unchanged,
         })
     }
 
     /// Whether a session with data may begin. Those who begin one are counted, logins are not: past the limit the change is
     /// dropped, and the visitor sees the app's answer all the same.
-    fn admits(&self, turn: AnswerContext<'_>, changes: &SessionChanges) -> bool {
-        let admitted = !changes.stores() || changes.logs_in() || self.flood.admits(turn.client, turn.now);
+    fn admits(&self, context: AnswerContext<'_>, changes: &SessionChanges) -> bool {
+        let admitted =
+            !changes.stores() || changes.logs_in() || self.flood.admits(context.client, context.now);
         if !admitted {
-            self.wire.events.flooded(turn.now);
-            self.keep_nothing(
+            self.wire.events.flooded(context.now);
+            self.report_dropped_cookies(
                 changes,
                 "too many sessions begin ([limits] new_sessions_per_second, _per_address)",
             );
@@ -415,7 +422,7 @@ impl SessionManager {
             wire: &self.wire,
             room,
         };
-        let result = self.keep.apply(brought, &apply).await;
+        let result = self.backend.apply(brought, &apply).await;
         match &result {
             Ok(UpdateResult { change: AppliedChange::Saved { .. } | AppliedChange::Ended, .. }) => {
                 self.wire.events.saves.raise();
@@ -437,7 +444,7 @@ impl SessionManager {
         now: Timestamp,
     ) -> CookieOutcome {
         let lasts = record.filter(|r| r.permanent).map(|r| r.lasts(&self.rules, now));
-        CookieOutcome::Give(*ticket, record.cloned(), lasts)
+        CookieOutcome::Issue(*ticket, record.cloned(), lasts)
     }
 }
 

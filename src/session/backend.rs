@@ -77,7 +77,7 @@ impl BackendState {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TicketActivity {
     /// It was replaced by the clock, and is still good.
-    pub passing_on: bool,
+    pub is_rotating: bool,
     /// It counts as the visitor's activity.
     pub active: bool,
     /// How often that is noted, in milliseconds.
@@ -100,7 +100,7 @@ impl Backend {
     }
 
     /// Whether a change is lost unless the browser is given what came of it.
-    pub(super) fn travels(&self) -> bool {
+    pub(super) fn is_client_side(&self) -> bool {
         !matches!(self, Self::Store(_))
     }
 
@@ -243,18 +243,18 @@ impl Backend {
     }
 
     /// Its ticket came back.
-    pub(super) fn came_back(
+    pub(super) fn record_activity(
         &self,
         ticket: &Ticket,
         record: &Arc<Record>,
         came: TicketActivity,
         now: Timestamp,
     ) {
-        let TicketActivity { passing_on, active, every } = came;
+        let TicketActivity { is_rotating, active, every } = came;
         match self {
             Self::Store(store) => {
                 // On every route: that the browser has it is all that matters.
-                if !passing_on && record.shown(now) {
+                if !is_rotating && record.shown(now) {
                     store.touch(ticket.id, record);
                 }
                 if !active {
@@ -266,7 +266,7 @@ impl Backend {
                     store.touch(ticket.id, record);
                 }
             }
-            Self::Sealed(sealed) => sealed.came_back(record, now),
+            Self::Sealed(sealed) => sealed.record_activity(record, now),
             Self::Flask(_) => {}
         }
     }

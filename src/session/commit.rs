@@ -85,7 +85,7 @@ fn decide_action(
 ) -> UpdateAction {
     let seen = &apply.seen;
     let before = match found {
-        FoundRecord::Live(record) if record.leads(&seen.secret, apply.now) == SecretMatch::No => {
+        FoundRecord::Live(record) if record.match_secret(&seen.secret, apply.now) == SecretMatch::No => {
             return late(record, apply);
         }
         FoundRecord::Live(record) => Some(record),

@@ -14,10 +14,10 @@ pub struct FetchContext {
     /// A new ticket may be given.
     pub may_mint: bool,
     /// Another site made the browser ask, and it kept our cookie back: who comes may have a session all the same.
-    pub withheld: bool,
+    pub is_same_site_withheld: bool,
     /// A cookie that the browser has could not have come: a session begins there only when the answer logs somebody in,
     /// since its ticket would take the place of that one.
-    pub blind: bool,
+    pub may_have_unseen_session: bool,
     /// A page that can show a flash: a document, or a client that does not say.
     pub is_document: bool,
 }
@@ -65,7 +65,11 @@ impl FetchContext {
     /// A request to where browsers do not send the cookie, which one may have all the same, is blind.
     #[must_use]
     pub fn within(self, reached: bool) -> Self {
-        Self { may_mint: self.may_mint && reached, blind: self.blind || !reached, ..self }
+        Self {
+            may_mint: self.may_mint && reached,
+            may_have_unseen_session: self.may_have_unseen_session || !reached,
+            ..self
+        }
     }
 
     /// Whether a script says that it asks, as jQuery and others do.
@@ -115,9 +119,9 @@ impl FetchContext {
             // Nobody sees what was fetched in advance.
             is_document: get("sec-fetch-dest").map_or_else(|| accepts_page(headers), |d| d == b"document")
                 && !prefetch,
-            withheld: !cookie_could_come && !cross_site_sessions,
+            is_same_site_withheld: !cookie_could_come && !cross_site_sessions,
             // Of a safe request to a Lax site the browser takes no cookie where it sent none.
-            blind: !cookie_could_come
+            may_have_unseen_session: !cookie_could_come
                 && !cross_site_sessions
                 && (!method.is_safe() || same_site == SameSite::Strict),
         }

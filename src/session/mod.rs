@@ -75,7 +75,7 @@ use resolved::SessionStatus;
 pub struct SessionManager {
     keys: Keyring,
     rules: SessionConfig,
-    keep: Backend,
+    backend: Backend,
     flood: Arc<FloodLimits>,
     logins: Arc<LoginAddresses>,
     /// The names of the headers.
@@ -125,7 +125,7 @@ impl SessionManager {
     /// new sessions with data.
     pub fn new(
         rules: &SessionConfig,
-        keep: impl Into<Backend>,
+        backend: impl Into<Backend>,
         keys: Keyring,
         per_second: Option<u64>,
         per_address: Option<u64>,
@@ -133,7 +133,7 @@ impl SessionManager {
         Some(Self {
             keys,
             rules: rules.clone(),
-            keep: keep.into(),
+            backend: backend.into(),
             flood: Arc::new(FloodLimits::new(per_second, per_address)),
             logins: Arc::default(),
             wire: SessionHeaders::new(rules)?,
@@ -156,17 +156,17 @@ impl SessionManager {
 
     /// The store, for the operator's view and the sweeper; `None` where visitors carry their sessions themselves.
     pub fn store(&self) -> Option<&Arc<RecordStore>> {
-        self.keep.store()
+        self.backend.store()
     }
 
     /// Whether what an app is told depends on a cookie that other apps read too, and so is to be said (`Vary`).
     pub fn varies_by_cookie(&self) -> bool {
-        !self.keep.has_tickets()
+        !self.backend.has_tickets()
     }
 
     /// Work that is left to a thread in the background: expiry and eviction.
     pub fn sweep(&self) {
-        self.keep.sweep();
+        self.backend.sweep();
     }
 
     /// Stores what an answer wants changed and says what the browser gets for it.
@@ -182,18 +182,18 @@ impl SessionManager {
         let (realm, cookie, now) = (answer.realm, answer.cookie, answer.now);
         let ends = answer.changes.ends();
         let filled = RefCell::default();
-        self.judge(resolved, answer, &filled).await.map(|outcome| {
+        self.apply_answer(resolved, answer, &filled).await.map(|outcome| {
             let before = resolved.known_id();
             let mut issue = IssuedCookies { session: before, jar: filled.take(), ..IssuedCookies::default() };
             match outcome {
-                CookieOutcome::Leave => {}
+                CookieOutcome::Unchanged => {}
                 CookieOutcome::Conflict => issue.conflict = true,
                 CookieOutcome::Expire => {
                     issue.set_cookies = take_back(cookie, resolved);
                     (issue.session, issue.ended) = (None, true);
                     self.wire.events.ended.raise();
                 }
-                CookieOutcome::Give(ticket, record, lasts) => {
+                CookieOutcome::Issue(ticket, record, lasts) => {
                     issue.session = Some(ticket.id);
                     // A straggler that logs in begins one beside it, which ends nothing.
                     issue.ended =
@@ -221,7 +221,7 @@ impl SessionManager {
         resolved: &ResolvedSession,
     ) -> Vec<HeaderValue> {
         let https = resolved.https;
-        match &self.keep {
+        match &self.backend {
             Backend::Store(_) => {
                 let text = gift.ticket.write(&self.keys, gift.realm);
                 cookie.give(&text, https, gift.lasts, gift.now).into_iter().collect()
@@ -236,7 +236,7 @@ impl SessionManager {
 
     /// Flashes that an answer was to show and did not, because there was none.
     pub async fn give_back(&self, resolved: &ResolvedSession, realm: Realm<'_>, now: Timestamp) {
-        if let SessionStatus::Known { ticket, record: record @ Some(_), .. } = &resolved.standing
+        if let SessionStatus::Known { ticket, record: record @ Some(_), .. } = &resolved.status
             && !resolved.taken.is_empty()
         {
             let changes = SessionChanges { give_back: resolved.taken.clone(), ..SessionChanges::default() };
@@ -249,7 +249,7 @@ impl SessionManager {
 
     /// What this upstream, on this route, may not do is not done.
     fn restrict<S>(&self, resolved: &ResolvedSession, answer: &mut SessionAnswer<'_, S>) {
-        if let Backend::Flask(flask) = &self.keep
+        if let Backend::Flask(flask) = &self.backend
             && flask.reads_only()
             && !answer.changes.is_empty()
         {

@@ -65,8 +65,8 @@ impl SessionManager {
         let candidates = self.tried(&shown);
         let mut found: Option<SessionStatus> = None;
         let mut spent = None;
-        let mut torn = false;
-        let mut crowded = candidates.len() > 1;
+        let mut is_ambiguous = false;
+        let mut has_other_tickets = candidates.len() > 1;
         for value in candidates {
             let Some(came) = self.read((value, &shown), (cookie, https), realm, now) else {
                 self.wire.events.tampered.raise();
@@ -77,11 +77,12 @@ impl SessionManager {
                     self.wire.events.spent.raise();
                     spent = Some(overtaken || spent == Some(true));
                 }
-                Some(standing) => {
+                Some(status) => {
                     // Two tickets of different sessions: someone planted one of them, and we cannot know which.
-                    torn |= found.as_ref().is_some_and(|f| known_id(f) != Some(came.ticket.id));
-                    if found.is_none() || (self.keep.travels() && is_later(&standing, found.as_ref())) {
-                        found = Some(standing);
+                    is_ambiguous |= found.as_ref().is_some_and(|f| known_id(f) != Some(came.ticket.id));
+                    if found.is_none() || (self.backend.is_client_side() && is_later(&status, found.as_ref()))
+                    {
+                        found = Some(status);
                     }
                 }
                 None => {
@@ -89,44 +90,44 @@ impl SessionManager {
                 }
             }
         }
-        let (mut blind, mut withheld) = (false, false);
-        let standing = match (found, spent) {
-            (Some(standing), _) if !torn => standing,
+        let (mut may_have_unseen_session, mut is_same_site_withheld) = (false, false);
+        let status = match (found, spent) {
+            (Some(status), _) if !is_ambiguous => status,
             (None, Some(overtaken)) => SessionStatus::Spent { id: Uuid::new_v4(), overtaken },
             _ => {
                 let visit = visit();
                 // A new ticket would take the place of the true one: which of two it is, or that it was not tried, is all
                 // that is known. Once the others are expired, it comes alone.
-                blind = visit.blind || torn || shown.more;
-                withheld = visit.withheld || blind;
-                let mints = self.keep.has_tickets()
+                may_have_unseen_session = visit.may_have_unseen_session || is_ambiguous || shown.more;
+                is_same_site_withheld = visit.is_same_site_withheld || may_have_unseen_session;
+                let mints = self.backend.has_tickets()
                     && visit.may_mint
-                    && !blind
+                    && !may_have_unseen_session
                     && !read_only
                     && self.rules.create == SessionStart::Visit;
                 SessionStatus::Stranger(mints.then(|| Ticket::mint_suiting(now, suits)))
             }
         };
         // Only other identities are ever expired, and only for those whom they lead astray.
-        crowded &= !read_only && !matches!(standing, SessionStatus::Spent { .. });
+        has_other_tickets &= !read_only && !matches!(status, SessionStatus::Spent { .. });
         let taken = Vec::new();
         let resolved = ResolvedSession {
-            standing,
+            status,
             began: now,
             taken,
-            crowded,
-            blind,
-            withheld,
+            has_other_tickets,
+            may_have_unseen_session,
+            is_same_site_withheld,
             https,
             read_only,
             parts: shown.parts(),
         };
-        if let SessionStatus::Known { ticket, record: Some(record), passing_on } = &resolved.standing {
+        if let SessionStatus::Known { ticket, record: Some(record), is_rotating } = &resolved.status {
             let every = self.touch_every(record);
-            self.keep.came_back(
+            self.backend.record_activity(
                 ticket,
                 record,
-                TicketActivity { passing_on: *passing_on, active: !read_only, every },
+                TicketActivity { is_rotating: *is_rotating, active: !read_only, every },
                 now,
             );
         }
@@ -142,7 +143,7 @@ impl SessionManager {
         view: &UpstreamAccess,
         is_document: impl FnOnce() -> bool,
     ) {
-        let SessionStatus::Known { ticket, record: Some(record), .. } = &resolved.standing else { return };
+        let SessionStatus::Known { ticket, record: Some(record), .. } = &resolved.status else { return };
         if record.flashes.is_empty() || resolved.read_only || !is_document() {
             return;
         }
@@ -157,7 +158,7 @@ impl SessionManager {
         if let Ok(AppliedChange::Saved { record: now, taken, .. }) =
             self.apply(brought, seen, ticket, &changes, (now, None)).await
         {
-            if let SessionStatus::Known { record, .. } = &mut resolved.standing {
+            if let SessionStatus::Known { record, .. } = &mut resolved.status {
                 *record = Some(now);
             }
             resolved.taken = taken;
@@ -170,13 +171,13 @@ impl SessionManager {
         came: &GenuineTicket,
         now: Timestamp,
     ) -> Result<Option<SessionStatus>, StoreError> {
-        let failures = self.keep.failures();
-        let found = self.keep.load(&came.ticket, came.record.as_ref(), now).await?;
-        let standing = self.standing(came, found, now);
-        if matches!(standing, Some(SessionStatus::Known { .. }))
-            || (self.keep.is_settled(came.ticket.id) && self.keep.failures() == failures)
+        let failures = self.backend.failures();
+        let found = self.backend.load(&came.ticket, came.record.as_ref(), now).await?;
+        let status = self.status(came, found, now);
+        if matches!(status, Some(SessionStatus::Known { .. }))
+            || (self.backend.is_settled(came.ticket.id) && self.backend.failures() == failures)
         {
-            return Ok(standing);
+            return Ok(status);
         }
         // Rare, and not to make the future of each request larger.
         Box::pin(self.look_again(came, now)).await
@@ -190,14 +191,14 @@ impl SessionManager {
         now: Timestamp,
     ) -> Result<Option<SessionStatus>, StoreError> {
         loop {
-            let failures = self.keep.failures();
-            let kept = self.keep.settled(came.ticket.id).await?;
-            let found = self.keep.load(&came.ticket, came.record.as_ref(), now).await?;
-            let standing = self.standing(came, found, now);
-            if matches!(standing, Some(SessionStatus::Known { .. }))
-                || (kept && self.keep.failures() == failures)
+            let failures = self.backend.failures();
+            let kept = self.backend.settled(came.ticket.id).await?;
+            let found = self.backend.load(&came.ticket, came.record.as_ref(), now).await?;
+            let status = self.status(came, found, now);
+            if matches!(status, Some(SessionStatus::Known { .. }))
+                || (kept && self.backend.failures() == failures)
             {
-                return Ok(standing);
+                return Ok(status);
             }
         }
     }
@@ -205,7 +206,7 @@ impl SessionManager {
     /// The cookies that are tried. Of several, Flask reads the first: who shares a session with it does as well.
     fn tried<'a>(&self, shown: &'a PresentedCookies<'_>) -> &'a [&'a [u8]] {
         let all = shown.candidates();
-        if self.keep.has_tickets() { all } else { all.get(..1).unwrap_or(all) }
+        if self.backend.has_tickets() { all } else { all.get(..1).unwrap_or(all) }
     }
 
     /// The ticket in a cookie. `None`: it is none of ours.
@@ -216,7 +217,7 @@ impl SessionManager {
         realm: Realm<'_>,
         now: Timestamp,
     ) -> Option<GenuineTicket> {
-        match &self.keep {
+        match &self.backend {
             Backend::Store(_) => {
                 let (ticket, hash) = verified::read(value, &self.keys, realm)?;
                 Some(GenuineTicket { ticket, hash, record: None })
@@ -234,27 +235,27 @@ impl SessionManager {
         }
     }
 
-    fn standing(&self, came: &GenuineTicket, found: FoundRecord, now: Timestamp) -> Option<SessionStatus> {
+    fn status(&self, came: &GenuineTicket, found: FoundRecord, now: Timestamp) -> Option<SessionStatus> {
         let GenuineTicket { ticket, hash, .. } = came;
         match found {
-            FoundRecord::Live(record) => match record.leads(hash, now) {
+            FoundRecord::Live(record) => match record.match_secret(hash, now) {
                 SecretMatch::Current => {
-                    Some(SessionStatus::Known { ticket: *ticket, record: Some(record), passing_on: false })
+                    Some(SessionStatus::Known { ticket: *ticket, record: Some(record), is_rotating: false })
                 }
                 SecretMatch::Previous { .. } => {
-                    Some(SessionStatus::Known { ticket: *ticket, record: Some(record), passing_on: true })
+                    Some(SessionStatus::Known { ticket: *ticket, record: Some(record), is_rotating: true })
                 }
                 SecretMatch::No => fresh(record.spent(), record.has_come_back(), now),
             },
-            FoundRecord::Ended(at) => fresh(at, self.keep.has_come_back(ticket.id), now),
+            FoundRecord::Ended(at) => fresh(at, self.backend.has_come_back(ticket.id), now),
             // No answer that is under way gave its holder another.
             FoundRecord::Over => None,
             FoundRecord::Nothing => {
                 let lifetimes = self.rules.plain;
-                let good = ticket.stamped >= self.keep.floor()
+                let good = ticket.stamped >= self.backend.floor()
                     && ticket.stamped.plus(lifetimes.idle_timeout) > now
                     && ticket.minted.plus(lifetimes.absolute_timeout) > now;
-                good.then_some(SessionStatus::Known { ticket: *ticket, record: None, passing_on: false })
+                good.then_some(SessionStatus::Known { ticket: *ticket, record: None, is_rotating: false })
             }
         }
     }
@@ -279,8 +280,8 @@ fn is_later(one: &SessionStatus, other: Option<&SessionStatus>) -> bool {
     }
 }
 
-fn known_id(standing: &SessionStatus) -> Option<Uuid> {
-    match standing {
+fn known_id(status: &SessionStatus) -> Option<Uuid> {
+    match status {
         SessionStatus::Known { ticket, .. } => Some(ticket.id),
         _ => None,
     }

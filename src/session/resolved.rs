@@ -57,23 +57,23 @@ pub(super) enum SessionStatus {
         ticket: Ticket,
         record: Option<Arc<Record>>,
         /// It was replaced by the clock, and its successor was not seen yet.
-        passing_on: bool,
+        is_rotating: bool,
     },
 }
 
 /// The session that a request comes under.
 #[derive(Debug)]
 pub struct ResolvedSession {
-    pub(super) standing: SessionStatus,
+    pub(super) status: SessionStatus,
     pub(super) began: Timestamp,
     /// Flashes that this request delivers.
     pub(super) taken: Vec<(FieldName, Arc<str>)>,
     /// Cookies of our name that lead elsewhere or nowhere stand beside the one that counts, or instead of it.
-    pub(super) crowded: bool,
+    pub(super) has_other_tickets: bool,
     /// A ticket that the browser has may not have been read: only a login may take its place.
-    pub(super) blind: bool,
+    pub(super) may_have_unseen_session: bool,
     /// Another site made the browser ask, and our cookie was kept back: there may be a session.
-    pub(super) withheld: bool,
+    pub(super) is_same_site_withheld: bool,
     pub(super) https: bool,
     pub(super) read_only: bool,
     /// Further parts of a session that the browser holds, a bit each.
@@ -84,12 +84,12 @@ impl ResolvedSession {
     /// A request whose session cannot be told, because the store failed.
     pub fn unavailable(https: bool, now: Timestamp) -> Self {
         Self {
-            standing: SessionStatus::Unavailable,
+            status: SessionStatus::Unavailable,
             began: now,
             taken: Vec::new(),
-            crowded: false,
-            blind: false,
-            withheld: false,
+            has_other_tickets: false,
+            may_have_unseen_session: false,
+            is_same_site_withheld: false,
             https,
             read_only: false,
             parts: 0,
@@ -98,7 +98,7 @@ impl ResolvedSession {
 
     /// What the app is told.
     pub fn state(&self) -> SessionState {
-        match &self.standing {
+        match &self.status {
             SessionStatus::Known { .. } => SessionState::Active,
             SessionStatus::Spent { .. } | SessionStatus::Stranger(Some(_)) => SessionState::New,
             SessionStatus::Stranger(None) => SessionState::None,
@@ -108,7 +108,7 @@ impl ResolvedSession {
 
     /// The public id, if there is one.
     pub fn id(&self) -> Option<Uuid> {
-        match &self.standing {
+        match &self.status {
             SessionStatus::Known { .. } => self.known_id(),
             SessionStatus::Stranger(ticket) => ticket.map(|t| t.id),
             SessionStatus::Spent { id, .. } => Some(*id),
@@ -118,7 +118,7 @@ impl ResolvedSession {
 
     /// The record as it was when the request came.
     pub fn record(&self) -> Option<&Arc<Record>> {
-        match &self.standing {
+        match &self.status {
             SessionStatus::Known { record, .. } => record.as_ref(),
             _ => None,
         }
@@ -159,7 +159,7 @@ impl ResolvedSession {
 
     /// True if several cookies of our name came: the others are to be expired.
     pub fn is_crowded(&self) -> bool {
-        self.crowded
+        self.has_other_tickets
     }
 
     /// True if these changes log in who was logged in already when the request came.
@@ -184,7 +184,7 @@ impl ResolvedSession {
 
     /// The id of a session whose ticket came back; sessions of Flask have none.
     pub fn known_id(&self) -> Option<Uuid> {
-        match &self.standing {
+        match &self.status {
             SessionStatus::Known { ticket, .. } => (!ticket.id.is_nil()).then_some(ticket.id),
             _ => None,
         }
@@ -198,7 +198,7 @@ impl ResolvedSession {
     /// Age, and how long it lasts without another request.
     pub fn times(&self, rules: &SessionConfig, now: Timestamp) -> Option<(Duration, Duration)> {
         let plain = rules.plain;
-        match &self.standing {
+        match &self.status {
             SessionStatus::Known { record: Some(record), .. } if record.id.is_nil() => None,
             SessionStatus::Known { record: Some(record), .. } => {
                 Some((now.since(record.created), record.lasts(rules, now)))

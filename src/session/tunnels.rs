@@ -43,7 +43,7 @@ impl SessionManager {
     /// The session that a tunnel begins under, if it is to end with that. `now` is after the commit of the answer that
     /// began it, and `told`: that gave the browser a ticket. A login by that very answer ends nothing.
     pub fn tunnel(&self, resolved: &ResolvedSession, told: bool, now: Timestamp) -> Option<SessionTunnel> {
-        let (ticket, record) = match &resolved.standing {
+        let (ticket, record) = match &resolved.status {
             SessionStatus::Known { ticket, record, .. } => (ticket, record.as_ref()),
             SessionStatus::Stranger(Some(ticket)) => (ticket, None),
             _ => return None,
@@ -57,7 +57,7 @@ impl SessionManager {
     /// Whether that session lives on under the same ticket; `active`: the visitor has sent something since the last
     /// question, which is as good as a request. A store that fails ends nothing.
     pub async fn holds(&self, tunnel: &mut SessionTunnel, active: bool, now: Timestamp) -> bool {
-        let store = match &self.keep {
+        let store = match &self.backend {
             Backend::Store(store) => store,
             // What is sent through a tunnel keeps nothing alive: no answer follows that could bring another cookie.
             // Nobody remembers what has ended.

@@ -46,7 +46,7 @@ impl<B> ServerPool<B> {
     }
 
     /// Nobody asks for it any more: what it was verified by was replaced.
-    fn is_forsaken(&self) -> bool {
+    fn is_orphaned(&self) -> bool {
         self.tls.as_ref().is_some_and(|tls| tls.strong_count() == 0)
     }
 }
@@ -181,7 +181,7 @@ where
     /// Closes what has been unused for too long. Called now and then.
     pub fn sweep(&self) {
         let now = clock::tick();
-        self.pools.borrow_mut().retain(|pool| !pool.is_forsaken());
+        self.pools.borrow_mut().retain(|pool| !pool.is_orphaned());
         for pool in self.pools.borrow().iter() {
             let kept = &*pool.kept;
             let PooledConnections { idle, shared, .. } = kept;

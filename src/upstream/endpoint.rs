@@ -60,9 +60,9 @@ pub struct Endpoint {
     first_failed: AtomicU64,
     /// What failed within the window is no single visitor's doing.
     failed_several: AtomicBool,
-    out_until: AtomicU64,
+    ejected_until: AtomicU64,
     /// What health checks say.
-    unwell: AtomicBool,
+    unhealthy: AtomicBool,
     /// What it does with unused connections.
     pub(super) habits: Arc<ConnectionHabits>,
     /// Room for connections to it. Changed when a plan takes over from another, and asked for each new connection.
@@ -94,8 +94,8 @@ impl Endpoint {
             failures: zero(),
             first_failed: zero(),
             failed_several: AtomicBool::new(false),
-            out_until: zero(),
-            unwell: AtomicBool::new(false),
+            ejected_until: zero(),
+            unhealthy: AtomicBool::new(false),
             habits: Arc::default(),
             slots: Mutex::new(ConnectionSlots::new(max_connections)),
         }
@@ -124,7 +124,7 @@ impl Endpoint {
 
     /// In use, or out for a while.
     pub fn is_up(&self, now: Timestamp) -> bool {
-        self.out_until.load(Ordering::Relaxed) <= now.0 && !self.unwell.load(Ordering::Relaxed)
+        self.ejected_until.load(Ordering::Relaxed) <= now.0 && !self.unhealthy.load(Ordering::Relaxed)
     }
 
     /// Takes over what was known of the same server under the plan before; whether it is well, only if it is checked
@@ -133,7 +133,7 @@ impl Endpoint {
         for (mine, theirs) in [
             (&self.window_began, &before.window_began),
             (&self.failures, &before.failures),
-            (&self.out_until, &before.out_until),
+            (&self.ejected_until, &before.ejected_until),
         ] {
             mine.store(theirs.load(Ordering::Relaxed), Ordering::Relaxed);
         }
@@ -145,24 +145,24 @@ impl Endpoint {
             *mine = theirs;
         }
         drop(mine);
-        self.unwell.store(is_checked && before.unwell.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.unhealthy.store(is_checked && before.unhealthy.load(Ordering::Relaxed), Ordering::Relaxed);
     }
 
     /// Its last health checks failed.
     pub(super) fn failed_its_checks(&self) -> bool {
-        self.unwell.load(Ordering::Relaxed)
+        self.unhealthy.load(Ordering::Relaxed)
     }
 
     /// Its health checks succeed again.
     pub(super) fn is_well(&self) {
         self.succeeded();
-        self.unwell.store(false, Ordering::Relaxed);
+        self.unhealthy.store(false, Ordering::Relaxed);
         tracing::info!(server = %self.name, "its health checks succeed: used again");
     }
 
     /// So many of its health checks failed.
     pub(super) fn is_unwell(&self, checks: u32, why: &str) {
-        self.unwell.store(true, Ordering::Relaxed);
+        self.unhealthy.store(true, Ordering::Relaxed);
         tracing::warn!(server = %self.name, checks, reason = why, "its health checks fail: not used until they succeed");
     }
 
@@ -170,7 +170,7 @@ impl Endpoint {
     pub fn succeeded(&self) {
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
-            self.out_until.store(0, Ordering::Relaxed);
+            self.ejected_until.store(0, Ordering::Relaxed);
         }
     }
 
@@ -199,7 +199,7 @@ impl Endpoint {
         }
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
         if failures >= FAILURES && self.failed_several.load(Ordering::Relaxed) && self.is_up(now) {
-            self.out_until.store(now.plus(OUT).0, Ordering::Relaxed);
+            self.ejected_until.store(now.plus(OUT).0, Ordering::Relaxed);
             tracing::warn!(server = %self.name, "three failures within ten seconds: not used for ten seconds");
         }
     }

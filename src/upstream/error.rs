@@ -139,7 +139,7 @@ pub(super) enum DeliveryState<B> {
     /// Nothing, and this is its body still.
     Nothing(Option<Box<ReplayBody<B>>>),
     /// All of it, perhaps; or the connection, which had been used before, was being closed just then.
-    Perhaps,
+    Maybe,
     /// Some of it.
     Some,
 }

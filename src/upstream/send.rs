@@ -140,7 +140,7 @@ where
                 body = unsaid;
                 true
             }
-            DeliveryState::Perhaps => repeatable,
+            DeliveryState::Maybe => repeatable,
             DeliveryState::Some => false,
         };
         let name = || endpoint.name.clone();

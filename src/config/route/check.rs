@@ -17,7 +17,7 @@ pub(super) fn gates(routes: &[PlacedRoute<'_>], upstreams: &[UpstreamConfig]) {
         differing_in_case(placed, routes.get(..at).unwrap_or_default());
     }
     if routes.iter().any(|placed| placed.route.require > RequiredLogin::Nothing) {
-        side_doors(routes, upstreams);
+        laxer_routes(routes, upstreams);
         stripped_doors(routes, upstreams);
     }
 }
@@ -169,7 +169,7 @@ fn stripped_doors(routes: &[PlacedRoute<'_>], upstreams: &[UpstreamConfig]) {
 }
 
 /// Apps that are guarded on one host, and not by the route that another host takes to the same path.
-fn side_doors(routes: &[PlacedRoute<'_>], upstreams: &[UpstreamConfig]) {
+fn laxer_routes(routes: &[PlacedRoute<'_>], upstreams: &[UpstreamConfig]) {
     let apps = apps(routes, upstreams);
     let mut hosts: Vec<Option<&HostPattern>> = Vec::new();
     let mut paths: Vec<&[u8]> = Vec::new();

@@ -16,7 +16,7 @@ use http_body::Body;
 use super::{
     super::{
         InterimSender, PendingUpgrade, ReceivedBody, RequestHandler, acceptor::ConnectionInfo,
-        connection::LAST_CALL, upgrade::UpgradeCallback,
+        connection::FIRST_REQUEST_GRACE, upgrade::UpgradeCallback,
     },
     answer,
     head::{self, AnswerTerms, HeadError, RequestHead},
@@ -98,7 +98,7 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
             outbound: MessageWriter::cut(),
             spare: HeaderMap::new(),
             watch,
-            last_call: fresh.then(|| CoarseTimer::new(Some(LAST_CALL))),
+            last_call: fresh.then(|| CoarseTimer::new(Some(FIRST_REQUEST_GRACE))),
         }
     }
 

@@ -38,12 +38,12 @@ use stall_guard::StalledWriteGuard;
 use streams::{RequestInFlight, StreamCounts};
 
 /// How long a connection that was told to end may take to say good-bye.
-const FAREWELL: Duration = Duration::from_secs(2);
+const GOAWAY_GRACE: Duration = Duration::from_secs(2);
 /// What `"off"` means for a window (RFC 9113 section 6.9.1).
 const LARGEST_WINDOW: u32 = (1 << 31) - 1;
 /// Frames that lead nowhere (PING, SETTINGS, PRIORITY, empty DATA) may come to so many bytes in ten seconds, beyond
 /// what flow control allows to lie about.
-const IDLE_TALK: u64 = 256 * 1024;
+const MAX_CONTROL_BYTES: u64 = 256 * 1024;
 const TALK_WINDOW: Duration = Duration::from_secs(10);
 /// And to so many from who does not even read what they are answered, while nothing is asked.
 const UNHEARD_TALK: u64 = 64 * 1024;
@@ -192,7 +192,7 @@ impl EndWatch {
             talk_from: (0, 0),
             most_talk: limits
                 .http2_connection_window
-                .map_or(u64::MAX, |window| (window as u64).saturating_add(IDLE_TALK)),
+                .map_or(u64::MAX, |window| (window as u64).saturating_add(MAX_CONTROL_BYTES)),
         }
     }
 
@@ -212,7 +212,7 @@ impl EndWatch {
             self.rest = None;
         } else {
             let limit = match (self.told, streams.served.get()) {
-                (true, _) => Some(FAREWELL),
+                (true, _) => Some(GOAWAY_GRACE),
                 // The first request has the time of a head.
                 (false, 0) => limits.request_head_timeout,
                 (false, _) => limits.idle_timeout_http2,

@@ -80,7 +80,7 @@ impl CookieStage<'_> {
         crossing: &CookieContext,
         occasion: &CookieScope<'_>,
         headers: &HeaderMap,
-        leaving: &mut ExpiringLines,
+        expiring: &mut ExpiringLines,
     ) {
         let (rules, seen) = (&self.plan.cookies, &self.plan.inventory);
         // What this very answer sets is not taken back.
@@ -88,13 +88,13 @@ impl CookieStage<'_> {
             let mut set = headers.get_all(header::SET_COOKIE).iter();
             set.any(|line| set_cookie::name(line.as_bytes()) == name)
         };
-        for name in crossing.leaving.iter().filter(|name| !is_set(name)) {
-            leaving.add(name, rules.expire(name, occasion, seen));
+        for name in crossing.expiring.iter().filter(|name| !is_set(name)) {
+            expiring.add(name, rules.expire(name, occasion, seen));
         }
         if rules.expires() {
             for (name, line) in rules.expire_elsewhere(occasion, seen) {
-                if !is_set(&name) && !crossing.leaving.contains(&name) {
-                    leaving.add(&name, vec![line]);
+                if !is_set(&name) && !crossing.expiring.contains(&name) {
+                    expiring.add(&name, vec![line]);
                 }
             }
         }
@@ -110,12 +110,12 @@ mod tests {
         let lines = |name: &str, count: usize| -> Vec<Vec<u8>> {
             (0..count).map(|number| format!("{name}=; Path=/{number}").into_bytes()).collect()
         };
-        let mut leaving = ExpiringLines::default();
+        let mut expiring = ExpiringLines::default();
         for name in ["lang", "theme", "PHPSESSID", "my.sid"] {
-            leaving.add(name.as_bytes(), lines(name, 15));
+            expiring.add(name.as_bytes(), lines(name, 15));
         }
         let mut headers = HeaderMap::new();
-        leaving.go(&mut headers);
+        expiring.go(&mut headers);
         let all: Vec<_> =
             headers.get_all(header::SET_COOKIE).iter().filter_map(|v| v.to_str().ok()).collect();
         assert_eq!(all.len(), MOST_LINES);
@@ -123,10 +123,10 @@ mod tests {
         assert_eq!(all[30..33], ["lang=; Path=/0", "theme=; Path=/0", "lang=; Path=/1"]);
         assert_eq!(headers[header::CACHE_CONTROL], "private");
 
-        let mut leaving = ExpiringLines::default();
-        leaving.add(b"long", vec![vec![b'x'; MOST_BYTES - AROUND], b"x=".to_vec(), vec![b'y'; 10]]);
+        let mut expiring = ExpiringLines::default();
+        expiring.add(b"long", vec![vec![b'x'; MOST_BYTES - AROUND], b"x=".to_vec(), vec![b'y'; 10]]);
         let mut headers = HeaderMap::new();
-        leaving.go(&mut headers);
+        expiring.go(&mut headers);
         assert_eq!(headers.get_all(header::SET_COOKIE).iter().count(), 1);
     }
 }

@@ -40,7 +40,7 @@ impl CookieStage<'_> {
         };
         let safe = request.method().is_safe();
         let form = asks && !safe && FetchContext::submits(request.method(), request.headers());
-        let mut crossing = CookieContext { path, from, safe, form, leaving: Vec::new() };
+        let mut crossing = CookieContext { path, from, safe, form, expiring: Vec::new() };
         let headers = request.headers_mut();
         let host = if jar.is_some() { self.app_host() } else { Cow::Borrowed("") };
         let asking = JarRequest {
@@ -53,7 +53,7 @@ impl CookieStage<'_> {
         let mut kept = jar.map(|jar| jar.sent(&asking, now)).unwrap_or_default();
         kept.retain(|cookie| rules.keeps(&cookie.name));
         if rules.expires() {
-            crossing.leaving = self.leaving(&self.occasion(&crossing, now), headers);
+            crossing.expiring = self.expiring(&self.occasion(&crossing, now), headers);
         }
         // Where a cookie is kept under a name, none from before takes its place on other paths.
         let stored =
@@ -70,7 +70,7 @@ impl CookieStage<'_> {
         Ok(crossing)
     }
 
-    fn leaving(&self, occasion: &CookieScope<'_>, headers: &HeaderMap) -> Vec<Vec<u8>> {
+    fn expiring(&self, occasion: &CookieScope<'_>, headers: &HeaderMap) -> Vec<Vec<u8>> {
         let rules = &self.plan.cookies;
         let lines = headers.get_all(header::COOKIE).iter();
         let names = lines.flat_map(|line| cookie::pairs(line.as_bytes())).map(|(name, _)| name);

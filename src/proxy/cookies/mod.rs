@@ -54,7 +54,7 @@ pub struct CookieContext {
     /// The visitor sent a form ([`Visit::submits`](crate::session::FetchContext::submits)).
     form: bool,
     /// The browser's names of cookies that go when their session does.
-    leaving: Vec<Vec<u8>>,
+    expiring: Vec<Vec<u8>>,
 }
 
 /// The cookies of one request and its answer.

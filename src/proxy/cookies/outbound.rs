@@ -283,7 +283,7 @@ impl CookieStage<'_> {
                 _ => make_private(headers),
             }
         }
-        let mut leaving = ExpiringLines::default();
+        let mut expiring = ExpiringLines::default();
         for AdoptedLine { line, needs } in waiting.adopted {
             let has = match needs {
                 AdoptionNeeds::Nothing => true,
@@ -292,13 +292,13 @@ impl CookieStage<'_> {
             };
             if has {
                 let name = set_cookie::name(line.as_bytes());
-                let sent = crossing.leaving.iter().any(|leaving| leaving == name);
-                leaving.add(name, self.plan.cookies.expire_adopted(line.as_bytes(), &occasion, sent));
+                let sent = crossing.expiring.iter().any(|expiring| expiring == name);
+                expiring.add(name, self.plan.cookies.expire_adopted(line.as_bytes(), &occasion, sent));
             }
         }
         if after.ended {
-            self.expire(crossing, &occasion, headers, &mut leaving);
+            self.expire(crossing, &occasion, headers, &mut expiring);
         }
-        leaving.go(headers);
+        expiring.go(headers);
     }
 }

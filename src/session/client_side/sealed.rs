@@ -212,7 +212,7 @@ impl SealedSessions {
     }
 
     /// A cookie was shown: what it took the place of by the clock is spent a moment later.
-    pub(in crate::session) fn came_back(&self, record: &Arc<Record>, now: Timestamp) {
+    pub(in crate::session) fn record_activity(&self, record: &Arc<Record>, now: Timestamp) {
         record.shown(now);
         self.ended.successor_came(record, now);
         if record.previous.is_some() && !record.overlaps(now) {

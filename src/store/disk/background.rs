@@ -99,7 +99,7 @@ impl DiskWriter {
         for stored in rows {
             match row::open_aged(stored.id, stored.beside, &stored.row, &self.sealer) {
                 None if self.keys.are_missing_for(&stored.row) => {
-                    self.front.locked.fetch_add(1, Ordering::Relaxed);
+                    self.live_view.locked.fetch_add(1, Ordering::Relaxed);
                 }
                 None => self.set_aside(&stored),
                 Some((record, current)) => {
@@ -112,8 +112,8 @@ impl DiskWriter {
         }
         self.reseal(&old);
         if self.background.warming.is_none() {
-            let damaged = self.front.damaged.load(Ordering::Relaxed);
-            self.front.warming.store(false, Ordering::Relaxed);
+            let damaged = self.live_view.damaged.load(Ordering::Relaxed);
+            self.live_view.warming.store(false, Ordering::Relaxed);
             tracing::info!(sessions = self.background.warmed, damaged, "the store was read through");
             self.tell_of_keys();
         }
@@ -122,17 +122,17 @@ impl DiskWriter {
     /// Packs a record away as it is on disk, if there is room.
     fn shelve(&self, record: &Record) {
         let id = record.id.as_u128();
-        self.front.touches.leave_on(id, record);
-        if self.front.known.has_room()
+        self.live_view.touches.leave_on(id, record);
+        if self.live_view.known.has_room()
             && let Some(parcel) = packed_record::pack(record)
         {
-            self.front.shelve(id, parcel);
+            self.live_view.shelve(id, parcel);
         }
     }
 
     /// What there was no room for among the records in use. Read from disk, so that nothing older than that is packed.
     fn pack_what_left(&self) {
-        for id in self.front.take_left(BITE) {
+        for id in self.live_view.take_left(BITE) {
             if let Ok(Some(stored)) = self.file.get(id)
                 && let Some(record) = row::open(id, stored.beside, &stored.row, &self.sealer)
             {
@@ -146,7 +146,7 @@ impl DiskWriter {
         if old.is_empty() {
             return;
         }
-        if self.front.room() == DiskCapacity::Poisoned {
+        if self.live_view.room() == DiskCapacity::Failed {
             self.background.unsealed = true;
             return;
         }
@@ -159,7 +159,7 @@ impl DiskWriter {
     }
 
     fn tell_of_keys(&mut self) {
-        let locked = self.front.locked.load(Ordering::Relaxed);
+        let locked = self.live_view.locked.load(Ordering::Relaxed);
         let DiskWorker { resealed, unsealed, .. } = self.background;
         if locked > 0 {
             tracing::error!(
@@ -183,7 +183,7 @@ impl DiskWriter {
 
     /// The next bite, and tombstones whose time is over.
     pub(super) fn sweep(&mut self, now: Timestamp) {
-        if self.front.room() == DiskCapacity::Poisoned {
+        if self.live_view.room() == DiskCapacity::Failed {
             return;
         }
         let (rows, end) = self.bite(self.background.sweeping);
@@ -194,7 +194,7 @@ impl DiskWriter {
             self.bury(&over, now);
         }
         if first {
-            let idle = self.front.rules.plain.idle_timeout;
+            let idle = self.live_view.rules.plain.idle_timeout;
             let oldest = Timestamp(now.0.saturating_sub(idle.as_millis() as u64)).max(self.floor);
             // In a transaction of its own only when there is something to do: an idle store is left alone.
             if now.0 >= self.background.exhumed.0 + EXHUME {
@@ -203,21 +203,21 @@ impl DiskWriter {
                     let _ = self.transact(|writer| writer.file.unbury(oldest).map(drop));
                 }
             }
-            self.front.sweep(now);
+            self.live_view.sweep(now);
         }
     }
 
     /// Takes out what is over by the rules of today, and by what memory knows of it.
     fn bury(&mut self, over: &[StoredRow], now: Timestamp) {
-        let front = Arc::clone(&self.front);
+        let live_view = Arc::clone(&self.live_view);
         let mut damaged = Vec::new();
         let outcome = self.transact(|writer| {
             for stored in over {
                 let opened = row::open(stored.id, stored.beside, &stored.row, &writer.sealer);
                 let read = opened.map(Arc::new);
                 let mut outcome = Ok(());
-                front.forget(stored.id, stored.beside.who, || {
-                    let Some(record) = front.live(stored.id).or(read) else {
+                live_view.forget(stored.id, stored.beside.who, || {
+                    let Some(record) = live_view.live(stored.id).or(read) else {
                         if writer.keys.are_missing_for(&stored.row) {
                             outcome = writer.remove(stored.id);
                             return outcome.is_ok();
@@ -225,7 +225,7 @@ impl DiskWriter {
                         damaged.push(stored);
                         return false;
                     };
-                    let over = row::columns(&record, stored.beside.who, &front.rules).until <= now.0;
+                    let over = row::columns(&record, stored.beside.who, &live_view.rules).until <= now.0;
                     outcome =
                         if over { writer.remove(stored.id) } else { writer.put(&record, stored.beside.who) };
                     over && outcome.is_ok()

@@ -42,15 +42,15 @@ pub(super) enum DiskCapacity {
     /// No new sessions.
     None = 2,
     /// No changes: a sync failed, and what the disk holds cannot be known.
-    Poisoned = 3,
+    Failed = 3,
 }
 
 /// What a decision came to.
 pub(super) enum DecisionStep {
     /// The record must be read first.
-    Cold,
+    NeedsRead,
     /// So it is, once what another request decided is on disk; if that fails, it must be decided again.
-    Rests(UpdateResult, oneshot::Receiver<()>),
+    DependsOn(UpdateResult, oneshot::Receiver<()>),
     /// Done, once this is on disk, and every session of this principal has ended.
     Done(UpdateResult, Vec<WriteReceipt>, Option<u128>),
 }
@@ -132,13 +132,13 @@ impl LiveView {
             0 => DiskCapacity::Plenty,
             1 => DiskCapacity::Logins,
             2 => DiskCapacity::None,
-            _ => DiskCapacity::Poisoned,
+            _ => DiskCapacity::Failed,
         }
     }
 
     /// Poison stays.
     pub(super) fn set_room(&self, room: DiskCapacity) {
-        if self.room() != DiskCapacity::Poisoned {
+        if self.room() != DiskCapacity::Failed {
             self.room.store(room as u8, Ordering::Relaxed);
         }
     }
@@ -184,7 +184,7 @@ impl LiveView {
         read: Option<DiskRead>,
     ) -> Result<DecisionStep, StoreError> {
         let id = request.id.as_u128();
-        let mut step = DecisionStep::Cold;
+        let mut step = DecisionStep::NeedsRead;
         let mut gone = Vec::new();
         self.live.entry(id).and_try_compute_with(|entry| {
             let live = entry.map(moka::Entry::into_value);
@@ -199,7 +199,7 @@ impl LiveView {
             gone = steps.gone;
             let Some((receipt, op)) = steps.order else {
                 step = match self.pending.rest_on(id) {
-                    Some(settled) => DecisionStep::Rests(result, settled),
+                    Some(settled) => DecisionStep::DependsOn(result, settled),
                     None => DecisionStep::Done(result, Vec::new(), None),
                 };
                 return Ok(Op::Nop);
@@ -217,7 +217,7 @@ impl LiveView {
     /// Whether there is as much room as that.
     fn check(&self, most: DiskCapacity) -> Result<(), StoreError> {
         match self.room() {
-            DiskCapacity::Poisoned => Err(StoreError::Unavailable),
+            DiskCapacity::Failed => Err(StoreError::Unavailable),
             room if room as u8 > most as u8 => Err(StoreError::Full),
             _ => Ok(()),
         }

@@ -64,7 +64,7 @@ const TRIES: usize = 8;
 
 /// The disk store.
 pub struct DiskStore {
-    front: Arc<LiveView>,
+    live_view: Arc<LiveView>,
     commit_timeout: Duration,
     threads: Mutex<DiskThreads>,
 }
@@ -100,7 +100,7 @@ pub struct DiskHealth {
 impl DiskStore {
     /// What is under this id, if that is known without the disk.
     pub fn at_hand(&self, id: u128, now: Timestamp) -> Option<FoundRecord> {
-        self.front.load(id, now)
+        self.live_view.load(id, now)
     }
 
     /// What is under this id.
@@ -112,9 +112,9 @@ impl DiskStore {
             return Ok(found);
         }
         Ok(match self.read(id).await?.record {
-            Some(record) => alive(record, &self.front.rules, now),
+            Some(record) => alive(record, &self.live_view.rules, now),
             // It ended, or was found damaged, meanwhile; or nobody has its key.
-            None => self.front.load(id, now).unwrap_or(FoundRecord::Over),
+            None => self.live_view.load(id, now).unwrap_or(FoundRecord::Over),
         })
     }
 
@@ -135,7 +135,7 @@ impl DiskStore {
             None => Some(question),
         };
         if let Some((id, answer)) = unasked {
-            self.front.queue.push(WriterOrder::Read(id, answer));
+            self.live_view.queue.push(WriterOrder::Read(id, answer));
         }
     }
 
@@ -148,14 +148,14 @@ impl DiskStore {
         self.warm_others(request).await?;
         let mut read = None;
         for _ in 0..TRIES {
-            match self.front.update(request, read.take())? {
-                DecisionStep::Cold => {
-                    read = match self.front.unpack(id) {
+            match self.live_view.update(request, read.take())? {
+                DecisionStep::NeedsRead => {
+                    read = match self.live_view.unpack(id) {
                         Some(read) => Some(read),
                         None => Some(self.read(id).await?),
                     }
                 }
-                DecisionStep::Rests(result, settled) => {
+                DecisionStep::DependsOn(result, settled) => {
                     if self.wait_for(settled).await.map_err(|_| StoreError::Late)? {
                         return Ok(result);
                     }
@@ -176,11 +176,11 @@ impl DiskStore {
 
     /// Where sessions of one principal are counted, it must be known which of them are over.
     async fn warm_others(&self, request: &UpdateRequest<'_>) -> Result<(), StoreError> {
-        if self.front.rules.max_sessions_per_principal.is_some()
+        if self.live_view.rules.max_sessions_per_principal.is_some()
             && let Some((realm, name)) = request.principal
         {
-            for id in self.front.people.of(self.front.people.who((realm, name))) {
-                if self.front.load(id, request.now).is_none() {
+            for id in self.live_view.people.of(self.live_view.people.who((realm, name))) {
+                if self.live_view.load(id, request.now).is_none() {
                     self.read(id).await?;
                 }
             }
@@ -190,12 +190,12 @@ impl DiskStore {
 
     /// True if all that is decided of this id is on disk.
     pub fn is_settled(&self, id: u128) -> bool {
-        self.front.pending.is_settled(id)
+        self.live_view.pending.is_settled(id)
     }
 
     /// How many decisions have failed and were taken back.
     pub fn failures(&self) -> u64 {
-        self.front.failures()
+        self.live_view.failures()
     }
 
     /// Waits until what is decided of this id is on disk, or never will be: what is found then is so. False if it never
@@ -204,7 +204,7 @@ impl DiskStore {
     /// # Errors
     /// It takes longer than `commit_timeout`.
     pub async fn settled(&self, id: u128) -> Result<bool, StoreError> {
-        match self.front.pending.rest_on(id) {
+        match self.live_view.pending.rest_on(id) {
             Some(settled) => self.wait_for(settled).await,
             None => Ok(true),
         }
@@ -221,13 +221,13 @@ impl DiskStore {
 
     /// Shows a page every id that is on disk, or on its way there.
     pub(super) fn page(&self, page: &mut RecordPage) {
-        self.front.known.each(|id| page.see(id));
+        self.live_view.known.each(|id| page.see(id));
     }
 
     /// Until the writer has taken all that was given before.
     pub fn served(&self) -> impl Future<Output = ()> + use<> {
         let (done, served) = oneshot::channel();
-        self.front.queue.push(WriterOrder::Serve(done));
+        self.live_view.queue.push(WriterOrder::Serve(done));
         async move {
             // A writer that has gone is told of by itself.
             let _ = served.await;
@@ -240,13 +240,13 @@ impl DiskStore {
     /// The disk did not take it: whether it ended is not known.
     pub async fn delete(&self, id: u128, now: Timestamp) -> Result<bool, StoreError> {
         // Who is logged in there stands in the record.
-        if self.front.load(id, now).is_none() {
+        if self.live_view.load(id, now).is_none() {
             self.read(id).await?;
         }
-        if self.front.room() == DiskCapacity::Poisoned {
+        if self.live_view.room() == DiskCapacity::Failed {
             return Err(StoreError::Unavailable);
         }
-        let (there, receipt) = self.front.delete(id, now);
+        let (there, receipt) = self.live_view.delete(id, now);
         self.wait(receipt).await?;
         Ok(there)
     }
@@ -262,20 +262,20 @@ impl DiskStore {
         principal: &str,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        self.end_all(self.front.people.who((realm, principal)), now).await
+        self.end_all(self.live_view.people.who((realm, principal)), now).await
     }
 
     async fn end_all(&self, who: u128, now: Timestamp) -> Result<usize, StoreError> {
         let mut count = 0;
-        let mut all = self.front.people.end(who, now);
+        let mut all = self.live_view.people.end(who, now);
         for _ in 0..TRIES {
-            if self.front.room() == DiskCapacity::Poisoned {
+            if self.live_view.room() == DiskCapacity::Failed {
                 return Err(StoreError::Unavailable);
             }
-            let receipts: Vec<_> = all.into_iter().map(|id| self.front.delete(id, now)).collect();
+            let receipts: Vec<_> = all.into_iter().map(|id| self.live_view.delete(id, now)).collect();
             // Whom another request is ending is listed no more, and is again if that fails.
             let (done, served) = oneshot::channel();
-            self.front.queue.push(WriterOrder::Serve(done));
+            self.live_view.queue.push(WriterOrder::Serve(done));
             for (there, receipt) in receipts {
                 self.wait(receipt).await?;
                 count += usize::from(there);
@@ -293,7 +293,7 @@ impl DiskStore {
     /// Those of them who logged in since may stay.
     async fn logged_in_before(&self, who: u128, now: Timestamp) -> Result<Vec<u128>, StoreError> {
         let mut before = Vec::new();
-        for id in self.front.people.of(who) {
+        for id in self.live_view.people.of(who) {
             if matches!(self.load(id, now).await?, FoundRecord::Live(record) if record.counted_from <= now) {
                 before.push(id);
             }
@@ -303,23 +303,23 @@ impl DiskStore {
 
     /// The sessions of this principal in this realm, oldest login first.
     pub fn of(&self, realm: &str, principal: &str) -> Vec<Uuid> {
-        let all = self.front.people.of(self.front.people.who((realm, principal)));
+        let all = self.live_view.people.of(self.live_view.people.who((realm, principal)));
         all.into_iter().map(Uuid::from_u128).collect()
     }
 
     /// A request came under this record: written behind, within a second.
     pub fn touch(&self, id: u128, record: &Record) {
-        self.front.touches.add(id, record);
+        self.live_view.touches.add(id, record);
     }
 
     /// No ticket without a record that was stamped before is taken.
     pub fn floor(&self) -> Timestamp {
-        self.front.ended.floor()
+        self.live_view.ended.floor()
     }
 
     /// How many records there are.
     pub fn len(&self) -> u64 {
-        self.front.known.len()
+        self.live_view.known.len()
     }
 
     /// True without any record.
@@ -330,24 +330,24 @@ impl DiskStore {
     /// How the disk is, for whoever asks whether all is well.
     pub fn health(&self) -> DiskHealth {
         DiskHealth {
-            takes_changes: self.front.room() != DiskCapacity::Poisoned,
-            damaged: self.front.damaged.load(Ordering::Relaxed),
-            locked: self.front.locked.load(Ordering::Relaxed),
-            is_warming: self.front.warming.load(Ordering::Relaxed),
+            takes_changes: self.live_view.room() != DiskCapacity::Failed,
+            damaged: self.live_view.damaged.load(Ordering::Relaxed),
+            locked: self.live_view.locked.load(Ordering::Relaxed),
+            is_warming: self.live_view.warming.load(Ordering::Relaxed),
         }
     }
 
     /// Writes behind what waits for it.
     pub async fn flush(&self) {
         let (done, flushed) = oneshot::channel();
-        self.front.queue.push(WriterOrder::Flush(done));
+        self.live_view.queue.push(WriterOrder::Flush(done));
         let _ = flushed.await;
     }
 
     /// Takes out a few of those that are over; its thread does so by itself.
     pub async fn sweep_now(&self, now: Timestamp) {
         let (done, swept) = oneshot::channel();
-        self.front.queue.push(WriterOrder::Sweep(now, done));
+        self.live_view.queue.push(WriterOrder::Sweep(now, done));
         let _ = swept.await;
     }
 
@@ -358,7 +358,7 @@ impl DiskStore {
         drop(questions);
         // The reader may leave something to the writer.
         let read = reader.map(JoinHandle::join);
-        self.front.queue.close();
+        self.live_view.queue.close();
         let written = writer.map(JoinHandle::join);
         if [read, written].into_iter().flatten().any(|ended| ended.is_err()) {
             tracing::error!("a thread of the store died");

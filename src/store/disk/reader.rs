@@ -25,7 +25,7 @@ pub(super) type ColdQuestion = (u128, oneshot::Sender<ColdAnswer>);
 pub(super) struct ColdReader {
     pub file: DatabaseFile,
     pub sealer: Arc<Sealer>,
-    pub front: Arc<LiveView>,
+    pub live_view: Arc<LiveView>,
 }
 
 impl ColdReader {
@@ -34,19 +34,19 @@ impl ColdReader {
         for (id, answer) in questions {
             match self.read(id) {
                 Some(outcome) => drop(answer.send(outcome)),
-                None => self.front.queue.push(WriterOrder::Read(id, answer)),
+                None => self.live_view.queue.push(WriterOrder::Read(id, answer)),
             }
         }
     }
 
     fn read(&self, id: u128) -> Option<ColdAnswer> {
         for _ in 0..TRIES {
-            let mark = self.front.marks.of(id);
+            let mark = self.live_view.marks.of(id);
             let stored = self.file.get(id).ok()??;
             let record = row::open(id, stored.beside, &stored.row, &self.sealer)?;
-            self.front.touches.leave_on(id, &record);
+            self.live_view.touches.leave_on(id, &record);
             let read = DiskRead { mark, record: Some(Arc::new(record)) };
-            if let Ok(record) = self.front.warm(id, &read) {
+            if let Ok(record) = self.live_view.warm(id, &read) {
                 return Some(Ok(DiskRead { mark, record }));
             }
         }

@@ -98,19 +98,22 @@ impl DiskStore {
             tally.keep(&file).map_err(no)?;
         }
         let ended = TombstoneSet::new(settings.max_bytes / 16, settings.rules, floor);
-        let front = Arc::new(LiveView::new(settings.max_bytes, settings.rules, who, ended));
-        read(&file, &ids, &front).map_err(no)?;
+        let live_view = Arc::new(LiveView::new(settings.max_bytes, settings.rules, who, ended));
+        read(&file, &ids, &live_view).map_err(no)?;
         drop(ids);
-        let sessions = front.known.len();
+        let sessions = live_view.known.len();
         tracing::info!(sessions, commits, took = ?began.elapsed(), "the store is open");
         let beside = if lock.leaves_readers() { Some(DatabaseFile::beside(folder)?) } else { None };
-        let reader =
-            beside.map(|file| ColdReader { file, sealer: Arc::clone(&sealer), front: Arc::clone(&front) });
+        let reader = beside.map(|file| ColdReader {
+            file,
+            sealer: Arc::clone(&sealer),
+            live_view: Arc::clone(&live_view),
+        });
         let mut writer = DiskWriter {
             file,
             sealer,
             keys,
-            front: Arc::clone(&front),
+            live_view: Arc::clone(&live_view),
             durability: settings.durability,
             max_bytes: settings.max_disk_bytes,
             counter,
@@ -137,7 +140,7 @@ impl DiskStore {
             guard.0 = None;
         });
         threads.writer = Some(thread.map_err(OpenError::Thread)?);
-        Ok(Self { front, commit_timeout: settings.commit_timeout, threads: Mutex::new(threads) })
+        Ok(Self { live_view, commit_timeout: settings.commit_timeout, threads: Mutex::new(threads) })
     }
 }
 
@@ -285,15 +288,15 @@ fn compare(commits: u64, said: CounterReading) {
 }
 
 /// Every id, and whose it is; the tombstones.
-fn read(file: &DatabaseFile, ids: &RowIds, front: &LiveView) -> rusqlite::Result<()> {
-    file.graves(|id, at| front.ended.add(id, at))?;
-    front.known.fill(ids.iter().map(|(id, _)| *id));
+fn read(file: &DatabaseFile, ids: &RowIds, live_view: &LiveView) -> rusqlite::Result<()> {
+    file.graves(|id, at| live_view.ended.add(id, at))?;
+    live_view.known.fill(ids.iter().map(|(id, _)| *id));
     let person = |(id, beside): &(u128, RowColumns)| Some((beside.since, beside.who?, *id));
     let mut people: Vec<_> = ids.iter().filter_map(person).collect();
     people.sort_unstable();
-    front.people.reserve(people.len());
+    live_view.people.reserve(people.len());
     for (_, who, id) in people {
-        front.people.join(who, id);
+        live_view.people.join(who, id);
     }
     Ok(())
 }

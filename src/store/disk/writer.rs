@@ -32,7 +32,7 @@ pub(super) struct DiskWriter {
     pub(super) file: DatabaseFile,
     pub(super) sealer: Arc<Sealer>,
     pub(super) keys: RowKeys,
-    pub(super) front: Arc<LiveView>,
+    pub(super) live_view: Arc<LiveView>,
     pub(super) durability: Durability,
     pub(super) max_bytes: Option<u64>,
     pub(super) counter: RollbackCounter,
@@ -56,7 +56,7 @@ impl DiskWriter {
     pub(super) fn run(mut self) {
         loop {
             let patience = if self.background.is_warming() { Duration::ZERO } else { PATIENCE };
-            let (orders, last) = self.front.queue.take(patience);
+            let (orders, last) = self.live_view.queue.take(patience);
             self.serve(orders);
             if last {
                 break;
@@ -103,7 +103,7 @@ impl DiskWriter {
 
     /// What the reader could not, or came too late for.
     fn read(&mut self, id: u128) -> ColdAnswer {
-        let mark = self.front.marks.of(id);
+        let mark = self.live_view.marks.of(id);
         let mut stored = match self.file.get(id) {
             Ok(stored) => stored,
             Err(error) => {
@@ -113,7 +113,7 @@ impl DiskWriter {
         };
         let opened = stored.as_ref().and_then(|s| row::open(id, s.beside, &s.row, &self.sealer));
         if let Some(record) = &opened {
-            self.front.touches.leave_on(id, record);
+            self.live_view.touches.leave_on(id, record);
         } else {
             match stored.take() {
                 // It is left as it is, for whoever brings the key.
@@ -124,26 +124,26 @@ impl DiskWriter {
         }
         // Nobody else changes what is on disk.
         let read = DiskRead { mark, record: opened.map(Arc::new) };
-        let record = self.front.warm(id, &read).map_err(|_| StoreError::Unavailable)?;
+        let record = self.live_view.warm(id, &read).map_err(|_| StoreError::Unavailable)?;
         Ok(DiskRead { mark, record })
     }
 
     /// What should be there and is not: a page was damaged, or the id in it.
     fn miss(&mut self, id: u128) {
-        let front = Arc::clone(&self.front);
+        let live_view = Arc::clone(&self.live_view);
         let now = Timestamp::now();
         let mut missed = false;
-        front.forget(id, None, || {
+        live_view.forget(id, None, || {
             // Another may have been asked for, and have ended since.
-            missed = front.known.has(id);
+            missed = live_view.known.has(id);
             if missed {
-                front.ended.add(id, now);
+                live_view.ended.add(id, now);
                 let _ = self.transact(|writer| writer.file.bury(id, now));
             }
             missed
         });
         if missed {
-            let count = self.front.damaged.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+            let count = self.live_view.damaged.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
             let id = uuid::Uuid::from_u128(id);
             tracing::error!(session = %id, count, "a session that was on disk is not there any more: the disk is damaged");
         }
@@ -151,10 +151,10 @@ impl DiskWriter {
 
     /// A row that does not open is lost, and no other. It knew which tickets were spent, so its session has ended.
     pub(super) fn set_aside(&mut self, damaged: &StoredRow) {
-        let front = Arc::clone(&self.front);
+        let live_view = Arc::clone(&self.live_view);
         let now = Timestamp::now();
-        front.forget(damaged.id, damaged.beside.who, || {
-            front.ended.add(damaged.id, now);
+        live_view.forget(damaged.id, damaged.beside.who, || {
+            live_view.ended.add(damaged.id, now);
             // Where this fails, it stays unreadable where it is.
             let _ = self.transact(|writer| {
                 if writer.file.set_aside(damaged, now)? {
@@ -164,7 +164,7 @@ impl DiskWriter {
             });
             true
         });
-        let count = self.front.damaged.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+        let count = self.live_view.damaged.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
         let id = uuid::Uuid::from_u128(damaged.id);
         tracing::error!(session = %id, count, "a session on disk is damaged, and lost: it was set aside");
     }
@@ -207,7 +207,7 @@ impl DiskWriter {
         }
         let mut late = 0;
         for write in writes {
-            self.front.pending.settle(write.id, write.number);
+            self.live_view.pending.settle(write.id, write.number);
             late += u64::from(write.answer.send(Ok(())).is_err());
         }
         if late > 0 {
@@ -223,7 +223,7 @@ impl DiskWriter {
         if writes.is_empty() {
             return Ok(());
         }
-        if self.front.room() == DiskCapacity::Poisoned {
+        if self.live_view.room() == DiskCapacity::Failed {
             return Err(DiskFault::Sync);
         }
         self.transact(|writer| {
@@ -241,7 +241,7 @@ impl DiskWriter {
     }
 
     pub(super) fn put(&mut self, record: &Record, who: Option<u128>) -> rusqlite::Result<()> {
-        let beside = row::columns(record, who, &self.front.rules);
+        let beside = row::columns(record, who, &self.live_view.rules);
         let row = row::seal(record, beside, &self.sealer).ok_or_else(|| {
             rusqlite::Error::InvalidParameterName("a record could not be sealed".to_owned())
         })?;
@@ -268,7 +268,7 @@ impl DiskWriter {
     ) -> Result<(), DiskFault> {
         let (count, tally) = (self.commits + 1, self.tally);
         self.changed.clear();
-        let floor = self.front.ended.floor();
+        let floor = self.live_view.ended.floor();
         let all = || {
             self.file.run("BEGIN IMMEDIATE")?;
             work(self)?;
@@ -288,7 +288,7 @@ impl DiskWriter {
             return Err(self.note(&error));
         }
         (self.commits, self.floor) = (count, floor);
-        self.changed.drain(..).for_each(|id| self.front.marks.raise(id));
+        self.changed.drain(..).for_each(|id| self.live_view.marks.raise(id));
         if let Err(error) = self.counter.write(count) {
             tracing::warn!(%error, "the count of commits could not be kept");
         }
@@ -299,8 +299,8 @@ impl DiskWriter {
     pub(super) fn note(&mut self, error: &rusqlite::Error) -> DiskFault {
         let fault = DiskFault::of(error);
         match fault {
-            DiskFault::Sync if self.front.room() != DiskCapacity::Poisoned => {
-                self.front.set_room(DiskCapacity::Poisoned);
+            DiskFault::Sync if self.live_view.room() != DiskCapacity::Failed => {
+                self.live_view.set_room(DiskCapacity::Failed);
                 tracing::error!(
                     %error,
                     "the disk failed to sync: no change is taken any more; sessions are still read; repair the disk and \
@@ -328,10 +328,10 @@ impl DiskWriter {
                 let beside = file.get(write.id).ok()?.map(|stored| stored.beside);
                 Some((beside, file.ended(write.id).ok()?))
             };
-            sound.insert(write.id, self.front.restore(write.id, write.who, truth));
+            sound.insert(write.id, self.live_view.restore(write.id, write.who, truth));
         }
         let derived = |write: &RecordWrite| sound.get(&write.id).is_some_and(|from| write.number < *from);
-        dead.extend(self.front.queue.take_out(derived));
+        dead.extend(self.live_view.queue.take_out(derived));
         for write in dead {
             let full = self.failing == Some(DiskFault::Full);
             let _ = write.answer.send(Err(if full { StoreError::Full } else { StoreError::Unavailable }));
@@ -340,10 +340,10 @@ impl DiskWriter {
 
     /// Writes touches behind: onto the row as it is on disk, so that no older state comes back with them.
     pub(super) fn flush(&mut self, now: Timestamp) {
-        if self.front.room() == DiskCapacity::Poisoned {
+        if self.live_view.room() == DiskCapacity::Failed {
             return;
         }
-        let touched = self.front.touches.take();
+        let touched = self.live_view.touches.take();
         if touched.is_empty() {
             return;
         }
@@ -364,10 +364,10 @@ impl DiskWriter {
             Ok(())
         });
         if outcome.is_ok() {
-            self.front.touches.done();
+            self.live_view.touches.done();
         } else {
             tracing::warn!(touches = touched.len(), "when sessions were last seen could not be written");
-            self.front.touches.put_back();
+            self.live_view.touches.put_back();
         }
         for stored in damaged {
             self.set_aside(&stored);
@@ -385,7 +385,7 @@ impl DiskWriter {
     }
 
     fn checkpoint(&mut self) {
-        if self.front.room() == DiskCapacity::Poisoned {
+        if self.live_view.room() == DiskCapacity::Failed {
             return;
         }
         let done = self.file.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
@@ -404,7 +404,7 @@ impl DiskWriter {
     pub(super) fn measure(&mut self) {
         let (Some(most), Ok(pages)) = (self.max_bytes, self.file.pages()) else { return };
         let used = pages * PAGE;
-        self.front.set_room(match used {
+        self.live_view.set_room(match used {
             used if used < most / 2 => DiskCapacity::Plenty,
             used if used < most / 16 * 15 => DiskCapacity::Logins,
             _ => DiskCapacity::None,

@@ -30,7 +30,7 @@ pub fn watch(upstream: &Arc<Endpoints>, added: &HeaderLines, until: &Cancellatio
 
 async fn checks(upstream: &Endpoints, endpoint: &Endpoint, rules: &HealthConfig, added: &HeaderLines) {
     let Some(head) = request(upstream, endpoint, rules) else { return };
-    let mut run = CheckRun { unwell: endpoint.failed_its_checks(), against: 0 };
+    let mut run = CheckRun { unhealthy: endpoint.failed_its_checks(), against: 0 };
     loop {
         let found = match clock::timeout(Some(rules.timeout), check(upstream, endpoint, &head, added)).await {
             Ok(found) => found,
@@ -51,7 +51,7 @@ async fn checks(upstream: &Endpoints, endpoint: &Endpoint, rules: &HealthConfig,
 /// What the last checks in a row said.
 #[derive(Debug, Default)]
 struct CheckRun {
-    unwell: bool,
+    unhealthy: bool,
     /// So many that speak against it.
     against: u32,
 }
@@ -59,7 +59,7 @@ struct CheckRun {
 impl CheckRun {
     /// Hears of a check; tells when that changes what the server is.
     fn hear(&mut self, good: bool, rules: &HealthConfig) -> Option<bool> {
-        if good != self.unwell {
+        if good != self.unhealthy {
             self.against = 0;
             return None;
         }
@@ -67,7 +67,7 @@ impl CheckRun {
         if self.against < if good { rules.rise } else { rules.fall } {
             return None;
         }
-        *self = Self { unwell: !good, against: 0 };
+        *self = Self { unhealthy: !good, against: 0 };
         Some(good)
     }
 }

@@ -71,7 +71,7 @@ where
     } else if !lease.connection.has_begun() {
         DeliveryState::Nothing(None)
     } else if lease.connection.reused {
-        DeliveryState::Perhaps
+        DeliveryState::Maybe
     } else {
         DeliveryState::Some
     };

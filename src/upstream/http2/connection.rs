@@ -29,7 +29,7 @@ const CONNECTION_WINDOW: u32 = STREAM_WINDOW * MOST_STREAMS as u32;
 /// What of one request's body waits to be sent, in bytes.
 const SEND_BUFFER: usize = 64 * 1024;
 /// What is left to be written when a connection is not used any more has so long to leave.
-const FAREWELL: Duration = Duration::from_secs(1);
+const GOAWAY_GRACE: Duration = Duration::from_secs(1);
 /// An answer's head may be this long, as RFC 9113 section 6.5.2 counts it.
 const LARGEST_HEAD: u32 = 64 * 1024;
 
@@ -119,9 +119,9 @@ impl Http2Connection {
 /// and all that is still to be written, for ever.
 async fn left(connection: &Weak<Http2Connection>) {
     while connection.strong_count() > 0 {
-        clock::pause(FAREWELL).await;
+        clock::pause(GOAWAY_GRACE).await;
     }
-    clock::pause(FAREWELL).await;
+    clock::pause(GOAWAY_GRACE).await;
 }
 
 /// One request's part in a connection.

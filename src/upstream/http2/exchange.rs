@@ -79,7 +79,7 @@ where
                 FailureReason::Exchange(error) if error.is_unprocessed() => {
                     sending.into_body().map_or(DeliveryState::Some, DeliveryState::Nothing)
                 }
-                FailureReason::Exchange(error) if reused && error.may_be_stale() => DeliveryState::Perhaps,
+                FailureReason::Exchange(error) if reused && error.may_be_stale() => DeliveryState::Maybe,
                 _ => DeliveryState::Some,
             };
             Err(FailedRequest { why, seen })

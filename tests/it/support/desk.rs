@@ -68,7 +68,12 @@ impl Desk {
             shown: PresentedCookies::read(&self.cookie, false, line.iter().map(String::as_bytes)),
             realm: REALM,
             https: false,
-            visit: || FetchContext { may_mint: true, withheld: false, blind: false, is_document },
+            visit: || FetchContext {
+                may_mint: true,
+                is_same_site_withheld: false,
+                may_have_unseen_session: false,
+                is_document,
+            },
             read_only,
             suits: None,
             now,

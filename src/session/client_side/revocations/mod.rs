@@ -193,7 +193,7 @@ impl Revocations {
     /// It could not be kept, and has not ended.
     pub(super) async fn end(&self, id: Uuid, now: Timestamp, lasts: Duration) -> Result<(), StoreError> {
         // Whether it was spent already or not.
-        self.keep(id, RevokedSession::end(now, lasts), |_| true).await.map(drop)
+        self.record_revocation(id, RevokedSession::end(now, lasts), |_| true).await.map(drop)
     }
 
     /// The same for the copies that took the place of a spent one, under which an answer ends the session. `most`: what
@@ -210,7 +210,7 @@ impl Revocations {
             return Ok(false);
         }
         let goes_on = |there: Option<&RevokedSession>| there.is_some_and(|there| there.goes_on_for(most));
-        self.keep(id, RevokedSession::end(now, lasts), goes_on).await
+        self.record_revocation(id, RevokedSession::end(now, lasts), goes_on).await
     }
 
     /// It goes on in copies that were renewed with this one or later; all others are spent. False if the one that it follows
@@ -227,7 +227,7 @@ impl Revocations {
     ) -> Result<bool, StoreError> {
         let CopyRenewal { before, renewed, since } = renewal;
         let entry = RevokedSession { below: renewed.0, since, ..RevokedSession::end(now, lasts) };
-        self.keep(id, entry, |there| there.is_none_or(|there| before.0 >= there.below)).await
+        self.record_revocation(id, entry, |there| there.is_none_or(|there| before.0 >= there.below)).await
     }
 
     /// The same, because the time had come for another ticket: nothing is lost if this is.
@@ -245,7 +245,7 @@ impl Revocations {
     }
 
     /// Keeps it, if what is known by then allows it; whether it does.
-    async fn keep(
+    async fn record_revocation(
         &self,
         id: Uuid,
         entry: RevokedSession,

@@ -53,7 +53,12 @@ impl SessionHouse {
     async fn come(&self, ticket: Option<&str>, now: Timestamp) -> Result<ResolvedSession, StoreError> {
         let cookie = CookieForm::new(&self.rules.cookie, None, &[]);
         let line = ticket.map(|ticket| format!("{}={ticket}", cookie.name(false)));
-        let visit = || FetchContext { may_mint: true, withheld: false, blind: false, is_document: true };
+        let visit = || FetchContext {
+            may_mint: true,
+            is_same_site_withheld: false,
+            may_have_unseen_session: false,
+            is_document: true,
+        };
         let realm = Realm::Host("shop.test");
         let request = ResolveRequest {
             cookie: &cookie,
@@ -221,7 +226,7 @@ fn bench(folder: &TempDir, secrets: &KeySecrets) -> StoreBench {
 
 /// Memory lets the session go.
 fn let_go(bench: &StoreBench) {
-    inner(&bench.store).front.let_go(1);
+    inner(&bench.store).live_view.let_go(1);
 }
 
 #[test]
@@ -239,23 +244,32 @@ fn a_session_is_read_from_disk_while_the_writer_is_busy() {
 fn what_was_read_before_a_change_is_not_served_after_it() {
     let (folder, secrets) = (tempfile::tempdir().unwrap(), KeySecrets::ephemeral());
     let bench = bench(&folder, &secrets);
-    let front = &inner(&bench.store).front;
+    let live_view = &inner(&bench.store).live_view;
     let old = bench.save(seen(1, 1, false, at(1)), &sets("a", "1"), at(1));
-    let mark = front.marks.of(1);
+    let mark = live_view.marks.of(1);
     bench.save(seen(1, 1, true, at(2)), &sets("a", "2"), at(2));
     let_go(&bench);
-    assert!(matches!(front.warm(1, &DiskRead { mark, record: Some(Arc::clone(&old)) }), Err(OutdatedRead)));
+    assert!(matches!(
+        live_view.warm(1, &DiskRead { mark, record: Some(Arc::clone(&old)) }),
+        Err(OutdatedRead)
+    ));
     assert_eq!(text(&bench.live(1, at(3)), "a"), Some("2".into()));
     // When it was last seen is a change too.
-    let mark = front.marks.of(1);
+    let mark = live_view.marks.of(1);
     let_go(&bench);
     bench.store.touch(id(1), &bench.live(1, at(900)));
     bench.wait(inner(&bench.store).flush());
     let_go(&bench);
-    assert!(matches!(front.warm(1, &DiskRead { mark, record: Some(Arc::clone(&old)) }), Err(OutdatedRead)));
-    let mark = front.marks.of(1);
+    assert!(matches!(
+        live_view.warm(1, &DiskRead { mark, record: Some(Arc::clone(&old)) }),
+        Err(OutdatedRead)
+    ));
+    let mark = live_view.marks.of(1);
     bench.wait(bench.store.delete(id(1), at(4))).unwrap();
-    assert!(matches!(front.warm(1, &DiskRead { mark, record: Some(old) }), Ok(None)), "nor what has ended");
+    assert!(
+        matches!(live_view.warm(1, &DiskRead { mark, record: Some(old) }), Ok(None)),
+        "nor what has ended"
+    );
 }
 
 /// Set when a thread ends, however it does.

@@ -52,7 +52,7 @@ fn a_session_that_is_not_there_any_more_is_missed() {
         bench.save(seen(number, 1, false, at(1)), &login("alice"), at(1));
     }
     place.sql().execute("DELETE FROM sessions WHERE id = ?", [id(1).as_bytes()]).unwrap();
-    inner(&bench).front.let_go(1);
+    inner(&bench).live_view.let_go(1);
     assert!(matches!(bench.load(1, at(2)), FoundRecord::Ended(_)));
     assert_eq!(inner(&bench).health().damaged, 1);
     assert_eq!(bench.live(2, at(2)).principal.as_deref(), Some("alice"));
@@ -127,9 +127,10 @@ fn what_memory_has_room_for_is_found_without_reading_the_disk() {
     }
     let at_hand = |bench: &StoreBench| {
         for _ in 0..1000 {
-            inner(bench).front.sweep(at(1));
+            inner(bench).live_view.sweep(at(1));
             flush(bench);
-            if !inner(bench).health().is_warming && (1..=300).all(|id| inner(bench).front.is_at_hand(id)) {
+            if !inner(bench).health().is_warming && (1..=300).all(|id| inner(bench).live_view.is_at_hand(id))
+            {
                 return;
             }
         }
@@ -142,7 +143,7 @@ fn what_memory_has_room_for_is_found_without_reading_the_disk() {
         place.sql().execute_batch(&sql).unwrap();
     };
     spoil("before", "UPDATE sessions SET row = x'00'");
-    let packed: Vec<u128> = (1..=300).filter(|id| inner(&bench).front.known.holds(*id)).collect();
+    let packed: Vec<u128> = (1..=300).filter(|id| inner(&bench).live_view.known.holds(*id)).collect();
     assert!(packed.len() > 100, "{}", packed.len());
     for number in packed {
         let record = bench.live(number, at(2));

@@ -32,14 +32,14 @@ pub(in crate::store::disk) fn held<T>(disk: &DiskStore, act: impl FnOnce() -> T)
     let ((locked, is_locked), (release, released)) = (mpsc::channel(), mpsc::channel::<()>());
     thread::scope(|scope| {
         scope.spawn(move || {
-            disk.front.forget(NOBODY, None, || {
+            disk.live_view.forget(NOBODY, None, || {
                 locked.send(()).unwrap();
                 // Ends when the other end is dropped.
                 released.recv().is_ok()
             });
         });
         is_locked.recv().unwrap();
-        disk.front.queue.push(WriterOrder::Read(NOBODY, oneshot::channel().0));
+        disk.live_view.queue.push(WriterOrder::Read(NOBODY, oneshot::channel().0));
         let outcome = act();
         drop(release);
         outcome
