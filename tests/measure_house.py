@@ -69,7 +69,7 @@ def functions(sources):
 
 
 def module_of(path, room):
-    """`src/session/store/disk/mod.rs` -> ('store', 'disk')."""
+    """`src/session/client_side/mod.rs` -> ("client_side",)."""
     parts = path.relative_to(room).with_suffix('').parts
     return parts[:-1] if parts[-1] == 'mod' else parts
 

@@ -1,20 +1,42 @@
-//! The README's longer recipes: static files behind a login, and its configurations as they stand there.
+//! The recipes of the documentation: static files behind a login, and all configurations as they stand there.
 #![expect(clippy::expect_used, reason = "a test that cannot go on fails, with the place")]
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::server::Server;
 use crate::support::webdriver::Chromium;
 use crate::support::{App, Authority, Cloakroom, Legacy, Port, Reply, key};
 
-/// The README's configurations.
-fn blocks() -> Vec<String> {
-    let blocks = include_str!("../../README.md").split("```toml\n").skip(1);
-    blocks.filter_map(|rest| Some(rest.split_once("```")?.0.to_owned())).collect()
+/// The README, and what lies in `docs`.
+fn documents() -> Vec<String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = vec![fs::read_to_string(root.join("README.md")).expect("a README")];
+    let mut folders = vec![root.join("docs")];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a readable folder") {
+            let path = entry.expect("a readable entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.push(fs::read_to_string(path).expect("a text"));
+            }
+        }
+    }
+    found
 }
 
-/// Files that nobody but nginx knows of, behind the login page of `login.php`: the README's own lines.
+/// Their configurations; the README's smallest one first.
+fn blocks() -> Vec<String> {
+    let of = |text: &String| -> Vec<String> {
+        let blocks = text.split("```toml\n").skip(1);
+        blocks.filter_map(|rest| Some(rest.split_once("```")?.0.to_owned())).collect()
+    };
+    documents().iter().flat_map(of).collect()
+}
+
+/// Files that nobody but nginx knows of, behind the login page of `login.php`: the recipe's own lines.
 struct Site {
     house: Cloakroom,
     _nginx: Server,
@@ -92,14 +114,16 @@ fn a_login_leads_to_no_other_site() {
 }
 
 #[test]
-fn the_recipes_for_an_apps_cookies_do_what_the_readme_shows() {
-    let console = include_str!("../../README.md").split_once("```console\n").expect("the session").1;
-    let console = console.split_once("```").expect("its end").0;
-    let sets: Vec<_> = console.lines().filter_map(|line| line.strip_prefix("# ")).collect();
+fn the_recipes_for_an_apps_cookies_do_what_the_documentation_shows() {
+    let documents = documents();
+    let console = documents.iter().find_map(|text| text.split_once("```console\n")).expect("the session").1;
+    let console = console.split_once("```").expect("its end").0.to_owned();
+    let sets: Vec<String> =
+        console.lines().filter_map(|line| line.strip_prefix("# ")).map(str::to_owned).collect();
     assert_eq!(sets.len(), 3);
     let app = App::start(move |request| {
         let saw = request.header("cookie").unwrap_or_default();
-        sets.iter().fold(Reply::text(saw), |reply, line| reply.with(*line))
+        sets.iter().fold(Reply::text(saw), |reply, line| reply.with(line))
     });
     let rules = blocks().into_iter().find(|block| block.contains("rename = ")).expect("the rules");
     let house = Cloakroom::before(app.address).config(&rules).start();
@@ -113,7 +137,7 @@ fn the_recipes_for_an_apps_cookies_do_what_the_readme_shows() {
 }
 
 #[test]
-fn every_configuration_of_the_readme_passes_the_check() {
+fn every_configuration_of_the_documentation_passes_the_check() {
     // The files that they name lie beside them.
     let folder = Authority::new();
     folder.issue("own", &["localhost"]);

@@ -1,4 +1,4 @@
-//! The tables of threats and of the rules of the road in `src/lib.rs`: each of their tests is there. And those of its tests that no other room has.
+//! The tables of `docs/threats.md` and `docs/rfc.md`: each of their tests is there. And those of them that no other file has.
 #![expect(clippy::unwrap_used, reason = "whatever is missing fails its test, with the place")]
 
 use std::fs;
@@ -14,11 +14,10 @@ fn read(file: &str) -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// The rows of the table under this heading: the first column, and what stands in backticks in the last.
-fn rows(heading: &str) -> Vec<(String, Vec<String>)> {
-    let text = read("src/lib.rs");
-    let lines = text.lines().filter_map(|line| line.strip_prefix("//! "));
-    let table = lines.skip_while(|line| *line != heading).skip(1).take_while(|line| !line.starts_with("# "));
+/// The rows of a document's table: the first column, and what stands in backticks in the last.
+fn rows(document: &str) -> Vec<(String, Vec<String>)> {
+    let text = read(document);
+    let table = text.lines();
     let cells = table.filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     let rows =
         cells.map(|row| row.split(" | ").collect::<Vec<_>>()).filter(|row| !row.iter().all(|c| *c == "---"));
@@ -47,7 +46,7 @@ fn is_test(test: &str) -> bool {
 
 #[test]
 fn every_threat_and_every_rule_has_its_tests() {
-    let (threats, rules) = (rows("# Threats"), rows("# Rules of the road"));
+    let (threats, rules) = (rows("docs/threats.md"), rows("docs/rfc.md"));
     assert!(threats.len() > 25 && rules.len() > 18, "the tables were not found whole");
     let rows = [threats, rules].concat();
     let missing: Vec<_> = rows
@@ -171,11 +170,11 @@ fn no_quoting_hides_or_moves_a_cookie() {
 #[test]
 fn secrets_are_compared_in_constant_time_alone() {
     // What is compared byte by byte tells by its time how much was right.
-    let record = read("src/session/record.rs");
+    let record = read("src/record/mod.rs");
     assert!(record.matches("crypto::same(").count() >= 2, "secrets of a record");
     assert!(read("src/crypto/keyring.rs").contains("same(&mac("), "MACs");
     for file in
-        ["src/session/record.rs", "src/session/ticket.rs", "src/session/resolve.rs", "src/session/commit.rs"]
+        ["src/record/mod.rs", "src/record/ticket.rs", "src/session/resolve.rs", "src/session/commit.rs"]
     {
         let text = read(file);
         let code = text.split("#[cfg(test)]").next().unwrap_or_default();
