@@ -76,6 +76,9 @@ pub struct RoutePlan {
     pub body_bytes: Option<u64>,
 }
 
+/// An app, and its part in sessions.
+type CompiledUpstream = (Arc<Endpoints>, Arc<UpstreamAccess>);
+
 impl RoutePlan {
     /// True where it matters which of the two is chosen.
     pub fn differs(&self, other: &Self) -> bool {
@@ -174,6 +177,51 @@ fn keep(config: &Config, lasting: &BackendState, secrets: &KeySecrets) -> Result
     }
 }
 
+/// The apps, and what each is shown.
+fn compile_upstreams(config: &Config) -> Result<Vec<CompiledUpstream>, PlanError> {
+    let mut upstreams = Vec::new();
+    for rules in &config.upstreams {
+        let proof = match &rules.proof {
+            Some(source) => Some(proof(source).map_err(|why| PlanError::Proof(rules.name.clone(), why))?),
+            None => None,
+        };
+        let endpoints = Endpoints::new(rules).map_err(|why| PlanError::Tls(rules.name.clone(), why))?;
+        upstreams.push((Arc::new(endpoints), Arc::new(UpstreamAccess::new(rules, proof))));
+    }
+    Ok(upstreams)
+}
+
+/// Host and path to route.
+fn compile_routes(config: &Config, upstreams: &[CompiledUpstream]) -> Result<Router<RoutePlan>, PlanError> {
+    let parted = parted(&config.routes);
+    let routes = config.routes.iter().enumerate().map(|(number, route)| {
+        let (upstream, view) = upstreams.get(route.upstream).ok_or(PlanError::Upstream)?;
+        let plan = RoutePlan {
+            number,
+            name: name(route),
+            prefix: StrippedPrefix::new(&route.path, route.ignores_case()).filter(|_| route.strip_prefix),
+            upstream: Arc::clone(upstream),
+            session: route.session,
+            any_host: route.host.is_none(),
+            realm: route.realm.as_ref().map(|r| r.as_str().into()),
+            cookie: cookie(config, route, &parted),
+            on_store_failure: route.on_store_failure,
+            cross_site_sessions: route.cross_site_sessions,
+            view: Arc::clone(view),
+            require: route.require,
+            on_unauthorized: route.on_unauthorized.clone(),
+            preflight: route.preflight,
+            cross_site: route.cross_site,
+            trusted_origins: route.trusted_origins.clone(),
+            first_byte_timeout: route.first_byte_timeout.unwrap_or(upstream.rules.first_byte_timeout),
+            response_idle_timeout: route.response_idle_timeout,
+            body_bytes: route.body_bytes.unwrap_or(config.limits.body_bytes),
+        };
+        Ok((route.host.clone(), route.path.clone(), route.ignore_case, plan))
+    });
+    Ok(Router::new(routes.collect::<Result<Vec<_>, PlanError>>()?))
+}
+
 /// The form of a route's session cookie.
 fn cookie(config: &Config, route: &RouteConfig, parted: &[&str]) -> CookieForm {
     let form = CookieForm::new(
@@ -263,42 +311,8 @@ impl Plan {
                 return Err(PlanError::Host(upstream.name.clone()));
             }
         }
-        let mut upstreams = Vec::new();
-        for rules in &config.upstreams {
-            let proof = match &rules.proof {
-                Some(source) => Some(proof(source).map_err(|why| PlanError::Proof(rules.name.clone(), why))?),
-                None => None,
-            };
-            let endpoints = Endpoints::new(rules).map_err(|why| PlanError::Tls(rules.name.clone(), why))?;
-            upstreams.push((Arc::new(endpoints), Arc::new(UpstreamAccess::new(rules, proof))));
-        }
-        let parted = parted(&config.routes);
-        let routes = config.routes.iter().enumerate().map(|(number, route)| {
-            let (upstream, view) = upstreams.get(route.upstream).ok_or(PlanError::Upstream)?;
-            let plan = RoutePlan {
-                number,
-                name: name(route),
-                prefix: StrippedPrefix::new(&route.path, route.ignores_case()).filter(|_| route.strip_prefix),
-                upstream: Arc::clone(upstream),
-                session: route.session,
-                any_host: route.host.is_none(),
-                realm: route.realm.as_ref().map(|r| r.as_str().into()),
-                cookie: cookie(config, route, &parted),
-                on_store_failure: route.on_store_failure,
-                cross_site_sessions: route.cross_site_sessions,
-                view: Arc::clone(view),
-                require: route.require,
-                on_unauthorized: route.on_unauthorized.clone(),
-                preflight: route.preflight,
-                cross_site: route.cross_site,
-                trusted_origins: route.trusted_origins.clone(),
-                first_byte_timeout: route.first_byte_timeout.unwrap_or(upstream.rules.first_byte_timeout),
-                response_idle_timeout: route.response_idle_timeout,
-                body_bytes: route.body_bytes.unwrap_or(config.limits.body_bytes),
-            };
-            Ok((route.host.clone(), route.path.clone(), route.ignore_case, plan))
-        });
-        let router = Router::new(routes.collect::<Result<Vec<_>, PlanError>>()?);
+        let upstreams = compile_upstreams(config)?;
+        let router = compile_routes(config, &upstreams)?;
         let prefix = &config.session.headers.prefix;
         let limits = &config.limits;
         let sessions = SessionManager::new(

@@ -28,8 +28,21 @@ pub(super) fn tell(said: &Diagnostic) {
     }
 }
 
+/// The sockets that a caller has handed in, or those that the configuration names.
+pub(super) fn given_or_bound(
+    given: Option<Vec<BoundListener>>,
+    config: &Config,
+    entrances: &[Acceptor],
+    workers: usize,
+) -> Result<Vec<WorkerListener>, AppError> {
+    match given {
+        Some(given) => Ok(given.into_iter().map(|listener| (listener, Acceptor::default())).collect()),
+        None => bind_all(config, entrances, workers),
+    }
+}
+
 /// For each address a socket for each worker.
-pub(super) fn bind_all(
+fn bind_all(
     config: &Config,
     entrances: &[Acceptor],
     workers: usize,

@@ -38,7 +38,8 @@ use crate::{
     admin::{AdminError, AdminListener, AdminSources, ReloadHistory, ReloadOutcome},
     clock::{self, Timestamp},
     config::Config,
-    listen::{self, Acceptor, BindError, BoundListener},
+    listen::{self, BindError, BoundListener},
+    metrics::RequestMetrics,
     plan::{Plan, PlanError},
     proxy::AccessLog,
     session::BackendState,
@@ -105,6 +106,58 @@ fn settle(config: &Config) -> Result<(), PlanError> {
     Ok(())
 }
 
+/// What every worker is given a share of.
+struct WorkerCrew<'a> {
+    plan: &'a Arc<ArcSwap<Plan>>,
+    access: Option<AccessLog>,
+    counts: &'a Arc<listen::ConnectionLimits>,
+    stop: &'a CancellationToken,
+    kill: &'a CancellationToken,
+    /// Told when one of them ends.
+    alive: &'a UnboundedSender<()>,
+}
+
+/// Workers that run, each on its own thread.
+#[derive(Default)]
+struct RunningWorkers {
+    threads: Vec<JoinHandle<io::Result<()>>>,
+    pulses: Vec<WorkerPulse>,
+    requests: Vec<Arc<RequestMetrics>>,
+}
+
+impl WorkerCrew<'_> {
+    /// Starts so many, with the listeners dealt out among them.
+    fn start(self, workers: usize, listeners: Vec<WorkerListener>) -> io::Result<RunningWorkers> {
+        let mut shares: Vec<Vec<WorkerListener>> = (0..workers).map(|_| Vec::new()).collect();
+        for (number, listener) in listeners.into_iter().enumerate() {
+            if let Some(share) = shares.get_mut(number % workers) {
+                share.push(listener);
+            }
+        }
+        let mut running = RunningWorkers::default();
+        for (number, doors) in shares.into_iter().enumerate() {
+            let setup = WorkerSetup {
+                doors,
+                plan: Arc::clone(self.plan),
+                access: self.access.clone(),
+                counts: Arc::clone(self.counts),
+                stop: self.stop.clone(),
+                kill: self.kill.clone(),
+                pulse: WorkerPulse::default(),
+                requests: Arc::default(),
+            };
+            running.pulses.push(setup.pulse.clone());
+            running.requests.push(Arc::clone(&setup.requests));
+            let alive = WorkerGuard(self.alive.clone());
+            running.threads.push(tasks::thread(&format!("worker-{number}"), move || {
+                let _alive = alive;
+                worker::run(setup)
+            })?);
+        }
+        Ok(running)
+    }
+}
+
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
@@ -112,67 +165,29 @@ fn settle(config: &Config) -> Result<(), PlanError> {
 pub fn run(config: &Config, options: RunOptions, ready: impl FnOnce(&[String])) -> Result<(), AppError> {
     settle(config)?;
     let (alive, ended) = unbounded_channel();
-    let store_alive = alive.clone();
     let own_key = OwnKey::default();
-    let (lasting, secrets) = state::open(config, &own_key, move || {
-        // Nobody listens any more when the process is about to end anyway.
-        let _ = store_alive.send(());
-    })?;
+    let (lasting, secrets) = state::open(config, &own_key, death_notice(&alive))?;
     let plan = Arc::new(ArcSwap::from_pointee(Plan::with(config, &lasting, &secrets)?));
-    let workers = config.process.workers.get();
     let entrances = listeners::entrances(config)?;
-    let listeners = match options.listeners {
-        Some(given) => given.into_iter().map(|listener| (listener, Acceptor::default())).collect(),
-        None => listeners::bind_all(config, &entrances, workers)?,
-    };
+    let workers = config.process.workers.get();
+    let listeners = listeners::given_or_bound(options.listeners, config, &entrances, workers)?;
     let names = listeners::names(&listeners);
     let (access, writer) = AccessLog::start(config.log.access)?.unzip();
-    let stop = CancellationToken::new();
-    let kill = CancellationToken::new();
+    let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
     let counts = Arc::new(listen::ConnectionLimits::default());
+    // The crew's own sender to the log's writer goes with it: the writer ends with the last of the workers.
+    let crew = WorkerCrew { plan: &plan, access, counts: &counts, stop: &stop, kill: &kill, alive: &alive };
+    let RunningWorkers { threads, pulses, requests } = crew.start(workers, listeners)?;
 
-    let mut lots: Vec<Vec<WorkerListener>> = (0..workers).map(|_| Vec::new()).collect();
-    for (i, door) in listeners.into_iter().enumerate() {
-        if let Some(lot) = lots.get_mut(i % workers) {
-            lot.push(door);
-        }
-    }
-    let (mut threads, mut pulses, mut requests) = (Vec::new(), Vec::new(), Vec::new());
-    for (number, doors) in lots.into_iter().enumerate() {
-        let setup = WorkerSetup {
-            doors,
-            plan: Arc::clone(&plan),
-            access: access.clone(),
-            counts: Arc::clone(&counts),
-            stop: stop.clone(),
-            kill: kill.clone(),
-            pulse: WorkerPulse::default(),
-            requests: Arc::default(),
-        };
-        pulses.push(setup.pulse.clone());
-        requests.push(Arc::clone(&setup.requests));
-        let alive = WorkerGuard(alive.clone());
-        threads.push(tasks::thread(&format!("worker-{number}"), move || {
-            let _alive = alive;
-            worker::run(setup)
-        })?);
-    }
-    drop(access);
-    let beside = SupportThreads { alive: alive.clone(), stop: stop.clone() };
-    let checked = Arc::clone(&plan);
-    beside.run("health", move |stop| health::run(&checked, stop))?;
-    let swept = Arc::downgrade(&plan);
-    beside.run("sweeper", move |stop| {
-        sweep(&swept, stop);
-        Ok(())
-    })?;
+    let support = SupportThreads { alive: alive.clone(), stop: stop.clone() };
+    support.start(&plan)?;
     let reloads = Arc::new(ReloadHistory::default());
     reloads.hold(&options.text);
     let (want, wanted) = unbounded_channel();
     let sources = AdminSources {
         plan: Arc::clone(&plan),
         lasting: lasting.clone(),
-        counts: Arc::clone(&counts),
+        counts,
         requests,
         reloads: Arc::clone(&reloads),
         listeners: config.listen.iter().map(|listen| listen.address.to_string()).collect(),
@@ -182,14 +197,15 @@ pub fn run(config: &Config, options: RunOptions, ready: impl FnOnce(&[String])) 
         token: state::admin_token(config)?,
     };
     let admin = AdminListener::open(config, sources)?;
-    let admin = admin.map(|admin| beside.run("admin", move |stop| admin.serve(stop))).transpose()?;
+    let admin = admin.map(|admin| support.run("admin", move |stop| admin.serve(stop))).transpose()?;
     let signals = StopSignals::catch()?;
     ready(&names);
     systemd::ready(&names);
     let grace = config.process.shutdown_timeout;
+    let (file, runs) = (options.file, config.clone());
     let mut reload = Reloader {
-        file: options.file,
-        runs: config.clone(),
+        file,
+        runs,
         plan,
         lasting: lasting.clone(),
         opened_under: secrets,
@@ -204,14 +220,23 @@ pub fn run(config: &Config, options: RunOptions, ready: impl FnOnce(&[String])) 
         // A worker less is a share of the visitors unserved: whoever started the process starts it again.
         return Err(AppError::Worker);
     }
-    for thread in threads {
+    finish(threads, writer.into_iter().chain(admin), &lasting)
+}
+
+/// Waits for what was started, and closes what was opened.
+fn finish(
+    workers: Vec<JoinHandle<io::Result<()>>>,
+    others: impl Iterator<Item = JoinHandle<()>>,
+    lasting: &BackendState,
+) -> Result<(), AppError> {
+    for thread in workers {
         thread.join().map_err(|_| AppError::Worker)??;
     }
     // The last lines are written, and the admin's socket is removed.
-    for thread in writer.into_iter().chain(admin) {
+    for thread in others {
         thread.join().map_err(|_| AppError::Worker)?;
     }
-    close(&lasting);
+    close(lasting);
     Ok(())
 }
 
@@ -253,6 +278,15 @@ enum ProcessEnd {
     Died,
 }
 
+/// What the store's thread says if it ends by itself.
+fn death_notice(alive: &UnboundedSender<()>) -> impl FnOnce() + Send + 'static {
+    let alive = alive.clone();
+    move || {
+        // Nobody listens any more when the process is about to end anyway.
+        let _ = alive.send(());
+    }
+}
+
 /// Held by each worker: says when it ends, however it does.
 struct WorkerGuard(UnboundedSender<()>);
 
@@ -270,6 +304,18 @@ struct SupportThreads {
 }
 
 impl SupportThreads {
+    /// Those that are needed whatever is configured.
+    fn start(&self, plan: &Arc<ArcSwap<Plan>>) -> io::Result<()> {
+        let checked = Arc::clone(plan);
+        self.run("health", move |stop| health::run(&checked, stop))?;
+        let swept = Arc::downgrade(plan);
+        self.run("sweeper", move |stop| {
+            sweep(&swept, stop);
+            Ok(())
+        })?;
+        Ok(())
+    }
+
     fn run(
         &self,
         name: &'static str,

@@ -81,6 +81,7 @@ impl RequestLimits {
         };
         let number =
             |key, most, default| reader.limit_number(key, &(1..=most), Some(default)).map(|n| n as usize);
+        let many = |key, default| reader.limit_number(key, &(1..=u64::MAX), Some(default));
         let rate = |key, default| reader.limit_number(key, &(1..=1 << 30), default).map(|n| n as u32);
         let window = |key, default| {
             // Less than 64 KiB less one is not to be had: it is what every connection begins with.
@@ -105,16 +106,8 @@ impl RequestLimits {
                 .unwrap_or(Some(1000)),
             body_bytes: reader.optional_limit_size("body_bytes", &(0..=u64::MAX)).flatten(),
             write_stall_timeout: seconds("write_stall_timeout", 60),
-            requests_per_connection_http1: reader.limit_number(
-                "requests_per_connection_http1",
-                &(1..=u64::MAX),
-                Some(1000),
-            ),
-            requests_per_connection_http2: reader.limit_number(
-                "requests_per_connection_http2",
-                &(1..=u64::MAX),
-                Some(10_000),
-            ),
+            requests_per_connection_http1: many("requests_per_connection_http1", 1000),
+            requests_per_connection_http2: many("requests_per_connection_http2", 10_000),
             http2_streams: number("http2_streams", 1 << 20, 100).map(|n| n as u32),
             http2_stream_window: window("http2_stream_window", 64 * KIB),
             http2_connection_window: window("http2_connection_window", 1024 * KIB),

@@ -75,32 +75,7 @@ impl ListenConfig {
         }
         let mut seen: Vec<(Self, Option<Range<usize>>)> = Vec::new();
         for reader in &readers {
-            let address = reader.required("address", EXPECTED, parse);
-            let tls = ListenerTlsConfig::read(reader, folder);
-            let client_certificates = ClientCertificates::read(reader, folder);
-            let proxy_protocol =
-                reader.choice("proxy_protocol", &[("off", false), ("required", true)], false);
-            let http2_prior_knowledge = reader.bool("http2_prior_knowledge", false);
-            let redirect_to_https = redirect(reader);
-            reader.finish();
-            if tls.is_some() && redirect_to_https.is_some() {
-                let message = "a listener that speaks https redirects to itself";
-                let label = "belongs to the listener that speaks http";
-                reader.notes().push(reader.error("redirect_to_https", message, label));
-            }
-            if client_certificates.is_some() && tls.is_none() {
-                let message = "client certificates are shown by TLS, and this listener speaks none";
-                reader.notes().push(reader.error("client_certificates", message, "needs `tls` beside it"));
-            }
-            let Some(address) = address else { continue };
-            let listen = Self {
-                address,
-                tls,
-                client_certificates,
-                proxy_protocol,
-                http2_prior_knowledge,
-                redirect_to_https,
-            };
+            let Some(listen) = Self::read(reader, folder) else { continue };
             if matches!(listen.address, ListenAddress::Tcp(at) if listen.is_in_the_clear(at, trusted)) {
                 let message = "visitors speak http over a network: whoever is on the way reads their tickets";
                 let warning = Diagnostic::warning(message, reader.span("address"), "not only this machine");
@@ -130,6 +105,35 @@ impl ListenConfig {
             }
         }
         all
+    }
+
+    /// One section by itself; `None` without an address.
+    fn read(reader: &TableReader<'_>, folder: &Path) -> Option<Self> {
+        let address = reader.required("address", EXPECTED, parse);
+        let tls = ListenerTlsConfig::read(reader, folder);
+        let client_certificates = ClientCertificates::read(reader, folder);
+        let proxy_protocol = reader.choice("proxy_protocol", &[("off", false), ("required", true)], false);
+        let http2_prior_knowledge = reader.bool("http2_prior_knowledge", false);
+        let redirect_to_https = redirect(reader);
+        reader.finish();
+        if tls.is_some() && redirect_to_https.is_some() {
+            let message = "a listener that speaks https redirects to itself";
+            let label = "belongs to the listener that speaks http";
+            reader.notes().push(reader.error("redirect_to_https", message, label));
+        }
+        if client_certificates.is_some() && tls.is_none() {
+            let message = "client certificates are shown by TLS, and this listener speaks none";
+            reader.notes().push(reader.error("client_certificates", message, "needs `tls` beside it"));
+        }
+        let address = address?;
+        Some(Self {
+            address,
+            tls,
+            client_certificates,
+            proxy_protocol,
+            http2_prior_knowledge,
+            redirect_to_https,
+        })
     }
 
     /// Whether this listener, bound to that address, takes http from other machines, and not to send it to https. Behind a

@@ -239,22 +239,12 @@ impl UpstreamCall<'_> {
         added: &HeaderLines,
         upgrade: Option<(HeaderValue, PendingUpgrade)>,
     ) -> Result<Response<ResponseBody>, ProxyError> {
-        let Self { plan, route, admitted, client, resolved, crossing, interim, connection } = *self;
+        let Self { plan, route, admitted, client, resolved, crossing, connection, .. } = *self;
         let began = exchange.now;
         let answer = {
             let upload = body.upload();
-            let terms = upstream::SendOptions {
-                first_byte: Some(route.first_byte_timeout),
-                answer_idle: route.response_idle_timeout,
-                session: session::affinity(resolved, client),
-                upload: upload.as_ref(),
-                interim,
-                visitor: connection,
-                has_credentials: admitted.has_credentials,
-                address: client.address,
-                now: began,
-            };
-            let sent = pin!(upstream::send(&route.upstream, &worker.pools, head, added, body, terms));
+            let options = self.send_options(upload.as_ref(), began);
+            let sent = pin!(upstream::send(&route.upstream, &worker.pools, head, added, body, options));
             // A stream that is taken back is told as such. Where nothing is to be kept of the answer, it is at once.
             let (end, error) = if route.upstream.rules.http2 && resolved.is_none() {
                 (AwaitedBy::Us, ProxyError::Gone)
@@ -293,18 +283,46 @@ impl UpstreamCall<'_> {
             };
         }
         cookies.finish(crossing, waiting, &after, began, response.headers_mut());
-        match upgrade.filter(|_| switched) {
-            None if long_answer::is_event_stream(response.body(), response.headers()) => {
-                let terms = self.terms(worker, &after);
-                Ok(response
-                    .map(|body| ResponseBody::long(LongAnswer::events(body, terms), nominations.names)))
-            }
-            None => Ok(response.map(|body| self.body(worker, body, &after, nominations.names))),
-            Some((_, switch)) => Ok(response.map(|body| {
+        Ok(match upgrade.filter(|_| switched) {
+            None => self.stream(worker, response, &after, nominations.names),
+            Some((_, switch)) => response.map(|body| {
                 self.tunnel(worker, body, switch, &after);
                 ResponseBody::full(Bytes::new())
-            })),
+            }),
+        })
+    }
+
+    fn send_options<'s>(
+        &'s self,
+        upload: Option<&'s upstream::UploadProgress>,
+        began: Timestamp,
+    ) -> upstream::SendOptions<'s> {
+        upstream::SendOptions {
+            first_byte: Some(self.route.first_byte_timeout),
+            answer_idle: self.route.response_idle_timeout,
+            session: session::affinity(self.resolved, self.client),
+            upload,
+            interim: self.interim,
+            visitor: self.connection,
+            has_credentials: self.admitted.has_credentials,
+            address: self.client.address,
+            now: began,
         }
+    }
+
+    /// The answer with its body, which ends with its session where it goes on for long.
+    fn stream(
+        &self,
+        worker: &ProxyWorker,
+        response: Response<AnswerBody<RequestBody>>,
+        after: &CommittedSession,
+        nominated: Vec<HeaderName>,
+    ) -> Response<ResponseBody> {
+        if long_answer::is_event_stream(response.body(), response.headers()) {
+            let terms = self.terms(worker, after);
+            return response.map(|body| ResponseBody::long(LongAnswer::events(body, terms), nominated));
+        }
+        response.map(|body| self.body(worker, body, after, nominated))
     }
 
     /// The app's body. What has a session, and is not all here, ends with that if it goes on.

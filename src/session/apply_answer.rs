@@ -238,24 +238,35 @@ impl SessionManager {
                 }
                 CookieOutcome::Expire
             }
-            // Apps repeat who is logged in: from a straggler that is no login, and would undo a logout.
-            AppliedChange::Straggler if changes.logs_in() && !context.resolved.repeats(changes) => {
-                if changes.expects_a_record() {
-                    return Ok(Some(self.conflict(context, changes).await));
-                }
-                self.begin(context, &context.mint(), &changes.afterwards(), None).await?
-            }
-            AppliedChange::Straggler if self.may_begin_beside(context, ticket, changes).await? => {
-                self.begin(context, &context.mint(), &changes.afterwards(), None).await?
-            }
-            AppliedChange::Straggler if changes.destroy_principal => {
-                self.end_all_of(context).await?;
-                self.report_dropped_cookies(changes, SPENT)
-            }
-            AppliedChange::Straggler | AppliedChange::Denied => self.report_dropped_cookies(changes, SPENT),
+            AppliedChange::Straggler => self.apply_straggler(context, ticket, changes).await?,
+            AppliedChange::Denied => self.report_dropped_cookies(changes, SPENT),
             AppliedChange::Conflict => self.conflict(context, changes).await,
             AppliedChange::Nothing | AppliedChange::Saved { .. } => return Ok(None),
         }))
+    }
+
+    /// What still counts of an answer whose ticket was spent meanwhile: a login begins a session of its own, and everyone
+    /// of a principal is logged out.
+    async fn apply_straggler(
+        &self,
+        context: AnswerContext<'_>,
+        ticket: &Ticket,
+        changes: &SessionChanges,
+    ) -> Result<CookieOutcome, StoreError> {
+        // Apps repeat who is logged in: from a straggler that is no login, and would undo a logout.
+        if changes.logs_in() && !context.resolved.repeats(changes) {
+            if changes.expects_a_record() {
+                return Ok(self.conflict(context, changes).await);
+            }
+            return self.begin(context, &context.mint(), &changes.afterwards(), None).await;
+        }
+        if self.may_begin_beside(context, ticket, changes).await? {
+            return self.begin(context, &context.mint(), &changes.afterwards(), None).await;
+        }
+        if changes.destroy_principal {
+            self.end_all_of(context).await?;
+        }
+        Ok(self.report_dropped_cookies(changes, SPENT))
     }
 
     /// The session ended meanwhile; everyone else of its principal was to be logged out as well, and is.

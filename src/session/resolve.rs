@@ -52,6 +52,39 @@ struct GenuineTicket {
     record: Option<Arc<Record>>,
 }
 
+/// What the tickets of one request lead to.
+#[derive(Default)]
+struct ResolvedTickets {
+    found: Option<SessionStatus>,
+    /// One of them was spent, and whether its successor has come back.
+    spent: Option<bool>,
+    /// Two lead to different sessions.
+    is_ambiguous: bool,
+}
+
+impl ResolvedTickets {
+    fn add(&mut self, came: &GenuineTicket, status: Option<SessionStatus>, sessions: &SessionManager) {
+        let events = &sessions.wire.events;
+        match status {
+            Some(SessionStatus::Spent { overtaken, .. }) => {
+                events.spent.raise();
+                self.spent = Some(overtaken || self.spent == Some(true));
+            }
+            Some(status) => {
+                // Two tickets of different sessions: someone planted one of them, and we cannot know which.
+                self.is_ambiguous |= self.found.as_ref().is_some_and(|f| known_id(f) != Some(came.ticket.id));
+                let is_better = sessions.backend.is_client_side() && is_later(&status, self.found.as_ref());
+                if self.found.is_none() || is_better {
+                    self.found = Some(status);
+                }
+            }
+            None => {
+                events.expired.raise();
+            }
+        }
+    }
+}
+
 impl SessionManager {
     /// Resolves a request's session.
     ///
@@ -63,33 +96,15 @@ impl SessionManager {
     ) -> Result<ResolvedSession, StoreError> {
         let ResolveRequest { shown, realm, cookie, https, visit, read_only, suits, now } = request;
         let candidates = self.tried(&shown);
-        let mut found: Option<SessionStatus> = None;
-        let mut spent = None;
-        let mut is_ambiguous = false;
         let mut has_other_tickets = candidates.len() > 1;
+        let mut tickets = ResolvedTickets::default();
         for value in candidates {
-            let Some(came) = self.read((value, &shown), (cookie, https), realm, now) else {
-                self.wire.events.tampered.raise();
-                continue;
-            };
-            match self.look_up(&came, now).await? {
-                Some(SessionStatus::Spent { overtaken, .. }) => {
-                    self.wire.events.spent.raise();
-                    spent = Some(overtaken || spent == Some(true));
-                }
-                Some(status) => {
-                    // Two tickets of different sessions: someone planted one of them, and we cannot know which.
-                    is_ambiguous |= found.as_ref().is_some_and(|f| known_id(f) != Some(came.ticket.id));
-                    if found.is_none() || (self.backend.is_client_side() && is_later(&status, found.as_ref()))
-                    {
-                        found = Some(status);
-                    }
-                }
-                None => {
-                    self.wire.events.expired.raise();
-                }
+            match self.read((value, &shown), (cookie, https), realm, now) {
+                Some(came) => tickets.add(&came, self.look_up(&came, now).await?, self),
+                None => drop(self.wire.events.tampered.raise()),
             }
         }
+        let ResolvedTickets { found, spent, is_ambiguous } = tickets;
         let (mut may_have_unseen_session, mut is_same_site_withheld) = (false, false);
         let status = match (found, spent) {
             (Some(status), _) if !is_ambiguous => status,

@@ -3,15 +3,15 @@
 use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
-use http::Request;
+use http::{Request, Response};
 use http_body::Body;
 
 use super::{
-    ConnectionLease, Endpoints, InterimHandler, RequestBodyError, UploadProgress, UpstreamAnswer,
-    UpstreamConnections, UpstreamError,
+    AnswerBody, ConnectionLease, Endpoint, Endpoints, InterimHandler, RequestBodyError, UploadProgress,
+    UpstreamAnswer, UpstreamConnections, UpstreamError,
     balance::TriedServers,
     connect::ConnectRetry,
-    endpoint::EndpointFailure,
+    endpoint::{EndpointFailure, RequestUnderWay},
     error::{DeliveryState, FailedRequest, FailureReason},
     http1, http2,
     pool::ReusePolicy,
@@ -85,9 +85,7 @@ where
     let mut left = upstream.rules.retries;
     let mut tried = TriedServers::default();
     loop {
-        let own = terms.visitor.filter(|visitor| tried.is_empty() && visitor.owns_anything());
-        let own = own.and_then(|visitor| pools.server_of(visitor, upstream));
-        let index = own.unwrap_or_else(|| upstream.next(terms.now, &tried, terms.session));
+        let index = select_server(upstream, pools, &terms, &tried);
         let Some(endpoint) = upstream.all.get(index) else { unreachable!("next() is within all") };
         let wanted = match (tried.contains(index), repeatable && left > 0) {
             (true, _) => ReusePolicy::New,
@@ -97,18 +95,7 @@ where
         // An app that restarts refuses for a moment: the last server there is to try is given until the time is up.
         let patience =
             if tried.len() + 1 < upstream.all.len() { ConnectRetry::None } else { ConnectRetry::Restart };
-        let connected = if upstream.rules.http2 {
-            match pools.shared(endpoint) {
-                Some(share) => Ok(ServerConnection::Http2(share)),
-                // Boxed, as below: most apps speak HTTP/1.1, and their requests are not to carry room for it.
-                None => {
-                    Box::pin(pools.share(endpoint, upstream, patience)).await.map(ServerConnection::Http2)
-                }
-            }
-        } else {
-            pools.take(endpoint, upstream, wanted, patience, terms.visitor).await.map(ServerConnection::Http1)
-        };
-        let connected = match connected {
+        let connected = match connect(upstream, pools, endpoint, (wanted, patience), terms.visitor).await {
             Ok(connected) => connected,
             // Nothing was sent: any other server may be asked.
             Err(_) if tried.len() + 1 < upstream.all.len() => {
@@ -118,16 +105,7 @@ where
             Err(e) => return Err(e),
         };
         let busy = (upstream.rules.balance == BalanceRule::LeastRequests).then(|| endpoint.begin());
-        let asked = match connected {
-            ServerConnection::Http1(mut lease) => {
-                lease.busy = busy;
-                http1::ask(lease, head, added, body.take(), &terms).await
-            }
-            ServerConnection::Http2(mut share) => {
-                share.busy = busy;
-                Box::pin(http2::ask(share, endpoint, head, added, body.take(), terms)).await
-            }
-        };
+        let asked = exchange(connected, busy, endpoint, (head, added), body.take(), terms).await;
         let FailedRequest { why, seen } = match asked {
             Ok(response) => {
                 endpoint.succeeded();
@@ -135,31 +113,95 @@ where
             }
             Err(failed) => failed,
         };
-        let again = match seen {
-            DeliveryState::Nothing(unsaid) => {
-                body = unsaid;
-                true
-            }
-            DeliveryState::Maybe => repeatable,
-            DeliveryState::Some => false,
-        };
-        let name = || endpoint.name.clone();
-        let error = match why {
-            FailureReason::Body(source) => return Err(UpstreamError::Body(source)),
+        let again =
+            matches!(seen, DeliveryState::Nothing(_)) || (repeatable && matches!(seen, DeliveryState::Maybe));
+        if let DeliveryState::Nothing(unsaid) = seen {
+            body = unsaid;
+        }
+        match why {
             FailureReason::Exchange(_) if again && left > 0 => {
                 left -= 1;
                 tried.add(index);
-                continue;
             }
-            // Visitors who ask for what it refuses are not to put a server out of use.
-            FailureReason::Exchange(source) if source.is_refusal() => {
-                return Err(UpstreamError::Exchange { endpoint: name(), source });
-            }
-            FailureReason::Exchange(source) => UpstreamError::Exchange { endpoint: name(), source },
-            FailureReason::Late => UpstreamError::FirstByteTimeout { endpoint: name() },
-        };
-        endpoint.failed(EndpointFailure::Request(terms.address), Timestamp::now());
-        return Err(error);
+            why => return Err(final_error(endpoint, why, terms.address)),
+        }
+    }
+}
+
+/// Where the visitor has a connection of their own, and else what the balance says.
+fn select_server<B>(
+    upstream: &Endpoints,
+    pools: &UpstreamConnections<B>,
+    options: &SendOptions<'_>,
+    tried: &TriedServers,
+) -> usize
+where
+    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
+{
+    let own = options.visitor.filter(|visitor| tried.is_empty() && visitor.owns_anything());
+    let own = own.and_then(|visitor| pools.server_of(visitor, upstream));
+    own.unwrap_or_else(|| upstream.next(options.now, tried, options.session))
+}
+
+/// What whoever asked is told, once nobody else is to be asked; the server's health hears of it.
+fn final_error(endpoint: &Endpoint, why: FailureReason, visitor: Option<IpAddr>) -> UpstreamError {
+    let name = endpoint.name.clone();
+    let error = match why {
+        FailureReason::Body(source) => return UpstreamError::Body(source),
+        // Visitors who ask for what it refuses are not to put a server out of use.
+        FailureReason::Exchange(source) if source.is_refusal() => {
+            return UpstreamError::Exchange { endpoint: name, source };
+        }
+        FailureReason::Exchange(source) => UpstreamError::Exchange { endpoint: name, source },
+        FailureReason::Late => UpstreamError::FirstByteTimeout { endpoint: name },
+    };
+    endpoint.failed(EndpointFailure::Request(visitor), Timestamp::now());
+    error
+}
+
+/// The request and the head of its answer, on a connection that is there.
+async fn exchange<B, R>(
+    connected: ServerConnection<B>,
+    busy: Option<RequestUnderWay>,
+    endpoint: &Endpoint,
+    (head, added): (&Request<R>, &HeaderLines),
+    body: Option<SentBody<B>>,
+    options: SendOptions<'_>,
+) -> Result<Response<AnswerBody<B>>, FailedRequest<B>>
+where
+    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
+{
+    match connected {
+        ServerConnection::Http1(mut lease) => {
+            lease.busy = busy;
+            http1::ask(lease, head, added, body, &options).await
+        }
+        // Boxed, as in `connect`.
+        ServerConnection::Http2(mut share) => {
+            share.busy = busy;
+            Box::pin(http2::ask(share, endpoint, head, added, body, options)).await
+        }
+    }
+}
+
+/// A connection to this server, or a part in one.
+async fn connect<B>(
+    upstream: &Endpoints,
+    pools: &UpstreamConnections<B>,
+    endpoint: &Endpoint,
+    (wanted, patience): (ReusePolicy, ConnectRetry),
+    visitor: Option<&VisitorConnection>,
+) -> Result<ServerConnection<B>, UpstreamError>
+where
+    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
+{
+    if !upstream.rules.http2 {
+        return pools.take(endpoint, upstream, wanted, patience, visitor).await.map(ServerConnection::Http1);
+    }
+    match pools.shared(endpoint) {
+        Some(share) => Ok(ServerConnection::Http2(share)),
+        // Boxed: most apps speak HTTP/1.1, and their requests are not to carry room for it.
+        None => Box::pin(pools.share(endpoint, upstream, patience)).await.map(ServerConnection::Http2),
     }
 }
 

@@ -146,6 +146,56 @@ fn no_file_is_longer_than_the_hard_cap() {
     assert!(long.is_empty(), "two thoughts in one file:\n{}", long.join("\n"));
 }
 
+/// The hard cap of a function, in lines from its `fn` to its closing brace, tests excepted.
+const MAX_FUNCTION_LINES: usize = 60;
+
+#[test]
+fn no_function_is_longer_than_the_hard_cap() {
+    let mut long = Vec::new();
+    for file in files("src").into_iter().filter(|file| !is_test(file)) {
+        let source = read(&file);
+        let production = source.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+        let lines: Vec<_> = production.lines().collect();
+        for (at, line) in lines.iter().enumerate() {
+            let text = line.trim_start();
+            let indent = &line[..line.len() - text.len()];
+            let words = text.split(|letter: char| !letter.is_alphanumeric() && letter != '_');
+            if text.starts_with("//") || !words.take(8).any(|word| word == "fn") {
+                continue;
+            }
+            let end = format!("{indent}}}");
+            let length = lines.iter().skip(at).position(|line| *line == end).map_or(0, |last| last + 1);
+            // A signature without a body ends with a semicolon before any brace.
+            let has_body = lines.iter().skip(at).take(length).any(|line| line.ends_with('{'));
+            if has_body && length > MAX_FUNCTION_LINES {
+                let place = format!("{}:{}", file.display(), at + 1);
+                long.push(format!("{place}: {length} lines; the hard cap is {MAX_FUNCTION_LINES}"));
+            }
+        }
+    }
+    assert!(long.is_empty(), "two thoughts in one function:\n{}", long.join("\n"));
+}
+
+#[test]
+fn no_file_of_tests_stands_among_production_files() {
+    let mut stray = Vec::new();
+    for file in files("src").into_iter().filter(|file| is_test(file)) {
+        // A folder `tests`, or one file `tests.rs` that holds all of a folder's.
+        let in_folder = file.parent().is_some_and(|folder| folder.ends_with("tests"));
+        if !in_folder && file.file_name() != Some("tests.rs".as_ref()) {
+            stray.push(file.display().to_string());
+        }
+    }
+    for file in files("src").into_iter().filter(|file| !is_test(file)) {
+        let source = read(&file);
+        let declared = source.lines().skip_while(|line| *line != "#[cfg(test)]").nth(1).unwrap_or_default();
+        if declared.starts_with("mod ") && declared.ends_with(';') && declared != "mod tests;" {
+            stray.push(format!("{}: `{declared}`; tests of a folder stand in `tests/`", file.display()));
+        }
+    }
+    assert!(stray.is_empty(), "tests among production files:\n{}", stray.join("\n"));
+}
+
 #[test]
 fn no_file_or_folder_has_a_name_that_says_nothing() {
     let mut bad = Vec::new();

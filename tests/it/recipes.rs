@@ -123,7 +123,7 @@ fn the_recipes_for_an_apps_cookies_do_what_the_documentation_shows() {
     assert_eq!(sets.len(), 3);
     let app = App::start(move |request| {
         let saw = request.header("cookie").unwrap_or_default();
-        sets.iter().fold(Reply::text(saw), |reply, line| reply.with(line))
+        sets.iter().fold(Reply::text(saw), Reply::with)
     });
     let rules = blocks().into_iter().find(|block| block.contains("rename = ")).expect("the rules");
     let house = Cloakroom::before(app.address).config(&rules).start();

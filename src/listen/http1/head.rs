@@ -143,14 +143,7 @@ fn read_known(
         }
     }
     let body = said.body(old, &mut headers)?;
-    let terms = AnswerTerms {
-        old,
-        head_only: method == Method::HEAD,
-        keep: said.keep && !said.close && !(said.coded && said.length.is_some()),
-        waits: said.expects && !old && !body.is_over(),
-        upgrade: said.upgrade,
-        trailers: said.trailers && !old,
-    };
+    let terms = said.terms(old, &method, &body);
     let mut request = Request::new(());
     *request.method_mut() = method;
     *request.uri_mut() = uri;
@@ -180,6 +173,19 @@ struct RequestFraming {
 }
 
 impl RequestFraming {
+    /// What they say of the answer.
+    fn terms(&self, old: bool, method: &Method, body: &BodyRemaining) -> AnswerTerms {
+        AnswerTerms {
+            old,
+            head_only: *method == Method::HEAD,
+            // A length beside a coding is how requests are smuggled: nothing follows on such a connection.
+            keep: self.keep && !self.close && !(self.coded && self.length.is_some()),
+            waits: self.expects && !old && !body.is_over(),
+            upgrade: self.upgrade,
+            trailers: self.trailers && !old,
+        }
+    }
+
     /// False where the line repeats another.
     fn hear(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<bool, HeadError> {
         let text = value.as_bytes();

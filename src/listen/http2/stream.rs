@@ -33,11 +33,10 @@ pub(super) async fn serve<H: RequestHandler>(
     entered: ConnectionInfo,
     handler: Rc<H>,
 ) {
+    // Malformed, and that is the matter of this one stream (RFC 9113 section 8.1.1). h2 sees to what else is.
     if request.headers().values().any(has_blanks_around) {
-        // Malformed, and that is the matter of this one stream (RFC 9113 section 8.1.1). h2 sees to what else is.
         tracing::debug!(peer = ?entered.arrival.peer, "a request was refused: blanks around a value");
-        reply.send_reset(Reason::PROTOCOL_ERROR);
-        return;
+        return reply.send_reset(Reason::PROTOCOL_ERROR);
     }
     let streams = Rc::clone(flight.streams());
     let aside = Rc::default();
@@ -60,19 +59,9 @@ pub(super) async fn serve<H: RequestHandler>(
     if tunnel.is_some() {
         upgrade::answer(&mut head);
     }
-    // What our own answers say to visitors who speak HTTP/1 (RFC 9113 section 8.2.2).
-    head.headers.remove(CONNECTION);
     let follows = aside.switch().filter(|_| head.status == StatusCode::OK);
     let ends = follows.is_none() && (body.is_end_stream() || ends_with_head(head.status, head_only));
-    if follows.is_none() && !body.is_end_stream() && head.status != StatusCode::NO_CONTENT {
-        let length = body.size_hint().exact().filter(|_| !head.headers.contains_key(CONTENT_LENGTH));
-        head.headers.extend(length.map(|length| (CONTENT_LENGTH, length.into())));
-    }
-    if !head.headers.contains_key(DATE) {
-        let mut date = None;
-        clock::with_http_date(|now| date = HeaderValue::from_str(now).ok());
-        head.headers.extend(date.map(|date| (DATE, date)));
-    }
+    complete_head(&mut head, &body, follows.is_some());
     let stream = match reply.send_response(Response::from_parts(head, ()), ends) {
         Ok(stream) => stream,
         Err(error) => {
@@ -96,6 +85,21 @@ pub(super) async fn serve<H: RequestHandler>(
         .await;
     }
     drop(flight);
+}
+
+/// What an answer's head says besides: its length and a date where they are missing, and nothing of a connection.
+fn complete_head<B: Body>(head: &mut http::response::Parts, body: &B, is_tunnel: bool) {
+    // What our own answers say to visitors who speak HTTP/1 (RFC 9113 section 8.2.2).
+    head.headers.remove(CONNECTION);
+    if !is_tunnel && !body.is_end_stream() && head.status != StatusCode::NO_CONTENT {
+        let length = body.size_hint().exact().filter(|_| !head.headers.contains_key(CONTENT_LENGTH));
+        head.headers.extend(length.map(|length| (CONTENT_LENGTH, length.into())));
+    }
+    if !head.headers.contains_key(DATE) {
+        let mut date = None;
+        clock::with_http_date(|now| date = HeaderValue::from_str(now).ok());
+        head.headers.extend(date.map(|date| (DATE, date)));
+    }
 }
 
 /// A field value MUST NOT begin or end with one (RFC 9113 section 8.2.1).

@@ -85,18 +85,7 @@ impl DiskStore {
         let commits = file.meta_number("commits").map_err(no)?;
         compare(commits, said);
         let tally = RowChecksum::of(&ids);
-        let differs = tally.differs(&file).map_err(no)?;
-        let doubted = differs == Some(true);
-        if doubted {
-            tracing::error!(
-                "an id on disk is not what was written: a session is lost, and nobody knows which; visitors without stored data \
-                 begin anew"
-            );
-        }
-        let floor = floor(&file, settings, doubted).map_err(no)?;
-        if differs != Some(false) {
-            tally.keep(&file).map_err(no)?;
-        }
+        let floor = floor_by_checksum(&file, &tally, settings).map_err(no)?;
         let ended = TombstoneSet::new(settings.max_bytes / 16, settings.rules, floor);
         let live_view = Arc::new(LiveView::new(settings.max_bytes, settings.rules, who, ended));
         read(&file, &ids, &live_view).map_err(no)?;
@@ -127,21 +116,51 @@ impl DiskStore {
             _lock: lock,
         };
         writer.measure();
-        let mut threads = DiskThreads::default();
-        if let Some(reader) = reader {
-            let (questions, asked) = mpsc::channel();
-            let thread = tasks::thread("store reader", move || reader.run(&asked));
-            (threads.reader, threads.questions) = (Some(thread.map_err(OpenError::Thread)?), Some(questions));
-        }
-        let guard = ThreadEndGuard(Some(died));
-        let thread = tasks::thread("store", move || {
-            let mut guard = guard;
-            writer.run();
-            guard.0 = None;
-        });
-        threads.writer = Some(thread.map_err(OpenError::Thread)?);
+        let threads = start_threads(reader, writer, died).map_err(OpenError::Thread)?;
         Ok(Self { live_view, commit_timeout: settings.commit_timeout, threads: Mutex::new(threads) })
     }
+}
+
+/// Compares the ids with what was written of them, and says from when on tickets without a record are taken.
+fn floor_by_checksum(
+    file: &DatabaseFile,
+    tally: &RowChecksum,
+    settings: &DiskSettings<'_>,
+) -> rusqlite::Result<Timestamp> {
+    let differs = tally.differs(file)?;
+    let doubted = differs == Some(true);
+    if doubted {
+        tracing::error!(
+            "an id on disk is not what was written: a session is lost, and nobody knows which; visitors without stored data \
+             begin anew"
+        );
+    }
+    let floor = floor(file, settings, doubted)?;
+    if differs != Some(false) {
+        tally.keep(file)?;
+    }
+    Ok(floor)
+}
+
+/// The threads that hold the database; `died` is called if the writer's ends without having been told to.
+fn start_threads(
+    reader: Option<ColdReader>,
+    writer: DiskWriter,
+    died: impl FnOnce() + Send + 'static,
+) -> io::Result<DiskThreads> {
+    let mut threads = DiskThreads::default();
+    if let Some(reader) = reader {
+        let (questions, asked) = mpsc::channel();
+        threads.reader = Some(tasks::thread("store reader", move || reader.run(&asked))?);
+        threads.questions = Some(questions);
+    }
+    let guard = ThreadEndGuard(Some(died));
+    threads.writer = Some(tasks::thread("store", move || {
+        let mut guard = guard;
+        writer.run();
+        guard.0 = None;
+    })?);
+    Ok(threads)
 }
 
 /// Tells that the thread ended, unless it was told to.
