@@ -18,13 +18,14 @@ pub use api::ReloadOutcome;
 pub use listener::{AdminError, AdminListener};
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use arc_swap::ArcSwap;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use http_body_util::Full;
+use parking_lot::Mutex;
 use tokio::sync::{mpsc::UnboundedSender, oneshot};
 
 use crate::{
@@ -75,11 +76,11 @@ pub struct ReloadHistory {
 impl ReloadHistory {
     /// This is the text of the configuration that holds from now on.
     pub fn hold(&self, text: &str) {
-        text.clone_into(&mut self.text.lock().unwrap_or_else(PoisonError::into_inner));
+        text.clone_into(&mut self.text.lock());
     }
 
     fn text(&self) -> String {
-        self.text.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.text.lock().clone()
     }
 
     /// One more.

@@ -7,12 +7,11 @@ use std::{
     cell::RefCell,
     collections::{BTreeMap, btree_map::Entry},
     hash::{BuildHasher, Hasher},
-    sync::{
-        Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
     time::{SystemTime, UNIX_EPOCH},
 };
+
+use parking_lot::Mutex;
 
 use crate::{
     config::is_session_like,
@@ -176,7 +175,7 @@ impl CookieInventory {
             .find(read.name, occasion)
             .map_or("none", |rule| if rule.report { "report" } else { rule.action.as_str() });
         let key = (occasion.upstream.to_owned(), text(read.name, NAME_BYTES));
-        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.seen.lock();
         let full = seen.len() >= MOST_NAMES;
         let sighting = match seen.entry(key) {
             Entry::Occupied(entry) => entry.into_mut(),
@@ -213,20 +212,20 @@ impl CookieInventory {
 
     /// What a cookie is known by in a browser, as the app set it last.
     pub(super) fn seen(&self, upstream: &str, name: &[u8]) -> Option<SeenScope> {
-        let all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.seen.lock();
         all.get(&(upstream.to_owned(), text(name, NAME_BYTES))).map(SeenScope::from)
     }
 
     /// The same of every cookie that this upstream's app was seen to set, by name; names that were cut are left out.
     pub(super) fn seen_of(&self, upstream: &str) -> Vec<(String, SeenScope)> {
-        let all = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.seen.lock();
         let of_it = all.iter().filter(|((owner, name), _)| owner == upstream && name.len() < NAME_BYTES);
         of_it.map(|((_, name), sighting)| (name.clone(), SeenScope::from(sighting))).collect()
     }
 
     /// Everything seen, by upstream and name.
     pub fn list(&self) -> BTreeMap<(String, String), CookieSighting> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.seen.lock().clone()
     }
 
     /// Lines that were not noted, since there were too many names.

@@ -4,10 +4,12 @@ use std::{
     collections::HashMap,
     net::IpAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicUsize, Ordering},
     },
 };
+
+use parking_lot::Mutex;
 
 use super::{ConnectionRules, PeerName};
 use crate::{clock::Timestamp, net::network_of};
@@ -47,7 +49,7 @@ impl ConnectionLimits {
         let address = match (peer, rules.limits.connections_per_address) {
             (PeerName::Ip(ip), Some(most)) if !rules.believes(peer) => {
                 let key = network_of(ip);
-                let mut all = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut all = self.by_address.lock();
                 let count = all.entry(key).or_default();
                 if *count >= most {
                     return None;
@@ -83,7 +85,7 @@ impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.counts.all.fetch_sub(1, Ordering::Relaxed);
         if let Some(address) = self.address {
-            let mut all = self.counts.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all = self.counts.by_address.lock();
             if let Some(count) = all.get_mut(&address) {
                 *count -= 1;
                 if *count == 0 {

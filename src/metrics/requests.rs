@@ -3,11 +3,13 @@
 
 use std::{
     sync::{
-        Arc, Mutex, OnceLock, PoisonError,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
+
+use parking_lot::Mutex;
 
 /// The methods that are told apart (RFC 9110 section 9.3, RFC 5789), and all others: labels are bounded.
 pub const METHODS: [&str; 9] =
@@ -118,7 +120,7 @@ pub struct RequestMetrics(Mutex<Vec<Arc<RouteMetrics>>>);
 impl RequestMetrics {
     /// The row of this listener and route; it is there from now on.
     pub fn row(&self, listener: u16, route: &str) -> Arc<RouteMetrics> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut all = self.0.lock();
         if let Some(known) = all.iter().find(|row| row.listener == listener && *row.route == *route) {
             return Arc::clone(known);
         }
@@ -135,7 +137,7 @@ impl RequestMetrics {
 
     /// All of them.
     pub fn rows(&self) -> Vec<Arc<RouteMetrics>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.lock().clone()
     }
 }
 

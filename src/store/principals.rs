@@ -4,9 +4,10 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
-    sync::{Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::{
     clock::Timestamp,
@@ -88,7 +89,7 @@ impl PrincipalIndex {
     }
 
     fn shard(&self, who: u128) -> Option<MutexGuard<'_, PrincipalShard>> {
-        self.shards.get(who as usize % SHARDS).map(|s| s.lock().unwrap_or_else(PoisonError::into_inner))
+        self.shards.get(who as usize % SHARDS).map(|s| s.lock())
     }
 
     /// Looks at what is known of them, and may change it.
@@ -139,7 +140,7 @@ impl PrincipalIndex {
     /// Makes room for so many.
     pub(super) fn reserve(&self, people: usize) {
         for shard in &self.shards {
-            shard.lock().unwrap_or_else(PoisonError::into_inner).reserve(people / SHARDS);
+            shard.lock().reserve(people / SHARDS);
         }
     }
 
@@ -184,7 +185,7 @@ impl PrincipalIndex {
     /// Forgets whom nobody can have been asking for any more: requests last no longer than `longest`.
     pub(super) fn sweep(&self, now: Timestamp, longest: Duration) {
         for shard in &self.shards {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut shard = shard.lock();
             shard.retain(|_, person| match person {
                 PrincipalSessions::Once(_) => true,
                 PrincipalSessions::Else(sessions) => {

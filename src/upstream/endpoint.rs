@@ -3,11 +3,13 @@
 use std::{
     net::IpAddr,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
+
+use parking_lot::Mutex;
 
 use super::{
     habits::ConnectionHabits,
@@ -108,7 +110,7 @@ impl Endpoint {
 
     /// Room for connections to it.
     pub(super) fn slots(&self) -> Arc<ConnectionSlots> {
-        Arc::clone(&self.slots.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.slots.lock())
     }
 
     /// Requests under way.
@@ -140,7 +142,7 @@ impl Endpoint {
         self.habits.resume(&before.habits);
         // What is open counts on, unless the limit is another one.
         let theirs = before.slots();
-        let mut mine = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut mine = self.slots.lock();
         if theirs.has(mine.most()) {
             *mine = theirs;
         }

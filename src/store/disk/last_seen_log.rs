@@ -1,10 +1,9 @@
 //! What requests left on records without changing them, on its way to disk: written behind, and until that is done left
 //! on whatever is read from there.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::{Mutex, MutexGuard};
 
 use crate::record::{Record, RecordActivity};
 
@@ -23,7 +22,7 @@ pub(super) struct LastSeenLog(Mutex<ActivityBatches>);
 
 impl LastSeenLog {
     fn lock(&self) -> MutexGuard<'_, ActivityBatches> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 
     /// A request came under this record.

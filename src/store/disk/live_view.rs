@@ -2,11 +2,12 @@
 //! order in the queue is the order of the decisions.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc,
     atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering},
 };
 
 use moka::{notification::RemovalCause, ops::compute::Op, policy::EvictionPolicy, sync::Cache};
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
 use super::{
@@ -97,7 +98,7 @@ impl LiveView {
             .max_capacity(max_bytes / 2)
             .weigher(|_, record: &Arc<Record>| record.weight())
             .eviction_listener(move |id, _, cause| {
-                let mut left = leaving.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut left = leaving.lock();
                 if cause == RemovalCause::Size && left.len() < MOST_LEFT {
                     left.push(*id);
                 }

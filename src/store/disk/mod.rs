@@ -41,11 +41,12 @@ pub use salvage::SalvageResult;
 pub use start::DiskSettings;
 
 use std::{
-    sync::{Arc, Mutex, PoisonError, atomic::Ordering, mpsc},
+    sync::{Arc, atomic::Ordering, mpsc},
     thread::JoinHandle,
     time::Duration,
 };
 
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
@@ -129,7 +130,7 @@ impl DiskStore {
 
     /// Where there is no reader, or no longer, the writer reads.
     fn ask(&self, question: ColdQuestion) {
-        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let threads = self.threads.lock();
         let unasked = match &threads.questions {
             Some(questions) => questions.send(question).err().map(|mpsc::SendError(question)| question),
             None => Some(question),
@@ -353,8 +354,7 @@ impl DiskStore {
 
     /// Writes what there is to write, and lets the database go. Afterwards nothing is taken any more.
     pub fn close(&self) {
-        let DiskThreads { writer, reader, questions } =
-            std::mem::take(&mut *self.threads.lock().unwrap_or_else(PoisonError::into_inner));
+        let DiskThreads { writer, reader, questions } = std::mem::take(&mut *self.threads.lock());
         drop(questions);
         // The reader may leave something to the writer.
         let read = reader.map(JoinHandle::join);

@@ -3,11 +3,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::atomic::{AtomicU64, Ordering},
 };
+
+use parking_lot::{Mutex, MutexGuard};
 
 use super::pending::{SHARDS, place};
 
@@ -35,7 +34,7 @@ impl PackedIndex {
     }
 
     fn lock(&self, id: u128) -> Option<MutexGuard<'_, IndexShard>> {
-        self.shards.get(place(id)).map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner))
+        self.shards.get(place(id)).map(|shard| shard.lock())
     }
 
     fn gone(&self, parcel: &[u8]) {
@@ -55,7 +54,7 @@ impl PackedIndex {
     pub(super) fn fill(&self, ids: impl ExactSizeIterator<Item = u128>) {
         let each = ids.len() / SHARDS;
         for shard in &self.shards {
-            shard.lock().unwrap_or_else(PoisonError::into_inner).reserve(each + each / 32);
+            shard.lock().reserve(each + each / 32);
         }
         ids.for_each(|id| self.add(id));
     }
@@ -72,7 +71,7 @@ impl PackedIndex {
     /// Tells each id, a shard at a time.
     pub(super) fn each(&self, mut tell: impl FnMut(u128)) {
         for shard in &self.shards {
-            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            let shard = shard.lock();
             shard.keys().for_each(|id| tell(u128::from_ne_bytes(*id)));
         }
     }
@@ -109,10 +108,7 @@ impl PackedIndex {
     }
 
     pub(super) fn len(&self) -> u64 {
-        self.shards
-            .iter()
-            .map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner).len() as u64)
-            .sum()
+        self.shards.iter().map(|shard| shard.lock().len() as u64).sum()
     }
 }
 

@@ -3,10 +3,12 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc,
         atomic::{AtomicU32, AtomicUsize, Ordering},
     },
 };
+
+use parking_lot::{Mutex, MutexGuard};
 
 use tokio::sync::oneshot;
 
@@ -20,7 +22,7 @@ pub(super) fn place(id: u128) -> usize {
 }
 
 fn lock<T>(shards: &[Mutex<T>], id: u128) -> Option<MutexGuard<'_, T>> {
-    shards.get(place(id)).map(|shard| shard.lock().unwrap_or_else(PoisonError::into_inner))
+    shards.get(place(id)).map(|shard| shard.lock())
 }
 
 /// How often what is on disk was changed, by id: who reads there tells by it whether what was read is out of date. Ids

@@ -2,11 +2,13 @@
 
 use std::{
     sync::{
-        Arc, Condvar, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
 };
+
+use parking_lot::{Condvar, Mutex};
 
 use tokio::sync::oneshot;
 
@@ -77,7 +79,7 @@ impl WriteQueue {
 
     /// Adds an order. After the end it is dropped, and whoever waits for it learns that.
     pub(super) fn push(&self, order: WriterOrder) {
-        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut orders = self.orders.lock();
         let (waiting, closed) = &mut *orders;
         if !*closed {
             waiting.push(order);
@@ -89,17 +91,14 @@ impl WriteQueue {
 
     /// All that has gathered, and whether that was the last; waits for `patience` at most.
     pub(super) fn take(&self, patience: Duration) -> (Vec<WriterOrder>, bool) {
-        let orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
-        let (mut orders, _) = self
-            .bell
-            .wait_timeout_while(orders, patience, |(orders, closed)| orders.is_empty() && !*closed)
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut orders = self.orders.lock();
+        self.bell.wait_while_for(&mut orders, |(orders, closed)| orders.is_empty() && !*closed, patience);
         (std::mem::take(&mut orders.0), orders.1)
     }
 
     /// Takes out the writes that `derived` is true for; the others keep their order.
     pub(super) fn take_out(&self, derived: impl Fn(&RecordWrite) -> bool) -> Vec<RecordWrite> {
-        let mut orders = self.orders.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut orders = self.orders.lock();
         let taken =
             orders.0.extract_if(.., |order| matches!(order, WriterOrder::Write(write) if derived(write)));
         taken
@@ -109,7 +108,7 @@ impl WriteQueue {
 
     /// No more orders: what was given is done, then the writer ends.
     pub(super) fn close(&self) {
-        self.orders.lock().unwrap_or_else(PoisonError::into_inner).1 = true;
+        self.orders.lock().1 = true;
         self.bell.notify_one();
     }
 }

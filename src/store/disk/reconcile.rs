@@ -1,7 +1,7 @@
 //! Between the disk and the live view: what was read from disk, and records that are packed. Under the lock of an id only
 //! one of them counts.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
 use moka::ops::compute::Op;
 
@@ -62,7 +62,7 @@ impl LiveView {
 
     /// Some that there was no room for in memory.
     pub(super) fn take_left(&self, most: usize) -> Vec<u128> {
-        let mut left = self.left.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = self.left.lock();
         let rest = left.len().saturating_sub(most);
         left.split_off(rest)
     }

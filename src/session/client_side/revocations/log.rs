@@ -1,12 +1,9 @@
 //! What has ended, on disk: a table in a database of its own, written by a thread of its own. What came while a sync ran
 //! is kept by the next one, together.
 
-use std::{
-    path::Path,
-    sync::{Mutex, PoisonError, mpsc},
-    thread::JoinHandle,
-    time::Duration,
-};
+use std::{path::Path, sync::mpsc, thread::JoinHandle, time::Duration};
+
+use parking_lot::Mutex;
 
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
@@ -100,7 +97,7 @@ impl RevocationLog {
     /// Hands in an entry.
     pub(super) fn write(&self, id: u128, entry: RevokedSession) -> LogReceipt {
         let (kept, receipt) = oneshot::channel();
-        if let Some(lines) = &*self.lines.lock().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(lines) = &*self.lines.lock() {
             // A writer that has gone drops it, and whoever waits learns that.
             let _ = lines.send(RevocationEntry { id, entry, kept });
         }
@@ -109,8 +106,8 @@ impl RevocationLog {
 
     /// What was handed in is written, and the thread ends.
     pub(super) fn close(&self) {
-        self.lines.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(writer) = self.writer.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        self.lines.lock().take();
+        if let Some(writer) = self.writer.lock().take() {
             let _ = writer.join();
         }
     }
