@@ -63,6 +63,7 @@ struct ResolvedTickets {
 }
 
 impl ResolvedTickets {
+    #[inline]
     fn add(&mut self, came: &GenuineTicket, status: Option<SessionStatus>, sessions: &SessionManager) {
         let events = &sessions.wire.events;
         match status {

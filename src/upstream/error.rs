@@ -122,6 +122,27 @@ pub(super) struct FailedRequest<B> {
     pub(super) seen: DeliveryState<B>,
 }
 
+impl<B> FailedRequest<B> {
+    /// Whether it can be sent again: the connection failed, and the app has seen nothing of the request; or it may have seen
+    /// it, and that does no harm since the request is `repeatable`.
+    pub(super) fn may_be_repeated(&self, repeatable: bool) -> bool {
+        let is_unseen = match self.seen {
+            DeliveryState::Nothing(_) => true,
+            DeliveryState::Maybe => repeatable,
+            DeliveryState::Some => false,
+        };
+        is_unseen && matches!(self.why, FailureReason::Exchange(_))
+    }
+
+    /// The body that the app has seen nothing of.
+    pub(super) fn into_unsent(self) -> Option<Box<ReplayBody<B>>> {
+        match self.seen {
+            DeliveryState::Nothing(unsent) => unsent,
+            DeliveryState::Maybe | DeliveryState::Some => None,
+        }
+    }
+}
+
 /// Why there was no answer.
 #[derive(Debug)]
 pub(super) enum FailureReason {

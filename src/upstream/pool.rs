@@ -239,3 +239,14 @@ pub(super) enum ReusePolicy {
     /// None from the pool: one from there has just failed.
     New,
 }
+
+impl ReusePolicy {
+    /// What connection will do for a request to a server that was `tried` already, or that may be sent again.
+    pub(super) fn of(tried: bool, repeatable: bool) -> Self {
+        match (tried, repeatable) {
+            (true, _) => Self::New,
+            (false, true) => Self::Any,
+            (false, false) => Self::Fresh,
+        }
+    }
+}

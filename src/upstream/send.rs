@@ -3,16 +3,16 @@
 use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Request;
 use http_body::Body;
 
 use super::{
-    AnswerBody, ConnectionLease, Endpoint, Endpoints, InterimHandler, RequestBodyError, UploadProgress,
-    UpstreamAnswer, UpstreamConnections, UpstreamError,
+    ConnectionLease, Endpoint, Endpoints, InterimHandler, RequestBodyError, UploadProgress, UpstreamAnswer,
+    UpstreamConnections, UpstreamError,
     balance::TriedServers,
     connect::ConnectRetry,
-    endpoint::{EndpointFailure, RequestUnderWay},
-    error::{DeliveryState, FailedRequest, FailureReason},
+    endpoint::EndpointFailure,
+    error::FailureReason,
     http1, http2,
     pool::ReusePolicy,
     replay::{ReplayBody, SentBody},
@@ -80,50 +80,51 @@ where
     B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
     let mut body = if body.is_end_stream() { None } else { Some(held(upstream, body, terms.upload).await?) };
-    let bodied = body.is_some();
-    let repeatable = !bodied && head.method().is_idempotent();
-    let mut left = upstream.rules.retries;
-    let mut tried = TriedServers::default();
+    let repeatable = body.is_none() && head.method().is_idempotent();
+    let (mut left, mut tried) = (upstream.rules.retries, TriedServers::default());
     loop {
         let index = select_server(upstream, pools, &terms, &tried);
         let Some(endpoint) = upstream.all.get(index) else { unreachable!("next() is within all") };
-        let wanted = match (tried.contains(index), repeatable && left > 0) {
-            (true, _) => ReusePolicy::New,
-            (false, true) => ReusePolicy::Any,
-            (false, false) => ReusePolicy::Fresh,
-        };
+        let wanted = ReusePolicy::of(tried.contains(index), repeatable && left > 0);
+        let is_last = tried.len() + 1 >= upstream.all.len();
         // An app that restarts refuses for a moment: the last server there is to try is given until the time is up.
-        let patience =
-            if tried.len() + 1 < upstream.all.len() { ConnectRetry::None } else { ConnectRetry::Restart };
-        let connected = match connect(upstream, pools, endpoint, (wanted, patience), terms.visitor).await {
-            Ok(connected) => connected,
+        let patience = if is_last { ConnectRetry::Restart } else { ConnectRetry::None };
+        // What is awaited for HTTP/1.1 is awaited here: a function between would move it, and most requests go this way.
+        let connected = if upstream.rules.http2 {
+            connect_http2(upstream, pools, endpoint, patience).await
+        } else {
+            pools.take(endpoint, upstream, wanted, patience, terms.visitor).await.map(ServerConnection::Http1)
+        };
+        let connected = match connected {
             // Nothing was sent: any other server may be asked.
-            Err(_) if tried.len() + 1 < upstream.all.len() => {
+            Err(_) if !is_last => {
                 tried.add(index);
                 continue;
             }
-            Err(e) => return Err(e),
+            connected => connected?,
         };
         let busy = (upstream.rules.balance == BalanceRule::LeastRequests).then(|| endpoint.begin());
-        let asked = exchange(connected, busy, endpoint, (head, added), body.take(), terms).await;
-        let FailedRequest { why, seen } = match asked {
+        let asked = match connected {
+            ServerConnection::Http1(mut lease) => {
+                lease.busy = busy;
+                http1::ask(lease, head, added, body.take(), &terms).await
+            }
+            ServerConnection::Http2(mut share) => {
+                share.busy = busy;
+                Box::pin(http2::ask(share, endpoint, head, added, body.take(), terms)).await
+            }
+        };
+        match asked {
             Ok(response) => {
                 endpoint.succeeded();
                 return Ok(UpstreamAnswer { response, endpoint: index });
             }
-            Err(failed) => failed,
-        };
-        let again =
-            matches!(seen, DeliveryState::Nothing(_)) || (repeatable && matches!(seen, DeliveryState::Maybe));
-        if let DeliveryState::Nothing(unsaid) = seen {
-            body = unsaid;
-        }
-        match why {
-            FailureReason::Exchange(_) if again && left > 0 => {
+            Err(failed) if failed.may_be_repeated(repeatable) && left > 0 => {
                 left -= 1;
                 tried.add(index);
+                body = failed.into_unsent();
             }
-            why => return Err(final_error(endpoint, why, terms.address)),
+            Err(failed) => return Err(final_error(endpoint, failed.why, terms.address)),
         }
     }
 }
@@ -159,45 +160,16 @@ fn final_error(endpoint: &Endpoint, why: FailureReason, visitor: Option<IpAddr>)
     error
 }
 
-/// The request and the head of its answer, on a connection that is there.
-async fn exchange<B, R>(
-    connected: ServerConnection<B>,
-    busy: Option<RequestUnderWay>,
-    endpoint: &Endpoint,
-    (head, added): (&Request<R>, &HeaderLines),
-    body: Option<SentBody<B>>,
-    options: SendOptions<'_>,
-) -> Result<Response<AnswerBody<B>>, FailedRequest<B>>
-where
-    B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
-{
-    match connected {
-        ServerConnection::Http1(mut lease) => {
-            lease.busy = busy;
-            http1::ask(lease, head, added, body, &options).await
-        }
-        // Boxed, as in `connect`.
-        ServerConnection::Http2(mut share) => {
-            share.busy = busy;
-            Box::pin(http2::ask(share, endpoint, head, added, body, options)).await
-        }
-    }
-}
-
-/// A connection to this server, or a part in one.
-async fn connect<B>(
+/// A part in a connection that requests share.
+async fn connect_http2<B>(
     upstream: &Endpoints,
     pools: &UpstreamConnections<B>,
     endpoint: &Endpoint,
-    (wanted, patience): (ReusePolicy, ConnectRetry),
-    visitor: Option<&VisitorConnection>,
+    patience: ConnectRetry,
 ) -> Result<ServerConnection<B>, UpstreamError>
 where
     B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
-    if !upstream.rules.http2 {
-        return pools.take(endpoint, upstream, wanted, patience, visitor).await.map(ServerConnection::Http1);
-    }
     match pools.shared(endpoint) {
         Some(share) => Ok(ServerConnection::Http2(share)),
         // Boxed: most apps speak HTTP/1.1, and their requests are not to carry room for it.

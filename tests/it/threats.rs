@@ -33,7 +33,7 @@ fn rows(document: &str) -> Vec<(String, Vec<String>)> {
 fn is_test(test: &str) -> bool {
     let Some((place, name)) = test.rsplit_once("::") else { return false };
     let rust = Path::new(place).extension().is_some_and(|extension| extension == "rs");
-    let file = if rust { place.to_owned() } else { format!("tests/it/{place}.rs") };
+    let file = if rust { place.to_owned() } else { format!("tests/it/{}.rs", place.replace("::", "/")) };
     let text = read(&file);
     let Some(at) = text.find(&format!("fn {name}(")) else { return false };
     let before = text[..at].trim_end();

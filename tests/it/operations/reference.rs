@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path};
 use cloakroom::config::{Config, StoreKind};
 use toml::de::{DeTable, DeValue};
 
-const REFERENCE: &str = include_str!("../../config.toml");
+const REFERENCE: &str = include_str!("../../../config.toml");
 
 /// With every `# key = …` and `# [section]` in force.
 fn uncommented() -> String {

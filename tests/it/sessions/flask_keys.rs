@@ -1,10 +1,8 @@
 //! Keys of Flask's session, where they are not simply fields: nobody's names, names that meet, the one that logs in; and
 //! whose its cookie is.
 
-use crate::{
-    flask::{held, shared, signed, text},
-    support::{App, Browser, Cloakroom, puppet::line},
-};
+use super::flask::{held, shared, signed, text};
+use crate::support::{App, Browser, Cloakroom, puppet::line};
 use cloakroom::record::FieldValue;
 
 fn json(value: &str) -> FieldValue {

@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::carried::sealed;
+use super::client_side_sessions::sealed;
 use crate::support::key;
 
 #[test]

@@ -1,0 +1,11 @@
+//! The app's own cookies.
+
+mod jar;
+mod jar_model;
+mod jar_rules;
+mod kept_logins;
+mod kept_names;
+mod legacy_cookies;
+mod rules;
+mod sealed;
+mod vault;

@@ -1,0 +1,11 @@
+//! What an operator does and sees.
+
+mod admin;
+mod check;
+mod drain;
+mod logs;
+mod package;
+mod reference;
+mod reload;
+mod reload_under_load;
+mod systemd;
