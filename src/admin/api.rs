@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{
     AdminResponse, AdminSources, page,
-    status::{CookieReport, ProcessStatus, SessionStatus, UpstreamReport},
+    status::{CookieReport, ProcessStatus, SessionSummary, UpstreamReport},
 };
 use crate::{
     clock::Timestamp,
@@ -203,7 +203,7 @@ async fn sessions(sources: &AdminSources, query: &str) -> ApiResult {
     let mut sessions = Vec::new();
     for id in ids {
         if let FoundRecord::Live(record) = store.load(id, now).await.map_err(failed)? {
-            sessions.push(SessionStatus::of(&record, plan.sessions.rules()));
+            sessions.push(SessionSummary::of(&record, plan.sessions.rules()));
         }
     }
     json(&serde_json::json!({ "sessions": sessions, "next": next }))
@@ -217,7 +217,7 @@ async fn session(sources: &AdminSources, id: Uuid, get: bool, asker: &ApiClient)
         let FoundRecord::Live(record) = store.load(id, now).await.map_err(failed)? else {
             return Err(none());
         };
-        return json(&SessionStatus::of(&record, plan.sessions.rules()));
+        return json(&SessionSummary::of(&record, plan.sessions.rules()));
     }
     // Without a look at it first: what cannot be read can be ended all the same.
     let ended = store.delete(id, now).await;
@@ -272,7 +272,7 @@ async fn principal(
         if let FoundRecord::Live(record) = store.load(*id, now).await.map_err(failed)?
             && is_theirs(&record)
         {
-            sessions.push(SessionStatus::of(&record, plan.sessions.rules()));
+            sessions.push(SessionSummary::of(&record, plan.sessions.rules()));
         }
     }
     json(&serde_json::json!({ "sessions": sessions, "more": all.len().saturating_sub(MOST_SHOWN) }))

@@ -197,7 +197,7 @@ impl CookieReport {
 
 /// A session: what it holds by name and size, never a value.
 #[derive(Debug, Serialize)]
-pub(super) struct SessionStatus {
+pub(super) struct SessionSummary {
     id: String,
     realm: String,
     principal: Option<String>,
@@ -217,7 +217,7 @@ struct NamedSize {
     bytes: usize,
 }
 
-impl SessionStatus {
+impl SessionSummary {
     pub(super) fn of(record: &Record, rules: &Rules) -> Self {
         let fields = record.fields.iter();
         let fields =

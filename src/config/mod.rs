@@ -56,7 +56,7 @@ pub use store::{Durability, FlaskSession, RevocationMemory, StoreConfig, StoreKi
 pub use tls::{CertificateFiles, ClientCertificates, ListenerTlsConfig};
 pub use upstream::{
     AliasValue, BalanceRule, CaSource, HeaderAlias, HealthConfig, ServerAddress, ServerConfig,
-    UpstreamConfig, UpstreamHost, UpstreamTls,
+    UpstreamConfig, UpstreamHost, UpstreamTlsConfig,
 };
 
 /// Everything that the program was told, valid as a whole.

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::{App, Cloakroom, Desk, login};
+use crate::support::{App, Cloakroom, SessionBench, login};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cloakroom::{crypto::sha256, record::FieldValue, session::SessionChanges};
@@ -62,7 +62,7 @@ fn every_threat_and_every_rule_has_its_tests() {
 
 #[test]
 fn a_copied_store_logs_nobody_in() {
-    let desk = Desk::open("");
+    let desk = SessionBench::open("");
     let ticket = desk.visit(None, login("alice"), desk.opened).unwrap();
     let resolved = desk.resolve(Some(&ticket), desk.opened);
     let record = resolved.record().unwrap();
@@ -79,15 +79,15 @@ fn a_copied_store_logs_nobody_in() {
     let mut forged = bytes.clone();
     forged[26..42].copy_from_slice(&record.secret[..16]);
     assert_eq!(desk.principal(&URL_SAFE_NO_PAD.encode(&forged), desk.opened), None);
-    let other = Desk::open("");
+    let other = SessionBench::open("");
     assert_eq!(other.principal(&ticket, other.opened), None, "another key");
 }
 
 #[test]
 fn a_foreign_page_that_posts_here_leaves_the_visitor_logged_in() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, "");
-    let mut visitor = house.browser();
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, "");
+    let mut visitor = proxy.browser();
     visitor.answered("/", &["X-Session-Set-A: 1", "X-Session-Principal: alice"]);
     for site in [
         "sec-fetch-site: cross-site\r\nsec-fetch-mode: navigate\r\nsec-fetch-dest: document\r\n",
@@ -99,7 +99,7 @@ fn a_foreign_page_that_posts_here_leaves_the_visitor_logged_in() {
             // SameSite=Lax: the browser leaves the cookie at home.
             let head = format!(
                 "POST /paid HTTP/1.1\r\nhost: {}\r\n{site}{orders}content-length: 0\r\n\r\n",
-                house.address
+                proxy.address
             );
             let answer = visitor.send_raw(head.as_bytes());
             assert_eq!((answer.status, answer.set_cookies()), (200, Vec::new()), "{site} {orders}");
@@ -112,7 +112,7 @@ fn a_foreign_page_that_posts_here_leaves_the_visitor_logged_in() {
 fn a_flood_of_anonymous_sessions_evicts_only_its_like() {
     let toml =
         "[store]\nkind = \"memory\"\nmax_bytes = \"1 MiB\"\n[limits]\nnew_sessions_per_second = \"off\"";
-    let desk = Desk::open(toml);
+    let desk = SessionBench::open(toml);
     let now = desk.opened;
     let field = || SessionChanges {
         set: vec![("a".into(), FieldValue::Text("x".repeat(100).into()))],
@@ -141,9 +141,9 @@ fn a_flood_of_anonymous_sessions_evicts_only_its_like() {
 
 #[test]
 fn no_quoting_hides_or_moves_a_cookie() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, "");
-    let mut visitor = house.browser();
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, "");
+    let mut visitor = proxy.browser();
     visitor.answered("/", &["X-Session-Principal: alice"]);
     let ticket = visitor.ticket().unwrap();
     for (line, ours, rest) in [
@@ -160,7 +160,7 @@ fn no_quoting_hides_or_moves_a_cookie() {
         ("xcloakroom=T; cloakroomx=T", false, "xcloakroom=T; cloakroomx=T"),
         ("cloakroo%6d=T", false, "cloakroo%6d=T"),
     ] {
-        let mut browser = house.browser();
+        let mut browser = proxy.browser();
         let answer = browser.get_with("/", &format!("cookie: {}\r\n", line.replace('T', &ticket)));
         assert_eq!(answer.told("principal").is_some(), ours, "{line}");
         assert_eq!(app.last().header("cookie").unwrap_or_default(), rest.replace('T', &ticket), "{line}");

@@ -21,7 +21,7 @@ mod tls;
 pub use header_alias::{AliasValue, HeaderAlias};
 pub use health::HealthConfig;
 pub use server::{ServerAddress, ServerConfig};
-pub use tls::{CaSource, UpstreamTls};
+pub use tls::{CaSource, UpstreamTlsConfig};
 
 /// `[upstreams.NAME]`
 #[derive(Debug, Clone, PartialEq)]
@@ -58,7 +58,7 @@ pub struct UpstreamConfig {
     /// `retries`
     pub retries: u32,
     /// `tls`: of its `https://` servers.
-    pub tls: UpstreamTls,
+    pub tls: UpstreamTlsConfig,
     /// `session_fields`: which fields it is shown.
     pub session_fields: FieldGlobs,
     /// `session_write`: whether it may write fields.
@@ -136,7 +136,7 @@ impl UpstreamConfig {
             reader.notes().push(warning.help(help));
         }
         let servers: Vec<_> = placed.into_iter().map(|(server, _)| server).collect();
-        let tls = UpstreamTls::read(reader, &servers, folder);
+        let tls = UpstreamTlsConfig::read(reader, &servers, folder);
         let upstream = Self {
             name,
             servers,

@@ -11,7 +11,7 @@ use super::{ServerAddress, ServerConfig};
 
 /// `tls` of an upstream: holds for its `https://` servers.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct UpstreamTls {
+pub struct UpstreamTlsConfig {
     /// `ca`: who may have signed their certificates.
     pub ca: CaSource,
     /// `name`: what their certificates must be for, and what they are asked for (SNI); absent: what stands in `servers`.
@@ -30,7 +30,7 @@ pub enum CaSource {
     File(PathBuf),
 }
 
-impl UpstreamTls {
+impl UpstreamTlsConfig {
     /// Reads it; a file is looked for beside the configuration, in `folder`.
     pub(super) fn read(upstream: &TableReader<'_>, servers: &[ServerConfig], folder: &Path) -> Self {
         let reader = upstream.section("tls");

@@ -119,7 +119,7 @@ fn an_app_gets_from_the_jar_what_it_gets_from_curls() {
     let (plain, kept) = (App::setting(), App::setting());
     let config = "[session.cookie]\ndomain = \"shop.test\"\n[session]\njar = { max_cookies = 1000, max_bytes = \"1 MiB\" }\n\
                   [[cookies]]\npreset = \"vault\"";
-    let house = Cloakroom::before(kept.address).config(config).start();
+    let proxy = Cloakroom::before(kept.address).config(config).start();
     let folder = tempfile::tempdir().unwrap();
     let mut compared = 0;
     for seed in 1..=8 {
@@ -136,7 +136,7 @@ fn an_app_gets_from_the_jar_what_it_gets_from_curls() {
             stays.extend(gone.into_iter().take(1));
             let lines = stays;
             curl(plain.address, &own, &url, &lines);
-            curl(house.address, &ticket, &url, &lines);
+            curl(proxy.address, &ticket, &url, &lines);
             assert_eq!(got(&kept), got(&plain), "seed {seed}, at {url}, after:\n{story}");
             compared += got(&plain).len();
             writeln!(story, "{url} {lines:#?}").unwrap();

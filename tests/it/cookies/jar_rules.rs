@@ -17,8 +17,8 @@ fn sees(visitor: &mut Browser, path: &str) -> String {
 #[test]
 fn a_kept_cookie_is_sent_as_a_browser_would() {
     let app = App::setting();
-    let house = Cloakroom::before(app.address).config(KEEP).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).config(KEEP).start();
+    let mut visitor = proxy.browser();
     for text in [
         "k1=one; Path=/",
         "k2=\"two, 2\"; Path=/shop; HttpOnly",
@@ -41,7 +41,7 @@ fn a_kept_cookie_is_sent_as_a_browser_would() {
     // From another site's page: what is Strict stays.
     let link = "sec-fetch-site: cross-site\r\nsec-fetch-mode: navigate\r\nsec-fetch-dest: document\r\n";
     assert_eq!(visitor.get_with("/", link).text(), "k1=other");
-    let other = house.browser().get("/").text();
+    let other = proxy.browser().get("/").text();
     assert_eq!(other, "", "another visitor has none of it");
 }
 
@@ -49,8 +49,8 @@ fn a_kept_cookie_is_sent_as_a_browser_would() {
 fn old_logins_go_on_until_the_day_that_the_rule_says() {
     let app = App::setting();
     for (day, wanted) in [("2999-01-31", "k1=old"), ("2020-01-31", "")] {
-        let house = Cloakroom::before(app.address).config(&format!("{KEEP}adopt_until = \"{day}\"")).start();
-        let mut visitor = house.browser();
+        let proxy = Cloakroom::before(app.address).config(&format!("{KEEP}adopt_until = \"{day}\"")).start();
+        let mut visitor = proxy.browser();
         assert_eq!(visitor.get_with("/", "cookie: k1=old\r\n").text(), wanted, "{day}");
         set(&mut visitor, "k1=new");
         assert_eq!(visitor.get_with("/", "cookie: k1=old\r\n").text(), "k1=new", "{day}");
@@ -61,8 +61,8 @@ fn old_logins_go_on_until_the_day_that_the_rule_says() {
 fn a_kept_cookie_that_changes_renews_the_ticket_as_the_rule_says() {
     let app = App::setting();
     for (renew, by_get, by_post) in [("unsafe", false, true), ("always", true, true), ("off", false, false)] {
-        let house = Cloakroom::before(app.address).config(&format!("{KEEP}renew = \"{renew}\"")).start();
-        let mut visitor = house.browser();
+        let proxy = Cloakroom::before(app.address).config(&format!("{KEEP}renew = \"{renew}\"")).start();
+        let mut visitor = proxy.browser();
         visitor.get("/");
         let mut renews = |method: &str, text: &str| {
             let before = visitor.ticket();
@@ -90,11 +90,11 @@ fn the_jar_of_one_app_is_not_anothers_unless_it_is_shared() {
              [[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/other\"\nupstream = \"other\"",
             other.address
         );
-        let house = Cloakroom::before(one.address)
+        let proxy = Cloakroom::before(one.address)
             .upstream("session_fields = [\"*\"]\nsession_write = true\nsession_login = true")
             .config(&config)
             .start();
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         set(&mut visitor, "k=1; Path=/");
         assert_eq!(sees(&mut visitor, "/other"), wanted, "{share}");
         assert_eq!(sees(&mut visitor, "/"), "k=1", "{share}");
@@ -104,7 +104,7 @@ fn the_jar_of_one_app_is_not_anothers_unless_it_is_shared() {
 #[test]
 fn a_logout_and_another_person_leave_nothing_in_the_jar() {
     let app = App::setting();
-    let house = Cloakroom::before(app.address).config(KEEP).start();
+    let proxy = Cloakroom::before(app.address).config(KEEP).start();
     let act = |visitor: &mut Browser, what: &str| visitor.get_with("/", &format!("x-do: {what}\r\n"));
     for end in [
         "X-Session-Action: destroy",
@@ -112,7 +112,7 @@ fn a_logout_and_another_person_leave_nothing_in_the_jar() {
         "X-Session-Principal:",
         "X-Session-Principal: bob",
     ] {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         act(&mut visitor, "X-Session-Principal: alice");
         set(&mut visitor, "k=secret");
         assert_eq!(sees(&mut visitor, "/"), "k=secret", "{end}");
@@ -131,11 +131,11 @@ fn routes_that_only_read_keep_cookies_of_those_who_have_a_session() {
         "{KEEP}[[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/poll\"\nupstream = \"app\"\nsession = \"read_only\"\n\
          [[routes]]\npath = \"/off\"\nupstream = \"app\"\nsession = \"off\""
     );
-    let house = Cloakroom::before(app.address).config(&config).start();
-    let mut stranger = house.browser();
+    let proxy = Cloakroom::before(app.address).config(&config).start();
+    let mut stranger = proxy.browser();
     let answer = stranger.get_with("/poll", &line("k=1; Path=/"));
     assert_eq!(answer.set_cookies(), [""; 0], "nothing is minted there, and nothing reaches the browser");
-    let mut visitor = house.browser();
+    let mut visitor = proxy.browser();
     visitor.get("/");
     let before = visitor.ticket();
     let head =
@@ -146,15 +146,15 @@ fn routes_that_only_read_keep_cookies_of_those_who_have_a_session() {
     assert_eq!(sees(&mut visitor, "/poll"), "k=1");
     assert_eq!(visitor.get_with("/off", &line("k=2; Path=/")).set_cookies(), [""; 0]);
     assert_eq!(sees(&mut visitor, "/"), "k=1", "without a session there is nothing to keep it in");
-    eventually("the log tells", || house.log().contains("the route has no session"));
+    eventually("the log tells", || proxy.log().contains("the route has no session"));
 }
 
 #[test]
 fn what_cannot_be_kept_is_dropped_and_told() {
     let app = App::setting();
     let config = format!("{KEEP}[session]\njar = {{ max_cookies = 2, max_bytes = \"1 KiB\" }}");
-    let house = Cloakroom::before(app.address).config(&config).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).config(&config).start();
+    let mut visitor = proxy.browser();
     let long = "x".repeat(1100);
     for (text, why) in [
         (format!("k1={long}"), "session.jar max_bytes"),
@@ -167,11 +167,11 @@ fn what_cannot_be_kept_is_dropped_and_told() {
         let answer = visitor.get_with("/", &line(&text));
         let passed = answer.set_cookies().iter().any(|line| line.starts_with('k'));
         assert!(!passed, "{text}");
-        eventually(&text, || house.log().contains(why));
+        eventually(&text, || proxy.log().contains(why));
     }
     // The newest may be that of a login. k1 was sent with the request that set k3, k2 before: both as late.
     assert_eq!(sees(&mut visitor, "/"), "k2=2; k3=3");
-    assert!(!house.log().contains(&long), "no value is logged");
+    assert!(!proxy.log().contains(&long), "no value is logged");
 }
 
 /// All that a request is sent is used at the same moment: the login does not go because it was there first.
@@ -184,11 +184,11 @@ fn of_a_full_jar_a_login_goes_last_and_no_app_drives_out_anothers() {
          [[routes]]\npath = \"/other\"\nupstream = \"other\"",
         other.address
     );
-    let house = Cloakroom::before(app.address)
+    let proxy = Cloakroom::before(app.address)
         .upstream("session_fields = [\"*\"]\nsession_write = true\nsession_login = true")
         .config(&config)
         .start();
-    let mut visitor = house.browser();
+    let mut visitor = proxy.browser();
     visitor.get_with("/", &line("PHPSESSID=alice; Path=/"));
     for number in 0..12 {
         visitor.get_with("/", &line(&format!("viewed_{number}=1; Path=/")));
@@ -208,8 +208,8 @@ fn an_answer_whose_cookie_was_taken_away_is_for_no_shared_cache() {
                   [[cookies]]\nname = \"r\"\nhttp_only = true\n\
                   [session]\ncache = \"off\"\n[[routes]]\nupstream = \"app\"\n\
                   [[routes]]\nupstream = \"app\"\npath = \"/off\"\nsession = \"off\"";
-    let house = Cloakroom::before(app.address).config(config).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).config(config).start();
+    let mut visitor = proxy.browser();
     visitor.get("/");
     let mut caching = |path: &str, text: &str, said: &str| {
         let answer = visitor.get_with(path, &(line(text) + &format!("x-do: {said}\r\n")));
@@ -242,8 +242,8 @@ fn an_answer_whose_cookie_was_taken_away_is_for_no_shared_cache() {
 #[test]
 fn a_straggler_neither_changes_the_jar_nor_brings_a_session_back() {
     let app = App::setting();
-    let house = Cloakroom::before(app.address).config(KEEP).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).config(KEEP).start();
+    let mut visitor = proxy.browser();
     set(&mut visitor, "k=before");
     let mut late = visitor.clone();
     let head = format!("POST / HTTP/1.1\r\n{}{}content-length: 0\r\n\r\n", visitor.lines(), line("k=login"));
@@ -257,8 +257,8 @@ fn a_straggler_neither_changes_the_jar_nor_brings_a_session_back() {
 fn a_hundred_answers_at_once_keep_every_cookie() {
     let app = App::setting();
     let config = format!("{KEEP}[session]\njar = {{ max_cookies = 200 }}");
-    let house = Cloakroom::before(app.address).config(&config).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).config(&config).start();
+    let mut visitor = proxy.browser();
     set(&mut visitor, "k=0");
     std::thread::scope(|scope| {
         for worker in 0..10 {
@@ -277,10 +277,10 @@ fn a_hundred_answers_at_once_keep_every_cookie() {
 #[test]
 fn by_https_secure_cookies_are_kept_and_by_http_they_stay_there() {
     let app = App::setting();
-    let house = Cloakroom::before(app.address)
+    let proxy = Cloakroom::before(app.address)
         .config(&format!("{TRUSTED}{KEEP}[session.cookie]\nsecure = false"))
         .start();
-    let mut visitor = house.browser();
+    let mut visitor = proxy.browser();
     let https = "x-forwarded-proto: https\r\n";
     visitor.get_with("/", https);
     visitor.get_with("/", &(line("k=1; Secure") + https));
@@ -296,13 +296,13 @@ fn by_https_secure_cookies_are_kept_and_by_http_they_stay_there() {
 fn who_follows_a_link_of_another_site_stays_logged_in_where_the_ticket_is_strict() {
     let app = App::setting();
     let config = format!("{KEEP}[session.cookie]\nsame_site = \"Strict\"");
-    let house = Cloakroom::before(app.address).config(&config).start();
+    let proxy = Cloakroom::before(app.address).config(&config).start();
     let link = "sec-fetch-site: cross-site\r\nsec-fetch-mode: navigate\r\nsec-fetch-dest: document\r\n";
     // Strict keeps the ticket back, and the app takes the visitor for a new one.
-    let answer = house.browser().get_with("/", &(line("k=new") + link));
+    let answer = proxy.browser().get_with("/", &(line("k=new") + link));
     assert_eq!(answer.set_cookies(), [""; 0], "no ticket takes the place of the one that was kept back");
     let answer =
-        house.browser().get_with("/", &(line("k=new") + link + "x-do: X-Session-Principal: alice\r\n"));
+        proxy.browser().get_with("/", &(line("k=new") + link + "x-do: X-Session-Principal: alice\r\n"));
     assert_eq!(answer.set_cookies().len(), 1, "save where somebody logs in");
 }
 
@@ -310,10 +310,10 @@ fn who_follows_a_link_of_another_site_stays_logged_in_where_the_ticket_is_strict
 #[test]
 fn a_strict_cookie_stays_where_the_origin_is_another_site() {
     let app = App::setting();
-    let house = Cloakroom::before(app.address).config(KEEP).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).config(KEEP).start();
+    let mut visitor = proxy.browser();
     set(&mut visitor, "k1=1; SameSite=Strict");
-    let own = format!("origin: http://{}\r\n", house.address);
+    let own = format!("origin: http://{}\r\n", proxy.address);
     let all = sees(&mut visitor, "/");
     assert!(all.contains("k1=1"), "{all}");
     assert_eq!(visitor.get_with("/", &own).text(), all);

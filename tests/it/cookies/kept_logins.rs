@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::support::{App, Browser, Cloakroom, Door, Reply, Request, Response, line};
+use crate::support::{App, Browser, Cloakroom, Gate, Reply, Request, Response, line};
 
 const VAULT: &str = "[[cookies]]\npreset = \"vault\"\n";
 const FORM: &str = "sec-fetch-site: same-origin\r\nsec-fetch-mode: navigate\r\nsec-fetch-dest: document\r\n";
@@ -14,7 +14,7 @@ const SCRIPT: &str = "sec-fetch-site: same-origin\r\nsec-fetch-mode: cors\r\nsec
 
 /// An app with sessions of its own: who comes without one gets one, a login gets another. It tells who asks. What is
 /// asked for below `/held` waits for the door; `/rolled` sets the cookie anew, as Laravel does with each answer.
-fn legacy(door: Arc<Door>) -> App {
+fn legacy(door: Arc<Gate>) -> App {
     let people: Mutex<BTreeMap<String, &str>> = Mutex::default();
     App::start(move |request| {
         let path = request.path().strip_prefix("/held").unwrap_or_else(|| request.path());
@@ -52,18 +52,18 @@ fn who(visitor: &mut Browser) -> String {
 }
 
 /// An app behind the vault, and a visitor whom it knows.
-fn house() -> (Arc<Door>, Cloakroom, Browser) {
-    let door = Door::closed();
+fn proxy() -> (Arc<Gate>, Cloakroom, Browser) {
+    let door = Gate::closed();
     let app = legacy(Arc::clone(&door));
-    let house = Cloakroom::with(&app, VAULT);
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::with(&app, VAULT);
+    let mut visitor = proxy.browser();
     assert_eq!(who(&mut visitor), "nobody");
-    (door, house, visitor)
+    (door, proxy, visitor)
 }
 
 /// What is answered to a form that is with the app while `meanwhile` happens.
 fn late(
-    door: &Door,
+    door: &Gate,
     visitor: &Browser,
     path: &str,
     lines: &str,
@@ -82,7 +82,7 @@ fn late(
 
 #[test]
 fn who_never_gets_the_answer_to_a_login_may_log_in_again() {
-    let (_door, _house, mut visitor) = house();
+    let (_door, _house, mut visitor) = proxy();
     for lines in [FORM, "", "accept: text/html,*/*;q=0.8\r\n"] {
         let before = visitor.ticket();
         post(&mut visitor.clone(), "/login", lines);
@@ -99,7 +99,7 @@ fn who_never_gets_the_answer_to_a_login_may_log_in_again() {
 
 #[test]
 fn who_clicks_twice_on_login_is_logged_in() {
-    let (door, _house, visitor) = house();
+    let (door, _house, visitor) = proxy();
     let mut first = visitor.clone();
     let (mut second, answer) =
         late(&door, &visitor, "/held/login", FORM, || drop(post(&mut first, "/login", FORM)));
@@ -110,10 +110,10 @@ fn who_clicks_twice_on_login_is_logged_in() {
 
 #[test]
 fn who_planted_a_ticket_gets_nothing_by_a_form_that_was_under_way_at_the_login() {
-    let door = Door::closed();
+    let door = Gate::closed();
     let app = legacy(Arc::clone(&door));
-    let house = Cloakroom::with(&app, &format!("{VAULT}[process]\ntrusted_proxies = [\"127.0.0.0/8\"]\n"));
-    let mut attacker = house.browser();
+    let proxy = Cloakroom::with(&app, &format!("{VAULT}[process]\ntrusted_proxies = [\"127.0.0.0/8\"]\n"));
+    let mut attacker = proxy.browser();
     who(&mut attacker);
     let mut victim = attacker.clone();
     let from = |last: u8| format!("{FORM}x-forwarded-for: 192.0.2.{last}\r\n");
@@ -126,7 +126,7 @@ fn who_planted_a_ticket_gets_nothing_by_a_form_that_was_under_way_at_the_login()
 
 #[test]
 fn nothing_that_was_under_way_takes_the_place_of_a_login() {
-    let (_door, _house, mut visitor) = house();
+    let (_door, _house, mut visitor) = proxy();
     let spent = visitor.clone();
     post(&mut visitor, "/login", FORM);
     for (method, path, lines) in [
@@ -156,7 +156,7 @@ fn nothing_that_was_under_way_takes_the_place_of_a_login() {
 
 #[test]
 fn a_slow_page_does_not_log_out_who_has_logged_in_meanwhile() {
-    let (door, _house, visitor) = house();
+    let (door, _house, visitor) = proxy();
     let (mut fast, mut slow) = (visitor.clone(), visitor);
     thread::scope(|scope| {
         let answer = scope.spawn(|| slow.get_with("/held/rolled", FORM).set_cookies());
@@ -170,7 +170,7 @@ fn a_slow_page_does_not_log_out_who_has_logged_in_meanwhile() {
 
 #[test]
 fn a_form_that_was_under_way_logs_nobody_in_again_who_has_logged_out() {
-    let (door, _house, mut visitor) = house();
+    let (door, _house, mut visitor) = proxy();
     post(&mut visitor, "/login", FORM);
     let mut tab = visitor.clone();
     let (mut late, answer) =
@@ -181,7 +181,7 @@ fn a_form_that_was_under_way_logs_nobody_in_again_who_has_logged_out() {
 
 #[test]
 fn who_never_hears_of_a_logout_may_log_in_again() {
-    let (_door, _house, mut visitor) = house();
+    let (_door, _house, mut visitor) = proxy();
     post(&mut visitor, "/login", FORM);
     post(&mut visitor.clone(), "/logout", FORM);
     assert_eq!(who(&mut visitor), "nobody");
@@ -191,7 +191,7 @@ fn who_never_hears_of_a_logout_may_log_in_again() {
 
 #[test]
 fn scripts_that_all_get_the_cookie_anew_stay_in_one_session() {
-    let (door, _house, mut visitor) = house();
+    let (door, _house, mut visitor) = proxy();
     post(&mut visitor, "/login", FORM);
     let answers: Vec<Response> = thread::scope(|scope| {
         let send = |_| {
@@ -216,13 +216,13 @@ fn scripts_that_all_get_the_cookie_anew_stay_in_one_session() {
 fn the_form_that_another_site_sends_at_the_end_of_a_login_may_set_any_cookie() {
     let app = App::setting();
     let config = format!("{VAULT}[[routes]]\nupstream = \"app\"\ncross_site_sessions = true");
-    let house = Cloakroom::before(app.address).config(&config).start();
+    let proxy = Cloakroom::before(app.address).config(&config).start();
     let from = |dest: &str| {
         format!("sec-fetch-site: cross-site\r\nsec-fetch-mode: navigate\r\nsec-fetch-dest: {dest}\r\n")
     };
     for same_site in ["", "; SameSite=Lax", "; SameSite=Strict", "; SameSite=None"] {
         for known in [false, true] {
-            let mut visitor = house.browser();
+            let mut visitor = proxy.browser();
             if known {
                 visitor.get_with("/", &line("PHPSESSID=before; Path=/"));
             }
@@ -233,7 +233,7 @@ fn the_form_that_another_site_sends_at_the_end_of_a_login_may_set_any_cookie() {
         }
     }
     // In a frame it may not.
-    let mut visitor = house.browser();
+    let mut visitor = proxy.browser();
     post(&mut visitor, "/", &(line("PHPSESSID=framed; Path=/") + &from("iframe")));
     assert_eq!(visitor.get("/").text(), "");
 }

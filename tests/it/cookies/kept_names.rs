@@ -12,8 +12,8 @@ fn set(visitor: &mut Browser, text: &str) {
 #[test]
 fn what_a_browser_sends_under_a_kept_name_never_reaches_the_app() {
     let app = App::setting();
-    let house = Cloakroom::before(app.address).config(KEEP).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).config(KEEP).start();
+    let mut visitor = proxy.browser();
     let forged = "cookie: k1=forged; a=1;  k2 = \"x\"\r\ncookie: k3=forged\r\n";
     assert_eq!(visitor.get_with("/", forged).text(), "a=1");
     set(&mut visitor, "k1=real");
@@ -29,11 +29,11 @@ fn what_the_jar_sends_no_browser_sends_beside_it() {
          session_login = false\n[[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/other\"\nupstream = \"other\"",
         other.address
     );
-    let house = Cloakroom::before(app.address)
+    let proxy = Cloakroom::before(app.address)
         .upstream("session_fields = [\"*\"]\nsession_write = true\nsession_login = true")
         .config(&config)
         .start();
-    let mut visitor = house.browser();
+    let mut visitor = proxy.browser();
     for path in ["/", "/other"] {
         let before = visitor.get_with(path, "cookie: a=1; sid=own\r\n");
         assert_eq!(before.text(), "a=1; sid=own", "{path}: nothing is kept under the name");
@@ -52,8 +52,8 @@ fn a_path_that_can_be_read_in_two_ways_opens_no_way_past_a_rule() {
     let config = "[[cookies]]\nname = \"p\"\naction = \"pass\"\nrequest_path = \"/open\"\n\
                   [[cookies]]\nname = \"*\"\naction = \"keep\"\nrequest_path = \"/shop\"\n\
                   [[cookies]]\nname = \"p\"\naction = \"drop\"";
-    let house = Cloakroom::before(app.address).config(config).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).config(config).start();
+    let mut visitor = proxy.browser();
     let passes = |visitor: &mut Browser, path: &str, text: &str| {
         let answer = visitor.get_with(path, &line(text));
         answer.set_cookies().iter().any(|line| line.starts_with(text))
@@ -96,8 +96,8 @@ fn what_some_app_would_read_as_a_kept_cookie_never_reaches_it() {
                   [[cookies]]\nname = \"sid\"\naction = \"keep\"\n\
                   [[cookies]]\nname = \"my.sid\"\naction = \"keep\"\n\
                   [[cookies]]\nname = \"token\"\nrename = \"coat-*\"";
-    let house = Cloakroom::before(app.address).config(config).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).config(config).start();
+    let mut visitor = proxy.browser();
     set(&mut visitor, "sid=real; Path=/");
     for (forged, wanted) in [
         ("a=1; secure sid=evil", "a=1; sid=real"),
@@ -123,10 +123,10 @@ fn a_request_full_of_names_is_answered_like_any_other() {
     let app = App::setting();
     let config = "[[cookies]]\nname = \"*sess*\"\naction = \"keep\"\n\
                   [[cookies]]\nname = \"sid\"\nrename = \"coat-*\"";
-    let house = Cloakroom::before(app.address).config(config).start();
+    let proxy = Cloakroom::before(app.address).config(config).start();
     for unit in ["\u{a0}=", "a=", "%=", ".=", "{a="] {
         let cookies = ["x ", &unit.repeat(15_900 / unit.len())].concat();
         let head = format!("GET / HTTP/1.1\r\nhost: a.test\r\ncookie: {cookies}\r\n\r\n");
-        assert_eq!(house.browser().send_raw(head.as_bytes()).status, 200, "{unit}");
+        assert_eq!(proxy.browser().send_raw(head.as_bytes()).status, 200, "{unit}");
     }
 }

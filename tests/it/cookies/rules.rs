@@ -27,12 +27,12 @@ fn setting() -> App {
 /// What becomes of an app's line where these rules hold.
 fn ruled(rules: &str, https: bool, lines: &[&str]) -> Vec<String> {
     let app = setting();
-    let house = Cloakroom::before(app.address).config(&format!("{TRUSTED}{rules}")).start();
+    let proxy = Cloakroom::before(app.address).config(&format!("{TRUSTED}{rules}")).start();
     let mut head = lines.iter().fold(String::new(), |head, line| head + "x-line: " + line + "\r\n");
     if https {
         head += HTTPS;
     }
-    let mut cookies = house.browser().get_with("/", &head).set_cookies();
+    let mut cookies = proxy.browser().get_with("/", &head).set_cookies();
     cookies.retain(|line| !line.contains("cloakroom="));
     cookies
 }
@@ -61,9 +61,9 @@ fn a_logout_takes_cookies_back_as_browsers_accept_it() {
                   [[cookies]]\nname = \"d\"\npath = \"/app\"\nlogout = \"expire\"\n\
                   [[cookies]]\nname = \"e*\"\nrename = \"new-*\"\nlogout = \"expire\"\n\
                   [[cookies]]\nname = \"s\"\naction = \"seal\"\nbind = \"session\"\n";
-    let house = Cloakroom::before(app.address).config(&format!("{TRUSTED}{config}")).start();
+    let proxy = Cloakroom::before(app.address).config(&format!("{TRUSTED}{config}")).start();
     let logged_out = |path: &str, cookies: &str, more: &str| {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         let alice = "x-do: X-Session-Principal: alice\r\n";
         let set = "x-line: b=1; Path=/; Secure; SameSite=none\r\nx-line: e1=1; Path=/deep\r\n";
         visitor.get_with("/deep/x", &format!("{alice}{set}"));
@@ -89,7 +89,7 @@ fn a_logout_takes_cookies_back_as_browsers_accept_it() {
     has(&lines, "s=; Path=/x; Max-Age=0", "");
 
     // By https, in the pages of other sites too.
-    let mut visitor = house.browser();
+    let mut visitor = proxy.browser();
     let answer = visitor.get_with("/", &format!("{HTTPS}x-line: b=1; Path=/; Secure; SameSite=none\r\n"));
     let own = answer.set_cookies().iter().find(|line| line.contains("cloakroom")).unwrap().clone();
     let cookies = format!("cookie: a=1; b=1; {}\r\n", own.split(';').next().unwrap());
@@ -103,8 +103,8 @@ fn a_logout_takes_cookies_back_as_browsers_accept_it() {
 fn a_logout_with_many_cookies_fits_into_what_proxies_take() {
     let app = App::setting();
     let config = "[[cookies]]\npreset = \"vault\"\nadopt_until = \"2999-01-31\"";
-    let house = Cloakroom::before(app.address).config(config).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).config(config).start();
+    let mut visitor = proxy.browser();
     visitor.get("/");
     (0..160).for_each(|number| drop(visitor.jar.insert(format!("_ga_{number}"), "1".to_owned())));
     visitor.jar.insert("zPHPSESSID".to_owned(), "old".to_owned());
@@ -113,7 +113,7 @@ fn a_logout_with_many_cookies_fits_into_what_proxies_take() {
     let bytes: usize = lines.iter().map(|line| "set-cookie: \r\n".len() + line.len()).sum();
     assert!(bytes < 2560, "{bytes} bytes in {} lines", lines.len());
     assert!(!visitor.jar.contains_key("zPHPSESSID") && !visitor.jar.contains_key("cloakroom"));
-    eventually("the log tells", || house.log().contains("no room for all of them"));
+    eventually("the log tells", || proxy.log().contains("no room for all of them"));
 }
 
 #[test]
@@ -185,23 +185,23 @@ fn the_first_rule_that_fits_is_the_only_one() {
 #[test]
 fn the_app_can_neither_set_nor_see_a_cookie_of_our_name() {
     let app = setting();
-    let house = Cloakroom::before(app.address).start();
+    let proxy = Cloakroom::before(app.address).start();
     let ours = "x-line: cloakroom=stolen\r\nx-line: __Host-cloakroom=x; Secure; Path=/\r\nx-line: a=b\r\n";
-    let answer = house.browser().get_with("/", ours);
+    let answer = proxy.browser().get_with("/", ours);
     let cookies = answer.set_cookies();
     assert_eq!(cookies.len(), 2, "a ticket of ours and the app's a: {cookies:?}");
     assert!(!cookies.concat().contains("stolen"), "{cookies:?}");
     let line =
         "cookie: a=b; cloakroom=x;  c = d;__Host-cloakroom=y; __Secure-cloakroom=z; CLOAKROOM=own; e\r\n";
-    let answer = house.browser().get_with("/", line);
+    let answer = proxy.browser().get_with("/", line);
     assert_eq!(answer.header("x-saw").as_deref(), Some("a=b;  c = d; CLOAKROOM=own; e"));
 }
 
 /// The session's own Set-Cookie of a first visit.
 fn own(config: &str, path: &str, lines: &str) -> (Response, String) {
     let app = setting();
-    let house = Cloakroom::before(app.address).config(&format!("{TRUSTED}{config}")).start();
-    let answer = house.browser().get_with(path, lines);
+    let proxy = Cloakroom::before(app.address).config(&format!("{TRUSTED}{config}")).start();
+    let answer = proxy.browser().get_with(path, lines);
     let cookies = answer.set_cookies();
     assert_eq!(cookies.len(), 1, "{cookies:?}");
     let (name, rest) = cookies[0].split_once('=').unwrap();
@@ -251,10 +251,10 @@ fn the_cookie_of_the_session_is_as_configured() {
 #[test]
 fn the_cookie_of_a_permanent_session_lasts_as_long_as_the_session_does() {
     let app = setting();
-    let house = Cloakroom::before(app.address).start();
+    let proxy = Cloakroom::before(app.address).start();
     // Made permanent on a later visit, and with the very first answer, after which the ticket has yet to come back.
     for before in ["/", "/permanent"] {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         let mut lines = visitor.get(before).set_cookies();
         let after = if before == "/" { "/permanent" } else { "/" };
         lines.extend(visitor.get(after).set_cookies());
@@ -269,10 +269,10 @@ fn the_cookie_of_a_permanent_session_lasts_as_long_as_the_session_does() {
 #[test]
 fn the_cookie_of_a_permanent_session_is_sent_again_as_time_goes_by() {
     let app = setting();
-    let house = Cloakroom::before(app.address).config("[session]\ntouch_interval = \"0s\"").start();
+    let proxy = Cloakroom::before(app.address).config("[session]\ntouch_interval = \"0s\"").start();
     // Whether the app keeps something in each answer or not.
     for path in ["/", "/store"] {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         visitor.get("/");
         visitor.get("/permanent");
         eventually(path, || visitor.get(path).set_cookies().concat().contains("; Max-Age="));
@@ -289,8 +289,8 @@ fn known(browser: &mut Browser, name: &str, value: &str, lines: &str) -> bool {
 #[test]
 fn on_https_only_the_prefixed_name_is_read() {
     let app = setting();
-    let house = Cloakroom::before(app.address).config(TRUSTED).start();
-    let mut browser = house.browser();
+    let proxy = Cloakroom::before(app.address).config(TRUSTED).start();
+    let mut browser = proxy.browser();
     browser.get_with("/store", HTTPS);
     let ticket = browser.jar.get("__Host-cloakroom").cloned().unwrap_or_else(|| panic!("{:?}", browser.jar));
     assert!(known(&mut browser, "__Host-cloakroom", &ticket, HTTPS));
@@ -303,8 +303,8 @@ fn on_https_only_the_prefixed_name_is_read() {
 fn an_expired_cookie_is_taken_back_where_it_was_given() {
     let app = setting();
     let config = format!("{TRUSTED}[session.cookie]\npath = \"/shop\"\ndomain = \"shop.test\"");
-    let house = Cloakroom::before(app.address).config(&config).start();
-    let mut browser = house.browser();
+    let proxy = Cloakroom::before(app.address).config(&config).start();
+    let mut browser = proxy.browser();
     browser.get_with("/shop/store", HTTPS);
     let answer = browser.get_with("/shop/destroy", HTTPS);
     let line = answer.set_cookies().concat();
@@ -320,9 +320,9 @@ fn several_tickets_at_once_lead_to_one_session_or_to_none() {
         "/login" => Reply::text("").with("X-Session-Principal: alice"),
         _ => Reply::text(request.header("x-session-principal").unwrap_or_default()),
     });
-    let house = Cloakroom::before(app.address).start();
+    let proxy = Cloakroom::before(app.address).start();
     let login = || {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         visitor.get("/login");
         visitor.ticket().unwrap()
     };
@@ -345,6 +345,6 @@ fn several_tickets_at_once_lead_to_one_session_or_to_none() {
         (format!("cookie: $Version=1; cloakroom={one}; $Path=/\r\n"), "alice"),
         (format!("cookie: Cloakroom={one}\r\n"), ""),
     ] {
-        assert_eq!(house.browser().get_with("/", &lines).text(), who, "{lines}");
+        assert_eq!(proxy.browser().get_with("/", &lines).text(), who, "{lines}");
     }
 }

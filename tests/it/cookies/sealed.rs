@@ -23,15 +23,15 @@ fn given(visitor: &mut Browser, head: &str) -> Vec<String> {
     lines
 }
 
-fn house(app: &App, config: &str) -> Cloakroom {
+fn proxy(app: &App, config: &str) -> Cloakroom {
     Cloakroom::before(app.address).config(&format!("{TRUSTED}{config}")).start()
 }
 
 #[test]
 fn a_sealed_value_is_opened_on_its_way_back_and_read_by_nobody_between() {
     let app = App::setting();
-    let house = house(&app, SEAL);
-    let mut visitor = house.browser();
+    let proxy = proxy(&app, SEAL);
+    let mut visitor = proxy.browser();
     for value in ["1", "user=alice", "\"quoted, with \\\" and comma\"", "", "ü"] {
         let lines = given(&mut visitor, &line(&format!("sid={value}; Path=/; Foo=\"bar\"")));
         let (sealed, rest) = lines[0].split_once(';').unwrap_or_default();
@@ -45,8 +45,8 @@ fn a_sealed_value_is_opened_on_its_way_back_and_read_by_nobody_between() {
 #[test]
 fn of_a_hundred_sealed_cookies_with_any_bit_changed_none_reaches_the_app() {
     let app = App::setting();
-    let house = house(&app, SEAL);
-    let mut visitor = house.browser();
+    let proxy = proxy(&app, SEAL);
+    let mut visitor = proxy.browser();
     let mut sealed = Vec::new();
     // As many lines as an answer may have, twice.
     for half in [0..50, 50..100] {
@@ -63,7 +63,7 @@ fn of_a_hundred_sealed_cookies_with_any_bit_changed_none_reaches_the_app() {
     };
     let mut seen = 0;
     for (number, (name, value)) in sealed.iter().enumerate() {
-        let mut wire = house.dial();
+        let mut wire = proxy.dial();
         // Each bit of one letter in eight, another letter for each cookie: in all every letter and every bit.
         for at in (number % 8..value.len()).step_by(8) {
             for bit in 0..8 {
@@ -85,9 +85,9 @@ fn of_a_hundred_sealed_cookies_with_any_bit_changed_none_reaches_the_app() {
 #[test]
 fn a_sealed_cookie_is_worth_nothing_under_another_name_host_or_key() {
     let app = App::setting();
-    let (one, other) = (house(&app, SEAL), house(&app, SEAL));
-    let at = |house: &Cloakroom, host: &str, cookie: &str, more: &str| {
-        let mut wire = house.dial();
+    let (one, other) = (proxy(&app, SEAL), proxy(&app, SEAL));
+    let at = |proxy: &Cloakroom, host: &str, cookie: &str, more: &str| {
+        let mut wire = proxy.dial();
         wire.send(format!("GET / HTTP/1.1\r\nhost: {host}\r\ncookie: {cookie}\r\n{more}\r\n"));
         wire.answer(false)
     };
@@ -96,14 +96,14 @@ fn a_sealed_cookie_is_worth_nothing_under_another_name_host_or_key() {
         lines.iter().find_map(|line| line.strip_prefix("sid=")).map(str::to_owned).unwrap_or_default();
     let wanted = "x=1; sid=secret";
     assert_eq!(at(&one, "a.test", &format!("x=1; sid={sealed}"), "").text(), wanted);
-    for (house, host, name) in [
+    for (proxy, host, name) in [
         (&one, "a.test", "sid2"),
         (&one, "a.test", "s"),
         (&one, "b.test", "sid"),
         (&one, "b.a.test", "sid"),
         (&other, "a.test", "sid"),
     ] {
-        assert_eq!(at(house, host, &format!("x=1; {name}={sealed}"), "").text(), "x=1", "{host} {name}");
+        assert_eq!(at(proxy, host, &format!("x=1; {name}={sealed}"), "").text(), "x=1", "{host} {name}");
     }
     for plain in ["secret", "", "AAAA"] {
         assert_eq!(at(&one, "a.test", &format!("x=1; sid={plain}"), "").text(), "x=1", "{plain}");
@@ -154,13 +154,13 @@ fn a_key_that_was_replaced_still_opens_what_it_sealed() {
 #[test]
 fn a_cookie_bound_to_its_session_ends_with_it() {
     let app = App::setting();
-    let house = house(&app, &format!("{SEAL}bind = \"session\""));
-    let mut alice = house.browser();
+    let proxy = proxy(&app, &format!("{SEAL}bind = \"session\""));
+    let mut alice = proxy.browser();
     // In the very answer that begins the session.
     let lines = given(&mut alice, &line("sid=secret; Path=/x"));
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert_eq!(alice.get("/").text(), "sid=secret");
-    let mut thief = house.browser();
+    let mut thief = proxy.browser();
     thief.get("/");
     thief.jar.insert("sid".to_owned(), alice.jar["sid"].clone());
     assert_eq!(thief.get("/").text(), "", "in another session");
@@ -173,7 +173,7 @@ fn a_cookie_bound_to_its_session_ends_with_it() {
     alice.jar.insert("sid".to_owned(), old);
     assert_eq!(alice.get("/").text(), "", "after its end");
     // Another person: what this answer sets is theirs.
-    let mut shared = house.browser();
+    let mut shared = proxy.browser();
     given(&mut shared, "x-do: X-Session-Principal: alice\r\n");
     given(&mut shared, &(line("sid=alices") + &line("s2=alices")));
     let lines = given(&mut shared, &(line("sid=bobs") + "x-do: X-Session-Principal: bob\r\n"));
@@ -185,9 +185,9 @@ fn a_cookie_bound_to_its_session_ends_with_it() {
 #[test]
 fn what_cannot_be_sealed_never_passes_in_clear() {
     let app = App::setting();
-    let house =
-        house(&app, &format!("{SEAL}bind = \"session\"\n[[cookies]]\nname = \"t\"\naction = \"seal\""));
-    let mut visitor = house.browser();
+    let proxy =
+        proxy(&app, &format!("{SEAL}bind = \"session\"\n[[cookies]]\nname = \"t\"\naction = \"seal\""));
+    let mut visitor = proxy.browser();
     visitor.get("/");
     let long = "y".repeat(3100);
     let nobody = "sec-fetch-site: cross-site\r\nsec-fetch-mode: cors\r\n";
@@ -196,19 +196,19 @@ fn what_cannot_be_sealed_never_passes_in_clear() {
         ("t=1; Partitioned".to_owned(), "", "Partitioned needs Secure"),
         ("sid=secret".to_owned(), nobody, "no session to bind it to"),
     ] {
-        let mut visitor = if more.is_empty() { visitor.clone() } else { house.browser() };
+        let mut visitor = if more.is_empty() { visitor.clone() } else { proxy.browser() };
         assert_eq!(given(&mut visitor, &(line(&text) + more)), [""; 0], "{why}");
-        eventually(why, || house.log().contains(why));
+        eventually(why, || proxy.log().contains(why));
     }
-    assert!(!house.log().contains("yyyy"));
+    assert!(!proxy.log().contains("yyyy"));
 }
 
 #[test]
 fn a_renamed_cookie_has_its_own_name_for_the_app_and_nobody_else_can_set_it() {
     let app = App::setting();
     let rename = "[[cookies]]\nname = \"sid\"\nrename = \"__Host-*\"\nhttp_only = true";
-    let house = house(&app, rename);
-    let mut visitor = house.browser();
+    let proxy = proxy(&app, rename);
+    let mut visitor = proxy.browser();
     let lines = given(&mut visitor, &(line("sid=1; Domain=a.test; path=/shop; Foo") + HTTPS));
     assert_eq!(lines, ["__Host-sid=1; path=/; Foo; HttpOnly; Secure"]);
     for (cookie, more, wanted) in [
@@ -218,7 +218,7 @@ fn a_renamed_cookie_has_its_own_name_for_the_app_and_nobody_else_can_set_it() {
         ("sid=planted; b=2", "", "sid=planted; b=2"),
         ("__host-sid=1; __Host-other=2", HTTPS, "__host-sid=1; __Host-other=2"),
     ] {
-        let answer = house.browser().get_with("/", &format!("cookie: {cookie}\r\n{more}"));
+        let answer = proxy.browser().get_with("/", &format!("cookie: {cookie}\r\n{more}"));
         assert_eq!(answer.text(), wanted, "{cookie} {more}");
     }
     assert_eq!(
@@ -231,8 +231,8 @@ fn a_renamed_cookie_has_its_own_name_for_the_app_and_nobody_else_can_set_it() {
     let lines = ours.browser().get_with("/", &(line("room=planted") + &line("a=1"))).set_cookies();
     assert!(!lines.concat().contains("planted") && lines.contains(&"cloaka=1".to_owned()), "{lines:?}");
     let both = format!("{rename}\naction = \"seal\"\nadopt_until = \"2999-01-01\"");
-    let house = Cloakroom::before(app.address).config(&format!("{TRUSTED}{both}")).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).config(&format!("{TRUSTED}{both}")).start();
+    let mut visitor = proxy.browser();
     let lines = given(&mut visitor, &(line("sid=secret") + HTTPS));
     assert!(lines[0].starts_with("__Host-sid=") && !lines[0].contains("secret"), "{lines:?}");
     assert_eq!(visitor.get_with("/", HTTPS).text(), "sid=secret");
@@ -244,7 +244,7 @@ fn what_is_dropped_or_passed_and_where_rules_hold() {
     let config = "[[cookies]]\nname = \"t*\"\nhost = \"*.shop.test\"\naction = \"drop\"\n\
                   [[cookies]]\nname = \"t*\"\nrequest_path = \"/a b\"\naction = \"pass\"\n\
                   [[cookies]]\nname = \"*\"\nupstream = \"app\"\nhttp_only = { default = true }\n";
-    let house = house(&app, config);
+    let proxy = proxy(&app, config);
     for (host, path, wanted) in [
         ("www.shop.test", "/", None),
         ("shop.test", "/", Some("t=1; HttpOnly")),
@@ -252,7 +252,7 @@ fn what_is_dropped_or_passed_and_where_rules_hold() {
         ("shop.test", "/x/..//%61%20b", Some("t=1")),
         ("shop.test", "/a%20bc", Some("t=1; HttpOnly")),
     ] {
-        let mut wire = house.dial();
+        let mut wire = proxy.dial();
         wire.send(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n{}\r\n", line("t=1")));
         let lines = wire.answer(false).set_cookies();
         assert_eq!(
@@ -268,8 +268,8 @@ fn a_report_changes_nothing_and_tells_once_what_would_be() {
     let app = App::setting();
     let config = "[[cookies]]\nname = \"s\"\naction = \"keep\"\nreport = true\n\
                   [[cookies]]\nname = \"*\"\nsecure = true\nmax_age = \"1h\"\nrename = \"x-*\"\nreport = true\n";
-    let house = house(&app, config);
-    let mut visitor = house.browser();
+    let proxy = proxy(&app, config);
+    let mut visitor = proxy.browser();
     for _ in 0..3 {
         assert_eq!(
             given(&mut visitor, &(line("s=topsecret") + &line("t=topsecret; Path=/"))),
@@ -278,11 +278,11 @@ fn a_report_changes_nothing_and_tells_once_what_would_be() {
         assert_eq!(visitor.get("/").text(), "s=topsecret; t=topsecret");
     }
     for wanted in ["kept in the session", "named x-t, with Secure, with Max-Age=3600, with Expires"] {
-        eventually(wanted, || house.log().contains(wanted));
+        eventually(wanted, || proxy.log().contains(wanted));
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
-        assert!((1..=workers).contains(&house.log().matches(wanted).count()), "once by each worker at most");
+        assert!((1..=workers).contains(&proxy.log().matches(wanted).count()), "once by each worker at most");
     }
-    assert!(!house.log().contains("topsecret"));
+    assert!(!proxy.log().contains("topsecret"));
 }
 
 #[test]
@@ -290,8 +290,8 @@ fn cookies_that_are_to_go_at_logout_go_and_others_stay() {
     let app = App::setting();
     let config = "[[cookies]]\nname = \"cart\"\naction = \"pass\"\nlogout = \"expire\"\n\
                   [[cookies]]\nname = \"id\"\nlogout = \"expire\"\nrename = \"id-*\"\npath = \"/x\"\ndomain = \"\"";
-    let house = house(&app, config);
-    let mut visitor = house.browser();
+    let proxy = proxy(&app, config);
+    let mut visitor = proxy.browser();
     given(&mut visitor, "x-do: X-Session-Principal: alice\r\n");
     given(
         &mut visitor,
@@ -316,8 +316,8 @@ fn cookies_that_are_to_go_at_logout_go_and_others_stay() {
 #[test]
 fn what_goes_at_logout_goes_under_the_identities_that_this_visitor_may_have_it_under() {
     let app = App::setting();
-    let house = house(&app, "[[cookies]]\nname = \"remember\"\nlogout = \"expire\"\n");
-    let (mut alice, mut bob) = (house.browser(), house.browser());
+    let proxy = proxy(&app, "[[cookies]]\nname = \"remember\"\nlogout = \"expire\"\n");
+    let (mut alice, mut bob) = (proxy.browser(), proxy.browser());
     for (visitor, name) in [(&mut alice, "alice"), (&mut bob, "bob")] {
         let lines = line(&format!("remember=1; Path=/{name}"));
         visitor.get_with(&format!("/{name}/in"), &format!("{lines}x-do: X-Session-Principal: {name}\r\n"));
@@ -333,14 +333,14 @@ fn what_goes_at_logout_goes_under_the_identities_that_this_visitor_may_have_it_u
 #[test]
 fn findings_about_an_apps_cookies_are_told_once() {
     let app = App::setting();
-    let house = house(&app, "");
-    let mut visitor = house.browser();
+    let proxy = proxy(&app, "");
+    let mut visitor = proxy.browser();
     for number in 0..5 {
         given(&mut visitor, &(line(&format!("PHPSESSID=topsecret{number}; path=/")) + HTTPS));
     }
     for finding in ["no Secure", "no HttpOnly", "no SameSite"] {
-        eventually(finding, || house.log().contains(finding));
-        assert_eq!(house.log().matches(finding).count(), 1, "{}", house.log());
+        eventually(finding, || proxy.log().contains(finding));
+        assert_eq!(proxy.log().matches(finding).count(), 1, "{}", proxy.log());
     }
-    assert!(!house.log().contains("topsecret"));
+    assert!(!proxy.log().contains("topsecret"));
 }

@@ -71,8 +71,8 @@ fn is_ours_alone(response: &Response) {
     }
 }
 
-fn works_behind_the_vault(app: &Real, house: &Cloakroom) {
-    let mut visitor = house.browser();
+fn works_behind_the_vault(app: &Real, proxy: &Cloakroom) {
+    let mut visitor = proxy.browser();
     is_ours_alone(&visitor.get(app.page));
     let before = visitor.ticket();
     let answer = app.log_in(&mut visitor);
@@ -83,13 +83,13 @@ fn works_behind_the_vault(app: &Real, house: &Cloakroom) {
     is_ours_alone(&page);
     assert!(page.text().contains(app.greets), "{}", page.text());
     assert_eq!(visitor.jar.keys().collect::<Vec<_>>(), ["cloakroom"]);
-    let mut other = house.browser();
+    let mut other = proxy.browser();
     assert!(!app.knows(&mut other), "another visitor is another");
 }
 
 /// The attacker takes a ticket, plants it, waits for the victim to log in, and uses it.
-fn fixation_fails(app: &Real, house: &Cloakroom) {
-    let mut attacker = house.browser();
+fn fixation_fails(app: &Real, proxy: &Cloakroom) {
+    let mut attacker = proxy.browser();
     attacker.get(app.login);
     attacker.get(app.page);
     let mut victim = attacker.clone();
@@ -126,8 +126,8 @@ fn a_ticket_planted_before_a_login_to_djangos_admin_is_worth_nothing_after_it() 
 #[test]
 fn a_ticket_planted_before_an_app_regenerates_its_id_is_worth_nothing_after_it() {
     let app = Legacy::regenerate();
-    let house = vault(app.address);
-    let mut attacker = house.browser();
+    let proxy = vault(app.address);
+    let mut attacker = proxy.browser();
     assert_eq!(attacker.get("/").text(), "nobody 1");
     let mut victim = attacker.clone();
     let answer = victim.post("/", "who=alice");
@@ -137,10 +137,10 @@ fn a_ticket_planted_before_an_app_regenerates_its_id_is_worth_nothing_after_it()
     assert_eq!(stolen.text(), "nobody 1", "a stranger with a session of the app's own");
     assert_eq!(victim.get("/").text(), "alice 4");
     // The same without the renewal: the attack is real, and it is the renewal that it fails on.
-    let house = Cloakroom::before(app.address)
+    let proxy = Cloakroom::before(app.address)
         .config("[[cookies]]\nname = \"*\"\naction = \"keep\"\nrenew = \"off\"")
         .start();
-    let mut attacker = house.browser();
+    let mut attacker = proxy.browser();
     attacker.get("/");
     attacker.clone().post("/", "who=alice");
     assert_eq!(attacker.get("/").text(), "alice 3");
@@ -151,13 +151,13 @@ fn a_browser_logs_in_to_two_real_apps_and_holds_one_cookie() {
     let (wiki, _folder) = dokuwiki();
     let admin = django();
     let browser = Chromium::start();
-    let house = vault(wiki.address);
-    let url = |house: &Cloakroom, path: &str| format!("http://{}{path}", house.address);
-    browser.open(&url(&house, "/doku.php?do=login&id=start"));
+    let proxy = vault(wiki.address);
+    let url = |proxy: &Cloakroom, path: &str| format!("http://{}{path}", proxy.address);
+    browser.open(&url(&proxy, "/doku.php?do=login&id=start"));
     browser.enter("#dw__login input[name=u]", USER);
     browser.enter("#dw__login input[name=p]", PASSWORD);
     browser.click("#dw__login button[type=submit]");
-    browser.comes_to(&url(&house, "/doku.php?id=start"));
+    browser.comes_to(&url(&proxy, "/doku.php?id=start"));
     assert!(browser.source().contains("Logged in as"), "{}", browser.source());
     browser.reload();
     assert!(browser.source().contains("Logged in as"), "{}", browser.source());
@@ -167,8 +167,8 @@ fn a_browser_logs_in_to_two_real_apps_and_holds_one_cookie() {
     assert_eq!(names(&browser), ["cloakroom"]);
 
     // Browsers know no port: the second app is on another name of this machine.
-    let house = vault(admin.address);
-    let url = |path: &str| format!("http://localhost:{}{path}", house.address.port());
+    let proxy = vault(admin.address);
+    let url = |path: &str| format!("http://localhost:{}{path}", proxy.address.port());
     browser.open(&url("/admin/login/?next=/admin/"));
     browser.enter("#id_username", USER);
     browser.enter("#id_password", PASSWORD);

@@ -3,18 +3,20 @@
 
 use crate::support::http2::Http2;
 use crate::support::wire::framing;
-use crate::support::{App, Cloakroom, Ending, Framing, Reply, Request, Response, STREAMED, Stage, Wire};
+use crate::support::{
+    App, Cloakroom, Ending, Framing, RawUpstream, Reply, Request, Response, STREAMED, Wire,
+};
 
-fn staged() -> (Stage, Cloakroom) {
-    let stage = Stage::open();
-    let house =
+fn staged() -> (RawUpstream, Cloakroom) {
+    let stage = RawUpstream::open();
+    let proxy =
         Cloakroom::before(stage.address()).upstream(STREAMED).config("[process]\nworkers = 1").start();
-    (stage, house)
+    (stage, proxy)
 }
 
 /// A visitor who has asked, and the app that is to answer.
-fn asked(stage: &Stage, house: &Cloakroom) -> (Wire, Wire) {
-    let mut visitor = house.dial();
+fn asked(stage: &RawUpstream, proxy: &Cloakroom) -> (Wire, Wire) {
+    let mut visitor = proxy.dial();
     visitor.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
     let mut app = stage.accept();
     Request::from(&mut app);
@@ -26,7 +28,7 @@ fn what_is_odd_and_valid_passes() {
     let many: String =
         (0..90).fold(String::new(), |lines, number| lines + &format!("x-{number}: {number}\r\n"));
     let many = format!("HTTP/1.1 200 OK\r\n{many}content-length: 2\r\n\r\nok");
-    let (stage, house) = staged();
+    let (stage, proxy) = staged();
     for answer in [
         "HTTP/1.1 200 \r\ncontent-length: 2\r\n\r\nok",
         "HTTP/1.1 200\r\ncontent-length: 2\r\n\r\nok",
@@ -39,7 +41,7 @@ fn what_is_odd_and_valid_passes() {
         "HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nok",
         many.as_str(),
     ] {
-        let (mut visitor, mut app) = asked(&stage, &house);
+        let (mut visitor, mut app) = asked(&stage, &proxy);
         app.send(answer);
         drop(app);
         let got = visitor.answer(false);
@@ -49,7 +51,7 @@ fn what_is_odd_and_valid_passes() {
 
 #[test]
 fn a_body_whose_chunks_are_broken_is_never_shown_as_complete() {
-    let (stage, house) = staged();
+    let (stage, proxy) = staged();
     for chunks in [
         "x\r\n",
         "-2\r\nok\r\n0\r\n\r\n",
@@ -62,7 +64,7 @@ fn a_body_whose_chunks_are_broken_is_never_shown_as_complete() {
         "ffffffffffffffff\r\nok\r\n0\r\n\r\n",
         "2\r\nok\r\n0\r\nno colon\r\n\r\n",
     ] {
-        let (mut visitor, mut app) = asked(&stage, &house);
+        let (mut visitor, mut app) = asked(&stage, &proxy);
         app.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n");
         assert_eq!(visitor.answer_head().status, 200);
         app.send(chunks);
@@ -75,8 +77,8 @@ fn a_body_whose_chunks_are_broken_is_never_shown_as_complete() {
 
 #[test]
 fn an_answer_may_come_byte_by_byte() {
-    let (stage, house) = staged();
-    let (mut visitor, mut app) = asked(&stage, &house);
+    let (stage, proxy) = staged();
+    let (mut visitor, mut app) = asked(&stage, &proxy);
     app.stream().set_tcp_nodelay(true).unwrap();
     let answers = "HTTP/1.1 103 Early\r\nlink: x\r\n\r\nHTTP/1.1 200 OK\r\nx-session-set-a: b\r\n\
                    transfer-encoding: chunked\r\n\r\na\r\nhello worl\r\n1;x\r\nd\r\n0\r\nx: y\r\n\r\n";
@@ -89,8 +91,8 @@ fn an_answer_may_come_byte_by_byte() {
 
 #[test]
 fn header_values_pass_byte_for_byte_and_line_by_line() {
-    let (stage, house) = staged();
-    let (mut visitor, mut app) = asked(&stage, &house);
+    let (stage, proxy) = staged();
+    let (mut visitor, mut app) = asked(&stage, &proxy);
     app.send(b"HTTP/1.1 200 OK\r\nX-Raw: caf\xe9 \xff\x80 \"a, b\"\r\nSet-Cookie: a=1\r\nset-cookie: b=2; Path=/\r\n");
     app.send(b"Link: <a>\r\nlink: <b>\r\nWWW-Authenticate: Basic realm=\"x\"\r\ncontent-length: 0\r\n\r\n");
     let got = visitor.answer(false);
@@ -108,9 +110,9 @@ fn header_values_pass_byte_for_byte_and_line_by_line() {
 
 #[test]
 fn after_an_early_answer_the_rest_of_the_body_is_never_a_request() {
-    let (stage, house) = staged();
+    let (stage, proxy) = staged();
     let evil = "GET /evil HTTP/1.1\r\nhost: a\r\n\r\n";
-    let mut visitor = house.dial();
+    let mut visitor = proxy.dial();
     visitor.send(format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\nhello", evil.len() + 5));
     let mut first = stage.accept();
     Request::head_from(&mut first);
@@ -122,7 +124,7 @@ fn after_an_early_answer_the_rest_of_the_body_is_never_a_request() {
     let rest = first.exactly(evil.len());
     assert!(rest.as_ref().is_ok_and(|rest| rest == evil.as_bytes()) || rest.is_err(), "{rest:?}");
     drop(first);
-    let mut other = house.dial();
+    let mut other = proxy.dial();
     other.send("GET /next HTTP/1.1\r\nhost: a\r\n\r\n");
     let mut app = stage.accept();
     assert_eq!(Request::from(&mut app).path(), "/next");
@@ -133,18 +135,18 @@ fn after_an_early_answer_the_rest_of_the_body_is_never_a_request() {
 
 #[test]
 fn an_app_that_keeps_a_visitor_waiting_who_has_gone_is_cut_off() {
-    let stage = Stage::open();
+    let stage = RawUpstream::open();
     let limits = "[limits]\nfinish_after_abort = \"300ms\"";
-    let house = Cloakroom::before(stage.address()).config(limits).start();
-    let (visitor, mut app) = asked(&stage, &house);
+    let proxy = Cloakroom::before(stage.address()).config(limits).start();
+    let (visitor, mut app) = asked(&stage, &proxy);
     drop(visitor);
     assert_eq!(app.ending(), Ending::Over);
 }
 
 #[test]
 fn an_app_whose_visitor_leaves_within_the_answer_is_cut_off() {
-    let (stage, house) = staged();
-    let (mut visitor, mut app) = asked(&stage, &house);
+    let (stage, proxy) = staged();
+    let (mut visitor, mut app) = asked(&stage, &proxy);
     app.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nfirst\r\n");
     assert_eq!(visitor.answer_head().status, 200);
     assert_eq!(visitor.chunk().unwrap().as_deref(), Some(&b"first"[..]));
@@ -158,8 +160,8 @@ fn the_app_is_obeyed_in_every_final_answer() {
         Ok(status) => Reply::text("").status(status).with(format!("X-Session-Set-Last: {status}")),
         Err(_) => Reply::text(request.header("x-session-last").unwrap_or_default()),
     });
-    let house = Cloakroom::before(app.address).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).start();
+    let mut visitor = proxy.browser();
     visitor.get("/");
     for status in [200, 201, 204, 206, 301, 302, 303, 304, 307, 400, 401, 403, 404, 410, 418, 429, 500, 503] {
         assert_eq!(visitor.get(&format!("/{status}")).status, status);
@@ -173,15 +175,15 @@ fn the_app_is_obeyed_in_every_final_answer() {
 /// A visitor who has asked by HTTP/1.1 or HTTP/2, and is answered with these bytes; the status, the cookies, and whether the
 /// answer was whole.
 fn told(answer: &str, http2: bool) -> (u16, usize, bool) {
-    let stage = Stage::open();
-    let house = Cloakroom::before(stage.address()).listen("http2_prior_knowledge = true").start();
+    let stage = RawUpstream::open();
+    let proxy = Cloakroom::before(stage.address()).listen("http2_prior_knowledge = true").start();
     let answers = |mut app: Wire| {
         Request::from(&mut app);
         app.send(answer);
         app
     };
     if http2 {
-        let mut visitor = Http2::dial(house.address);
+        let mut visitor = Http2::dial(proxy.address);
         let (coming, _) =
             visitor.begin(http::Request::get("http://a.test/").body(()).unwrap(), true).unwrap();
         visitor.flush();
@@ -192,7 +194,7 @@ fn told(answer: &str, http2: bool) -> (u16, usize, bool) {
         let whole = visitor.run(crate::support::http2::read(&mut response.into_body())).is_ok();
         return (status, cookies, whole);
     }
-    let mut visitor = house.dial();
+    let mut visitor = proxy.dial();
     visitor.send("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n");
     let _app = answers(stage.accept());
     let head = visitor.answer_head();
@@ -215,10 +217,10 @@ fn an_answer_that_is_broken_as_it_comes_is_a_502_or_is_cut_after_its_head() {
 
 #[test]
 fn a_control_character_costs_a_line_and_is_told() {
-    let stage = Stage::open();
-    let house = Cloakroom::before(stage.address()).start();
+    let stage = RawUpstream::open();
+    let proxy = Cloakroom::before(stage.address()).start();
     for (line, status) in [("x-note: a\u{1}b", 200), ("set-cookie2: sid=1", 200), ("x-note: a\0b", 502)] {
-        let mut visitor = house.dial();
+        let mut visitor = proxy.dial();
         visitor.send("GET / HTTP/1.1\r\nhost: a.test\r\n\r\n");
         let mut app = stage.accept();
         Request::from(&mut app);
@@ -227,6 +229,6 @@ fn a_control_character_costs_a_line_and_is_told() {
         assert_eq!(answer.status, status, "{line:?}");
         assert_eq!((answer.header("x-note"), answer.header("set-cookie2")), (None, None), "{line:?}");
     }
-    let log = house.log();
+    let log = proxy.log();
     assert!(log.contains("header lines of an answer were dropped") && log.contains("x-note"), "{log}");
 }

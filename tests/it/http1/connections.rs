@@ -3,14 +3,14 @@
 use std::os::unix::net::UnixStream;
 use std::process::Command;
 
-use crate::support::{App, Cloakroom, Reply, Request, Stage, Wire};
+use crate::support::{App, Cloakroom, RawUpstream, Reply, Request, Wire};
 
 #[test]
 fn a_visitor_who_pauses_reading_loses_nothing() {
-    let stage = Stage::open();
+    let stage = RawUpstream::open();
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("visitors");
-    let house = Cloakroom::before(stage.address())
+    let proxy = Cloakroom::before(stage.address())
         .config(&format!("[[listen]]\naddress = \"unix:{}\"", path.display()))
         .start();
     // Below, at and above what the buffers of a unix socket hold.
@@ -31,14 +31,14 @@ fn a_visitor_who_pauses_reading_loses_nothing() {
         assert_eq!(body.len(), pieces * 10_000);
         assert!(body.chunks(10_000).enumerate().all(|(i, c)| c.iter().all(|b| *b == b'a' + i as u8 % 26)));
     }
-    drop(house);
+    drop(proxy);
 }
 
 #[test]
 fn after_a_change_of_protocol_that_nobody_asked_for_the_connection_is_thrown_away() {
-    let stage = Stage::open();
-    let house = Cloakroom::before(stage.address()).config("[process]\nworkers = 1").start();
-    let mut visitor = house.dial();
+    let stage = RawUpstream::open();
+    let proxy = Cloakroom::before(stage.address()).config("[process]\nworkers = 1").start();
+    let mut visitor = proxy.dial();
     visitor.send("GET /up HTTP/1.1\r\nhost: a\r\n\r\n");
     let mut app = stage.accept();
     Request::from(&mut app);
@@ -53,12 +53,12 @@ fn after_a_change_of_protocol_that_nobody_asked_for_the_connection_is_thrown_awa
 #[test]
 fn a_second_one_on_the_same_address_is_refused() {
     let app = App::start(|_| Reply::text("ok"));
-    let house = Cloakroom::by_flags(app.address).start();
+    let proxy = Cloakroom::by_flags(app.address).start();
     let second = Command::new(env!("CARGO_BIN_EXE_cloakroom"))
         .args([
             "run",
             "--listen",
-            &house.address.to_string(),
+            &proxy.address.to_string(),
             "--upstream",
             &format!("http://{}", app.address),
         ])
@@ -68,7 +68,7 @@ fn a_second_one_on_the_same_address_is_refused() {
     let log = String::from_utf8_lossy(&second.stderr).into_owned();
     assert_eq!(second.status.code(), Some(1), "{log}");
     assert!(
-        log.contains(&house.address.to_string()) && log.contains("another process listens there"),
+        log.contains(&proxy.address.to_string()) && log.contains("another process listens there"),
         "{log}"
     );
 }
@@ -76,9 +76,9 @@ fn a_second_one_on_the_same_address_is_refused() {
 #[test]
 fn an_options_goes_no_further_than_it_may() {
     let app = App::start(|_| Reply::text("ok"));
-    let house = Cloakroom::before(app.address).start();
+    let proxy = Cloakroom::before(app.address).start();
     let ask = |left: &str| {
-        let mut wire = house.dial();
+        let mut wire = proxy.dial();
         wire.send(format!("OPTIONS / HTTP/1.1\r\nhost: a\r\nmax-forwards: {left}\r\n\r\n"));
         wire.answer(false)
     };

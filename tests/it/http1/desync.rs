@@ -49,9 +49,9 @@ struct Victim {
 }
 
 impl Victim {
-    fn new(house: &Cloakroom, number: usize) -> Self {
+    fn new(proxy: &Cloakroom, number: usize) -> Self {
         let address = Ipv4Addr::new(127, 2, 0, u8::try_from(number).unwrap() + 1);
-        Self { wire: house.dial_from(address), address }
+        Self { wire: proxy.dial_from(address), address }
     }
 
     fn asks(&mut self, target: &str, beside: &[u8]) {
@@ -63,7 +63,7 @@ impl Victim {
     }
 }
 
-fn house(app: &Strict) -> Cloakroom {
+fn proxy(app: &Strict) -> Cloakroom {
     // One worker, so that all share its connections to the app. What waits for more is given up soon.
     Cloakroom::before(app.address)
         .upstream("first_byte_timeout = \"300ms\"")
@@ -75,10 +75,10 @@ fn house(app: &Strict) -> Cloakroom {
 }
 
 /// Nothing was asked of the app that the access log does not know, nothing could be read in two ways, nothing broke.
-fn settle(app: &Strict, house: &mut Cloakroom) {
+fn settle(app: &Strict, proxy: &mut Cloakroom) {
     let logged = || {
         let mut all = BTreeMap::<Asked, usize>::new();
-        for line in house.access() {
+        for line in proxy.access() {
             let line: serde_json::Value = serde_json::from_str(&line).unwrap();
             let part =
                 |name: &str| line.get(name).and_then(|part| part.as_str()).unwrap_or_default().to_owned();
@@ -95,34 +95,34 @@ fn settle(app: &Strict, house: &mut Cloakroom) {
     let seen = app.seen.lock().unwrap();
     assert!(seen.faults.is_empty(), "of {} faults the first: {:?}", seen.faults.len(), seen.faults.first());
     drop(seen);
-    assert!(!house.log().contains("panicked"), "{}", house.log());
-    house.terminate();
-    assert_eq!(house.exit().code(), Some(0));
+    assert!(!proxy.log().contains("panicked"), "{}", proxy.log());
+    proxy.terminate();
+    assert_eq!(proxy.exit().code(), Some(0));
 }
 
 #[test]
 fn what_is_malformed_reaches_nobody_and_mixes_up_nothing() {
     let app = Strict::start(|_| None);
-    let mut house = house(&app);
+    let mut proxy = proxy(&app);
     let cases = requests(1_800);
     thread::scope(|scope| {
         for number in 0..THREADS {
-            let (house, cases) = (&house, &cases);
+            let (proxy, cases) = (&proxy, &cases);
             scope.spawn(move || {
                 let mine = cases.iter().enumerate().skip(number).step_by(THREADS);
-                attack(house, number, mine);
+                attack(proxy, number, mine);
             });
         }
     });
-    settle(&app, &mut house);
+    settle(&app, &mut proxy);
 }
 
-fn attack<'a>(house: &Cloakroom, number: usize, cases: impl Iterator<Item = (usize, &'a Vec<u8>)>) {
-    let mut victim = Victim::new(house, number);
+fn attack<'a>(proxy: &Cloakroom, number: usize, cases: impl Iterator<Item = (usize, &'a Vec<u8>)>) {
+    let mut victim = Victim::new(proxy, number);
     let address = Ipv4Addr::new(127, 1, 0, u8::try_from(number).unwrap() + 1);
     let mut kept = None;
     for (case, bytes) in cases {
-        let mut wire = kept.take().unwrap_or_else(|| house.dial_from(address));
+        let mut wire = kept.take().unwrap_or_else(|| proxy.dial_from(address));
         wire.stream().set_read_timeout(Some(Duration::from_secs(1))).unwrap();
         let (before, after) = (format!("/before-{case}"), format!("/after-{case}"));
         wire.send_if_heard(&[get(&before).as_bytes(), bytes, get(&after).as_bytes()].concat());
@@ -156,16 +156,16 @@ fn what_an_app_says_amiss_is_told_to_nobody_else() {
         let (case, close) = target.strip_prefix("/amiss-")?.split_once('-')?;
         Some((script.get(case.parse::<usize>().ok()?)?.clone(), close == "close"))
     });
-    let mut house = house(&app);
+    let mut proxy = proxy(&app);
     thread::scope(|scope| {
         for number in 0..THREADS {
-            let house = &house;
+            let proxy = &proxy;
             scope.spawn(move || {
-                let mut victim = Victim::new(house, number);
+                let mut victim = Victim::new(proxy, number);
                 let address = Ipv4Addr::new(127, 1, 0, u8::try_from(number).unwrap() + 1);
                 for case in (0..cases).skip(number).step_by(THREADS) {
                     for end in ["close", "open"] {
-                        let mut wire = house.dial_from(address);
+                        let mut wire = proxy.dial_from(address);
                         let target = format!("/amiss-{case}-{end}");
                         wire.send(get(&target));
                         let whole = heard(&mut wire).is_some();
@@ -184,5 +184,5 @@ fn what_an_app_says_amiss_is_told_to_nobody_else() {
             });
         }
     });
-    settle(&app, &mut house);
+    settle(&app, &mut proxy);
 }

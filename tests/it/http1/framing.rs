@@ -1,18 +1,18 @@
 //! Messages as such: versions, lengths, interim answers, and the headers that end here (RFC 9110 §7, RFC 9112).
 
-use crate::support::{Cloakroom, Ending, Framing, Request, Response, Stage};
+use crate::support::{Cloakroom, Ending, Framing, RawUpstream, Request, Response};
 
-fn staged() -> (Stage, Cloakroom) {
-    let stage = Stage::open();
+fn staged() -> (RawUpstream, Cloakroom) {
+    let stage = RawUpstream::open();
     // One worker, so that a connection to the app that may be used again is.
-    let house = Cloakroom::before(stage.address()).config("[process]\nworkers = 1").start();
-    (stage, house)
+    let proxy = Cloakroom::before(stage.address()).config("[process]\nworkers = 1").start();
+    (stage, proxy)
 }
 
 /// What a visitor gets for a GET when the app answers with these bytes and closes.
 fn answered(answer: &str) -> Response {
-    let (stage, house) = staged();
-    let mut visitor = house.dial();
+    let (stage, proxy) = staged();
+    let mut visitor = proxy.dial();
     visitor.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
     let mut app = stage.accept();
     Request::from(&mut app);
@@ -23,12 +23,12 @@ fn answered(answer: &str) -> Response {
 
 #[test]
 fn an_http_1_0_visitor_is_answered_and_left() {
-    let (stage, house) = staged();
+    let (stage, proxy) = staged();
     for (answer, body) in [
         ("content-length: 2\r\n\r\nok", "ok"),
         ("transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n", "ok"),
     ] {
-        let mut visitor = house.dial();
+        let mut visitor = proxy.dial();
         visitor.send("GET /old HTTP/1.0\r\n\r\n");
         let mut app = stage.accept();
         let request = Request::from(&mut app);
@@ -45,8 +45,8 @@ fn an_http_1_0_visitor_is_answered_and_left() {
 
 #[test]
 fn an_http_1_0_visitor_who_asks_for_it_is_kept() {
-    let (stage, house) = staged();
-    let mut visitor = house.dial();
+    let (stage, proxy) = staged();
+    let mut visitor = proxy.dial();
     let mut app = None;
     for _ in 0..2 {
         visitor.send("GET / HTTP/1.0\r\nconnection: keep-alive\r\n\r\n");
@@ -72,8 +72,8 @@ fn the_version_of_an_answer_is_ours_and_not_the_apps() {
 
 #[test]
 fn a_visitor_of_an_http_1_0_app_keeps_the_connection() {
-    let (stage, house) = staged();
-    let mut visitor = house.dial();
+    let (stage, proxy) = staged();
+    let mut visitor = proxy.dial();
     for number in 0..3 {
         visitor.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
         let mut app = stage.accept();
@@ -87,12 +87,12 @@ fn a_visitor_of_an_http_1_0_app_keeps_the_connection() {
 
 #[test]
 fn a_length_beside_chunks_in_a_request_is_dropped_and_the_connection_closed() {
-    let (stage, house) = staged();
+    let (stage, proxy) = staged();
     for lines in [
         "content-length: 3\r\ntransfer-encoding: chunked",
         "transfer-encoding: chunked\r\ncontent-length: 100",
     ] {
-        let mut visitor = house.dial();
+        let mut visitor = proxy.dial();
         visitor.send(format!("POST / HTTP/1.1\r\nhost: a\r\n{lines}\r\n\r\n5\r\nhello\r\n0\r\n\r\n"));
         visitor.send("GET /smuggled HTTP/1.1\r\nhost: a\r\n\r\n");
         let mut app = stage.accept();
@@ -106,7 +106,7 @@ fn a_length_beside_chunks_in_a_request_is_dropped_and_the_connection_closed() {
 
 #[test]
 fn a_request_whose_length_can_be_read_in_two_ways_is_refused() {
-    let (stage, house) = staged();
+    let (stage, proxy) = staged();
     for lines in [
         "HTTP/1.0\r\ntransfer-encoding: chunked",
         "HTTP/1.1\r\ntransfer-encoding: gzip",
@@ -124,7 +124,7 @@ fn a_request_whose_length_can_be_read_in_two_ways_is_refused() {
         "HTTP/1.1\r\ncontent-length: ",
         "HTTP/1.1\r\ncontent-length : 5",
     ] {
-        let mut visitor = house.dial();
+        let mut visitor = proxy.dial();
         visitor.send(format!("POST / {lines}\r\nhost: a\r\n\r\n0\r\n\r\n"));
         let status = visitor.answer(false).status;
         // 501 is what RFC 9112 §6.1 has for codings that nobody knows.
@@ -155,8 +155,8 @@ fn an_answer_whose_length_can_be_read_in_two_ways_is_a_bad_gateway() {
         "1.1 200 OK\r\ncontent-length: x",
         "1.1 200 OK\r\ncontent-length: -3",
     ] {
-        let (stage, house) = staged();
-        let mut visitor = house.dial();
+        let (stage, proxy) = staged();
+        let mut visitor = proxy.dial();
         visitor.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
         let mut app = stage.accept();
         Request::from(&mut app);
@@ -176,8 +176,8 @@ fn bytes_after_an_answer_are_never_the_next_answer() {
     let evil = "HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
     for end in ["content-length: 2\r\n\r\nok", "transfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"] {
         for late in [false, true] {
-            let (stage, house) = staged();
-            let mut visitor = house.dial();
+            let (stage, proxy) = staged();
+            let mut visitor = proxy.dial();
             visitor.send("GET /1 HTTP/1.1\r\nhost: a\r\n\r\n");
             let mut first = stage.accept();
             Request::from(&mut first);
@@ -198,8 +198,8 @@ fn bytes_after_an_answer_are_never_the_next_answer() {
 
 #[test]
 fn interim_answers_are_not_taken_for_the_answer_and_say_nothing_of_sessions() {
-    let (stage, house) = staged();
-    let mut visitor = house.dial();
+    let (stage, proxy) = staged();
+    let mut visitor = proxy.dial();
     visitor.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
     let mut app = stage.accept();
     Request::from(&mut app);
@@ -217,11 +217,11 @@ fn interim_answers_are_not_taken_for_the_answer_and_say_nothing_of_sessions() {
 
 #[test]
 fn interim_answers_reach_only_who_can_read_them_and_say_only_what_is_for_them() {
-    let (stage, house) = staged();
+    let (stage, proxy) = staged();
     let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\nconnection: x-hop\r\nx-hop: 1\r\nset-cookie: a=b\r\n\
                  content-length: 5\r\n\r\n";
     let rest = "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
-    let mut visitor = house.dial();
+    let mut visitor = proxy.dial();
     let mut app = None;
     for _ in 0..2 {
         visitor.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
@@ -236,7 +236,7 @@ fn interim_answers_reach_only_who_can_read_them_and_say_only_what_is_for_them() 
         assert_eq!(visitor.body(Framing::Length(2)).unwrap(), b"ok");
     }
     drop(app);
-    let mut old = house.dial();
+    let mut old = proxy.dial();
     old.send("GET / HTTP/1.0\r\nhost: a\r\n\r\n");
     let mut app = stage.accept();
     Request::from(&mut app);
@@ -261,8 +261,8 @@ const HOPS: &str = "Connection: X-Hop, close\r\nconnection: x-other\r\nX-Hop: 1\
 
 #[test]
 fn what_speaks_of_one_connection_ends_here_and_all_else_passes() {
-    let (stage, house) = staged();
-    let mut visitor = house.dial();
+    let (stage, proxy) = staged();
+    let mut visitor = proxy.dial();
     visitor.send(format!(
         "GET / HTTP/1.1\r\nhost: a\r\nVia: 1.0 fred\r\nAuthorization: Basic eDp5\r\n{HOPS}\r\n"
     ));
@@ -290,10 +290,10 @@ fn what_speaks_of_one_connection_ends_here_and_all_else_passes() {
 
 #[test]
 fn who_is_refused_before_their_body_was_read_is_told_whether_they_may_go_on() {
-    let stage = Stage::open();
+    let stage = RawUpstream::open();
     let routes = "[[routes]]\nupstream = \"app\"\n\
                   [[routes]]\npath = \"/members\"\nupstream = \"app\"\nrequire = \"principal\"";
-    let house = Cloakroom::before(stage.address()).config(routes).start();
+    let proxy = Cloakroom::before(stage.address()).config(routes).start();
     for (lines, body, kept) in [
         ("content-length: 5\r\n", "hello", true),
         ("transfer-encoding: chunked\r\n", "5\r\nhello\r\n0\r\n\r\n", true),
@@ -303,7 +303,7 @@ fn who_is_refused_before_their_body_was_read_is_told_whether_they_may_go_on() {
         ("expect: 100-continue\r\ncontent-length: 5\r\n", "", false),
         ("transfer-encoding: chunked\r\n", "nonsense\r\n", false),
     ] {
-        let mut visitor = house.dial();
+        let mut visitor = proxy.dial();
         visitor.send(format!("POST /members HTTP/1.1\r\nhost: a\r\n{lines}\r\n{body}"));
         let answer = visitor.answer(false);
         assert_eq!(answer.status, 401, "{lines}");

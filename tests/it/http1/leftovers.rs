@@ -105,8 +105,8 @@ fn a_body_after_an_answer_that_has_none_is_nobodys_answer() {
                 }
             }
         });
-        let house = Cloakroom::before(address).start();
-        let (mut one, mut other) = (house.dial(), house.dial());
+        let proxy = Cloakroom::before(address).start();
+        let (mut one, mut other) = (proxy.dial(), proxy.dial());
         for round in 0..200 {
             one.send(format!("{bodiless}host: a.test\r\n\r\n"));
             one.answer(bodiless.starts_with("HEAD"));
@@ -114,7 +114,7 @@ fn a_body_after_an_answer_that_has_none_is_nobodys_answer() {
             let answer = other.answer(false);
             assert_eq!((answer.status, answer.text().as_str()), (200, "true"), "{bodiless}, round {round}");
         }
-        let told = || house.log().matches("sent a body where none may be").count();
+        let told = || proxy.log().matches("sent a body where none may be").count();
         eventually("it is told", || told() == 1);
     }
 }
@@ -141,8 +141,8 @@ fn ask(wire: &mut Wire, method: &str) -> (u16, String) {
 
 #[test]
 fn what_is_no_answer_is_asked_again_on_a_new_connection() {
-    let (house, connections) = leaves_something();
-    let mut wire = house.dial();
+    let (proxy, connections) = leaves_something();
+    let mut wire = proxy.dial();
     for (method, wanted) in [("GET", 1), ("GET", 2), ("POST", 3)] {
         assert_eq!(ask(&mut wire, method), (200, "true".to_owned()), "{method}");
         assert_eq!(
@@ -151,13 +151,13 @@ fn what_is_no_answer_is_asked_again_on_a_new_connection() {
             "{method}: none is used again once that was seen"
         );
     }
-    eventually("it is told", || house.log().contains("sent more than its answer's Content-Length says"));
+    eventually("it is told", || proxy.log().contains("sent more than its answer's Content-Length says"));
 }
 
 #[test]
 fn what_may_have_been_done_is_not_asked_again() {
-    let (house, connections) = leaves_something();
-    let mut wire = house.dial();
+    let (proxy, connections) = leaves_something();
+    let mut wire = proxy.dial();
     assert_eq!(ask(&mut wire, "GET").0, 200);
     assert_eq!((ask(&mut wire, "POST").0, connections.load(Ordering::SeqCst)), (502, 1));
 }
@@ -184,8 +184,8 @@ fn what_an_app_holds_back_behind_its_answer_is_nobodys_answer() {
             }
         }
     });
-    let house = Cloakroom::before(address).config("[process]\nworkers = 1").start();
-    let mut wire = house.dial();
+    let proxy = Cloakroom::before(address).config("[process]\nworkers = 1").start();
+    let mut wire = proxy.dial();
     let mut ask = |method: &str, path: &str| {
         let body = if method == "POST" { "content-length: 1\r\n\r\n1" } else { "\r\n" };
         wire.send(format!("{method} {path} HTTP/1.1\r\nhost: a.test\r\n{body}"));
@@ -201,7 +201,7 @@ fn what_an_app_holds_back_behind_its_answer_is_nobodys_answer() {
             assert_eq!(ask("GET", path), path, "round {round}: {method}");
         }
     }
-    eventually("it is told", || house.log().contains("sent more than its answer"));
+    eventually("it is told", || proxy.log().contains("sent more than its answer"));
 }
 
 /// As Python's own `http.server` does: a body that the app does not read is its next request.
@@ -219,11 +219,11 @@ fn a_body_that_an_app_passes_over_is_no_request() {
             wire.send(format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{path}", path.len()));
         }
     });
-    let house = Cloakroom::before(address).config("[process]\nworkers = 1").start();
+    let proxy = Cloakroom::before(address).config("[process]\nworkers = 1").start();
     for (method, path) in
         [("GET", "/"), ("DELETE", "/"), ("OPTIONS", "/"), ("POST", "/missing"), ("PUT", "/missing")]
     {
-        let (mut attacker, mut victim) = (house.dial(), house.dial());
+        let (mut attacker, mut victim) = (proxy.dial(), proxy.dial());
         let body = "GET /smuggled HTTP/1.1\r\nhost: a.test\r\nx-session-principal: root\r\n\r\n";
         attacker.send(format!(
             "{method} {path} HTTP/1.1\r\nhost: a.test\r\ncontent-length: {}\r\n\r\n{body}",
@@ -256,15 +256,15 @@ fn what_cannot_be_repeated_takes_no_connection_that_was_unused_for_long() {
         }
         closed.lock().unwrap().send(number).unwrap();
     });
-    let house = Cloakroom::before(address).start();
+    let proxy = Cloakroom::before(address).start();
     thread::scope(|scope| {
         for _ in 0..2 {
-            scope.spawn(|| assert_eq!(ask(&mut house.dial(), "POST").0, 200));
+            scope.spawn(|| assert_eq!(ask(&mut proxy.dial(), "POST").0, 200));
         }
     });
     // A second is over.
     assert_eq!(ended.recv_timeout(PATIENCE).unwrap(), 1);
-    let mut wire = house.dial();
+    let mut wire = proxy.dial();
     assert_eq!(ask(&mut wire, "POST").1, "2", "a new one");
     assert_eq!(ask(&mut wire, "POST").1, "2", "which was used a moment ago");
 }

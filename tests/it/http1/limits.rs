@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::support::http2::Http2;
 use crate::support::{
-    App, Cloakroom, Door, Ending, PATIENCE, Reply, Response, STREAMED, Stage, Wire, eventually,
+    App, Cloakroom, Ending, Gate, PATIENCE, RawUpstream, Reply, Response, STREAMED, Wire, eventually,
 };
 
 fn echo() -> App {
@@ -16,8 +16,8 @@ fn echo() -> App {
 }
 
 /// The status of a GET with these header lines.
-fn status(house: &Cloakroom, target: &str, lines: &str) -> u16 {
-    let mut wire = house.dial();
+fn status(proxy: &Cloakroom, target: &str, lines: &str) -> u16 {
+    let mut wire = proxy.dial();
     wire.send(format!("GET {target} HTTP/1.1\r\nhost: a\r\n{lines}\r\n"));
     wire.answer(false).status
 }
@@ -37,7 +37,7 @@ fn cookies(count: usize, length: usize) -> String {
 #[test]
 fn what_is_within_the_limits_passes_and_what_is_past_them_does_not() {
     let app = echo();
-    let house = Cloakroom::before(app.address).start();
+    let proxy = Cloakroom::before(app.address).start();
     let long = |length: usize| format!("/{}", "t".repeat(length - 1));
     for (what, target, lines, wanted) in [
         ("fields", "/".to_owned(), fields(90, 1), 200),
@@ -57,7 +57,7 @@ fn what_is_within_the_limits_passes_and_what_is_past_them_does_not() {
         ("cookie_bytes", "/".to_owned(), cookies(100, 150), 200),
         ("cookie_bytes", "/".to_owned(), format!("{}{}", cookies(60, 150), cookies(60, 150)), 431),
     ] {
-        assert_eq!(status(&house, &target, &lines), wanted, "{what}");
+        assert_eq!(status(&proxy, &target, &lines), wanted, "{what}");
     }
     assert_eq!(app.received().len(), 6);
 }
@@ -67,7 +67,7 @@ fn limits_are_as_configured() {
     let app = echo();
     let limits =
         "[limits]\nfields = 10\nfield_bytes = 100\ntarget_bytes = 50\ncookies = 3\ncookie_bytes = \"off\"";
-    let house = Cloakroom::before(app.address).config(limits).start();
+    let proxy = Cloakroom::before(app.address).config(limits).start();
     for (target, lines, wanted) in [
         ("/", fields(9, 1), 200),
         ("/", fields(10, 1), 431),
@@ -76,16 +76,16 @@ fn limits_are_as_configured() {
         ("/", cookies(3, 1), 200),
         ("/", cookies(4, 1), 431),
     ] {
-        assert_eq!(status(&house, target, &lines), wanted, "{target} {lines}");
+        assert_eq!(status(&proxy, target, &lines), wanted, "{target} {lines}");
     }
 }
 
 #[test]
 fn methods_that_would_echo_or_tunnel_are_refused() {
     let app = echo();
-    let house = Cloakroom::before(app.address).start();
+    let proxy = Cloakroom::before(app.address).start();
     for start in ["TRACE /", "CONNECT a:80", "TRACE *"] {
-        let mut visitor = house.dial();
+        let mut visitor = proxy.dial();
         visitor.send(format!("{start} HTTP/1.1\r\nhost: a\r\n\r\n"));
         let answer = visitor.answer(false);
         assert_eq!(answer.status, 405, "{start}");
@@ -96,17 +96,17 @@ fn methods_that_would_echo_or_tunnel_are_refused() {
 
 #[test]
 fn a_body_that_is_too_large_is_refused_before_the_app_is_asked() {
-    let stage = Stage::open();
-    let house =
+    let stage = RawUpstream::open();
+    let proxy =
         Cloakroom::before(stage.address()).upstream(STREAMED).config("[limits]\nbody_bytes = 10").start();
     for expect in ["", "expect: 100-continue\r\n"] {
-        let mut visitor = house.dial();
+        let mut visitor = proxy.dial();
         visitor.send(format!("POST / HTTP/1.1\r\nhost: a\r\n{expect}content-length: 11\r\n\r\n"));
         assert_eq!(visitor.answer_head().status, 413, "at once, and without a 100");
     }
     assert!(!stage.has_guests());
     // Nobody knows beforehand how long chunks will be.
-    let mut visitor = house.dial();
+    let mut visitor = proxy.dial();
     visitor.send(
         "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nb\r\n01234567890\r\n0\r\n\r\n",
     );
@@ -122,8 +122,8 @@ fn a_body_of_the_allowed_size_passes() {
     let app = echo();
     let routes = "[limits]\nbody_bytes = 5\n[[routes]]\nupstream = \"app\"\n\
                   [[routes]]\npath = \"/large\"\nbody_bytes = 10\nupstream = \"app\"";
-    let house = Cloakroom::before(app.address).config(routes).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).config(routes).start();
+    let mut visitor = proxy.browser();
     assert_eq!(visitor.post("/", "01234").status, 200);
     assert_eq!(visitor.post("/", "012345").status, 413);
     assert_eq!(visitor.post("/large", "0123456789").status, 200);
@@ -132,12 +132,12 @@ fn a_body_of_the_allowed_size_passes() {
 
 #[test]
 fn a_body_that_stalls_is_a_timeout() {
-    let stage = Stage::open();
-    let house = Cloakroom::before(stage.address())
+    let stage = RawUpstream::open();
+    let proxy = Cloakroom::before(stage.address())
         .upstream(STREAMED)
         .config("[limits]\nbody_idle_timeout = \"300ms\"")
         .start();
-    let mut visitor = house.dial();
+    let mut visitor = proxy.dial();
     visitor.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhello");
     let mut app = stage.accept();
     drop(app.head());
@@ -152,20 +152,20 @@ fn a_body_that_comes_by_drops_is_a_timeout_and_one_that_rests_is_not() {
     let app = App::start(|request| Reply::text(request.body.len().to_string()));
     // What is held may come ten times slower than what the app waits for.
     let toml = "[limits]\nbody_idle_timeout = \"500ms\"\nbody_bytes_per_second = 1000";
-    let house = Cloakroom::before(app.address).config(toml).start();
+    let proxy = Cloakroom::before(app.address).config(toml).start();
     // What was sent at once earns time: 1,000 bytes are 10 s.
     for (at_once, status) in [(1, 408), (1000, 200)] {
-        let (answer, sent) = by_drops(&house, at_once, 10);
+        let (answer, sent) = by_drops(&proxy, at_once, 10);
         assert_eq!(answer.status, status, "{at_once}");
         assert!(status == 408 || answer.text() == sent.to_string());
     }
-    assert!(house.log().contains("slower than body_bytes_per_second"), "{}", house.log());
+    assert!(proxy.log().contains("slower than body_bytes_per_second"), "{}", proxy.log());
 }
 
 /// What is answered to a body of which so many bytes come at once, and so many more in as many fifths of a second; and how
 /// long it is.
-fn by_drops(house: &Cloakroom, at_once: usize, more: usize) -> (Response, usize) {
-    let mut visitor = house.dial();
+fn by_drops(proxy: &Cloakroom, at_once: usize, more: usize) -> (Response, usize) {
+    let mut visitor = proxy.dial();
     let length = at_once + more;
     visitor.send(format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n"));
     visitor.send("x".repeat(at_once));
@@ -185,10 +185,10 @@ fn by_drops(house: &Cloakroom, at_once: usize, more: usize) -> (Response, usize)
 #[test]
 fn what_holds_a_worker_of_the_app_comes_at_a_pace() {
     let app = App::start(|request| Reply::text(request.body.len().to_string()));
-    let house = Cloakroom::before(app.address).start();
+    let proxy = Cloakroom::before(app.address).start();
     thread::scope(|scope| {
-        let slow = scope.spawn(|| by_drops(&house, 65_537, 100).0.status);
-        let held = scope.spawn(|| by_drops(&house, 100, 55).0.status);
+        let slow = scope.spawn(|| by_drops(&proxy, 65_537, 100).0.status);
+        let held = scope.spawn(|| by_drops(&proxy, 100, 55).0.status);
         assert_eq!((slow.join().unwrap(), held.join().unwrap()), (408, 200));
     });
 }
@@ -196,9 +196,9 @@ fn what_holds_a_worker_of_the_app_comes_at_a_pace() {
 #[test]
 fn a_head_that_does_not_arrive_in_time_costs_the_connection() {
     let app = echo();
-    let house = Cloakroom::before(app.address).config("[limits]\nrequest_head_timeout = \"300ms\"").start();
+    let proxy = Cloakroom::before(app.address).config("[limits]\nrequest_head_timeout = \"300ms\"").start();
     for begin in ["", "G", "GET / HTTP/1.1\r\nhost: a\r\nx: "] {
-        let mut visitor = house.dial();
+        let mut visitor = proxy.dial();
         visitor.send(begin);
         let told = visitor.head().unwrap();
         let text = told.as_deref().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
@@ -209,7 +209,7 @@ fn a_head_that_does_not_arrive_in_time_costs_the_connection() {
         assert_eq!(visitor.ending(), Ending::Over);
     }
     // The next head of a connection has no more time than its first.
-    let mut visitor = house.dial();
+    let mut visitor = proxy.dial();
     visitor.send("GET /1 HTTP/1.1\r\nhost: a\r\n\r\nGET /2 HTT");
     assert_eq!(visitor.answer(false).text(), "/1");
     let told = visitor.head().unwrap();
@@ -221,8 +221,8 @@ fn a_head_that_does_not_arrive_in_time_costs_the_connection() {
 #[test]
 fn an_idle_connection_is_closed_without_a_word() {
     let app = echo();
-    let house = Cloakroom::before(app.address).config("[limits]\nidle_timeout_http1 = \"300ms\"").start();
-    let mut visitor = house.dial();
+    let proxy = Cloakroom::before(app.address).config("[limits]\nidle_timeout_http1 = \"300ms\"").start();
+    let mut visitor = proxy.dial();
     for _ in 0..2 {
         visitor.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
         assert_eq!(visitor.answer(false).status, 200);
@@ -233,16 +233,16 @@ fn an_idle_connection_is_closed_without_a_word() {
 #[test]
 fn a_connection_that_rests_between_or_within_heads_loses_no_byte() {
     let app = echo();
-    let silent = Stage::open();
+    let silent = RawUpstream::open();
     let routes = format!(
         "[upstreams.silent]\nservers = [\"http://{}\"]\nfirst_byte_timeout = \"300ms\"\n\
          [[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/silent\"\nupstream = \"silent\"",
         silent.address()
     );
-    let house = Cloakroom::before(app.address).config(&routes).start();
+    let proxy = Cloakroom::before(app.address).config(&routes).start();
     // An app that says nothing tells the time.
-    let rest = || assert_eq!(house.browser().get("/silent").status, 504);
-    let mut visitor = house.dial();
+    let rest = || assert_eq!(proxy.browser().get("/silent").status, 504);
+    let mut visitor = proxy.dial();
     for (first, then) in
         [("", "GET /1 HTTP/1.1\r\nhost: a\r\n\r\n"), ("GET /2 HT", "TP/1.1\r\nhost: a\r\n\r\nGET /3")]
     {
@@ -261,8 +261,8 @@ fn a_connection_that_rests_between_or_within_heads_loses_no_byte() {
 fn a_connection_serves_as_many_requests_as_configured() {
     let app = echo();
     let limits = "[limits]\nrequests_per_connection_http1 = 3";
-    let house = Cloakroom::before(app.address).config(limits).start();
-    let mut visitor = house.dial();
+    let proxy = Cloakroom::before(app.address).config(limits).start();
+    let mut visitor = proxy.dial();
     for number in 1..=3 {
         visitor.send(format!("GET /{number} HTTP/1.1\r\nhost: a\r\n\r\n"));
         let answer = visitor.answer(false);
@@ -272,7 +272,7 @@ fn a_connection_serves_as_many_requests_as_configured() {
     }
     assert_eq!(visitor.ending(), Ending::Over);
     // The same when all of them came at once.
-    let mut visitor = house.dial();
+    let mut visitor = proxy.dial();
     visitor.send("GET /p HTTP/1.1\r\nhost: a\r\n\r\n".repeat(5));
     let served = (0..3).filter(|_| visitor.answer(false).text() == "/p").count();
     assert_eq!((served, visitor.ending()), (3, Ending::Over));
@@ -282,8 +282,8 @@ fn a_connection_serves_as_many_requests_as_configured() {
 #[test]
 fn a_visitor_who_asks_to_close_is_left() {
     let app = echo();
-    let house = Cloakroom::before(app.address).start();
-    let mut visitor = house.dial();
+    let proxy = Cloakroom::before(app.address).start();
+    let mut visitor = proxy.dial();
     visitor.send("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
     assert_eq!(visitor.answer(false).header("connection").as_deref(), Some("close"));
     assert_eq!(visitor.ending(), Ending::Over);
@@ -295,19 +295,19 @@ fn visitors_may_come_by_a_unix_socket() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("visitors.sock");
     let listen = format!("[[listen]]\naddress = \"unix:{}\"", path.display());
-    let house = Cloakroom::before(app.address).config(&listen).start();
+    let proxy = Cloakroom::before(app.address).config(&listen).start();
     let mut visitor = Wire::patient(UnixStream::connect(&path).unwrap());
     for number in 0..2 {
         visitor.send(format!("GET /{number} HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 9.9.9.9\r\n\r\n"));
         assert_eq!(visitor.answer(false).text(), format!("/{number}"));
         assert_eq!(app.last().header("x-forwarded-for"), None, "nobody is trusted unless named");
     }
-    assert_eq!(status(&house, "/tcp", ""), 200, "and by the other address as well");
+    assert_eq!(status(&proxy, "/tcp", ""), 200, "and by the other address as well");
 }
 
 #[test]
 fn when_told_to_stop_it_finishes_what_is_under_way_and_takes_nothing_new() {
-    let door = Door::closed();
+    let door = Gate::closed();
     let held = door.clone();
     let app = App::start(move |request| {
         if request.path() == "/held" {
@@ -315,15 +315,15 @@ fn when_told_to_stop_it_finishes_what_is_under_way_and_takes_nothing_new() {
         }
         Reply::text("done").with("X-Session-Set-A: b")
     });
-    let mut house = Cloakroom::before(app.address).start();
-    let mut idle = house.dial();
+    let mut proxy = Cloakroom::before(app.address).start();
+    let mut idle = proxy.dial();
     idle.send("GET /idle HTTP/1.1\r\nhost: a\r\n\r\n");
     assert_eq!(idle.answer(false).status, 200);
-    let mut busy = house.dial();
+    let mut busy = proxy.dial();
     busy.send("GET /held HTTP/1.1\r\nhost: a\r\n\r\n");
     door.reached(1);
-    house.terminate();
-    eventually("new connections are refused", || TcpStream::connect(house.address).is_err());
+    proxy.terminate();
+    eventually("new connections are refused", || TcpStream::connect(proxy.address).is_err());
     assert_eq!(idle.ending(), Ending::Over, "idle connections are closed");
     thread::scope(|scope| {
         scope.spawn(|| door.open());
@@ -332,20 +332,20 @@ fn when_told_to_stop_it_finishes_what_is_under_way_and_takes_nothing_new() {
     });
     assert_eq!(busy.ending(), Ending::Over);
     drop((busy, idle));
-    assert_eq!(house.exit().code(), Some(0));
+    assert_eq!(proxy.exit().code(), Some(0));
 }
 
 #[test]
 fn when_told_to_stop_it_waits_no_longer_than_configured() {
-    let stage = Stage::open();
+    let stage = RawUpstream::open();
     let grace = "[process]\nshutdown_timeout = \"300ms\"";
-    let mut house = Cloakroom::before(stage.address()).config(grace).start();
-    let mut visitor = house.dial();
+    let mut proxy = Cloakroom::before(stage.address()).config(grace).start();
+    let mut visitor = proxy.dial();
     visitor.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
     let mut app = stage.accept();
     drop(app.head());
-    house.terminate();
-    assert_eq!(house.exit().code(), Some(0));
+    proxy.terminate();
+    assert_eq!(proxy.exit().code(), Some(0));
     assert_eq!((visitor.ending(), app.ending()), (Ending::Over, Ending::Over));
 }
 
@@ -354,28 +354,28 @@ fn names_that_cost_too_much_to_look_at_are_refused() {
     let app = App::start(|request| Reply::text(request.header("cookie").unwrap_or_default()));
     let rules: Vec<_> =
         (0..20).map(|n| format!("[[cookies]]\nname = \"*sid{n}*\"\naction = \"keep\"\n")).collect();
-    let house = Cloakroom::before(app.address).config(&rules.concat()).start();
-    let mut visitor = house.dial();
+    let proxy = Cloakroom::before(app.address).config(&rules.concat()).start();
+    let mut visitor = proxy.dial();
     for (cookie, status) in [("{%61=".repeat(3000), 431), ("a=1".to_owned(), 200)] {
         visitor.send(format!("GET / HTTP/1.1\r\nhost: a\r\ncookie: {cookie}\r\n\r\n"));
         assert_eq!(visitor.answer(false).status, status);
     }
-    assert!(house.log().contains("names of cookies that cost too much to look at"), "{}", house.log());
+    assert!(proxy.log().contains("names of cookies that cost too much to look at"), "{}", proxy.log());
 }
 
 #[test]
 fn cookies_are_one_line_however_they_come() {
     let app = App::start(|request| Reply::text(request.all("cookie").join(" | ")));
-    let house = Cloakroom::before(app.address).listen("http2_prior_knowledge = true").start();
+    let proxy = Cloakroom::before(app.address).listen("http2_prior_knowledge = true").start();
     let pairs: Vec<_> = (0..180).map(|number| format!("c{number}={number}")).collect();
     // 180 fields in a head that may have 100.
     let mut request = http::Request::get("http://a.test/");
     for pair in &pairs {
         request = request.header("cookie", pair);
     }
-    let answer = Http2::dial(house.address).ask(request.body(()).unwrap(), None).unwrap();
+    let answer = Http2::dial(proxy.address).ask(request.body(()).unwrap(), None).unwrap();
     assert_eq!((answer.status, answer.text()), (200, pairs.join("; ")));
-    let mut visitor = house.dial();
+    let mut visitor = proxy.dial();
     visitor.send(
         "GET / HTTP/1.1\r\nhost: a\r\ncookie: a=1\r\naccept: */*\r\ncookie: b=2; c\r\ncookie:  d=3\r\n\r\n",
     );
@@ -384,6 +384,6 @@ fn cookies_are_one_line_however_they_come() {
     for number in 0..181 {
         request = request.header("cookie", format!("c{number}=1"));
     }
-    let refused = Http2::dial(house.address).ask(request.body(()).unwrap(), None).unwrap();
+    let refused = Http2::dial(proxy.address).ask(request.body(()).unwrap(), None).unwrap();
     assert_eq!(refused.status, 431, "one more than there may be");
 }

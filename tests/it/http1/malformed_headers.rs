@@ -179,8 +179,8 @@ fn what_a_header_can_hold_of_them_reaches_the_browser_as_it_was() {
         });
         let rules =
             "[[cookies]]\nname = \"other\"\naction = \"drop\"\n[[cookies]]\nname = \"*\"\naction = \"pass\"";
-        let house = Cloakroom::before(app.address).config(rules).start();
-        let mut cookies = house.browser().get("/").set_cookies();
+        let proxy = Cloakroom::before(app.address).config(rules).start();
+        let mut cookies = proxy.browser().get("/").set_cookies();
         cookies.retain(|line| !line.contains("cloakroom="));
         assert_eq!(cookies, chunk);
     }

@@ -1,7 +1,7 @@
 //! The rules of the road for who stands between two others (RFC 9110, 9112): a row each, raw bytes on both sides. The
 //! table in `src/lib.rs` names the tests of those that are no matter of one request and its answer.
 
-use crate::support::{Cloakroom, Ending, Framing, Request, STREAMED, Stage};
+use crate::support::{Cloakroom, Ending, Framing, RawUpstream, Request, STREAMED};
 
 /// What becomes of a request.
 #[derive(Default)]
@@ -114,9 +114,9 @@ fn check(side: &str, rule: &str, head: &str, sees: &[&str], lacks: &[&str]) {
     }
 }
 
-fn try_row(stage: &Stage, house: &Cloakroom, row: &Row) {
+fn try_row(stage: &RawUpstream, proxy: &Cloakroom, row: &Row) {
     let rule = row.rule;
-    let mut visitor = house.dial();
+    let mut visitor = proxy.dial();
     visitor.send(&row.asks);
     if let Some(status) = row.refused {
         assert_eq!(visitor.answer(false).status, status, "{rule}");
@@ -150,7 +150,7 @@ fn try_row(stage: &Stage, house: &Cloakroom, row: &Row) {
     if row.closed {
         assert_eq!(visitor.ending(), Ending::Over, "{rule}");
         assert!(!stage.has_guests(), "{rule}: the app was asked for more");
-        visitor = house.dial();
+        visitor = proxy.dial();
     }
     // What comes next, on the same connection where there still is one, is answered, and by its own answer. After it the
     // app's connection is not kept: a POST of the next row could meet it just as it is closed, and is never sent twice.
@@ -166,14 +166,14 @@ fn try_row(stage: &Stage, house: &Cloakroom, row: &Row) {
 
 #[test]
 fn each_rule_of_the_road_is_kept() {
-    let stage = Stage::open();
+    let stage = RawUpstream::open();
     // One worker, so that nothing but the row decides which connection is used.
     for rules in ["", STREAMED] {
-        let house =
+        let proxy =
             Cloakroom::before(stage.address()).upstream(rules).config("[process]\nworkers = 1").start();
         for row in hops().into_iter().chain(fields()).chain(targets()).chain(lengths()).chain(faults()) {
             // Where bodies are held, an app is not asked before they are whole.
-            try_row(&stage, &house, &Row { cut: row.cut && rules == STREAMED, ..row });
+            try_row(&stage, &proxy, &Row { cut: row.cut && rules == STREAMED, ..row });
         }
     }
 }

@@ -154,13 +154,13 @@ async fn answers(mut stream: TcpStream) {
 static PIECE: [u8; 65_536] = [b'x'; 65_536];
 
 /// Asks for as long as the attack lasts, now on a connection that is kept, now on a new one; how often, and the longest.
-fn victim(house: &Cloakroom, crowd: &Crowd) -> (usize, Duration) {
-    let mut kept = house.dial();
+fn victim(proxy: &Cloakroom, crowd: &Crowd) -> (usize, Duration) {
+    let mut kept = proxy.dial();
     let (mut count, mut longest) = (0, Duration::ZERO);
     while !crowd.enough.load(Ordering::Relaxed) {
         for new in [false, true] {
             let began = Instant::now();
-            let mut own = new.then(|| house.dial());
+            let mut own = new.then(|| proxy.dial());
             let wire = own.as_mut().unwrap_or(&mut kept);
             wire.send("GET /small HTTP/1.1\r\nhost: a\r\n\r\n");
             let answer = wire.answer(false);
@@ -176,22 +176,22 @@ fn victim(house: &Cloakroom, crowd: &Crowd) -> (usize, Duration) {
 fn slow_attackers_are_cut_and_their_neighbour_is_served() {
     let size = size();
     let limits = format!("[limits]\nrequests_per_connection_http1 = \"off\"\n{}", size.limits);
-    let house = Cloakroom::before(app()).config(&limits).start();
+    let proxy = Cloakroom::before(app()).config(&limits).start();
     let crowd = Arc::<Crowd>::default();
-    let (files, memory, began) = (house.files(), house.memory(), Instant::now());
+    let (files, memory, began) = (proxy.files(), proxy.memory(), Instant::now());
     let all = size.heads + size.bodies + size.readers;
     let mut most = 0;
     let (asked, longest) = thread::scope(|scope| {
-        scope.spawn(|| attack(house.address, &size, &crowd));
-        let asking = scope.spawn(|| victim(&house, &crowd));
+        scope.spawn(|| attack(proxy.address, &size, &crowd));
+        let asking = scope.spawn(|| victim(&proxy, &crowd));
         eventually_within(size.lasts + PATIENCE, "the time is over", || {
-            most = most.max(house.memory().saturating_sub(memory));
+            most = most.max(proxy.memory().saturating_sub(memory));
             began.elapsed() >= size.lasts || asking.is_finished()
         });
         crowd.enough.store(true, Ordering::Relaxed);
         asking.join().unwrap()
     });
-    eventually("nothing of them is left", || house.files() <= files + 16);
+    eventually("nothing of them is left", || proxy.files() <= files + 16);
     let cut = crowd.cut.load(Ordering::Relaxed);
     eprintln!(
         "{all} attackers, {cut} cut in {:?}; the victim asked {asked} times and waited {longest:?} at most; \
@@ -204,18 +204,18 @@ fn slow_attackers_are_cut_and_their_neighbour_is_served() {
 /// What a connection costs that has asked once and rests.
 #[test]
 fn an_idle_connection_costs_little() {
-    let house = Cloakroom::before(app()).start();
+    let proxy = Cloakroom::before(app()).start();
     let ask = |wire: &mut crate::support::Wire| {
         wire.send("GET /small HTTP/1.1\r\nhost: a\r\n\r\n");
         assert_eq!(wire.answer(false).status, 200);
     };
     // What the process needs for any number of them is not counted.
-    let mut before: Vec<_> = (0..200).map(|_| house.dial()).collect();
+    let mut before: Vec<_> = (0..200).map(|_| proxy.dial()).collect();
     before.iter_mut().for_each(ask);
-    let memory = house.memory();
-    let mut idle: Vec<_> = (0..1_000).map(|_| house.dial()).collect();
+    let memory = proxy.memory();
+    let mut idle: Vec<_> = (0..1_000).map(|_| proxy.dial()).collect();
     idle.iter_mut().for_each(ask);
-    let each = house.memory().saturating_sub(memory) / 1_000;
+    let each = proxy.memory().saturating_sub(memory) / 1_000;
     eprintln!("{each} bytes of memory for each idle connection");
     assert!(each < 8 * 1024, "{each}");
     idle.iter_mut().for_each(ask);

@@ -5,14 +5,14 @@ use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::support::{App, Cloakroom, Ending, Framing, Reply, Request, STREAMED, Stage, Wire};
+use crate::support::{App, Cloakroom, Ending, Framing, RawUpstream, Reply, Request, STREAMED, Wire};
 
 const LENGTH: usize = 8 << 20;
 
-fn staged() -> (Stage, Cloakroom) {
-    let stage = Stage::open();
-    let house = Cloakroom::before(stage.address()).upstream(STREAMED).start();
-    (stage, house)
+fn staged() -> (RawUpstream, Cloakroom) {
+    let stage = RawUpstream::open();
+    let proxy = Cloakroom::before(stage.address()).upstream(STREAMED).start();
+    (stage, proxy)
 }
 
 /// Eight mebibytes that would show a piece lost, doubled or misplaced.
@@ -61,8 +61,8 @@ fn rest(wire: &mut Wire, chunked: bool, so_far: usize) -> Vec<u8> {
 fn a_download_passes_while_the_app_still_holds_back_the_rest() {
     let all = large();
     for chunked in [false, true] {
-        let (stage, house) = staged();
-        let mut visitor = house.dial();
+        let (stage, proxy) = staged();
+        let mut visitor = proxy.dial();
         visitor.send("GET /big HTTP/1.1\r\nhost: a\r\n\r\n");
         let mut app = stage.accept();
         Request::from(&mut app);
@@ -83,8 +83,8 @@ fn a_download_passes_while_the_app_still_holds_back_the_rest() {
 fn an_upload_passes_while_the_visitor_still_holds_back_the_rest() {
     let all = large();
     for chunked in [false, true] {
-        let (stage, house) = staged();
-        let mut visitor = house.dial();
+        let (stage, proxy) = staged();
+        let mut visitor = proxy.dial();
         visitor.send(format!("POST /big HTTP/1.1\r\nhost: a\r\n{}\r\n\r\n", announced(chunked)));
         let mut app = stage.accept();
         let head = Request::head_from(&mut app);
@@ -109,12 +109,12 @@ fn an_upload_passes_while_the_visitor_still_holds_back_the_rest() {
     reason = "the rules for clock and tasks are for the program, not its tests"
 )]
 fn a_slow_upload_is_no_slow_answer() {
-    let stage = Stage::open();
-    let house = Cloakroom::before(stage.address())
+    let stage = RawUpstream::open();
+    let proxy = Cloakroom::before(stage.address())
         .upstream(STREAMED)
         .upstream("first_byte_timeout = \"300ms\"")
         .start();
-    let mut visitor = house.dial();
+    let mut visitor = proxy.dial();
     visitor.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
     let mut app = stage.accept();
     Request::head_from(&mut app);
@@ -132,8 +132,8 @@ fn a_slow_upload_is_no_slow_answer() {
 
 #[test]
 fn answers_without_a_body_end_with_their_head() {
-    let (stage, house) = staged();
-    let mut visitor = house.dial();
+    let (stage, proxy) = staged();
+    let mut visitor = proxy.dial();
     for (method, answer, length) in [
         ("HEAD", "200 OK\r\ncontent-length: 5\r\netag: \"a\"", Some("5")),
         ("HEAD", "200 OK\r\netag: \"a\"", None),
@@ -158,8 +158,8 @@ fn answers_without_a_body_end_with_their_head() {
 
 #[test]
 fn whoever_expects_100_continue_is_asked_for_the_body_and_the_app_is_not_bothered() {
-    let (stage, house) = staged();
-    let mut visitor = house.dial();
+    let (stage, proxy) = staged();
+    let mut visitor = proxy.dial();
     visitor.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\nexpect: 100-Continue\r\n\r\n");
     assert_eq!(visitor.answer_head().start, "HTTP/1.1 100 Continue");
     visitor.send("hello");
@@ -172,9 +172,9 @@ fn whoever_expects_100_continue_is_asked_for_the_body_and_the_app_is_not_bothere
 
 #[test]
 fn any_other_expectation_fails() {
-    let (stage, house) = staged();
+    let (stage, proxy) = staged();
     for expect in ["200-ok", "100-continue, x", "\""] {
-        let answer = house.browser().get_with("/", &format!("expect: {expect}\r\n"));
+        let answer = proxy.browser().get_with("/", &format!("expect: {expect}\r\n"));
         assert_eq!(answer.status, 417, "{expect}");
     }
     assert!(!stage.has_guests());
@@ -182,8 +182,8 @@ fn any_other_expectation_fails() {
 
 #[test]
 fn an_answer_may_come_before_the_upload_is_over_and_counts() {
-    let (stage, house) = staged();
-    let mut visitor = house.dial();
+    let (stage, proxy) = staged();
+    let mut visitor = proxy.dial();
     visitor.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 100000\r\n\r\nthe begin");
     let mut app = stage.accept();
     Request::head_from(&mut app);
@@ -195,8 +195,8 @@ fn an_answer_may_come_before_the_upload_is_over_and_counts() {
 
 #[test]
 fn an_app_that_refuses_an_upload_and_closes_is_heard() {
-    let (stage, house) = staged();
-    let mut visitor = house.dial();
+    let (stage, proxy) = staged();
+    let mut visitor = proxy.dial();
     visitor.send(format!("POST / HTTP/1.1\r\nhost: a\r\n{}\r\n\r\nthe begin", announced(false)));
     let mut app = stage.accept();
     Request::head_from(&mut app);
@@ -220,8 +220,8 @@ fn an_answer_that_the_app_cuts_short_is_never_shown_as_complete() {
         ("transfer-encoding: chunked", "a\r\n0123456789\r\n0\r\n"),
         ("x: no length", "0123456789"),
     ] {
-        let (stage, house) = staged();
-        let mut visitor = house.dial();
+        let (stage, proxy) = staged();
+        let mut visitor = proxy.dial();
         visitor.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
         let mut app = stage.accept();
         Request::from(&mut app);
@@ -248,8 +248,8 @@ fn an_upload_that_the_visitor_breaks_off_is_never_shown_to_the_app_as_complete()
         ("transfer-encoding: chunked", "a\r\n0123456789\r\n6\r\n012"),
         ("transfer-encoding: chunked", "a\r\n0123456789\r\n0\r\n"),
     ] {
-        let (stage, house) = staged();
-        let mut visitor = house.dial();
+        let (stage, proxy) = staged();
+        let mut visitor = proxy.dial();
         visitor.send(format!("POST / HTTP/1.1\r\nhost: a\r\n{told}\r\n\r\n{cut}"));
         let mut app = stage.accept();
         Request::head_from(&mut app);
@@ -266,8 +266,8 @@ fn pipelined_requests_are_answered_in_order() {
     let app = App::start(|request| {
         Reply::text(format!("{} {}", request.path(), String::from_utf8_lossy(&request.body)))
     });
-    let house = Cloakroom::before(app.address).start();
-    let mut visitor = house.dial();
+    let proxy = Cloakroom::before(app.address).start();
+    let mut visitor = proxy.dial();
     visitor.send(
         "GET /1 HTTP/1.1\r\nhost: a\r\n\r\nPOST /2 HTTP/1.1\r\nhost: a\r\ncontent-length: 3\r\n\r\ntwo\
          POST /3 HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nthree\r\n0\r\n\r\n\
@@ -280,8 +280,8 @@ fn pipelined_requests_are_answered_in_order() {
 
 #[test]
 fn trailers_of_an_answer_pass_but_are_never_obeyed() {
-    let (stage, house) = staged();
-    let mut visitor = house.dial();
+    let (stage, proxy) = staged();
+    let mut visitor = proxy.dial();
     visitor.send("GET / HTTP/1.1\r\nhost: a\r\nte: trailers\r\n\r\n");
     let mut app = stage.accept();
     Request::from(&mut app);

@@ -8,21 +8,21 @@ use tungstenite::protocol::Role;
 
 use crate::support::http2::Http2;
 use crate::support::tunnel::{AGREES, ASKS, ask, converse, cookie, echo, open, order, roomy, talk};
-use crate::support::{Authority, Cloakroom, Ending, Request, Stage};
+use crate::support::{Authority, Cloakroom, Ending, RawUpstream, Request};
 
 /// The same with its end.
 const AGREES_WHOLE: &str =
     "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
 
-fn before(stage: &Stage, config: &str) -> Cloakroom {
+fn before(stage: &RawUpstream, config: &str) -> Cloakroom {
     Cloakroom::before(stage.address()).config(config).start()
 }
 
 #[test]
 fn a_tunnel_is_asked_for_agreed_to_and_carries_bytes_either_way() {
-    let stage = Stage::open();
-    let house = before(&stage, "");
-    let mut visitor = house.dial();
+    let stage = RawUpstream::open();
+    let proxy = before(&stage, "");
+    let mut visitor = proxy.dial();
     let (mut app, asked) = ask(&mut visitor, &stage, "sec-websocket-key: k\r\nx-session-principal: root\r\n");
     for (name, wanted) in [("connection", "upgrade"), ("upgrade", "websocket"), ("sec-websocket-key", "k")] {
         assert_eq!(asked.all(name), [wanted]);
@@ -38,7 +38,7 @@ fn a_tunnel_is_asked_for_agreed_to_and_carries_bytes_either_way() {
     assert!(!answer.headers.iter().any(|(name, _)| name.starts_with("x-session")), "{:?}", answer.headers);
     // Its instructions were committed before.
     let ticket = answer.set_cookies()[0].split_once(';').unwrap().0.to_owned();
-    let mut other = house.dial();
+    let mut other = proxy.dial();
     other.send(format!("GET / HTTP/1.1\r\nhost: a\r\ncookie: {ticket}\r\n\r\n"));
     let mut page = stage.accept();
     assert_eq!(Request::from(&mut page).header("x-session-seen").as_deref(), Some("1"));
@@ -55,8 +55,8 @@ fn a_tunnel_is_asked_for_agreed_to_and_carries_bytes_either_way() {
 
 #[test]
 fn nothing_of_a_tunnel_reaches_the_app_before_it_agrees_and_nothing_ever_if_it_refuses() {
-    let stage = Stage::open();
-    let house = before(&stage, "[process]\nworkers = 1");
+    let stage = RawUpstream::open();
+    let proxy = before(&stage, "[process]\nworkers = 1");
     let hidden = "GET /admin HTTP/1.1\r\nhost: a\r\nx-hidden: 1\r\n\r\n";
     for refusal in [
         "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nno",
@@ -64,7 +64,7 @@ fn nothing_of_a_tunnel_reaches_the_app_before_it_agrees_and_nothing_ever_if_it_r
         "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: other\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\n\r\n",
     ] {
-        let mut visitor = house.dial();
+        let mut visitor = proxy.dial();
         visitor.send(format!("GET /ws HTTP/1.1\r\nhost: a\r\n{ASKS}\r\n{hidden}"));
         let mut app = stage.accept();
         Request::from(&mut app);
@@ -79,7 +79,7 @@ fn nothing_of_a_tunnel_reaches_the_app_before_it_agrees_and_nothing_ever_if_it_r
         drop(app);
     }
     // Agreed to, it is the tunnel's.
-    let mut visitor = house.dial();
+    let mut visitor = proxy.dial();
     visitor.send(format!("GET /ws HTTP/1.1\r\nhost: a\r\n{ASKS}\r\n{hidden}"));
     let mut app = stage.accept();
     Request::from(&mut app);
@@ -90,8 +90,8 @@ fn nothing_of_a_tunnel_reaches_the_app_before_it_agrees_and_nothing_ever_if_it_r
 
 #[test]
 fn what_would_change_our_own_connection_or_has_a_body_is_not_passed_on() {
-    let stage = Stage::open();
-    let house = before(&stage, "");
+    let stage = RawUpstream::open();
+    let proxy = before(&stage, "");
     for (lines, connection) in [
         (
             "connection: upgrade, http2-settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAAP__\r\n\r\n",
@@ -105,7 +105,7 @@ fn what_would_change_our_own_connection_or_has_a_body_is_not_passed_on() {
             Some("close".to_owned()),
         ),
     ] {
-        let mut visitor = house.dial();
+        let mut visitor = proxy.dial();
         visitor.send(format!("GET / HTTP/1.1\r\nhost: a\r\n{lines}"));
         let mut app = stage.accept();
         let asked = Request::from(&mut app);
@@ -114,26 +114,26 @@ fn what_would_change_our_own_connection_or_has_a_body_is_not_passed_on() {
         assert_eq!(visitor.answer(false).status, 200, "{lines}");
         assert_eq!(visitor.ending(), Ending::Over, "{lines}");
     }
-    let mut old = house.dial();
+    let mut old = proxy.dial();
     old.send(format!("GET / HTTP/1.0\r\nhost: a\r\n{ASKS}\r\n"));
     assert_eq!(Request::from(&mut stage.accept()).header("upgrade"), None);
 }
 
 #[test]
 fn tunnels_end_with_the_session_that_they_began_under() {
-    let stage = Stage::open();
+    let stage = RawUpstream::open();
     for (ends, how) in [
         (true, "x-session-action: destroy\r\n"),
         (true, "x-session-action: renew\r\n"),
         (true, "x-session-principal: alice\r\n"),
         (false, "x-session-set-a: 2\r\n"),
     ] {
-        let house = before(&stage, "");
-        let cookie = cookie(&house, &stage, "x-session-set-a: 1\r\n");
-        let (mut visitor, mut app, _) = open(&house, &stage, &cookie);
-        let (mut stranger, mut strangers, _) = open(&house, &stage, "");
+        let proxy = before(&stage, "");
+        let cookie = cookie(&proxy, &stage, "x-session-set-a: 1\r\n");
+        let (mut visitor, mut app, _) = open(&proxy, &stage, &cookie);
+        let (mut stranger, mut strangers, _) = open(&proxy, &stage, "");
         talk(&mut visitor, &mut app);
-        order(&house, &stage, &cookie, how);
+        order(&proxy, &stage, &cookie, how);
         if ends {
             assert_eq!((visitor.ending(), app.ending()), (Ending::Over, Ending::Over), "{how}");
         } else {
@@ -141,19 +141,19 @@ fn tunnels_end_with_the_session_that_they_began_under() {
         }
         talk(&mut stranger, &mut strangers);
     }
-    let house = before(&stage, "[session]\nclose_tunnels = false");
-    let cookie = cookie(&house, &stage, "x-session-set-a: 1\r\n");
-    let (mut visitor, mut app, _) = open(&house, &stage, &cookie);
-    order(&house, &stage, &cookie, "x-session-action: destroy\r\n");
+    let proxy = before(&stage, "[session]\nclose_tunnels = false");
+    let cookie = cookie(&proxy, &stage, "x-session-set-a: 1\r\n");
+    let (mut visitor, mut app, _) = open(&proxy, &stage, &cookie);
+    order(&proxy, &stage, &cookie, "x-session-action: destroy\r\n");
     talk(&mut visitor, &mut app);
 }
 
 #[test]
 fn a_login_by_the_answer_that_begins_a_tunnel_leaves_it_open() {
-    let stage = Stage::open();
-    let house = before(&stage, "[limits]\ntunnel_idle_timeout = \"3s\"");
-    let cookie = cookie(&house, &stage, "x-session-set-a: 1\r\n");
-    let mut visitor = house.dial();
+    let stage = RawUpstream::open();
+    let proxy = before(&stage, "[limits]\ntunnel_idle_timeout = \"3s\"");
+    let cookie = cookie(&proxy, &stage, "x-session-set-a: 1\r\n");
+    let mut visitor = proxy.dial();
     let (mut app, _) = ask(&mut visitor, &stage, &cookie);
     app.send(format!("{AGREES}x-session-principal: alice\r\n\r\n"));
     assert_eq!(visitor.answer(false).set_cookies().len(), 1);
@@ -165,10 +165,10 @@ fn a_login_by_the_answer_that_begins_a_tunnel_leaves_it_open() {
 
 #[test]
 fn an_idle_tunnel_is_closed_and_a_busy_one_is_not() {
-    let stage = Stage::open();
-    let house = before(&stage, "[limits]\ntunnel_idle_timeout = \"2s\"");
-    let (mut idle, mut its, _) = open(&house, &stage, "");
-    let (mut busy, mut theirs, _) = open(&house, &stage, "");
+    let stage = RawUpstream::open();
+    let proxy = before(&stage, "[limits]\ntunnel_idle_timeout = \"2s\"");
+    let (mut idle, mut its, _) = open(&proxy, &stage, "");
+    let (mut busy, mut theirs, _) = open(&proxy, &stage, "");
     thread::scope(|scope| {
         let watch = scope.spawn(|| (idle.ending(), its.ending()));
         while !watch.is_finished() {
@@ -182,11 +182,11 @@ fn an_idle_tunnel_is_closed_and_a_busy_one_is_not() {
 
 #[test]
 fn a_hundred_open_tunnels_do_not_hold_up_a_stop() {
-    let stage = Stage::open();
-    let mut house = before(&stage, "[process]\nshutdown_timeout = \"20s\"");
-    let tunnels: Vec<_> = (0..100).map(|_| open(&house, &stage, "")).collect();
-    house.terminate();
-    assert_eq!(house.exit().code(), Some(0));
+    let stage = RawUpstream::open();
+    let mut proxy = before(&stage, "[process]\nshutdown_timeout = \"20s\"");
+    let tunnels: Vec<_> = (0..100).map(|_| open(&proxy, &stage, "")).collect();
+    proxy.terminate();
+    assert_eq!(proxy.exit().code(), Some(0));
     for (mut visitor, mut app, _) in tunnels {
         assert_eq!((visitor.ending(), app.ending()), (Ending::Over, Ending::Over));
     }
@@ -203,8 +203,8 @@ fn websockets_are_carried_byte_for_byte_by_http_and_by_https() {
         tungstenite::client::client_with_config("ws://a/", wire.stream().try_clone().unwrap(), Some(roomy()))
             .unwrap();
     converse(socket);
-    let house = Cloakroom::before(app).listen(&authority.toml(&["shop"])).start();
-    let wire = authority.caller().dial(house.address, "shop.example").unwrap();
+    let proxy = Cloakroom::before(app).listen(&authority.toml(&["shop"])).start();
+    let wire = authority.caller().dial(proxy.address, "shop.example").unwrap();
     let (socket, answer) =
         tungstenite::client::client_with_config("wss://shop.example/", wire.into_stream(), Some(roomy()))
             .unwrap();
@@ -214,11 +214,11 @@ fn websockets_are_carried_byte_for_byte_by_http_and_by_https() {
 
 #[test]
 fn by_tls_too_one_side_ends_and_still_hears_the_other() {
-    let (stage, authority) = (Stage::open(), Authority::new());
+    let (stage, authority) = (RawUpstream::open(), Authority::new());
     authority.issue("shop", &["shop.example"]);
-    let house = Cloakroom::before(stage.address()).listen(&authority.toml(&["shop"])).start();
+    let proxy = Cloakroom::before(stage.address()).listen(&authority.toml(&["shop"])).start();
     let open = || {
-        let mut visitor = authority.caller().dial(house.address, "shop.example").unwrap();
+        let mut visitor = authority.caller().dial(proxy.address, "shop.example").unwrap();
         visitor.send(format!("GET /ws HTTP/1.1\r\nhost: shop.example\r\n{ASKS}\r\n"));
         let mut app = stage.accept();
         Request::from(&mut app);
@@ -248,8 +248,8 @@ fn by_tls_too_one_side_ends_and_still_hears_the_other() {
 fn websockets_are_carried_in_streams_of_http2() {
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
-    let house = Cloakroom::before(echo()).listen(&authority.toml(&["shop"])).start();
-    let visitor = Http2::dial_tls(house.address, &authority.caller(), "shop.example");
+    let proxy = Cloakroom::before(echo()).listen(&authority.toml(&["shop"])).start();
+    let visitor = Http2::dial_tls(proxy.address, &authority.caller(), "shop.example");
     let (answer, inner) = visitor.connect("https://shop.example/");
     assert_eq!(answer.status(), 200);
     for name in ["upgrade", "connection", "sec-websocket-accept"] {
@@ -261,13 +261,13 @@ fn websockets_are_carried_in_streams_of_http2() {
 
 #[test]
 fn a_tunnel_in_a_stream_ends_like_any_other() {
-    let stage = Stage::open();
-    let house = Cloakroom::before(stage.address())
+    let stage = RawUpstream::open();
+    let proxy = Cloakroom::before(stage.address())
         .listen("http2_prior_knowledge = true")
         .config("[limits]\ntunnel_idle_timeout = \"2s\"\nidle_timeout_http2 = \"1s\"")
         .start();
     let open = |answer: &'static str| {
-        let visitor = Http2::dial(house.address);
+        let visitor = Http2::dial(proxy.address);
         thread::scope(|scope| {
             let app = scope.spawn(|| {
                 let mut app = stage.accept();

@@ -7,7 +7,7 @@ use http::Request;
 
 use crate::support::http2::{DATA, HEADERS, Http2, RST_STREAM, SETTINGS, WINDOW_UPDATE, block, frame, whole};
 use crate::support::http2_app::{GET, POST, asked, before, ok, reset, visitor};
-use crate::support::{Authority, Cloakroom, Stage, Wire, eventually};
+use crate::support::{Authority, Cloakroom, RawUpstream, Wire, eventually};
 
 const NO_ERROR: u32 = 0;
 const INTERNAL: u32 = 2;
@@ -20,8 +20,8 @@ fn then(stream: u32, frames: &[Vec<u8>]) -> Vec<u8> {
 
 #[test]
 fn what_is_no_answer_is_a_bad_gateway() {
-    let stage = Stage::open();
-    let house = before(stage.address(), "", "");
+    let stage = RawUpstream::open();
+    let proxy = before(stage.address(), "", "");
     let head = |fields: &[(&str, &str)]| frame(HEADERS, 5, 1, &block(fields));
     let hint = frame(HEADERS, 4, 1, &block(&[(":status", "103"), ("link", "</a>")]));
     for (what, frames) in [
@@ -53,22 +53,22 @@ fn what_is_no_answer_is_a_bad_gateway() {
             pieces.iter().enumerate().flat_map(each).collect()
         }),
     ] {
-        let mut wire = visitor(&house, POST);
+        let mut wire = visitor(&proxy, POST);
         let mut app = stage.accept().greeted();
         assert_eq!(asked(&mut app), 1);
         app.send(frames);
         assert_eq!(wire.answer(false).status, 502, "{what}");
         // The next one has a connection of its own.
         drop(app);
-        house.reload(|toml| format!("{toml}# {what}\n"));
+        proxy.reload(|toml| format!("{toml}# {what}\n"));
     }
 }
 
 #[test]
 fn an_answer_that_breaks_off_is_never_shown_as_whole() {
-    let stage = Stage::open();
+    let stage = RawUpstream::open();
     let routes = "[[routes]]\nupstream = \"app\"\nresponse_idle_timeout = \"300ms\"";
-    let house = before(stage.address(), "", routes);
+    let proxy = before(stage.address(), "", routes);
     let length = |frames: &[Vec<u8>]| {
         let head = frame(HEADERS, 4, 1, &[&[0x88][..], &block(&[("content-length", "9")])].concat());
         [head, frames.concat()].concat()
@@ -86,7 +86,7 @@ fn an_answer_that_breaks_off_is_never_shown_as_whole() {
             then(1, &[data(b"half", 0), frame(HEADERS, 4, 1, &block(&[("a", "1")]))]),
         ),
     ] {
-        let mut wire = visitor(&house, GET);
+        let mut wire = visitor(&proxy, GET);
         let mut app = stage.accept().greeted();
         assert_eq!(asked(&mut app), 1);
         app.send(frames);
@@ -102,15 +102,15 @@ fn an_answer_that_breaks_off_is_never_shown_as_whole() {
             assert!(body.is_err(), "{what}");
         }
         drop(app);
-        house.reload(|toml| format!("{toml}# {what}\n"));
+        proxy.reload(|toml| format!("{toml}# {what}\n"));
     }
 }
 
 #[test]
 fn who_has_answered_may_leave_the_rest_of_the_request_unread() {
-    let stage = Stage::open();
-    let house = before(stage.address(), "", "");
-    let mut wire = visitor(&house, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 500000\r\n\r\n");
+    let stage = RawUpstream::open();
+    let proxy = before(stage.address(), "", "");
+    let mut wire = visitor(&proxy, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 500000\r\n\r\n");
     wire.send(vec![b'x'; 30_000]);
     let mut app = stage.accept().greeted();
     let stream = asked(&mut app);
@@ -118,7 +118,7 @@ fn who_has_answered_may_leave_the_rest_of_the_request_unread() {
     let answer = wire.answer(false);
     assert_eq!((answer.status, answer.text().as_str()), (200, "too much"));
     // Others go on over the same connection.
-    let mut wire = visitor(&house, GET);
+    let mut wire = visitor(&proxy, GET);
     let stream = asked(&mut app);
     app.send(ok(stream));
     assert_eq!(wire.answer(false).text(), "ok");
@@ -126,11 +126,11 @@ fn who_has_answered_may_leave_the_rest_of_the_request_unread() {
 
 #[test]
 fn a_visitor_who_goes_is_heard_of_by_the_app() {
-    let stage = Stage::open();
+    let stage = RawUpstream::open();
     let routes = "[[routes]]\nupstream = \"app\"\nsession = \"off\"";
-    let house = before(stage.address(), "", routes);
+    let proxy = before(stage.address(), "", routes);
     // Before an answer.
-    let mut visitor = Http2::dial(house.address);
+    let mut visitor = Http2::dial(proxy.address);
     let (answer, mut send) = visitor.begin(Request::get("http://a/").body(()).unwrap(), true).unwrap();
     visitor.flush();
     let mut app = stage.accept().greeted();
@@ -150,25 +150,25 @@ fn a_visitor_who_goes_is_heard_of_by_the_app() {
     visitor.flush();
     let expected = (0, stream, CANCEL.to_be_bytes().to_vec());
     assert_eq!(app.frame_of(RST_STREAM), Some(expected));
-    eventually("the access log", || house.access().iter().any(|line| line.contains("\"status\":499")));
+    eventually("the access log", || proxy.access().iter().any(|line| line.contains("\"status\":499")));
 }
 
 #[test]
 fn an_app_that_does_not_answer_in_time_is_left_and_so_is_a_dead_connection() {
-    let stage = Stage::open();
-    let house = before(stage.address(), "first_byte_timeout = \"300ms\"", "");
-    let mut wire = visitor(&house, POST);
+    let stage = RawUpstream::open();
+    let proxy = before(stage.address(), "first_byte_timeout = \"300ms\"", "");
+    let mut wire = visitor(&proxy, POST);
     let mut app = stage.accept().greeted();
     let stream = asked(&mut app);
     // Something comes: the connection lives, and only this request is given up.
     app.send(frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]));
     assert_eq!(wire.answer(false).status, 504);
     assert_eq!(app.frame_of(RST_STREAM).unwrap().1, stream);
-    let mut wire = visitor(&house, GET);
+    let mut wire = visitor(&proxy, GET);
     asked(&mut app);
     // Nothing comes: it is taken for dead.
     assert_eq!(wire.answer(false).status, 504);
-    let mut wire = visitor(&house, GET);
+    let mut wire = visitor(&proxy, GET);
     let mut other = stage.accept().greeted();
     let stream = asked(&mut other);
     other.send(ok(stream));
@@ -177,16 +177,16 @@ fn an_app_that_does_not_answer_in_time_is_left_and_so_is_a_dead_connection() {
 
 #[test]
 fn an_app_that_reads_nothing_keeps_no_connection_for_ever() {
-    let stage = Stage::open();
-    let house = before(stage.address(), "first_byte_timeout = \"300ms\"", "");
+    let stage = RawUpstream::open();
+    let proxy = before(stage.address(), "first_byte_timeout = \"300ms\"", "");
     // Once somebody was answered, all is open that stays so.
-    let mut nobody = visitor(&house, "GET / HTTP/1.1\r\n\r\n");
+    let mut nobody = visitor(&proxy, "GET / HTTP/1.1\r\n\r\n");
     assert_eq!(nobody.answer(false).status, 400);
-    let files = house.files();
+    let files = proxy.files();
     drop(nobody);
     let apps: Vec<_> = (0..3)
         .map(|_| {
-            let mut wire = visitor(&house, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 80000000\r\n\r\n");
+            let mut wire = visitor(&proxy, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 80000000\r\n\r\n");
             // It would take all of it, and says so beforehand.
             let mut app = stage.accept();
             let settings = frame(SETTINGS, 0, 0, &[0, 4, 0x70, 0, 0, 0]);
@@ -196,28 +196,28 @@ fn an_app_that_reads_nothing_keeps_no_connection_for_ever() {
             app
         })
         .collect();
-    eventually("all is closed on this side", || house.files() <= files);
+    eventually("all is closed on this side", || proxy.files() <= files);
     drop(apps);
 }
 
 #[test]
 fn who_does_not_speak_it_is_told_apart_before_anything_is_sent() {
-    let (authority, stage) = (Authority::new(), Stage::open());
+    let (authority, stage) = (Authority::new(), RawUpstream::open());
     authority.issue("app", &["127.0.0.1"]);
     let tls = format!(
         "tls = {{ ca = \"{}\" }}\nhttp2 = true\nconnect_timeout = \"1s\"",
         authority.root().display()
     );
     let port = stage.address().port();
-    let house = |scheme: &str| {
+    let proxy = |scheme: &str| {
         Cloakroom::before_servers(&format!("\"{scheme}://127.0.0.1:{port}\"")).upstream(&tls).start()
     };
-    let told = |house: &Cloakroom, wire: &mut Wire, wanted: &str| {
+    let told = |proxy: &Cloakroom, wire: &mut Wire, wanted: &str| {
         assert_eq!(wire.answer(false).status, 502);
-        eventually(wanted, || house.log().contains(wanted));
+        eventually(wanted, || proxy.log().contains(wanted));
     };
     // In the clear: another protocol, none, and nothing but its end.
-    let plain = house("http");
+    let plain = proxy("http");
     for said in ["HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n", "SSH-2.0-x\r\n\r\n"] {
         let mut wire = visitor(&plain, POST);
         let mut app = stage.accept();
@@ -237,7 +237,7 @@ fn who_does_not_speak_it_is_told_apart_before_anything_is_sent() {
     assert_eq!(app.frame_of(HEADERS), None, "nothing of the request");
     drop(plain);
     // By TLS: who agrees to no protocol, and who insists on another.
-    let secure = house("https");
+    let secure = proxy("https");
     let mut wire = visitor(&secure, POST);
     let _app = authority.server("app").shake(stage.accept().into_stream()).unwrap();
     told(&secure, &mut wire, "did not agree to HTTP/2 (ALPN): leave out `http2 = true`");
@@ -248,10 +248,10 @@ fn who_does_not_speak_it_is_told_apart_before_anything_is_sent() {
 
 #[test]
 fn who_speaks_it_unexpectedly_is_told_apart_as_well() {
-    let stage = Stage::open();
-    let house = Cloakroom::before(stage.address()).start();
+    let stage = RawUpstream::open();
+    let proxy = Cloakroom::before(stage.address()).start();
     for closes in [true, false] {
-        let mut wire = visitor(&house, GET);
+        let mut wire = visitor(&proxy, GET);
         let mut app = stage.accept();
         drop(app.head());
         app.send(frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]));
@@ -259,15 +259,15 @@ fn who_speaks_it_unexpectedly_is_told_apart_as_well() {
             app.finish();
         }
         assert_eq!(wire.answer(false).status, 502);
-        assert!(house.log().contains("it speaks HTTP/2: `http2 = true`"), "{}", house.log());
+        assert!(proxy.log().contains("it speaks HTTP/2: `http2 = true`"), "{}", proxy.log());
     }
 }
 
 #[test]
 fn hints_of_an_app_reach_the_visitor() {
-    let stage = Stage::open();
-    let house = before(stage.address(), "", "");
-    let mut wire = visitor(&house, GET);
+    let stage = RawUpstream::open();
+    let proxy = before(stage.address(), "", "");
+    let mut wire = visitor(&proxy, GET);
     let mut app = stage.accept().greeted();
     let stream = asked(&mut app);
     let interim = |status| {
@@ -284,9 +284,9 @@ fn hints_of_an_app_reach_the_visitor() {
 
 #[test]
 fn a_body_that_its_visitor_breaks_off_is_no_whole_body_to_the_app() {
-    let stage = Stage::open();
-    let house = before(stage.address(), "", "");
-    let mut wire = visitor(&house, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf");
+    let stage = RawUpstream::open();
+    let proxy = before(stage.address(), "", "");
+    let mut wire = visitor(&proxy, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf");
     let mut app = stage.accept().greeted();
     let stream = asked(&mut app);
     assert_eq!(app.frame_of(DATA), Some((0, stream, b"half".to_vec())));
@@ -297,9 +297,9 @@ fn a_body_that_its_visitor_breaks_off_is_no_whole_body_to_the_app() {
 
 #[test]
 fn once_the_app_answers_the_two_speak_as_they_like() {
-    let stage = Stage::open();
-    let house = before(stage.address(), "", "[limits]\nbody_idle_timeout = \"300ms\"");
-    let mut visitor = Http2::dial(house.address);
+    let stage = RawUpstream::open();
+    let proxy = before(stage.address(), "", "[limits]\nbody_idle_timeout = \"300ms\"");
+    let mut visitor = Http2::dial(proxy.address);
     let mut begin = || visitor.begin(Request::post("http://a/").body(()).unwrap(), false).unwrap();
     let ((answer, mut send), (late, _held)) = (begin(), begin());
     visitor.flush();
@@ -319,9 +319,9 @@ fn once_the_app_answers_the_two_speak_as_they_like() {
 
 #[test]
 fn an_app_that_takes_little_at_a_time_gets_all_of_it() {
-    let stage = Stage::open();
-    let house = before(stage.address(), "", "");
-    let mut visitor = Http2::dial(house.address);
+    let stage = RawUpstream::open();
+    let proxy = before(stage.address(), "", "");
+    let mut visitor = Http2::dial(proxy.address);
     let request = Request::post("http://a/").header("content-length", "40000").body(()).unwrap();
     let (answer, mut send) = visitor.begin(request, false).unwrap();
     send.send_data(Bytes::from(vec![b'x'; 40_000]), true).unwrap();

@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderValue, Method, Request};
 use crate::support::http2::{DATA, GOAWAY, HEADERS, Http2, frame, whole};
 use crate::support::http2_app::{Heard, Http2App, Said, before};
 use crate::support::tunnel::ASKS;
-use crate::support::{Authority, Cloakroom, Door, Framing, Stage, eventually};
+use crate::support::{Authority, Cloakroom, Framing, Gate, RawUpstream, eventually};
 
 fn echo(heard: &Heard) -> Said {
     Said::text(heard.body.clone())
@@ -24,15 +24,15 @@ fn the_app_is_asked_as_http2_asks_and_has_its_session() {
         "/set" => Said::text("ok").with("x-session-set-cart", "3"),
         path => Said::text(path.to_owned()),
     });
-    let house = before(app.address, "", "");
-    let mut visitor = house.browser();
+    let proxy = before(app.address, "", "");
+    let mut visitor = proxy.browser();
     assert_eq!(visitor.get("/set").text(), "ok");
     let answer = visitor.post("/a?b=c", "body");
     assert_eq!((answer.status, answer.text().as_str()), (200, "/a"));
     assert_eq!(answer.header("x-session-set-cart"), None);
     let asked = app.last();
     assert_eq!(asked.head.method, Method::POST);
-    assert_eq!(asked.head.uri.to_string(), format!("http://{}/a?b=c", house.address));
+    assert_eq!(asked.head.uri.to_string(), format!("http://{}/a?b=c", proxy.address));
     for (name, wanted) in [
         ("x-session-cart", "3"),
         ("x-session-state", "active"),
@@ -58,8 +58,8 @@ fn bodies_and_trailers_pass_either_way() {
             .ending("x-session-principal", "root")
             .ending("set-cookie", "a=1")
     });
-    let house = before(app.address, "", "");
-    let mut visitor = Http2::dial(house.address);
+    let proxy = before(app.address, "", "");
+    let mut visitor = Http2::dial(proxy.address);
     let request = Request::post("http://a/").header("te", "trailers").body(()).unwrap();
     let (answer, mut send) = visitor.begin(request, false).unwrap();
     send.send_data(Bytes::from_static(b"hello"), false).unwrap();
@@ -76,7 +76,7 @@ fn bodies_and_trailers_pass_either_way() {
     assert_eq!((asked.all("te"), asked.all("content-length")), (vec!["trailers".to_owned()], vec![]));
     assert_eq!(asked.trailers.unwrap().len(), 1);
 
-    let mut wire = house.dial();
+    let mut wire = proxy.dial();
     wire.send("POST / HTTP/1.1\r\nhost: a\r\nte: trailers\r\ntransfer-encoding: chunked\r\n\r\n");
     wire.send("5\r\nagain\r\n0\r\nx-sum: 6\r\n\r\n");
     let head = wire.answer_head();
@@ -93,8 +93,8 @@ fn answers_without_a_body_end_with_their_head() {
         "/length" => Said::text("").with("content-length", "7"),
         _ => Said::text(""),
     });
-    let house = before(app.address, "", "");
-    let mut wire = house.dial();
+    let proxy = before(app.address, "", "");
+    let mut wire = proxy.dial();
     for (method, path, status, length) in [
         ("GET", "/none", 204, None),
         ("GET", "/same", 304, None),
@@ -124,10 +124,10 @@ fn large_bodies_pass_whole_either_way_by_tls_or_in_the_clear() {
             .start(),
     ];
     let body: String = ('a'..='z').cycle().take(4 << 20).collect();
-    for house in &houses {
+    for proxy in &houses {
         thread::scope(|scope| {
             for _ in 0..4 {
-                scope.spawn(|| assert!(house.browser().post("/", &body).text() == body));
+                scope.spawn(|| assert!(proxy.browser().post("/", &body).text() == body));
             }
         });
     }
@@ -136,7 +136,7 @@ fn large_bodies_pass_whole_either_way_by_tls_or_in_the_clear() {
 
 #[test]
 fn requests_share_a_connection_and_those_beyond_what_the_app_takes_have_another() {
-    let door = Door::closed();
+    let door = Gate::closed();
     let behind = Arc::clone(&door);
     let app = Http2App::taking(10, None, move |heard| {
         if heard.head.uri.path() == "/wait" {
@@ -144,9 +144,9 @@ fn requests_share_a_connection_and_those_beyond_what_the_app_takes_have_another(
         }
         Said::text("ok")
     });
-    let house = before(app.address, "", "");
+    let proxy = before(app.address, "", "");
     thread::scope(|scope| {
-        let waiting: Vec<_> = (0..30).map(|_| scope.spawn(|| house.browser().get("/wait").status)).collect();
+        let waiting: Vec<_> = (0..30).map(|_| scope.spawn(|| proxy.browser().get("/wait").status)).collect();
         door.reached(30);
         door.open();
         assert!(waiting.into_iter().all(|visitor| visitor.join().unwrap() == 200));
@@ -154,7 +154,7 @@ fn requests_share_a_connection_and_those_beyond_what_the_app_takes_have_another(
     let connections = |app: &Http2App| app.received().iter().map(|h| h.connection).collect::<BTreeSet<_>>();
     assert_eq!(connections(&app), BTreeSet::from([1, 2, 3]));
     for _ in 0..20 {
-        assert_eq!(house.browser().get("/").status, 200);
+        assert_eq!(proxy.browser().get("/").status, 200);
     }
     assert_eq!(app.received().split_off(30).iter().filter(|heard| heard.connection != 1).count(), 0);
 }
@@ -165,17 +165,17 @@ fn who_does_not_read_holds_up_nobody_on_the_same_connection() {
         "/large" => Said::text(vec![b'x'; 4 << 20]),
         _ => Said::text("ok"),
     });
-    let house = before(app.address, "", "");
+    let proxy = before(app.address, "", "");
     let slow: Vec<_> = (0..60)
         .map(|_| {
-            let mut wire = house.dial();
+            let mut wire = proxy.dial();
             wire.send("GET /large HTTP/1.1\r\nhost: a\r\n\r\n");
             wire
         })
         .collect();
     eventually("all of them are being answered", || app.received().len() == 60);
     for _ in 0..20 {
-        assert_eq!(house.browser().get("/").text(), "ok");
+        assert_eq!(proxy.browser().get("/").text(), "ok");
     }
     assert_eq!(app.received().iter().map(|h| h.connection).max(), Some(1));
     drop(slow);
@@ -183,9 +183,9 @@ fn who_does_not_read_holds_up_nobody_on_the_same_connection() {
 
 #[test]
 fn a_connection_that_nobody_uses_is_closed_in_order() {
-    let stage = Stage::open();
-    let house = before(stage.address(), "idle_timeout = \"300ms\"", "");
-    let mut wire = house.dial();
+    let stage = RawUpstream::open();
+    let proxy = before(stage.address(), "idle_timeout = \"300ms\"", "");
+    let mut wire = proxy.dial();
     wire.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
     let mut app = stage.accept().greeted();
     let (_, stream, _) = app.frame_of(HEADERS).unwrap();
@@ -198,28 +198,28 @@ fn a_connection_that_nobody_uses_is_closed_in_order() {
 
 #[test]
 fn a_stop_waits_for_what_is_under_way() {
-    let door = Door::closed();
+    let door = Gate::closed();
     let behind = Arc::clone(&door);
     let app = Http2App::start(move |_| {
         behind.pass();
         Said::text("ok")
     });
-    let mut house = before(app.address, "", "");
-    let mut wire = house.dial();
+    let mut proxy = before(app.address, "", "");
+    let mut wire = proxy.dial();
     wire.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
     door.reached(1);
-    house.terminate();
-    eventually("it stops", || house.log().contains("stopping"));
+    proxy.terminate();
+    eventually("it stops", || proxy.log().contains("stopping"));
     door.open();
     assert_eq!(wire.answer(false).text(), "ok");
-    assert!(house.exit().success());
+    assert!(proxy.exit().success());
 }
 
 #[test]
 fn a_change_of_protocol_is_no_matter_for_a_stream() {
     let app = Http2App::start(|_| Said::text("a plain page"));
-    let house = before(app.address, "", "");
-    let mut wire = house.dial();
+    let proxy = before(app.address, "", "");
+    let mut wire = proxy.dial();
     wire.send(format!("GET /ws HTTP/1.1\r\nhost: a\r\n{ASKS}\r\n"));
     let answer = wire.answer(false);
     assert_eq!((answer.status, answer.text().as_str()), (200, "a plain page"));
@@ -233,8 +233,8 @@ fn health_checks_speak_it_as_well() {
         _ => Said::text("ok"),
     });
     let health = "health = { path = \"/healthz\", interval = \"100ms\", fall = 2 }";
-    let house = before(app.address, health, "");
-    eventually("it is found unwell", || house.log().contains("it answered 503"));
+    let proxy = before(app.address, health, "");
+    eventually("it is found unwell", || proxy.log().contains("it answered 503"));
     let asked = app.last();
     assert_eq!(asked.all("user-agent"), ["cloakroom (health check)"]);
 }
@@ -251,7 +251,7 @@ fn a_grpc_service_is_asked_for_its_health_as_grpc_asks() {
         let (body, status) = said.lock().unwrap().clone();
         Said::text(body).with("content-type", "application/grpc").ending("grpc-status", status)
     });
-    let house = before(app.address, HEALTH, "");
+    let proxy = before(app.address, HEALTH, "");
     eventually("it is asked", || app.received().len() > 2);
     let asked = app.last();
     assert_eq!((asked.head.method.clone(), asked.body.as_slice()), (Method::POST, &[0; 5][..]));
@@ -259,7 +259,7 @@ fn a_grpc_service_is_asked_for_its_health_as_grpc_asks() {
         (asked.all("content-type"), asked.all("te")),
         (vec!["application/grpc".into()], vec!["trailers".into()])
     );
-    assert!(!house.log().contains("health checks"), "{}", house.log());
+    assert!(!proxy.log().contains("health checks"), "{}", proxy.log());
     for (round, (body, status, told)) in [
         (vec![0, 0, 0, 0, 2, 8, 2], "0", "it says that it is not serving"),
         (vec![], "12", "it has no service grpc.health.v1.Health"),
@@ -268,9 +268,9 @@ fn a_grpc_service_is_asked_for_its_health_as_grpc_asks() {
     .enumerate()
     {
         *says.lock().unwrap() = (body, status);
-        eventually(told, || house.log().contains(told));
+        eventually(told, || proxy.log().contains(told));
         *says.lock().unwrap() = (vec![0, 0, 0, 0, 2, 8, 1], "0");
-        eventually("it is well again", || house.log().matches("used again").count() == round + 1);
+        eventually("it is well again", || proxy.log().matches("used again").count() == round + 1);
     }
 }
 
@@ -312,15 +312,15 @@ fn grpc_passes_with_everything_that_it_can_do() {
         // The visitor's side the other way round.
         let listen =
             if secure { "http2_prior_knowledge = true".to_owned() } else { authority.toml(&["shop"]) };
-        let house = plan.listen(&listen).start();
-        let target = format!("localhost:{}", house.address.port());
+        let proxy = plan.listen(&listen).start();
+        let target = format!("localhost:{}", proxy.address.port());
         let mut arguments = vec![target.as_str()];
         if !secure {
             arguments.push(&root);
         }
         let output = grpc("grpc_client.py", &arguments).output().unwrap();
         assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), "done", "{secure}: {output:?}");
-        assert!(!house.log().contains("health checks fail"), "{}", house.log());
+        assert!(!proxy.log().contains("health checks fail"), "{}", proxy.log());
         // Its standard input ends, and so does it.
         drop(service.stdin.take());
         service.wait().unwrap();

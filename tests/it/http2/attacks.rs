@@ -140,38 +140,38 @@ fn of_streams() -> Vec<Attack> {
 #[test]
 fn floods_are_cut_and_hurt_nobody_else() {
     let app = App::start(|request| Reply::text(request.path()));
-    let house = Cloakroom::before(app.address)
+    let proxy = Cloakroom::before(app.address)
         .listen("http2_prior_knowledge = true")
         .config("[process]\nworkers = 1")
         .start();
-    let mut victim = Http2::dial(house.address);
+    let mut victim = Http2::dial(proxy.address);
     for _ in 0..50 {
         assert_eq!(victim.get("http://a/").status, 200);
     }
     for (what, begin, mut next) in floods().into_iter().chain(of_streams()) {
-        let before = house.memory();
-        let mut attacker = house.dial();
+        let before = proxy.memory();
+        let mut attacker = proxy.dial();
         attacker.preface();
         attacker.send(begin);
-        let (worked, began) = (house.worked(), clock::instant());
+        let (worked, began) = (proxy.worked(), clock::instant());
         let sent = attacker.flood(&mut next);
-        let took = house.worked().saturating_sub(worked);
+        let took = proxy.worked().saturating_sub(worked);
         assert!(sent.is_some(), "{what}: it was not cut");
         assert!(took < MOST_TIME, "{what}: {took:?}");
         // Nor is it left waiting until some other limit.
         assert!(began.elapsed() < PATIENCE / 2, "{what}: {:?}", began.elapsed());
-        let grown = house.memory().saturating_sub(before);
+        let grown = proxy.memory().saturating_sub(before);
         assert!(grown < MOST_MEMORY, "{what}: {grown} bytes after {sent:?}");
         for _ in 0..20 {
             assert_eq!(victim.get("http://a/").status, 200, "{what}: the victim");
         }
     }
-    assert!(!house.log().contains("panicked"), "{}", house.log());
+    assert!(!proxy.log().contains("panicked"), "{}", proxy.log());
 }
 
 #[test]
 fn requests_that_are_taken_back_before_their_answer_are_counted() {
-    let door = crate::support::Door::closed();
+    let door = crate::support::Gate::closed();
     let held = std::sync::Arc::clone(&door);
     let app = App::start(move |request| {
         if request.path() == "/x" {
@@ -179,11 +179,11 @@ fn requests_that_are_taken_back_before_their_answer_are_counted() {
         }
         Reply::text("ok")
     });
-    let house = Cloakroom::before(app.address)
+    let proxy = Cloakroom::before(app.address)
         .listen("http2_prior_knowledge = true")
         .config("[limits]\nhttp2_resets_per_10s = 10\nfinish_after_abort = \"200ms\"")
         .start();
-    let mut wire = house.dial();
+    let mut wire = proxy.dial();
     wire.preface();
     let mut streams = (0..).map(|n| 2 * n + 1);
     // Each is under way at the app before it is taken back, so that only we can count it.
@@ -208,9 +208,9 @@ fn requests_that_are_taken_back_before_their_answer_are_counted() {
 #[test]
 fn a_header_bomb_is_refused() {
     let app = App::start(|_| Reply::text("ok"));
-    let house = Cloakroom::before(app.address).listen("http2_prior_knowledge = true").start();
-    let before = house.memory();
-    let mut wire = house.dial();
+    let proxy = Cloakroom::before(app.address).listen("http2_prior_knowledge = true").start();
+    let before = proxy.memory();
+    let mut wire = proxy.dial();
     wire.preface();
     // One large field in the table, and then a byte for each time that it is to come again.
     let mut bomb = get("/", &[]);
@@ -223,21 +223,21 @@ fn a_header_bomb_is_refused() {
             break;
         }
     }
-    let grown = house.memory().saturating_sub(before);
+    let grown = proxy.memory().saturating_sub(before);
     assert!(grown < MOST_MEMORY, "{grown}");
     assert_eq!(app.received().len(), 0);
-    assert_eq!(Http2::dial(house.address).get("http://a/").status, 200);
+    assert_eq!(Http2::dial(proxy.address).get("http://a/").status, 200);
 }
 
 #[test]
 fn windows_that_stay_shut_hold_no_more_than_their_buffers() {
     let app = App::start(|_| Reply::text("x".repeat(4 << 20)));
-    let house = Cloakroom::before(app.address)
+    let proxy = Cloakroom::before(app.address)
         .listen("http2_prior_knowledge = true")
         .config("[limits]\nwrite_stall_timeout = \"1s\"")
         .start();
-    let before = house.memory();
-    let mut wire = house.dial();
+    let before = proxy.memory();
+    let mut wire = proxy.dial();
     // No window at all (SETTINGS_INITIAL_WINDOW_SIZE of zero).
     wire.send([PREFACE, &frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 0])].concat());
     for stream in 0..100_u32 {
@@ -251,7 +251,7 @@ fn windows_that_stay_shut_hold_no_more_than_their_buffers() {
             None => break,
         }
     }
-    let grown = house.memory().saturating_sub(before);
+    let grown = proxy.memory().saturating_sub(before);
     assert!(grown < MOST_MEMORY, "{grown}");
     while wire.frame().is_some() {}
     assert_eq!(wire.ending(), Ending::Over, "write_stall_timeout");
@@ -260,25 +260,25 @@ fn windows_that_stay_shut_hold_no_more_than_their_buffers() {
 #[test]
 fn who_opens_every_window_and_reads_nothing_is_cut_at_little_cost() {
     let app = App::start(|request| Reply::text("x".repeat(if request.path() == "/" { 4 << 20 } else { 1 })));
-    let house = Cloakroom::before(app.address)
+    let proxy = Cloakroom::before(app.address)
         .listen("http2_prior_knowledge = true")
         .config("[limits]\nwrite_stall_timeout = \"1s\"")
         .start();
-    let before = house.memory();
+    let before = proxy.memory();
     // All that HTTP/2 would hold back is let through, and TCP holds it back (CVE-2019-9517).
-    let mut wire = house.dial();
+    let mut wire = proxy.dial();
     let most = [0x7f, 0xff, 0, 0];
     let settings = frame(SETTINGS, 0, 0, &[&[0, 4], most.as_slice()].concat());
     wire.send([PREFACE, &settings, &frame(WINDOW_UPDATE, 0, 0, &most)].concat());
     for stream in 0..100_u32 {
         wire.send(frame(HEADERS, 5, 2 * stream + 1, &get("/", &[])));
     }
-    let mut victim = Http2::dial(house.address);
+    let mut victim = Http2::dial(proxy.address);
     let mut most = 0;
     // It is alive for as long as it takes what is written to it.
     eventually("it is cut: write_stall_timeout", || {
         assert_eq!(victim.get("http://a/small").status, 200);
-        most = most.max(house.memory().saturating_sub(before));
+        most = most.max(proxy.memory().saturating_sub(before));
         let ping = wire.stream().write_all(&frame(WINDOW_UPDATE, 0, 0, &[0, 0, 0, 1]));
         ping.is_err()
     });
@@ -288,15 +288,15 @@ fn who_opens_every_window_and_reads_nothing_is_cut_at_little_cost() {
 #[test]
 fn windows_that_open_by_a_byte_hold_no_more_than_their_buffers() {
     let app = App::start(|request| Reply::text("x".repeat(if request.path() == "/" { 4 << 20 } else { 1 })));
-    let house = Cloakroom::before(app.address).listen("http2_prior_knowledge = true").start();
-    let before = house.memory();
+    let proxy = Cloakroom::before(app.address).listen("http2_prior_knowledge = true").start();
+    let before = proxy.memory();
     // A byte for each stream, again and again (CVE-2019-9511).
-    let mut wire = house.dial();
+    let mut wire = proxy.dial();
     wire.send([PREFACE, &frame(SETTINGS, 0, 0, &[0, 4, 0, 0, 0, 1])].concat());
     for stream in 0..100_u32 {
         wire.send(frame(HEADERS, 5, 2 * stream + 1, &get("/", &[])));
     }
-    let mut victim = Http2::dial(house.address);
+    let mut victim = Http2::dial(proxy.address);
     let (mut came, mut most) = (0, 0);
     while came < 2_000 {
         let Some((kind, _, stream, payload)) = wire.frame() else { panic!("cut after {came} bytes") };
@@ -305,7 +305,7 @@ fn windows_that_open_by_a_byte_hold_no_more_than_their_buffers() {
             wire.send(frame(WINDOW_UPDATE, 0, stream, &[0, 0, 0, 1]));
         }
         if came % 100 == 0 {
-            most = most.max(house.memory().saturating_sub(before));
+            most = most.max(proxy.memory().saturating_sub(before));
         }
     }
     assert!(most < MOST_MEMORY, "{most}");

@@ -193,9 +193,9 @@ fn header_blocks_in_pieces() {
 #[test]
 fn what_begins_in_another_way_is_no_http2() {
     let app = App::start(|_| Reply::text("ok"));
-    let house = Cloakroom::before(app.address).listen("http2_prior_knowledge = true").start();
+    let proxy = Cloakroom::before(app.address).listen("http2_prior_knowledge = true").start();
     for begin in ["INVALID CONNECTION PREFACE\r\n\r\n", "PRI * HTTP/2.0\r\n\r\nSN\r\n\r\n"] {
-        let mut wire = house.dial();
+        let mut wire = proxy.dial();
         wire.send(begin);
         // A word of HTTP/1 may come first.
         while let Ok(Some(_)) = wire.head() {}

@@ -8,7 +8,7 @@ use cloakroom::clock;
 use http::{HeaderMap, HeaderValue, Request};
 
 use crate::support::http2::{DATA, GOAWAY, HEADERS, Http2, RST_STREAM, block, frame, get, status_of, whole};
-use crate::support::{App, Authority, Cloakroom, Door, Ending, Reply, STREAMED, Stage, eventually};
+use crate::support::{App, Authority, Cloakroom, Ending, Gate, RawUpstream, Reply, STREAMED, eventually};
 
 fn echo() -> App {
     App::start(|request| Reply::text(request.path()))
@@ -27,8 +27,8 @@ fn by_https_it_is_spoken_with_whoever_offers_it() {
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
     let app = echo();
-    let house = Cloakroom::before(app.address).listen(&authority.toml(&["shop"])).start();
-    let mut visitor = Http2::dial_tls(house.address, &authority.caller(), "shop.example");
+    let proxy = Cloakroom::before(app.address).listen(&authority.toml(&["shop"])).start();
+    let mut visitor = Http2::dial_tls(proxy.address, &authority.caller(), "shop.example");
     let answer = visitor.get("https://shop.example/a?b=c");
     assert_eq!((answer.status, answer.text().as_str()), (200, "/a?b=c"));
     let cookie = answer.headers.get("set-cookie").unwrap().to_str().unwrap();
@@ -40,15 +40,15 @@ fn by_https_it_is_spoken_with_whoever_offers_it() {
         assert_eq!(asked.all(name), [wanted], "{name}");
     }
     let told = |line: &String| line.contains(r#""host":"shop.example""#);
-    eventually("the access log", || house.access().iter().any(told));
+    eventually("the access log", || proxy.access().iter().any(told));
 }
 
 #[test]
 fn in_clear_text_it_is_spoken_where_configured_beside_http1() {
     let app = echo();
-    let house = clear(&app, "");
-    assert_eq!(Http2::dial(house.address).get("http://a/2").text(), "/2");
-    let mut visitor = house.browser();
+    let proxy = clear(&app, "");
+    assert_eq!(Http2::dial(proxy.address).get("http://a/2").text(), "/2");
+    let mut visitor = proxy.browser();
     assert_eq!(visitor.get("/1").text(), "/1");
     // It begins with the same letter.
     assert_eq!(visitor.post("/p", "x").text(), "/p");
@@ -61,7 +61,7 @@ fn in_clear_text_it_is_spoken_where_configured_beside_http1() {
 
 #[test]
 fn many_requests_at_a_time_share_a_connection() {
-    let door = Door::closed();
+    let door = Gate::closed();
     let held = std::sync::Arc::clone(&door);
     let app = App::start(move |request| {
         if request.path() == "/held" {
@@ -69,8 +69,8 @@ fn many_requests_at_a_time_share_a_connection() {
         }
         Reply::text(request.path())
     });
-    let house = clear(&app, "");
-    let mut visitor = Http2::dial(house.address);
+    let proxy = clear(&app, "");
+    let mut visitor = Http2::dial(proxy.address);
     let held: Vec<_> = (0..20)
         .map(|_| visitor.begin(Request::get("http://a/held").body(()).unwrap(), true).unwrap().0)
         .collect();
@@ -89,8 +89,8 @@ fn many_requests_at_a_time_share_a_connection() {
 #[test]
 fn cookies_in_lines_of_their_own_become_one() {
     let app = echo();
-    let house = clear(&app, "");
-    let mut visitor = Http2::dial(house.address);
+    let proxy = clear(&app, "");
+    let mut visitor = Http2::dial(proxy.address);
     let ticket = visitor.get("http://a/").headers.get("set-cookie").unwrap().to_str().unwrap().to_owned();
     let (ticket, _) = ticket.split_once(';').unwrap();
     let request = Request::get("http://a/")
@@ -108,9 +108,9 @@ fn cookies_in_lines_of_their_own_become_one() {
 
 #[test]
 fn bodies_and_trailers_pass_either_way() {
-    let stage = Stage::open();
-    let house = Cloakroom::before(stage.address()).listen("http2_prior_knowledge = true").start();
-    let mut visitor = Http2::dial(house.address);
+    let stage = RawUpstream::open();
+    let proxy = Cloakroom::before(stage.address()).listen("http2_prior_knowledge = true").start();
+    let mut visitor = Http2::dial(proxy.address);
     let request = Request::post("http://a/").header("te", "trailers").body(()).unwrap();
     let (answer, mut send) = visitor.begin(request, false).unwrap();
     send.send_data(Bytes::from_static(b"hello"), false).unwrap();
@@ -137,8 +137,8 @@ fn bodies_and_trailers_pass_either_way() {
 #[test]
 fn an_upload_of_many_windows_arrives_whole() {
     let app = App::start(|request| Reply::text(request.body.len().to_string()));
-    let house = clear(&app, "");
-    let mut visitor = Http2::dial(house.address);
+    let proxy = clear(&app, "");
+    let mut visitor = Http2::dial(proxy.address);
     let body = vec![b'x'; 5_000_000];
     let answer = visitor.ask(Request::post("http://a/").body(()).unwrap(), Some(&body)).unwrap();
     assert_eq!(answer.text(), "5000000");
@@ -146,9 +146,9 @@ fn an_upload_of_many_windows_arrives_whole() {
 
 #[test]
 fn an_answer_that_breaks_off_is_cut_and_never_shown_as_whole() {
-    let stage = Stage::open();
-    let house = Cloakroom::before(stage.address()).listen("http2_prior_knowledge = true").start();
-    let mut visitor = Http2::dial(house.address);
+    let stage = RawUpstream::open();
+    let proxy = Cloakroom::before(stage.address()).listen("http2_prior_knowledge = true").start();
+    let mut visitor = Http2::dial(proxy.address);
     for head in ["transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n", "content-length: 9\r\n\r\nhello"] {
         let (answer, _) = visitor.begin(Request::get("http://a/").body(()).unwrap(), true).unwrap();
         thread::scope(|scope| {
@@ -164,12 +164,12 @@ fn an_answer_that_breaks_off_is_cut_and_never_shown_as_whole() {
 
 #[test]
 fn a_body_that_its_sender_takes_back_is_no_whole_body() {
-    let stage = Stage::open();
-    let house =
+    let stage = RawUpstream::open();
+    let proxy =
         Cloakroom::before(stage.address()).upstream(STREAMED).listen("http2_prior_knowledge = true").start();
     // CANCEL and NO_ERROR read as an end where nobody looks twice.
     for reason in [h2::Reason::CANCEL, h2::Reason::NO_ERROR, h2::Reason::INTERNAL_ERROR] {
-        let mut visitor = Http2::dial(house.address);
+        let mut visitor = Http2::dial(proxy.address);
         let request = Request::post("http://a/transfer").body(()).unwrap();
         let (answer, mut send) = visitor.begin(request, false).unwrap();
         send.send_data(Bytes::from_static(b"amount=1"), false).unwrap();
@@ -187,8 +187,8 @@ fn a_body_that_its_sender_takes_back_is_no_whole_body() {
 }
 
 /// What comes back for a request of these fields: a status, or how it was refused.
-fn status(house: &Cloakroom, fields: &[(&str, &str)], body: Option<&[u8]>) -> String {
-    let mut wire = house.dial();
+fn status(proxy: &Cloakroom, fields: &[(&str, &str)], body: Option<&[u8]>) -> String {
+    let mut wire = proxy.dial();
     wire.preface();
     let end = u8::from(body.is_none());
     wire.send(frame(HEADERS, 4 | end, 1, &block(fields)));
@@ -211,7 +211,7 @@ type Row<'a> = (Vec<(&'a str, &'a str)>, Option<&'a [u8]>, &'a [&'a str]);
 #[test]
 fn what_http1_could_read_in_two_ways_never_reaches_it() {
     let app = App::start(|request| Reply::text(request.path()));
-    let house = clear(&app, "");
+    let proxy = clear(&app, "");
     let own = |more: &[(&'static str, &'static str)]| {
         let own = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")];
         [own.as_slice(), more].concat()
@@ -262,7 +262,7 @@ fn what_http1_could_read_in_two_ways_never_reaches_it() {
     ];
     let mut fine = 0;
     for (fields, body, wanted) in rows {
-        let found = status(&house, &fields, body);
+        let found = status(&proxy, &fields, body);
         assert!(wanted.contains(&found.as_str()), "{fields:?}: {found}, not {wanted:?}");
         fine += usize::from(found == "200");
     }
@@ -273,11 +273,11 @@ fn what_http1_could_read_in_two_ways_never_reaches_it() {
 #[test]
 fn limits_of_a_connection_are_told_with_goaway() {
     let app = echo();
-    let house = clear(
+    let proxy = clear(
         &app,
         "requests_per_connection_http2 = 3\nidle_timeout_http2 = \"400ms\"\nrequest_head_timeout = \"300ms\"\nhttp2_streams = 3",
     );
-    let mut wire = house.dial();
+    let mut wire = proxy.dial();
     wire.preface();
     for stream in [1, 3, 5] {
         wire.send(frame(HEADERS, 5, stream, &get("/", &[])));
@@ -287,7 +287,7 @@ fn limits_of_a_connection_are_told_with_goaway() {
     assert!(frames.contains(&u32::from(GOAWAY)), "{frames:?}");
     // Idle after one; nothing asked at all.
     for asks in [true, false] {
-        let mut wire = house.dial();
+        let mut wire = proxy.dial();
         wire.preface();
         if asks {
             wire.send(frame(HEADERS, 5, 1, &get("/", &[])));
@@ -296,28 +296,28 @@ fn limits_of_a_connection_are_told_with_goaway() {
         while wire.frame().is_some() {}
     }
     // Not even a preface.
-    let mut silent = house.dial();
+    let mut silent = proxy.dial();
     silent.send("PRI * HTTP/2.0\r\n");
     assert_eq!(silent.ending(), Ending::Over);
 }
 
 #[test]
 fn when_told_to_stop_what_is_under_way_is_finished() {
-    let door = Door::closed();
+    let door = Gate::closed();
     let held = std::sync::Arc::clone(&door);
     let app = App::start(move |request| {
         held.pass();
         Reply::text(request.path())
     });
-    let mut house = clear(&app, "");
-    let mut visitor = Http2::dial(house.address);
+    let mut proxy = clear(&app, "");
+    let mut visitor = Http2::dial(proxy.address);
     let (answer, _) = visitor.begin(Request::get("http://a/held").body(()).unwrap(), true).unwrap();
-    let mut idle = house.dial();
+    let mut idle = proxy.dial();
     idle.preface();
     thread::scope(|scope| {
         scope.spawn(|| {
             door.reached(1);
-            house.terminate();
+            proxy.terminate();
             // The idle one is told, and so is the busy one, whose request goes on.
             assert!(idle.frame_of(GOAWAY).is_some());
             door.open();
@@ -325,7 +325,7 @@ fn when_told_to_stop_what_is_under_way_is_finished() {
         assert_eq!(visitor.run(whole(answer)).unwrap().text(), "/held");
     });
     drop((visitor, idle));
-    assert_eq!(house.exit().code(), Some(0));
+    assert_eq!(proxy.exit().code(), Some(0));
 }
 
 #[test]
@@ -333,14 +333,14 @@ fn curl_nghttp_and_h2load_get_what_they_ask_for() {
     let authority = Authority::new();
     authority.issue("shop", &["localhost"]);
     let app = echo();
-    let house = Cloakroom::before(app.address)
+    let proxy = Cloakroom::before(app.address)
         .listen(&authority.toml(&["shop"]))
         .config(&format!(
             "[[listen]]\naddress = \"unix:{}\"\nhttp2_prior_knowledge = true",
             authority.path("clear").display()
         ))
         .start();
-    let url = format!("https://localhost:{}/hello", house.address.port());
+    let url = format!("https://localhost:{}/hello", proxy.address.port());
     let root = authority.root().display().to_string();
     let socket = authority.path("clear").display().to_string();
     for (program, arguments, wanted) in [
@@ -362,23 +362,23 @@ fn curl_nghttp_and_h2load_get_what_they_ask_for() {
 #[test]
 fn a_visitor_who_does_not_read_is_cut() {
     let app = App::start(|_| Reply::text("x".repeat(1_000_000)));
-    let house = clear(&app, "write_stall_timeout = \"500ms\"");
-    let mut wire = house.dial();
+    let proxy = clear(&app, "write_stall_timeout = \"500ms\"");
+    let mut wire = proxy.dial();
     wire.preface();
     // The window of the stream is never opened again: 64 KiB come, and no more.
     wire.send(frame(HEADERS, 5, 1, &get("/", &[])));
     let began = clock::instant();
     while wire.frame().is_some() {}
     assert!(began.elapsed() < crate::support::PATIENCE / 2);
-    let mut reader = Http2::dial(house.address);
+    let mut reader = Http2::dial(proxy.address);
     assert_eq!(reader.get("http://a/").body.len(), 1_000_000);
 }
 
 #[test]
 fn hints_reach_the_visitor_before_there_is_an_answer() {
-    let stage = Stage::open();
-    let house = Cloakroom::before(stage.address()).listen("http2_prior_knowledge = true").start();
-    let mut visitor = Http2::dial(house.address);
+    let stage = RawUpstream::open();
+    let proxy = Cloakroom::before(stage.address()).listen("http2_prior_knowledge = true").start();
+    let mut visitor = Http2::dial(proxy.address);
     let (mut answer, _send) = visitor.begin(Request::get("http://a/").body(()).unwrap(), true).unwrap();
     visitor.flush();
     let mut app = stage.accept();

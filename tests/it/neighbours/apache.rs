@@ -35,8 +35,8 @@ impl Doors {
 
     /// What the same requests get: behind Apache's sessions, and behind cloakroom's.
     fn transcripts(&self, requests: &[&str]) -> [Vec<String>; 2] {
-        let house = Cloakroom::before(self.plain.address).config(PRESET).start();
-        let visitors = [Browser::at(self.sessions.address), house.browser()];
+        let proxy = Cloakroom::before(self.plain.address).config(PRESET).start();
+        let visitors = [Browser::at(self.sessions.address), proxy.browser()];
         visitors.map(|mut visitor| requests.iter().map(|request| told(&mut visitor, request)).collect())
     }
 }
@@ -110,13 +110,13 @@ fn keys_come_back_to_the_app_as_it_wrote_them() {
 #[test]
 fn what_a_visitor_claims_to_be_the_session_is_not_believed() {
     let app = App::start(|request| Reply::text(request.header("session").unwrap_or_default()));
-    let house = Cloakroom::before(app.address).config(PRESET).start();
+    let proxy = Cloakroom::before(app.address).config(PRESET).start();
     for name in ["Session", "session", "SESSION"] {
-        let answer = house.browser().get_with("/", &format!("{name}: user=mallory\r\n"));
+        let answer = proxy.browser().get_with("/", &format!("{name}: user=mallory\r\n"));
         assert_eq!((answer.status, answer.text().as_str()), (200, ""), "{name}");
     }
     // Nor does a visitor get to see how the app keeps things, with the preset or without.
     let app = App::start(|_| Reply::text("").with("X-Replace-Session: a=1"));
-    let house = Cloakroom::before(app.address).config(PRESET).start();
-    assert_eq!(house.browser().get("/").header("x-replace-session"), None);
+    let proxy = Cloakroom::before(app.address).config(PRESET).start();
+    assert_eq!(proxy.browser().get("/").header("x-replace-session"), None);
 }

@@ -4,8 +4,8 @@ use crate::support::{Cloakroom, Legacy};
 
 /// What every legacy app must manage, whatever its language.
 fn round_trip(app: &Legacy) {
-    let house = Cloakroom::by_flags(app.address).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::by_flags(app.address).start();
+    let mut visitor = proxy.browser();
     assert_eq!(visitor.get("/visit").text().trim_end(), "visits=1");
     assert_eq!(visitor.get("/visit").text().trim_end(), "visits=2");
     assert_eq!(visitor.get("/store").status, 200);

@@ -79,8 +79,8 @@ fn a_browser_goes_through_the_demo() {
 #[test]
 fn the_back_button_shows_nothing_of_who_logged_out() {
     let app = pages();
-    let house = Cloakroom::before(app.address).config("[session]\ncache = \"no-store\"").start();
-    let url = |path: &str| format!("http://{}{path}", house.address);
+    let proxy = Cloakroom::before(app.address).config("[session]\ncache = \"no-store\"").start();
+    let url = |path: &str| format!("http://{}{path}", proxy.address);
     let browser = Chromium::start();
     browser.open(&url("/login"));
     browser.open(&url("/account"));
@@ -109,10 +109,10 @@ fn the_cookie_in_the_browser_is_as_configured() {
     assert_eq!(browser.run("return document.cookie"), "", "no script reads it");
 
     let app = pages();
-    let house = Cloakroom::before(app.address)
+    let proxy = Cloakroom::before(app.address)
         .config("[session.cookie]\nname = \"coat\"\nsame_site = \"Strict\"\nhttp_only = false\npath = \"/account\"")
         .start();
-    browser.open(&format!("http://{}/account", house.address));
+    browser.open(&format!("http://{}/account", proxy.address));
     let cookies = browser.cookies();
     let cookie = cookies.iter().find(|cookie| cookie["name"] == "coat").expect("the cookie");
     assert_eq!((&cookie["httpOnly"], &cookie["sameSite"]), (&json!(false), &json!("Strict")));
@@ -123,12 +123,12 @@ fn the_cookie_in_the_browser_is_as_configured() {
 #[test]
 fn by_https_the_browser_takes_the_host_prefix() {
     let app = pages();
-    let house = Cloakroom::before(app.address).config("[process]\ntrusted_proxies = [\"127.0.0.1\"]").start();
+    let proxy = Cloakroom::before(app.address).config("[process]\ntrusted_proxies = [\"127.0.0.1\"]").start();
     let port = Port::reserve();
     let lines = format!(
         "server {{ listen {}; location / {{ proxy_pass http://{}; proxy_set_header Host $http_host;\n\
          proxy_set_header X-Forwarded-Proto https; }} }}",
-        port.address, house.address
+        port.address, proxy.address
     );
     let _nginx = Server::nginx(Server::folder(), &port, &lines);
     // Browsers take this machine itself for as safe as https, which no certificate is needed for.
@@ -188,9 +188,9 @@ fn a_browser_keeps_every_part_of_a_session_that_is_larger_than_a_cookie() {
         "[session]\nmax_header_bytes = \"32 KiB\"\n[store]\nkind = \"cookie\"\n[keys]\ncurrent = {}",
         key(folder.path(), "key")
     );
-    let house = Cloakroom::before(app.address).config(&config).start();
+    let proxy = Cloakroom::before(app.address).config(&config).start();
     let browser = Chromium::start();
-    let url = |path: &str| format!("http://{}/{path}", house.address);
+    let url = |path: &str| format!("http://{}/{path}", proxy.address);
     for (fields, cookies) in [(1, 1), (3, 2), (6, 3), (11, 4)] {
         browser.open(&url(&fields.to_string()));
         browser.open(&url(""));
@@ -201,7 +201,7 @@ fn a_browser_keeps_every_part_of_a_session_that_is_larger_than_a_cookie() {
     browser.open(&url("13"));
     browser.open(&url(""));
     browser.shows("p", "11000");
-    assert!(house.log().contains("limit=\"[store] max_cookies\""), "{}", house.log());
+    assert!(proxy.log().contains("limit=\"[store] max_cookies\""), "{}", proxy.log());
 }
 
 /// A page of another site, with a form that posts back to this address; its own address is on another host.
@@ -220,8 +220,8 @@ fn elsewhere(to: String) -> (App, String) {
 #[test]
 fn who_comes_back_from_a_payment_page_is_still_logged_in() {
     let app = pages();
-    let house = Cloakroom::before(app.address).start();
-    let shop = format!("http://{}", house.address);
+    let proxy = Cloakroom::before(app.address).start();
+    let shop = format!("http://{}", proxy.address);
     let (_payment, payment) = elsewhere(shop.clone());
     let browser = Chromium::start();
     browser.open(&format!("{shop}/login"));
@@ -252,14 +252,14 @@ fn who_comes_back_from_a_payment_page_is_still_logged_in() {
 #[test]
 fn where_cross_site_is_blocked_a_browser_posts_from_own_and_trusted_pages_alone() {
     let app = pages();
-    let house = |trusted: &str| {
+    let proxy = |trusted: &str| {
         Cloakroom::before(app.address)
             .config(&format!(
                 "[[routes]]\nupstream = \"app\"\ncross_site = \"block\"\ntrusted_origins = [{trusted}]"
             ))
             .start()
     };
-    let strict = house("");
+    let strict = proxy("");
     let shop = format!("http://{}", strict.address);
     let (_payment, payment) = elsewhere(shop.clone());
     let browser = Chromium::start();
@@ -273,7 +273,7 @@ fn where_cross_site_is_blocked_a_browser_posts_from_own_and_trusted_pages_alone(
     assert!(app.received().iter().all(|request| request.path() != "/return"), "the app was not asked");
 
     let relay = Port::reserve();
-    let lenient = house(&format!("\"http://localhost:{}\"", relay.address.port()));
+    let lenient = proxy(&format!("\"http://localhost:{}\"", relay.address.port()));
     let shop = format!("http://{}", lenient.address);
     let lines = format!(
         "server {{ listen {}; location / {{ default_type text/html;\n\

@@ -69,7 +69,7 @@ fn told(request: &Request) -> String {
 }
 
 /// nginx with a cache before this cloakroom.
-fn cached(house: &Cloakroom, meanness: &str) -> (Server, Port) {
+fn cached(proxy: &Cloakroom, meanness: &str) -> (Server, Port) {
     let folder = Server::folder();
     let port = Port::reserve();
     let lines = format!(
@@ -80,7 +80,7 @@ fn cached(house: &Cloakroom, meanness: &str) -> (Server, Port) {
          add_header X-Cache $upstream_cache_status always; }} }}",
         folder.path().display(),
         port.address,
-        house.address
+        proxy.address
     );
     (Server::nginx(folder, &port, &lines), port)
 }
@@ -174,8 +174,8 @@ fn everyone(port: &Port, marks: &[Mark]) -> Findings {
 
 fn nobody_is_given_what_is_anothers(marks: &'static [Mark], meanness: &str) -> usize {
     let app = app(marks);
-    let house = Cloakroom::before(app.address).config("[log]\naccess = \"off\"").start();
-    let (_nginx, port) = cached(&house, meanness);
+    let proxy = Cloakroom::before(app.address).config("[log]\naccess = \"off\"").start();
+    let (_nginx, port) = cached(&proxy, meanness);
     let found = everyone(&port, marks);
     let first: Vec<_> = found.foreign.iter().take(8).collect();
     assert!(found.foreign.is_empty(), "{} foreign answers, such as {first:#?}", found.foreign.len());

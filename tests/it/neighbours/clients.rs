@@ -31,7 +31,7 @@ fn counting() -> App {
 }
 
 /// Before it, by https, with websockets that send back under `/ws`.
-fn house(app: &App, authority: &Authority) -> Cloakroom {
+fn proxy(app: &App, authority: &Authority) -> Cloakroom {
     authority.issue("shop", &["localhost"]);
     Cloakroom::before(app.address)
         .listen(&authority.toml(&["shop"]))
@@ -46,7 +46,7 @@ fn house(app: &App, authority: &Authority) -> Cloakroom {
 #[test]
 fn python_requests_keeps_its_session_and_its_connection() {
     let (app, authority) = (counting(), Authority::new());
-    let house = house(&app, &authority);
+    let proxy = proxy(&app, &authority);
     let script = format!(
         "import requests\n\
          s = requests.Session()\n\
@@ -69,7 +69,7 @@ fn python_requests_keeps_its_session_and_its_connection() {
          except requests.exceptions.SSLError: pass\n\
          print('done')\n",
         authority.root().display().to_string(),
-        house.address.port()
+        proxy.address.port()
     );
     // Debian's own, which is where its packages are.
     let output = Command::new("/usr/bin/python3").args(["-c", &script]).output().unwrap();
@@ -79,8 +79,8 @@ fn python_requests_keeps_its_session_and_its_connection() {
 #[test]
 fn curl_uploads_resumes_and_keeps_a_jar_by_either_protocol() {
     let (app, authority) = (counting(), Authority::new());
-    let house = house(&app, &authority);
-    let base = format!("https://localhost:{}", house.address.port());
+    let proxy = proxy(&app, &authority);
+    let base = format!("https://localhost:{}", proxy.address.port());
     let root = authority.root().display().to_string();
     let body = authority.path("body");
     std::fs::write(&body, "z".repeat(2_000_000)).unwrap();
@@ -117,8 +117,8 @@ fn curl_uploads_resumes_and_keeps_a_jar_by_either_protocol() {
 #[test]
 fn chromium_shows_a_padlock_speaks_http2_and_opens_websockets() {
     let (app, authority) = (counting(), Authority::new());
-    let house = house(&app, &authority);
-    let base = format!("https://localhost:{}", house.address.port());
+    let proxy = proxy(&app, &authority);
+    let base = format!("https://localhost:{}", proxy.address.port());
     let browser = Chromium::trusting(&authority.root());
     for visit in 1..=2 {
         browser.open(&format!("{base}/"));
@@ -143,9 +143,9 @@ fn chromium_shows_a_padlock_speaks_http2_and_opens_websockets() {
 fn chromium_follows_an_early_hint_while_the_app_still_thinks() {
     let authority = Authority::new();
     authority.issue("shop", &["localhost"]);
-    let house = Cloakroom::before(hinting()).listen(&authority.toml(&["shop"])).start();
+    let proxy = Cloakroom::before(hinting()).listen(&authority.toml(&["shop"])).start();
     let browser = Chromium::trusting(&authority.root());
-    browser.open(&format!("https://localhost:{}/", house.address.port()));
+    browser.open(&format!("https://localhost:{}/", proxy.address.port()));
     browser.shows("p", "hinted");
     let how = "return performance.getEntriesByName(location.origin + '/a.css')[0].initiatorType";
     assert_eq!(browser.run(how), json!("early-hints"));
@@ -162,8 +162,8 @@ fn scanners_of_tls_find_nothing() {
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.use_authority_key_identifier_extension = true;
     });
-    let house = Cloakroom::before(app.address).listen(&authority.toml(&["shop"])).start();
-    let (target, root) = (format!("localhost:{}", house.address.port()), authority.root());
+    let proxy = Cloakroom::before(app.address).listen(&authority.toml(&["shop"])).start();
+    let (target, root) = (format!("localhost:{}", proxy.address.port()), authority.root());
     let sslyze = concat!(env!("CARGO_MANIFEST_DIR"), "/target/peers-venv/bin/sslyze");
     if Path::new(sslyze).exists() {
         let output = Command::new(sslyze).arg("--certinfo_ca_file").arg(&root).arg(&target).output().unwrap();

@@ -38,7 +38,7 @@ fn blocks() -> Vec<String> {
 
 /// Files that nobody but nginx knows of, behind the login page of `login.php`: the recipe's own lines.
 struct Site {
-    house: Cloakroom,
+    proxy: Cloakroom,
     _nginx: Server,
     _login: Legacy,
 }
@@ -62,24 +62,24 @@ impl Site {
         let recipe = blocks().into_iter().find(|block| block.contains("[upstreams.files]"));
         let recipe = recipe.expect("the recipe").replace("127.0.0.1:3001", &login.address.to_string());
         let recipe = recipe.replace("127.0.0.1:8000", &port.address.to_string());
-        let house = Cloakroom::before(port.address)
+        let proxy = Cloakroom::before(port.address)
             .upstream("session_fields = []\nsession_write = false\nsession_login = false");
         // The harness listens by itself.
         let recipe = recipe.split_once("[upstreams.files]").expect("the upstreams").1;
-        let house = house.config(&format!("[upstreams.files]{recipe}")).start();
-        Self { house, _nginx: nginx, _login: login }
+        let proxy = proxy.config(&format!("[upstreams.files]{recipe}")).start();
+        Self { proxy, _nginx: nginx, _login: login }
     }
 }
 
 #[test]
 fn static_files_are_there_for_those_who_logged_in() {
     let site = Site::open();
-    let mut program = site.house.browser();
+    let mut program = site.proxy.browser();
     let refused = program.get("/report.html");
     assert_eq!(refused.status, 401);
     assert!(refused.header("www-authenticate").is_some_and(|scheme| scheme.starts_with("Cookie")));
     let browser = Chromium::start();
-    let url = |path: &str| format!("http://{}{path}", site.house.address);
+    let url = |path: &str| format!("http://{}{path}", site.proxy.address);
     browser.open(&url("/report.html?page=2"));
     browser.comes_to(&url("/login?next=/report.html?page=2"));
     browser.enter("[name=name]", "zoë");
@@ -106,7 +106,7 @@ fn a_login_leads_to_no_other_site() {
         ("https://evil.test/", "/"),
         ("", "/"),
     ] {
-        let mut visitor = site.house.browser();
+        let mut visitor = site.proxy.browser();
         let answer = visitor.post(&format!("/login?next={next}"), form);
         assert_eq!((answer.status, answer.header("location").as_deref()), (303, Some(wanted)), "{next}");
         assert!(visitor.get("/").text().contains("the front page"));
@@ -126,10 +126,10 @@ fn the_recipes_for_an_apps_cookies_do_what_the_documentation_shows() {
         sets.iter().fold(Reply::text(saw), Reply::with)
     });
     let rules = blocks().into_iter().find(|block| block.contains("rename = ")).expect("the rules");
-    let house = Cloakroom::before(app.address).config(&rules).start();
+    let proxy = Cloakroom::before(app.address).config(&rules).start();
     for asked in console.split("$ ").skip(1) {
         let (command, answer) = asked.split_once('\n').expect("an answer");
-        let command = command.replace("127.0.0.1:8080", &house.address.to_string());
+        let command = command.replace("127.0.0.1:8080", &proxy.address.to_string());
         let done = Command::new("sh").args(["-c", &command]).output().expect("curl runs");
         let said = String::from_utf8_lossy(&done.stdout).replace('\r', "");
         assert_eq!(said.trim_end(), answer.trim_end(), "{command}");

@@ -16,7 +16,7 @@ use crate::support::{
 };
 
 /// A house whose admin address is a socket in this folder.
-fn house(app: &App, folder: &Path, more: &str) -> Cloakroom {
+fn proxy(app: &App, folder: &Path, more: &str) -> Cloakroom {
     let path = folder.join("admin.sock");
     Cloakroom::before(app.address)
         .config(&format!("[admin]\naddress = \"unix:{}\"\n{more}", path.display()))
@@ -46,7 +46,7 @@ fn value(text: &str, name: &str) -> Option<f64> {
 
 #[test]
 fn it_is_alive_and_ready_and_says_why_it_is_not() {
-    let app = App::puppet();
+    let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
     let down = Port::reserve();
     let more = format!(
@@ -54,7 +54,7 @@ fn it_is_alive_and_ready_and_says_why_it_is_not() {
          [[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/other\"\nupstream = \"other\"\n",
         down.address
     );
-    let _house = house(&app, folder.path(), &more);
+    let _house = proxy(&app, folder.path(), &more);
     let mode = fs::metadata(folder.path().join("admin.sock")).expect("a socket").permissions().mode();
     assert_eq!(mode & 0o777, 0o660);
     assert_eq!(ask(folder.path(), "GET /livez").0, 200);
@@ -68,7 +68,7 @@ fn it_is_alive_and_ready_and_says_why_it_is_not() {
         Some(0.0)
     );
     let without = tempfile::tempdir().expect("a folder");
-    let mut other = house(&app, without.path(), "");
+    let mut other = proxy(&app, without.path(), "");
     assert_eq!(ask(without.path(), "GET /readyz").2, "ready\n");
     assert_eq!(ask(without.path(), "HEAD /readyz").2, "");
     let (status, head, _) = ask(without.path(), "POST /livez");
@@ -81,14 +81,14 @@ fn it_is_alive_and_ready_and_says_why_it_is_not() {
 
 #[test]
 fn requests_are_counted_by_listener_route_method_and_status() {
-    let app = App::puppet();
+    let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
-    let house = house(
+    let proxy = proxy(
         &app,
         folder.path(),
         "[[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/shop\"\nupstream = \"app\"\n",
     );
-    let mut visitor = house.browser();
+    let mut visitor = proxy.browser();
     visitor.answered("/", &["X-Session-Principal: alice"]);
     for _ in 0..3 {
         visitor.get("/shop/1");
@@ -130,8 +130,8 @@ fn requests_are_counted_by_listener_route_method_and_status() {
     ] {
         assert_eq!(value(&text, &wanted), Some(times), "{wanted}\n{text}");
     }
-    house.reload(|text| text + "[sesion]\n");
-    house.reload(|text| text.replace("[sesion]\n", "[session]\ncache = \"off\"\n"));
+    proxy.reload(|text| text + "[sesion]\n");
+    proxy.reload(|text| text.replace("[sesion]\n", "[session]\ncache = \"off\"\n"));
     visitor.get("/shop/1");
     eventually("it is counted", || value(&metrics(folder.path()), &row("*/shop", "GET", 200)) == Some(4.0));
     let text = metrics(folder.path());
@@ -141,7 +141,7 @@ fn requests_are_counted_by_listener_route_method_and_status() {
 
 #[test]
 fn certificates_say_when_they_end() {
-    let app = App::puppet();
+    let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
     let authority = Authority::new();
     authority.issue("site", &["a.example", "b.example"]);
@@ -156,8 +156,8 @@ fn certificates_say_when_they_end() {
 }
 
 /// The line of the log that says where it listens.
-fn address(house: &Cloakroom) -> SocketAddr {
-    let log = house.log();
+fn address(proxy: &Cloakroom) -> SocketAddr {
+    let log = proxy.log();
     let line = log.lines().find_map(|line| line.split_once("admin on http://")).expect("it says where");
     line.1.trim().parse().expect("an address")
 }
@@ -170,14 +170,14 @@ fn by_tcp(at: SocketAddr, host: &str) -> Response {
 
 #[test]
 fn by_tcp_it_answers_who_asks_by_address_alone() {
-    let app = App::puppet();
-    let house = Cloakroom::before(app.address).config("[admin]\naddress = \"127.0.0.1:0\"").start();
-    let at = address(&house);
+    let app = App::scripted();
+    let proxy = Cloakroom::before(app.address).config("[admin]\naddress = \"127.0.0.1:0\"").start();
+    let at = address(&proxy);
     assert_eq!(by_tcp(at, &at.to_string()).status, 200);
     assert_eq!(by_tcp(at, "localhost:9900").status, 200);
     assert_eq!(by_tcp(at, "evil.example").status, 421);
     assert_eq!(
-        by_tcp(house.address, &at.to_string()).header("content-security-policy"),
+        by_tcp(proxy.address, &at.to_string()).header("content-security-policy"),
         None,
         "not on the public address"
     );
@@ -185,11 +185,11 @@ fn by_tcp_it_answers_who_asks_by_address_alone() {
 
 #[test]
 fn promtool_has_nothing_to_say_and_prometheus_scrapes_it() {
-    let app = App::puppet();
-    let house = Cloakroom::before(app.address).config("[admin]\naddress = \"127.0.0.1:0\"").start();
-    let mut visitor = house.browser();
+    let app = App::scripted();
+    let proxy = Cloakroom::before(app.address).config("[admin]\naddress = \"127.0.0.1:0\"").start();
+    let mut visitor = proxy.browser();
     visitor.answered("/", &["X-Session-Set-A: 1"]);
-    let at = address(&house);
+    let at = address(&proxy);
     let mut wire = Wire::patient(TcpStream::connect(at).expect("it listens"));
     wire.send(format!("GET /metrics HTTP/1.1\r\nhost: {at}\r\n\r\n"));
     let text = wire.answer(false).text();
@@ -216,28 +216,28 @@ fn promtool_has_nothing_to_say_and_prometheus_scrapes_it() {
 
 #[test]
 fn an_operator_sees_how_it_is_and_has_it_reload() {
-    let app = App::puppet();
+    let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
-    let house = house(&app, folder.path(), "");
-    house.browser().answered("/", &["X-Session-Set-A: 1"]);
-    let (fine, text) = house.verb(&["status"]);
+    let proxy = proxy(&app, folder.path(), "");
+    proxy.browser().answered("/", &["X-Session-Set-A: 1"]);
+    let (fine, text) = proxy.verb(&["status"]);
     assert!(
         fine && text.contains("ready         yes") && text.contains("listening on  systemd:test"),
         "{text}"
     );
     assert!(text.contains("(memory)"), "{text}");
-    let (fine, text) = house.verb(&["status", "--json"]);
+    let (fine, text) = proxy.verb(&["status", "--json"]);
     let (_, _, text_of_file) = ask(folder.path(), "GET /api/config");
     assert!(text_of_file.contains("[upstreams.app]"), "{text_of_file}");
     let status: serde_json::Value = serde_json::from_str(&text).expect("JSON");
     assert!(fine && status["ready"] == true && status["store"]["kind"] == "memory", "{text}");
-    assert_eq!(house.verb(&["reload"]), (true, "reloaded\n".to_owned()));
+    assert_eq!(proxy.verb(&["reload"]), (true, "reloaded\n".to_owned()));
     let edit = |with: &str| {
-        let text = fs::read_to_string(house.file()).expect("its file");
-        fs::write(house.file(), text + with).expect("its file");
+        let text = fs::read_to_string(proxy.file()).expect("its file");
+        fs::write(proxy.file(), text + with).expect("its file");
     };
     edit("[limits]\nhead_bites = 1\n");
-    let broken = fs::read_to_string(house.file()).expect("its file");
+    let broken = fs::read_to_string(proxy.file()).expect("its file");
     let reload = ask(folder.path(), "POST /api/reload");
     assert!(
         reload.0 == 403 && reload.2.contains("x-cloakroom-admin"),
@@ -245,11 +245,11 @@ fn an_operator_sees_how_it_is_and_has_it_reload() {
         reload.2
     );
     // The verb reads the file too, to know whom to ask: as it was.
-    fs::write(house.file(), broken.replace("head_bites", "head_bytes").replace("= 1\n", "= \"8 KiB\"\n"))
+    fs::write(proxy.file(), broken.replace("head_bites", "head_bytes").replace("= 1\n", "= \"8 KiB\"\n"))
         .expect("its file");
-    assert!(house.verb(&["reload"]).0);
+    assert!(proxy.verb(&["reload"]).0);
     edit("[sesion]\n");
-    let (fine, text) = house.verb(&["reload"]);
+    let (fine, text) = proxy.verb(&["reload"]);
     assert!(!fine && text.contains("sesion"), "{text}");
     let mut stream = UnixStream::connect(folder.path().join("admin.sock")).expect("a socket");
     stream
@@ -262,25 +262,25 @@ fn an_operator_sees_how_it_is_and_has_it_reload() {
         "{text}"
     );
     assert!(
-        house.log().contains("act=\"reload\"") && house.log().contains("outcome=\"refused\""),
+        proxy.log().contains("act=\"reload\"") && proxy.log().contains("outcome=\"refused\""),
         "{}",
-        house.log()
+        proxy.log()
     );
 }
 
 #[test]
 fn who_is_revoked_is_logged_out_and_no_value_is_ever_shown() {
-    let app = App::puppet();
+    let app = App::scripted();
     let state = tempfile::tempdir().expect("a folder");
     for store in ["[store]\nkind = \"memory\"\n".to_owned(), on_disk(state.path())] {
         let folder = tempfile::tempdir().expect("a folder");
-        let house = house(&app, folder.path(), &store);
-        let mut visitors: Vec<_> = (0..3).map(|_| house.browser()).collect();
+        let proxy = proxy(&app, folder.path(), &store);
+        let mut visitors: Vec<_> = (0..3).map(|_| proxy.browser()).collect();
         for visitor in &mut visitors {
             visitor.answered("/", &["X-Session-Principal: zo%C3%AB", "X-Session-Set-Cart: secret-value"]);
         }
         let id = visitors[0].get("/").told("id").expect("an id");
-        let page = |more: &[&str]| house.verb(&[&["sessions", "list", "--limit", "2"], more].concat()).1;
+        let page = |more: &[&str]| proxy.verb(&[&["sessions", "list", "--limit", "2"], more].concat()).1;
         let first = page(&[]);
         let next = first
             .lines()
@@ -291,36 +291,36 @@ fn who_is_revoked_is_logged_out_and_no_value_is_ever_shown() {
         let rows = |text: &str| text.lines().filter(|line| line.contains("zoë  host:127.0.0.1")).count();
         assert_eq!((rows(&first), rows(&second)), (2, 1), "{first}{second}");
         assert!(!second.contains("more"), "{second}");
-        let (fine, text) = house.verb(&["sessions", "show", &id]);
+        let (fine, text) = proxy.verb(&["sessions", "show", &id]);
         assert!(fine && text.contains("principal  zoë") && text.contains("cart   12"), "{text}");
         assert!(!text.contains("secret-value"), "{text}");
         let realm = "host:127.0.0.1";
         let whose = ["--principal", "zoë", "--realm", realm];
-        let (fine, text) = house.verb(&[&["sessions", "list"], &whose[..]].concat());
+        let (fine, text) = proxy.verb(&[&["sessions", "list"], &whose[..]].concat());
         assert!(fine && text.lines().count() == 4 && text.contains(&id), "{text}");
-        assert_eq!(house.verb(&["sessions", "revoke", &id]), (true, "1 session ended\n".to_owned()));
+        assert_eq!(proxy.verb(&["sessions", "revoke", &id]), (true, "1 session ended\n".to_owned()));
         assert_eq!(visitors[0].shown(), "");
         assert_eq!(visitors[1].shown(), "cart=secret-value principal=zo%C3%AB");
-        let (fine, text) = house.verb(&["sessions", "revoke", &id]);
+        let (fine, text) = proxy.verb(&["sessions", "revoke", &id]);
         assert!(!fine && text.contains("no such session"), "{text}");
         assert_eq!(
-            house.verb(&[&["sessions", "revoke"], &whose[..]].concat()),
+            proxy.verb(&[&["sessions", "revoke"], &whose[..]].concat()),
             (true, "2 sessions ended\n".to_owned())
         );
         assert_eq!((visitors[1].shown(), visitors[2].shown()), (String::new(), String::new()));
-        assert_eq!(house.verb(&[&["sessions", "list"], &whose[..]].concat()).1, "none\n");
-        let log = house.log();
+        assert_eq!(proxy.verb(&[&["sessions", "list"], &whose[..]].concat()).1, "none\n");
+        let log = proxy.log();
         assert!(log.contains("act=\"revoke\"") && log.contains(&id) && log.contains("who=user "), "{log}");
     }
 }
 
 #[test]
 fn by_tcp_the_api_asks_for_the_token_and_the_command_line_has_it() {
-    let app = App::puppet();
+    let app = App::scripted();
     let state = tempfile::tempdir().expect("a folder");
     let port = Port::reserve();
     let config = format!("[admin]\naddress = \"{}\"\n{}", port.address, on_disk(state.path()));
-    let house = Cloakroom::before(app.address).config(&config).start();
+    let proxy = Cloakroom::before(app.address).config(&config).start();
     let get = |head: &str| {
         let mut wire = Wire::patient(TcpStream::connect(port.address).expect("it listens"));
         wire.send(format!("GET /api/status HTTP/1.1\r\nhost: {}\r\n{head}\r\n", port.address));
@@ -334,15 +334,15 @@ fn by_tcp_the_api_asks_for_the_token_and_the_command_line_has_it() {
     assert_eq!(fs::metadata(&file).expect("a token").permissions().mode() & 0o777, 0o600);
     let token = fs::read_to_string(&file).expect("a token");
     assert_eq!(get(&format!("authorization: Bearer {}\r\n", token.trim())).status, 200);
-    let (fine, text) = house.verb(&["status"]);
+    let (fine, text) = proxy.verb(&["status"]);
     assert!(fine && text.contains("(disk)"), "{text}");
 }
 
 #[test]
 fn where_nobody_listens_the_command_line_says_so() {
-    let app = App::puppet();
+    let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
-    let mut gone = house(&app, folder.path(), "");
+    let mut gone = proxy(&app, folder.path(), "");
     gone.terminate();
     gone.exit();
     let (fine, text) = gone.verb(&["status"]);
@@ -356,24 +356,24 @@ fn where_nobody_listens_the_command_line_says_so() {
 
 #[test]
 fn sessions_that_travel_are_nobodys_to_revoke() {
-    let app = App::puppet();
+    let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
     let store = format!("[store]\nkind = \"cookie\"\n[keys]\ncurrent = {}\n", key(folder.path(), "key"));
-    let house = house(&app, folder.path(), &store);
-    let mut visitor = house.browser();
+    let proxy = proxy(&app, folder.path(), &store);
+    let mut visitor = proxy.browser();
     visitor.answered("/", &["X-Session-Principal: alice"]);
     let id = visitor.get("/").told("id").expect("an id");
-    let (fine, text) = house.verb(&["sessions", "revoke", &id]);
+    let (fine, text) = proxy.verb(&["sessions", "revoke", &id]);
     assert!(!fine && text.contains("visitors carry their sessions"), "{text}");
 }
 
 #[test]
 fn on_the_dashboard_an_operator_finds_a_session_and_ends_it() {
-    let app = App::puppet();
+    let app = App::scripted();
     let (state, port) = (tempfile::tempdir().expect("a folder"), Port::reserve());
     let config = format!("[admin]\naddress = \"{}\"\n{}", port.address, on_disk(state.path()));
-    let house = Cloakroom::before(app.address).config(&config).start();
-    let mut visitors: Vec<_> = (0..2).map(|_| house.browser()).collect();
+    let proxy = Cloakroom::before(app.address).config(&config).start();
+    let mut visitors: Vec<_> = (0..2).map(|_| proxy.browser()).collect();
     for visitor in &mut visitors {
         visitor.answered("/", &["X-Session-Principal: alice", "X-Session-Set-Cart: <b>42</b>"]);
     }
@@ -422,9 +422,9 @@ fn on_the_dashboard_an_operator_finds_a_session_and_ends_it() {
 /// A monitor asks while somebody holds connections that say nothing.
 #[test]
 fn idle_connections_do_not_hold_up_the_sign_of_life() {
-    let app = App::puppet();
+    let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
-    let house = house(&app, folder.path(), "");
+    let proxy = proxy(&app, folder.path(), "");
     let socket = folder.path().join("admin.sock");
     let idle: Vec<_> = (0..100).map(|_| UnixStream::connect(&socket).expect("it listens")).collect();
     for path in ["/livez", "/readyz"] {
@@ -435,5 +435,5 @@ fn idle_connections_do_not_hold_up_the_sign_of_life() {
         stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
         assert_eq!(stream.read(&mut [0]).expect("an end"), 0);
     }
-    drop(house);
+    drop(proxy);
 }

@@ -5,16 +5,16 @@ use std::thread;
 
 use crate::support::http2::Http2;
 use crate::support::tunnel::{AGREES, ASKS, open};
-use crate::support::{Authority, Cloakroom, Ending, Request, Stage};
+use crate::support::{Authority, Cloakroom, Ending, RawUpstream, Request};
 
 #[test]
 fn a_thousand_requests_and_a_hundred_tunnels_under_way_are_finished_before_the_end() {
-    let stage = Stage::open();
-    let mut house = Cloakroom::before(stage.address()).start();
-    let mut tunnels: Vec<_> = (0..100).map(|_| open(&house, &stage, "")).collect();
+    let stage = RawUpstream::open();
+    let mut proxy = Cloakroom::before(stage.address()).start();
+    let mut tunnels: Vec<_> = (0..100).map(|_| open(&proxy, &stage, "")).collect();
     let mut requests: Vec<_> = (0..1000)
         .map(|number| {
-            let mut visitor = house.dial();
+            let mut visitor = proxy.dial();
             visitor.send(format!("GET /{number} HTTP/1.1\r\nhost: a\r\n\r\n"));
             let mut app = stage.accept();
             assert_eq!(Request::from(&mut app).path(), format!("/{number}"));
@@ -27,7 +27,7 @@ fn a_thousand_requests_and_a_hundred_tunnels_under_way_are_finished_before_the_e
         assert_eq!(visitor.answer_head().status, 200);
         assert_eq!(visitor.exactly(2).unwrap(), b"do");
     }
-    house.terminate();
+    proxy.terminate();
     for (visitor, app, _) in &mut tunnels {
         assert_eq!(visitor.ending(), Ending::Over, "a quiet tunnel ends");
         assert_eq!(app.ending(), Ending::Over);
@@ -45,14 +45,14 @@ fn a_thousand_requests_and_a_hundred_tunnels_under_way_are_finished_before_the_e
         assert_eq!(visitor.ending(), Ending::Over, "{number}");
     }
     drop(requests);
-    assert_eq!(house.exit().code(), Some(0));
+    assert_eq!(proxy.exit().code(), Some(0));
 }
 
 #[test]
 fn a_hundred_tunnels_by_tls_and_a_hundred_in_streams_end_before_it_does() {
-    let (stage, authority) = (Stage::open(), Authority::new());
+    let (stage, authority) = (RawUpstream::open(), Authority::new());
     authority.issue("shop", &["shop.example"]);
-    let mut house = Cloakroom::before(stage.address()).listen(&authority.toml(&["shop"])).start();
+    let mut proxy = Cloakroom::before(stage.address()).listen(&authority.toml(&["shop"])).start();
     let agree = || {
         let mut app = stage.accept();
         Request::from(&mut app);
@@ -62,7 +62,7 @@ fn a_hundred_tunnels_by_tls_and_a_hundred_in_streams_end_before_it_does() {
     let caller = authority.caller();
     let mut sealed: Vec<_> = (0..100)
         .map(|_| {
-            let mut visitor = caller.dial(house.address, "shop.example").unwrap();
+            let mut visitor = caller.dial(proxy.address, "shop.example").unwrap();
             visitor.send(format!("GET /ws HTTP/1.1\r\nhost: shop.example\r\n{ASKS}\r\n"));
             let app = agree();
             assert_eq!(visitor.answer(false).status, 101);
@@ -71,7 +71,7 @@ fn a_hundred_tunnels_by_tls_and_a_hundred_in_streams_end_before_it_does() {
         .collect();
     let mut inner: Vec<_> = (0..100)
         .map(|_| {
-            let visitor = Http2::dial_tls(house.address, &caller, "shop.example");
+            let visitor = Http2::dial_tls(proxy.address, &caller, "shop.example");
             thread::scope(|scope| {
                 let app = scope.spawn(agree);
                 let (answer, inner) = visitor.connect("https://shop.example/ws");
@@ -80,7 +80,7 @@ fn a_hundred_tunnels_by_tls_and_a_hundred_in_streams_end_before_it_does() {
             })
         })
         .collect();
-    house.terminate();
+    proxy.terminate();
     for (visitor, app) in &mut sealed {
         assert_eq!((visitor.ending(), app.ending()), (Ending::Over, Ending::Over));
     }
@@ -89,5 +89,5 @@ fn a_hundred_tunnels_by_tls_and_a_hundred_in_streams_end_before_it_does() {
         assert!(visitor.read_to_end(&mut heard).is_ok_and(|length| length == 0), "an end in order");
         assert_eq!(app.ending(), Ending::Over);
     }
-    assert_eq!(house.exit().code(), Some(0));
+    assert_eq!(proxy.exit().code(), Some(0));
 }

@@ -85,8 +85,8 @@ fn no_log_holds_a_ticket_a_cookie_a_field_or_a_password() {
              [[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/down\"\nupstream = \"down\"",
             down.address
         );
-        let house = Cloakroom::before(app.address).config(&config).start();
-        let mut visitor = house.browser();
+        let proxy = Cloakroom::before(app.address).config(&config).start();
+        let mut visitor = proxy.browser();
         let mut secrets = vec!["-secret".to_owned(), "c2VjcmV0".to_owned()];
         let headers = "authorization: Basic c2VjcmV0\r\nproxy-authorization: Basic c2VjcmV0\r\n\
                        x-session-card: forged-secret\r\n";
@@ -97,18 +97,18 @@ fn no_log_holds_a_ticket_a_cookie_a_field_or_a_password() {
             secrets.extend(visitor.ticket());
         }
         // What is refused, cut short or forged is logged as well.
-        let mut forged = house.browser();
+        let mut forged = proxy.browser();
         forged.jar.insert("cloakroom".to_owned(), "forged-secret-ticket".to_owned());
         forged.get_with("/", headers);
         forged.get_with("/", "expect: header-secret\r\n");
         forged.get_with("/", &format!("x: {}\r\n", "header-secret".repeat(2000)));
-        let mut wire = house.dial();
+        let mut wire = proxy.dial();
         wire.send("GET / HTTP/1.1\r\nhost: a\r\nbroken line with header-secret\r\n\r\n");
         assert_eq!(wire.answer(false).status, 400);
         secrets.dedup();
         assert!(secrets.len() >= 5, "tickets were seen: {secrets:?}");
-        eventually("the access log is complete", || house.access().len() >= paths.len() + 3);
-        let all = house.log() + &house.access().join("\n");
+        eventually("the access log is complete", || proxy.access().len() >= paths.len() + 3);
+        let all = proxy.log() + &proxy.access().join("\n");
         for secret in secrets {
             assert!(!all.contains(&secret), "{format}: {secret} in\n{all}");
             // Nor a part of a ticket that would do.
@@ -125,18 +125,18 @@ fn each_line_of_the_access_log_is_an_object_of_json() {
         "/missing" => Reply::text("nothing here").status(404),
         _ => Reply::text("ok"),
     });
-    let house = Cloakroom::before(app.address).start();
+    let proxy = Cloakroom::before(app.address).start();
     let odd = "user-agent: \"odd\\agent\"\tx\u{e9}\r\nreferer: http://a.test/?q=\"1\"\r\n";
-    let mut visitor = house.browser();
+    let mut visitor = proxy.browser();
     for target in ["/", "/a?b=c&d=%22", "/odd\\path?{x}", "/missing"] {
         visitor.get_with(target, odd);
     }
     visitor.post("/form", "a=b");
     visitor.send_raw(b"GET /old HTTP/1.0\r\n\r\n");
     visitor.send_raw(b"HEAD /head HTTP/1.1\r\nhost: a\r\n\r\n");
-    eventually("every line is there", || house.access().len() >= 7);
+    eventually("every line is there", || proxy.access().len() >= 7);
     let mut lines = BTreeMap::new();
-    for line in house.access() {
+    for line in proxy.access() {
         let read = object(&line).unwrap_or_else(|| panic!("no JSON: {line}"));
         let part = |name: &str| read.get(name).unwrap_or_else(|| panic!("no {name}: {line}")).clone();
         assert!(part("time").ends_with('Z') && part("duration_us").parse::<u64>().is_ok(), "{line}");
@@ -160,10 +160,10 @@ fn each_line_of_the_access_log_is_an_object_of_json() {
 fn combined_and_common_are_what_apache_writes() {
     for format in ["combined", "common"] {
         let app = App::start(|_| Reply::text("four"));
-        let house = Cloakroom::before(app.address).config(&format!("[log]\naccess = \"{format}\"")).start();
-        house.browser().get_with("/a?b", "referer: http://r.test/\r\nuser-agent: the \"agent\"\r\n");
-        eventually("the line is there", || house.access().len() == 1);
-        let line = house.access().remove(0);
+        let proxy = Cloakroom::before(app.address).config(&format!("[log]\naccess = \"{format}\"")).start();
+        proxy.browser().get_with("/a?b", "referer: http://r.test/\r\nuser-agent: the \"agent\"\r\n");
+        eventually("the line is there", || proxy.access().len() == 1);
+        let line = proxy.access().remove(0);
         let (who, rest) = line.split_once(" [").unwrap_or_else(|| panic!("{line}"));
         let (time, rest) = rest.split_once("] ").unwrap_or_else(|| panic!("{line}"));
         let who: Vec<_> = who.split(' ').collect();
@@ -177,24 +177,24 @@ fn combined_and_common_are_what_apache_writes() {
 #[test]
 fn an_access_log_that_is_off_is_empty() {
     let app = App::start(|_| Reply::text("ok"));
-    let mut house = Cloakroom::before(app.address).config("[log]\naccess = \"off\"").start();
-    assert_eq!(house.browser().get("/").status, 200);
-    house.terminate();
-    assert_eq!((house.exit().code(), house.access()), (Some(0), Vec::new()));
+    let mut proxy = Cloakroom::before(app.address).config("[log]\naccess = \"off\"").start();
+    assert_eq!(proxy.browser().get("/").status, 200);
+    proxy.terminate();
+    assert_eq!((proxy.exit().code(), proxy.access()), (Some(0), Vec::new()));
 }
 
 #[test]
 fn the_access_log_is_complete_when_the_process_has_ended() {
     let app = App::start(|_| Reply::text("ok"));
     for count in 1..=5 {
-        let mut house = Cloakroom::before(app.address).start();
-        let mut visitor = house.dial();
+        let mut proxy = Cloakroom::before(app.address).start();
+        let mut visitor = proxy.dial();
         visitor.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n".repeat(count * 20));
         let answers = (0..count * 20).filter(|_| visitor.answer(false).status == 200).count();
-        house.terminate();
+        proxy.terminate();
         drop(visitor);
-        assert_eq!(house.exit().code(), Some(0));
-        assert_eq!((answers, house.access().len()), (count * 20, count * 20));
+        assert_eq!(proxy.exit().code(), Some(0));
+        assert_eq!((answers, proxy.access().len()), (count * 20, count * 20));
     }
 }
 
@@ -202,10 +202,10 @@ fn the_access_log_is_complete_when_the_process_has_ended() {
 #[test]
 fn invisible_characters_are_written_out() {
     let app = App::start(|_| Reply::text("ok"));
-    let house = Cloakroom::before(app.address).config("[log]\naccess = \"json\"\n").start();
-    house.browser().get_with("/", "user-agent: a\u{202e}b\u{e0041}\r\n");
-    eventually("it is logged", || !house.access().is_empty());
-    let line = house.access().concat();
+    let proxy = Cloakroom::before(app.address).config("[log]\naccess = \"json\"\n").start();
+    proxy.browser().get_with("/", "user-agent: a\u{202e}b\u{e0041}\r\n");
+    eventually("it is logged", || !proxy.access().is_empty());
+    let line = proxy.access().concat();
     assert!(line.contains("a\\u202eb\\udb40\\udc41"), "{line}");
     assert!(line.chars().all(|c| !('\u{200b}'..='\u{206f}').contains(&c)), "{line}");
 }

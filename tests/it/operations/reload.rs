@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use crate::support::{
-    App, Authority, Browser, Cloakroom, Reply, Request, Stage, eventually, key, line, on_disk,
+    App, Authority, Browser, Cloakroom, RawUpstream, Reply, Request, eventually, key, line, on_disk,
 };
 
 const RULE: &str = "[[cookies]]\nname = \"theme\"\nhttp_only = true\n";
@@ -23,45 +23,45 @@ fn theme() -> App {
 #[test]
 fn what_is_changed_holds_for_the_next_request_and_sessions_go_on() {
     let app = theme();
-    let house = Cloakroom::before(app.address).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).start();
+    let mut visitor = proxy.browser();
     assert_eq!(visitor.get("/login").set_cookies()[0], "theme=dark");
-    let told = house.reload(|text| text + RULE);
+    let told = proxy.reload(|text| text + RULE);
     assert!(told.contains("INFO") && told.contains("config.toml"), "{told}");
     let answer = visitor.get("/");
     assert_eq!(
         (answer.text(), answer.set_cookies()),
         ("alice".to_owned(), vec!["theme=dark; HttpOnly".to_owned()])
     );
-    house.reload(|text| text.replace("[[routes]]\n", "[[routes]]\nrequire = \"principal\"\n"));
-    assert_eq!((visitor.get("/").status, house.browser().get("/").status), (200, 401));
+    proxy.reload(|text| text.replace("[[routes]]\n", "[[routes]]\nrequire = \"principal\"\n"));
+    assert_eq!((visitor.get("/").status, proxy.browser().get("/").status), (200, 401));
 }
 
 #[test]
 fn limits_hold_for_connections_that_come_after() {
     let app = theme();
-    let house = Cloakroom::before(app.address).start();
-    let mut before = house.dial();
+    let proxy = Cloakroom::before(app.address).start();
+    let mut before = proxy.dial();
     let mut ask = || {
         before.send("GET / HTTP/1.1\r\nhost: h\r\n\r\n");
         before.answer(false).header("connection")
     };
     assert_eq!(ask(), None);
-    house.reload(|text| text + "[limits]\nrequests_per_connection_http1 = 1\n");
-    assert_eq!(house.browser().get("/").header("connection").as_deref(), Some("close"));
+    proxy.reload(|text| text + "[limits]\nrequests_per_connection_http1 = 1\n");
+    assert_eq!(proxy.browser().get("/").header("connection").as_deref(), Some("close"));
     assert_eq!(ask(), None, "it keeps the limits that it began under");
 }
 
 #[test]
 fn a_request_under_way_keeps_what_it_began_with() {
-    let (old, new) = (Stage::open(), theme());
-    let house = Cloakroom::before(old.address()).start();
-    let mut wire = house.dial();
+    let (old, new) = (RawUpstream::open(), theme());
+    let proxy = Cloakroom::before(old.address()).start();
+    let mut wire = proxy.dial();
     wire.send("GET /slow HTTP/1.1\r\nhost: h\r\n\r\n");
     let mut app = old.accept();
     Request::from(&mut app);
-    house.reload(|text| text.replace(&old.address().to_string(), &new.address.to_string()));
-    assert_eq!(house.browser().get("/").set_cookies()[0], "theme=dark", "the next one is another app's");
+    proxy.reload(|text| text.replace(&old.address().to_string(), &new.address.to_string()));
+    assert_eq!(proxy.browser().get("/").set_cookies()[0], "theme=dark", "the next one is another app's");
     app.send("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nold");
     assert_eq!(wire.answer(false).text(), "old");
 }
@@ -69,38 +69,38 @@ fn a_request_under_way_keeps_what_it_began_with() {
 #[test]
 fn a_bad_file_is_told_with_its_mistakes_and_changes_nothing() {
     let app = theme();
-    let house = Cloakroom::before(app.address).start();
-    let told = house.reload(|text| text + RULE + "[limits]\nhead_bites = 1\n");
+    let proxy = Cloakroom::before(app.address).start();
+    let told = proxy.reload(|text| text + RULE + "[limits]\nhead_bites = 1\n");
     assert!(told.contains("ERROR") && told.contains("not reloaded, what runs stays"), "{told}");
-    let log = house.log();
+    let log = proxy.log();
     assert!(
         log.contains("head_bites") && log.contains("config.toml:") && log.contains("head_bytes"),
         "{log}"
     );
-    assert_eq!(house.browser().get("/").set_cookies()[0], "theme=dark");
-    let told = house.reload(|text| text.replace("head_bites = 1", ""));
+    assert_eq!(proxy.browser().get("/").set_cookies()[0], "theme=dark");
+    let told = proxy.reload(|text| text.replace("head_bites = 1", ""));
     assert!(!told.contains("not reloaded"), "{told}");
-    assert_eq!(house.browser().get("/").set_cookies()[0], "theme=dark; HttpOnly");
+    assert_eq!(proxy.browser().get("/").set_cookies()[0], "theme=dark; HttpOnly");
 }
 
 #[test]
 fn what_needs_a_restart_is_said_and_the_rest_is_done() {
     let app = theme();
-    let house = Cloakroom::before(app.address).start();
+    let proxy = Cloakroom::before(app.address).start();
     let more = "[session]\nidle_timeout = \"5m\"\n[process]\nworkers = 7\n";
-    let told = house.reload(|text| text + RULE + more);
+    let told = proxy.reload(|text| text + RULE + more);
     assert!(told.contains("WARN") && told.contains("needs a restart"), "{told}");
     assert!(told.contains("[process] workers; [session] idle_timeout"), "{told}");
-    assert_eq!(house.browser().get("/").set_cookies()[0], "theme=dark; HttpOnly");
+    assert_eq!(proxy.browser().get("/").set_cookies()[0], "theme=dark; HttpOnly");
 }
 
 #[test]
 fn started_by_flags_alone_it_says_that_there_is_nothing_to_read() {
     let app = theme();
-    let house = Cloakroom::by_flags(app.address).start();
-    assert!(Command::new("kill").args(["-HUP", &house.pid().to_string()]).status().unwrap().success());
-    eventually("it is said", || house.log().contains("started by flags alone"));
-    assert_eq!(house.browser().get("/").status, 200);
+    let proxy = Cloakroom::by_flags(app.address).start();
+    assert!(Command::new("kill").args(["-HUP", &proxy.pid().to_string()]).status().unwrap().success());
+    eventually("it is said", || proxy.log().contains("started by flags alone"));
+    assert_eq!(proxy.browser().get("/").status, 200);
 }
 
 #[test]
@@ -108,16 +108,16 @@ fn a_new_key_logs_nobody_out_and_an_old_one_that_is_gone_everybody() {
     let app = theme();
     let folder = tempfile::tempdir().unwrap();
     let [one, two] = ["one", "two"].map(|name| key(folder.path(), name));
-    let house = Cloakroom::before(app.address).config(&format!("[keys]\ncurrent = {one}\n")).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).config(&format!("[keys]\ncurrent = {one}\n")).start();
+    let mut visitor = proxy.browser();
     visitor.get("/login");
     let before = visitor.jar.clone();
-    house.reload(|text| {
+    proxy.reload(|text| {
         text.replace(&format!("current = {one}"), &format!("current = {two}\nprevious = [{one}]"))
     });
     assert_eq!(visitor.get("/").text(), "alice");
     assert_ne!(visitor.jar, before, "the ticket is now one under the new key");
-    house.reload(|text| text.replace(&format!("previous = [{one}]"), ""));
+    proxy.reload(|text| text.replace(&format!("previous = [{one}]"), ""));
     assert_eq!(visitor.get("/").text(), "alice");
     visitor.jar = before;
     assert_eq!(visitor.get("/").text(), "", "a ticket under a key that is gone is a stranger's");
@@ -129,12 +129,12 @@ fn the_key_that_a_store_on_disk_was_opened_under_is_not_dropped_before_its_next_
     let folder = tempfile::tempdir().unwrap();
     let [one, two] = ["one", "two"].map(|name| key(folder.path(), name));
     let store = on_disk(&folder.path().join("store"));
-    let house = Cloakroom::before(app.address).config(&format!("{store}\n[keys]\ncurrent = {one}\n")).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).config(&format!("{store}\n[keys]\ncurrent = {one}\n")).start();
+    let mut visitor = proxy.browser();
     visitor.get("/login");
-    let told = house.reload(|text| text.replace(&format!("current = {one}"), &format!("current = {two}")));
+    let told = proxy.reload(|text| text.replace(&format!("current = {one}"), &format!("current = {two}")));
     assert!(told.contains("not reloaded") && told.contains("`previous`"), "{told}");
-    let told = house.reload(|text| text + &format!("previous = [{one}]\n"));
+    let told = proxy.reload(|text| text + &format!("previous = [{one}]\n"));
     assert!(told.contains("needs a restart: [keys] current"), "{told}");
     assert_eq!(visitor.get("/").text(), "alice");
 }
@@ -144,19 +144,19 @@ fn certificates_are_replaced_under_connections_that_go_on_and_the_last_good_ones
     let authority = Authority::new();
     authority.issue("site", &["a.example"]);
     let app = theme();
-    let house = Cloakroom::before(app.address).listen(&authority.toml(&["site"])).start();
+    let proxy = Cloakroom::before(app.address).listen(&authority.toml(&["site"])).start();
     let caller = authority.caller().offering(&["http/1.1"]);
-    let mut old = caller.dial(house.address, "a.example").unwrap();
+    let mut old = caller.dial(proxy.address, "a.example").unwrap();
     authority.issue("site", &["b.example"]);
-    house.reload(|text| text);
-    assert!(caller.dial(house.address, "b.example").is_ok());
-    assert!(authority.caller().dial(house.address, "a.example").is_err());
+    proxy.reload(|text| text);
+    assert!(caller.dial(proxy.address, "b.example").is_ok());
+    assert!(authority.caller().dial(proxy.address, "a.example").is_err());
     old.send("GET / HTTP/1.1\r\nhost: a.example\r\n\r\n");
     assert_eq!(old.answer(false).status, 200);
     fs::write(authority.path("site.pem"), "half of a file").unwrap();
-    let told = house.reload(|text| text + RULE);
+    let told = proxy.reload(|text| text + RULE);
     assert!(told.contains("not reloaded"), "{told}");
-    let mut wire = caller.dial(house.address, "b.example").unwrap();
+    let mut wire = caller.dial(proxy.address, "b.example").unwrap();
     wire.send("GET / HTTP/1.1\r\nhost: b.example\r\n\r\n");
     assert_eq!(wire.answer(false).set_cookies()[0], "theme=dark", "and nothing of the file holds");
 }
@@ -164,9 +164,9 @@ fn certificates_are_replaced_under_connections_that_go_on_and_the_last_good_ones
 #[test]
 fn fifty_reloads_under_load_cost_no_request() {
     let app = theme();
-    let house = Cloakroom::before(app.address).start();
+    let proxy = Cloakroom::before(app.address).start();
     let login = || {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         visitor.get("/login");
         visitor
     };
@@ -177,14 +177,14 @@ fn fifty_reloads_under_load_cost_no_request() {
     under_load(login, ask, |_| {
         for round in 0..50 {
             let line = "[[cookies]]\nname = \"theme\"\n";
-            let told = house.reload(|text| match round % 5 {
+            let told = proxy.reload(|text| match round % 5 {
                 0 => text + line,
                 4 => text.replace(line, "[[cookies]]\nnome = \"theme\"\n"),
                 3 => text.replace(line, "") + line,
                 _ => text,
             });
             assert_eq!(told.contains("not reloaded"), round % 5 == 4, "{round}: {told}");
-            house.reload(|text| text.replace("[[cookies]]\nnome = \"theme\"\n", ""));
+            proxy.reload(|text| text.replace("[[cookies]]\nnome = \"theme\"\n", ""));
         }
     });
 }
@@ -193,16 +193,16 @@ fn fifty_reloads_under_load_cost_no_request() {
 fn a_cookie_that_is_kept_no_more_is_the_browsers_again() {
     let app = App::setting();
     let vault = "[[cookies]]\npreset = \"vault\"\n";
-    let house = Cloakroom::before(app.address).config(vault).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).config(vault).start();
+    let mut visitor = proxy.browser();
     visitor.get_with("/", &["user=zoe", "sid=1"].map(line).concat());
     assert_eq!(visitor.get("/").text(), "user=zoe; sid=1");
     let pass = "[[cookies]]\nname = \"user\"\naction = \"pass\"\n";
-    house.reload(|text| text.replace(vault, &format!("{pass}{vault}")));
+    proxy.reload(|text| text.replace(vault, &format!("{pass}{vault}")));
     assert_eq!(visitor.get("/").text(), "sid=1", "what was kept is not sent any more");
     visitor.get_with("/", &line("user=ann"));
     assert_eq!(visitor.get("/").text(), "user=ann; sid=1");
-    house.reload(|text| text.replace(&format!("{pass}{vault}"), ""));
+    proxy.reload(|text| text.replace(&format!("{pass}{vault}"), ""));
     visitor.get_with("/", &line("sid=2"));
     let mut all: Vec<_> = visitor.get("/").text().split("; ").map(str::to_owned).collect();
     all.sort();
@@ -219,9 +219,9 @@ fn three_new_keys_under_load_log_nobody_out_and_lose_no_sealed_cookie() {
          [[cookies]]\nname = \"t\"\naction = \"seal\"\n[[cookies]]\nname = \"k\"\naction = \"keep\"\n",
         keys[0]
     );
-    let house = Cloakroom::before(app.address).config(&config).start();
+    let proxy = Cloakroom::before(app.address).config(&config).start();
     let login = || {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         visitor.get_with("/", "x-do: X-Session-Principal: alice\r\n");
         visitor.get_with("/", &["s=1", "t=2", "k=3"].map(line).concat());
         visitor
@@ -231,7 +231,7 @@ fn three_new_keys_under_load_log_nobody_out_and_lose_no_sealed_cookie() {
         go_on();
         for (at, new) in keys.iter().enumerate().skip(1) {
             let before: Vec<_> = keys[..at].iter().rev().cloned().collect();
-            house.reload(|text| {
+            proxy.reload(|text| {
                 let mut lines: Vec<_> = text.lines().map(str::to_owned).collect();
                 for line in &mut lines {
                     if line.starts_with("current =") {

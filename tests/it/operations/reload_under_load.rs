@@ -74,15 +74,15 @@ struct Use {
     bytes: u64,
 }
 
-fn used(house: &Cloakroom) -> Use {
-    let threads = fs::read_dir(format!("/proc/{}/task", house.pid())).expect("its threads").count();
-    Use { files: house.files(), threads, bytes: house.memory() }
+fn used(proxy: &Cloakroom) -> Use {
+    let threads = fs::read_dir(format!("/proc/{}/task", proxy.pid())).expect("its threads").count();
+    Use { files: proxy.files(), threads, bytes: proxy.memory() }
 }
 
 #[test]
 fn reloads_of_every_kind_cost_no_request_and_leave_nothing_behind() {
     let reloads = number("CLOAKROOM_RELOADS", 500);
-    let app = App::puppet();
+    let app = App::scripted();
     let (authority, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
     authority.issue("site", &["a.example"]);
     let keys = ["one", "two", "three"].map(|name| key(folder.path(), name));
@@ -90,14 +90,14 @@ fn reloads_of_every_kind_cost_no_request_and_leave_nothing_behind() {
         let key = |n: usize| keys.get((round + n) % 3).map_or("", String::as_str);
         format!("[keys]\ncurrent = {}\nprevious = [{}, {}]\n", key(0), key(2), key(1))
     };
-    let house = Cloakroom::before(app.address)
+    let proxy = Cloakroom::before(app.address)
         .listen(&authority.toml(&["site"]))
         .config(&format!("[store]\nkind = \"memory\"\n[session]\ncache = \"off\"\n{}", ring(0)))
         .start();
     let visitors: Vec<(bool, Visitor)> = (0..4)
         .map(|n| {
             let caller = authority.caller().offering(&["http/1.1"]);
-            let mut visitor = Visitor { caller, address: house.address, kept: None, cookie: String::new() };
+            let mut visitor = Visitor { caller, address: proxy.address, kept: None, cookie: String::new() };
             visitor.ask("x-answer: X-Session-Set-N: 7\r\n", false);
             (n % 2 == 0, visitor)
         })
@@ -115,7 +115,7 @@ fn reloads_of_every_kind_cost_no_request_and_leave_nothing_behind() {
                 } else if round % 3 == 1 {
                     authority.issue("site", &["a.example"]);
                 }
-                let told = house.reload(|text| {
+                let told = proxy.reload(|text| {
                     let (head, _) = text.split_once("[keys]").unwrap_or((&text, ""));
                     let (head, _) = head.split_once("[session]").unwrap_or((head, ""));
                     let cache = ["off", "private", "no-store"].get(round % 3).copied().unwrap_or_default();
@@ -127,12 +127,12 @@ fn reloads_of_every_kind_cost_no_request_and_leave_nothing_behind() {
                     authority.issue("site", &["a.example"]);
                 }
                 if round == reloads / 4 {
-                    before = Some(used(&house));
+                    before = Some(used(&proxy));
                 }
             }
         },
     );
-    let (before, after) = (before.expect("a quarter of them"), used(&house));
+    let (before, after) = (before.expect("a quarter of them"), used(&proxy));
     assert!(answers > reloads, "{answers} answers");
     assert_eq!(after.threads, before.threads);
     assert!(after.files <= before.files + 8, "{} files, then {}", before.files, after.files);
@@ -142,7 +142,7 @@ fn reloads_of_every_kind_cost_no_request_and_leave_nothing_behind() {
 #[test]
 fn restarts_through_the_socket_refuse_nobody_and_lose_no_session() {
     let restarts = number("CLOAKROOM_RESTARTS", 50);
-    let app = App::puppet();
+    let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
     let mut manager = Manager::of(&format!(
         "[process]\nworkers = 2\n[[listen]]\naddress = \"systemd:public\"\n[upstreams.app]\nservers = [\"http://{}\"]\n\

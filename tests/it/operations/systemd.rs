@@ -23,7 +23,7 @@ const PATIENCE: &str = "2000000";
 
 #[test]
 fn it_says_when_it_is_ready_what_it_does_and_when_it_stops() {
-    let app = App::puppet();
+    let app = App::scripted();
     let mut manager = Manager::of(&config(&app, MEMORY));
     let address = manager.socket("public");
     let service = manager.start();
@@ -38,7 +38,7 @@ fn it_says_when_it_is_ready_what_it_does_and_when_it_stops() {
 
 #[test]
 fn sockets_are_known_by_their_names() {
-    let app = App::puppet();
+    let app = App::scripted();
     let mut manager = Manager::of(&config(&app, MEMORY));
     let other = manager.socket("other");
     let public = manager.socket("public");
@@ -58,7 +58,7 @@ fn sockets_are_known_by_their_names() {
 
 #[test]
 fn keys_come_as_credentials() {
-    let app = App::puppet();
+    let app = App::scripted();
     let store = "[store]\nkind = \"cookie\"\n[keys]\ncurrent = { credential = \"key\" }";
     let mut manager = Manager::of(&config(&app, store));
     let address = manager.socket("public");
@@ -79,7 +79,7 @@ fn keys_come_as_credentials() {
 
 #[test]
 fn a_reload_is_told_from_its_beginning_to_its_outcome() {
-    let app = App::puppet();
+    let app = App::scripted();
     let text = config(&app, MEMORY);
     let mut manager = Manager::of(&text);
     let address = manager.socket("public");
@@ -111,7 +111,7 @@ fn a_reload_is_told_from_its_beginning_to_its_outcome() {
 
 #[test]
 fn a_worker_that_does_not_go_round_stops_the_signs_of_life() {
-    let app = App::puppet();
+    let app = App::scripted();
     let mut manager = Manager::of(&config(&app, MEMORY));
     manager.socket("public");
     let manager = manager.set("WATCHDOG_USEC", PATIENCE);
@@ -131,7 +131,7 @@ fn a_worker_that_does_not_go_round_stops_the_signs_of_life() {
 
 #[test]
 fn a_disk_that_takes_nothing_stops_the_signs_of_life() {
-    let app = App::puppet();
+    let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
     let store = format!("[store]\nkind = \"disk\"\npath = \"{}\"", folder.path().display());
     let mut manager = Manager::of(&config(&app, &store));

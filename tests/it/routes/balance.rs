@@ -4,7 +4,7 @@ use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crate::support::tunnel::ASKS;
-use crate::support::{App, Cloakroom, Door, Reply, Wire, eventually, obey};
+use crate::support::{App, Cloakroom, Gate, Reply, Wire, eventually, obey};
 
 fn three() -> Vec<App> {
     (0..3).map(|number| App::start(move |_| Reply::text(number.to_string()))).collect()
@@ -16,8 +16,8 @@ fn before(apps: &[App], balance: &str) -> Cloakroom {
 }
 
 /// What is answered to a visitor from this address, who shows this cookie; and the cookie that they are given.
-fn ask_from(house: &Cloakroom, last: u8, cookie: &str, more: &str) -> (String, String) {
-    let mut wire = house.dial_from(Ipv4Addr::new(127, 0, 1, last));
+fn ask_from(proxy: &Cloakroom, last: u8, cookie: &str, more: &str) -> (String, String) {
+    let mut wire = proxy.dial_from(Ipv4Addr::new(127, 0, 1, last));
     wire.send(format!("GET / HTTP/1.1\r\nhost: a\r\ncookie: {cookie}\r\n{more}\r\n"));
     let answer = wire.answer(false);
     let given =
@@ -28,13 +28,13 @@ fn ask_from(house: &Cloakroom, last: u8, cookie: &str, more: &str) -> (String, S
 #[test]
 fn a_session_stays_on_its_server_and_addresses_spread() {
     let apps = three();
-    let house = before(&apps, "session");
+    let proxy = before(&apps, "session");
     let mut used = Vec::new();
     for last in 1..=40 {
-        let (first, cookie) = ask_from(&house, last, "", "");
+        let (first, cookie) = ask_from(&proxy, last, "", "");
         assert!(cookie.starts_with("cloakroom="), "{cookie}");
         for elsewhere in [last, last + 1, last + 100] {
-            assert_eq!(ask_from(&house, elsewhere, &cookie, "").0, first, "wherever it comes from");
+            assert_eq!(ask_from(&proxy, elsewhere, &cookie, "").0, first, "wherever it comes from");
         }
         used.push(first);
     }
@@ -47,11 +47,11 @@ fn a_session_stays_on_its_server_and_addresses_spread() {
 #[test]
 fn who_keeps_no_cookies_stays_on_the_server_of_their_address() {
     let apps = three();
-    let house = before(&apps, "session");
+    let proxy = before(&apps, "session");
     for last in 1..=10 {
-        let first = ask_from(&house, last, "", "").0;
+        let first = ask_from(&proxy, last, "", "").0;
         for _ in 0..5 {
-            assert_eq!(ask_from(&house, last, "", "").0, first);
+            assert_eq!(ask_from(&proxy, last, "", "").0, first);
         }
     }
 }
@@ -63,12 +63,12 @@ fn a_session_begins_on_the_server_that_answered() {
         .map(|number| App::start(move |request| obey(request).with(format!("X-Server: {number}"))))
         .collect();
     let servers: Vec<_> = apps.iter().map(|app| format!("\"http://{}\"", app.address)).collect();
-    let house = Cloakroom::before_servers(&servers.join(", "))
+    let proxy = Cloakroom::before_servers(&servers.join(", "))
         .upstream("balance = \"session\"")
         .config("[session]\ncreate = \"write\"\n")
         .start();
     for _ in 0..10 {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         let server = visitor.get("/").header("x-server");
         for order in ["X-Session-Principal: alice", "X-Session-Principal: bob", "X-Session-Action: logout"] {
             visitor.answered("/", &[order]);
@@ -79,7 +79,7 @@ fn a_session_begins_on_the_server_that_answered() {
 
 #[test]
 fn the_server_with_the_fewest_requests_under_way_is_asked() {
-    let door = Door::closed();
+    let door = Gate::closed();
     let held = Arc::clone(&door);
     let slow = App::start(move |request| {
         if request.path() == "/held" {
@@ -89,12 +89,12 @@ fn the_server_with_the_fewest_requests_under_way_is_asked() {
     });
     let quick = App::start(|_| Reply::text("quick"));
     let apps = [slow, quick];
-    let house = before(&apps, "least_requests");
+    let proxy = before(&apps, "least_requests");
     // One of two goes to the slow one, and stays there; what goes to the quick one is over before the next.
     let reached = || apps.iter().map(|app| app.received().len()).sum::<usize>();
     let mut waiting = Vec::new();
     while apps[0].received().is_empty() {
-        let mut wire = house.dial();
+        let mut wire = proxy.dial();
         let before = reached();
         wire.send("GET /held HTTP/1.1\r\nhost: a\r\n\r\n");
         eventually("it is under way", || reached() > before);
@@ -104,7 +104,7 @@ fn the_server_with_the_fewest_requests_under_way_is_asked() {
             waiting.push(wire);
         }
     }
-    let mut visitor = house.browser();
+    let mut visitor = proxy.browser();
     for _ in 0..20 {
         assert_eq!(visitor.get("/").text(), "quick");
     }
@@ -121,9 +121,9 @@ fn a_tunnel_is_under_way_for_as_long_as_it_is_open() {
             })
         })
         .into();
-    let house = before(&apps, "least_requests");
+    let proxy = before(&apps, "least_requests");
     let open = || -> Wire {
-        let mut wire = house.dial();
+        let mut wire = proxy.dial();
         wire.send(format!("GET /ws HTTP/1.1\r\nhost: a\r\n{ASKS}\r\n"));
         assert_eq!(wire.answer(false).status, 101);
         wire
@@ -131,7 +131,7 @@ fn a_tunnel_is_under_way_for_as_long_as_it_is_open() {
     let tunnel = open();
     let holder = usize::from(apps[0].received().is_empty());
     let other = (1 - holder).to_string();
-    let mut visitor = house.browser();
+    let mut visitor = proxy.browser();
     for _ in 0..20 {
         assert_eq!(visitor.get("/").text(), other);
     }
@@ -146,10 +146,10 @@ fn a_server_of_three_times_the_weight_has_three_times_the_share() {
     let servers = format!(
         "\"http://{a}\", {{ address = \"http://{b}\", weight = 3 }}, {{ address = \"http://{c}\", weight = 1 }}"
     );
-    let house = Cloakroom::before_servers(&servers).start();
+    let proxy = Cloakroom::before_servers(&servers).start();
     let mut shares = [0; 3];
     for _ in 0..50 {
-        shares[house.browser().get("/").text().parse::<usize>().unwrap()] += 1;
+        shares[proxy.browser().get("/").text().parse::<usize>().unwrap()] += 1;
     }
     assert_eq!(shares, [10, 30, 10]);
 }
@@ -163,9 +163,9 @@ fn one_visitor_alone_puts_no_server_out_of_use() {
         _ => Reply::text("bad"),
     });
     let apps = [bad, App::start(|_| Reply::text("good"))];
-    let house = before(&apps, "round_robin");
+    let proxy = before(&apps, "round_robin");
     let ask = |last: u8, path: &str| {
-        let mut wire = house.dial_from(Ipv4Addr::new(127, 0, 1, last));
+        let mut wire = proxy.dial_from(Ipv4Addr::new(127, 0, 1, last));
         wire.send(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n"));
         wire.answer(false).text()
     };
@@ -179,5 +179,5 @@ fn one_visitor_alone_puts_no_server_out_of_use() {
         ask(last, "/bad");
     }
     assert!(!reached("bad"), "several visitors failed");
-    assert!(house.log().contains("not used for ten seconds"));
+    assert!(proxy.log().contains("not used for ten seconds"));
 }

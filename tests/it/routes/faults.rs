@@ -3,20 +3,20 @@
 use std::collections::BTreeMap;
 use std::thread;
 
-use crate::support::{App, Browser, Cloakroom, Ending, Port, Reply, Request, Stage, eventually};
+use crate::support::{App, Browser, Cloakroom, Ending, Port, RawUpstream, Reply, Request, eventually};
 
 const ONE_WORKER: &str = "[process]\nworkers = 1";
 
 /// The status that a GET gets.
-fn status(house: &Cloakroom) -> u16 {
-    house.browser().get("/").status
+fn status(proxy: &Cloakroom) -> u16 {
+    proxy.browser().get("/").status
 }
 
 #[test]
 fn a_refused_connection_is_a_bad_gateway_whose_reason_only_the_log_tells() {
     let port = Port::reserve();
-    let house = Cloakroom::before(port.address).upstream("connect_timeout = \"300ms\"").start();
-    let answer = house.browser().get("/secret?x=1");
+    let proxy = Cloakroom::before(port.address).upstream("connect_timeout = \"300ms\"").start();
+    let answer = proxy.browser().get("/secret?x=1");
     assert_eq!(answer.status, 502);
     assert_eq!(answer.header("cache-control").as_deref(), Some("no-store"));
     let port = port.address.port().to_string();
@@ -24,7 +24,7 @@ fn a_refused_connection_is_a_bad_gateway_whose_reason_only_the_log_tells() {
     for word in [port.as_str(), "127.0.0.1", "refused", "connect", "upstream", "cloakroom/"] {
         assert!(!shown.contains(word), "{word}: {shown}");
     }
-    let log = house.log();
+    let log = proxy.log();
     let line = log.lines().find(|line| line.contains("status=502")).unwrap_or_else(|| panic!("no line"));
     assert!(line.contains(&port) && line.to_lowercase().contains("refused"), "{line}");
 }
@@ -32,14 +32,14 @@ fn a_refused_connection_is_a_bad_gateway_whose_reason_only_the_log_tells() {
 #[test]
 fn a_fault_is_told_in_the_form_that_the_visitor_accepts() {
     let port = Port::reserve();
-    let house = Cloakroom::before(port.address).upstream("connect_timeout = \"100ms\"").start();
+    let proxy = Cloakroom::before(port.address).upstream("connect_timeout = \"100ms\"").start();
     for (accept, kind) in [
         ("application/json", "application/problem+json"),
         ("application/problem+json, */*;q=0.1", "application/problem+json"),
         ("text/html,application/xhtml+xml,*/*;q=0.8", "text/html; charset=utf-8"),
         ("*/*", "text/html; charset=utf-8"),
     ] {
-        let answer = house.browser().get_with("/", &format!("accept: {accept}\r\n"));
+        let answer = proxy.browser().get_with("/", &format!("accept: {accept}\r\n"));
         assert_eq!(answer.header("content-type").as_deref(), Some(kind), "{accept}");
         assert!(answer.text().contains("502"), "{}", answer.text());
     }
@@ -47,10 +47,10 @@ fn a_fault_is_told_in_the_form_that_the_visitor_accepts() {
 
 #[test]
 fn an_app_that_does_not_answer_in_time_is_a_gateway_timeout() {
-    let stage = Stage::open();
-    let house = Cloakroom::before(stage.address()).upstream("first_byte_timeout = \"300ms\"").start();
+    let stage = RawUpstream::open();
+    let proxy = Cloakroom::before(stage.address()).upstream("first_byte_timeout = \"300ms\"").start();
     for half in ["", "HTTP/1.1 200 OK\r\ncontent-"] {
-        let mut visitor = house.dial();
+        let mut visitor = proxy.dial();
         visitor.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi");
         let mut app = stage.accept();
         Request::from(&mut app);
@@ -58,15 +58,15 @@ fn an_app_that_does_not_answer_in_time_is_a_gateway_timeout() {
         assert_eq!(visitor.answer(false).status, 504, "{half}");
         assert_eq!(app.ending(), Ending::Over, "the app is left");
     }
-    assert!(house.log().contains(&stage.address().to_string()), "the log names the server");
+    assert!(proxy.log().contains(&stage.address().to_string()), "the log names the server");
 }
 
 #[test]
 fn an_app_that_stalls_within_its_answer_is_cut_off() {
-    let stage = Stage::open();
+    let stage = RawUpstream::open();
     let routes = "[[routes]]\nupstream = \"app\"\nresponse_idle_timeout = \"300ms\"";
-    let house = Cloakroom::before(stage.address()).config(routes).start();
-    let mut visitor = house.dial();
+    let proxy = Cloakroom::before(stage.address()).config(routes).start();
+    let mut visitor = proxy.dial();
     visitor.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
     let mut app = stage.accept();
     Request::from(&mut app);
@@ -93,9 +93,9 @@ fn what_is_no_http_is_a_bad_gateway() {
         "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
         "<html>hello</html>",
     ] {
-        let stage = Stage::open();
-        let house = Cloakroom::before(stage.address()).start();
-        let mut visitor = house.dial();
+        let stage = RawUpstream::open();
+        let proxy = Cloakroom::before(stage.address()).start();
+        let mut visitor = proxy.dial();
         visitor.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n");
         let mut app = stage.accept();
         Request::from(&mut app);
@@ -104,7 +104,7 @@ fn what_is_no_http_is_a_bad_gateway() {
         let answer = visitor.answer(false);
         assert_eq!(answer.status, 502, "{garbage:?}");
         assert!(!answer.text().contains("200 OK") && !answer.text().contains("hello"), "{garbage:?}");
-        assert!(house.log().contains("status=502"), "{garbage:?}");
+        assert!(proxy.log().contains("status=502"), "{garbage:?}");
     }
 }
 
@@ -117,8 +117,8 @@ fn an_app_that_restarts_while_requests_come_is_no_bad_gateway() {
          [[routes]]\npath = \"/pulse\"\nupstream = \"pulse\"",
         pulse.address
     );
-    let house = Cloakroom::before(port.address).config(&routes).start();
-    let mut visitor = house.dial();
+    let proxy = Cloakroom::before(port.address).config(&routes).start();
+    let mut visitor = proxy.dial();
     visitor.send("GET /before HTTP/1.1\r\nhost: a\r\n\r\n");
     let stage = port.open();
     let mut app = stage.accept();
@@ -126,13 +126,13 @@ fn an_app_that_restarts_while_requests_come_is_no_bad_gateway() {
     app.send("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nold");
     assert_eq!(visitor.answer(false).text(), "old");
     drop((stage, app));
-    let mut waiting: Vec<_> = (0..10).map(|_| house.dial()).collect();
+    let mut waiting: Vec<_> = (0..10).map(|_| proxy.dial()).collect();
     for visitor in &mut waiting {
         visitor.send("POST /gap HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi");
     }
     // The one worker has taken up all of those by the time it has answered these.
     for _ in 0..20 {
-        assert_eq!(house.browser().get("/pulse").text(), "alive");
+        assert_eq!(proxy.browser().get("/pulse").text(), "alive");
     }
     let stage = port.open();
     for _ in &waiting {
@@ -147,16 +147,16 @@ fn an_app_that_restarts_while_requests_come_is_no_bad_gateway() {
 }
 
 /// An app behind a cloakroom whose one connection is in the pool, and a visitor.
-fn pooled() -> (Stage, Cloakroom, crate::support::Wire, crate::support::Wire) {
-    let stage = Stage::open();
-    let house = Cloakroom::before(stage.address()).config(ONE_WORKER).start();
-    let mut visitor = house.dial();
+fn pooled() -> (RawUpstream, Cloakroom, crate::support::Wire, crate::support::Wire) {
+    let stage = RawUpstream::open();
+    let proxy = Cloakroom::before(stage.address()).config(ONE_WORKER).start();
+    let mut visitor = proxy.dial();
     visitor.send("GET /first HTTP/1.1\r\nhost: a\r\n\r\n");
     let mut app = stage.accept();
     Request::from(&mut app);
     app.send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nfirst");
     assert_eq!(visitor.answer(false).text(), "first");
-    (stage, house, visitor, app)
+    (stage, proxy, visitor, app)
 }
 
 const POST: &str = "POST /post HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nmoney";
@@ -165,9 +165,9 @@ const GET: &str = "GET /get HTTP/1.1\r\nhost: a\r\n\r\n";
 #[test]
 fn a_post_is_never_sent_twice() {
     // On a new connection.
-    let stage = Stage::open();
-    let house = Cloakroom::before(stage.address()).start();
-    let mut visitor = house.dial();
+    let stage = RawUpstream::open();
+    let proxy = Cloakroom::before(stage.address()).start();
+    let mut visitor = proxy.dial();
     visitor.send(POST);
     let mut app = stage.accept();
     assert_eq!(Request::from(&mut app).body, b"money");
@@ -205,9 +205,9 @@ fn a_get_on_a_pooled_connection_that_died_is_repeated_once() {
 
 #[test]
 fn a_get_that_failed_on_a_new_connection_is_not_repeated() {
-    let stage = Stage::open();
-    let house = Cloakroom::before(stage.address()).start();
-    let mut visitor = house.dial();
+    let stage = RawUpstream::open();
+    let proxy = Cloakroom::before(stage.address()).start();
+    let mut visitor = proxy.dial();
     visitor.send(GET);
     Request::from(&mut stage.accept());
     assert_eq!(visitor.answer(false).status, 502);
@@ -229,15 +229,15 @@ fn a_post_goes_to_a_new_connection_when_the_app_closed_the_pooled_one() {
 fn a_server_that_is_down_is_left_out_and_the_other_takes_over() {
     let (down, up) = (Port::reserve(), App::start(|_| Reply::text("up")));
     let servers = format!("\"http://{}\", \"http://{}\"", down.address, up.address);
-    let house = Cloakroom::before_servers(&servers).start();
-    let answers: Vec<_> = (0..30).map(|_| status(&house)).collect();
+    let proxy = Cloakroom::before_servers(&servers).start();
+    let answers: Vec<_> = (0..30).map(|_| status(&proxy)).collect();
     assert_eq!(answers, [200; 30]);
     assert_eq!(up.received().len(), 30);
-    let log = house.log();
+    let log = proxy.log();
     let out: Vec<_> = log.lines().filter(|line| line.contains(&down.address.to_string())).collect();
     assert!(out.iter().any(|line| line.contains("not used for ten seconds")), "{out:?}");
     // A request that may not be repeated is none the worse: nothing of it was sent.
-    assert_eq!(house.browser().post("/", "money").status, 200);
+    assert_eq!(proxy.browser().post("/", "money").status, 200);
 }
 
 #[test]
@@ -246,10 +246,10 @@ fn servers_take_turns_by_weight() {
     let server =
         |(app, weight): (&App, u32)| format!("{{ address = \"http://{}\", weight = {weight} }}", app.address);
     let servers: Vec<_> = apps.iter().zip([3, 2, 1]).map(server).collect();
-    let house = Cloakroom::before_servers(&servers.join(", ")).start();
+    let proxy = Cloakroom::before_servers(&servers.join(", ")).start();
     let mut counts = BTreeMap::new();
     for _ in 0..60 {
-        *counts.entry(house.browser().get("/").text()).or_insert(0) += 1;
+        *counts.entry(proxy.browser().get("/").text()).or_insert(0) += 1;
     }
     assert_eq!(
         counts,
@@ -261,9 +261,9 @@ fn servers_take_turns_by_weight() {
 fn an_app_on_a_unix_socket_is_asked_like_any_other() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.sock");
-    let stage = Stage::on(&path);
-    let house = Cloakroom::before_servers(&format!("\"unix:{}\"", path.display())).start();
-    let mut visitor = house.dial();
+    let stage = RawUpstream::on(&path);
+    let proxy = Cloakroom::before_servers(&format!("\"unix:{}\"", path.display())).start();
+    let mut visitor = proxy.dial();
     visitor.send("POST / HTTP/1.1\r\nhost: shop.test\r\ncontent-length: 2\r\n\r\nhi");
     let mut app = stage.accept();
     let request = Request::from(&mut app);
@@ -274,9 +274,9 @@ fn an_app_on_a_unix_socket_is_asked_like_any_other() {
 
 #[test]
 fn an_app_that_never_answers_one_request_does_not_hold_up_the_others() {
-    let stage = Stage::open();
-    let house = Cloakroom::before(stage.address()).config(ONE_WORKER).start();
-    let mut patient = house.dial();
+    let stage = RawUpstream::open();
+    let proxy = Cloakroom::before(stage.address()).config(ONE_WORKER).start();
+    let mut patient = proxy.dial();
     patient.send(GET);
     let mut held = stage.accept();
     Request::from(&mut held);
@@ -286,9 +286,9 @@ fn an_app_that_never_answers_one_request_does_not_hold_up_the_others() {
             Request::from(&mut app);
             app.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
         });
-        assert_eq!(Browser::at(house.address).get("/").text(), "ok");
+        assert_eq!(Browser::at(proxy.address).get("/").text(), "ok");
     });
     held.send("HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nlate");
     assert_eq!(patient.answer(false).text(), "late");
-    eventually("both are in the access log", || house.access().len() == 2);
+    eventually("both are in the access log", || proxy.access().len() == 2);
 }

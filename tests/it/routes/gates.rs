@@ -11,14 +11,14 @@ fn gated(app: &App, keys: &str) -> Cloakroom {
     Cloakroom::with(app, &toml)
 }
 
-fn ask(house: &Cloakroom, start: &str, lines: &str) -> Response {
-    let head = format!("{start} HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\n{lines}\r\n", house.address);
-    house.browser().send_raw(head.as_bytes())
+fn ask(proxy: &Cloakroom, start: &str, lines: &str) -> Response {
+    let head = format!("{start} HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\n{lines}\r\n", proxy.address);
+    proxy.browser().send_raw(head.as_bytes())
 }
 
 #[test]
 fn a_gate_asks_for_what_the_route_requires() {
-    let app = App::puppet();
+    let app = App::scripted();
     for (require, line, passes) in [
         ("nothing", "X-Plain: 1", true),
         ("session", "X-Plain: 1", false),
@@ -28,8 +28,8 @@ fn a_gate_asks_for_what_the_route_requires() {
         ("principal", "X-Session-Set-A: 1", false),
         ("principal", "X-Session-Principal: alice", true),
     ] {
-        let house = gated(&app, &format!("require = \"{require}\""));
-        let mut visitor = house.browser();
+        let proxy = gated(&app, &format!("require = \"{require}\""));
+        let mut visitor = proxy.browser();
         visitor.answered("/", &[line]);
         let asked = app.received().len();
         let answer = visitor.get("/in");
@@ -46,10 +46,10 @@ fn a_gate_asks_for_what_the_route_requires() {
 
 #[test]
 fn who_logged_out_does_not_pass_any_more() {
-    let app = App::puppet();
-    let house = gated(&app, "require = \"principal\"");
+    let app = App::scripted();
+    let proxy = gated(&app, "require = \"principal\"");
     for farewell in ["X-Session-Action: logout", "X-Session-Action: destroy", "X-Session-Principal:"] {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         visitor.answered("/", &["X-Session-Principal: alice"]);
         let mut copy = visitor.clone();
         assert_eq!(visitor.get("/in").status, 200);
@@ -60,8 +60,8 @@ fn who_logged_out_does_not_pass_any_more() {
 
 #[test]
 fn browsers_are_sent_to_the_login_and_all_else_is_told_401() {
-    let app = App::puppet();
-    let house = gated(&app, "require = \"principal\"\non_unauthorized = \"/login\"");
+    let app = App::scripted();
+    let proxy = gated(&app, "require = \"principal\"\non_unauthorized = \"/login\"");
     for (start, lines, wanted) in [
         ("GET /in", PAGE, "303 /login?next=/in"),
         ("HEAD /in", PAGE, "303 /login?next=/in"),
@@ -75,7 +75,7 @@ fn browsers_are_sent_to_the_login_and_all_else_is_told_401() {
         ("POST /in", PAGE, "401 "),
         ("DELETE /in", PAGE, "401 "),
     ] {
-        let answer = ask(&house, start, lines);
+        let answer = ask(&proxy, start, lines);
         let got = format!("{} {}", answer.status, answer.header("location").unwrap_or_default());
         assert_eq!(got, wanted, "{start} {lines}");
         assert_eq!(answer.header("cache-control").as_deref(), Some("no-store"), "{start} {lines}");
@@ -85,10 +85,10 @@ fn browsers_are_sent_to_the_login_and_all_else_is_told_401() {
 
 #[test]
 fn the_way_back_from_a_login_never_leads_to_another_site() {
-    let app = App::puppet();
+    let app = App::scripted();
     let toml = "[[routes]]\nupstream = \"app\"\nrequire = \"principal\"\non_unauthorized = \"/login\"\n\
                 [[routes]]\npath = \"/login\"\nupstream = \"app\"";
-    let house = Cloakroom::with(&app, toml);
+    let proxy = Cloakroom::with(&app, toml);
     for target in [
         "//evil.test",
         "//evil.test/x",
@@ -101,7 +101,7 @@ fn the_way_back_from_a_login_never_leads_to_another_site() {
         "/x\\..\\\\evil.test",
         "/;//evil.test",
     ] {
-        let answer = ask(&house, &format!("GET {target}"), PAGE);
+        let answer = ask(&proxy, &format!("GET {target}"), PAGE);
         let location = answer.header("location").unwrap_or_default();
         let next = location.split_once("next=").map(|(_, next)| next.to_owned()).unwrap_or_default();
         // As a browser or an app may read it after decoding once.
@@ -113,7 +113,7 @@ fn the_way_back_from_a_login_never_leads_to_another_site() {
 
 #[test]
 fn preflights_pass_a_gate_only_where_they_may() {
-    let app = App::puppet();
+    let app = App::scripted();
     let preflight = "origin: https://b.test\r\naccess-control-request-method: PUT\r\n";
     for (keys, start, lines, status) in [
         ("", "OPTIONS /in", preflight, 401),
@@ -123,17 +123,17 @@ fn preflights_pass_a_gate_only_where_they_may() {
         ("preflight = \"pass\"", "OPTIONS /in", "origin: https://b.test\r\n", 401),
         ("preflight = \"pass\"", "PUT /in", preflight, 401),
     ] {
-        let house = gated(&app, &format!("require = \"principal\"\n{keys}"));
-        assert_eq!(ask(&house, start, lines).status, status, "{keys}: {start} {lines}");
+        let proxy = gated(&app, &format!("require = \"principal\"\n{keys}"));
+        assert_eq!(ask(&proxy, start, lines).status, status, "{keys}: {start} {lines}");
     }
 }
 
 #[test]
 fn what_another_site_makes_a_browser_ask_for_is_refused() {
-    let app = App::puppet();
+    let app = App::scripted();
     let keys = "cross_site = \"block\"\ntrusted_origins = [\"https://pay.test\"]";
-    let house = gated(&app, keys);
-    let own = format!("origin: http://{}\r\n", house.address);
+    let proxy = gated(&app, keys);
+    let own = format!("origin: http://{}\r\n", proxy.address);
     let shouted = own.replace("http://", "HTTP://");
     let other_port = "origin: http://127.0.0.1:1\r\n".to_owned();
     let secure = own.replace("http://", "https://");
@@ -170,7 +170,7 @@ fn what_another_site_makes_a_browser_ask_for_is_refused() {
         ("GET /in", "origin: https://evil.test\r\n".to_owned() + websocket, 403),
         ("POST /", site("cross-site"), 200),
     ] {
-        let got = ask(&house, start, &lines).status;
+        let got = ask(&proxy, start, &lines).status;
         if got != status {
             wrong.push(format!("{start} {lines:?}: {got}, not {status}"));
         }
@@ -181,8 +181,8 @@ fn what_another_site_makes_a_browser_ask_for_is_refused() {
 /// A balancer that sends `Host` without the port, and the port beside it.
 #[test]
 fn the_port_that_a_trusted_proxy_tells_is_part_of_what_the_visitor_sees() {
-    let app = App::puppet();
-    let house = Cloakroom::with(
+    let app = App::scripted();
+    let proxy = Cloakroom::with(
         &app,
         "[process]\ntrusted_proxies = [\"127.0.0.0/8\"]\n[[routes]]\nupstream = \"app\"\ncross_site = \"block\"\n",
     );
@@ -194,7 +194,7 @@ fn the_port_that_a_trusted_proxy_tells_is_part_of_what_the_visitor_sees() {
         ("80", "https://shop.test", 200),
         ("x", "https://shop.test", 200),
     ] {
-        let mut wire = house.dial();
+        let mut wire = proxy.dial();
         wire.send(format!(
             "POST / HTTP/1.1\r\nhost: shop.test\r\nx-forwarded-proto: https\r\nx-forwarded-port: {port}\r\n\
              origin: {origin}\r\ncontent-length: 0\r\n\r\n"

@@ -1,6 +1,6 @@
 //! Headers that only cloakroom may write, and addresses that the visitor is to see.
 
-use crate::support::{App, Cloakroom, Reply, Request, Stage};
+use crate::support::{App, Cloakroom, RawUpstream, Reply, Request};
 
 const TRUSTED: &str = "[process]\ntrusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]";
 
@@ -212,7 +212,7 @@ fn a_request_that_goes_round_in_a_circle_is_let_out() {
 
 #[test]
 fn what_connection_names_ends_here_in_trailers_as_well() {
-    let stage = Stage::open();
+    let stage = RawUpstream::open();
     let house = Cloakroom::before(stage.address()).start();
     let mut visitor = house.dial();
     let trailers = "1\r\na\r\n0\r\nX-Hop: 1\r\nX-Sum: 1\r\n\r\n";

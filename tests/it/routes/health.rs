@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use crate::support::{App, Authority, Cloakroom, Reply, Stage, eventually};
+use crate::support::{App, Authority, Cloakroom, RawUpstream, Reply, eventually};
 
 /// An app that says how it is, and serves all the same.
 fn patient(name: &'static str, health: &Arc<AtomicU16>) -> App {
@@ -26,8 +26,8 @@ fn http(app: &App) -> String {
 }
 
 /// Whom the next requests reach.
-fn reached(house: &Cloakroom) -> Vec<String> {
-    let mut names: Vec<_> = (0..10).map(|_| house.browser().get("/").text()).collect();
+fn reached(proxy: &Cloakroom) -> Vec<String> {
+    let mut names: Vec<_> = (0..10).map(|_| proxy.browser().get("/").text()).collect();
     names.sort();
     names.dedup();
     names
@@ -37,22 +37,22 @@ fn reached(house: &Cloakroom) -> Vec<String> {
 fn a_server_that_says_it_is_not_well_is_left_alone_until_it_is() {
     let healths = [200, 200].map(|status| Arc::new(AtomicU16::new(status)));
     let apps = [patient("one", &healths[0]), patient("two", &healths[1])];
-    let house = before(&[http(&apps[0]), http(&apps[1])], "");
-    assert_eq!(reached(&house), ["one", "two"]);
+    let proxy = before(&[http(&apps[0]), http(&apps[1])], "");
+    assert_eq!(reached(&proxy), ["one", "two"]);
     healths[1].store(503, Ordering::Relaxed);
-    eventually("it is taken out", || house.log().contains("its health checks fail"));
-    assert!(house.log().contains("reason=\"it answered 503 Service Unavailable\""), "{}", house.log());
-    assert_eq!(reached(&house), ["one"]);
+    eventually("it is taken out", || proxy.log().contains("its health checks fail"));
+    assert!(proxy.log().contains("reason=\"it answered 503 Service Unavailable\""), "{}", proxy.log());
+    assert_eq!(reached(&proxy), ["one"]);
     healths[1].store(302, Ordering::Relaxed);
-    eventually("it is used again", || house.log().contains("its health checks succeed"));
-    assert_eq!(reached(&house), ["one", "two"]);
+    eventually("it is used again", || proxy.log().contains("its health checks succeed"));
+    assert_eq!(reached(&proxy), ["one", "two"]);
     // Where none is well, all are asked.
     for health in &healths {
         health.store(500, Ordering::Relaxed);
     }
-    eventually("both are out", || house.log().matches("its health checks fail").count() == 3);
-    assert_eq!(reached(&house), ["one", "two"]);
-    assert!(house.access().iter().all(|line| !line.contains("healthz")), "a check is no visitor");
+    eventually("both are out", || proxy.log().matches("its health checks fail").count() == 3);
+    assert_eq!(reached(&proxy), ["one", "two"]);
+    assert!(proxy.access().iter().all(|line| !line.contains("healthz")), "a check is no visitor");
 }
 
 #[test]
@@ -85,22 +85,22 @@ fn a_server_that_does_not_answer_or_cannot_be_verified_is_not_well() {
     let server = stranger.server("app");
     let secure = App::start_by(move |stream| server.shake(stream).ok(), |_| Reply::text("never"));
     let well = patient("well", &Arc::new(AtomicU16::new(204)));
-    let silent = Stage::open();
+    let silent = RawUpstream::open();
     let servers =
         [http(&well), format!("\"http://{}\"", silent.address()), format!("\"https://{}\"", secure.address)];
-    let house = before(&servers, &format!("tls = {{ ca = \"{}\" }}", authority.root().display()));
-    eventually("both are out", || house.log().matches("its health checks fail").count() == 2);
+    let proxy = before(&servers, &format!("tls = {{ ca = \"{}\" }}", authority.root().display()));
+    eventually("both are out", || proxy.log().matches("its health checks fail").count() == 2);
     for reason in ["no answer within health.timeout", "no TLS with 127.0.0.1"] {
-        assert!(house.log().contains(reason), "{}", house.log());
+        assert!(proxy.log().contains(reason), "{}", proxy.log());
     }
-    assert_eq!(reached(&house), ["well"]);
+    assert_eq!(reached(&proxy), ["well"]);
 }
 
 #[test]
 fn checks_do_not_hold_up_a_stop() {
-    let silent = Stage::open();
-    let mut house = before(&[format!("\"http://{}\"", silent.address())], "");
+    let silent = RawUpstream::open();
+    let mut proxy = before(&[format!("\"http://{}\"", silent.address())], "");
     silent.accept();
-    house.terminate();
-    assert_eq!(house.exit().code(), Some(0));
+    proxy.terminate();
+    assert_eq!(proxy.exit().code(), Some(0));
 }

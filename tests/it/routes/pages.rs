@@ -37,9 +37,9 @@ fn a_page_of_ones_own_is_shown_for_our_answers_and_never_for_the_apps() {
         toml(folder.path()),
         gone.address
     );
-    let house = Cloakroom::before(app.address).config(&routes).start();
+    let proxy = Cloakroom::before(app.address).config(&routes).start();
     let ask = |host: &str, path: &str, lines: &str| {
-        let mut wire = house.dial();
+        let mut wire = proxy.dial();
         wire.send(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n{lines}\r\n"));
         wire.answer(false)
     };
@@ -67,7 +67,7 @@ fn a_page_of_ones_own_is_shown_for_our_answers_and_never_for_the_apps() {
         assert!(!answer.text().contains("<h1>"), "{}", answer.text());
         assert!(answer.start.contains(status), "{}", answer.start);
     }
-    let mut wire = house.dial();
+    let mut wire = proxy.dial();
     wire.send("HEAD / HTTP/1.1\r\nhost: other.test\r\n\r\n");
     let head = wire.answer(true);
     assert_eq!((head.status, head.header("content-length").as_deref()), (404, Some("13")));

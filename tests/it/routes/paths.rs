@@ -11,8 +11,8 @@ fn named(name: &'static str) -> App {
 }
 
 /// Sends a raw head to a cloakroom.
-fn ask(house: &Cloakroom, head: &str) -> Response {
-    let mut wire = house.dial();
+fn ask(proxy: &Cloakroom, head: &str) -> Response {
+    let mut wire = proxy.dial();
     wire.send(format!("{head}\r\n\r\n"));
     wire.answer(false)
 }
@@ -112,10 +112,10 @@ const TORN: [&str; 9] = [
 #[test]
 fn sixty_spellings_of_a_guarded_path_never_lead_to_the_open_app() {
     let (open, closed) = (named("open"), named("guarded"));
-    let house = guarded(&open, &closed);
+    let proxy = guarded(&open, &closed);
     let mut wrong = Vec::new();
     for target in SPELLINGS.iter().chain(&TORN) {
-        let answer = ask(&house, &format!("GET {target} HTTP/1.1\r\nhost: host"));
+        let answer = ask(&proxy, &format!("GET {target} HTTP/1.1\r\nhost: host"));
         let fine = matches!((answer.status, answer.text().as_str()), (200, "guarded") | (400 | 404, _));
         if !fine {
             wrong.push((target, answer.status, answer.text()));
@@ -152,10 +152,10 @@ fn what_real_apps_read_as_a_guarded_path_is_guarded() {
         };
         let fooled = ADMIN_TO_SOME.iter().filter(|target| direct(target)).count();
         assert!(fooled >= 2, "the app is fooled by {fooled} targets alone: it tests nothing");
-        let house = gated(app.address);
-        assert_eq!(ask(&house, "GET / HTTP/1.1\r\nhost: shop.test").text(), "open");
+        let proxy = gated(app.address);
+        assert_eq!(ask(&proxy, "GET / HTTP/1.1\r\nhost: shop.test").text(), "open");
         for target in ADMIN_TO_SOME {
-            let answer = ask(&house, &format!("GET {target} HTTP/1.1\r\nhost: shop.test"));
+            let answer = ask(&proxy, &format!("GET {target} HTTP/1.1\r\nhost: shop.test"));
             assert!(matches!(answer.status, 400 | 401), "{target}: {} {}", answer.status, answer.text());
         }
     }
@@ -181,8 +181,8 @@ fn what_a_servlet_container_behind_nginx_reads_as_a_guarded_path_is_guarded() {
         port.address, tomcat.address
     );
     let _nginx = Server::nginx(Server::folder(), &port, &lines);
-    let house = gated(port.address);
-    assert_eq!(ask(&house, "GET / HTTP/1.1\r\nhost: shop.test").text(), "open");
+    let proxy = gated(port.address);
+    assert_eq!(ask(&proxy, "GET / HTTP/1.1\r\nhost: shop.test").text(), "open");
     for target in ADMIN_TO_SERVLETS {
         let head = format!("GET {target} HTTP/1.1\r\nhost: shop.test");
         let mut direct = Wire::new(TcpStream::connect(port.address).unwrap());
@@ -192,7 +192,7 @@ fn what_a_servlet_container_behind_nginx_reads_as_a_guarded_path_is_guarded() {
             "secret",
             "{target} does not fool the container: it tests nothing"
         );
-        let answer = ask(&house, &head);
+        let answer = ask(&proxy, &head);
         assert!(matches!(answer.status, 400 | 401), "{target}: {} {}", answer.status, answer.text());
     }
 }
@@ -207,11 +207,11 @@ fn gated(app: SocketAddr) -> Cloakroom {
 #[test]
 fn what_only_looks_like_the_guarded_path_stays_with_the_open_app() {
     let (open, closed) = (named("open"), named("guarded"));
-    let house = guarded(&open, &closed);
+    let proxy = guarded(&open, &closed);
     for target in
         ["/", "/xy", "/x.css", "/y/x", "/%79/x", "/y/z/x", "/y?x=/x", "/y%20x", "/y;x", "//y", "/%zz"]
     {
-        let answer = ask(&house, &format!("GET {target} HTTP/1.1\r\nhost: host"));
+        let answer = ask(&proxy, &format!("GET {target} HTTP/1.1\r\nhost: host"));
         assert_eq!((answer.status, answer.text().as_str()), (200, "open"), "{target}");
     }
 }
@@ -219,7 +219,7 @@ fn what_only_looks_like_the_guarded_path_stays_with_the_open_app() {
 #[test]
 fn the_target_reaches_the_app_as_it_came() {
     let (open, closed) = (named("open"), named("guarded"));
-    let house = guarded(&open, &closed);
+    let proxy = guarded(&open, &closed);
     for (target, forwarded) in [
         ("/x//y", "/x//y"),
         ("/x/%79%C3%A9?a=%20b&c", "/x/%79%C3%A9?a=%20b&c"),
@@ -229,7 +229,7 @@ fn the_target_reaches_the_app_as_it_came() {
         ("/x#fragment", "/x"),
         ("http://other:81/x?q", "/x?q"),
     ] {
-        assert_eq!(ask(&house, &format!("GET {target} HTTP/1.1\r\nhost: host")).status, 200, "{target}");
+        assert_eq!(ask(&proxy, &format!("GET {target} HTTP/1.1\r\nhost: host")).status, 200, "{target}");
         assert_eq!(closed.last().path(), forwarded, "{target}");
     }
 }
@@ -242,9 +242,9 @@ fn a_route_that_ignores_case_guards_every_case() {
          [[routes]]\npath = \"/Admin\"\nignore_case = true\nupstream = \"guarded\"",
         closed.address
     );
-    let house = Cloakroom::before(open.address).config(&routes).start();
+    let proxy = Cloakroom::before(open.address).config(&routes).start();
     for target in ["/admin", "/ADMIN/x", "/aDm%49n", "//aDMIN", "/y/../ADMIN"] {
-        let answer = ask(&house, &format!("GET {target} HTTP/1.1\r\nhost: host"));
+        let answer = ask(&proxy, &format!("GET {target} HTTP/1.1\r\nhost: host"));
         assert!(answer.text() == "guarded" || answer.status == 400, "{target}: {}", answer.text());
     }
     assert_eq!(open.received().len(), 0);
@@ -259,8 +259,8 @@ fn where_the_app_is_said_to_tell_cases_apart_other_cases_are_other_paths() {
              [[routes]]\npath = \"/Admin\"\n{key}upstream = \"guarded\"",
             closed.address
         );
-        let house = Cloakroom::before(open.address).config(&routes).start();
-        let answer = ask(&house, "GET /admin HTTP/1.1\r\nhost: host");
+        let proxy = Cloakroom::before(open.address).config(&routes).start();
+        let answer = ask(&proxy, "GET /admin HTTP/1.1\r\nhost: host");
         assert_eq!(answer.status, wanted.0, "{key}");
         assert!(wanted.0 != 200 || answer.text() == wanted.1, "{key}");
     }
@@ -277,7 +277,7 @@ fn the_most_specific_host_wins_and_then_the_longest_prefix() {
          [[routes]]\nhost = \"shop.example.com\"\npath = \"/deep\"\nupstream = \"deep\"",
         below.address, exact.address, deep.address
     );
-    let house = Cloakroom::before(any.address).config(&routes).start();
+    let proxy = Cloakroom::before(any.address).config(&routes).start();
     for (host, path, wanted) in [
         ("else.test", "/", "any"),
         ("example.com", "/", "any"),
@@ -296,21 +296,21 @@ fn the_most_specific_host_wins_and_then_the_longest_prefix() {
         ("127.0.0.1:1", "/", "any"),
         ("[::1]:8080", "/", "any"),
     ] {
-        let answer = ask(&house, &format!("GET {path} HTTP/1.1\r\nhost: {host}"));
+        let answer = ask(&proxy, &format!("GET {path} HTTP/1.1\r\nhost: {host}"));
         assert_eq!((answer.status, answer.text().as_str()), (200, wanted), "{host}{path}");
     }
-    assert_eq!(ask(&house, "GET / HTTP/1.0").text(), "any", "HTTP/1.0 knows no Host");
+    assert_eq!(ask(&proxy, "GET / HTTP/1.0").text(), "any", "HTTP/1.0 knows no Host");
 }
 
 #[test]
 fn what_no_route_speaks_of_is_not_found() {
     let app = named("app");
     let routes = "[[routes]]\nhost = \"a.test\"\npath = \"/x\"\nupstream = \"app\"";
-    let house = Cloakroom::before(app.address).config(routes).start();
+    let proxy = Cloakroom::before(app.address).config(routes).start();
     for (host, path, status) in
         [("a.test", "/x", 200), ("a.test", "/", 404), ("a.test", "/xy", 404), ("b.test", "/x", 404)]
     {
-        let answer = ask(&house, &format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nx-forwarded-host: a.test"));
+        let answer = ask(&proxy, &format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nx-forwarded-host: a.test"));
         assert_eq!(answer.status, status, "{host}{path}");
     }
     assert_eq!(app.received().len(), 1);
@@ -319,7 +319,7 @@ fn what_no_route_speaks_of_is_not_found() {
 #[test]
 fn a_request_without_one_good_host_is_refused() {
     let app = named("app");
-    let house = Cloakroom::before(app.address).start();
+    let proxy = Cloakroom::before(app.address).start();
     for lines in [
         "x: y",
         "host: a\r\nhost: a",
@@ -340,7 +340,7 @@ fn a_request_without_one_good_host_is_refused() {
         "host: a%",
         "host: \u{e9}.test",
     ] {
-        assert_eq!(ask(&house, &format!("GET / HTTP/1.1\r\n{lines}")).status, 400, "{lines}");
+        assert_eq!(ask(&proxy, &format!("GET / HTTP/1.1\r\n{lines}")).status, 400, "{lines}");
     }
     assert_eq!(app.received().len(), 0);
 }
@@ -353,8 +353,8 @@ fn the_host_of_an_absolute_target_wins_over_the_header() {
          [[routes]]\nhost = \"guarded.test\"\nupstream = \"guarded\"",
         closed.address
     );
-    let house = Cloakroom::before(open.address).config(&routes).start();
-    let answer = ask(&house, "GET http://guarded.test:81/p HTTP/1.1\r\nhost: open.test");
+    let proxy = Cloakroom::before(open.address).config(&routes).start();
+    let answer = ask(&proxy, "GET http://guarded.test:81/p HTTP/1.1\r\nhost: open.test");
     assert_eq!((answer.status, answer.text().as_str()), (200, "guarded"));
     assert_eq!(closed.last().path(), "/p");
     assert_eq!(closed.last().all("host"), ["guarded.test:81"]);
@@ -364,11 +364,11 @@ fn the_host_of_an_absolute_target_wins_over_the_header() {
 #[test]
 fn a_target_that_is_neither_path_nor_url_is_refused() {
     let app = named("app");
-    let house = Cloakroom::before(app.address).start();
+    let proxy = Cloakroom::before(app.address).start();
     let targets =
         ["x", "other.test", "other.test:80", "*", "x/y", "?q", "#f", "http:/x", "http://", "file:///x"];
     let answers =
-        targets.map(|target| (target, ask(&house, &format!("GET {target} HTTP/1.1\r\nhost: a")).status));
+        targets.map(|target| (target, ask(&proxy, &format!("GET {target} HTTP/1.1\r\nhost: a")).status));
     let asked: Vec<_> = app.received().into_iter().map(|request| request.start).collect();
     assert_eq!((answers, asked), (targets.map(|target| (target, 400)), Vec::new()));
 }
@@ -376,8 +376,8 @@ fn a_target_that_is_neither_path_nor_url_is_refused() {
 #[test]
 fn options_for_the_whole_server_reach_the_app_as_such() {
     let app = named("app");
-    let house = Cloakroom::before(app.address).start();
-    let answer = ask(&house, "OPTIONS * HTTP/1.1\r\nhost: a.test");
+    let proxy = Cloakroom::before(app.address).start();
+    let answer = ask(&proxy, "OPTIONS * HTTP/1.1\r\nhost: a.test");
     assert_eq!((answer.status, answer.text().as_str()), (200, "app"));
     assert_eq!(app.last().start, "OPTIONS * HTTP/1.1");
 }

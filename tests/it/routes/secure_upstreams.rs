@@ -9,7 +9,7 @@ use rcgen::{BasicConstraints, CertificateParams, IsCa};
 use crate::support::tls::{Received, Server};
 use crate::support::tunnel::{AGREES, ASKS};
 use crate::support::{
-    App, Authority, Cloakroom, Ending, Framing, Reply, Request, STREAMED, Stage, Wire, obey, orders,
+    App, Authority, Cloakroom, Ending, Framing, RawUpstream, Reply, Request, STREAMED, Wire, obey, orders,
 };
 
 const LENGTH: usize = 4 << 20;
@@ -22,7 +22,7 @@ fn issued(names: &[&str]) -> (Authority, Server) {
     (authority, server)
 }
 
-fn before(stage: &Stage, authority: &Authority, more: &str) -> Cloakroom {
+fn before(stage: &RawUpstream, authority: &Authority, more: &str) -> Cloakroom {
     let port = stage.address().port();
     Cloakroom::before_servers(&format!("\"https://localhost:{port}\""))
         .upstream(&format!("tls = {{ ca = \"{}\" }}\n{more}", authority.root().display()))
@@ -31,7 +31,7 @@ fn before(stage: &Stage, authority: &Authority, more: &str) -> Cloakroom {
 }
 
 /// The app's side of the next connection.
-fn accept(stage: &Stage, server: &Server) -> Received {
+fn accept(stage: &RawUpstream, server: &Server) -> Received {
     server.shake(stage.accept().into_stream()).unwrap()
 }
 
@@ -40,8 +40,8 @@ fn asked(app: &mut Received) -> String {
     String::from_utf8_lossy(&head).into_owned()
 }
 
-fn visitor(house: &Cloakroom, head: &str) -> Wire {
-    let mut visitor = house.dial();
+fn visitor(proxy: &Cloakroom, head: &str) -> Wire {
+    let mut visitor = proxy.dial();
     visitor.send(head);
     visitor
 }
@@ -52,9 +52,9 @@ const ANSWER: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 #[test]
 fn one_connection_is_asked_for_by_name_and_used_again() {
     let (authority, server) = issued(&["localhost"]);
-    let stage = Stage::open();
-    let house = before(&stage, &authority, "");
-    let mut wire = visitor(&house, GET);
+    let stage = RawUpstream::open();
+    let proxy = before(&stage, &authority, "");
+    let mut wire = visitor(&proxy, GET);
     let mut app = accept(&stage, &server);
     assert_eq!(app.asked_for().as_deref(), Some("localhost"));
     for _ in 0..3 {
@@ -85,15 +85,15 @@ fn bodies_pass_whole_either_way() {
         move |stream| server.shake(stream).ok(),
         |request| Reply::text(String::from_utf8_lossy(&request.body).into_owned()),
     );
-    let house = Cloakroom::before_servers(&format!("\"https://127.0.0.1:{}\"", app.address.port()))
+    let proxy = Cloakroom::before_servers(&format!("\"https://127.0.0.1:{}\"", app.address.port()))
         .upstream(&format!("tls = {{ ca = \"{}\" }}", authority.root().display()))
         .start();
     let body: String = ('a'..='z').cycle().take(LENGTH).collect();
     for _ in 0..3 {
-        let answer = house.browser().post("/", &body);
+        let answer = proxy.browser().post("/", &body);
         assert!(answer.status == 200 && answer.text() == body, "{}", answer.start);
     }
-    let mut wire = visitor(&house, "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
+    let mut wire = visitor(&proxy, "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
     for piece in body.as_bytes().chunks(50_000) {
         wire.send(format!("{:x}\r\n", piece.len()));
         wire.send([piece, b"\r\n"].concat());
@@ -105,9 +105,9 @@ fn bodies_pass_whole_either_way() {
 #[test]
 fn a_piece_of_an_upload_reaches_the_app_while_the_visitor_holds_back_the_rest() {
     let (authority, server) = issued(&["localhost"]);
-    let stage = Stage::open();
-    let house = before(&stage, &authority, STREAMED);
-    let mut wire = visitor(&house, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nfirst");
+    let stage = RawUpstream::open();
+    let proxy = before(&stage, &authority, STREAMED);
+    let mut wire = visitor(&proxy, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nfirst");
     let mut app = accept(&stage, &server);
     asked(&mut app);
     assert_eq!(app.exactly(5).unwrap(), b"first");
@@ -140,52 +140,52 @@ fn who_cannot_be_verified_is_never_asked_and_the_log_says_why() {
         (authority.server("ca"), "make one for the server (openssl req"),
     ] {
         let app = App::start_by(move |stream| server.shake(stream).ok(), |_| Reply::text("reached"));
-        let house = Cloakroom::before_servers(&format!("\"https://localhost:{}\"", app.address.port()))
+        let proxy = Cloakroom::before_servers(&format!("\"https://localhost:{}\"", app.address.port()))
             .upstream(&format!("tls = {{ ca = \"{}\" }}", authority.root().display()))
             .start();
-        let answer = house.browser().get("/");
+        let answer = proxy.browser().get("/");
         assert_eq!(answer.status, 502, "{wanted}");
         assert!(!answer.text().contains("TLS") && app.received().is_empty());
-        let (log, name) = (house.log(), format!("no TLS with localhost:{}", app.address.port()));
+        let (log, name) = (proxy.log(), format!("no TLS with localhost:{}", app.address.port()));
         assert!(log.contains(wanted) && log.contains(&name), "{wanted}: {log}");
     }
     let clear = App::start(obey);
-    let house = Cloakroom::before_servers(&format!("\"https://localhost:{}\"", clear.address.port()))
+    let proxy = Cloakroom::before_servers(&format!("\"https://localhost:{}\"", clear.address.port()))
         .upstream(&format!("tls = {{ ca = \"{}\" }}", authority.root().display()))
         .start();
-    let stage = Stage::open();
+    let stage = RawUpstream::open();
     let silent = before(&stage, &authority, "connect_timeout = \"300ms\"");
     assert_eq!(silent.browser().get("/").status, 504);
     drop(stage);
-    drop((house, clear));
+    drop((proxy, clear));
 }
 
 #[test]
 fn a_server_that_speaks_no_tls_is_told_as_such() {
     let (authority, _) = issued(&["localhost"]);
-    let stage = Stage::open();
-    let house = before(&stage, &authority, "");
-    let mut wire = visitor(&house, GET);
+    let stage = RawUpstream::open();
+    let proxy = before(&stage, &authority, "");
+    let mut wire = visitor(&proxy, GET);
     let mut app = stage.accept();
     app.send("HTTP/1.1 400 Bad Request\r\n\r\n");
     assert_eq!(wire.answer(false).status, 502);
-    assert!(house.log().contains("that is no TLS: is the server meant to be http://?"), "{}", house.log());
+    assert!(proxy.log().contains("that is no TLS: is the server meant to be http://?"), "{}", proxy.log());
     wire.send(GET);
     drop((app, stage.accept()));
     assert_eq!(wire.answer(false).status, 502);
-    assert!(house.log().contains("does it speak TLS on this port?"), "{}", house.log());
+    assert!(proxy.log().contains("does it speak TLS on this port?"), "{}", proxy.log());
 }
 
 #[test]
 fn a_name_of_its_own_is_asked_for_and_the_machines_own_authorities_are_believed() {
     let (authority, server) = issued(&["app.internal"]);
-    let stage = Stage::open();
+    let stage = RawUpstream::open();
     let root = format!("SSL_CERT_FILE={}", authority.root().display());
-    let house = Cloakroom::before_servers(&format!("\"https://127.0.0.1:{}\"", stage.address().port()))
+    let proxy = Cloakroom::before_servers(&format!("\"https://127.0.0.1:{}\"", stage.address().port()))
         .upstream("tls = { name = \"App.Internal\" }\nhost = \"server\"")
         .under(&["env", &root])
         .start();
-    let mut wire = visitor(&house, GET);
+    let mut wire = visitor(&proxy, GET);
     let mut app = accept(&stage, &server);
     assert_eq!(app.asked_for().as_deref(), Some("app.internal"));
     let own = stage.address();
@@ -197,11 +197,11 @@ fn a_name_of_its_own_is_asked_for_and_the_machines_own_authorities_are_believed(
 #[test]
 fn what_comes_unasked_is_never_the_next_answer() {
     let (authority, server) = issued(&["localhost"]);
-    let stage = Stage::open();
+    let stage = RawUpstream::open();
     // Of a length that ends where a buffer may, too: what is left is then out of sight.
     for length in [2, 4096, 8192, 16384, 32768] {
-        let house = before(&stage, &authority, "");
-        let mut wire = visitor(&house, GET);
+        let proxy = before(&stage, &authority, "");
+        let mut wire = visitor(&proxy, GET);
         let mut app = accept(&stage, &server);
         asked(&mut app);
         let head = |body: usize| format!("HTTP/1.1 200 OK\r\ncontent-length: {body}\r\n\r\n");
@@ -225,9 +225,9 @@ fn what_comes_unasked_is_never_the_next_answer() {
 #[test]
 fn a_connection_that_was_closed_in_tls_alone_takes_no_request() {
     let (authority, server) = issued(&["localhost"]);
-    let stage = Stage::open();
-    let house = before(&stage, &authority, "");
-    let mut wire = visitor(&house, GET);
+    let stage = RawUpstream::open();
+    let proxy = before(&stage, &authority, "");
+    let mut wire = visitor(&proxy, GET);
     let mut app = accept(&stage, &server);
     asked(&mut app);
     std::io::Write::write_all(&mut app.stream().conn.writer(), ANSWER.as_bytes()).unwrap();
@@ -244,10 +244,10 @@ fn a_connection_that_was_closed_in_tls_alone_takes_no_request() {
 #[test]
 fn an_answer_whose_end_is_the_connections_needs_an_end_that_was_meant() {
     let (authority, server) = issued(&["localhost"]);
-    let stage = Stage::open();
-    let house = before(&stage, &authority, "");
+    let stage = RawUpstream::open();
+    let proxy = before(&stage, &authority, "");
     for meant in [true, false] {
-        let mut wire = visitor(&house, GET);
+        let mut wire = visitor(&proxy, GET);
         let mut app = accept(&stage, &server);
         asked(&mut app);
         app.send("HTTP/1.1 200 OK\r\n\r\nhello");
@@ -266,9 +266,9 @@ fn an_answer_whose_end_is_the_connections_needs_an_end_that_was_meant() {
 #[test]
 fn a_tunnel_goes_through_tls() {
     let (authority, server) = issued(&["localhost"]);
-    let stage = Stage::open();
-    let house = before(&stage, &authority, "");
-    let mut wire = visitor(&house, &format!("GET /ws HTTP/1.1\r\nhost: a\r\n{ASKS}\r\n"));
+    let stage = RawUpstream::open();
+    let proxy = before(&stage, &authority, "");
+    let mut wire = visitor(&proxy, &format!("GET /ws HTTP/1.1\r\nhost: a\r\n{ASKS}\r\n"));
     let mut app = accept(&stage, &server);
     asked(&mut app);
     app.send(format!("{AGREES}\r\nearly"));
@@ -315,10 +315,10 @@ fn anauthority_that_cannot_be_read_is_told_by_check() {
 fn a_session_is_kept_for_an_app_that_speaks_tls() {
     let (authority, server) = issued(&["127.0.0.1"]);
     let app = App::start_by(move |stream| server.shake(stream).ok(), obey);
-    let house = Cloakroom::before_servers(&format!("\"https://{}\"", app.address))
+    let proxy = Cloakroom::before_servers(&format!("\"https://{}\"", app.address))
         .upstream(&format!("tls = {{ ca = \"{}\" }}", authority.root().display()))
         .start();
-    let mut visitor = house.browser();
+    let mut visitor = proxy.browser();
     visitor.get_with("/", &orders(&["x-session-set-role: editor"]));
     assert_eq!(visitor.shown(), "role=editor");
     let request: Request = app.last();

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use crate::support::{App, Cloakroom, Door, PATIENCE, Reply, Request, Wire, eventually};
+use crate::support::{App, Cloakroom, Gate, PATIENCE, Reply, Request, Wire, eventually};
 
 /// An app with one worker: it takes a connection when it has answered what came on the one before, as gunicorn does.
 fn one_worker() -> (SocketAddr, Arc<AtomicUsize>) {
@@ -35,10 +35,10 @@ fn one_worker() -> (SocketAddr, Arc<AtomicUsize>) {
 #[test]
 fn slow_senders_hold_no_worker_of_the_app() {
     let (address, taken) = one_worker();
-    let house = Cloakroom::before(address).start();
+    let proxy = Cloakroom::before(address).start();
     let mut slow: Vec<_> = (0..3)
         .map(|number| {
-            let mut wire = house.dial();
+            let mut wire = proxy.dial();
             let length = if number == 0 { "transfer-encoding: chunked" } else { "content-length: 8" };
             wire.send(format!("POST / HTTP/1.1\r\nhost: a\r\n{length}\r\n\r\n"));
             wire.send(if number == 0 { "4\r\nfour\r\n" } else { "four" });
@@ -46,7 +46,7 @@ fn slow_senders_hold_no_worker_of_the_app() {
         })
         .collect();
     for _ in 0..3 {
-        assert_eq!(house.browser().get("/").text(), "0 bytes");
+        assert_eq!(proxy.browser().get("/").text(), "0 bytes");
     }
     assert_eq!(taken.load(Ordering::SeqCst), 3, "nobody else has come to the app");
     for (number, wire) in slow.iter_mut().enumerate() {
@@ -66,7 +66,7 @@ fn a_body_that_is_held_arrives_as_it_was_sent() {
             request.body.len()
         ))
     });
-    let house = Cloakroom::before(app.address).start();
+    let proxy = Cloakroom::before(app.address).start();
     for (length, told) in [
         (0, "0  0".to_owned()),
         (1, "1  1".to_owned()),
@@ -74,7 +74,7 @@ fn a_body_that_is_held_arrives_as_it_was_sent() {
         (65_537, "65537  65537".to_owned()),
         (3_000_000, "3000000  3000000".to_owned()),
     ] {
-        let mut wire = house.dial();
+        let mut wire = proxy.dial();
         wire.send(format!(
             "PUT / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n{}",
             "x".repeat(length)
@@ -84,7 +84,7 @@ fn a_body_that_is_held_arrives_as_it_was_sent() {
     for (chunks, told) in
         [(vec![3], " chunked 3"), (vec![1; 1000], " chunked 1000"), (vec![30_000; 3], " chunked 90000")]
     {
-        let mut wire = house.dial();
+        let mut wire = proxy.dial();
         wire.send("PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n");
         for length in chunks {
             wire.send(format!("{length:x}\r\n{}\r\n", "x".repeat(length)));
@@ -93,7 +93,7 @@ fn a_body_that_is_held_arrives_as_it_was_sent() {
         assert_eq!(wire.answer(false).text(), told, "in chunks, as it was sent");
     }
     // Trailers can only follow chunks.
-    let mut wire = house.dial();
+    let mut wire = proxy.dial();
     wire.send(
         "PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 3\r\n\r\n",
     );
@@ -105,11 +105,11 @@ fn what_is_longer_is_passed_on_as_it_comes() {
     for (rules, held) in [("", 65_536), ("request_buffer = \"2 KiB\"", 2048), ("request_buffer = \"off\"", 0)]
     {
         let (address, taken) = one_worker();
-        let house = Cloakroom::before(address).upstream(rules).start();
-        let mut wire = house.dial();
+        let proxy = Cloakroom::before(address).upstream(rules).start();
+        let mut wire = proxy.dial();
         wire.send(format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 70000\r\n\r\n{}", "x".repeat(held)));
         if held > 0 {
-            assert_eq!(house.browser().get("/").text(), "0 bytes", "{rules}: the app is free");
+            assert_eq!(proxy.browser().get("/").text(), "0 bytes", "{rules}: the app is free");
         }
         wire.send("x");
         let before = usize::from(held > 0);
@@ -122,20 +122,20 @@ fn what_is_longer_is_passed_on_as_it_comes() {
 #[test]
 fn who_goes_while_a_body_is_held_was_never_there() {
     let (address, taken) = one_worker();
-    let house = Cloakroom::before(address).start();
-    let mut wire = house.dial();
+    let proxy = Cloakroom::before(address).start();
+    let mut wire = proxy.dial();
     wire.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 8\r\n\r\nfour");
     drop(wire);
     eventually("it is over", || {
-        house.log().contains("the body of the request broke off")
-            || house.log().contains("the request's body broke off")
+        proxy.log().contains("the body of the request broke off")
+            || proxy.log().contains("the request's body broke off")
     });
     assert_eq!(taken.load(Ordering::SeqCst), 0);
 }
 
 /// An app that holds back what is asked for below `/held`.
-fn holding() -> (App, Arc<Door>) {
-    let door = Door::closed();
+fn holding() -> (App, Arc<Gate>) {
+    let door = Gate::closed();
     let held = Arc::clone(&door);
     let app = App::start(move |request| {
         match request.path() {
@@ -153,8 +153,8 @@ fn holding() -> (App, Arc<Door>) {
     (app, door)
 }
 
-fn begin(house: &Cloakroom, path: &str) -> Wire {
-    let mut wire = house.dial();
+fn begin(proxy: &Cloakroom, path: &str) -> Wire {
+    let mut wire = proxy.dial();
     wire.send(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n"));
     wire
 }
@@ -163,27 +163,27 @@ fn begin(house: &Cloakroom, path: &str) -> Wire {
 fn an_app_has_no_more_connections_than_it_may_and_others_wait_or_are_told() {
     let (app, door) = holding();
     let rules = "max_connections = 2\nqueue_timeout = \"500ms\"";
-    let house = Cloakroom::before(app.address).upstream(rules).start();
-    let mut held = [begin(&house, "/held"), begin(&house, "/held")];
+    let proxy = Cloakroom::before(app.address).upstream(rules).start();
+    let mut held = [begin(&proxy, "/held"), begin(&proxy, "/held")];
     door.reached(2);
-    let refused = begin(&house, "/third").answer(false);
+    let refused = begin(&proxy, "/third").answer(false);
     assert_eq!((refused.status, refused.header("retry-after").as_deref()), (503, Some("5")));
     assert!(
-        house.log().contains("(max_connections), and none was free within queue_timeout"),
+        proxy.log().contains("(max_connections), and none was free within queue_timeout"),
         "{}",
-        house.log()
+        proxy.log()
     );
     // A queue that is longer than this test.
-    let house =
+    let proxy =
         Cloakroom::before(app.address).upstream("max_connections = 2\nqueue_timeout = \"60s\"").start();
     door.open();
     for wire in &mut held {
         assert_eq!(wire.answer(false).status, 200);
     }
     door.close();
-    let mut held = [begin(&house, "/held"), begin(&house, "/held")];
+    let mut held = [begin(&proxy, "/held"), begin(&proxy, "/held")];
     door.reached(2);
-    let mut waiting: Vec<_> = (0..8).map(|_| begin(&house, "/later")).collect();
+    let mut waiting: Vec<_> = (0..8).map(|_| begin(&proxy, "/later")).collect();
     assert!(app.received().iter().all(|request| request.path() != "/later"));
     door.open();
     for wire in held.iter_mut().chain(&mut waiting) {
@@ -197,9 +197,9 @@ fn a_full_server_is_passed_over_for_another() {
     let other = App::start(|_| Reply::text("other"));
     let servers = format!("\"http://{}\", \"http://{}\"", full.address, other.address);
     let rules = "max_connections = 1\nqueue_timeout = \"60s\"\nbalance = \"round_robin\"";
-    let house = Cloakroom::before_servers(&servers).upstream(rules).start();
+    let proxy = Cloakroom::before_servers(&servers).upstream(rules).start();
     let mut held = loop {
-        let mut wire = begin(&house, "/held");
+        let mut wire = begin(&proxy, "/held");
         if full.received().len() + other.received().len() > 0 && !full.received().is_empty() {
             break wire;
         }
@@ -210,7 +210,7 @@ fn a_full_server_is_passed_over_for_another() {
         assert_eq!(wire.answer(false).text(), "other");
     };
     for _ in 0..4 {
-        assert_eq!(begin(&house, "/").answer(false).text(), "other");
+        assert_eq!(begin(&proxy, "/").answer(false).text(), "other");
     }
     door.open();
     assert_eq!(held.answer(false).text(), "/held");
@@ -220,10 +220,10 @@ fn a_full_server_is_passed_over_for_another() {
 #[test]
 fn apps_take_no_descriptor_that_is_kept_back() {
     let (app, door) = holding();
-    let house = Cloakroom::before(app.address).under(&["prlimit", "--nofile=300:300"]).start();
-    let mut wires: Vec<_> = (0..125).map(|_| begin(&house, "/held")).collect();
-    eventually("an app's connection was refused", || house.log().contains("raise LimitNOFILE"));
-    let answer = begin(&house, "/").answer(false);
+    let proxy = Cloakroom::before(app.address).under(&["prlimit", "--nofile=300:300"]).start();
+    let mut wires: Vec<_> = (0..125).map(|_| begin(&proxy, "/held")).collect();
+    eventually("an app's connection was refused", || proxy.log().contains("raise LimitNOFILE"));
+    let answer = begin(&proxy, "/").answer(false);
     assert_eq!(
         (answer.status, answer.header("retry-after").as_deref()),
         (503, Some("5")),
@@ -233,7 +233,7 @@ fn apps_take_no_descriptor_that_is_kept_back() {
     let all: Vec<_> = wires.iter_mut().map(|wire| wire.answer(false).status).collect();
     assert!(all.iter().all(|status| [200, 503].contains(status)), "{all:?}");
     assert!(all.iter().filter(|status| **status == 200).count() > 80, "{all:?}");
-    assert!(!house.log().contains("cannot accept"), "{}", house.log());
+    assert!(!proxy.log().contains("cannot accept"), "{}", proxy.log());
 }
 
 /// What is unused makes room: for who cannot take it, and for who asks by another worker.
@@ -242,12 +242,12 @@ fn unused_connections_hold_up_nobody() {
     let (app, _door) = holding();
     for (workers, first, then) in [(1, "GET /304", "GET /"), (1, "GET /", "POST /"), (4, "GET /", "GET /")] {
         let rules = "max_connections = 1\nqueue_timeout = \"60s\"\nidle_timeout = \"50s\"";
-        let house = Cloakroom::before(app.address)
+        let proxy = Cloakroom::before(app.address)
             .upstream(rules)
             .config(&format!("[process]\nworkers = {workers}\n"))
             .start();
         for line in [first, then, then, then, then, then] {
-            let mut wire = house.dial();
+            let mut wire = proxy.dial();
             wire.send(format!("{line} HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n"));
             assert!([200, 304].contains(&wire.answer(false).status), "{workers}: {line}");
         }
@@ -260,14 +260,14 @@ fn connections_that_are_logged_in_and_unused_hold_up_nobody() {
     let (app, door) = holding();
     for workers in [1, 4] {
         let rules = "max_connections = 2\nqueue_timeout = \"60s\"";
-        let house = Cloakroom::before(app.address)
+        let proxy = Cloakroom::before(app.address)
             .upstream(rules)
             .config(&format!("[process]\nworkers = {workers}\n"))
             .start();
         door.close();
-        let mut offered = [begin(&house, "/offer"), begin(&house, "/offer")];
+        let mut offered = [begin(&proxy, "/offer"), begin(&proxy, "/offer")];
         door.reached(2);
-        let mut waiting: Vec<_> = (0..3).map(|_| begin(&house, "/")).collect();
+        let mut waiting: Vec<_> = (0..3).map(|_| begin(&proxy, "/")).collect();
         door.open();
         for wire in &mut offered {
             assert_eq!(wire.answer(false).status, 401);

@@ -10,14 +10,14 @@ fn mounted(more: &str) -> (App, App, Cloakroom) {
          [[routes]]\npath = \"/shop\"\nupstream = \"shop\"\nstrip_prefix = true\n{more}",
         shop.address
     );
-    let house = Cloakroom::before(rest.address).config(&routes).start();
-    (shop, rest, house)
+    let proxy = Cloakroom::before(rest.address).config(&routes).start();
+    (shop, rest, proxy)
 }
 
 #[test]
 fn the_app_is_sent_the_path_below_its_own_and_told_what_is_missing() {
-    let (shop, rest, house) = mounted("");
-    let mut visitor = house.browser();
+    let (shop, rest, proxy) = mounted("");
+    let mut visitor = proxy.browser();
     for (path, wanted) in [
         ("/shop", "/"),
         ("/shop?a=/shop/b", "/?a=/shop/b"),
@@ -36,16 +36,16 @@ fn the_app_is_sent_the_path_below_its_own_and_told_what_is_missing() {
     }
     assert_eq!(visitor.get("/shopping").status, 200);
     assert_eq!((rest.last().path(), rest.last().header("x-forwarded-prefix")), ("/shopping", None));
-    let absolute = format!("GET http://{}/shop/x HTTP/1.1\r\nhost: a\r\n\r\n", house.address);
+    let absolute = format!("GET http://{}/shop/x HTTP/1.1\r\nhost: a\r\n\r\n", proxy.address);
     assert_eq!(visitor.send_raw(absolute.as_bytes()).status, 200);
     assert_eq!(shop.last().path(), "/x");
 }
 
 #[test]
 fn no_spelling_leads_out_of_the_part_that_was_taken_off() {
-    let (shop, rest, house) =
+    let (shop, rest, proxy) =
         mounted("[[routes]]\npath = \"/shop/shop/admin\"\nupstream = \"app\"\nrequire = \"principal\"");
-    let mut visitor = house.browser();
+    let mut visitor = proxy.browser();
     for path in [
         "/shop/../shop/shop/admin",
         "/shop/../shop/admin",
@@ -76,9 +76,9 @@ fn header(visitor: &mut Browser, path: &str, name: &str, value: &str) -> String 
 
 #[test]
 fn where_the_app_points_to_is_below_its_path() {
-    let (shop, _rest, house) = mounted("");
-    let mut visitor = house.browser();
-    let (seen, own) = (house.address, shop.address);
+    let (shop, _rest, proxy) = mounted("");
+    let mut visitor = proxy.browser();
+    let (seen, own) = (proxy.address, shop.address);
     for name in ["location", "content-location"] {
         for (path, value, wanted) in [
             ("/shop/x", "/login?next=/x".to_owned(), "/shop/login?next=/x".to_owned()),
@@ -96,9 +96,9 @@ fn where_the_app_points_to_is_below_its_path() {
     }
     assert_eq!(header(&mut visitor, "/shop/x", "refresh", "5; url=/y"), "5; url=/shop/y");
     // Behind a proxy that says which host the visitor sees, an app may name that one or its own.
-    let (_shop, _rest, house) = mounted("[process]\ntrusted_proxies = [\"127.0.0.0/8\"]");
+    let (_shop, _rest, proxy) = mounted("[process]\ntrusted_proxies = [\"127.0.0.0/8\"]");
     for (named, wanted) in [("seen.test", "seen.test"), ("inner.test", "inner.test")] {
-        let mut wire = house.dial();
+        let mut wire = proxy.dial();
         let order = orders(&[&format!("location: https://{named}/y")]);
         wire.send(format!(
             "GET /shop/x HTTP/1.1\r\nhost: inner.test\r\nx-forwarded-host: seen.test\r\n{order}\r\n"
@@ -110,8 +110,8 @@ fn where_the_app_points_to_is_below_its_path() {
 
 #[test]
 fn cookies_of_the_app_are_for_its_path_and_the_sessions_is_not_touched() {
-    let (_shop, _rest, house) = mounted("[[cookies]]\nname = \"ruled\"\npath = \"/\"");
-    let mut visitor = house.browser();
+    let (_shop, _rest, proxy) = mounted("[[cookies]]\nname = \"ruled\"\npath = \"/\"");
+    let mut visitor = proxy.browser();
     for (path, line, wanted) in [
         ("/shop/x", "a=1; Path=/; HttpOnly", "a=1; Path=/shop; HttpOnly"),
         ("/shop/x", "a=1; path=/x", "a=1; path=/shop/x"),
@@ -126,15 +126,15 @@ fn cookies_of_the_app_are_for_its_path_and_the_sessions_is_not_touched() {
         let set: Vec<_> = answer.set_cookies().into_iter().filter(|l| !l.starts_with("cloakroom=")).collect();
         assert_eq!(set, [wanted], "{path} {line}");
     }
-    let first = house.browser().get("/shop/x");
+    let first = proxy.browser().get("/shop/x");
     let ticket = first.set_cookies().swap_remove(0) + ";";
     assert!(ticket.contains("; Path=/;"), "{ticket}");
 }
 
 #[test]
 fn a_kept_cookie_goes_back_to_where_the_app_set_it() {
-    let (shop, _rest, house) = mounted("[[cookies]]\nname = \"*\"\naction = \"keep\"");
-    let mut visitor = house.browser();
+    let (shop, _rest, proxy) = mounted("[[cookies]]\nname = \"*\"\naction = \"keep\"");
+    let mut visitor = proxy.browser();
     visitor.get_with("/shop/x", &orders(&["set-cookie: root=1; Path=/", "set-cookie: deep=1; Path=/deep"]));
     for (path, wanted) in [("/shop/y", "root=1"), ("/shop", "root=1"), ("/shop/deep/z", "deep=1; root=1")] {
         visitor.get(path);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{App, Browser, Cloakroom, Desk, KIND, Response, Wire, key, login};
+use crate::support::{App, Browser, Cloakroom, KIND, Response, SessionBench, Wire, key, login};
 use cloakroom::{record::FieldValue, session::SessionChanges};
 
 /// Tests of the contract that a session which travels cannot pass, and why.
@@ -81,10 +81,10 @@ fn the_contract_holds_for_sessions_that_travel_as_far_as_it_can() {
 
 #[test]
 fn a_cookie_is_sealed_and_is_given_anew_only_when_something_changed() {
-    let app = App::puppet();
+    let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
-    let house = Cloakroom::with(&app, &sealed("", &key(folder.path(), "key")));
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::with(&app, &sealed("", &key(folder.path(), "key")));
+    let mut visitor = proxy.browser();
     let first = visitor.answered("/", &[&set("Cart", "forty-two"), "X-Session-Principal: alice"]);
     assert_eq!(own(&first.set_cookies()).len(), 1);
     let ticket = visitor.ticket().expect("a cookie");
@@ -110,16 +110,16 @@ fn told(wire: &mut Wire, host: &str, cookie: &[u8]) -> (u16, String) {
 
 #[test]
 fn of_a_hundred_sealed_sessions_with_any_bit_changed_none_is_taken() {
-    let app = App::puppet();
+    let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
-    let house = Cloakroom::with(&app, &sealed("", &key(folder.path(), "key")));
+    let proxy = Cloakroom::with(&app, &sealed("", &key(folder.path(), "key")));
     let mut tried = 0;
     for number in 0..100 {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         visitor.answered("/", &[&set("N", &number.to_string()), "X-Session-Principal: alice"]);
         let value = visitor.ticket().expect("a cookie");
-        let mut wire = house.dial();
-        let host = house.address.to_string();
+        let mut wire = proxy.dial();
+        let host = proxy.address.to_string();
         assert_eq!(
             told(&mut wire, &host, format!("cloakroom={value}").as_bytes()).1,
             format!("n={number} principal=alice")
@@ -140,13 +140,13 @@ fn of_a_hundred_sealed_sessions_with_any_bit_changed_none_is_taken() {
         }
     }
     assert!(tried > 5_000, "{tried}");
-    assert!(!house.log().contains("ERROR"), "{}", house.log());
+    assert!(!proxy.log().contains("ERROR"), "{}", proxy.log());
 }
 
 #[test]
 fn not_one_bit_of_a_hundred_sealed_sessions_can_be_changed() {
     let folder = tempfile::tempdir().expect("a folder");
-    let desk = Desk::open(&sealed("", &key(folder.path(), "key")));
+    let desk = SessionBench::open(&sealed("", &key(folder.path(), "key")));
     let now = desk.opened;
     for number in 0..100 {
         let mut changes = login("alice");
@@ -167,7 +167,7 @@ fn not_one_bit_of_a_hundred_sealed_sessions_can_be_changed() {
 fn lifetimes_hold_without_a_server_that_counts_them() {
     let folder = tempfile::tempdir().expect("a folder");
     let toml = "[session]\nidle_timeout = \"10m\"\nabsolute_timeout = \"1h\"\ntouch_interval = \"1m\"\n";
-    let desk = Desk::open(&format!("{toml}{}", sealed("", &key(folder.path(), "key"))));
+    let desk = SessionBench::open(&format!("{toml}{}", sealed("", &key(folder.path(), "key"))));
     let at = |seconds: u64| desk.opened.plus(Duration::from_secs(seconds));
     let first = desk.visit(None, login("alice"), at(0)).expect("a cookie");
     let again = |cookie: &str, seconds| {
@@ -202,19 +202,19 @@ fn answered(visitor: &mut Browser, lines: &[String]) -> Response {
 
 #[test]
 fn parts_that_are_missing_doubled_in_another_order_or_of_another_visitor_make_a_stranger() {
-    let app = App::puppet();
+    let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
-    let house = Cloakroom::with(&app, &format!("{ROOMY}{}", sealed("", &key(folder.path(), "key"))));
-    let host = house.address.to_string();
+    let proxy = Cloakroom::with(&app, &format!("{ROOMY}{}", sealed("", &key(folder.path(), "key"))));
+    let host = proxy.address.to_string();
     let [alice, bob] = ['a', 'b'].map(|letter| {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         answered(&mut visitor, &fill(8000, letter));
         assert_eq!(visitor.jar.len(), 3, "{:?}", visitor.jar.keys());
         visitor.jar
     });
     let part = |of: &BTreeMap<String, String>, n: usize| of.values().nth(n).cloned().unwrap_or_default();
     let names: Vec<String> = alice.keys().cloned().collect();
-    let mut wire = house.dial();
+    let mut wire = proxy.dial();
     let mut ask = |values: &[(usize, String)]| {
         let pairs: Vec<String> =
             values.iter().map(|(name, value)| format!("{}={value}", names[*name])).collect();
@@ -248,26 +248,26 @@ fn parts_that_are_missing_doubled_in_another_order_or_of_another_visitor_make_a_
 
 #[test]
 fn a_sealed_session_is_worth_nothing_under_another_name_host_or_key() {
-    let app = App::puppet();
+    let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
     let [one, two] = ["one", "two"].map(|name| key(folder.path(), name));
     let https = "[process]\ntrusted_proxies = [\"127.0.0.0/8\"]\n";
-    let house = Cloakroom::with(&app, &format!("{https}{}", sealed("", &one)));
+    let proxy = Cloakroom::with(&app, &format!("{https}{}", sealed("", &one)));
     let renamed = Cloakroom::with(&app, &format!("[session.cookie]\nname = \"other\"\n{}", sealed("", &one)));
     let other = Cloakroom::with(&app, &sealed("", &two));
     let stored = Cloakroom::with(&app, &format!("[store]\nkind = \"memory\"\n[keys]\ncurrent = {one}\n"));
-    let mut visitor = house.browser();
+    let mut visitor = proxy.browser();
     visitor.answered("/", &["X-Session-Principal: alice"]);
-    let (host, value) = (house.address.to_string(), visitor.ticket().expect("a cookie"));
-    let shown = |house: &Cloakroom, host: &str, name: &str, more: &str| {
-        let mut wire = house.dial();
+    let (host, value) = (proxy.address.to_string(), visitor.ticket().expect("a cookie"));
+    let shown = |proxy: &Cloakroom, host: &str, name: &str, more: &str| {
+        let mut wire = proxy.dial();
         wire.send(format!("GET / HTTP/1.1\r\nhost: {host}\r\n{more}cookie: {name}={value}\r\n\r\n"));
         wire.answer(false).fields()
     };
-    assert_eq!(shown(&house, &host, "cloakroom", ""), "principal=alice");
-    assert_eq!(shown(&house, "b.test", "cloakroom", ""), "", "another host");
+    assert_eq!(shown(&proxy, &host, "cloakroom", ""), "principal=alice");
+    assert_eq!(shown(&proxy, "b.test", "cloakroom", ""), "", "another host");
     assert_eq!(
-        shown(&house, &host, "__Host-cloakroom", "x-forwarded-proto: https\r\n"),
+        shown(&proxy, &host, "__Host-cloakroom", "x-forwarded-proto: https\r\n"),
         "",
         "another scheme"
     );
@@ -277,16 +277,16 @@ fn a_sealed_session_is_worth_nothing_under_another_name_host_or_key() {
     let mut there = stored.browser();
     there.answered("/", &["X-Session-Principal: bob"]);
     let ticket = there.ticket().expect("a ticket");
-    let mut wire = house.dial();
+    let mut wire = proxy.dial();
     assert_eq!(told(&mut wire, &stored.address.to_string(), format!("cloakroom={ticket}").as_bytes()).1, "");
 }
 
 #[test]
 fn each_size_comes_back_whole_or_is_refused_and_no_cookie_is_larger_than_browsers_keep() {
-    let app = App::puppet();
+    let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
-    let house = Cloakroom::with(&app, &format!("{ROOMY}{}", sealed("", &key(folder.path(), "key"))));
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::with(&app, &format!("{ROOMY}{}", sealed("", &key(folder.path(), "key"))));
+    let mut visitor = proxy.browser();
     let (mut most_parts, mut refused) = (0, 0);
     // Up and down: what a larger one left behind is taken back.
     for bytes in (0..=20_000).step_by(250).chain((0..=20_000).rev().step_by(1750)) {
@@ -312,7 +312,7 @@ fn each_size_comes_back_whole_or_is_refused_and_no_cookie_is_larger_than_browser
             shown.is_multiple_of(1000) || shown % 1000 == bytes % 1000,
             "a field is stored whole or not at all"
         );
-        assert!(house.log().contains("limit=\"[store] max_cookies\""), "{}", house.log());
+        assert!(proxy.log().contains("limit=\"[store] max_cookies\""), "{}", proxy.log());
     }
     assert_eq!(most_parts, 4);
     assert!(refused > 20, "{refused}");
@@ -327,7 +327,7 @@ fn each_size_comes_back_whole_or_is_refused_and_no_cookie_is_larger_than_browser
 
 #[test]
 fn everybody_is_logged_in_after_a_restart_and_on_another_node_with_the_same_keys() {
-    let app = App::puppet();
+    let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
     let one = key(folder.path(), "one");
     let mut first = Cloakroom::with(&app, &sealed("", &one));
@@ -348,16 +348,16 @@ fn everybody_is_logged_in_after_a_restart_and_on_another_node_with_the_same_keys
 }
 
 /// What a house tells of a visitor who was at another: under the same name.
-fn ask_as(house: &Cloakroom, visitor: &Browser, host: &str) -> String {
+fn ask_as(proxy: &Cloakroom, visitor: &Browser, host: &str) -> String {
     let pairs: Vec<_> = visitor.jar.iter().map(|(name, value)| format!("{name}={value}")).collect();
-    let mut wire = house.dial();
+    let mut wire = proxy.dial();
     wire.send(format!("GET / HTTP/1.1\r\n{host}cookie: {}\r\n\r\n", pairs.join("; ")));
     wire.answer(false).fields()
 }
 
 #[test]
 fn a_cookie_that_was_logged_out_or_renewed_is_not_taken_again() {
-    let app = App::puppet();
+    let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
     let one = key(folder.path(), "one");
     let disk = format!("revocations = \"disk\"\npath = \"{}\"", folder.path().join("state").display());
@@ -366,27 +366,27 @@ fn a_cookie_that_was_logged_out_or_renewed_is_not_taken_again() {
         (&disk, "", ""),
         ("revocations = \"off\"", "principal=alice", "principal=alice"),
     ] {
-        let mut house = Cloakroom::with(&app, &sealed(more, &one));
-        let host = format!("host: {}\r\n", house.address);
-        let mut stranger = house.browser();
+        let mut proxy = Cloakroom::with(&app, &sealed(more, &one));
+        let host = format!("host: {}\r\n", proxy.address);
+        let mut stranger = proxy.browser();
         stranger.get("/");
         let mut visitor = stranger.clone();
         visitor.answered("/", &["X-Session-Principal: alice"]);
         let copied = visitor.clone();
-        assert_eq!(ask_as(&house, &copied, &host), "principal=alice");
+        assert_eq!(ask_as(&proxy, &copied, &host), "principal=alice");
         let mut renewed = visitor.clone();
         renewed.answered("/", &["X-Session-Action: renew"]);
         assert_eq!(renewed.shown(), "principal=alice");
-        assert_eq!(ask_as(&house, &copied, &host), here, "{more}: renewed meanwhile");
+        assert_eq!(ask_as(&proxy, &copied, &host), here, "{more}: renewed meanwhile");
         let last = renewed.clone();
         let out = renewed.answered("/", &["X-Session-Action: destroy"]);
         assert!(out.set_cookies().iter().all(|line| line.contains("Max-Age=0")), "{:?}", out.set_cookies());
         assert_eq!(renewed.jar.len(), 0);
         for old in [&copied, &last] {
-            assert_eq!(ask_as(&house, old, &host), here, "{more}: logged out");
+            assert_eq!(ask_as(&proxy, old, &host), here, "{more}: logged out");
         }
-        house.kill();
-        house.exit();
+        proxy.kill();
+        proxy.exit();
         let again = Cloakroom::with(&app, &sealed(more, &one));
         for old in [&copied, &last] {
             assert_eq!(ask_as(&again, old, &host), after, "{more}: after a restart");
@@ -396,17 +396,17 @@ fn a_cookie_that_was_logged_out_or_renewed_is_not_taken_again() {
 
 #[test]
 fn keys_are_changed_under_load_without_a_logout_and_a_removed_key_opens_nothing() {
-    let app = App::puppet();
+    let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
     let [one, two, three] = ["one", "two", "three"].map(|name| key(folder.path(), name));
-    let house = Cloakroom::with(&app, &sealed("", &one));
-    let mut visitors: Vec<Browser> = (0..8).map(|_| house.browser()).collect();
+    let proxy = Cloakroom::with(&app, &sealed("", &one));
+    let mut visitors: Vec<Browser> = (0..8).map(|_| proxy.browser()).collect();
     for (n, visitor) in visitors.iter_mut().enumerate() {
         visitor.answered("/", &[&set("N", &n.to_string())]);
     }
     let keys = |current: &str, previous: &str| {
         let (current, previous) = (format!("current = {current}"), format!("previous = [{previous}]"));
-        house.reload(|text| {
+        proxy.reload(|text| {
             let (head, _) = text.split_once("[keys]").unwrap_or((&text, ""));
             format!("{head}[keys]\n{current}\n{previous}\n")
         })
@@ -443,13 +443,13 @@ fn keys_are_changed_under_load_without_a_logout_and_a_removed_key_opens_nothing(
     }
     let idle = visitors[0].clone();
     assert!(keys(&two, &one).contains("reloaded"));
-    let host = format!("host: {}\r\n", house.address);
-    assert_eq!(ask_as(&house, &idle, &host), "n=0", "under a previous key");
+    let host = format!("host: {}\r\n", proxy.address);
+    assert_eq!(ask_as(&proxy, &idle, &host), "n=0", "under a previous key");
     let mut stays = visitors[1].clone();
     assert_eq!(stays.get("/").set_cookies().len(), 1, "and sealed anew");
     assert!(keys(&two, "").contains("reloaded"));
     for visitor in &visitors {
-        assert_eq!(ask_as(&house, visitor, &host), "", "its key is gone");
+        assert_eq!(ask_as(&proxy, visitor, &host), "", "its key is gone");
     }
     assert_eq!(stays.shown(), "n=1");
 }

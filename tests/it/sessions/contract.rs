@@ -1,10 +1,10 @@
 //! Fields: every header by which an app sets, changes and takes them back, and every line that it must not write.
 
-use crate::support::{App, Cloakroom, Request, Stage};
+use crate::support::{App, Cloakroom, RawUpstream, Request};
 
 /// What a fresh visitor's app is told of fields after these answers, one after the other.
-fn after(house: &Cloakroom, answers: &[&[&str]]) -> String {
-    let mut visitor = house.browser();
+fn after(proxy: &Cloakroom, answers: &[&[&str]]) -> String {
+    let mut visitor = proxy.browser();
     for lines in answers {
         let answer = visitor.answered("/", lines);
         assert_eq!(answer.status, 200, "{lines:?}");
@@ -19,11 +19,11 @@ fn after(house: &Cloakroom, answers: &[&[&str]]) -> String {
 type Row = (&'static [&'static [&'static str]], &'static str);
 
 fn holds(rows: &[Row]) {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, "");
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, "");
     let wrong: Vec<_> = rows
         .iter()
-        .map(|(answers, wanted)| (answers, after(&house, answers), *wanted))
+        .map(|(answers, wanted)| (answers, after(&proxy, answers), *wanted))
         .filter(|(_, got, wanted)| got != wanted)
         .collect();
     assert_eq!(wrong, [], "answers, what the app was told, what it should have been told");
@@ -115,17 +115,17 @@ fn what_an_app_sends_is_read_leniently() {
 
 #[test]
 fn raw_bytes_are_utf8_if_valid_and_else_latin1() {
-    let stage = Stage::open();
-    let house = Cloakroom::before(stage.address()).config("[process]\nworkers = 1").start();
+    let stage = RawUpstream::open();
+    let proxy = Cloakroom::before(stage.address()).config("[process]\nworkers = 1").start();
     for (raw, wanted) in
         [(&b"zo\xc3\xab"[..], "zo%C3%AB"), (b"zo\xeb", "zo%C3%AB"), (b"\xff\xc3\xab", "%C3%BF%C3%83%C2%AB")]
     {
-        let mut visitor = house.dial();
+        let mut visitor = proxy.dial();
         visitor.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
         let mut app = stage.accept();
         Request::from(&mut app);
         app.send([b"HTTP/1.1 204 No\r\nconnection: close\r\nx-session-set-a: ", raw, b"\r\n\r\n"].concat());
-        let mut browser = house.browser();
+        let mut browser = proxy.browser();
         browser.remember(&visitor.answer(false));
         let ticket = browser.ticket().unwrap_or_default();
         visitor.send(format!("GET / HTTP/1.1\r\nhost: a\r\ncookie: cloakroom={ticket}\r\n\r\n"));
@@ -137,8 +137,8 @@ fn raw_bytes_are_utf8_if_valid_and_else_latin1() {
 
 #[test]
 fn no_reserved_name_is_ever_a_field() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, "[log]\nlevel = \"info\"");
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, "[log]\nlevel = \"info\"");
     let names = [
         "id",
         "state",
@@ -161,7 +161,7 @@ fn no_reserved_name_is_ever_a_field() {
         "set-json-x",
     ];
     for name in names {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         for line in [
             format!("X-Session-Set-{name}: mallory"),
             format!("X-Session-Set: {name}=mallory"),
@@ -182,8 +182,8 @@ fn no_reserved_name_is_ever_a_field() {
 
 #[test]
 fn a_malformed_line_is_dropped_alone_and_told_in_the_log() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, "");
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, "");
     let long = format!("X-Session-Set-{}: 1", "a".repeat(64));
     let rows = [
         (long.as_str(), "x-session-set-a"),
@@ -210,30 +210,30 @@ fn a_malformed_line_is_dropped_alone_and_told_in_the_log() {
         ("X-Session-Colour: red", "x-session-colour"),
     ];
     for (line, header) in rows {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         let answer = visitor.answered("/", &["X-Session-Set-Before: 1", line, "X-Session-Set-Good: 1"]);
         assert_eq!((answer.status, answer.set_cookies().len()), (200, 1), "{line}");
         assert_eq!(visitor.shown(), "before=1 good=1", "{line}");
-        let told = house.log().lines().any(|l| l.contains("malformed") && l.contains(header));
+        let told = proxy.log().lines().any(|l| l.contains("malformed") && l.contains(header));
         assert!(told, "{line}: not in the log");
     }
 }
 
 #[test]
 fn instructions_count_on_every_status_and_under_every_method() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, "");
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, "");
     for status in ["200", "201", "204", "302", "304", "307", "400", "404", "410", "500", "503"] {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         let status_line = format!("x-status: {status}\r\n");
         visitor.answered_as("/", &status_line, &["X-Session-Set-A: 1"]);
         assert_eq!(visitor.shown(), "a=1", "{status}");
     }
     for method in ["HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH", "BREW"] {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         let head = format!(
             "{method} / HTTP/1.1\r\nhost: {}\r\ncontent-length: 0\r\nx-answer: X-Session-Set-A: 1\r\n\r\n",
-            house.address
+            proxy.address
         );
         visitor.send_raw(head.as_bytes());
         assert_eq!(visitor.shown(), "a=1", "{method}");

@@ -6,7 +6,7 @@ use std::sync::{Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use crate::support::{Desk, login};
+use crate::support::{SessionBench, login};
 use cloakroom::{
     clock::Timestamp,
     record::FieldValue,
@@ -21,8 +21,8 @@ fn nothing() -> SessionChanges {
 }
 
 /// Alice, with her ticket, and the time at so many seconds from then.
-fn alice() -> (Desk, String, impl Fn(u64) -> Timestamp) {
-    let desk = Desk::open(EACH_MINUTE);
+fn alice() -> (SessionBench, String, impl Fn(u64) -> Timestamp) {
+    let desk = SessionBench::open(EACH_MINUTE);
     let opened = desk.opened;
     let first = desk.visit(None, nothing(), opened);
     let ticket = desk.visit(first.as_deref(), login("alice"), opened).unwrap();
@@ -71,7 +71,7 @@ fn the_new_ticket_was_shown_wherever_it_was_shown() {
 
 #[test]
 fn what_is_stored_right_after_an_idle_end_is_kept() {
-    let desk = Desk::open("");
+    let desk = SessionBench::open("");
     let at = |seconds| desk.opened.plus(Duration::from_secs(seconds));
     for late in [0, 5, 31] {
         let first = desk.visit(None, login("alice"), at(0)).unwrap();
@@ -175,7 +175,7 @@ struct Story {
 /// A browser with a jar that its tabs share, on a network that loses so many of a hundred answers and is slow enough
 /// for answers to overtake each other: up to sixteen seconds there and back.
 struct Network<'a> {
-    desk: &'a Desk,
+    desk: &'a SessionBench,
     lost: u64,
     jar: Mutex<String>,
     millis: AtomicU64,

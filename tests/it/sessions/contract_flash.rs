@@ -1,15 +1,15 @@
 //! What is delivered once: to the next page, to one page, and to nobody else.
 
-use crate::support::{App, Cloakroom, Request, Stage, obey};
+use crate::support::{App, Cloakroom, RawUpstream, Request, obey};
 
 const DOCUMENT: &str = "sec-fetch-dest: document\r\n";
 const SCRIPT: &str = "sec-fetch-dest: script\r\nsec-fetch-site: same-origin\r\n";
 
 #[test]
 fn a_flash_is_shown_once_and_to_the_next_page_alone() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, "");
-    let mut visitor = house.browser();
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, "");
+    let mut visitor = proxy.browser();
     visitor.answered("/", &["X-Session-Flash-Note: Saved%21"]);
     let ahead = format!("{DOCUMENT}sec-purpose: prefetch;prerender\r\n");
     // By plain http browsers say only what they accept.
@@ -38,8 +38,8 @@ fn a_flash_is_shown_once_and_to_the_next_page_alone() {
 
 #[test]
 fn a_flash_is_given_back_by_an_answer_that_shows_nothing() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, "");
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, "");
     for (status, lines, given_back) in [
         ("200", vec![], false),
         ("404", vec![], false),
@@ -53,7 +53,7 @@ fn a_flash_is_given_back_by_an_answer_that_shows_nothing() {
         ("302", vec!["X-Session-Action: clear"], false),
         ("302", vec!["X-Session-Unset: note"], true),
     ] {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         visitor.answered("/", &["X-Session-Flash-Note: text"]);
         let shown = visitor.answered_as("/", &format!("{DOCUMENT}x-status: {status}\r\n"), &lines);
         assert_eq!(shown.told("note").as_deref(), Some("text"), "{status}");
@@ -66,10 +66,10 @@ fn a_flash_is_given_back_by_an_answer_that_shows_nothing() {
 
 #[test]
 fn a_flash_is_given_back_by_a_redirect_whose_changes_were_too_late() {
-    let app = App::puppet();
+    let app = App::scripted();
     for toml in ["", "[session]\non_conflict = 409"] {
-        let house = Cloakroom::with(&app, toml);
-        let mut visitor = house.browser();
+        let proxy = Cloakroom::with(&app, toml);
+        let mut visitor = proxy.browser();
         visitor.answered("/", &["X-Session-Flash-Note: text"]);
         let lines = ["X-Session-If-Version: 99", "X-Session-Set-A: 1"];
         visitor.answered_as("/", "x-status: 302\r\n", &lines);
@@ -83,8 +83,8 @@ fn a_flash_is_given_back_where_there_was_no_answer_at_all() {
         "/broken" => obey(request).with("content-length: 7"),
         _ => obey(request),
     });
-    let house = Cloakroom::with(&app, "");
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::with(&app, "");
+    let mut visitor = proxy.browser();
     visitor.answered("/", &["X-Session-Flash-Note: text"]);
     assert_eq!(visitor.get("/broken").status, 502);
     assert_eq!(visitor.shown(), "note=text");
@@ -92,11 +92,11 @@ fn a_flash_is_given_back_where_there_was_no_answer_at_all() {
 
 #[test]
 fn a_flash_of_one_person_never_reaches_the_next() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, "");
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, "");
     for farewell in ["X-Session-Action: logout", "X-Session-Principal:", "X-Session-Principal: bob"] {
         for status in ["200", "302"] {
-            let mut visitor = house.browser();
+            let mut visitor = proxy.browser();
             visitor.answered("/", &["X-Session-Principal: alice", "X-Session-Flash-Secret: of alice"]);
             let more = format!("{DOCUMENT}x-status: {status}\r\n");
             visitor.answered_as("/", &more, &[farewell, "X-Session-Flash-Bye: bye"]);
@@ -109,10 +109,10 @@ fn a_flash_of_one_person_never_reaches_the_next() {
 
 #[test]
 fn of_two_pages_at_once_one_shows_the_flash() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, "");
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, "");
     for round in 0..50 {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         visitor.answered("/", &["X-Session-Flash-Note: text"]);
         let shown: usize = std::thread::scope(|scope| {
             let tabs: Vec<_> = (0..2)
@@ -130,12 +130,12 @@ fn of_two_pages_at_once_one_shows_the_flash() {
 
 #[test]
 fn a_flash_waits_behind_a_gate() {
-    let app = App::puppet();
+    let app = App::scripted();
     let toml = "[[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/in\"\nupstream = \"app\"\n\
                 require = \"principal\"\non_unauthorized = \"/login\"";
-    let house = Cloakroom::with(&app, toml);
+    let proxy = Cloakroom::with(&app, toml);
     for (lines, status) in [("", 401), ("sec-fetch-mode: navigate\r\n", 303)] {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         visitor.answered("/", &["X-Session-Flash-Note: text"]);
         assert_eq!(visitor.get_with("/in", &format!("{DOCUMENT}{lines}")).status, status);
         assert_eq!(visitor.shown(), "note=text", "{status}: who was turned away is told at the next page");
@@ -144,15 +144,15 @@ fn a_flash_waits_behind_a_gate() {
 
 #[test]
 fn clear_takes_the_flashes_that_its_upstream_is_shown() {
-    let app = App::puppet();
+    let app = App::scripted();
     let toml = format!(
         "[upstreams.part]\nservers = [\"http://{}\"]\nsession_fields = [\"cart-*\"]\nsession_write = true\n\
          session_login = true\n[[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/part\"\nupstream = \"part\"",
         app.address
     );
     let all = "session_fields = [\"*\"]\nsession_write = true\nsession_login = true";
-    let house = Cloakroom::before(app.address).upstream(all).config(&toml).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).upstream(all).config(&toml).start();
+    let mut visitor = proxy.browser();
     visitor.answered("/", &["X-Session-Flash-Note: text", "X-Session-Flash-Cart-Note: cart"]);
     visitor.answered_as("/part", SCRIPT, &["X-Session-Action: clear"]);
     assert_eq!(visitor.shown(), "note=text");
@@ -160,11 +160,11 @@ fn clear_takes_the_flashes_that_its_upstream_is_shown() {
 
 #[test]
 fn a_flash_whose_request_was_given_up_is_for_the_next_page() {
-    let stage = Stage::open();
+    let stage = RawUpstream::open();
     let toml = "[process]\nworkers = 1\n[limits]\nfinish_after_abort = \"200ms\"";
-    let house = Cloakroom::before(stage.address()).config(toml).start();
+    let proxy = Cloakroom::before(stage.address()).config(toml).start();
     let asked = |cookie: &str| {
-        let mut wire = house.dial();
+        let mut wire = proxy.dial();
         wire.send(format!("GET / HTTP/1.1\r\nhost: a\r\n{cookie}\r\n"));
         let mut app = stage.accept();
         let told = Request::from(&mut app).header("x-session-note");
@@ -174,7 +174,7 @@ fn a_flash_whose_request_was_given_up_is_for_the_next_page() {
     app.send(
         "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\nx-session-flash-note: saved\r\n\r\n",
     );
-    let mut visitor = house.browser();
+    let mut visitor = proxy.browser();
     visitor.remember(&wire.answer(false));
     let cookie = format!("cookie: cloakroom={}\r\n", visitor.ticket().unwrap_or_default());
     // The app is at work when the visitor goes, and is cut off.

@@ -1,8 +1,8 @@
 //! The life of a session: logins and ends, lifetimes, versions.
 
-use crate::support::{App, Browser, Cloakroom, Door, Response, eventually, obey};
+use crate::support::{App, Browser, Cloakroom, Gate, Response, eventually, obey};
 
-fn house(app: &App) -> Cloakroom {
+fn proxy(app: &App) -> Cloakroom {
     Cloakroom::with(app, "")
 }
 
@@ -11,8 +11,8 @@ fn number(answer: &Response, name: &str) -> u64 {
 }
 
 /// A visitor with a field, logged in if a principal is named, and the session's id.
-fn visitor(house: &Cloakroom, principal: &str) -> (Browser, Option<String>) {
-    let mut visitor = house.browser();
+fn visitor(proxy: &Cloakroom, principal: &str) -> (Browser, Option<String>) {
+    let mut visitor = proxy.browser();
     visitor.answered("/", &["X-Session-Set-Note: old"]);
     if !principal.is_empty() {
         visitor.answered("/", &[&format!("X-Session-Principal: {principal}")]);
@@ -23,8 +23,8 @@ fn visitor(house: &Cloakroom, principal: &str) -> (Browser, Option<String>) {
 
 #[test]
 fn actions_do_what_the_contract_says_to_ticket_id_fields_and_principal() {
-    let app = App::puppet();
-    let house = house(&app);
+    let app = App::scripted();
+    let proxy = proxy(&app);
     let destroy = "X-Session-Action: destroy";
     // A principal, an answer; what is shown then, whether the id stays, whether the old ticket still leads there.
     for (who, lines, shown, same_id, old_leads) in [
@@ -46,7 +46,7 @@ fn actions_do_what_the_contract_says_to_ticket_id_fields_and_principal() {
         ("alice", vec!["X-Session-Action: destroy-principal"], "", false, false),
         ("", vec!["X-Session-Action: logout"], "", false, false),
     ] {
-        let (mut visitor, id) = visitor(&house, who);
+        let (mut visitor, id) = visitor(&proxy, who);
         let mut copy = visitor.clone();
         visitor.answered("/", &lines);
         let after = visitor.get("/");
@@ -58,11 +58,11 @@ fn actions_do_what_the_contract_says_to_ticket_id_fields_and_principal() {
 
 #[test]
 fn destroy_principal_ends_every_session_of_theirs_and_of_nobody_else() {
-    let app = App::puppet();
-    let house = house(&app);
-    let mut alices: Vec<_> = (0..5).map(|_| visitor(&house, "alice").0).collect();
-    let mut bob = visitor(&house, "bob").0;
-    let mut nobody = visitor(&house, "").0;
+    let app = App::scripted();
+    let proxy = proxy(&app);
+    let mut alices: Vec<_> = (0..5).map(|_| visitor(&proxy, "alice").0).collect();
+    let mut bob = visitor(&proxy, "bob").0;
+    let mut nobody = visitor(&proxy, "").0;
     nobody.answered("/", &["X-Session-Action: destroy-principal"]);
     assert_eq!(nobody.shown(), "", "its own session ends");
     assert_eq!(alices[3].shown(), "note=old principal=alice", "nobody's is nobody's");
@@ -72,12 +72,12 @@ fn destroy_principal_ends_every_session_of_theirs_and_of_nobody_else() {
     }
     assert_eq!(bob.shown(), "note=old principal=bob");
     // Times are whole milliseconds, and the one in which they were ended is not over at once.
-    eventually("they may come again", || visitor(&house, "alice").0.shown() == "note=old principal=alice");
+    eventually("they may come again", || visitor(&proxy, "alice").0.shown() == "note=old principal=alice");
 }
 
 #[test]
 fn a_login_whose_request_began_before_everyone_was_logged_out_does_not_count() {
-    let door = Door::closed();
+    let door = Gate::closed();
     let held = std::sync::Arc::clone(&door);
     let app = App::start(move |request| {
         if request.path() == "/held" {
@@ -85,9 +85,9 @@ fn a_login_whose_request_began_before_everyone_was_logged_out_does_not_count() {
         }
         obey(request)
     });
-    let house = house(&app);
-    let mut alice = visitor(&house, "alice").0;
-    let mut late = visitor(&house, "").0;
+    let proxy = proxy(&app);
+    let mut alice = visitor(&proxy, "alice").0;
+    let mut late = visitor(&proxy, "").0;
     std::thread::scope(|scope| {
         let login = scope.spawn(|| late.answered("/held", &["X-Session-Principal: alice"]).status);
         door.reached(1);
@@ -104,9 +104,9 @@ fn a_login_whose_request_began_before_everyone_was_logged_out_does_not_count() {
 
 #[test]
 fn the_version_counts_fields_and_principal_and_nothing_else() {
-    let app = App::puppet();
-    let house = house(&app);
-    let mut visitor = house.browser();
+    let app = App::scripted();
+    let proxy = proxy(&app);
+    let mut visitor = proxy.browser();
     assert_eq!(visitor.get("/").told("meta-version").as_deref(), Some("0"));
     for (line, version) in [
         ("X-Session-Set-A: 1", 1),
@@ -129,11 +129,11 @@ fn the_version_counts_fields_and_principal_and_nothing_else() {
 
 #[test]
 fn if_version_applies_all_or_nothing() {
-    let app = App::puppet();
+    let app = App::scripted();
     for (toml, refused) in
         [("", 200), ("[session]\non_conflict = \"drop\"", 200), ("[session]\non_conflict = 409", 409)]
     {
-        let house = Cloakroom::with(&app, toml);
+        let proxy = Cloakroom::with(&app, toml);
         for (lines, holds, shown) in [
             (["X-Session-If-Version: 1", "X-Session-Set-A: 2"], true, "a=2"),
             (["X-Session-If-Version: 0", "X-Session-Set-A: 2"], false, "a=1"),
@@ -142,14 +142,14 @@ fn if_version_applies_all_or_nothing() {
             (["X-Session-If-Version: 2", "X-Session-Action: destroy"], false, "a=1"),
             (["X-Session-If-Version: 1", "X-Session-Action: destroy"], true, ""),
         ] {
-            let mut visitor = house.browser();
+            let mut visitor = proxy.browser();
             visitor.answered("/", &["X-Session-Set-A: 1"]);
             let status = visitor.answered("/", &lines).status;
             assert_eq!(status, if holds { 200 } else { refused }, "{toml} {lines:?}");
             assert_eq!(visitor.shown(), shown, "{toml} {lines:?}");
         }
         // A session without data is at version 0.
-        let mut fresh = house.browser();
+        let mut fresh = proxy.browser();
         fresh.get("/");
         fresh.answered("/", &["X-Session-If-Version: 0", "X-Session-Set-A: 1"]);
         assert_eq!(fresh.shown(), "a=1", "{toml}");
@@ -158,8 +158,8 @@ fn if_version_applies_all_or_nothing() {
 
 #[test]
 fn lifetimes_are_what_the_app_says_within_bounds() {
-    let app = App::puppet();
-    let house = house(&app);
+    let app = App::scripted();
+    let proxy = proxy(&app);
     let (half_hour, month) = (30 * 60, 31 * 24 * 3600);
     for (lines, wanted) in [
         (vec![], half_hour),
@@ -177,7 +177,7 @@ fn lifetimes_are_what_the_app_says_within_bounds() {
         (vec!["X-Session-Action: temporary, permanent"], half_hour),
         (vec!["X-Session-Action: permanent", "X-Session-Idle: 600"], 600),
     ] {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         visitor.answered("/", &["X-Session-Set-A: 1"]);
         let permanent = lines.contains(&"X-Session-Action: permanent");
         let given = visitor.answered("/", &lines).set_cookies().concat();
@@ -190,7 +190,7 @@ fn lifetimes_are_what_the_app_says_within_bounds() {
             "{lines:?}: {left}, not {wanted}; age {age}"
         );
     }
-    let mut visitor = house.browser();
+    let mut visitor = proxy.browser();
     visitor.answered("/", &["X-Session-Action: permanent"]);
     visitor.answered("/", &["X-Session-Action: temporary"]);
     assert!(number(&visitor.get("/"), "meta-idle-left") <= half_hour, "temporary takes permanent back");

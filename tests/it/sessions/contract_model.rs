@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::Desk;
+use crate::support::SessionBench;
 use cloakroom::{record::FieldValue, session::SessionChanges};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use proptest::prelude::*;
@@ -64,7 +64,7 @@ impl Line {
 }
 
 /// What cloakroom reads in an answer of these lines.
-fn changes(desk: &Desk, lines: &[Line]) -> SessionChanges {
+fn changes(desk: &SessionBench, lines: &[Line]) -> SessionChanges {
     let mut headers = HeaderMap::new();
     for (name, value) in lines.iter().map(Line::header) {
         let name = HeaderName::try_from(format!("x-session-{name}")).unwrap();
@@ -125,7 +125,7 @@ proptest! {
     #[test]
     fn any_sequence_of_changes_equals_the_same_on_a_plain_map(answers in prop::collection::vec(lines(), 1..12)) {
         thread_local! {
-            static DESK: Desk = Desk::open("[limits]\nnew_sessions_per_second = \"off\"");
+            static DESK: SessionBench = SessionBench::open("[limits]\nnew_sessions_per_second = \"off\"");
         }
         DESK.with(|desk| {
             let (mut plain, mut ticket, now) = (Plain::default(), None, desk.opened);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::{App, Browser, Cloakroom, Desk, Response, eventually, key, login, orders};
+use crate::support::{App, Browser, Cloakroom, Response, SessionBench, eventually, key, login, orders};
 use cloakroom::{clock::Timestamp, session::SessionChanges, store::StoreError};
 
 const DESTROY_ALL: &str = "X-Session-Action: destroy-principal";
@@ -14,8 +14,8 @@ struct Guest {
 }
 
 impl Guest {
-    fn of(house: &Cloakroom, host: &'static str) -> Self {
-        Self { browser: house.browser(), host }
+    fn of(proxy: &Cloakroom, host: &'static str) -> Self {
+        Self { browser: proxy.browser(), host }
     }
 
     fn ask(&mut self, lines: &[&str]) -> Response {
@@ -31,20 +31,20 @@ impl Guest {
 
 #[test]
 fn a_name_on_one_site_is_nobody_on_another() {
-    let app = App::puppet();
+    let app = App::scripted();
     let sites = "[session]\nmax_sessions_per_principal = 1\n[[routes]]\nhost = \"bank.test\"\nupstream = \"app\"\n\
                  [[routes]]\nhost = \"*.test\"\nupstream = \"app\"\n[[routes]]\nupstream = \"app\"\n";
-    let house = Cloakroom::with(&app, sites);
+    let proxy = Cloakroom::with(&app, sites);
     assert!(
-        house.verb(&["check"]).1.contains("host = \"*.test\", host = \"bank.test\""),
+        proxy.verb(&["check"]).1.contains("host = \"*.test\", host = \"bank.test\""),
         "of the route for all others"
     );
     assert!(
-        house.verb(&["check"]).1.contains("The people of *.test, bank.test are not among them"),
+        proxy.verb(&["check"]).1.contains("The people of *.test, bank.test are not among them"),
         "and that whoever invents a host escapes theirs"
     );
-    let mut bank = Guest::of(&house, "bank.test");
-    let mut forum = Guest::of(&house, "forum.test");
+    let mut bank = Guest::of(&proxy, "bank.test");
+    let mut forum = Guest::of(&proxy, "forum.test");
     bank.ask(&["X-Session-Principal: admin"]);
     forum.ask(&["X-Session-Principal: admin"]);
     assert_eq!(bank.shown(), "principal=admin", "a login elsewhere takes no place of theirs");
@@ -52,7 +52,7 @@ fn a_name_on_one_site_is_nobody_on_another() {
     assert_eq!(bank.shown(), "principal=admin", "and a logout everywhere is of that site");
     assert_eq!(forum.shown(), "");
     // The same name on the same site is one.
-    Guest::of(&house, "bank.test").ask(&["X-Session-Principal: admin"]);
+    Guest::of(&proxy, "bank.test").ask(&["X-Session-Principal: admin"]);
     assert_eq!(bank.shown(), "");
 }
 
@@ -60,17 +60,17 @@ fn a_name_on_one_site_is_nobody_on_another() {
 #[test]
 fn whoever_logs_in_under_an_invented_host_is_counted_and_logged_out_with_the_others() {
     for kind in ["memory", "disk"] {
-        let (app, state) = (App::puppet(), tempfile::tempdir().unwrap());
+        let (app, state) = (App::scripted(), tempfile::tempdir().unwrap());
         let toml = format!(
             "[session]\nmax_sessions_per_principal = 2\n[admin]\naddress = \"unix:{0}/admin.sock\"\n\
              [store]\nkind = \"{kind}\"\npath = \"{0}/store\"\n[keys]\ncurrent = {1}\n",
             state.path().display(),
             key(state.path(), "key")
         );
-        let house = Cloakroom::with(&app, &toml);
-        assert!(house.verb(&["check"]).1.contains("note: routes to `app` name no host"), "{kind}");
+        let proxy = Cloakroom::with(&app, &toml);
+        assert!(proxy.verb(&["check"]).1.contains("note: routes to `app` name no host"), "{kind}");
         let login = |host: &'static str| {
-            let mut guest = Guest::of(&house, host);
+            let mut guest = Guest::of(&proxy, host);
             guest.ask(&["X-Session-Principal: alice"]);
             guest
         };
@@ -86,7 +86,7 @@ fn whoever_logs_in_under_an_invented_host_is_counted_and_logged_out_with_the_oth
         assert_eq!([evil.shown(), newest.shown()], [""; 2], "{kind}: the visitor's own");
         // A login within the millisecond of the end is ended with the others.
         eventually("alice may come again", || login("evil.test").shown() == "principal=alice");
-        let ended = house.verb(&["sessions", "revoke", "--principal", "alice", "--realm", "host:shop.test"]);
+        let ended = proxy.verb(&["sessions", "revoke", "--principal", "alice", "--realm", "host:shop.test"]);
         assert_eq!(ended, (true, "1 session ended\n".to_owned()), "{kind}: the admin's");
     }
 }
@@ -95,7 +95,7 @@ fn whoever_logs_in_under_an_invented_host_is_counted_and_logged_out_with_the_oth
 #[test]
 fn whoever_shares_a_session_is_the_same_person() {
     let state = tempfile::tempdir().unwrap();
-    let app = App::puppet();
+    let app = App::scripted();
     let rights = "session_fields = [\"*\"]\nsession_write = true\nsession_login = true\n";
     let toml = format!(
         "[upstreams.idp]\nservers = [\"http://{1}\"]\n{rights}[[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/sso\"\n\
@@ -103,18 +103,18 @@ fn whoever_shares_a_session_is_the_same_person() {
         state.path().display(),
         app.address
     );
-    let house = Cloakroom::before(app.address).upstream(rights).config(&toml).start();
+    let proxy = Cloakroom::before(app.address).upstream(rights).config(&toml).start();
     let login = || {
-        let mut browser = house.browser();
+        let mut browser = proxy.browser();
         browser.answered("/", &["X-Session-Principal: alice"]);
         browser
     };
     let mut alice = login();
-    house.browser().answered("/sso/backchannel", &["X-Session-Principal: alice", DESTROY_ALL]);
+    proxy.browser().answered("/sso/backchannel", &["X-Session-Principal: alice", DESTROY_ALL]);
     assert_eq!(alice.shown(), "", "by another app's back channel");
-    let host = house.address.ip().to_string();
+    let host = proxy.address.ip().to_string();
     let revoke =
-        || house.verb(&["sessions", "revoke", "--principal", "alice", "--realm", &format!("host:{host}")]).1;
+        || proxy.verb(&["sessions", "revoke", "--principal", "alice", "--realm", &format!("host:{host}")]).1;
     let mut alice = Browser::clone(&alice);
     eventually("alice may come again", || {
         alice.answered("/", &["X-Session-Principal: alice"]);
@@ -124,7 +124,7 @@ fn whoever_shares_a_session_is_the_same_person() {
         ("upstream = \"app\"", format!("host = \"{host}\"\nupstream = \"app\"")),
         ("host = ", "# host = ".to_owned()),
     ] {
-        house.reload(|text| text.replacen(before, &after, 1));
+        proxy.reload(|text| text.replacen(before, &after, 1));
         assert_eq!(alice.shown(), "principal=alice", "her ticket is as good");
         assert_eq!(revoke(), "1 session ended\n", "{after}: and it is found");
         assert_eq!(alice.shown(), "");
@@ -137,15 +137,15 @@ fn whoever_shares_a_session_is_the_same_person() {
 
 #[test]
 fn a_back_channel_without_a_session_logs_a_principal_out_everywhere() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, "");
-    let mut alices: Vec<_> = (0..3).map(|_| house.browser()).collect();
-    let mut bob = house.browser();
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, "");
+    let mut alices: Vec<_> = (0..3).map(|_| proxy.browser()).collect();
+    let mut bob = proxy.browser();
     for alice in &mut alices {
         alice.answered("/", &["X-Session-Principal: alice"]);
     }
     bob.answered("/", &["X-Session-Principal: bob"]);
-    let told = house.browser().answered("/", &["X-Session-Principal: alice", DESTROY_ALL]);
+    let told = proxy.browser().answered("/", &["X-Session-Principal: alice", DESTROY_ALL]);
     assert_eq!(told.set_cookies(), [""; 0], "who says so gets no session by it");
     for alice in &mut alices {
         assert_eq!(alice.shown(), "");
@@ -159,27 +159,27 @@ fn a_back_channel_without_a_session_logs_a_principal_out_everywhere() {
 
 #[test]
 fn an_upstream_that_may_not_log_in_logs_nobody_out_without_a_session_either() {
-    let app = App::puppet();
+    let app = App::scripted();
     let toml = format!(
         "[upstreams.part]\nservers = [\"http://{}\"]\nsession_fields = [\"*\"]\nsession_write = true\n\
          session_login = false\n[[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/part\"\nupstream = \"part\"",
         app.address
     );
     let all = "session_fields = [\"*\"]\nsession_write = true\nsession_login = true";
-    let house = Cloakroom::before(app.address).upstream(all).config(&toml).start();
-    let mut alice = house.browser();
+    let proxy = Cloakroom::before(app.address).upstream(all).config(&toml).start();
+    let mut alice = proxy.browser();
     alice.answered("/", &["X-Session-Principal: alice"]);
-    house.browser().answered("/part", &["X-Session-Principal: alice", DESTROY_ALL]);
+    proxy.browser().answered("/part", &["X-Session-Principal: alice", DESTROY_ALL]);
     assert_eq!(alice.shown(), "principal=alice");
 }
 
 #[test]
 fn a_login_that_is_refused_ends_nothing() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, "[session]\nmax_sessions_per_principal = 1\non_too_many = \"refuse\"");
-    let mut bob = house.browser();
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, "[session]\nmax_sessions_per_principal = 1\non_too_many = \"refuse\"");
+    let mut bob = proxy.browser();
     bob.answered("/", &["X-Session-Principal: bob"]);
-    let mut alice = house.browser();
+    let mut alice = proxy.browser();
     alice.answered("/", &["X-Session-Principal: alice", "X-Session-Set-A: 1"]);
     let refused = alice.answered("/", &["X-Session-Principal: bob"]);
     assert_eq!((refused.status, refused.set_cookies()), (403, Vec::new()));
@@ -192,13 +192,13 @@ fn a_login_that_is_refused_ends_nothing() {
 
 #[test]
 fn a_logout_is_never_refused_by_the_limit_on_new_sessions() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, "[limits]\nnew_sessions_per_address = 1");
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, "[limits]\nnew_sessions_per_address = 1");
     for farewell in ["X-Session-Principal:", "X-Session-Action: logout"] {
-        let mut alice = house.browser();
+        let mut alice = proxy.browser();
         alice.answered("/", &["X-Session-Principal: alice"]);
         let begins = || {
-            let mut visitor = house.browser();
+            let mut visitor = proxy.browser();
             visitor.answered("/", &["X-Session-Set-A: 1"]);
             !visitor.shown().is_empty()
         };
@@ -210,7 +210,7 @@ fn a_logout_is_never_refused_by_the_limit_on_new_sessions() {
 
 #[test]
 fn a_straggler_evicts_nobody() {
-    let desk = Desk::open("[session]\nmax_sessions_per_principal = 1");
+    let desk = SessionBench::open("[session]\nmax_sessions_per_principal = 1");
     let at = |seconds| desk.opened.plus(Duration::from_secs(seconds));
     let first = desk.visit(None, login("alice"), at(0)).unwrap();
     let slow = desk.resolve(Some(&first), at(1));
@@ -223,9 +223,9 @@ fn a_straggler_evicts_nobody() {
 
 #[test]
 fn who_logs_another_out_everywhere_stays() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, "");
-    let (mut admin, mut bob) = (house.browser(), house.browser());
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, "");
+    let (mut admin, mut bob) = (proxy.browser(), proxy.browser());
     admin.answered("/", &["X-Session-Principal: admin"]);
     bob.answered("/", &["X-Session-Principal: bob"]);
     admin.answered("/", &["X-Session-Principal: bob", DESTROY_ALL, "X-Session-Set-Ended: bob"]);
@@ -236,14 +236,14 @@ fn who_logs_another_out_everywhere_stays() {
 
 #[test]
 fn a_logout_everywhere_for_another_version_ends_nothing() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, "[session]\non_conflict = 409");
-    let (mut alice, mut bob) = (house.browser(), house.browser());
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, "[session]\non_conflict = 409");
+    let (mut alice, mut bob) = (proxy.browser(), proxy.browser());
     for (browser, name) in [(&mut alice, "alice"), (&mut bob, "bob")] {
         browser.answered("/", &[&format!("X-Session-Principal: {name}")]);
     }
     let lines = ["X-Session-If-Version: 7", "X-Session-Principal: alice", DESTROY_ALL];
-    for browser in [&mut house.browser(), &mut bob] {
+    for browser in [&mut proxy.browser(), &mut bob] {
         assert_eq!(browser.answered("/", &lines).status, 409);
         assert_eq!(alice.shown(), "principal=alice");
     }
@@ -255,7 +255,7 @@ fn sessions_that_are_over_do_not_count() {
         let toml = format!(
             "[session]\nidle_timeout = \"1m\"\nmax_sessions_per_principal = 2\non_too_many = \"{rule}\""
         );
-        let desk = Desk::open(&toml);
+        let desk = SessionBench::open(&toml);
         let at = |seconds| desk.opened.plus(Duration::from_secs(seconds));
         let kept = desk.visit(None, login("alice"), at(0)).unwrap();
         desk.visit(None, login("alice"), at(1)).unwrap();
@@ -272,7 +272,7 @@ fn sessions_that_are_over_do_not_count() {
 
 #[test]
 fn a_login_without_a_session_or_under_a_spent_ticket_keeps_to_its_version() {
-    let desk = Desk::open("[session]\non_conflict = 409");
+    let desk = SessionBench::open("[session]\non_conflict = 409");
     let now = desk.opened;
     let conditional = || SessionChanges { if_version: Some(7), ..login("bob") };
     let versioned = |ticket: Option<&str>, now: Timestamp| -> Result<Option<String>, StoreError> {
@@ -284,14 +284,14 @@ fn a_login_without_a_session_or_under_a_spent_ticket_keeps_to_its_version() {
     assert_eq!(versioned(Some(&visitor), now), Ok(None), "nor has a spent ticket");
     assert_eq!(desk.principal(&alice, now).as_deref(), Some("alice"));
 
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, "[session]\non_conflict = 409");
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, "[session]\non_conflict = 409");
     let conditional = ["X-Session-If-Version: 7", "X-Session-Principal: bob"];
-    let mut visitor = house.browser();
+    let mut visitor = proxy.browser();
     visitor.get("/");
     let mut spent = visitor.clone();
     visitor.answered("/", &["X-Session-Principal: alice"]);
-    for mut stranger in [house.browser(), spent.clone()] {
+    for mut stranger in [proxy.browser(), spent.clone()] {
         assert_eq!(stranger.answered("/", &conditional).status, 409, "and is told so");
     }
     assert_eq!(spent.shown(), "");

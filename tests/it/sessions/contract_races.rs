@@ -8,7 +8,9 @@ use std::time::Duration;
 use cloakroom::session::SessionChanges;
 use cloakroom::tasks::at_once;
 
-use crate::support::{App, Browser, Cloakroom, Desk, PATIENCE, Request, Wire, key, login, obey, orders};
+use crate::support::{
+    App, Browser, Cloakroom, PATIENCE, Request, SessionBench, Wire, key, login, obey, orders,
+};
 
 const ENDLESS: &str = "[limits]\nrequests_per_connection_http1 = \"off\"\nnew_sessions_per_second = \"off\"";
 
@@ -18,8 +20,8 @@ struct Line {
 }
 
 impl Line {
-    fn to(house: &Cloakroom) -> Self {
-        Self { wire: house.dial() }
+    fn to(proxy: &Cloakroom) -> Self {
+        Self { wire: proxy.dial() }
     }
 
     /// A request with the jar of this browser; the answer's cookies go into it.
@@ -33,8 +35,8 @@ impl Line {
 }
 
 /// A browser that holds this ticket and no other cookie.
-fn holding(house: &Cloakroom, ticket: Option<String>) -> Browser {
-    let mut browser = house.browser();
+fn holding(proxy: &Cloakroom, ticket: Option<String>) -> Browser {
+    let mut browser = proxy.browser();
     browser.jar.insert("cloakroom".to_owned(), ticket.unwrap_or_default());
     browser
 }
@@ -86,16 +88,16 @@ fn gated() -> (Arc<Gate>, App) {
 
 #[test]
 fn a_thousand_answers_that_set_different_fields_at_once_are_all_kept() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, ENDLESS);
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, ENDLESS);
     let together = Barrier::new(8);
-    let mut visitor = house.browser();
+    let mut visitor = proxy.browser();
     visitor.get("/");
     thread::scope(|scope| {
         for writer in 0..8 {
-            let (together, house, mut tab) = (&together, &house, visitor.clone());
+            let (together, proxy, mut tab) = (&together, &proxy, visitor.clone());
             scope.spawn(move || {
-                let mut line = Line::to(house);
+                let mut line = Line::to(proxy);
                 for round in 0..125 {
                     together.wait();
                     line.ask(&mut tab, "/", &[&format!("X-Session-Set-W{writer}: {round}")]);
@@ -111,16 +113,16 @@ fn a_thousand_answers_that_set_different_fields_at_once_are_all_kept() {
 
 #[test]
 fn a_number_that_a_hundred_requests_add_to_is_their_exact_sum() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, ENDLESS);
-    let mut visitor = house.browser();
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, ENDLESS);
+    let mut visitor = proxy.browser();
     visitor.get("/");
     for round in 1..=10_i64 {
         thread::scope(|scope| {
             for adder in 0..10_i64 {
-                let (house, mut tab) = (&house, visitor.clone());
+                let (proxy, mut tab) = (&proxy, visitor.clone());
                 scope.spawn(move || {
-                    let mut line = Line::to(house);
+                    let mut line = Line::to(proxy);
                     for more in 0..10_i64 {
                         line.ask(&mut tab, "/", &[&format!("X-Session-Incr-N: {}", adder * 10 + more - 20)]);
                     }
@@ -134,8 +136,8 @@ fn a_number_that_a_hundred_requests_add_to_is_their_exact_sum() {
 
 #[test]
 fn five_hundred_sessions_that_end_while_writes_are_under_way_stay_ended() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, ENDLESS);
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, ENDLESS);
     let farewells = [
         "X-Session-Action: destroy",
         "X-Session-Action: logout",
@@ -144,11 +146,11 @@ fn five_hundred_sessions_that_end_while_writes_are_under_way_stay_ended() {
     ];
     thread::scope(|scope| {
         for (number, farewell) in farewells.into_iter().enumerate() {
-            let house = &house;
+            let proxy = &proxy;
             scope.spawn(move || {
-                let (mut line, mut writers) = (Line::to(house), [Line::to(house), Line::to(house)]);
+                let (mut line, mut writers) = (Line::to(proxy), [Line::to(proxy), Line::to(proxy)]);
                 for round in 0..125 {
-                    let mut visitor = house.browser();
+                    let mut visitor = proxy.browser();
                     let principal = format!("X-Session-Principal: user-{number}-{round}");
                     line.ask(&mut visitor, "/", &["X-Session-Set-A: 1", &principal]);
                     let (copy, ticket) = (visitor.clone(), visitor.ticket());
@@ -168,7 +170,7 @@ fn five_hundred_sessions_that_end_while_writes_are_under_way_stay_ended() {
                     });
                     let shown = line.ask(&mut visitor, "/", &[]);
                     assert_eq!(shown, "", "{farewell}, round {round}");
-                    let shown = line.ask(&mut holding(house, ticket), "/", &[]);
+                    let shown = line.ask(&mut holding(proxy, ticket), "/", &[]);
                     assert_eq!(shown, "", "{farewell}, round {round}: the old ticket");
                 }
             });
@@ -179,13 +181,13 @@ fn five_hundred_sessions_that_end_while_writes_are_under_way_stay_ended() {
 #[test]
 fn under_a_ticket_that_a_login_spent_nothing_is_served_as_the_principal() {
     let (gate, app) = gated();
-    let house = Cloakroom::with(&app, ENDLESS);
-    let (mut line, mut thiefs, mut held) = (Line::to(&house), Line::to(&house), Line::to(&house));
+    let proxy = Cloakroom::with(&app, ENDLESS);
+    let (mut line, mut thiefs, mut held) = (Line::to(&proxy), Line::to(&proxy), Line::to(&proxy));
     for round in 1..=300 {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         line.ask(&mut visitor, "/", &["X-Session-Set-A: 1"]);
         let planted = visitor.ticket();
-        let mut straggler = holding(&house, planted.clone());
+        let mut straggler = holding(&proxy, planted.clone());
         let mut late = String::new();
         thread::scope(|scope| {
             let line = &mut line;
@@ -196,13 +198,13 @@ fn under_a_ticket_that_a_login_spent_nothing_is_served_as_the_principal() {
             gate.came(round);
             let login = scope.spawn(move || line.ask(&mut visitor, "/", &["X-Session-Principal: alice"]));
             // Whatever the thief is told while the login goes on, it is never of a principal.
-            let mut thief = holding(&house, planted.clone());
+            let mut thief = holding(&proxy, planted.clone());
             for _ in 0..3 {
                 let told = thiefs.ask(&mut thief, "/", &[]);
                 assert!(!told.contains("principal"), "round {round}: {told}");
             }
             login.join().unwrap();
-            let mut thief = holding(&house, planted.clone());
+            let mut thief = holding(&proxy, planted.clone());
             assert_eq!(thiefs.ask(&mut thief, "/", &["X-Session-Set-Role: admin"]), "", "round {round}");
             assert_eq!(thief.ticket(), planted, "round {round}: no ticket is handed out");
             gate.open(round);
@@ -216,11 +218,11 @@ fn under_a_ticket_that_a_login_spent_nothing_is_served_as_the_principal() {
 
 #[test]
 fn a_login_wins_its_session_for_one_ticket_and_no_role_slips_in_beside_it() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, ENDLESS);
-    let (mut line, mut other) = (Line::to(&house), Line::to(&house));
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, ENDLESS);
+    let (mut line, mut other) = (Line::to(&proxy), Line::to(&proxy));
     for round in 0..300 {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         line.ask(&mut visitor, "/", &["X-Session-Set-A: 1"]);
         let mut second = visitor.clone();
         // A double click on Login: both are in, in sessions of their own.
@@ -240,14 +242,14 @@ fn a_login_wins_its_session_for_one_ticket_and_no_role_slips_in_beside_it() {
 #[test]
 fn of_two_hundred_logins_under_way_when_everyone_is_logged_out_none_counts() {
     let (gate, app) = gated();
-    let house = Cloakroom::with(&app, ENDLESS);
-    let mut line = Line::to(&house);
-    let mut lates: Vec<_> = (0..8).map(|_| Line::to(&house)).collect();
+    let proxy = Cloakroom::with(&app, ENDLESS);
+    let mut line = Line::to(&proxy);
+    let mut lates: Vec<_> = (0..8).map(|_| Line::to(&proxy)).collect();
     for round in 1..=25 {
         let principal = format!("X-Session-Principal: user-{round}");
-        let mut inside = house.browser();
+        let mut inside = proxy.browser();
         line.ask(&mut inside, "/", &[&principal]);
-        let mut visitors: Vec<_> = lates.iter().map(|_| house.browser()).collect();
+        let mut visitors: Vec<_> = lates.iter().map(|_| proxy.browser()).collect();
         thread::scope(|scope| {
             for (late, visitor) in lates.iter_mut().zip(&mut visitors) {
                 let principal = &principal;
@@ -269,7 +271,7 @@ fn a_login_within_the_millisecond_in_which_a_tunnel_began_ends_it_and_one_by_its
     let folder = tempfile::tempdir().unwrap();
     let travels = format!("[store]\nkind = \"cookie\"\n[keys]\ncurrent = {}\n", key(folder.path(), "key"));
     for toml in ["[store]\nkind = \"memory\"\n", &travels] {
-        let desk = Desk::open(toml);
+        let desk = SessionBench::open(toml);
         let (sessions, begun) = (&desk.plan.sessions, desk.opened);
         let now = begun.plus(Duration::from_secs(1));
         let holds = |mut tunnel| at_once(sessions.holds(&mut tunnel, false, now)).unwrap();

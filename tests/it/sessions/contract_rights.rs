@@ -20,9 +20,9 @@ fn parted(app: &App, rules: &str, more: &str) -> Cloakroom {
 
 #[test]
 fn an_upstream_is_shown_and_changes_only_its_own_fields() {
-    let app = App::puppet();
+    let app = App::scripted();
     let rules = "session_fields = [\"cart-*\"]\nsession_write = true\nsession_login = true";
-    let house = parted(&app, rules, "");
+    let proxy = parted(&app, rules, "");
     for (line, all) in [
         ("X-Plain: nothing", "cart-id=1 principal=alice role=user"),
         ("X-Session-Set: cart-id=2&role=root", "cart-id=2 principal=alice role=user"),
@@ -33,7 +33,7 @@ fn an_upstream_is_shown_and_changes_only_its_own_fields() {
         ("X-Session-Set-Json-Role: 1", "cart-id=1 principal=alice role=user"),
         ("X-Session-Flash-Role: root", "cart-id=1 principal=alice role=user"),
     ] {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         visitor.answered("/", &["X-Session-Set: cart-id=1&role=user", "X-Session-Principal: alice"]);
         assert_eq!(visitor.answered("/part", &[line]).fields(), "cart-id=1 principal=alice", "{line}");
         assert_eq!(visitor.shown(), all, "{line}");
@@ -42,9 +42,9 @@ fn an_upstream_is_shown_and_changes_only_its_own_fields() {
 
 #[test]
 fn a_flash_waits_for_a_page_of_an_upstream_that_is_shown_it() {
-    let app = App::puppet();
-    let house = parted(&app, "session_fields = [\"cart-*\"]\nsession_write = true\nsession_login = true", "");
-    let mut visitor = house.browser();
+    let app = App::scripted();
+    let proxy = parted(&app, "session_fields = [\"cart-*\"]\nsession_write = true\nsession_login = true", "");
+    let mut visitor = proxy.browser();
     visitor.answered("/", &["X-Session-Flash-Note: text", "X-Session-Flash-Cart-Note: cart"]);
     assert_eq!(visitor.get("/part").fields(), "cart-note=cart");
     assert_eq!(visitor.shown(), "note=text");
@@ -52,7 +52,7 @@ fn a_flash_waits_for_a_page_of_an_upstream_that_is_shown_it() {
 
 #[test]
 fn an_upstream_that_may_not_write_or_log_in_does_not() {
-    let app = App::puppet();
+    let app = App::scripted();
     for (write, login, line, wanted) in [
         (false, true, "X-Session-Set-A: 2", "a=1"),
         (false, true, "X-Session-Action: clear", "a=1"),
@@ -65,13 +65,13 @@ fn an_upstream_that_may_not_write_or_log_in_does_not() {
         (true, false, "X-Session-Action: clear", ""),
     ] {
         let rules = format!("session_fields = [\"*\"]\nsession_write = {write}\nsession_login = {login}");
-        let house = parted(&app, &rules, "");
-        let mut visitor = house.browser();
+        let proxy = parted(&app, &rules, "");
+        let mut visitor = proxy.browser();
         visitor.answered("/", &["X-Session-Set-A: 1"]);
         assert_eq!(visitor.answered("/part", &[line]).status, 200);
         assert_eq!(visitor.shown(), wanted, "{rules}: {line}");
         assert_eq!(
-            house.log().contains("session instructions were dropped"),
+            proxy.log().contains("session instructions were dropped"),
             wanted == "a=1",
             "{rules}: {line}"
         );
@@ -80,12 +80,12 @@ fn an_upstream_that_may_not_write_or_log_in_does_not() {
 
 #[test]
 fn what_an_upstream_is_told_under_further_names_no_visitor_can_say_on_any_route() {
-    let app = App::puppet();
+    let app = App::scripted();
     let rules = "session_fields = [\"*\"]\nsession_write = true\nsession_login = true\n\
                  header_aliases = { \"Remote-User\" = \"principal\", \"X-Role\" = { field = \"role\", encoding = \"percent\" }, \
                  \"X-Name\" = { field = \"role\" }, \"X-Sid\" = \"id\" }";
-    let house = parted(&app, rules, "");
-    let mut visitor = house.browser();
+    let proxy = parted(&app, rules, "");
+    let mut visitor = proxy.browser();
     visitor.answered("/", &["X-Session-Set-Role: a b", "X-Session-Principal: zo%C3%AB"]);
     visitor.get("/part");
     let told = app.last();
@@ -107,7 +107,7 @@ fn what_an_upstream_is_told_under_further_names_no_visitor_can_say_on_any_route(
     assert_eq!(app.last().header("remote-user"), None, "only where it was asked for");
     for name in ["Remote-User", "remote_user", "REMOTE.USER", "Remote~User", "X_Role", "x!sid"] {
         for path in ["/", "/part"] {
-            house.browser().get_with(path, &format!("{name}: mallory\r\nConnection: {name}\r\n"));
+            proxy.browser().get_with(path, &format!("{name}: mallory\r\nConnection: {name}\r\n"));
             let head = String::from_utf8_lossy(&app.last().head).into_owned();
             assert!(!head.contains("mallory"), "{name} on {path}: {head}");
             let mut known = visitor.clone();
@@ -121,7 +121,7 @@ fn what_an_upstream_is_told_under_further_names_no_visitor_can_say_on_any_route(
 
 #[test]
 fn an_upstream_with_a_proof_gets_it_always_and_no_other_ever() {
-    let app = App::puppet();
+    let app = App::scripted();
     let folder = tempfile::tempdir().unwrap_or_else(|error| panic!("{error}"));
     let file = folder.path().join("proof");
     std::fs::write(&file, "open sesame").unwrap_or_else(|error| panic!("{error}"));
@@ -130,28 +130,28 @@ fn an_upstream_with_a_proof_gets_it_always_and_no_other_ever() {
         file.display()
     );
     let off = "[[routes]]\npath = \"/off\"\nupstream = \"part\"\nsession = \"off\"";
-    let house = parted(&app, &rules, off);
+    let proxy = parted(&app, &rules, off);
     for _ in 0..2 {
-        house.browser().get_with("/off", "X-Session-Meta-Proof: mine\r\n");
+        proxy.browser().get_with("/off", "X-Session-Meta-Proof: mine\r\n");
         assert_eq!(
             app.last().all("x-session-meta-proof"),
             ["open sesame"],
             "also where there are no sessions"
         );
         assert_eq!(app.last().header("x-session-state"), None);
-        house.browser().get_with("/part", "X-Session-Meta-Proof: mine\r\nX_Session_Meta_Proof: mine\r\n");
+        proxy.browser().get_with("/part", "X-Session-Meta-Proof: mine\r\nX_Session_Meta_Proof: mine\r\n");
         assert_eq!(app.last().all("x-session-meta-proof"), ["open sesame"]);
-        house.browser().get_with("/", "X-Session-Meta-Proof: mine\r\n");
+        proxy.browser().get_with("/", "X-Session-Meta-Proof: mine\r\n");
         assert_eq!(app.last().header("x-session-meta-proof"), None);
     }
-    assert!(!house.log().contains("sesame"));
+    assert!(!proxy.log().contains("sesame"));
 }
 
 #[test]
 fn where_sessions_begin_with_the_first_write_nothing_is_minted_before() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, "[session]\ncreate = \"write\"");
-    let mut visitor = house.browser();
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, "[session]\ncreate = \"write\"");
+    let mut visitor = proxy.browser();
     for _ in 0..2 {
         let first = visitor.get("/");
         assert_eq!((first.told("state").as_deref(), first.told("id")), (Some("none"), None));
@@ -161,16 +161,16 @@ fn where_sessions_begin_with_the_first_write_nothing_is_minted_before() {
     for line in
         ["X-Session-Set-A: 1", "X-Session-Flash-A: 1", "X-Session-Incr-A: 1", "X-Session-Principal: alice"]
     {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         assert_eq!(visitor.answered("/", &[line]).set_cookies().len(), 1, "{line}");
         assert_eq!(visitor.get("/").told("state").as_deref(), Some("active"), "{line}");
     }
 }
 
 /// Visitors begin sessions with this line until one is too many; the page that this one sees.
-fn too_many(house: &Cloakroom, line: &str) -> (Browser, Response) {
+fn too_many(proxy: &Cloakroom, line: &str) -> (Browser, Response) {
     let mut visits = (0..200).map(|_| {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         let answer = visitor.answered("/", &[line]);
         (visitor.shown().is_empty(), visitor, answer)
     });
@@ -181,12 +181,12 @@ fn too_many(house: &Cloakroom, line: &str) -> (Browser, Response) {
 
 #[test]
 fn one_address_begins_no_more_sessions_than_configured_and_logs_in_all_the_same() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, "[limits]\nnew_sessions_per_address = 2");
-    let mut early = house.browser();
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, "[limits]\nnew_sessions_per_address = 2");
+    let mut early = proxy.browser();
     early.answered("/", &["X-Session-Set-A: 1"]);
     for line in ["X-Session-Set-A: 1", "X-Session-Flash-A: 1", "X-Session-Incr-A: 1"] {
-        let (mut late, answer) = too_many(&house, line);
+        let (mut late, answer) = too_many(&proxy, line);
         assert_eq!(answer.status, 200, "{line}: the page is there, the change is not");
         assert_eq!(answer.told("state").as_deref(), Some("new"), "{line}");
         assert_eq!(late.get("/").told("state").as_deref(), Some("active"), "{line}: the ticket is");
@@ -195,29 +195,29 @@ fn one_address_begins_no_more_sessions_than_configured_and_logs_in_all_the_same(
         });
     }
     for _ in 0..5 {
-        let mut alice = house.browser();
+        let mut alice = proxy.browser();
         assert_eq!(alice.answered("/", &["X-Session-Principal: alice", "X-Session-Set-A: 1"]).status, 200);
         assert_eq!(alice.shown(), "a=1 principal=alice");
     }
     early.answered("/", &["X-Session-Set-A: 2"]);
     assert_eq!(early.shown(), "a=2", "who is there already may write");
-    assert_eq!(house.log().matches("too many sessions begin").count(), 1, "it is told once a minute");
+    assert_eq!(proxy.log().matches("too many sessions begin").count(), 1, "it is told once a minute");
 }
 
 #[test]
 fn what_one_address_has_too_many_is_not_what_others_lack() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, "[limits]\nnew_sessions_per_second = 40\n");
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, "[limits]\nnew_sessions_per_second = 40\n");
     let flooding = AtomicBool::new(true);
     thread::scope(|scope| {
         scope.spawn(|| {
             while flooding.load(Ordering::Relaxed) {
-                house.browser().answered("/", &["X-Session-Set-A: 1"]);
+                proxy.browser().answered("/", &["X-Session-Set-A: 1"]);
             }
         });
-        eventually("a flood", || house.log().contains("too many sessions begin"));
+        eventually("a flood", || proxy.log().contains("too many sessions begin"));
         for last in 1..=5 {
-            let mut wire = house.dial_from(Ipv4Addr::new(127, 0, 1, last));
+            let mut wire = proxy.dial_from(Ipv4Addr::new(127, 0, 1, last));
             let mut ask = |more: &str| {
                 wire.send(format!("GET / HTTP/1.1\r\nhost: a\r\n{more}\r\n"));
                 wire.answer(false)
@@ -233,25 +233,25 @@ fn what_one_address_has_too_many_is_not_what_others_lack() {
 
 #[test]
 fn a_principal_has_no_more_sessions_than_configured() {
-    let app = App::puppet();
-    let login = |house: &Cloakroom, name: &str| {
-        let mut browser = house.browser();
+    let app = App::scripted();
+    let login = |proxy: &Cloakroom, name: &str| {
+        let mut browser = proxy.browser();
         let status = browser.answered("/", &[&format!("X-Session-Principal: {name}")]).status;
         (browser, status)
     };
     let two = "[session]\nmax_sessions_per_principal = 2";
-    let house = Cloakroom::with(&app, two);
-    let mut all: Vec<_> = (0..3).map(|_| login(&house, "alice").0).collect();
+    let proxy = Cloakroom::with(&app, two);
+    let mut all: Vec<_> = (0..3).map(|_| login(&proxy, "alice").0).collect();
     let shown: Vec<_> = all.iter_mut().map(Browser::shown).collect();
     assert_eq!(shown, ["", "principal=alice", "principal=alice"], "the oldest goes");
     all[1].answered("/", &["X-Session-Action: destroy"]);
-    login(&house, "alice");
+    login(&proxy, "alice");
     assert_eq!(all[2].shown(), "principal=alice", "one that ended makes room");
-    assert_eq!(login(&house, "bob").0.shown(), "principal=bob");
+    assert_eq!(login(&proxy, "bob").0.shown(), "principal=bob");
 
-    let house = Cloakroom::with(&app, &format!("{two}\non_too_many = \"refuse\""));
-    let mut all: Vec<_> = (0..2).map(|_| login(&house, "alice").0).collect();
-    let (mut third, status) = login(&house, "alice");
+    let proxy = Cloakroom::with(&app, &format!("{two}\non_too_many = \"refuse\""));
+    let mut all: Vec<_> = (0..2).map(|_| login(&proxy, "alice").0).collect();
+    let (mut third, status) = login(&proxy, "alice");
     assert!(status >= 400, "{status}: an app's \"welcome\" must not go out");
     assert_eq!((third.shown().as_str(), all[0].shown().as_str()), ("", "principal=alice"));
     all[0].answered("/", &["X-Session-Principal: alice"]);
@@ -263,17 +263,17 @@ fn a_principal_has_no_more_sessions_than_configured() {
 
 #[test]
 fn an_answer_whose_change_was_dropped_was_shown_something_personal_all_the_same() {
-    let app = App::puppet();
+    let app = App::scripted();
     let full = "[store]\nkind = \"memory\"\nmax_bytes = \"1 MiB\"\n[session]\nmax_bytes = \"64 KiB\"\n\
                 max_value_bytes = \"12 KiB\"\nmax_header_bytes = \"60 KiB\"\n[[routes]]\nupstream = \"app\"\n\
                 on_store_failure = \"anonymous\"";
-    let house = Cloakroom::with(&app, full);
-    let mut alice = house.browser();
+    let proxy = Cloakroom::with(&app, full);
+    let mut alice = proxy.browser();
     alice.answered("/", &["X-Session-Principal: alice", "X-Session-Flash-Note: saved"]);
     let large = format!("X-Session-Set-A: {}", "x".repeat(9000));
     let refused = |n: &usize| {
         let name = format!("X-Session-Principal: p{n}");
-        house.browser().answered("/", &[&name, &large]).status == 503
+        proxy.browser().answered("/", &[&name, &large]).status == 503
     };
     assert!((0..200).any(|n| refused(&n)), "the store is full");
     let dropped = alice.answered("/", &[&large]);
@@ -284,11 +284,11 @@ fn an_answer_whose_change_was_dropped_was_shown_something_personal_all_the_same(
 
 #[test]
 fn an_answer_that_was_shown_something_personal_is_not_for_shared_caches() {
-    let app = App::puppet();
+    let app = App::scripted();
     for (toml, wanted) in
         [("", Some("private")), ("cache = \"no-store\"", Some("no-store")), ("cache = \"off\"", None)]
     {
-        let house = Cloakroom::with(&app, &format!("[session]\n{toml}"));
+        let proxy = Cloakroom::with(&app, &format!("[session]\n{toml}"));
         // Their id is told in any case.
         for (kept, personal) in [
             ("X-Session-Set-A: 1", true),
@@ -296,7 +296,7 @@ fn an_answer_that_was_shown_something_personal_is_not_for_shared_caches() {
             ("X-Session-Flash-A: 1", true),
             ("X-Plain: 1", true),
         ] {
-            let mut visitor = house.browser();
+            let mut visitor = proxy.browser();
             visitor.answered("/", &[kept]);
             let told = visitor.get("/").header("cache-control");
             assert_eq!(told.as_deref(), wanted.filter(|_| personal), "{toml} {kept}");

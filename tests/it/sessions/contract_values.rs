@@ -4,9 +4,9 @@ use crate::support::{App, Cloakroom};
 
 /// What a house with this TOML tells an app after these answers.
 fn after(toml: &str, answers: &[&[&str]]) -> String {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, toml);
-    let mut visitor = house.browser();
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, toml);
+    let mut visitor = proxy.browser();
     for lines in answers {
         assert_eq!(visitor.answered("/", lines).status, 200, "{toml} {lines:?}");
     }
@@ -46,9 +46,9 @@ fn a_principal_and_a_flash_come_back_as_they_were_sent_in_every_encoding() {
     for (encoding, text) in
         [("percent", "zo%C3%AB"), ("base64url", "em_Dqw"), ("raw", "zoe"), ("json", "\"zo\\u00eb\"")]
     {
-        let app = App::puppet();
-        let house = Cloakroom::with(&app, &format!("[session.headers]\nencoding = \"{encoding}\""));
-        let mut visitor = house.browser();
+        let app = App::scripted();
+        let proxy = Cloakroom::with(&app, &format!("[session.headers]\nencoding = \"{encoding}\""));
+        let mut visitor = proxy.browser();
         let line = |name: &str| format!("X-Session-{name}: {text}");
         visitor.answered("/", &[&line("Principal"), &line("Set-A"), &line("Flash-B")]);
         assert_eq!(visitor.shown(), format!("a={text} b={text} principal={text}"));
@@ -78,7 +78,7 @@ fn a_raw_field_never_carries_what_would_break_a_header() {
 
 #[test]
 fn what_is_past_a_limit_of_the_session_is_dropped_alone_and_told_in_the_log() {
-    let app = App::puppet();
+    let app = App::scripted();
     let twenty = "x".repeat(20);
     let twelve = "x".repeat(12);
     let long = "%C3%AB".repeat(4);
@@ -122,18 +122,18 @@ fn what_is_past_a_limit_of_the_session_is_dropped_alone_and_told_in_the_log() {
             format!("a=1 b={twenty}"),
         ),
     ] {
-        let house = Cloakroom::with(&app, &format!("[session]\n{limit}"));
-        let mut visitor = house.browser();
+        let proxy = Cloakroom::with(&app, &format!("[session]\n{limit}"));
+        let mut visitor = proxy.browser();
         visitor.answered("/", &[&format!("X-Session-Set: {first}")]);
         let lines: Vec<_> = lines.iter().map(String::as_str).collect();
         assert_eq!(visitor.answered("/", &lines).status, 200, "the app's answer goes out");
         assert_eq!(visitor.shown(), wanted, "{limit}: {lines:?}");
-        let told = house.log().contains("over the limit");
+        let told = proxy.log().contains("over the limit");
         assert_eq!(
             told,
             !lines.iter().any(|line| line.contains("Unset: a")),
             "{limit}: {lines:?}: {}",
-            house.log()
+            proxy.log()
         );
     }
 }
@@ -142,9 +142,9 @@ const APACHE: &str = "[session.headers]\npreset = \"apache\"";
 
 #[test]
 fn an_app_written_for_mod_session_is_told_and_obeyed_in_its_own_words() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, APACHE);
-    let mut visitor = house.browser();
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, APACHE);
+    let mut visitor = proxy.browser();
     for (lines, wanted) in [
         (vec!["X-Replace-Session: a=1&b=x+y"], "a=1&b=x%20y"),
         (vec!["X-Replace-Session: b=2"], "a=1&b=2"),
@@ -163,7 +163,7 @@ fn an_app_written_for_mod_session_is_told_and_obeyed_in_its_own_words() {
 
 #[test]
 fn a_key_of_mod_session_is_the_field_of_its_name_in_every_rule() {
-    let app = App::puppet();
+    let app = App::scripted();
     let toml = format!(
         "{APACHE}\n[session]\nprivilege_fields = [\"user-role\"]\n\
          [upstreams.part]\nservers = [\"http://{}\"]\nsession_fields = [\"cart-*\"]\nsession_write = true\n\
@@ -172,8 +172,8 @@ fn a_key_of_mod_session_is_the_field_of_its_name_in_every_rule() {
         app.address
     );
     let all = "session_fields = [\"*\"]\nsession_write = true\nsession_login = true";
-    let house = Cloakroom::before(app.address).upstream(all).config(&toml).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).upstream(all).config(&toml).start();
+    let mut visitor = proxy.browser();
     visitor.answered("/", &["X-Replace-Session: Cart_Id=1&User_Role=user"]);
     let old = visitor.ticket();
     assert_eq!(visitor.get("/part").fields(), "cart-id=1 remote-user=1 session=Cart_Id=1");
@@ -194,10 +194,10 @@ fn what_an_app_for_mod_session_is_told_keeps_within_the_headers_bytes() {
 
 #[test]
 fn a_session_header_of_a_visitor_never_reaches_an_app_written_for_mod_session() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, APACHE);
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, APACHE);
     for name in ["Session", "session", "SESSION"] {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         let line = format!("{name}: user=root\r\nConnection: Session\r\n");
         assert_eq!(visitor.get_with("/", &line).told("session"), None, "{name}");
         visitor.answered("/", &["X-Replace-Session: a=1"]);
@@ -208,9 +208,9 @@ fn a_session_header_of_a_visitor_never_reaches_an_app_written_for_mod_session() 
 
 #[test]
 fn without_the_preset_the_headers_of_mod_session_are_the_apps_own_matter() {
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, "");
-    let mut visitor = house.browser();
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, "");
+    let mut visitor = proxy.browser();
     let answer = visitor.answered_as("/", "Session: mine\r\n", &["X-Replace-Session: a=1"]);
     assert_eq!((answer.told("session").as_deref(), visitor.shown().as_str()), (Some("mine"), ""));
 }

@@ -7,7 +7,7 @@ use std::thread;
 
 use tempfile::TempDir;
 
-use crate::support::{App, Browser, Cloakroom, Door, key, obey};
+use crate::support::{App, Browser, Cloakroom, Gate, key, obey};
 
 /// All that ends a session.
 const ENDINGS: [&str; 4] = [
@@ -24,9 +24,9 @@ const TAKEN: &str = "Set-Cookie: PHPSESSID=; Path=/; Max-Age=0";
 
 /// A cloakroom that keeps every cookie, and an app that holds back what is asked for below `/held`.
 struct Scene {
-    door: Arc<Door>,
+    door: Arc<Gate>,
     _app: App,
-    house: Cloakroom,
+    proxy: Cloakroom,
     kind: &'static str,
     _folder: TempDir,
 }
@@ -34,7 +34,7 @@ struct Scene {
 fn scenes() -> impl Iterator<Item = Scene> {
     ["memory", "disk", "cookie"].into_iter().map(|kind| {
         let folder = tempfile::tempdir().unwrap();
-        let door = Door::closed();
+        let door = Gate::closed();
         let held = Arc::clone(&door);
         let app = App::start(move |request| {
             if request.path() == "/held" {
@@ -49,14 +49,14 @@ fn scenes() -> impl Iterator<Item = Scene> {
             "[session]\nprivilege_fields = [\"role\"]\n[store]\nkind = \"{kind}\"\n{path}[keys]\ncurrent = {keys}\n\
              [[cookies]]\nname = \"*\"\naction = \"keep\"\nrenew = \"always\"\n"
         );
-        Scene { house: Cloakroom::with(&app, &toml), door, _app: app, kind, _folder: folder }
+        Scene { proxy: Cloakroom::with(&app, &toml), door, _app: app, kind, _folder: folder }
     })
 }
 
 impl Scene {
     /// A visitor who has been answered so.
     fn visitor(&self, lines: &[&str]) -> Browser {
-        let mut visitor = self.house.browser();
+        let mut visitor = self.proxy.browser();
         visitor.answered("/", lines);
         visitor
     }

@@ -8,13 +8,13 @@ use http::Request as Asked;
 use crate::support::http2::Http2;
 use crate::support::tunnel::{cookie, order};
 use crate::support::{
-    App, Authority, Cloakroom, Ending, PATIENCE, Request, Stage, Wire, eventually, on_disk,
+    App, Authority, Cloakroom, Ending, PATIENCE, RawUpstream, Request, Wire, eventually, on_disk,
 };
 
 const STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
                       cache-control: no-cache\r\ntransfer-encoding: chunked\r\n\r\n";
 
-fn before(stage: &Stage, config: &str) -> Cloakroom {
+fn before(stage: &RawUpstream, config: &str) -> Cloakroom {
     Cloakroom::before(stage.address()).config(config).start()
 }
 
@@ -31,8 +31,8 @@ fn hears<S: Read + Write>(visitor: &mut Wire<S>, text: &str) {
 }
 
 /// A stream whose first event was heard: both ends.
-fn open(house: &Cloakroom, stage: &Stage, lines: &str, head: &str) -> (Wire, Wire) {
-    let mut visitor = house.dial();
+fn open(proxy: &Cloakroom, stage: &RawUpstream, lines: &str, head: &str) -> (Wire, Wire) {
+    let mut visitor = proxy.dial();
     visitor.send(format!("GET /events HTTP/1.1\r\nhost: a\r\naccept: text/event-stream\r\n{lines}\r\n"));
     let mut app = stage.accept();
     Request::from(&mut app);
@@ -46,9 +46,9 @@ fn open(house: &Cloakroom, stage: &Stage, lines: &str, head: &str) -> (Wire, Wir
 fn events_reach_the_visitor_one_by_one_while_the_next_does_not_exist_yet() {
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
-    let stage = Stage::open();
-    let house = before(&stage, "");
-    let (mut visitor, mut app) = open(&house, &stage, "", STREAM);
+    let stage = RawUpstream::open();
+    let proxy = before(&stage, "");
+    let (mut visitor, mut app) = open(&proxy, &stage, "", STREAM);
     for text in ["a", "b", "c"] {
         app.send(event(text));
         hears(&mut visitor, text);
@@ -85,18 +85,18 @@ fn events_reach_the_visitor_one_by_one_while_the_next_does_not_exist_yet() {
 
 #[test]
 fn a_stream_ends_with_the_session_that_it_began_under() {
-    let stage = Stage::open();
+    let stage = RawUpstream::open();
     for (ends, how) in [
         (true, "x-session-action: destroy\r\n"),
         (true, "x-session-action: renew\r\n"),
         (true, "x-session-principal: alice\r\n"),
         (false, "x-session-set-a: 2\r\n"),
     ] {
-        let house = before(&stage, "");
-        let cookie = cookie(&house, &stage, "x-session-set-a: 1\r\n");
-        let (mut visitor, mut app) = open(&house, &stage, &cookie, STREAM);
-        let (mut stranger, mut strangers) = open(&house, &stage, "", STREAM);
-        order(&house, &stage, &cookie, how);
+        let proxy = before(&stage, "");
+        let cookie = cookie(&proxy, &stage, "x-session-set-a: 1\r\n");
+        let (mut visitor, mut app) = open(&proxy, &stage, &cookie, STREAM);
+        let (mut stranger, mut strangers) = open(&proxy, &stage, "", STREAM);
+        order(&proxy, &stage, &cookie, how);
         if ends {
             assert_eq!(visitor.chunk().unwrap(), None, "{how}: in order");
             assert_eq!(app.ending(), Ending::Over, "{how}: the app is left");
@@ -111,14 +111,14 @@ fn a_stream_ends_with_the_session_that_it_began_under() {
 
 #[test]
 fn a_stream_in_a_stream_of_http2_ends_with_its_session_on_disk() {
-    let stage = Stage::open();
+    let stage = RawUpstream::open();
     let folder = tempfile::tempdir().unwrap();
-    let house = Cloakroom::before(stage.address())
+    let proxy = Cloakroom::before(stage.address())
         .listen("http2_prior_knowledge = true")
         .config(&on_disk(folder.path()))
         .start();
-    let cookie = cookie(&house, &stage, "x-session-set-a: 1\r\n");
-    let mut visitor = Http2::dial(house.address);
+    let cookie = cookie(&proxy, &stage, "x-session-set-a: 1\r\n");
+    let mut visitor = Http2::dial(proxy.address);
     let pair = cookie.trim().trim_start_matches("cookie: ");
     let asked = Asked::get("http://a/events").header("cookie", pair).body(()).unwrap();
     let (answer, _send) = visitor.begin(asked, true).unwrap();
@@ -128,7 +128,7 @@ fn a_stream_in_a_stream_of_http2_ends_with_its_session_on_disk() {
     app.send(format!("{STREAM}{}", event("first")));
     let mut events = visitor.run(answer).unwrap().into_body();
     assert_eq!(visitor.run(events.data()).unwrap().unwrap(), "data: first\n\n");
-    order(&house, &stage, &cookie, "x-session-action: destroy\r\n");
+    order(&proxy, &stage, &cookie, "x-session-action: destroy\r\n");
     // In order: nothing more, and no reset.
     while let Some(piece) = visitor.run(events.data()) {
         assert_eq!(piece.unwrap(), "");
@@ -138,11 +138,11 @@ fn a_stream_in_a_stream_of_http2_ends_with_its_session_on_disk() {
 
 #[test]
 fn a_stream_that_never_pauses_ends_with_its_session_too() {
-    let stage = Stage::open();
-    let house = before(&stage, "");
-    let cookie = cookie(&house, &stage, "x-session-set-a: 1\r\n");
-    let (mut visitor, mut app) = open(&house, &stage, &cookie, STREAM);
-    order(&house, &stage, &cookie, "x-session-action: destroy\r\n");
+    let stage = RawUpstream::open();
+    let proxy = before(&stage, "");
+    let cookie = cookie(&proxy, &stage, "x-session-set-a: 1\r\n");
+    let (mut visitor, mut app) = open(&proxy, &stage, &cookie, STREAM);
+    order(&proxy, &stage, &cookie, "x-session-action: destroy\r\n");
     std::thread::scope(|scope| {
         scope.spawn(move || {
             let began = cloakroom::clock::instant();
@@ -155,16 +155,16 @@ fn a_stream_that_never_pauses_ends_with_its_session_too() {
 
 #[test]
 fn what_is_no_event_stream_or_is_not_to_end_goes_on() {
-    let stage = Stage::open();
+    let stage = RawUpstream::open();
     let download = STREAM.replace("text/event-stream; charset=utf-8", "application/zip");
     for (config, head) in [("", download.as_str()), ("[session]\nclose_tunnels = false", STREAM)] {
-        let house = before(&stage, config);
+        let proxy = before(&stage, config);
         let ended = before(&stage, "");
         // A stream of another house, which does end, tells when it is late enough.
         let theirs = cookie(&ended, &stage, "x-session-set-a: 1\r\n");
-        let ours = cookie(&house, &stage, "x-session-set-a: 1\r\n");
-        let (mut visitor, mut app) = open(&house, &stage, &ours, head);
-        order(&house, &stage, &ours, "x-session-action: destroy\r\n");
+        let ours = cookie(&proxy, &stage, "x-session-set-a: 1\r\n");
+        let (mut visitor, mut app) = open(&proxy, &stage, &ours, head);
+        order(&proxy, &stage, &ours, "x-session-action: destroy\r\n");
         let (mut other, _app) = open(&ended, &stage, &theirs, STREAM);
         order(&ended, &stage, &theirs, "x-session-action: destroy\r\n");
         assert_eq!(other.chunk().unwrap(), None);
@@ -175,11 +175,11 @@ fn what_is_no_event_stream_or_is_not_to_end_goes_on() {
 
 #[test]
 fn open_streams_do_not_hold_up_a_stop() {
-    let stage = Stage::open();
-    let mut house = before(&stage, "[process]\nshutdown_timeout = \"20s\"");
-    let streams: Vec<_> = (0..20).map(|_| open(&house, &stage, "", STREAM)).collect();
-    house.terminate();
-    assert_eq!(house.exit().code(), Some(0));
+    let stage = RawUpstream::open();
+    let mut proxy = before(&stage, "[process]\nshutdown_timeout = \"20s\"");
+    let streams: Vec<_> = (0..20).map(|_| open(&proxy, &stage, "", STREAM)).collect();
+    proxy.terminate();
+    assert_eq!(proxy.exit().code(), Some(0));
     for (mut visitor, mut app) in streams {
         assert_eq!(visitor.chunk().unwrap(), None);
         assert_eq!(app.ending(), Ending::Over);
@@ -188,25 +188,25 @@ fn open_streams_do_not_hold_up_a_stop() {
 
 #[test]
 fn a_route_for_long_polling_and_one_for_streams_have_times_of_their_own() {
-    let stage = Stage::open();
+    let stage = RawUpstream::open();
     let routes = "[[routes]]\nupstream = \"app\"\nresponse_idle_timeout = \"300ms\"\n\
                   [[routes]]\nupstream = \"app\"\npath = \"/poll\"\nfirst_byte_timeout = \"5m\"\n\
                   [[routes]]\nupstream = \"app\"\npath = \"/events\"\nresponse_idle_timeout = \"off\"";
-    let house =
+    let proxy =
         Cloakroom::before(stage.address()).upstream("first_byte_timeout = \"300ms\"").config(routes).start();
-    let mut poll = house.dial();
+    let mut poll = proxy.dial();
     poll.send("GET /poll HTTP/1.1\r\nhost: a\r\n\r\n");
     let mut polled = stage.accept();
     Request::from(&mut polled);
-    let (mut visitor, mut app) = open(&house, &stage, "", STREAM);
+    let (mut visitor, mut app) = open(&proxy, &stage, "", STREAM);
     // Longer than either would be given elsewhere.
     for _ in 0..2 {
-        let mut late = house.dial();
+        let mut late = proxy.dial();
         late.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
         let mut silent = stage.accept();
         Request::from(&mut silent);
         assert_eq!(late.answer(false).status, 504);
-        let mut stalled = house.dial();
+        let mut stalled = proxy.dial();
         stalled.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
         let mut halting = stage.accept();
         Request::from(&mut halting);
@@ -221,8 +221,8 @@ fn a_route_for_long_polling_and_one_for_streams_have_times_of_their_own() {
 }
 
 /// A download whose first half was heard: both ends.
-fn download(house: &Cloakroom, stage: &Stage, lines: &str, head: &str) -> (Wire, Wire) {
-    let mut visitor = house.dial();
+fn download(proxy: &Cloakroom, stage: &RawUpstream, lines: &str, head: &str) -> (Wire, Wire) {
+    let mut visitor = proxy.dial();
     visitor.send(format!("GET /download HTTP/1.1\r\nhost: a\r\n{lines}\r\n"));
     let mut app = stage.accept();
     Request::from(&mut app);
@@ -234,18 +234,18 @@ fn download(house: &Cloakroom, stage: &Stage, lines: &str, head: &str) -> (Wire,
 
 #[test]
 fn any_answer_that_goes_on_ends_with_its_session_and_not_with_its_ticket() {
-    let stage = Stage::open();
+    let stage = RawUpstream::open();
     let heads = ["content-type: application/x-ndjson\r\ntransfer-encoding: chunked", "content-length: 18"];
     for head in heads {
-        let house = before(&stage, "");
-        let [gone, kept] = [(); 2].map(|()| cookie(&house, &stage, "x-session-set-a: 1\r\n"));
-        let (mut visitor, mut app) = download(&house, &stage, &gone, head);
-        let (mut other, mut others) = download(&house, &stage, &kept, head);
-        order(&house, &stage, &kept, "x-session-principal: alice\r\n");
-        order(&house, &stage, &gone, "x-session-action: destroy\r\n");
+        let proxy = before(&stage, "");
+        let [gone, kept] = [(); 2].map(|()| cookie(&proxy, &stage, "x-session-set-a: 1\r\n"));
+        let (mut visitor, mut app) = download(&proxy, &stage, &gone, head);
+        let (mut other, mut others) = download(&proxy, &stage, &kept, head);
+        order(&proxy, &stage, &kept, "x-session-principal: alice\r\n");
+        order(&proxy, &stage, &gone, "x-session-action: destroy\r\n");
         assert_eq!(visitor.ending(), Ending::Over, "{head}: cut, and not shown as whole");
         assert_eq!(app.ending(), Ending::Over, "{head}: the app is left");
-        eventually("it is told", || house.log().contains("an answer was cut off: its session has ended"));
+        eventually("it is told", || proxy.log().contains("an answer was cut off: its session has ended"));
         // Who has logged in meanwhile reads on.
         others.send("4\r\nmore\r\n");
         assert_eq!(other.exactly(9).unwrap(), b"4\r\nmore\r\n", "{head}");
@@ -254,9 +254,9 @@ fn any_answer_that_goes_on_ends_with_its_session_and_not_with_its_ticket() {
 
 #[test]
 fn an_answer_that_was_told_who_asks_is_private_though_nothing_is_known_of_them() {
-    let app = App::puppet();
-    let house = Cloakroom::before(app.address).start();
-    let mut visitor = house.browser();
+    let app = App::scripted();
+    let proxy = Cloakroom::before(app.address).start();
+    let mut visitor = proxy.browser();
     visitor.get("/");
     let answer = visitor.get("/");
     assert_eq!(answer.told("state").as_deref(), Some("active"));

@@ -64,8 +64,8 @@ fn a_login_with_flask_login_is_seen_by_a_php_app_and_its_logout_too() {
         shared(folder.path(), ""),
         flask.address
     );
-    let house = Cloakroom::before(php.address).config(&config).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(php.address).config(&config).start();
+    let mut visitor = proxy.browser();
     let mut ask = |path: &str| visitor.get(path).text();
     assert_eq!(ask("/who"), "");
     assert_eq!(ask("/account/login?name=zoe"), "logged in");
@@ -93,7 +93,7 @@ fn a_login_with_flask_login_is_seen_by_a_php_app_and_its_logout_too() {
 #[test]
 fn an_app_is_shown_what_is_exported_and_the_rest_is_carried_along() {
     let folder = tempfile::tempdir().expect("a folder");
-    let app = App::puppet();
+    let app = App::scripted();
     let cookie = [
         ("_user_id", text("7")),
         ("_fresh", FieldValue::Json("true".into())),
@@ -108,8 +108,8 @@ fn an_app_is_shown_what_is_exported_and_the_rest_is_carried_along() {
         ),
         ("principal = \"cart_id\"\nexport = {}", "principal=%5B1%2C2%5D"),
     ] {
-        let house = Cloakroom::with(&app, &shared(folder.path(), more));
-        let mut visitor = house.browser();
+        let proxy = Cloakroom::with(&app, &shared(folder.path(), more));
+        let mut visitor = proxy.browser();
         visitor.jar.insert("session".to_owned(), signed(&cookie));
         let before = held(&visitor);
         let page = visitor.get("/");
@@ -121,8 +121,8 @@ fn an_app_is_shown_what_is_exported_and_the_rest_is_carried_along() {
         assert_eq!(page.header("vary").as_deref(), Some("Cookie"));
         assert_eq!((page.set_cookies().len(), held(&visitor)), (0, before), "nothing changed");
     }
-    let house = Cloakroom::with(&app, &shared(folder.path(), ""));
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::with(&app, &shared(folder.path(), ""));
+    let mut visitor = proxy.browser();
     visitor.jar.insert("session".to_owned(), signed(&cookie));
     assert_eq!(
         visitor.answered("/", &["X-Session-Set-Cart-Id: 9", "X-Session-Set-New-One: a"]).set_cookies().len(),
@@ -141,10 +141,10 @@ fn an_app_is_shown_what_is_exported_and_the_rest_is_carried_along() {
 #[test]
 fn what_was_signed_by_no_key_is_a_strangers_and_a_fallback_reads() {
     let folder = tempfile::tempdir().expect("a folder");
-    let app = App::puppet();
+    let app = App::scripted();
     std::fs::write(folder.path().join("old"), "dev-secret-0").expect("a file");
     let fallbacks = format!("fallbacks = [{{ file = \"{}\" }}]", folder.path().join("old").display());
-    let house = Cloakroom::with(&app, &shared(folder.path(), &fallbacks));
+    let proxy = Cloakroom::with(&app, &shared(folder.path(), &fallbacks));
     let mut document = FlaskDocument::default();
     assert!(document.set("_user_id", &text("7")));
     let hour = Duration::from_hours(1);
@@ -156,7 +156,7 @@ fn what_was_signed_by_no_key_is_a_strangers_and_a_fallback_reads() {
         (SECRET, past(LIFETIME + hour), ""),
         (SECRET, Timestamp::now().plus(hour), ""),
     ] {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         visitor.jar.insert("session".to_owned(), codec(secret).seal(&document, when));
         let page = visitor.get("/");
         assert_eq!((page.status, page.fields().as_str()), (200, told), "{secret}");
@@ -167,7 +167,7 @@ fn what_was_signed_by_no_key_is_a_strangers_and_a_fallback_reads() {
         );
     }
     // Of several, both read the first.
-    let mut visitor = house.browser();
+    let mut visitor = proxy.browser();
     let wrong = codec("x").seal(&document, past(hour));
     let right = codec(SECRET).seal(&document, past(hour));
     let page = visitor.get_with("/", &format!("cookie: session={wrong}; session={right}\r\n"));
@@ -177,7 +177,7 @@ fn what_was_signed_by_no_key_is_a_strangers_and_a_fallback_reads() {
 #[test]
 fn a_cookie_is_sent_again_when_flask_would_send_it() {
     let folder = tempfile::tempdir().expect("a folder");
-    let app = App::puppet();
+    let app = App::scripted();
     let permanent = ("_permanent", FieldValue::Json("true".into()));
     for (more, cookie, sent) in [
         ("", vec![("_user_id", text("7")), permanent.clone()], 1),
@@ -185,8 +185,8 @@ fn a_cookie_is_sent_again_when_flask_would_send_it() {
         ("refresh_each_request = false", vec![("_user_id", text("7")), permanent.clone()], 0),
         ("write = false", vec![("_user_id", text("7")), permanent], 0),
     ] {
-        let house = Cloakroom::with(&app, &shared(folder.path(), more));
-        let mut visitor = house.browser();
+        let proxy = Cloakroom::with(&app, &shared(folder.path(), more));
+        let mut visitor = proxy.browser();
         visitor.jar.insert("session".to_owned(), signed(&cookie));
         let lines = visitor.get("/").set_cookies();
         assert_eq!(lines.len(), sent, "{more} {cookie:?}");
@@ -195,8 +195,8 @@ fn a_cookie_is_sent_again_when_flask_would_send_it() {
             "{lines:?}"
         );
     }
-    let house = Cloakroom::with(&app, &shared(folder.path(), ""));
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::with(&app, &shared(folder.path(), ""));
+    let mut visitor = proxy.browser();
     assert_eq!(visitor.get("/").set_cookies(), [""; 0], "a session begins when something is in it");
     visitor.answered("/", &["X-Session-Set-A: 1", "X-Session-Action: permanent"]);
     assert!(held(&visitor).expect("a cookie").is_permanent());
@@ -210,9 +210,9 @@ fn a_cookie_is_sent_again_when_flask_would_send_it() {
 #[test]
 fn where_flask_alone_writes_instructions_are_dropped_and_logged() {
     let folder = tempfile::tempdir().expect("a folder");
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, &shared(folder.path(), "write = false"));
-    let mut visitor = house.browser();
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, &shared(folder.path(), "write = false"));
+    let mut visitor = proxy.browser();
     visitor.jar.insert("session".to_owned(), signed(&[("_user_id", text("7"))]));
     for line in [
         "X-Session-Set-A: 1",
@@ -224,21 +224,21 @@ fn where_flask_alone_writes_instructions_are_dropped_and_logged() {
         assert_eq!((answer.status, answer.set_cookies().len()), (200, 0), "{line}");
     }
     assert_eq!(visitor.shown(), "principal=7");
-    assert!(house.log().contains("write = false: Flask alone writes"), "{}", house.log());
+    assert!(proxy.log().contains("write = false: Flask alone writes"), "{}", proxy.log());
 }
 
 #[test]
 fn what_flasks_cookie_has_no_place_for_is_dropped_and_told() {
     let folder = tempfile::tempdir().expect("a folder");
-    let app = App::puppet();
-    let house = Cloakroom::with(
+    let app = App::scripted();
+    let proxy = Cloakroom::with(
         &app,
         &format!(
             "[session]\nmax_header_bytes = \"32 KiB\"\nmax_value_bytes = \"8 KiB\"\n{}",
             shared(folder.path(), "")
         ),
     );
-    let mut visitor = house.browser();
+    let mut visitor = proxy.browser();
     visitor.jar.insert("session".to_owned(), signed(&[("_user_id", text("7")), ("a", text("1"))]));
     let page =
         visitor.answered("/", &["X-Session-Flash-Note: x", "X-Session-Set-B: 2", "X-Session-Idle: 120"]);
@@ -255,7 +255,7 @@ fn what_flasks_cookie_has_no_place_for_is_dropped_and_told() {
     );
     let pair = "session".len() + visitor.jar["session"].len();
     assert!(pair <= 4096, "{pair}");
-    let log = house.log();
+    let log = proxy.log();
     assert!(
         log.contains("Flask's cookie has no place") && log.contains("4096 bytes of Flask's cookie"),
         "{log}"

@@ -2,7 +2,7 @@
 //! whose its cookie is.
 
 use super::flask::{held, shared, signed, text};
-use crate::support::{App, Browser, Cloakroom, puppet::line};
+use crate::support::{App, Browser, Cloakroom, scripted_app::line};
 use cloakroom::record::FieldValue;
 
 fn json(value: &str) -> FieldValue {
@@ -10,8 +10,8 @@ fn json(value: &str) -> FieldValue {
 }
 
 /// A visitor whose cookie holds this.
-fn visitor(house: &Cloakroom, values: &[(&str, FieldValue)]) -> Browser {
-    let mut visitor = house.browser();
+fn visitor(proxy: &Cloakroom, values: &[(&str, FieldValue)]) -> Browser {
+    let mut visitor = proxy.browser();
     visitor.jar.insert("session".to_owned(), signed(values));
     visitor
 }
@@ -19,12 +19,12 @@ fn visitor(house: &Cloakroom, values: &[(&str, FieldValue)]) -> Browser {
 #[test]
 fn a_key_that_names_nobody_is_no_login_and_stays_as_it_is() {
     let folder = tempfile::tempdir().expect("a folder");
-    let app = App::puppet();
+    let app = App::scripted();
     let gate = "[[routes]]\npath = \"/staff\"\nupstream = \"app\"\nrequire = \"principal\"\n\
                 [[routes]]\nupstream = \"app\"\n";
-    let house = Cloakroom::with(&app, &format!("{}{gate}", shared(folder.path(), "principal = \"_who\"")));
+    let proxy = Cloakroom::with(&app, &format!("{}{gate}", shared(folder.path(), "principal = \"_who\"")));
     for nobody in [json("null"), json("false"), text(""), json("[]"), json("{}")] {
-        let mut visitor = visitor(&house, &[("_who", nobody.clone()), ("a", text("1"))]);
+        let mut visitor = visitor(&proxy, &[("_who", nobody.clone()), ("a", text("1"))]);
         assert_eq!(visitor.shown(), "a=1", "{nobody:?}");
         assert_eq!(visitor.get("/staff").status, 401, "{nobody:?}");
         visitor.answered("/", &["X-Session-Set-A: 2"]);
@@ -35,21 +35,21 @@ fn a_key_that_names_nobody_is_no_login_and_stays_as_it_is() {
         assert_eq!(held(&visitor).expect("a cookie").get("_who"), Some(text("zoe")));
     }
     // Somebody may have the number 0.
-    assert_eq!(visitor(&house, &[("_who", json("0"))]).shown(), "principal=0");
+    assert_eq!(visitor(&proxy, &[("_who", json("0"))]).shown(), "principal=0");
 }
 
 #[test]
 fn of_keys_that_make_one_field_only_the_shown_one_changes() {
     let folder = tempfile::tempdir().expect("a folder");
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, &shared(folder.path(), ""));
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, &shared(folder.path(), ""));
     let cart = |visitor: &Browser| {
         let document = held(visitor).expect("a cookie");
         ["CART_ID", "Cart-Id", "cart_id"].map(|key| document.get(key).map(|value| value.text().to_owned()))
     };
     let whole = |last: &str| [Some("1".to_owned()), Some("2".to_owned()), Some(last.to_owned())];
     let mut visitor =
-        visitor(&house, &[("CART_ID", text("1")), ("Cart-Id", text("2")), ("cart_id", text("3"))]);
+        visitor(&proxy, &[("CART_ID", text("1")), ("Cart-Id", text("2")), ("cart_id", text("3"))]);
     assert_eq!(visitor.shown(), "cart-id=3");
     visitor.answered("/", &["X-Session-Set-Other: x"]);
     assert_eq!(cart(&visitor), whole("3"), "another field was set");
@@ -62,11 +62,11 @@ fn of_keys_that_make_one_field_only_the_shown_one_changes() {
 #[test]
 fn who_is_logged_in_is_changed_by_a_login_and_by_no_field() {
     let folder = tempfile::tempdir().expect("a folder");
-    let app = App::puppet();
+    let app = App::scripted();
     for more in ["principal = \"user\"", "export = { \"_user_id\" = \"user\" }"] {
-        let house = Cloakroom::with(&app, &shared(folder.path(), more));
+        let proxy = Cloakroom::with(&app, &shared(folder.path(), more));
         let key = if more.starts_with("export") { "_user_id" } else { "user" };
-        let mut visitor = visitor(&house, &[(key, json("7")), ("_kept", text("k"))]);
+        let mut visitor = visitor(&proxy, &[(key, json("7")), ("_kept", text("k"))]);
         assert_eq!(visitor.shown(), "principal=7 user=7");
         for line in ["X-Session-Set-User: 1", "X-Session-Incr-User: 1", "X-Session-Unset: user"] {
             visitor.answered("/", &[line]);
@@ -74,8 +74,8 @@ fn who_is_logged_in_is_changed_by_a_login_and_by_no_field() {
         }
         visitor.answered("/", &["X-Session-Action: clear"]);
         assert_eq!(visitor.shown(), "principal=7 user=7", "{more}");
-        assert!(house.log().contains("who is logged in"), "{}", house.log());
-        let mut stranger = house.browser();
+        assert!(proxy.log().contains("who is logged in"), "{}", proxy.log());
+        let mut stranger = proxy.browser();
         stranger.answered("/", &["X-Session-Set-User: 1"]);
         assert_eq!((stranger.shown().as_str(), stranger.jar.len()), ("", 0), "{more}");
     }
@@ -87,8 +87,8 @@ fn flasks_cookie_passes_to_flask_as_it_came_and_never_to_the_other_app() {
     let app = App::setting();
     let off = "[[routes]]\npath = \"/account\"\nupstream = \"app\"\nsession = \"off\"\n\
                [[routes]]\nupstream = \"app\"\n";
-    let house = Cloakroom::with(&app, &format!("{}{off}", shared(folder.path(), "")));
-    let mut visitor = visitor(&house, &[("_user_id", text("7"))]);
+    let proxy = Cloakroom::with(&app, &format!("{}{off}", shared(folder.path(), "")));
+    let mut visitor = visitor(&proxy, &[("_user_id", text("7"))]);
     let sent = format!("other=1; session={}; Session=2", visitor.jar["session"]);
     let cookies = format!("cookie: {sent}\r\n");
     visitor.jar.clear();
@@ -110,8 +110,8 @@ fn no_rule_for_cookies_gets_between_flask_and_its_own() {
              [[routes]]\nupstream = \"app\"\n[[cookies]]\nname = \"s*\"\naction = \"{action}\"\n",
             shared(folder.path(), "")
         );
-        let house = Cloakroom::with(&app, &toml);
-        let mut visitor = visitor(&house, &[("_user_id", text("7"))]);
+        let proxy = Cloakroom::with(&app, &toml);
+        let mut visitor = visitor(&proxy, &[("_user_id", text("7"))]);
         let sent = format!("session={}", visitor.jar["session"]);
         assert_eq!(visitor.get("/account").text(), sent, "{action}");
         let sets = format!("{sent}; Path=/; HttpOnly");
@@ -123,23 +123,23 @@ fn no_rule_for_cookies_gets_between_flask_and_its_own() {
     // Nor does a rule make another cookie into it.
     let rename = "[[cookies]]\nname = \"i*\"\nrename = \"sess*\"\n";
     let off = "[[routes]]\nupstream = \"app\"\nsession = \"off\"\n";
-    let house = Cloakroom::with(&app, &format!("{}{off}{rename}", shared(folder.path(), "")));
-    assert_eq!(house.browser().get_with("/", &line("ion=1")).set_cookies(), [""; 0]);
+    let proxy = Cloakroom::with(&app, &format!("{}{off}{rename}", shared(folder.path(), "")));
+    assert_eq!(proxy.browser().get_with("/", &line("ion=1")).set_cookies(), [""; 0]);
 }
 
 #[test]
 fn a_session_that_is_destroyed_takes_its_cookie_along() {
     let folder = tempfile::tempdir().expect("a folder");
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, &shared(folder.path(), ""));
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, &shared(folder.path(), ""));
     for action in ["destroy", "logout", "destroy-principal"] {
-        let mut visitor = visitor(&house, &[("_user_id", text("7")), ("_kept", text("k"))]);
+        let mut visitor = visitor(&proxy, &[("_user_id", text("7")), ("_kept", text("k"))]);
         let answer = visitor.answered("/", &[&format!("X-Session-Action: {action}")]);
         assert!(answer.set_cookies().iter().any(|line| line.starts_with("session=;")), "{action}");
         assert_eq!((visitor.jar.len(), visitor.shown().as_str()), (0, ""), "{action}");
     }
     // Who logs in in another's place gets nothing of what was theirs.
-    let mut visitor = visitor(&house, &[("_user_id", text("7")), ("_kept", text("k")), ("cart", text("c"))]);
+    let mut visitor = visitor(&proxy, &[("_user_id", text("7")), ("_kept", text("k")), ("cart", text("c"))]);
     visitor.answered("/", &["X-Session-Principal: 8"]);
     let document = held(&visitor).expect("a cookie");
     assert_eq!(document.names().collect::<Vec<_>>(), ["_user_id"]);
@@ -149,15 +149,15 @@ fn a_session_that_is_destroyed_takes_its_cookie_along() {
 #[test]
 fn a_new_secret_after_a_reload_signs_and_the_old_one_reads_as_long_as_it_is_named() {
     let folder = tempfile::tempdir().expect("a folder");
-    let app = App::puppet();
-    let house = Cloakroom::with(&app, &shared(folder.path(), ""));
+    let app = App::scripted();
+    let proxy = Cloakroom::with(&app, &shared(folder.path(), ""));
     let old = folder.path().join("secret").display().to_string();
     let new = folder.path().join("new").display().to_string();
     std::fs::write(&new, "dev-secret-2").expect("a file");
-    let mut visitors: Vec<_> = (0..20).map(|_| visitor(&house, &[("_user_id", text("7"))])).collect();
+    let mut visitors: Vec<_> = (0..20).map(|_| visitor(&proxy, &[("_user_id", text("7"))])).collect();
     let named = format!("secret_key = {{ file = \"{old}\" }}");
     let both = format!("secret_key = {{ file = \"{new}\" }}\nfallbacks = [{{ file = \"{old}\" }}]");
-    let told = house.reload(|toml| toml.replace(&named, &both));
+    let told = proxy.reload(|toml| toml.replace(&named, &both));
     assert!(!told.contains("restart") && !told.contains("not reloaded"), "{told}");
     for visitor in &mut visitors {
         assert_eq!(visitor.shown(), "principal=7", "nobody is logged out");
@@ -166,14 +166,14 @@ fn a_new_secret_after_a_reload_signs_and_the_old_one_reads_as_long_as_it_is_name
     for visitor in &mut *changed {
         visitor.answered("/", &["X-Session-Set-A: 1"]);
     }
-    house.reload(|toml| toml.replace(&both, &format!("secret_key = {{ file = \"{new}\" }}")));
+    proxy.reload(|toml| toml.replace(&both, &format!("secret_key = {{ file = \"{new}\" }}")));
     assert!(changed.iter_mut().all(|visitor| visitor.shown() == "a=1 principal=7"), "signed anew");
     assert!(left.iter_mut().all(|visitor| visitor.shown().is_empty()), "signed by none that is named");
     // Another kind waits for the restart, and what runs goes on.
-    let told = house.reload(|toml| toml.replace("kind = \"flask\"", "kind = \"memory\""));
+    let told = proxy.reload(|toml| toml.replace("kind = \"flask\"", "kind = \"memory\""));
     assert!(told.contains("needs a restart: [store]"), "{told}");
     assert!(changed.iter_mut().all(|visitor| visitor.shown() == "a=1 principal=7"));
-    let told = house.reload(|toml| {
+    let told = proxy.reload(|toml| {
         let line = format!("secret_key = {{ file = \"{new}\" }}\n");
         assert!(toml.contains(&line), "{toml}");
         toml.replace(&line, "")

@@ -27,19 +27,19 @@ fn told(request: &Request) -> String {
 #[test]
 fn visits_are_counted_through_set_visits() {
     let app = shop();
-    let house = Cloakroom::before(app.address).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).start();
+    let mut visitor = proxy.browser();
     for count in 1..=3 {
         assert_eq!(visitor.get("/visit").text(), format!("visits={count}"));
     }
-    assert_eq!(house.browser().get("/visit").text(), "visits=1", "another visitor has another count");
+    assert_eq!(proxy.browser().get("/visit").text(), "visits=1", "another visitor has another count");
 }
 
 #[test]
 fn a_visitor_is_new_once_and_then_active_under_the_same_id() {
     let app = shop();
-    let house = Cloakroom::before(app.address).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).start();
+    let mut visitor = proxy.browser();
     let first = visitor.get("/");
     assert_eq!(first.text(), "new - -");
     assert_eq!(first.set_cookies().len(), 1, "{:?}", first.headers);
@@ -52,8 +52,8 @@ fn a_visitor_is_new_once_and_then_active_under_the_same_id() {
 #[test]
 fn the_ticket_never_reaches_the_app_and_other_cookies_do() {
     let app = shop();
-    let house = Cloakroom::before(app.address).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).start();
+    let mut visitor = proxy.browser();
     visitor.get("/");
     visitor.jar.insert("lang".to_owned(), "fr".to_owned());
     visitor.get("/");
@@ -67,8 +67,8 @@ fn the_ticket_never_reaches_the_app_and_other_cookies_do() {
 #[test]
 fn the_instructions_of_the_app_never_reach_the_visitor() {
     let app = shop();
-    let house = Cloakroom::before(app.address).start();
-    let answer = house.browser().get("/visit");
+    let proxy = Cloakroom::before(app.address).start();
+    let answer = proxy.browser().get("/visit");
     let leaked = answer.headers.iter().find(|(name, _)| name.to_ascii_lowercase().starts_with("x-session-"));
     assert_eq!(leaked, None);
 }
@@ -76,8 +76,8 @@ fn the_instructions_of_the_app_never_reach_the_visitor() {
 #[test]
 fn a_login_renews_the_ticket_and_the_old_ticket_is_a_stranger() {
     let app = shop();
-    let house = Cloakroom::before(app.address).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).start();
+    let mut visitor = proxy.browser();
     visitor.get("/visit");
     let id = app.last().header("x-session-id");
     let mut thief = visitor.clone();
@@ -101,8 +101,8 @@ fn a_login_renews_the_ticket_and_the_old_ticket_is_a_stranger() {
 #[test]
 fn a_login_keeps_the_id_and_the_fields() {
     let app = shop();
-    let house = Cloakroom::before(app.address).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).start();
+    let mut visitor = proxy.browser();
     visitor.get("/visit");
     visitor.get("/visit");
     let id = app.last().header("x-session-id");
@@ -114,8 +114,8 @@ fn a_login_keeps_the_id_and_the_fields() {
 #[test]
 fn a_destroyed_session_is_gone_for_every_ticket() {
     let app = shop();
-    let house = Cloakroom::before(app.address).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).start();
+    let mut visitor = proxy.browser();
     visitor.get("/visit");
     visitor.get("/login/alice");
     let mut copy = visitor.clone();
@@ -128,8 +128,8 @@ fn a_destroyed_session_is_gone_for_every_ticket() {
 #[test]
 fn bob_after_alice_sees_nothing_of_alice() {
     let app = shop();
-    let house = Cloakroom::before(app.address).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).start();
+    let mut visitor = proxy.browser();
     visitor.get("/visit");
     visitor.get("/login/alice");
     visitor.get("/visit");
@@ -145,8 +145,8 @@ fn bob_after_alice_sees_nothing_of_alice() {
 #[test]
 fn a_forged_ticket_gives_a_visitor() {
     let app = shop();
-    let house = Cloakroom::before(app.address).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).start();
+    let mut visitor = proxy.browser();
     visitor.get("/visit");
     visitor.get("/login/alice");
     let good = visitor.ticket().expect("a ticket");
@@ -158,7 +158,7 @@ fn a_forged_ticket_gives_a_visitor() {
     forged.extend(["", "x", "%00", "AAAAAAAA"].map(str::to_owned));
     forged.extend(["A".repeat(good.len()), good.repeat(2), good[1..].to_owned()]);
     for ticket in forged {
-        let mut thief = house.browser();
+        let mut thief = proxy.browser();
         thief.jar.insert("cloakroom".to_owned(), ticket.clone());
         let answer = thief.get("/");
         assert_eq!((answer.status, answer.text().as_str()), (200, "new - -"), "{ticket}");
@@ -169,7 +169,7 @@ fn a_forged_ticket_gives_a_visitor() {
 #[test]
 fn forty_spellings_of_a_forged_session_header_reach_the_app_zero_times() {
     let app = shop();
-    let house = Cloakroom::before(app.address).start();
+    let proxy = Cloakroom::before(app.address).start();
     let mut spellings = Vec::new();
     // Every character that a header name may hold and that CGI, WSGI or PHP may take for a dash.
     for dash in "!#$%&'*+-.^_`|~".chars() {
@@ -181,7 +181,7 @@ fn forty_spellings_of_a_forged_session_header_reach_the_app_zero_times() {
     assert!(spellings.len() >= 40);
     for name in &spellings {
         let asked = app.received().len();
-        let answer = house.browser().get_with("/", &format!("{name}: mallory\r\nX-Plain: kept\r\n"));
+        let answer = proxy.browser().get_with("/", &format!("{name}: mallory\r\nX-Plain: kept\r\n"));
         assert_eq!(answer.status, 200, "{name}: {}", answer.text());
         assert_eq!(app.received().len(), asked + 1, "{name}");
     }
@@ -195,8 +195,8 @@ fn forty_spellings_of_a_forged_session_header_reach_the_app_zero_times() {
 #[test]
 fn a_forged_session_header_among_the_trailers_never_reaches_the_app() {
     let app = shop();
-    let house = Cloakroom::before(app.address).start();
-    let answer = house.browser().send_raw(
+    let proxy = Cloakroom::before(app.address).start();
+    let answer = proxy.browser().send_raw(
         b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntrailer: x-session-principal\r\n\r\n\
           2\r\nhi\r\n0\r\nX-Session-Principal: mallory\r\n\r\n",
     );
@@ -209,8 +209,8 @@ fn a_forged_session_header_among_the_trailers_never_reaches_the_app() {
 #[test]
 fn a_visitor_cannot_nominate_our_headers_away() {
     let app = shop();
-    let house = Cloakroom::before(app.address).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).start();
+    let mut visitor = proxy.browser();
     visitor.get("/login/alice");
     let answer = visitor.get_with("/", "Connection: X-Session-Principal, X-Session-State\r\n");
     assert_eq!(answer.text(), "active alice -");
@@ -219,8 +219,8 @@ fn a_visitor_cannot_nominate_our_headers_away() {
 #[test]
 fn a_posted_body_reaches_the_app_whole() {
     let app = shop();
-    let house = Cloakroom::before(app.address).start();
-    let answer = house.browser().post("/", "name=Zo%C3%AB&x=1");
+    let proxy = Cloakroom::before(app.address).start();
+    let answer = proxy.browser().post("/", "name=Zo%C3%AB&x=1");
     assert_eq!(answer.status, 200);
     assert_eq!(answer.header("content-length"), Some(answer.body.len().to_string()));
     assert_eq!(app.last().body, b"name=Zo%C3%AB&x=1");
@@ -229,10 +229,10 @@ fn a_posted_body_reaches_the_app_whole() {
 #[test]
 fn where_sessions_are_off_nothing_is_added_and_the_ticket_is_still_taken_out() {
     let app = shop();
-    let house = Cloakroom::before(app.address)
+    let proxy = Cloakroom::before(app.address)
         .config("[[routes]]\nupstream = \"app\"\n\n[[routes]]\npath = \"/off\"\nupstream = \"app\"\nsession = \"off\"")
         .start();
-    let mut visitor = house.browser();
+    let mut visitor = proxy.browser();
     visitor.get("/visit");
     visitor.jar.insert("lang".to_owned(), "fr".to_owned());
     let answer = visitor.get_with("/off", "X-Session-Principal: mallory\r\n");
@@ -244,8 +244,8 @@ fn where_sessions_are_off_nothing_is_added_and_the_ticket_is_still_taken_out() {
 #[test]
 fn an_expired_ticket_gives_a_visitor_never_an_error() {
     let app = shop();
-    let house = Cloakroom::before(app.address).config("[session]\nabsolute_timeout = \"1s\"").start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).config("[session]\nabsolute_timeout = \"1s\"").start();
+    let mut visitor = proxy.browser();
     visitor.get("/login/alice");
     let mut copy = visitor.clone();
     let mut seen = String::new();

@@ -17,9 +17,9 @@ fn telling() -> App {
 }
 
 /// A request of a stranger with this method, path and header lines: the state, and how many tickets came.
-fn first(house: &Cloakroom, start: &str, lines: &str) -> (String, usize) {
+fn first(proxy: &Cloakroom, start: &str, lines: &str) -> (String, usize) {
     let head = format!("{start} HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n{lines}\r\n");
-    let answer = house.browser().send_raw(head.as_bytes());
+    let answer = proxy.browser().send_raw(head.as_bytes());
     assert!(answer.status < 400, "{start} {lines}: {}", answer.status);
     (answer.text(), answer.set_cookies().len())
 }
@@ -32,7 +32,7 @@ fn fetch(site: &str, mode: &str, dest: &str) -> String {
 #[test]
 fn a_session_begins_only_where_the_cookie_could_have_come_and_will_matter() {
     let app = telling();
-    let house = Cloakroom::before(app.address).start();
+    let proxy = Cloakroom::before(app.address).start();
     let mut wrong = Vec::new();
     for (start, lines, state) in [
         ("GET /", String::new(), "new"),
@@ -60,7 +60,7 @@ fn a_session_begins_only_where_the_cookie_could_have_come_and_will_matter() {
         ("OPTIONS /", "origin: http://b\r\naccess-control-request-method: PUT\r\n".into(), "none"),
         ("OPTIONS /", String::new(), "new"),
     ] {
-        let got = first(&house, start, &lines);
+        let got = first(&proxy, start, &lines);
         if got != (state.to_owned(), usize::from(state == "new")) {
             wrong.push((start, lines, got));
         }
@@ -71,7 +71,7 @@ fn a_session_begins_only_where_the_cookie_could_have_come_and_will_matter() {
 #[test]
 fn what_the_app_keeps_begins_a_session_all_the_same_but_not_for_a_foreign_form() {
     let app = telling();
-    let house = Cloakroom::before(app.address).start();
+    let proxy = Cloakroom::before(app.address).start();
     let image = fetch("same-origin", "no-cors", "image");
     let foreign = fetch("cross-site", "navigate", "document");
     for (start, lines, tickets) in [
@@ -82,7 +82,7 @@ fn what_the_app_keeps_begins_a_session_all_the_same_but_not_for_a_foreign_form()
         ("POST /login", &foreign, 1),
         ("GET /login", &image, 1),
     ] {
-        assert_eq!(first(&house, start, lines).1, tickets, "{start} {lines}");
+        assert_eq!(first(&proxy, start, lines).1, tickets, "{start} {lines}");
     }
 }
 
@@ -96,9 +96,9 @@ fn the_cookies_same_site_says_where_it_could_have_come() {
         ("[session.cookie]\nsame_site = \"None\"\nsecure = true", "new", "new"),
         ("[[routes]]\nupstream = \"app\"\ncross_site_sessions = true", "new", "new"),
     ] {
-        let house = Cloakroom::before(app.address).config(config).start();
-        assert_eq!(first(&house, "GET /", &foreign).0, get, "{config}");
-        assert_eq!(first(&house, "POST /", &foreign).0, posted, "{config}");
+        let proxy = Cloakroom::before(app.address).config(config).start();
+        assert_eq!(first(&proxy, "GET /", &foreign).0, get, "{config}");
+        assert_eq!(first(&proxy, "POST /", &foreign).0, posted, "{config}");
     }
 }
 
@@ -107,11 +107,11 @@ fn a_route_that_only_reads_begins_nothing_and_obeys_nothing() {
     let app = telling();
     let routes = "[[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/poll\"\nsession = \"read_only\"\nupstream = \"app\"\n\
                   [[routes]]\npath = \"/login/poll\"\nsession = \"read_only\"\nupstream = \"app\"";
-    let house = Cloakroom::before(app.address).config(routes).start();
-    assert_eq!(first(&house, "GET /poll", ""), ("none".to_owned(), 0));
+    let proxy = Cloakroom::before(app.address).config(routes).start();
+    assert_eq!(first(&proxy, "GET /poll", ""), ("none".to_owned(), 0));
     let orders = "x-answer: X-Session-Set-A: b\r\nx-answer: X-Session-Principal: eve\r\nx-answer: X-Session-Action: destroy\r\n";
-    assert_eq!(first(&house, "POST /poll", orders), ("none".to_owned(), 0));
-    let mut visitor = house.browser();
+    assert_eq!(first(&proxy, "POST /poll", orders), ("none".to_owned(), 0));
+    let mut visitor = proxy.browser();
     visitor.get("/login");
     let ticket = visitor.ticket();
     assert_eq!(visitor.get_with("/poll", orders).text(), "active");
@@ -127,9 +127,9 @@ fn routes_of_one_realm_share_sessions_and_others_do_not() {
     let routes = "[[routes]]\nupstream = \"app\"\n[[routes]]\nhost = \"a.test\"\nrealm = \"both\"\nupstream = \"app\"\n\
                   [[routes]]\nhost = \"b.test\"\nrealm = \"both\"\nupstream = \"app\"\n\
                   [[routes]]\nhost = \"b.test\"\npath = \"/own\"\nrealm = \"own\"\nupstream = \"app\"";
-    let house = Cloakroom::before(app.address).config(routes).start();
+    let proxy = Cloakroom::before(app.address).config(routes).start();
     let ask = |host: &str, path: &str, ticket: &str| {
-        let mut browser = house.browser();
+        let mut browser = proxy.browser();
         let head = format!(
             "GET {path} HTTP/1.1\r\nhost: {host}\r\ncookie: cloakroom={ticket}; cloakroom-both={ticket}; cloakroom-own={ticket}\r\n\r\n"
         );
@@ -148,7 +148,7 @@ fn routes_of_one_realm_share_sessions_and_others_do_not() {
 #[test]
 fn a_ticket_never_lands_in_a_cache_that_serves_many() {
     let app = telling();
-    let house = Cloakroom::before(app.address).start();
+    let proxy = Cloakroom::before(app.address).start();
     for (path, lines, tickets, cache) in [
         ("/", "", 1, "private"),
         ("/", "Cache-Control: no-store", 1, "no-store"),
@@ -167,7 +167,7 @@ fn a_ticket_never_lands_in_a_cache_that_serves_many() {
         ("/store", "Surrogate-Control: max-age=60", 1, "private"),
     ] {
         let header = if lines.is_empty() { String::new() } else { format!("x-answer: {lines}\r\n") };
-        let answer = house.browser().get_with(path, &header);
+        let answer = proxy.browser().get_with(path, &header);
         let told: Vec<_> =
             answer.headers.iter().filter(|(name, _)| name.eq_ignore_ascii_case("cache-control")).collect();
         let told: Vec<_> = told.iter().map(|(_, value)| String::from_utf8_lossy(value)).collect();

@@ -11,7 +11,7 @@ use std::sync::mpsc::channel;
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
-use crate::support::{App, Browser, Cloakroom, Door, PATIENCE, Reply, Request, Wire, eventually};
+use crate::support::{App, Browser, Cloakroom, Gate, PATIENCE, Reply, Request, Wire, eventually};
 
 const ROOMY: &str = "[session]\nmax_fields = 300\nmax_header_bytes = \"64 KiB\"\nmax_bytes = \"64 KiB\"";
 const ENDLESS: &str = "[limits]\nrequests_per_connection_http1 = \"off\"";
@@ -24,7 +24,7 @@ fn told(request: &Request) -> String {
 }
 
 /// Does what the path says: `/set/NAME/VALUE`, `/login/NAME`, `/logout`, `/destroy`, `/held/…` once the door is open.
-fn obedient(door: Arc<Door>) -> App {
+fn obedient(door: Arc<Gate>) -> App {
     App::start(move |request| {
         let mut parts = request.path().split('/').skip(1).peekable();
         if parts.next_if_eq(&"held").is_some() {
@@ -54,8 +54,8 @@ fn two_hundred_writers(first: &str) {
             Reply::text("").with(if request.path() == "/note" { "X-Session-Set-Note: 1" } else { "X: y" })
         }
     });
-    let house = Cloakroom::before(app.address).config(ROOMY).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).config(ROOMY).start();
+    let mut visitor = proxy.browser();
     visitor.get(first);
     thread::scope(|scope| {
         for number in 0..200 {
@@ -90,10 +90,10 @@ fn hasty_logouts(count: usize, farewell: &'static str) {
         "/who" => Reply::text(told(request)),
         name => Reply::text("").with(format!("X-Session-Principal: {}", &name[1..])),
     });
-    let house = Cloakroom::before(app.address).start();
+    let proxy = Cloakroom::before(app.address).start();
     let visitors: Vec<Browser> = thread::scope(|scope| {
         let login = |number: usize| {
-            let mut visitor = house.browser();
+            let mut visitor = proxy.browser();
             visitor.get(&format!("/user-{number}"));
             visitor
         };
@@ -141,11 +141,11 @@ impl Tab {
 
 #[test]
 fn polling_through_two_thousand_logins_and_logouts_never_leaves_the_wrong_cookie() {
-    let app = obedient(Door::closed());
-    let house = Cloakroom::before(app.address).config(ENDLESS).start();
+    let app = obedient(Gate::closed());
+    let proxy = Cloakroom::before(app.address).config(ENDLESS).start();
     let browse = |name: usize| {
-        let browser = Arc::new(Mutex::new(house.browser()));
-        let tab = || Tab { wire: house.dial(), browser: Arc::clone(&browser) };
+        let browser = Arc::new(Mutex::new(proxy.browser()));
+        let tab = || Tab { wire: proxy.dial(), browser: Arc::clone(&browser) };
         let (mut clicks, mut poll) = (tab(), tab());
         clicks.get("/");
         let over = AtomicBool::new(false);
@@ -181,10 +181,10 @@ fn polling_through_two_thousand_logins_and_logouts_never_leaves_the_wrong_cookie
 
 /// A write that the app holds back while something else happens to its session; `farewell` is what happens.
 fn overtaken(first: &str, farewell: &str, write: &str) -> (Browser, App, Cloakroom) {
-    let door = Door::closed();
+    let door = Gate::closed();
     let app = obedient(Arc::clone(&door));
-    let house = Cloakroom::before(app.address).start();
-    let mut visitor = house.browser();
+    let proxy = Cloakroom::before(app.address).start();
+    let mut visitor = proxy.browser();
     visitor.get(first);
     let mut straggler = visitor.clone();
     let before = straggler.ticket().unwrap();
@@ -196,10 +196,10 @@ fn overtaken(first: &str, farewell: &str, write: &str) -> (Browser, App, Cloakro
         let late = late.join().unwrap();
         assert_eq!((late.status, late.set_cookies()), (200, Vec::new()), "{write} overtaken by {farewell}");
     });
-    let mut thief = house.browser();
+    let mut thief = proxy.browser();
     thief.jar.insert("cloakroom".to_owned(), before);
     assert_eq!(thief.get("/").text(), STRANGER, "the old ticket, {write} overtaken by {farewell}");
-    (visitor, app, house)
+    (visitor, app, proxy)
 }
 
 #[test]
@@ -244,10 +244,10 @@ fn an_app_that_repeats_who_is_logged_in_undoes_no_farewell() {
 
 #[test]
 fn a_second_login_under_the_old_ticket_begins_a_session_of_its_own() {
-    let door = Door::closed();
+    let door = Gate::closed();
     let app = obedient(Arc::clone(&door));
-    let house = Cloakroom::before(app.address).start();
-    let mut first = house.browser();
+    let proxy = Cloakroom::before(app.address).start();
+    let mut first = proxy.browser();
     first.get("/set/note/old");
     let mut second = first.clone();
     thread::scope(|scope| {
@@ -265,11 +265,11 @@ fn a_second_login_under_the_old_ticket_begins_a_session_of_its_own() {
 
 #[test]
 fn a_ticket_carried_to_another_host_is_a_stranger() {
-    let app = obedient(Door::closed());
-    let house = Cloakroom::before(app.address).start();
+    let app = obedient(Gate::closed());
+    let proxy = Cloakroom::before(app.address).start();
     let ask = |host: &str, ticket: Option<&str>, path: &str| {
         let cookie = ticket.map(|ticket| format!("cookie: cloakroom={ticket}\r\n")).unwrap_or_default();
-        let mut browser = house.browser();
+        let mut browser = proxy.browser();
         let answer =
             browser.send_raw(format!("GET {path} HTTP/1.1\r\nhost: {host}\r\n{cookie}\r\n").as_bytes());
         (answer.text(), browser.ticket(), app.last().header("x-session-id"))
@@ -289,10 +289,10 @@ fn a_ticket_carried_to_another_host_is_a_stranger() {
 
 #[test]
 fn fifty_browsers_at_once_never_see_each_others_fields() {
-    let app = obedient(Door::closed());
-    let house = Cloakroom::before(app.address).start();
+    let app = obedient(Gate::closed());
+    let proxy = Cloakroom::before(app.address).start();
     let browse = |number: usize| {
-        let mut visitor = house.browser();
+        let mut visitor = proxy.browser();
         visitor.get(&format!("/set/note/note-{number}"));
         visitor.get(&format!("/login/user-{number}"));
         for round in 0..18 {

@@ -6,8 +6,8 @@ const RULES: &str = "[[cookies]]\nname = \"k*\"\naction = \"keep\"\n\
                      [[cookies]]\nname = \"s*\"\naction = \"seal\"\nbind = \"session\"\n";
 
 /// The visitor goes on with another process on the same store.
-fn moved(visitor: &Browser, house: &Cloakroom) -> Browser {
-    let mut there = house.browser();
+fn moved(visitor: &Browser, proxy: &Cloakroom) -> Browser {
+    let mut there = proxy.browser();
     there.jar.clone_from(&visitor.jar);
     there
 }
@@ -17,11 +17,11 @@ fn kept_and_sealed_cookies_outlive_the_process_and_the_key() {
     let app = App::setting();
     let folder = tempfile::tempdir().unwrap();
     let [one, two, three] = ["one", "two", "three"].map(|name| key(folder.path(), name));
-    let house = |keys: &str| {
+    let proxy = |keys: &str| {
         let config = format!("{RULES}{}\n[keys]\n{keys}\n", on_disk(&folder.path().join("store")));
         Cloakroom::before(app.address).config(&config).start()
     };
-    let mut before = house(&format!("current = {one}"));
+    let mut before = proxy(&format!("current = {one}"));
     let mut visitors: Vec<Browser> = (0..20).map(|_| before.browser()).collect();
     let all = "k1=a; Path=/; SameSite=None|k2=\"b, c\"; Path=/x; Max-Age=1000|k3=; Max-Age=0|k=\u{fc}; SameSite=Strict|s=sealed";
     let lines = format!("x-line: {}\r\n", all.replace('|', "\r\nx-line: "));
@@ -31,7 +31,7 @@ fn kept_and_sealed_cookies_outlive_the_process_and_the_key() {
     }
     before.kill();
     before.exit();
-    let mut rotated = house(&format!("current = {two}\nprevious = [{one}]"));
+    let mut rotated = proxy(&format!("current = {two}\nprevious = [{one}]"));
     for visitor in &mut visitors {
         let mut there = moved(visitor, &rotated);
         assert_eq!(there.get("/x").text(), "s=sealed; k2=\"b, c\"; k1=a; k=\u{fc}", "under a previous key");
@@ -41,7 +41,7 @@ fn kept_and_sealed_cookies_outlive_the_process_and_the_key() {
     }
     rotated.kill();
     rotated.exit();
-    let after = house(&format!("current = {three}\nprevious = [{two}, {one}]"));
+    let after = proxy(&format!("current = {three}\nprevious = [{two}, {one}]"));
     for visitor in &visitors {
         assert_eq!(moved(visitor, &after).get("/").text(), "s=again; k1=a; k=\u{fc}", "and of two before");
     }
@@ -49,14 +49,14 @@ fn kept_and_sealed_cookies_outlive_the_process_and_the_key() {
 
 #[test]
 fn a_previous_key_may_go_once_the_log_says_that_the_store_needs_none() {
-    let app = App::puppet();
+    let app = App::scripted();
     let folder = tempfile::tempdir().unwrap();
     let [one, two] = ["one", "two"].map(|name| key(folder.path(), name));
-    let house = |keys: &str| {
+    let proxy = |keys: &str| {
         let config = format!("{}\n[keys]\n{keys}\n", on_disk(&folder.path().join("store")));
         Cloakroom::before(app.address).config(&config).start()
     };
-    let mut before = house(&format!("current = {one}"));
+    let mut before = proxy(&format!("current = {one}"));
     let mut visitors: Vec<Browser> = (0..300).map(|_| before.browser()).collect();
     for (n, visitor) in visitors.iter_mut().enumerate() {
         visitor.answered("/", &[&format!("X-Session-Set-N: {n}")]);
@@ -67,7 +67,7 @@ fn a_previous_key_may_go_once_the_log_says_that_the_store_needs_none() {
     }
     before.terminate();
     before.exit();
-    let mut rotated = house(&format!("current = {two}\nprevious = [{one}]"));
+    let mut rotated = proxy(&format!("current = {two}\nprevious = [{one}]"));
     eventually("all are sealed anew", || rotated.log().contains("the store needs no previous one any more"));
     // Their tickets are signed anew when they come.
     for visitor in &mut visitors {
@@ -77,7 +77,7 @@ fn a_previous_key_may_go_once_the_log_says_that_the_store_needs_none() {
     }
     rotated.kill();
     rotated.exit();
-    let after = house(&format!("current = {two}"));
+    let after = proxy(&format!("current = {two}"));
     for (n, visitor) in visitors.iter().enumerate() {
         assert_eq!(moved(visitor, &after).shown(), format!("n={n}"));
     }

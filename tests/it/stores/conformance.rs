@@ -10,43 +10,43 @@ use tempfile::TempDir;
 use crate::support::{App, Browser, Cloakroom, on_disk, tool};
 
 /// The same browser, when the house has moved.
-fn moved(browser: &Browser, house: &Cloakroom) -> Browser {
-    let mut moved = house.browser();
+fn moved(browser: &Browser, proxy: &Cloakroom) -> Browser {
+    let mut moved = proxy.browser();
     moved.jar.clone_from(&browser.jar);
     moved
 }
 
 #[test]
 fn sessions_tickets_and_keys_outlive_the_process() {
-    let (app, folder) = (App::puppet(), TempDir::new().unwrap());
+    let (app, folder) = (App::scripted(), TempDir::new().unwrap());
     let state = folder.path().join("state");
-    let mut house = Cloakroom::with(&app, &on_disk(&state));
-    let mut zoe = house.browser();
+    let mut proxy = Cloakroom::with(&app, &on_disk(&state));
+    let mut zoe = proxy.browser();
     zoe.answered("/", &["X-Session-Set-Cart: 42", "X-Session-Principal: zo%C3%AB"]);
-    let mut stranger = house.browser();
+    let mut stranger = proxy.browser();
     let id = stranger.get("/").told("id");
-    let mut gone = house.browser();
+    let mut gone = proxy.browser();
     gone.answered("/", &["X-Session-Set-A: 1"]);
     let ended = gone.clone();
     gone.answered("/", &["X-Session-Action: destroy"]);
-    house.terminate();
-    assert!(house.exit().success());
+    proxy.terminate();
+    assert!(proxy.exit().success());
     let mode = |name: &str| fs::metadata(state.join(name)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("."), mode("key")), (0o700, 0o600));
 
-    let house = Cloakroom::with(&app, &on_disk(&state));
-    assert_eq!(moved(&zoe, &house).shown(), "cart=42 principal=zo%C3%AB");
-    let mut stranger = moved(&stranger, &house);
+    let proxy = Cloakroom::with(&app, &on_disk(&state));
+    assert_eq!(moved(&zoe, &proxy).shown(), "cart=42 principal=zo%C3%AB");
+    let mut stranger = moved(&stranger, &proxy);
     assert_eq!(stranger.get("/").told("id"), id, "a session without data needs no store");
-    assert_ne!(moved(&ended, &house).get("/").told("state").as_deref(), Some("active"));
+    assert_ne!(moved(&ended, &proxy).get("/").told("state").as_deref(), Some("active"));
 }
 
 #[test]
 fn a_copied_store_tells_nothing_and_without_its_key_it_is_refused() {
-    let (app, folder) = (App::puppet(), TempDir::new().unwrap());
-    let house = Cloakroom::with(&app, &on_disk(folder.path()));
-    house.browser().answered("/", &["X-Session-Set-Card: 4111-1111", "X-Session-Principal: zebedee"]);
-    drop(house);
+    let (app, folder) = (App::scripted(), TempDir::new().unwrap());
+    let proxy = Cloakroom::with(&app, &on_disk(folder.path()));
+    proxy.browser().answered("/", &["X-Session-Set-Card: 4111-1111", "X-Session-Principal: zebedee"]);
+    drop(proxy);
     let mut looked = 0;
     for entry in fs::read_dir(folder.path()).unwrap() {
         let bytes = fs::read(entry.unwrap().path()).unwrap();
@@ -64,12 +64,12 @@ fn a_copied_store_tells_nothing_and_without_its_key_it_is_refused() {
 
 #[test]
 fn a_second_process_is_refused_and_the_first_goes_on() {
-    let (app, folder) = (App::puppet(), TempDir::new().unwrap());
-    let house = Cloakroom::with(&app, &on_disk(folder.path()));
+    let (app, folder) = (App::scripted(), TempDir::new().unwrap());
+    let proxy = Cloakroom::with(&app, &on_disk(folder.path()));
     let refused = Cloakroom::refusal(&on_disk(folder.path()));
     assert_eq!(refused.0, Some(1), "it may be free at the next start");
     assert!(refused.1.contains("is in use by another process"), "{}", refused.1);
-    let mut browser = house.browser();
+    let mut browser = proxy.browser();
     browser.answered("/", &["X-Session-Set-A: 1"]);
     assert_eq!(browser.shown(), "a=1");
 }
@@ -89,14 +89,14 @@ fn text(bytes: &[u8]) -> String {
 
 #[test]
 fn sessions_are_written_out_and_read_in_elsewhere() {
-    let (app, folder) = (App::puppet(), TempDir::new().unwrap());
+    let (app, folder) = (App::scripted(), TempDir::new().unwrap());
     let (here, there) = (folder.path().join("here"), folder.path().join("there"));
     let nothing = tool(&here, "verify", b"");
     assert_eq!(nothing.status.code(), Some(1));
     assert!(text(&nothing.stderr).contains("there is no store in"), "{nothing:?}");
 
-    let mut house = Cloakroom::with(&app, &on_disk(&here));
-    let (mut zoe, mut gone) = (house.browser(), house.browser());
+    let mut proxy = Cloakroom::with(&app, &on_disk(&here));
+    let (mut zoe, mut gone) = (proxy.browser(), proxy.browser());
     zoe.answered(
         "/",
         &["X-Session-Set-Cart: 42", "X-Session-Set-Json-L: [1]", "X-Session-Principal: zo%C3%AB"],
@@ -108,8 +108,8 @@ fn sessions_are_written_out_and_read_in_elsewhere() {
         let held = tool(&here, verb, b"");
         assert!(text(&held.stderr).contains("is in use by another process"), "{held:?}");
     }
-    house.terminate();
-    house.exit();
+    proxy.terminate();
+    proxy.exit();
 
     let verified = tool(&here, "verify", b"");
     assert_eq!(verified.status.code(), Some(0));
@@ -129,18 +129,18 @@ fn sessions_are_written_out_and_read_in_elsewhere() {
     let again = tool(&there, "import", &lines.stdout);
     assert!(text(&again.stderr).starts_with("0 sessions read in, 1 left"), "{again:?}");
 
-    let house = Cloakroom::with(&app, &on_disk(&there));
-    assert_eq!(moved(&zoe, &house).shown(), "cart=42 l=%5B1%5D principal=zo%C3%AB");
-    assert_ne!(moved(&ended, &house).get("/").told("state").as_deref(), Some("active"));
+    let proxy = Cloakroom::with(&app, &on_disk(&there));
+    assert_eq!(moved(&zoe, &proxy).shown(), "cart=42 l=%5B1%5D principal=zo%C3%AB");
+    assert_ne!(moved(&ended, &proxy).get("/").told("state").as_deref(), Some("active"));
 }
 
 #[test]
 fn a_store_is_looked_through_and_written_out_while_it_serves() {
-    let (app, folder) = (App::puppet(), TempDir::new().unwrap());
+    let (app, folder) = (App::scripted(), TempDir::new().unwrap());
     let state = folder.path().join("state");
-    let house = Cloakroom::with(&app, &on_disk(&state));
+    let proxy = Cloakroom::with(&app, &on_disk(&state));
     for n in 1..=20 {
-        let mut browser = house.browser();
+        let mut browser = proxy.browser();
         browser.answered("/", &[&format!("X-Session-Set-N: {n}")]);
         // What was acknowledged is there.
         let verified = tool(&state, "verify", b"");
@@ -156,7 +156,7 @@ fn a_store_is_looked_through_and_written_out_while_it_serves() {
     thread::scope(|scope| {
         scope.spawn(|| {
             while !over.load(Ordering::Relaxed) {
-                let mut browser = house.browser();
+                let mut browser = proxy.browser();
                 browser.answered("/", &["X-Session-Set-N: 0"]);
                 browser.answered("/", &["X-Session-Action: destroy"]);
             }
@@ -167,7 +167,7 @@ fn a_store_is_looked_through_and_written_out_while_it_serves() {
             assert_eq!((look.status.code(), text(&look.stderr)), (Some(0), String::new()));
         }
     });
-    assert!(!house.log().contains("ERROR"), "{}", house.log());
+    assert!(!proxy.log().contains("ERROR"), "{}", proxy.log());
 }
 
 /// Sessions of three hundred people, as an export writes them.
@@ -229,21 +229,21 @@ fn who_looks_at_a_damaged_store_changes_nothing_and_learns_what_is_missing() {
 
 #[test]
 fn an_export_that_would_log_people_in_again_is_refused_unless_forced() {
-    let (app, folder) = (App::puppet(), TempDir::new().unwrap());
+    let (app, folder) = (App::scripted(), TempDir::new().unwrap());
     let state = folder.path().join("state");
     let serve = || Cloakroom::with(&app, &on_disk(&state));
-    let mut house = serve();
-    let mut zoe = house.browser();
+    let mut proxy = serve();
+    let mut zoe = proxy.browser();
     zoe.answered("/", &["X-Session-Principal: zo%C3%AB", "X-Session-Action: permanent"]);
-    house.terminate();
-    house.exit();
+    proxy.terminate();
+    proxy.exit();
     let lines = text(&tool(&state, "export", b"").stdout);
     // She logs out; of what has ended, the store knows.
-    let mut house = serve();
-    let kept = moved(&zoe, &house);
-    moved(&zoe, &house).answered("/", &["X-Session-Action: destroy"]);
-    house.terminate();
-    house.exit();
+    let mut proxy = serve();
+    let kept = moved(&zoe, &proxy);
+    moved(&zoe, &proxy).answered("/", &["X-Session-Action: destroy"]);
+    proxy.terminate();
+    proxy.exit();
     let fresh = tool(&state, "import", lines.as_bytes());
     assert!(text(&fresh.stderr).starts_with("0 sessions read in, 1 left"), "{fresh:?}");
 

@@ -24,42 +24,42 @@ fn said(name: &str) -> Option<String> {
 /// How the machine goes down: `kill -9`, or what `tests/power-cut` does. `CLOAKROOM_CRASHES` says how often.
 #[test]
 fn whatever_was_acknowledged_is_there_after_a_crash_at_any_moment() {
-    let app = App::puppet();
+    let app = App::scripted();
     let folder = TempDir::new().unwrap();
     let state = said("CLOAKROOM_CRASH_STATE").map_or_else(|| folder.path().to_owned(), PathBuf::from);
     let crashes = said("CLOAKROOM_CRASHES").map_or(8, |count| count.parse().unwrap());
     let mut visitors = crowd();
     for _ in 0..crashes {
-        let house = Cloakroom::with(&app, &on_disk(&state.join("store")));
-        visitors = round(&house, visitors, 1 + random(150), || match said("CLOAKROOM_CRASH") {
+        let proxy = Cloakroom::with(&app, &on_disk(&state.join("store")));
+        visitors = round(&proxy, visitors, 1 + random(150), || match said("CLOAKROOM_CRASH") {
             Some(crash) => {
-                assert!(Command::new(crash).arg(house.pid().to_string()).status().unwrap().success());
+                assert!(Command::new(crash).arg(proxy.pid().to_string()).status().unwrap().success());
             }
-            None => house.kill(),
+            None => proxy.kill(),
         });
     }
-    let house = Cloakroom::with(&app, &on_disk(&state.join("store")));
+    let proxy = Cloakroom::with(&app, &on_disk(&state.join("store")));
     for visitor in &mut visitors {
-        visitor.verify(house.address);
+        visitor.verify(proxy.address);
     }
-    assert!(!house.log().contains("ERROR"), "no commit lost, no row damaged");
+    assert!(!proxy.log().contains("ERROR"), "no commit lost, no row damaged");
 }
 
 /// `tests/rolling` says how often, and after how many changes.
 #[test]
 fn restarts_under_load_change_no_answer_and_leave_nothing_behind() {
     let number = |name: &str, default| said(name).map_or(default, |text| text.parse().unwrap());
-    let (app, folder) = (App::puppet(), TempDir::new().unwrap());
+    let (app, folder) = (App::scripted(), TempDir::new().unwrap());
     let mut visitors = crowd();
     let (mut descriptors, mut bytes) = (Vec::new(), Vec::new());
     for _ in 0..number("CLOAKROOM_ROUNDS", 4) {
-        let mut house = Cloakroom::with(&app, &on_disk(folder.path()));
-        visitors = round(&house, visitors, number("CLOAKROOM_CHANGES", 300), || {
-            descriptors.push(fs::read_dir(format!("/proc/{}/fd", house.pid())).unwrap().count());
-            house.terminate();
+        let mut proxy = Cloakroom::with(&app, &on_disk(folder.path()));
+        visitors = round(&proxy, visitors, number("CLOAKROOM_CHANGES", 300), || {
+            descriptors.push(fs::read_dir(format!("/proc/{}/fd", proxy.pid())).unwrap().count());
+            proxy.terminate();
         });
-        assert!(house.exit().success());
-        let log = house.log();
+        assert!(proxy.exit().success());
+        let log = proxy.log();
         assert!(!log.contains("ERROR") && !log.contains("WARN"), "{log}");
         let sizes =
             fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().metadata().unwrap().len());
@@ -97,72 +97,72 @@ fn faulty_with(app: &App, folder: &Path, inject: &str, store: &str) -> Cloakroom
 
 #[test]
 fn after_a_failed_sync_no_change_is_taken_and_reads_go_on() {
-    let (app, folder) = (App::puppet(), TempDir::new().unwrap());
+    let (app, folder) = (App::scripted(), TempDir::new().unwrap());
     // Once: later syncs succeed, and must not be believed.
-    let house = faulty(&app, folder.path(), "fdatasync,fsync:error=EIO:when=20");
+    let proxy = faulty(&app, folder.path(), "fdatasync,fsync:error=EIO:when=20");
     let mut kept = Vec::new();
     let failed = (0..60).find(|n| {
-        let heard = ask(house.address, None, &[&format!("x-session-set-n: {n}")]).unwrap();
+        let heard = ask(proxy.address, None, &[&format!("x-session-set-n: {n}")]).unwrap();
         kept.extend((heard.status == 200).then(|| (heard.ticket().unwrap(), *n)));
         heard.status != 200
     });
     assert!(failed.is_some_and(|n| n > 2), "{failed:?}");
     let (ticket, n) = kept.last().unwrap();
     for change in ["x-session-set-n: 99", "x-session-action: destroy", "x-session-principal: alice"] {
-        let heard = ask(house.address, Some(ticket), &[change]).unwrap();
+        let heard = ask(proxy.address, Some(ticket), &[change]).unwrap();
         assert_eq!(heard.status, 503, "{change}");
-        let heard = ask(house.address, Some(ticket), &[]).unwrap();
+        let heard = ask(proxy.address, Some(ticket), &[]).unwrap();
         assert_eq!((heard.status, heard.told("n")), (200, Some(n.to_string().as_str())));
         assert_eq!(heard.told("principal"), None);
     }
-    assert_eq!(ask(house.address, None, &["x-session-set-n: 1"]).unwrap().status, 503);
-    assert!(house.log().contains("the disk failed to sync: no change is taken any more"), "{}", house.log());
-    drop(house);
-    let house = Cloakroom::with(&app, &on_disk(&folder.path().join("state")));
+    assert_eq!(ask(proxy.address, None, &["x-session-set-n: 1"]).unwrap().status, 503);
+    assert!(proxy.log().contains("the disk failed to sync: no change is taken any more"), "{}", proxy.log());
+    drop(proxy);
+    let proxy = Cloakroom::with(&app, &on_disk(&folder.path().join("state")));
     for (ticket, n) in kept {
-        assert_eq!(ask(house.address, Some(&ticket), &[]).unwrap().told("n"), Some(n.to_string().as_str()));
+        assert_eq!(ask(proxy.address, Some(&ticket), &[]).unwrap().told("n"), Some(n.to_string().as_str()));
     }
 }
 
 #[test]
 fn a_full_disk_refuses_changes_and_recovers_by_itself() {
-    let (app, folder) = (App::puppet(), TempDir::new().unwrap());
-    let house = faulty(&app, folder.path(), "pwrite64:error=ENOSPC:when=80..140");
+    let (app, folder) = (App::scripted(), TempDir::new().unwrap());
+    let proxy = faulty(&app, folder.path(), "pwrite64:error=ENOSPC:when=80..140");
     let mut visitor = Visitor::default();
     let mut refused = 0;
     let mut kept = Vec::new();
     eventually("it recovers", || {
-        let heard = ask(house.address, None, &["x-session-set-n: 7"]).unwrap();
+        let heard = ask(proxy.address, None, &["x-session-set-n: 7"]).unwrap();
         refused += u64::from(heard.status == 503);
         kept.extend((heard.status == 200).then(|| heard.ticket().unwrap()));
         // What is there is read all along.
         if let Some(ticket) = kept.last() {
-            assert_eq!(ask(house.address, Some(ticket), &[]).unwrap().told("n"), Some("7"));
+            assert_eq!(ask(proxy.address, Some(ticket), &[]).unwrap().told("n"), Some("7"));
         }
         refused > 0 && heard.status == 200
     });
-    assert!((0..30).all(|_| visitor.step(house.address)));
-    let log = house.log();
+    assert!((0..30).all(|_| visitor.step(proxy.address)));
+    let log = proxy.log();
     assert!(log.contains("the disk is full") && log.contains("the disk takes changes again"), "{log}");
-    drop(house);
-    let house = Cloakroom::with(&app, &on_disk(&folder.path().join("state")));
-    visitor.verify(house.address);
+    drop(proxy);
+    let proxy = Cloakroom::with(&app, &on_disk(&folder.path().join("state")));
+    visitor.verify(proxy.address);
     for ticket in kept {
-        assert_eq!(ask(house.address, Some(&ticket), &[]).unwrap().told("n"), Some("7"));
+        assert_eq!(ask(proxy.address, Some(&ticket), &[]).unwrap().told("n"), Some("7"));
     }
-    assert!(!house.log().contains("ERROR"), "{}", house.log());
+    assert!(!proxy.log().contains("ERROR"), "{}", proxy.log());
 }
 
 #[test]
 fn what_a_slow_disk_had_begun_is_kept_and_what_it_had_not_is_not() {
-    let (app, folder) = (App::puppet(), TempDir::new().unwrap());
+    let (app, folder) = (App::scripted(), TempDir::new().unwrap());
     // One sync takes far longer than anybody waits.
     let inject = "fdatasync,fsync:delay_enter=4s:when=25";
-    let house = faulty_with(&app, folder.path(), inject, "commit_timeout = \"300ms\"");
-    let begin = || ask(house.address, None, &["x-session-set-n: 0"]).unwrap().ticket().unwrap();
+    let proxy = faulty_with(&app, folder.path(), inject, "commit_timeout = \"300ms\"");
+    let begin = || ask(proxy.address, None, &["x-session-set-n: 0"]).unwrap().ticket().unwrap();
     let (first, second) = (begin(), begin());
     let change =
-        |ticket: &str, n: u32| ask(house.address, Some(ticket), &[&format!("x-session-set-n: {n}")]).unwrap();
+        |ticket: &str, n: u32| ask(proxy.address, Some(ticket), &[&format!("x-session-set-n: {n}")]).unwrap();
     let slow = (1..60).find(|n| change(&first, *n).status == 503).unwrap();
     let queued = change(&second, 77);
     assert_eq!(queued.status, 503, "behind the other");
@@ -170,18 +170,18 @@ fn what_a_slow_disk_had_begun_is_kept_and_what_it_had_not_is_not() {
         assert!(!queued.text.contains(word), "more is said than is known: {}", queued.text);
     }
     eventually("the disk is back", || {
-        house.log().contains("the disk took longer than [store] commit_timeout")
+        proxy.log().contains("the disk took longer than [store] commit_timeout")
     });
-    let n = |ticket: &str| ask(house.address, Some(ticket), &[]).unwrap().told("n").unwrap().to_owned();
+    let n = |ticket: &str| ask(proxy.address, Some(ticket), &[]).unwrap().told("n").unwrap().to_owned();
     assert_eq!(n(&first), slow.to_string());
     // Once the writer has come to it.
     eventually("what nobody waits for any more is dropped", || n(&second) == "0");
-    assert!(house.log().contains("whether the change is kept is not known"), "{}", house.log());
+    assert!(proxy.log().contains("whether the change is kept is not known"), "{}", proxy.log());
     assert_eq!(change(&second, 78).status, 200);
-    drop(house);
-    let house = Cloakroom::with(&app, &on_disk(&folder.path().join("state")));
+    drop(proxy);
+    let proxy = Cloakroom::with(&app, &on_disk(&folder.path().join("state")));
     for (ticket, n) in [(first, slow), (second, 78)] {
-        let heard = ask(house.address, Some(&ticket), &[]).unwrap();
+        let heard = ask(proxy.address, Some(&ticket), &[]).unwrap();
         assert_eq!(heard.told("n"), Some(n.to_string().as_str()));
     }
 }

@@ -259,13 +259,13 @@ impl Plan {
         let child = command.spawn().unwrap();
         // The command holds the listener; dropped here, a dead cloakroom refuses instead of hanging.
         drop(command);
-        let mut house = Cloakroom { address, child, life, folder };
-        let said = house.await_ready(&notify);
+        let mut proxy = Cloakroom { address, child, life, folder };
+        let said = proxy.await_ready(&notify);
         if self.flags.is_some() {
             let told = said.lines().find_map(|line| line.strip_prefix("STATUS=listening on http://"));
-            house.address = told.unwrap_or_else(|| panic!("no address in {said:?}")).parse().unwrap();
+            proxy.address = told.unwrap_or_else(|| panic!("no address in {said:?}")).parse().unwrap();
         }
-        house
+        proxy
     }
 
     fn arguments(&self, file: &Path) -> Vec<String> {

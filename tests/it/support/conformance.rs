@@ -119,8 +119,8 @@ pub(crate) fn join(parts: &[Vec<u8>]) -> Vec<u8> {
 }
 
 /// A connection on which both have said their settings.
-fn shake(house: &Cloakroom) -> Wire {
-    let mut wire = house.dial();
+fn shake(proxy: &Cloakroom) -> Wire {
+    let mut wire = proxy.dial();
     wire.stream().set_tcp_nodelay(true).unwrap();
     wire.send([PREFACE, &setting(4, 65_535)].concat());
     let (kind, flags, ..) = wire.frame().unwrap_or_else(|| panic!("nothing came"));
@@ -140,8 +140,8 @@ fn acknowledged(wire: &mut Wire) {
 }
 
 /// What came instead; nothing if it is as it must be.
-fn differs(house: &Cloakroom, case: &Case) -> Option<String> {
-    let mut wire = shake(house);
+fn differs(proxy: &Cloakroom, case: &Case) -> Option<String> {
+    let mut wire = shake(proxy);
     for step in &case.steps {
         match step {
             Send(bytes) => wire.send_if_heard(bytes),
@@ -199,14 +199,14 @@ fn differs(house: &Cloakroom, case: &Case) -> Option<String> {
 /// All of them, each on a connection of its own; and the proxy lives.
 pub(crate) fn check(cases: &[Case]) {
     let app = App::start(|_| Reply::text("hello, hello"));
-    let house = Cloakroom::before(app.address).listen("http2_prior_knowledge = true").start();
+    let proxy = Cloakroom::before(app.address).listen("http2_prior_knowledge = true").start();
     let different: Vec<_> = cases
         .iter()
         .filter_map(|case| {
-            Some(format!("{} wants {:?}: {}", case.section, case.want, differs(&house, case)?))
+            Some(format!("{} wants {:?}: {}", case.section, case.want, differs(&proxy, case)?))
         })
         .collect();
     assert!(different.is_empty(), "of {}:\n{}", cases.len(), different.join("\n"));
-    assert_eq!(Http2::dial(house.address).get("http://a/").status, 200);
-    assert!(!house.log().contains("panicked"), "{}", house.log());
+    assert_eq!(Http2::dial(proxy.address).get("http://a/").status, 200);
+    assert!(!proxy.log().contains("panicked"), "{}", proxy.log());
 }

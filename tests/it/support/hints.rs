@@ -4,13 +4,13 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 
-use super::{Door, Wire};
+use super::{Gate, Wire};
 
 /// An app that hints at its stylesheet, and answers only once that was asked for.
 pub(crate) fn hinting() -> SocketAddr {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
-    let door = Door::closed();
+    let door = Gate::closed();
     thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let door = Arc::clone(&door);

@@ -194,8 +194,8 @@ pub(crate) const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 pub(crate) const POST: &str = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhello";
 
 /// Who asks this.
-pub(crate) fn visitor(house: &Cloakroom, request: &str) -> Wire {
-    let mut visitor = house.dial();
+pub(crate) fn visitor(proxy: &Cloakroom, request: &str) -> Wire {
+    let mut visitor = proxy.dial();
     visitor.send(request);
     visitor
 }

@@ -131,20 +131,20 @@ pub(crate) fn crowd() -> Vec<Visitor> {
 /// All of them find what they were told was kept; then they change things until so many changes were acknowledged and
 /// `end` has come.
 pub(crate) fn round(
-    house: &Cloakroom,
+    proxy: &Cloakroom,
     mut visitors: Vec<Visitor>,
     changes: u64,
     end: impl FnOnce(),
 ) -> Vec<Visitor> {
     for visitor in &mut visitors {
-        visitor.verify(house.address);
+        visitor.verify(proxy.address);
     }
     let (acknowledged, heard) = channel();
     thread::scope(|scope| {
         let step = |mut visitor: Visitor| {
             let acknowledged = acknowledged.clone();
             scope.spawn(move || {
-                while visitor.step(house.address) {
+                while visitor.step(proxy.address) {
                     // Once enough was heard, nobody listens.
                     let _ = acknowledged.send(());
                 }

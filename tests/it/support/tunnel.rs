@@ -9,7 +9,7 @@ use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Message, WebSocket};
 
-use super::{Cloakroom, Request, Response, Stage, Wire};
+use super::{Cloakroom, RawUpstream, Request, Response, Wire};
 
 /// What asks for a websocket.
 pub(crate) const ASKS: &str = "connection: keep-alive, Upgrade\r\nupgrade: websocket\r\n";
@@ -17,7 +17,7 @@ pub(crate) const ASKS: &str = "connection: keep-alive, Upgrade\r\nupgrade: webso
 pub(crate) const AGREES: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: x\r\n";
 
 /// Asks for a tunnel; the app's side of it, and what it was sent.
-pub(crate) fn ask(wire: &mut Wire, stage: &Stage, lines: &str) -> (Wire, Request) {
+pub(crate) fn ask(wire: &mut Wire, stage: &RawUpstream, lines: &str) -> (Wire, Request) {
     wire.send(format!("GET /ws HTTP/1.1\r\nhost: a\r\n{ASKS}{lines}\r\n"));
     let mut app = stage.accept();
     let asked = Request::from(&mut app);
@@ -25,8 +25,8 @@ pub(crate) fn ask(wire: &mut Wire, stage: &Stage, lines: &str) -> (Wire, Request
 }
 
 /// A tunnel from end to end.
-pub(crate) fn open(house: &Cloakroom, stage: &Stage, cookie: &str) -> (Wire, Wire, Response) {
-    let mut visitor = house.dial();
+pub(crate) fn open(proxy: &Cloakroom, stage: &RawUpstream, cookie: &str) -> (Wire, Wire, Response) {
+    let mut visitor = proxy.dial();
     let (mut app, _) = ask(&mut visitor, stage, cookie);
     app.send(format!("{AGREES}\r\n"));
     let answer = visitor.answer(false);
@@ -43,8 +43,8 @@ pub(crate) fn talk(visitor: &mut Wire, app: &mut Wire) {
 }
 
 /// The cookie line of a visitor who asks for a page first.
-pub(crate) fn cookie(house: &Cloakroom, stage: &Stage, lines: &str) -> String {
-    let mut visitor = house.dial();
+pub(crate) fn cookie(proxy: &Cloakroom, stage: &RawUpstream, lines: &str) -> String {
+    let mut visitor = proxy.dial();
     visitor.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
     let mut app = stage.accept();
     Request::from(&mut app);
@@ -54,8 +54,8 @@ pub(crate) fn cookie(house: &Cloakroom, stage: &Stage, lines: &str) -> String {
 }
 
 /// A request under this cookie, whose answer says these lines.
-pub(crate) fn order(house: &Cloakroom, stage: &Stage, cookie: &str, lines: &str) {
-    let mut visitor = house.dial();
+pub(crate) fn order(proxy: &Cloakroom, stage: &RawUpstream, cookie: &str, lines: &str) {
+    let mut visitor = proxy.dial();
     visitor.send(format!("GET / HTTP/1.1\r\nhost: a\r\n{cookie}\r\n"));
     let mut app = stage.accept();
     Request::from(&mut app);

@@ -25,7 +25,7 @@ fn authorities() -> [Authority; 3] {
 const SUBJECT: &str = "O=Shop\\, Ltd,CN=Zo\\C3\\AB";
 
 /// With a second listener, for those without a certificate.
-fn house(app: &App, [servers, visitors, _]: &[Authority; 3], require: bool) -> Cloakroom {
+fn proxy(app: &App, [servers, visitors, _]: &[Authority; 3], require: bool) -> Cloakroom {
     let ca = visitors.root().display().to_string();
     let listen = servers.toml(&["shop"]);
     let listen = format!("{listen}\nclient_certificates = {{ ca = \"{ca}\", require = {require} }}");
@@ -34,9 +34,9 @@ fn house(app: &App, [servers, visitors, _]: &[Authority; 3], require: bool) -> C
 }
 
 /// What the app is told of who asks with this header of their own; nothing if they are not served.
-fn told(app: &App, house: &Cloakroom, caller: &Caller) -> Option<Vec<String>> {
+fn told(app: &App, proxy: &Cloakroom, caller: &Caller) -> Option<Vec<String>> {
     let before = app.received().len();
-    let mut wire = caller.dial(house.address, "shop.example").ok()?;
+    let mut wire = caller.dial(proxy.address, "shop.example").ok()?;
     for _ in 0..2 {
         let ask = "GET / HTTP/1.1\r\nhost: shop.example\r\nX-Client-Cert-Subject: CN=root\r\nx_client_cert_subject: CN=root\r\n\r\n";
         if std::io::Write::write_all(wire.stream(), ask.as_bytes()).is_err() {
@@ -62,17 +62,17 @@ fn the_app_is_told_the_subject_that_was_verified_and_nobody_else_is_served() {
     let all = authorities();
     let [servers, visitors, strangers] = &all;
     for require in [true, false] {
-        let house = house(&app, &all, require);
+        let proxy = proxy(&app, &all, require);
         let zoe = servers.caller_showing(visitors, "zoe");
         // The second time by a ticket, which brings the subject along.
         for _ in 0..3 {
-            assert_eq!(told(&app, &house, &zoe), Some(vec![SUBJECT.to_owned()]), "{require}");
+            assert_eq!(told(&app, &proxy, &zoe), Some(vec![SUBJECT.to_owned()]), "{require}");
         }
-        assert_eq!(told(&app, &house, &servers.caller_showing(strangers, "zoe")), None, "of another CA");
+        assert_eq!(told(&app, &proxy, &servers.caller_showing(strangers, "zoe")), None, "of another CA");
         let nothing = (!require).then(Vec::new);
-        assert_eq!(told(&app, &house, &servers.caller()), nothing, "none: {require}");
-        assert_eq!(told(&app, &house, &servers.old_caller()), nothing, "none, by TLS 1.2: {require}");
-        let mut visitor = Http2::dial_tls(house.address, &zoe, "shop.example");
+        assert_eq!(told(&app, &proxy, &servers.caller()), nothing, "none: {require}");
+        assert_eq!(told(&app, &proxy, &servers.old_caller()), nothing, "none, by TLS 1.2: {require}");
+        let mut visitor = Http2::dial_tls(proxy.address, &zoe, "shop.example");
         for _ in 0..2 {
             let forged = Request::get("https://shop.example/").header("x-client-cert-subject", "CN=root");
             assert_eq!(visitor.ask(forged.body(()).unwrap(), None).unwrap().status, 200);
@@ -86,9 +86,9 @@ fn on_one_connection_every_name_is_under_the_same_rule() {
     let app = App::start(|_| Reply::text("ok"));
     let all = authorities();
     let [servers, visitors, _] = &all;
-    let house = house(&app, &all, true);
+    let proxy = proxy(&app, &all, true);
     let mut visitor =
-        Http2::dial_tls(house.address, &servers.caller_showing(visitors, "zoe"), "shop.example");
+        Http2::dial_tls(proxy.address, &servers.caller_showing(visitors, "zoe"), "shop.example");
     for name in ["shop.example", "other.example", "127.0.0.1"] {
         let request = Request::get(format!("https://{name}/")).body(()).unwrap();
         assert_eq!(visitor.ask(request, None).unwrap().status, 200);
@@ -102,16 +102,16 @@ fn on_one_connection_every_name_is_under_the_same_rule() {
 fn a_ticket_of_a_listener_that_asks_for_nothing_opens_no_other() {
     let app = App::start(|_| Reply::text("ok"));
     let all = authorities();
-    let house = house(&app, &all, true);
+    let proxy = proxy(&app, &all, true);
     let mut second = None;
     eventually("the log tells where the second one is", || {
-        let log = house.log();
+        let log = proxy.log();
         let ports = log
             .split("://127.0.0.1:")
             .skip(1)
             .filter_map(|rest| rest.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok());
         second =
-            ports.map(|port: u16| ([127, 0, 0, 1], port).into()).find(|address| *address != house.address);
+            ports.map(|port: u16| ([127, 0, 0, 1], port).into()).find(|address| *address != proxy.address);
         second.is_some()
     });
     for caller in [all[0].caller(), all[0].old_caller()] {
@@ -122,7 +122,7 @@ fn a_ticket_of_a_listener_that_asks_for_nothing_opens_no_other() {
         };
         ask(false);
         ask(true);
-        assert_eq!(told(&app, &house, &caller), None);
+        assert_eq!(told(&app, &proxy, &caller), None);
     }
 }
 

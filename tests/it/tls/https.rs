@@ -10,9 +10,9 @@ use cloakroom::config::Config;
 use rcgen::date_time_ymd;
 use rustls::ProtocolVersion;
 
-use crate::support::{App, Authority, Caller, Cloakroom, Ending, Reply, Request, Stage, Wire};
+use crate::support::{App, Authority, Caller, Cloakroom, Ending, RawUpstream, Reply, Request, Wire};
 
-fn house(app: &App, authority: &Authority, names: &[&str]) -> Cloakroom {
+fn proxy(app: &App, authority: &Authority, names: &[&str]) -> Cloakroom {
     Cloakroom::before(app.address).listen(&authority.toml(names)).start()
 }
 
@@ -30,11 +30,11 @@ fn a_visitor_by_https_is_served_and_their_ticket_is_for_https_alone() {
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
     let app = echo();
-    let house = house(&app, &authority, &["shop"]);
+    let proxy = proxy(&app, &authority, &["shop"]);
     for (caller, version) in
         [(authority.caller(), ProtocolVersion::TLSv1_3), (authority.old_caller(), ProtocolVersion::TLSv1_2)]
     {
-        let mut wire = caller.offering(&["http/1.1"]).dial(house.address, "shop.example").unwrap();
+        let mut wire = caller.offering(&["http/1.1"]).dial(proxy.address, "shop.example").unwrap();
         assert_eq!(wire.version(), Some(version));
         assert_eq!(wire.protocol().as_deref(), Some("http/1.1"));
         let answer = get(&mut wire, "shop.example", "/a");
@@ -55,8 +55,8 @@ fn by_https_only_the_prefixed_name_is_read() {
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
     let app = echo();
-    let house = house(&app, &authority, &["shop"]);
-    let mut wire = authority.caller().dial(house.address, "shop.example").unwrap();
+    let proxy = proxy(&app, &authority, &["shop"]);
+    let mut wire = authority.caller().dial(proxy.address, "shop.example").unwrap();
     let ticket = get(&mut wire, "shop.example", "/").set_cookies()[0].clone();
     let value = ticket.split_once('=').unwrap().1.split(';').next().unwrap().to_owned();
     for (name, state) in [("__Host-cloakroom", "active"), ("cloakroom", "new")] {
@@ -73,13 +73,13 @@ fn the_certificate_is_chosen_by_name_and_the_first_is_shown_where_none_fits() {
     authority.issue("shop", &["shop.example"]);
     authority.issue("wild", &["*.other.example"]);
     let app = echo();
-    let house = house(&app, &authority, &["shop", "wild"]);
+    let proxy = proxy(&app, &authority, &["shop", "wild"]);
     for host in ["shop.example", "a.other.example"] {
-        let mut wire = authority.caller().dial(house.address, host).unwrap();
+        let mut wire = authority.caller().dial(proxy.address, host).unwrap();
         assert_eq!(get(&mut wire, host, "/").status, 200, "{host}");
     }
     for host in ["nobody.example", "other.example", "a.a.other.example"] {
-        let Err(error) = authority.caller().dial(house.address, host) else { panic!("{host}") };
+        let Err(error) = authority.caller().dial(proxy.address, host) else { panic!("{host}") };
         assert!(error.to_string().contains("not valid for name"), "{error}");
     }
     assert_eq!(app.received().len(), 2);
@@ -90,13 +90,13 @@ fn who_was_here_before_is_known_to_every_worker() {
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
     let app = echo();
-    let house = Cloakroom::before(app.address)
+    let proxy = Cloakroom::before(app.address)
         .listen(&authority.toml(&["shop"]))
         .config("[process]\nworkers = 4")
         .start();
     for caller in [authority.caller(), authority.old_caller()] {
         let ask = || {
-            let mut wire = caller.dial(house.address, "shop.example").unwrap();
+            let mut wire = caller.dial(proxy.address, "shop.example").unwrap();
             get(&mut wire, "shop.example", "/");
             wire.is_resumed()
         };
@@ -110,16 +110,16 @@ fn what_speaks_no_tls_or_takes_too_long_with_it_is_cut_and_others_are_served() {
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
     let app = echo();
-    let house = Cloakroom::before(app.address)
+    let proxy = Cloakroom::before(app.address)
         .listen(&authority.toml(&["shop"]))
         .config("[limits]\ntls_handshake_timeout = \"300ms\"")
         .start();
-    let mut silent = house.dial();
-    let mut stalled = house.dial();
+    let mut silent = proxy.dial();
+    let mut stalled = proxy.dial();
     stalled.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03");
-    let mut plain = house.dial();
+    let mut plain = proxy.dial();
     plain.send("GET / HTTP/1.1\r\nhost: shop.example\r\n\r\n");
-    let mut wire = authority.caller().dial(house.address, "shop.example").unwrap();
+    let mut wire = authority.caller().dial(proxy.address, "shop.example").unwrap();
     assert_eq!(get(&mut wire, "shop.example", "/").status, 200);
     for wire in [&mut silent, &mut stalled] {
         assert_eq!(wire.ending(), Ending::Over);
@@ -135,11 +135,11 @@ fn an_idle_connection_is_parked_and_wakes_with_what_came_by_tls() {
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
     let app = echo();
-    let house = Cloakroom::before(app.address)
+    let proxy = Cloakroom::before(app.address)
         .listen(&authority.toml(&["shop"]))
         .config("[limits]\nidle_timeout_http1 = \"1s\"")
         .start();
-    let mut wire = authority.caller().dial(house.address, "shop.example").unwrap();
+    let mut wire = authority.caller().dial(proxy.address, "shop.example").unwrap();
     // One after the other within one record, and then byte by byte over several.
     wire.send("GET /1 HTTP/1.1\r\nhost: a\r\n\r\nGET /2 HTTP/1.1\r\nhost: a\r\n\r\n");
     for path in ["/1", "/2"] {
@@ -157,9 +157,9 @@ fn large_bodies_pass_whole_either_way() {
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
     let app = App::start(|request| Reply::text(String::from_utf8(request.body.clone()).unwrap()));
-    let house = house(&app, &authority, &["shop"]);
+    let proxy = proxy(&app, &authority, &["shop"]);
     let body = (0..400_000).fold(String::new(), |all, n: u32| all + &format!("{n:08}"));
-    let mut wire = authority.caller().dial(house.address, "shop.example").unwrap();
+    let mut wire = authority.caller().dial(proxy.address, "shop.example").unwrap();
     let length = body.len();
     wire.send(format!("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: {length}\r\n\r\n{body}"));
     assert!(wire.answer(false).text() == body);
@@ -169,9 +169,9 @@ fn large_bodies_pass_whole_either_way() {
 fn an_answer_that_breaks_off_is_no_whole_answer_by_tls_either() {
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
-    let stage = Stage::open();
-    let house = Cloakroom::before(stage.address()).listen(&authority.toml(&["shop"])).start();
-    let mut wire = authority.caller().dial(house.address, "shop.example").unwrap();
+    let stage = RawUpstream::open();
+    let proxy = Cloakroom::before(stage.address()).listen(&authority.toml(&["shop"])).start();
+    let mut wire = authority.caller().dial(proxy.address, "shop.example").unwrap();
     wire.send("GET / HTTP/1.0\r\nhost: a\r\n\r\n");
     let mut app = stage.accept();
     Request::from(&mut app);
@@ -186,12 +186,12 @@ fn an_answer_that_breaks_off_is_no_whole_answer_by_tls_either() {
 #[test]
 fn http_is_sent_to_https_without_a_cookie_and_the_proof_for_certificates_passes() {
     let app = echo();
-    let house = Cloakroom::before(app.address)
+    let proxy = Cloakroom::before(app.address)
         .listen("redirect_to_https = true")
         .config("[process]\ntrusted_proxies = [\"127.0.0.0/8\"]")
         .start();
     let ask = |head: &str| {
-        let mut wire = house.dial();
+        let mut wire = proxy.dial();
         wire.send(format!("{head}\r\n\r\n"));
         wire.answer(false)
     };
@@ -260,8 +260,8 @@ fn curl_and_python_are_content_with_the_certificate() {
     let authority = Authority::new();
     authority.issue("shop", &["localhost"]);
     let app = echo();
-    let house = house(&app, &authority, &["shop"]);
-    let url = format!("https://localhost:{}/hello", house.address.port());
+    let proxy = proxy(&app, &authority, &["shop"]);
+    let url = format!("https://localhost:{}/hello", proxy.address.port());
     let root = authority.root().display().to_string();
     let python = format!(
         "import ssl, urllib.request as u\nc = ssl.create_default_context(cafile={root:?})\nprint(u.urlopen({url:?}, context=c).read().decode())"
@@ -284,17 +284,17 @@ fn a_client_that_goes_within_the_handshake_costs_nobody_anything() {
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
     let app = echo();
-    let house = house(&app, &authority, &["shop"]);
+    let proxy = proxy(&app, &authority, &["shop"]);
     for cut in 0..40 {
-        let mut tcp = TcpStream::connect(house.address).unwrap();
+        let mut tcp = TcpStream::connect(proxy.address).unwrap();
         let hello = [b"\x16\x03\x01\x00\x30\x01\x00\x00\x2c\x03\x03".as_slice(), &[7; 60]].concat();
         drop(tcp.write_all(&hello[..cut + 5]));
         Wire::new(tcp).reset();
     }
     let caller: Caller = authority.caller();
-    let mut wire = caller.dial(house.address, "shop.example").unwrap();
+    let mut wire = caller.dial(proxy.address, "shop.example").unwrap();
     assert_eq!(get(&mut wire, "shop.example", "/").status, 200);
-    assert!(!house.log().contains("panicked"), "{}", house.log());
+    assert!(!proxy.log().contains("panicked"), "{}", proxy.log());
 }
 
 #[test]
@@ -315,8 +315,8 @@ fn the_port_of_https_is_the_one_that_is_listened_on() {
         assert_eq!(config.listen[0].redirect_to_https, wanted, "{secure} {redirect}");
     }
     let app = echo();
-    let house = Cloakroom::before(app.address).listen("redirect_to_https = 8443").start();
-    let mut wire = house.dial();
+    let proxy = Cloakroom::before(app.address).listen("redirect_to_https = 8443").start();
+    let mut wire = proxy.dial();
     wire.send("GET /a HTTP/1.1\r\nhost: shop.example:8080\r\n\r\n");
     assert_eq!(wire.answer(false).header("location").as_deref(), Some("https://shop.example:8443/a"));
 }

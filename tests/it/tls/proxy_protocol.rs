@@ -23,9 +23,9 @@ fn required(app: &App, config: &str) -> Cloakroom {
 #[test]
 fn the_visitor_is_whom_the_balancer_names() {
     let app = app();
-    let house = required(&app, "");
+    let proxy = required(&app, "");
     for (header, wanted) in [(V1.as_bytes(), "192.0.2.7"), (V2, "192.0.2.8"), (LOCAL, "127.0.0.1")] {
-        let mut wire = house.dial();
+        let mut wire = proxy.dial();
         wire.send([header, GET.as_bytes()].concat());
         assert_eq!(wire.answer(false).text(), wanted);
         // It was said once and holds for the connection.
@@ -36,22 +36,22 @@ fn the_visitor_is_whom_the_balancer_names() {
         assert_eq!(wire.answer(false).status, 400);
     }
     // In pieces.
-    let mut wire = house.dial();
+    let mut wire = proxy.dial();
     for byte in [V2, GET.as_bytes()].concat() {
         wire.send([byte]);
     }
     assert_eq!(wire.answer(false).text(), "192.0.2.8");
     let told = |line: &String| line.contains(r#""client":"192.0.2.8""#);
-    eventually("the access log", || house.access().iter().any(told));
+    eventually("the access log", || proxy.access().iter().any(told));
 }
 
 #[test]
 fn who_does_not_begin_with_it_is_not_served() {
     let app = app();
-    let house = required(&app, "[limits]\nrequest_head_timeout = \"300ms\"");
+    let proxy = required(&app, "[limits]\nrequest_head_timeout = \"300ms\"");
     for begin in [GET, "PROXY TCP4 192.0.2.7 10.0.0.1 4711\r\n", "PROXY TCP4 192.0.2.7 ", "", "PROXY UNKNOWN"]
     {
-        let mut wire = house.dial();
+        let mut wire = proxy.dial();
         wire.send(begin);
         assert_eq!(wire.ending(), Ending::Over, "{begin}");
     }
@@ -61,9 +61,9 @@ fn who_does_not_begin_with_it_is_not_served() {
 #[test]
 fn where_it_is_off_nobody_can_say_it() {
     let app = app();
-    let house = Cloakroom::before(app.address).start();
+    let proxy = Cloakroom::before(app.address).start();
     for header in [V1.as_bytes(), V2] {
-        let mut wire = house.dial();
+        let mut wire = proxy.dial();
         wire.send([header, GET.as_bytes()].concat());
         assert_eq!(wire.answer(false).status, 400);
     }
@@ -76,11 +76,11 @@ fn before_tls_and_on_unix_sockets_it_is_read_as_well() {
     authority.issue("shop", &["shop.example"]);
     let app = app();
     let path = authority.path("socket");
-    let house = Cloakroom::before(app.address)
+    let proxy = Cloakroom::before(app.address)
         .listen(&format!("proxy_protocol = \"required\"\n{}", authority.toml(&["shop"])))
         .config(&format!("[[listen]]\naddress = \"unix:{}\"\nproxy_protocol = \"required\"", path.display()))
         .start();
-    let mut tcp = TcpStream::connect(house.address).unwrap();
+    let mut tcp = TcpStream::connect(proxy.address).unwrap();
     tcp.write_all(V2).unwrap();
     let mut wire = authority.caller().shake(tcp, "shop.example").unwrap();
     wire.send(GET);
@@ -94,9 +94,9 @@ fn before_tls_and_on_unix_sockets_it_is_read_as_well() {
 #[test]
 fn connections_are_counted_for_the_visitor_and_not_for_the_balancer() {
     let app = app();
-    let house = required(&app, "[limits]\nconnections_per_address = 2");
+    let proxy = required(&app, "[limits]\nconnections_per_address = 2");
     let open = |header: &[u8]| {
-        let mut wire = house.dial();
+        let mut wire = proxy.dial();
         wire.send([header, GET.as_bytes()].concat());
         wire
     };

@@ -26,8 +26,8 @@ impl Port {
     }
 
     /// Begins to listen; when the stage is dropped, connections are refused again.
-    pub(crate) fn open(&self) -> Stage {
-        Stage::listening(bound(self.address))
+    pub(crate) fn open(&self) -> RawUpstream {
+        RawUpstream::listening(bound(self.address))
     }
 }
 
@@ -40,11 +40,11 @@ fn bound(address: SocketAddr) -> Socket {
 }
 
 /// A listening app without a will of its own.
-pub(crate) struct Stage {
+pub(crate) struct RawUpstream {
     listener: Socket,
 }
 
-impl Stage {
+impl RawUpstream {
     /// On a free port.
     pub(crate) fn open() -> Self {
         Self::listening(bound((Ipv4Addr::LOCALHOST, 0).into()))
@@ -84,12 +84,12 @@ impl Stage {
 
 /// A door in an app: whoever comes to it waits until the test opens it.
 #[derive(Default)]
-pub(crate) struct Door {
+pub(crate) struct Gate {
     state: Mutex<(usize, bool)>,
     changed: Condvar,
 }
 
-impl Door {
+impl Gate {
     /// A closed door.
     pub(crate) fn closed() -> Arc<Self> {
         Arc::default()

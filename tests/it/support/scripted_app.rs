@@ -37,7 +37,7 @@ pub(crate) fn line(line: &str) -> String {
 
 impl App {
     /// An app that [obeys](obey), and whose text is what it was told of the session.
-    pub(crate) fn puppet() -> Self {
+    pub(crate) fn scripted() -> Self {
         Self::start(obey)
     }
 

@@ -18,7 +18,7 @@ use cloakroom::{
 const REALM: Realm<'static> = Realm::Host("shop.test");
 
 /// A compiled configuration, and what it shows to an app that is shown everything.
-pub(crate) struct Desk {
+pub(crate) struct SessionBench {
     /// Everything compiled.
     pub(crate) plan: Plan,
     view: UpstreamAccess,
@@ -27,7 +27,7 @@ pub(crate) struct Desk {
     pub(crate) opened: Timestamp,
 }
 
-impl Desk {
+impl SessionBench {
     /// With this TOML more.
     pub(crate) fn open(toml: &str) -> Self {
         let base = "listen = [{ address = \"127.0.0.1:1\" }]\nroutes = [{ upstream = \"a\" }]\n\
