@@ -4,6 +4,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header,
 
 use super::{
     ProxyError,
+    own_answer::{OwnAnswer, StageEnd},
     request::{VIA_NAME, join_cookies},
 };
 use crate::{
@@ -45,8 +46,8 @@ impl AdmittedRequest {
     }
 }
 
-fn refuse<T>(status: StatusCode, why: &'static str) -> Result<T, ProxyError> {
-    Err(ProxyError::Client(status, why))
+fn refuse<T>(status: StatusCode, why: &'static str) -> Result<T, StageEnd> {
+    Err(ProxyError::Client(status, why).into())
 }
 
 /// What the fields say that admission depends on; read in one pass, since each look-up costs as much.
@@ -105,7 +106,7 @@ impl<'a> AdmissionFields<'a> {
 }
 
 /// Admits or refuses; the cookies of one that is admitted stand in one line.
-pub fn admit<B>(request: &mut Request<B>, limits: &RequestLimits) -> Result<AdmittedRequest, ProxyError> {
+pub fn admit<B>(request: &mut Request<B>, limits: &RequestLimits) -> Result<AdmittedRequest, StageEnd> {
     if let Some(admitted) = admit_one_line(request, limits)? {
         return Ok(admitted);
     }
@@ -120,7 +121,7 @@ pub fn admit<B>(request: &mut Request<B>, limits: &RequestLimits) -> Result<Admi
 fn admit_one_line<B>(
     request: &Request<B>,
     limits: &RequestLimits,
-) -> Result<Option<AdmittedRequest>, ProxyError> {
+) -> Result<Option<AdmittedRequest>, StageEnd> {
     let headers = request.headers();
     let said = AdmissionFields::read(headers, limits);
     if said.cookie_lines > 1 {
@@ -166,7 +167,7 @@ fn admit_one_line<B>(
     host(request, &said).map(Some)
 }
 
-fn host<B>(request: &Request<B>, said: &AdmissionFields<'_>) -> Result<AdmittedRequest, ProxyError> {
+fn host<B>(request: &Request<B>, said: &AdmissionFields<'_>) -> Result<AdmittedRequest, StageEnd> {
     if said.hosts > 1 {
         return refuse(StatusCode::BAD_REQUEST, "more than one Host");
     }
@@ -201,7 +202,7 @@ fn host<B>(request: &Request<B>, said: &AdmissionFields<'_>) -> Result<AdmittedR
         return refuse(StatusCode::BAD_REQUEST, "a Host that is not the :authority");
     }
     let forwards_left = match said.forwards {
-        Some(0) if *request.method() == Method::OPTIONS => return Err(ProxyError::LastHop),
+        Some(0) if *request.method() == Method::OPTIONS => return Err(OwnAnswer::LastHop.into()),
         Some(left) if *request.method() == Method::OPTIONS => Some(left - 1),
         _ => None,
     };
@@ -211,7 +212,7 @@ fn host<B>(request: &Request<B>, said: &AdmissionFields<'_>) -> Result<AdmittedR
 }
 
 /// A body that says beforehand that it is too large.
-pub fn body<B>(request: &Request<B>, most: Option<u64>) -> Result<(), ProxyError> {
+pub fn body<B>(request: &Request<B>, most: Option<u64>) -> Result<(), StageEnd> {
     let Some(most) = most else { return Ok(()) };
     let length = request.headers().get(header::CONTENT_LENGTH).and_then(|v| content_length(v.as_bytes()));
     if length.is_some_and(|l| l > most) {

@@ -4,7 +4,11 @@
 use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::{ProxyError, admit::AdmittedRequest};
+use super::{
+    ProxyError,
+    admit::AdmittedRequest,
+    own_answer::{OwnAnswer, StageEnd},
+};
 use crate::{
     config::{CrossSite, OnUnauthorized, PreflightRule, RequiredLogin},
     headers::ClientInfo,
@@ -37,7 +41,7 @@ pub fn https(
     arrival: RequestOrigin,
     client: &ClientInfo,
     admitted: &AdmittedRequest,
-) -> Result<(), ProxyError> {
+) -> Result<(), StageEnd> {
     // Who came to a trusted proxy by https is there already.
     let Some(port) = arrival.redirect_to_https.filter(|_| !client.https && !is_acme(admitted.path())) else {
         return Ok(());
@@ -46,10 +50,10 @@ pub fn https(
     let port = if port == 443 { String::new() } else { format!(":{port}") };
     let target = format!("https://{host}{port}{}", admitted.target());
     let target = HeaderValue::try_from(target).ok().filter(|_| !host.is_empty());
-    Err(target.map_or(
-        ProxyError::Client(StatusCode::BAD_REQUEST, "no Host, and https is to be asked for"),
-        ProxyError::ToHttps,
-    ))
+    Err(match target {
+        Some(target) => OwnAnswer::HttpsRedirect(target).into(),
+        None => ProxyError::Client(StatusCode::BAD_REQUEST, "no Host, and https is to be asked for").into(),
+    })
 }
 
 /// Somebody who gives out certificates asks for proof (RFC 8555 section 8.3), and that by http.
@@ -66,7 +70,7 @@ pub fn require<B>(
     route: &RoutePlan,
     request: &Request<B>,
     resolved: Option<&ResolvedSession>,
-) -> Result<(), ProxyError> {
+) -> Result<(), StageEnd> {
     let has = match route.require {
         RequiredLogin::Nothing => true,
         RequiredLogin::Session => resolved.is_some_and(ResolvedSession::has_data),
@@ -76,11 +80,11 @@ pub fn require<B>(
         return Ok(());
     }
     match &route.on_unauthorized {
-        OnUnauthorized::Redirect(path) if is_navigation(request) => Err(ProxyError::LoginRedirect(target(
-            path,
-            request.uri().path_and_query().map(http::uri::PathAndQuery::as_str),
-        )?)),
-        _ => Err(ProxyError::Unauthorized),
+        OnUnauthorized::Redirect(path) if is_navigation(request) => {
+            let asked = request.uri().path_and_query().map(http::uri::PathAndQuery::as_str);
+            Err(OwnAnswer::LoginRedirect(target(path, asked)?).into())
+        }
+        _ => Err(OwnAnswer::Unauthorized.into()),
     }
 }
 
@@ -107,7 +111,7 @@ fn is_navigation<B>(request: &Request<B>) -> bool {
 }
 
 /// `on_unauthorized`, with this request's own path as `next=`; left out where it could lead to another site, or is too long.
-fn target(otherwise: &str, asked: Option<&str>) -> Result<HeaderValue, ProxyError> {
+fn target(otherwise: &str, asked: Option<&str>) -> Result<HeaderValue, OwnAnswer> {
     let own = asked.filter(|path| {
         let mut bytes = path.bytes();
         bytes.next() == Some(b'/') && !matches!(bytes.next(), Some(b'/' | b'\\'))
@@ -120,7 +124,7 @@ fn target(otherwise: &str, asked: Option<&str>) -> Result<HeaderValue, ProxyErro
         }
         None => otherwise.to_owned(),
     };
-    HeaderValue::try_from(text).map_err(|_| ProxyError::Unauthorized)
+    HeaderValue::try_from(text).map_err(|_| OwnAnswer::Unauthorized)
 }
 
 /// Refuses what another site makes a visitor's browser ask for.
@@ -132,7 +136,7 @@ pub fn cross_site<B>(
     request: &Request<B>,
     admitted: &AdmittedRequest,
     client: &ClientInfo,
-) -> Result<(), ProxyError> {
+) -> Result<(), StageEnd> {
     if route.cross_site == CrossSite::Pass
         || (request.method().is_safe() && !request.headers().contains_key(header::UPGRADE))
     {
@@ -152,7 +156,8 @@ pub fn cross_site<B>(
     if own {
         return Ok(());
     }
-    Err(ProxyError::Client(StatusCode::FORBIDDEN, "another site made the browser ask for this (cross_site)"))
+    let why = "another site made the browser ask for this (cross_site)";
+    Err(ProxyError::Client(StatusCode::FORBIDDEN, why).into())
 }
 
 fn site(headers: &HeaderMap) -> Option<&[u8]> {

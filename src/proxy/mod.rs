@@ -14,6 +14,7 @@ mod explain;
 mod gate;
 mod handover;
 mod long_answer;
+mod own_answer;
 mod own_url;
 mod request;
 mod request_body;
@@ -52,6 +53,7 @@ use cookies::{CommittedSession, CookieContext, CookieStage};
 use exchange::Exchange;
 use handover::AwaitedBy;
 use long_answer::LongAnswer;
+use own_answer::StageEnd;
 
 /// What belongs to one worker: the plan that all share, and connections of its own.
 #[derive(Debug)]
@@ -117,14 +119,14 @@ struct PreparedRequest<'p> {
     nominations: ConnectionOptions,
 }
 
-/// The stages before the app is asked. Any of them may end the request with a [`ProxyError`].
+/// The stages before the app is asked. Any of them may end the request ([`StageEnd`]).
 async fn prepare<'p, B>(
     plan: &'p Plan,
     exchange: &mut Exchange,
     request: &mut Request<B>,
     arrival: RequestOrigin,
     can_switch: bool,
-) -> Result<PreparedRequest<'p>, ProxyError> {
+) -> Result<PreparedRequest<'p>, StageEnd> {
     // Until more is known: refused requests have an address too.
     exchange.client = match arrival.peer {
         PeerName::Ip(ip) => Some(ip),
@@ -172,7 +174,7 @@ async fn prepare<'p, B>(
             if let Some(resolved) = resolved.filter(ResolvedSession::has_taken) {
                 Box::pin(session::give_back(plan, route, &admitted, &resolved)).await;
             }
-            return Err(error);
+            return Err(error.into());
         }
     };
     Ok(PreparedRequest { route, admitted, client, resolved, crossing, added, nominations })
@@ -185,7 +187,7 @@ async fn stages(
     exchange: &mut Exchange,
     request: &mut Request<ReceivedBody>,
     arrival: RequestOrigin,
-) -> Result<Response<ResponseBody>, ProxyError> {
+) -> Result<Response<ResponseBody>, StageEnd> {
     let (switch, interim) = (request.body_mut().take_switch(), request.body_mut().take_interim());
     let connection = request.body_mut().take_connection();
     let PreparedRequest { route, admitted, client, resolved, crossing, added, nominations } =
@@ -213,7 +215,7 @@ async fn stages(
     {
         Box::pin(session::give_back(plan, route, &admitted, resolved)).await;
     }
-    outcome
+    Ok(outcome?)
 }
 
 /// A request on its way to the app and back.
