@@ -6,7 +6,7 @@ use std::{hint::black_box, time::Duration};
 use cloakroom::{
     clock::Timestamp,
     config::Config,
-    cookies::{CookieScope, LineVerdict, NameWork, PresentedPair, SealedFor},
+    cookies::{CookieScope, LineVerdict, NameWork, PairContext, SealedFor},
     message::cookie::{self, RetainedLine},
     plan::{Plan, RoutePlan},
     record::{FieldValue, Realm},
@@ -242,7 +242,7 @@ fn disguises(group: &mut Group<'_>, house: &House) {
     drop(warnings);
     let plan = Plan::build(&config).unwrap();
     let occasion = occasion(house);
-    let sent = PresentedPair {
+    let sent = PairContext {
         occasion: &occasion,
         session: None,
         has: |_: &[u8]| false,

@@ -5,7 +5,7 @@ use std::{io::Read as _, net::IpAddr, path::Path, process::ExitCode};
 use super::{FAILED, WRONG, print};
 use crate::{
     config::Config,
-    listen::{PeerName, RequestOrigin},
+    listen::{PeerName, RequestArrival},
     plan::Plan,
     proxy, tasks,
 };
@@ -40,7 +40,7 @@ pub(super) fn explain(file: &Path, request: &Path, from: IpAddr) -> ExitCode {
         }
     };
     let Some(explained) =
-        tasks::at_once(proxy::explain(&plan, &raw, RequestOrigin::from(PeerName::Ip(from))))
+        tasks::at_once(proxy::explain(&plan, &raw, RequestArrival::from(PeerName::Ip(from))))
     else {
         anstream::eprintln!("error: the session store does not answer");
         return ExitCode::from(FAILED);

@@ -23,7 +23,7 @@ use super::{
 
 /// What a request knows beside the pair that is looked at.
 #[derive(Debug, Clone, Copy)]
-pub struct PresentedPair<'a, H> {
+pub struct PairContext<'a, H> {
     /// When and where.
     pub occasion: &'a CookieScope<'a>,
     /// The session that the request came under, if it has one.
@@ -41,7 +41,7 @@ impl CookieRules {
     pub fn read<'p, H: Fn(&[u8]) -> bool>(
         &self,
         pair: CookiePair<'p>,
-        sent: &PresentedPair<'_, H>,
+        sent: &PairContext<'_, H>,
     ) -> PairEdit<'p> {
         let name = pair.name();
         // SECURITY: what else some app would read in this pair, whatever becomes of the pair itself.
@@ -96,13 +96,8 @@ impl CookieRules {
     /// Whether some app would read this name as one that a rule (but not its `own`) takes from browsers. A rule that
     /// fits the name as it stands says that the app has such a cookie: rules behind it count only where they name one
     /// cookie.
-    fn guards_disguised<H>(
-        &self,
-        name: &[u8],
-        sent: &PresentedPair<'_, H>,
-        own: Option<&CookieRule>,
-    ) -> bool {
-        let PresentedPair { occasion, work, .. } = *sent;
+    fn guards_disguised<H>(&self, name: &[u8], sent: &PairContext<'_, H>, own: Option<&CookieRule>) -> bool {
+        let PairContext { occasion, work, .. } = *sent;
         let is = |rule: &CookieRule, other: Option<&CookieRule>| {
             other.is_some_and(|other| std::ptr::eq(other, rule))
         };
@@ -164,7 +159,7 @@ impl CookieRules {
         rule: &CookieRule,
         pair: CookiePair<'p>,
         original: Option<Cow<'p, [u8]>>,
-        sent: &PresentedPair<'_, H>,
+        sent: &PairContext<'_, H>,
     ) -> PairEdit<'p> {
         let session = if rule.bound {
             let Some(session) = sent.session else { return PairEdit::Remove };
@@ -248,7 +243,7 @@ mod tests {
         };
         let work = NameWork::default();
         let has = |name: &[u8]| name == b"here";
-        let sent = PresentedPair { occasion: &occasion, session: None, has, open: &[], work: &work };
+        let sent = PairContext { occasion: &occasion, session: None, has, open: &[], work: &work };
         match edit(line.as_bytes(), |pair| rules.read(pair, &sent)) {
             RetainedLine::Unchanged => "=".into(),
             RetainedLine::Empty => String::new(),

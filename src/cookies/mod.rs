@@ -16,7 +16,7 @@ mod rule;
 mod seal;
 
 pub use describe::describe;
-pub use inbound::PresentedPair;
+pub use inbound::PairContext;
 pub use inventory::{CookieFinding, CookieInventory, CookieSighting};
 pub use names::NameWork;
 pub use rule::{CookieRules, CookieScope, LineForJar, LineVerdict, SealedFor};

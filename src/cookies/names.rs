@@ -108,7 +108,7 @@ mod tests {
     use super::*;
     use crate::{
         config::CookieAction,
-        cookies::{CookieRules, CookieScope, PresentedPair},
+        cookies::{CookieRules, CookieScope, PairContext},
         crypto::KeySecrets,
         message::cookie,
     };
@@ -128,7 +128,7 @@ mod tests {
         let occasion = CookieScope { host, path, request_paths: &[], upstream, https: true, realm, now };
         let work = NameWork::default();
         let has = |_: &[u8]| false;
-        let sent = PresentedPair { occasion: &occasion, session: None, has, open: &[], work: &work };
+        let sent = PairContext { occasion: &occasion, session: None, has, open: &[], work: &work };
         drop(cookie::edit(line.as_bytes(), |pair| rules.read(pair, &sent)));
         work.spent()
     }

@@ -69,7 +69,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        cookies::{CookieScope, NameWork, PresentedPair},
+        cookies::{CookieScope, NameWork, PairContext},
         crypto::KeySecrets,
         message::{cookie, steps::taken},
     };
@@ -100,13 +100,8 @@ mod tests {
             now: UNIX_EPOCH + Duration::from_hours(24 * 365 * 60),
         };
         let work = NameWork::default();
-        let sent = PresentedPair {
-            occasion: &occasion,
-            session: None,
-            has: |_: &[u8]| false,
-            open: &[],
-            work: &work,
-        };
+        let sent =
+            PairContext { occasion: &occasion, session: None, has: |_: &[u8]| false, open: &[], work: &work };
         let cookies = "sid=1; ".repeat(180);
         let steps = taken(|| drop(cookie::edit(cookies.as_bytes(), |pair| rules.read(pair, &sent))));
         assert!(steps < 180 * 20 * 25, "{steps} steps for 180 cookies under 20 rules");

@@ -34,7 +34,7 @@ pub struct Acceptor {
 
 /// How a request arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RequestOrigin {
+pub struct RequestArrival {
     /// Who sent it.
     pub peer: PeerName,
     /// By TLS.
@@ -45,7 +45,7 @@ pub struct RequestOrigin {
     pub listener: u16,
 }
 
-impl RequestOrigin {
+impl RequestArrival {
     /// In clear text.
     pub fn from(peer: PeerName) -> Self {
         Self { peer, https: false, redirect_to_https: None, listener: 0 }
@@ -55,7 +55,7 @@ impl RequestOrigin {
 /// How the requests of one connection arrive, and what its visitor has shown.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectionInfo {
-    pub(super) arrival: RequestOrigin,
+    pub(super) arrival: RequestArrival,
     pub(super) certificate: Option<Rc<ClientCertificate>>,
 }
 
@@ -94,19 +94,19 @@ pub trait RequestHandler: 'static {
     type Body: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + 'static;
 
     /// Begins to answer.
-    fn handle(&self, request: Request<ReceivedBody>, arrival: RequestOrigin) -> Self::Answer;
+    fn handle(&self, request: Request<ReceivedBody>, arrival: RequestArrival) -> Self::Answer;
 }
 
 impl<H, F, B> RequestHandler for H
 where
-    H: Fn(Request<ReceivedBody>, RequestOrigin) -> F + 'static,
+    H: Fn(Request<ReceivedBody>, RequestArrival) -> F + 'static,
     F: Future<Output = Response<B>> + Unpin + 'static,
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin + 'static,
 {
     type Answer = F;
     type Body = B;
 
-    fn handle(&self, request: Request<ReceivedBody>, arrival: RequestOrigin) -> F {
+    fn handle(&self, request: Request<ReceivedBody>, arrival: RequestArrival) -> F {
         self(request, arrival)
     }
 }
@@ -191,7 +191,7 @@ impl Acceptor {
         peer: PeerName,
         rules: &ConnectionRules,
     ) -> Option<AcceptedConnection> {
-        let arrival = RequestOrigin {
+        let arrival = RequestArrival {
             peer,
             https: self.tls.is_some(),
             redirect_to_https: self.redirect_to_https,

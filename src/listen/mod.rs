@@ -16,7 +16,7 @@ mod tls;
 mod upgrade;
 mod write_stall;
 
-pub use acceptor::{Acceptor, RequestHandler, RequestOrigin};
+pub use acceptor::{Acceptor, RequestArrival, RequestHandler};
 pub use bind::{BindError, BoundListener, bind};
 pub use connection::{ConnectionRules, serve};
 pub use interim::InterimSender;

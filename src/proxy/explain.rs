@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, he
 
 use super::{PreparedRequest, admit, exchange::Exchange, prepare, route};
 use crate::{
-    listen::RequestOrigin,
+    listen::RequestArrival,
     message::{cookie, framing::content_length},
     plan::Plan,
     session::ResolvedSession,
@@ -46,7 +46,7 @@ pub enum RequestFileError {
 pub async fn explain(
     plan: &Plan,
     raw: &[u8],
-    arrival: RequestOrigin,
+    arrival: RequestArrival,
 ) -> Result<RouteExplanation, RequestFileError> {
     let mut request = parse(raw)?;
     let mut exchange = Exchange::begin(&request, None, crate::clock::instant());

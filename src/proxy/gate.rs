@@ -12,7 +12,7 @@ use super::{
 use crate::{
     config::{CrossSite, OnUnauthorized, PreflightRule, RequiredLogin},
     headers::ClientInfo,
-    listen::RequestOrigin,
+    listen::RequestArrival,
     plan::RoutePlan,
     session::{FetchContext, ResolvedSession},
 };
@@ -38,7 +38,7 @@ const IN_QUERY: &AsciiSet = &CONTROLS
 /// # Errors
 /// The redirect.
 pub fn https(
-    arrival: RequestOrigin,
+    arrival: RequestArrival,
     client: &ClientInfo,
     admitted: &AdmittedRequest,
 ) -> Result<(), StageEnd> {

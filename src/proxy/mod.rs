@@ -40,7 +40,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     clock::{self, Timestamp},
     headers::{self, ClientInfo, ConnectionOptions},
-    listen::{PeerName, PendingUpgrade, ReceivedBody, RequestOrigin},
+    listen::{PeerName, PendingUpgrade, ReceivedBody, RequestArrival},
     message::{challenges, lines::HeaderLines},
     net::VisitorConnection,
     plan::{Plan, RoutePlan},
@@ -76,7 +76,7 @@ pub struct ProxyWorker {
 pub fn answer(
     worker: &Rc<ProxyWorker>,
     request: Request<ReceivedBody>,
-    arrival: RequestOrigin,
+    arrival: RequestArrival,
 ) -> AbortHandover {
     AbortHandover::new(Box::pin(handle(Rc::clone(worker), request, arrival)), Rc::clone(worker))
 }
@@ -88,7 +88,7 @@ pub fn answer(
 fn handle(
     worker: Rc<ProxyWorker>,
     mut request: Request<ReceivedBody>,
-    arrival: RequestOrigin,
+    arrival: RequestArrival,
 ) -> impl Future<Output = Response<ResponseBody>> {
     async move {
         let plan = worker.plan.load_full();
@@ -124,7 +124,7 @@ async fn prepare<'p, B>(
     plan: &'p Plan,
     exchange: &mut Exchange,
     request: &mut Request<B>,
-    arrival: RequestOrigin,
+    arrival: RequestArrival,
     can_switch: bool,
 ) -> Result<PreparedRequest<'p>, StageEnd> {
     // Until more is known: refused requests have an address too.
@@ -186,7 +186,7 @@ async fn stages(
     plan: &Arc<Plan>,
     exchange: &mut Exchange,
     request: &mut Request<ReceivedBody>,
-    arrival: RequestOrigin,
+    arrival: RequestArrival,
 ) -> Result<Response<ResponseBody>, StageEnd> {
     let (switch, interim) = (request.body_mut().take_switch(), request.body_mut().take_interim());
     let connection = request.body_mut().take_connection();

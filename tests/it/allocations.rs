@@ -8,7 +8,7 @@ use bytes::Bytes;
 use cloakroom::{
     clock::Timestamp,
     config::{AttributeRule, CookieAction, CookieRule, RuleSecure, SameSite},
-    cookies::{CookieInventory, CookieRules, LineVerdict, NameWork, PresentedPair, SealedFor},
+    cookies::{CookieInventory, CookieRules, LineVerdict, NameWork, PairContext, SealedFor},
     crypto::KeySecrets,
     message::cookie::{RetainedLine, edit},
     record::jar::{Jar, JarRequest, RequestSite},
@@ -56,7 +56,7 @@ fn a_cookie_that_no_rule_takes_costs_nothing_on_its_way_to_the_app() {
     let kept = CookieRule { adopt_until, ..rule("PHPSESSID", CookieAction::Keep) };
     let rules = CookieRules::build(&[kept, rule("user.*", CookieAction::Seal)], &KeySecrets::ephemeral());
     let occasion = occasion();
-    let sent = PresentedPair {
+    let sent = PairContext {
         occasion: &occasion,
         session: None,
         has: |_: &[u8]| false,

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use super::{super::ProxyError, AskedPath, CookieContext, CookieStage};
 use crate::{
     clock::Timestamp,
-    cookies::{CookieScope, NameWork, PresentedPair},
+    cookies::{CookieScope, NameWork, PairContext},
     message::cookie::{self, PairEdit, RetainedLine},
     record::jar::{JarCookie, JarRequest, RequestSite},
     session::{FetchContext, ResolvedSession},
@@ -105,7 +105,7 @@ impl CookieStage<'_> {
         let has = |wanted: &[u8]| stored(wanted) || renamed.get_or_init(all_renamed).contains(wanted);
         let open: SmallVec<[&[u8]; 4]> =
             kept.iter().map(|kept| &*kept.name).filter(|name| rules.leaves_open(name, occasion)).collect();
-        let sent = PresentedPair {
+        let sent = PairContext {
             occasion,
             session: resolved.and_then(ResolvedSession::known_id),
             has,

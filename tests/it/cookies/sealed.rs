@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use cloakroom::{
     config::{CookieAction, CookieRule},
-    cookies::{CookieRules, CookieScope, LineVerdict, NameWork, PresentedPair, SealedFor},
+    cookies::{CookieRules, CookieScope, LineVerdict, NameWork, PairContext, SealedFor},
     crypto::KeySecrets,
     message::cookie::{RetainedLine, edit},
 };
@@ -135,7 +135,7 @@ fn a_key_that_was_replaced_still_opens_what_it_sealed() {
             other => panic!("{other:?}"),
         };
         let opened = |rules: &CookieRules, sealed: &[u8]| {
-            let sent = PresentedPair {
+            let sent = PairContext {
                 occasion: &occasion,
                 session: None,
                 has: |_: &[u8]| false,
