@@ -91,6 +91,7 @@ fn handle(
     arrival: RequestArrival,
 ) -> impl Future<Output = Response<ResponseBody>> {
     async move {
+        // 2. begin. The plan is pinned: what a reload publishes meanwhile holds from the next request on.
         let plan = worker.plan.load_full();
         let mut exchange = Box::new(Exchange::begin(&request, worker.access.as_ref(), clock::instant()));
         exchange.count(&worker.counted, &plan, arrival.listener);
@@ -100,6 +101,7 @@ fn handle(
                 error.answer(request.headers().get(http::header::ACCEPT), &exchange.id(), &plan.errors)
             }
         };
+        // 12. finish: with the body's last piece, or when the visitor has gone, the exchange is dropped, and then counted.
         exchange.status = response.status();
         response.map(|body| body.ends(exchange))
     }
@@ -127,29 +129,30 @@ async fn prepare<'p, B>(
     arrival: RequestArrival,
     can_switch: bool,
 ) -> Result<PreparedRequest<'p>, StageEnd> {
+    let (address, source) = match arrival.peer {
+        PeerName::Ip(ip) => (Some(ip), headers::PeerAddress::Ip(ip)),
+        PeerName::Unix => (None, headers::PeerAddress::Unix),
+    };
     // Until more is known: refused requests have an address too.
-    exchange.client = match arrival.peer {
-        PeerName::Ip(ip) => Some(ip),
-        PeerName::Unix => None,
-    };
-    let source = match arrival.peer {
-        PeerName::Ip(ip) => headers::PeerAddress::Ip(ip),
-        PeerName::Unix => headers::PeerAddress::Unix,
-    };
+    exchange.client = address;
+    // 3. admit. Nothing of a request is looked at that two readers could read in two ways.
     let admitted = admit::admit(request, &plan.limits)?;
     let client = plan.forwarding.client(&source, arrival.https, request.headers());
     exchange.client = client.address;
     gate::https(arrival, &client, &admitted)?;
+    // 4. route.
     let route = route(plan, &admitted)?;
     exchange.goes(route);
     admit::body(request, route.body_bytes)?;
-
+    // 5. strip. SECURITY: from here on a session header in the request is one that we wrote.
     plan.guard.strip_request(request.headers_mut());
     gate::cross_site(route, request, &admitted, &client)?;
 
+    // 6. resolve; the gate comes after it, since it asks who is logged in.
     let mut resolved = session::resolve(plan, route, &admitted, &client, request, exchange.now).await?;
     exchange.session = resolved.as_ref().and_then(ResolvedSession::id);
     gate::require(route, request, resolved.as_ref())?;
+    // 7. rewrite the request. Paths first, since cookies and forwarding headers speak of what the app will see.
     request::origin_form(request)?;
     request::strip_prefix(route, request)?;
     own_url::for_app(plan, route, &admitted, &client, request)?;
@@ -242,6 +245,7 @@ impl UpstreamCall<'_> {
         upgrade: Option<(HeaderValue, PendingUpgrade)>,
     ) -> Result<Response<ResponseBody>, ProxyError> {
         let Self { plan, route, admitted, client, resolved, crossing, connection, .. } = *self;
+        // 8. forward.
         let began = exchange.now;
         let answer = {
             let upload = body.upload();
@@ -257,20 +261,18 @@ impl UpstreamCall<'_> {
         };
 
         exchange.answered.set(Some(clock::instant()));
-        let endpoint = answer.endpoint;
-        let mut response = answer.response;
+        let upstream::UpstreamAnswer { mut response, endpoint } = answer;
+        // 9. rewrite the response.
         let (mut changes, nominations) =
             response::rewrite_response(plan, route, admitted, client, endpoint, &mut response);
         if connection.is_none() && response.status() == StatusCode::UNAUTHORIZED {
             challenges::remove_offers_of_connections(response.headers_mut());
         }
-        let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if switched {
-            let asked = upgrade.as_ref().map(|(asked, _)| asked);
-            upgrade::agree(asked, nominations.upgrade, response.headers_mut())?;
-        }
+        let asked = upgrade.as_ref().map(|(asked, _)| asked);
+        let switched = upgrade::agree(asked, nominations.upgrade, &mut response)?;
         let cookies = CookieStage { plan, route, client, admitted };
         let waiting = cookies.outbound(crossing, began, &mut response, &mut changes);
+        // 10. commit, before the visitor's first byte: who reads that they are logged in is, also after a crash.
         let mut after = CommittedSession::default();
         if let Some(resolved) = resolved {
             let answered = session::SessionCommit { admitted, client, resolved, began };
@@ -285,6 +287,7 @@ impl UpstreamCall<'_> {
             };
         }
         cookies.finish(crossing, waiting, &after, began, response.headers_mut());
+        // 11. stream, or tunnel.
         Ok(match upgrade.filter(|_| switched) {
             None => self.stream(worker, response, &after, nominations.names),
             Some((_, switch)) => response.map(|body| {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderValue, Response, StatusCode, header};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::{io::poll_read_buf, sync::CancellationToken};
 
@@ -45,15 +45,18 @@ fn tokens(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
 }
 
-/// Agrees to what the app agreed to, if that was asked for.
+/// Agrees to what the app agreed to by a 101, if that was asked for; whether it is one.
 ///
 /// # Errors
-/// It was not.
-pub fn agree(
+/// It was not asked for.
+pub fn agree<B>(
     asked: Option<&HeaderValue>,
     said: Option<HeaderValue>,
-    headers: &mut HeaderMap,
-) -> Result<(), ProxyError> {
+    response: &mut Response<B>,
+) -> Result<bool, ProxyError> {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        return Ok(false);
+    }
     let named = |said: &HeaderValue| {
         asked.is_some_and(|asked| tokens(asked).any(|token| token.eq_ignore_ascii_case(said.as_bytes())))
     };
@@ -63,9 +66,10 @@ pub fn agree(
             "the app changed to a protocol that was not asked for",
         ));
     };
+    let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, said);
-    Ok(())
+    Ok(true)
 }
 
 /// What ends a tunnel, or an event stream, beside its two ends.
@@ -215,10 +219,13 @@ mod tests {
             (Some("websocket"), None, false),
             (None, Some("websocket"), false),
         ] {
-            let mut headers = HeaderMap::new();
-            let agreed = agree(asked.map(value).as_ref(), said.map(value), &mut headers);
+            let mut response = Response::new(());
+            let agreed = agree(asked.map(value).as_ref(), said.map(value), &mut response);
+            assert!(matches!(agreed, Ok(false)), "without a 101 there is nothing to agree to");
+            *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+            let agreed = agree(asked.map(value).as_ref(), said.map(value), &mut response);
             assert_eq!(agreed.is_ok(), fine, "{asked:?} {said:?}");
-            assert_eq!(headers.contains_key("upgrade"), fine);
+            assert_eq!(response.headers().contains_key("upgrade"), fine);
         }
     }
 }

@@ -62,9 +62,11 @@ impl SessionManager {
     ) -> Result<CookieOutcome, StoreError> {
         let SessionAnswer { mut changes, realm, cookie, shared, shows_nothing, client, suits, now, .. } =
             answer;
+        // A flash that a redirect or a failure has swallowed is shown by the next page.
         if shows_nothing && !changes.clear {
             changes.give_back.clone_from(&resolved.taken);
         }
+        // Only a change can make a record too large for its cookie; to find out how large it may be costs something.
         let room = if changes.is_empty() { None } else { self.backend.room(cookie, resolved.https) };
         let context = AnswerContext { resolved, realm, client, suits, now, room: room.as_ref(), filled };
         if resolved.read_only {
@@ -85,6 +87,7 @@ impl SessionManager {
         let SessionStatus::Known { ticket, record, is_rotating } = &resolved.status else {
             return self.begin_for_visitor(context, &changes, shared).await;
         };
+        // Another principal, or none, is another session: nothing of one person reaches the next.
         let outcome = if changes.is_empty() {
             None
         } else if resolved.is_followed(&changes) {
@@ -206,6 +209,7 @@ impl SessionManager {
         if context.resolved.record().is_none() && !self.admits(context, changes) {
             return Ok(None);
         }
+        // Made beforehand: the decision is pure, and says only whether this secret takes the place of the old one.
         let next = Ticket { secret: crypto::random(), ..ticket.anew(now) };
         let seen = context.seen(ticket);
         let applied =
@@ -213,6 +217,7 @@ impl SessionManager {
         context.note(changes, &applied);
         Ok(Some(match applied {
             AppliedChange::Saved { record, renewed: true, .. } => {
+                // Should the form be sent twice, the second answer is known by its address.
                 if changes.may_log_in() {
                     self.logins.note(ticket.id, context.client);
                 }
@@ -316,6 +321,7 @@ impl SessionManager {
         if !changes.logs_in() && !self.may_end(context, ticket).await? {
             return Ok(CookieOutcome::Unchanged);
         }
+        // The new session first: were the old one ended first and the new one refused, the visitor had neither.
         let next = context.mint();
         let begun = self.begin(context, &next, &changes.afterwards(), Some(ticket.id)).await?;
         let record = context.resolved.record();
@@ -443,6 +449,7 @@ impl SessionManager {
                 self.wire.events.save_failures.raise();
             }
         }
+        // Told here and not where it is decided: a decision may be taken more than once.
         let UpdateResult { change, notes } = result?;
         self.wire.events.tell(seen.id, &notes);
         Ok(change)

@@ -99,8 +99,10 @@ impl SessionManager {
         let candidates = self.tried(&shown);
         let mut has_other_tickets = candidates.len() > 1;
         let mut tickets = ResolvedTickets::default();
+        // All are looked at, and not the first that is good: a planted cookie comes first as easily as last.
         for value in candidates {
             match self.read((value, &shown), (cookie, https), realm, now) {
+                // Genuine, by its MAC, before any store is asked: who guesses makes no store work.
                 Some(came) => tickets.add(&came, self.look_up(&came, now).await?, self),
                 None => drop(self.wire.events.tampered.raise()),
             }
@@ -111,6 +113,7 @@ impl SessionManager {
             (Some(status), _) if !is_ambiguous => status,
             (None, Some(overtaken)) => SessionStatus::Spent { id: Uuid::new_v4(), overtaken },
             _ => {
+                // Read only for those without a session: it costs several look-ups of fields.
                 let visit = visit();
                 // A new ticket would take the place of the true one: which of two it is, or that it was not tried, is all
                 // that is known. Once the others are expired, it comes alone.
@@ -126,11 +129,10 @@ impl SessionManager {
         };
         // Only other identities are ever expired, and only for those whom they lead astray.
         has_other_tickets &= !read_only && !matches!(status, SessionStatus::Spent { .. });
-        let taken = Vec::new();
         let resolved = ResolvedSession {
             status,
             began: now,
-            taken,
+            taken: Vec::new(),
             has_other_tickets,
             may_have_unseen_session,
             is_same_site_withheld,

@@ -187,6 +187,7 @@ impl LiveView {
         let id = request.id.as_u128();
         let mut step = DecisionStep::NeedsRead;
         let mut gone = Vec::new();
+        // moka holds the lock of this id while this runs: decision and order to the writer are one step to everybody else.
         self.live.entry(id).and_try_compute_with(|entry| {
             let live = entry.map(moka::Entry::into_value);
             // Memory may have let it go already.
@@ -198,6 +199,7 @@ impl LiveView {
             let (change, all_of) = carry_out(decision.action, &mut steps)?;
             let result = UpdateResult { change, notes: decision.notes };
             gone = steps.gone;
+            // Nothing changed, but what was looked at may not be on disk yet: who is told of it waits for that.
             let Some((receipt, op)) = steps.order else {
                 step = match self.pending.rest_on(id) {
                     Some(settled) => DecisionStep::DependsOn(result, settled),
@@ -209,6 +211,7 @@ impl LiveView {
             step = DecisionStep::Done(result, vec![receipt], everyone);
             Ok(op)
         })?;
+        // Outside of the lock: each of these takes the lock of its own id.
         if let DecisionStep::Done(_, receipts, _) = &mut step {
             receipts.extend(gone.into_iter().map(|other| self.delete(other, request.now).1));
         }
