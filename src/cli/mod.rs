@@ -72,7 +72,7 @@ enum CommandVerb {
         #[command(subcommand)]
         verb: sessions::SessionsVerb,
     },
-    /// Look after the sessions on disk, while no cloakroom runs
+    /// Look after the sessions on disk (import and compact: while no cloakroom runs)
     Store {
         #[command(subcommand)]
         verb: store::StoreVerb,

@@ -304,7 +304,14 @@ impl<'a> TableReader<'a> {
                 Diagnostic::error(format!("unknown key `{name}` {place}"), Some(key.span()), "no such key");
             self.notes.push(match scalar::nearest(name, asked.iter().copied()) {
                 Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-                None => diagnostic.help(format!("there are: {}", asked.join(", "))),
+                None => {
+                    // A section may have been asked for more than once.
+                    let once =
+                        |(at, name): &(usize, &&str)| !asked.iter().take(*at).any(|other| other == *name);
+                    let known: Vec<&str> =
+                        asked.iter().enumerate().filter(once).map(|(_, name)| *name).collect();
+                    diagnostic.help(format!("there are: {}", known.join(", ")))
+                }
             });
         }
     }

@@ -39,6 +39,8 @@ impl SessionManager {
         if !(clock || is_rotating || self.is_due(ticket, record, now)) || shared() {
             return CookieOutcome::Unchanged;
         }
+        // Derived from the ticket, not random: of two answers at once both make the same one, and whichever is decided first,
+        // both browsers' copies lead on.
         let successor = ticket.successor(&self.keys, now);
         if clock {
             let changes = SessionChanges { by_clock: true, ..SessionChanges::default() };
@@ -46,8 +48,10 @@ impl SessionManager {
             match self.apply(context.resolved.record(), seen, &successor, &changes, (now, context.room)).await
             {
                 Ok(AppliedChange::Saved { record, .. }) => return self.give(&successor, Some(&record), now),
+                // Another answer was quicker: what that decided is looked up below.
                 Ok(AppliedChange::Nothing) => {}
                 Ok(_) => return CookieOutcome::Unchanged,
+                // The ticket is as good as it was: the next answer tries again.
                 Err(error) => {
                     tracing::warn!(%error, "a ticket was not renewed by the clock");
                     return CookieOutcome::Unchanged;
@@ -64,6 +68,7 @@ impl SessionManager {
         };
         match current.match_secret(&ticket.hash(), now) {
             SecretMatch::Current => self.give(&ticket.anew(now), Some(&current), now),
+            // The browser still shows the old one: it may never have got the answer that brought the new one.
             SecretMatch::Previous { .. } => self.reissue_successor(&successor, now).await,
             SecretMatch::No => CookieOutcome::Unchanged,
         }
@@ -80,6 +85,8 @@ impl SessionManager {
         if let Backend::Flask(flask) = &self.backend {
             return record.is_some_and(|record| flask.refreshes(record));
         }
+        // A ticket without a record lives by its stamp alone; with one, the record knows when it was last used, and only a
+        // permanent cookie's own expiry has to follow.
         let age = now.since(ticket.stamped);
         !ticket.current_key
             || match record {

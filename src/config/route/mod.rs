@@ -192,10 +192,12 @@ impl RouteConfig {
 
     /// Whether both would take the same requests.
     fn meets(&self, other: &Self) -> bool {
+        // A slash at the end makes no other prefix.
+        let (path, others) = (self.path.trim_end_matches('/'), other.path.trim_end_matches('/'));
         let same_path = if self.ignores_case() || other.ignores_case() {
-            self.path.eq_ignore_ascii_case(&other.path)
+            path.eq_ignore_ascii_case(others)
         } else {
-            self.path == other.path
+            path == others
         };
         same_path && self.host == other.host
     }
@@ -243,6 +245,11 @@ pub(super) fn path(text: &str) -> Result<String, ValueProblem> {
     }
     if text.contains("//") {
         return Err(ValueProblem::why("a path has no empty segment"));
+    }
+    if text.contains('*') {
+        let why = ValueProblem::why("a path is a prefix already, and has no *");
+        let below = text.split('*').next().unwrap_or_default().trim_end_matches('/');
+        return Err(why.help(format!("for all below it: \"{}\"", if below.is_empty() { "/" } else { below })));
     }
     if text.contains(['?', '#', '\\']) || text.contains(char::is_control) {
         return Err(ValueProblem::why("a path has no ?, #, backslash or control character"));

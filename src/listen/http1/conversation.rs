@@ -129,6 +129,7 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
                 {
                     return Ok(Poll::Ready(Some(head)));
                 }
+                // A head that does not end is refused as soon as it is too large, and not when its time is up.
                 if wire.unread() > most {
                     return Err(HeadError::TooLarge);
                 }
@@ -182,9 +183,11 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
     /// One request and its answer; none if the next may follow.
     async fn exchange(&mut self, head: RequestHead) -> Option<NextState> {
         let RequestHead { request, body, mut terms } = head;
+        // Counted before it is answered: a connection that breaks in the middle has brought a request all the same.
         self.served += 1;
         self.left -= 1;
         self.line.with(|wire| wire.begin(body, terms.waits));
+        // A body before a change of protocol would leave two readers in doubt where it ends.
         let can_switch = terms.upgrade && body.is_over() && !terms.old;
         let switch = can_switch.then(|| PendingUpgrade::new(&self.line));
         let body = (!body.is_over()).then(|| Rc::clone(&self.line));
