@@ -302,17 +302,15 @@ impl<'a> TableReader<'a> {
             }
             let diagnostic =
                 Diagnostic::error(format!("unknown key `{name}` {place}"), Some(key.span()), "no such key");
-            self.notes.push(match scalar::nearest(name, asked.iter().copied()) {
-                Some(near) => diagnostic.help(format!("did you mean `{near}`?")),
-                None => {
-                    // A section may have been asked for more than once.
-                    let once =
-                        |(at, name): &(usize, &&str)| !asked.iter().take(*at).any(|other| other == *name);
-                    let known: Vec<&str> =
-                        asked.iter().enumerate().filter(once).map(|(_, name)| *name).collect();
-                    diagnostic.help(format!("there are: {}", known.join(", ")))
-                }
-            });
+            let help = if let Some(near) = scalar::nearest(name, asked.iter().copied()) {
+                format!("did you mean `{near}`?")
+            } else {
+                // A section may have been asked for more than once.
+                let once = |(at, name): &(usize, &&str)| !asked.iter().take(*at).any(|other| other == *name);
+                let known: Vec<&str> = asked.iter().enumerate().filter(once).map(|(_, name)| *name).collect();
+                format!("there are: {}", known.join(", "))
+            };
+            self.notes.push(diagnostic.help(help));
         }
     }
 }
