@@ -67,7 +67,8 @@ pub(super) fn decode(name: &[u8]) -> Cow<'_, [u8]> {
 /// Without what some language takes for a blank, read as UTF-8 or as Latin-1, or some server for a separator.
 fn strip(name: &[u8]) -> &[u8] {
     let name = std::str::from_utf8(name).map_or(name, |text| text.trim().as_bytes());
-    let start = name.iter().position(|byte| stays(*byte)).unwrap_or(name.len());
+    // PHP before 7.2.34 decodes names as it does forms: `+` is a blank, and those at the beginning are left out.
+    let start = name.iter().position(|byte| stays(*byte) && *byte != b'+').unwrap_or(name.len());
     let end = name.iter().rposition(|byte| stays(*byte)).map_or(start, |at| at + 1);
     name.get(start..end).unwrap_or_default()
 }

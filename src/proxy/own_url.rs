@@ -135,14 +135,33 @@ fn stays_on_route(
     value: &HeaderValue,
 ) -> Result<(), ProxyError> {
     let refuse = |why| Err(ProxyError::Client(StatusCode::FORBIDDEN, why));
-    let path = find(&DESTINATION, value.as_bytes()).map_or(value.as_bytes(), |found| found.rest);
-    let Ok(path) = std::str::from_utf8(path) else { return refuse("a Destination that is no text") };
-    let path = path.split(['?', '#']).next().unwrap_or_default();
-    let path = if path.is_empty() { "/" } else { path };
+    let Some(path) = std::str::from_utf8(value.as_bytes()).ok().and_then(path_of_destination) else {
+        return refuse("a Destination that is neither a path nor an http URL");
+    };
     match plan.router.find(&admitted.authority.host, path, RoutePlan::differs) {
         Ok(other) if !route.differs(other) => Ok(()),
         Ok(_) | Err(_) => refuse("a Destination on another route"),
     }
+}
+
+/// The path of a `Destination`: of a path, or of an http URL with a host (RFC 4918 section 10.3). Whatever else it may be,
+/// apps do not agree on where its path begins: `http:/x`, `x:/x`, `http:\\h\x`.
+fn path_of_destination(value: &str) -> Option<&str> {
+    let without_scheme = |scheme: &str| {
+        let (begin, rest) = value.split_at_checked(scheme.len())?;
+        begin.eq_ignore_ascii_case(scheme).then_some(rest)
+    };
+    let rest = match without_scheme("http://").or_else(|| without_scheme("https://")) {
+        Some(rest) => {
+            let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+            HostPort::parse(authority.as_bytes())?;
+            rest
+        }
+        None if value.starts_with('/') && !value.starts_with("//") => value,
+        None => return None,
+    };
+    let path = rest.split(['?', '#']).next().unwrap_or_default();
+    Some(if path.is_empty() { "/" } else { path })
 }
 
 fn destination(

@@ -105,6 +105,7 @@ fn what_some_app_would_read_as_a_kept_cookie_never_reaches_it() {
         ("lang=fr sid=evil", "sid=real"),
         ("coat-token=1 sid=evil", "sid=real"),
         ("sid", "sid=real"),
+        ("+sid=evil; ++sid=evil; %20+sid=evil; +%73id=evil; +sid[a]=evil", "sid=real"),
         ("my_sid=evil", "sid=real"),
         ("SID=evil; Token=evil", "sid=real"),
         ("a=1; $x sid=evil; b", "a=1; b; sid=real"),
