@@ -88,11 +88,18 @@ pub fn require<B>(
     }
 }
 
-/// A CORS preflight (Fetch, section 3.2.2): it never carries a cookie.
+/// By these some apps take a request for one of another method.
+const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", "x-method-override"];
+
+/// A CORS preflight (Fetch, section 3.2.2): it never carries a cookie, and nothing that a page added.
+///
+/// SECURITY: it passes where a login is asked for, so it is to be an OPTIONS to the app as well.
 fn is_preflight<B>(request: &Request<B>) -> bool {
+    let headers = request.headers();
     *request.method() == Method::OPTIONS
-        && request.headers().contains_key(header::ORIGIN)
-        && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+        && headers.contains_key(header::ORIGIN)
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
+        && !METHOD_OVERRIDES.iter().any(|name| headers.contains_key(*name))
 }
 
 /// Somebody is on their way to a page. Browsers that do not say so ask for HTML; a script that does so may say what it is.

@@ -111,14 +111,20 @@ pub fn for_app<B>(
     client: &ClientInfo,
     request: &mut Request<B>,
 ) -> Result<(), ProxyError> {
-    // No other method has one, and looking for it costs as much as a field does.
-    if !matches!(request.method().as_str(), "COPY" | "MOVE") {
+    // To other methods it means something to an app that takes the method from elsewhere (X-HTTP-Method-Override, or in
+    // small letters), and only a gate is to know. Where there is one route, looking for it would cost as much as a field.
+    let copies = matches!(request.method().as_str(), "COPY" | "MOVE");
+    if !copies && plan.routes == 1 {
         return Ok(());
     }
     let headers = request.headers_mut();
     let Some(value) = headers.get(&DESTINATION) else { return Ok(()) };
-    stays_on_route(plan, route, admitted, value)?;
-    if route.upstream.rules.rewrite_redirects
+    // To yet other apps it is a field of their own, and names no path.
+    if copies || value.as_bytes().iter().any(|byte| b"/\\%".contains(byte)) {
+        stays_on_route(plan, route, admitted, value)?;
+    }
+    if copies
+        && route.upstream.rules.rewrite_redirects
         && let Some(new) = destination(route, admitted, client, value)
     {
         headers.insert(DESTINATION, new);

@@ -317,21 +317,27 @@ impl Record {
             && (self.permanent, self.idle, self.max) == (other.permanent, other.idle, other.max)
     }
 
-    /// Whether nobody has come into the session since it was so: it has the same principal; and where it has none, no
-    /// field and no cookie that it had not. An app that logs in without naming anybody leaves some such thing.
+    /// Whether nobody has come into the session since it was so: it has the same principal; and where it has none, no field
+    /// that it had not. An app that logs in without naming anybody leaves some such thing, or a cookie:
+    /// [`has_new_login`](Self::has_new_login).
     pub fn is_still_of(&self, before: &Self) -> bool {
-        let named = self.principal.is_some();
         self.principal == before.principal
-            && (named
-                || (self.fields.keys().all(|name| before.fields.contains_key(name))
-                    && self.jar.cookies().iter().all(|cookie| before.jar.has(cookie))))
+            && (self.principal.is_some() || self.fields.keys().all(|name| before.fields.contains_key(name)))
     }
 
-    /// The same; and where nobody is named, nothing that could be a login has happened either: every field and every cookie is
-    /// what it was. An app that gives each visitor a session of its own changes its cookie at a login, and adds none.
+    /// Whether the app may have logged somebody in by a cookie of its own since it was so: by a form, from which the
+    /// session's life is counted; or, where nobody is named, by a login cookie that was not there.
+    pub fn has_new_login(&self, before: &Self) -> bool {
+        self.counted_from != before.counted_from
+            || (self.principal.is_none() && !self.jar.logins().all(|cookie| before.jar.has(cookie)))
+    }
+
+    /// Whether nothing that could be a login has happened since it was so. Where nobody is named every field and every
+    /// login cookie is what it was: an app that gives each visitor a session of its own changes its cookie at a login, and
+    /// adds none.
     pub fn is_just_as(&self, before: &Self) -> bool {
-        let named = self.principal.is_some();
-        self.is_still_of(before) && (named || (self.fields == before.fields && self.jar == before.jar))
+        let same = || self.fields == before.fields && self.jar.logins().eq(before.jar.logins());
+        self.is_still_of(before) && (self.principal.is_some() || (!self.has_new_login(before) && same()))
     }
 
     /// When it ends if nobody comes.

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Why a straggler's cookie is not kept.
-const SPENT: &str = "the ticket was spent meanwhile";
+pub(super) const SPENT: &str = "the ticket was spent meanwhile";
 
 /// What becomes of the browser's ticket.
 #[derive(Debug)]
@@ -174,7 +174,7 @@ impl SessionManager {
     }
 
     /// What was to be kept is lost.
-    fn report_dropped_cookies(&self, changes: &SessionChanges, why: &str) -> CookieOutcome {
+    pub(super) fn report_dropped_cookies(&self, changes: &SessionChanges, why: &str) -> CookieOutcome {
         for change in changes.jar.iter().filter(|change| change.keeps()) {
             self.wire.events.not_kept(None, &change.cookie.name, why);
         }
@@ -182,7 +182,11 @@ impl SessionManager {
     }
 
     /// Another version than the answer says: none of it counts.
-    async fn conflict(&self, context: AnswerContext<'_>, changes: &SessionChanges) -> CookieOutcome {
+    pub(super) async fn conflict(
+        &self,
+        context: AnswerContext<'_>,
+        changes: &SessionChanges,
+    ) -> CookieOutcome {
         self.wire.events.conflicts.raise();
         self.report_dropped_cookies(changes, "another version than If-Version");
         tracing::info!("session instructions were dropped: another version than If-Version");
@@ -215,6 +219,11 @@ impl SessionManager {
         let applied =
             self.apply(context.resolved.record(), seen, &next, changes, (now, context.room)).await?;
         context.note(changes, &applied);
+        if let AppliedChange::Saved { .. } = applied
+            && changes.logs_out_of_app()
+        {
+            self.logins.forget(ticket.id);
+        }
         Ok(Some(match applied {
             AppliedChange::Saved { record, renewed: true, .. } => {
                 // Should the form be sent twice, the second answer is known by its address.
@@ -248,62 +257,6 @@ impl SessionManager {
             AppliedChange::Conflict => self.conflict(context, changes).await,
             AppliedChange::Nothing | AppliedChange::Saved { .. } => return Ok(None),
         }))
-    }
-
-    /// What still counts of an answer whose ticket was spent meanwhile: a login begins a session of its own, and everyone
-    /// of a principal is logged out.
-    async fn apply_straggler(
-        &self,
-        context: AnswerContext<'_>,
-        ticket: &Ticket,
-        changes: &SessionChanges,
-    ) -> Result<CookieOutcome, StoreError> {
-        // Apps repeat who is logged in: from a straggler that is no login, and would undo a logout.
-        if changes.logs_in() && !context.resolved.repeats(changes) {
-            if changes.expects_a_record() {
-                return Ok(self.conflict(context, changes).await);
-            }
-            return self.begin(context, &context.mint(), &changes.afterwards(), None).await;
-        }
-        if self.may_begin_beside(context, ticket, changes).await? {
-            return self.begin(context, &context.mint(), &changes.afterwards(), None).await;
-        }
-        if changes.destroy_principal {
-            self.end_all_of(context).await?;
-        }
-        Ok(self.report_dropped_cookies(changes, SPENT))
-    }
-
-    /// The session ended meanwhile; everyone else of its principal was to be logged out as well, and is.
-    async fn end_all_of(&self, context: AnswerContext<'_>) -> Result<(), StoreError> {
-        let shown = context.resolved.record();
-        match shown.and_then(|record| Some((&record.realm, record.principal.as_ref()?))) {
-            // Where visitors carry their sessions, nobody knows what others there are.
-            Some((realm, name)) if !self.backend.is_client_side() => {
-                self.backend.delete_all_of(realm, name, context.now).await
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether a straggler's answer begins a session by a kept cookie, as a login of the app's own (`SessionChanges::may_log_in`):
-    /// only where its session goes on under another ticket, which the browser is not known to have, and which it got by
-    /// such a login from the same address ([`LoginAddresses`](super::logins::LoginAddresses)). It came as one who was in that session: had
-    /// that ended, it would log in again who has logged out, and somebody who is logged in by name would be so no more.
-    async fn may_begin_beside(
-        &self,
-        context: AnswerContext<'_>,
-        ticket: &Ticket,
-        changes: &SessionChanges,
-    ) -> Result<bool, StoreError> {
-        if !changes.may_log_in()
-            || changes.expects_a_record()
-            || context.resolved.has_principal()
-            || !self.logins.came_from(ticket.id, context.client)
-        {
-            return Ok(false);
-        }
-        self.backend.goes_on_unseen(ticket.id, context.now).await
     }
 
     /// Another principal, or none: the session ends, and what this answer sets belongs to one of its own. That one
@@ -372,7 +325,7 @@ impl SessionManager {
     }
 
     /// A new session with what this answer sets, `instead` of another that is about to end.
-    async fn begin(
+    pub(super) async fn begin(
         &self,
         context: AnswerContext<'_>,
         ticket: &Ticket,
@@ -473,7 +426,7 @@ impl<'a> AnswerContext<'a> {
     }
 
     /// The ticket of a session that begins.
-    fn mint(&self) -> Ticket {
+    pub(super) fn mint(&self) -> Ticket {
         Ticket::mint_suiting(self.now, self.suits)
     }
 

@@ -106,6 +106,11 @@ impl SessionChanges {
                 || (!self.may_log_in() && self.removals(&shown.jar).any(|removal| removal.ends)))
     }
 
+    /// A login cookie of the app's own is taken away, and none comes in its place.
+    pub fn logs_out_of_app(&self) -> bool {
+        !self.may_log_in() && self.jar.iter().any(|change| change.ends)
+    }
+
     /// What takes cookies out that are in this jar.
     pub fn removals(&self, jar: &Jar) -> impl Iterator<Item = &JarChange> {
         self.jar.iter().filter(|change| !change.keeps() && jar.has(&change.cookie))

@@ -7,11 +7,17 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    config::SessionConfig,
+    config::{SessionConfig, is_session_like},
     message::field::normal,
-    record::{FieldMap, FieldName, FieldValue, Record, SecretHash, SecretMatch},
+    record::{
+        FieldMap, FieldName, FieldValue, Record, SecretHash, SecretMatch,
+        jar::{Jar, JarChange},
+    },
     store::{Decision, DecisionNote, FoundRecord, RealmPrincipal, UpdateAction, UpdateRequest},
 };
+
+/// Why a login cookie is not kept that was taken away while the answer was under way.
+const TAKEN_AWAY: &str = "another answer took it away meanwhile";
 
 /// Bytes that a record may grow by without any change of what it holds.
 const MAY_GROW: usize = 96;
@@ -143,8 +149,13 @@ fn late(record: &Arc<Record>, apply: &PendingChange<'_>) -> UpdateAction {
         return UpdateAction::Straggler;
     };
     let other = changes.names_other_than(record.principal.as_ref());
-    // A login of the app's own takes cookies away as well, to set them anew.
-    let removed = changes.removals(&shown.jar).filter(|_| !changes.may_log_in());
+    // An app that changes its cookie with each answer means the one of today, unless a login has set that since. A login of
+    // the app's own takes cookies away as well, to set them anew.
+    let has_new_login = record.has_new_login(shown);
+    let means = |removal: &&JarChange| {
+        !has_new_login || shown.jar.find(&removal.cookie) == record.jar.find(&removal.cookie)
+    };
+    let removed = changes.removals(&shown.jar).filter(|_| !changes.may_log_in()).filter(means);
     let left = removed.fold(record.jar.clone(), |mut jar, removal| {
         // Taking out cannot fail for want of room; where a cookie may not be touched, it stays.
         let _ = jar.apply(removal, &apply.rules.jar, apply.now);
@@ -226,8 +237,13 @@ impl RecordDraft<'_> {
     /// The app's cookies, one by one; true if one that asks for it changed anything.
     fn fill_jar(&mut self) -> bool {
         let apply = self.apply;
-        let mut renews = false;
+        let (mut renews, mut ended) = (false, Vec::new());
+        let found = self.record.jar.clone();
         for change in &apply.changes.jar {
+            if self.would_return(change, &found) {
+                self.note_not_kept(&change.cookie.name, TAKEN_AWAY.to_owned());
+                continue;
+            }
             let before = apply.room.map(|_| self.record.jar.clone());
             match self.record.jar.apply(change, &apply.rules.jar, apply.now) {
                 Ok(_) if change.keeps() && !apply.holds(&self.record, self.to_come()) => {
@@ -236,7 +252,13 @@ impl RecordDraft<'_> {
                     self.note_not_kept(&change.cookie.name, why.to_owned());
                 }
                 Ok(effect) => {
-                    renews |= effect.changed && change.renews;
+                    let changed = effect.changed && change.renews;
+                    renews |= changed && !change.ends;
+                    ended.extend(Some(&change.cookie).filter(|_| changed && change.ends));
+                    if effect.changed && change.begins {
+                        // A login, and the session's life is counted from it as from one by name.
+                        self.record.counted_from = apply.now;
+                    }
                     for (name, full) in effect.gone {
                         let why = format!("the jar is full ({}), and it was used longest ago", full.as_str());
                         self.note_not_kept(&name, why);
@@ -245,7 +267,18 @@ impl RecordDraft<'_> {
                 Err(full) => self.note_not_kept(&change.cookie.name, full.as_str().to_owned()),
             }
         }
-        renews
+        // What an answer takes away and sets again was never away.
+        renews || ended.into_iter().any(|cookie| !self.record.jar.has(cookie))
+    }
+
+    /// SECURITY: whether a login cookie that the request was sent, and that was taken away meanwhile, would come back: who
+    /// logged out by one request is not logged in again by another that was under way. A form may log in anew.
+    fn would_return(&self, change: &JarChange, found: &Jar) -> bool {
+        let sent = self.apply.seen.record.and_then(|shown| shown.jar.find(&change.cookie));
+        change.keeps()
+            && !change.begins
+            && sent.is_some_and(|sent| !sent.is_over(self.apply.now) && is_session_like(&sent.name))
+            && !found.has(&change.cookie)
     }
 
     fn note_malformed(&mut self, header: String, why: &'static str) {

@@ -31,6 +31,11 @@ impl LoginAddresses {
         self.0.insert(session, client);
     }
 
+    /// Whoever logged in has logged out again: nothing that was under way may begin beside it.
+    pub fn forget(&self, session: Uuid) {
+        self.0.invalidate(&session);
+    }
+
     /// Whether the last of this session's came from there.
     pub fn came_from(&self, session: Uuid, client: Option<IpAddr>) -> bool {
         // Where all come by one socket, and nobody says for whom, that all are the same means nothing.

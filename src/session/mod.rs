@@ -24,6 +24,7 @@ mod resolve;
 mod resolved;
 mod seen_ticket;
 mod session_headers;
+mod straggler;
 mod tunnels;
 mod upstream_access;
 mod verified;

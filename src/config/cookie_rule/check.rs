@@ -21,6 +21,35 @@ impl CookieRule {
         self.check_rename(reader, own);
         self.check_effects(reader);
         self.check_sessions(reader, upstreams, routes);
+        self.check_stripped(reader, upstreams, routes);
+    }
+
+    /// A rule holds by what visitors ask for; where a route takes its prefix off, the app's path is another.
+    fn check_stripped(&self, reader: &TableReader<'_>, upstreams: &[UpstreamConfig], routes: &[RouteConfig]) {
+        let Some(wanted) = self.request_path.as_deref().map(|path| path.trim_end_matches('/')) else {
+            return;
+        };
+        let trimmed = |route: &RouteConfig| route.path.trim_end_matches('/').to_owned();
+        let is_below = |path: &str, prefix: &str| {
+            path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        let meant = match &self.upstream {
+            Some(name) => upstreams.iter().position(|upstream| upstream.name == *name),
+            None => {
+                let takes = routes.iter().filter(|route| is_below(wanted, &trimmed(route)));
+                takes.max_by_key(|route| route.path.len()).map(|route| route.upstream)
+            }
+        };
+        let also = routes.iter().filter(|route| Some(route.upstream) == meant && route.strip_prefix);
+        for prefix in also.map(trimmed).filter(|prefix| !is_below(wanted, prefix)) {
+            let message = format!("this rule does not hold below {prefix}{wanted}");
+            let label = "a path that visitors ask for";
+            let help = format!(
+                "the app is sent {wanted} from there too (`strip_prefix`): write a rule with \
+                 request_path = \"{prefix}{wanted}\" as well"
+            );
+            reader.notes().push(Diagnostic::warning(message, reader.span("request_path"), label).help(help));
+        }
     }
 
     fn never_secure(&self) -> bool {

@@ -238,20 +238,22 @@ impl CookieStage<'_> {
             from: crossing.from,
             owner: (!kept.share).then(|| self.upstream()),
         };
-        let renews = match kept.renew {
-            KeepRenew::Unsafe => !crossing.safe,
-            KeepRenew::Always => true,
-            KeepRenew::Off => false,
-        };
         let cookie = match JarCookie::read(&kept.line, &setting, now) {
             Ok(cookie) => cookie,
             Err(refused) => return lost(refused.0),
         };
         let is_session = is_session_like(name);
-        // An answer that refuses something logs nobody in.
-        let begins = renews && crossing.form && status.as_u16() < 400 && is_session;
-        let mut change = JarChange { cookie, https: self.client.https, renews, begins, ends: false };
+        let mut change =
+            JarChange { cookie, https: self.client.https, renews: false, begins: false, ends: false };
         change.ends = is_session && !change.keeps();
+        change.renews = match kept.renew {
+            // Many apps log out by a link.
+            KeepRenew::Unsafe => !crossing.safe || change.ends,
+            KeepRenew::Always => true,
+            KeepRenew::Off => false,
+        };
+        // An answer that refuses something logs nobody in.
+        change.begins = change.renews && crossing.form && status.as_u16() < 400 && is_session;
         if self.route.session == SessionMode::Off && change.keeps() {
             return lost("the route has no session");
         }

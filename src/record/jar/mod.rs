@@ -147,7 +147,7 @@ pub struct JarChange {
     pub cookie: JarCookie,
     /// It came by https: by plain http nobody overwrites a cookie that is Secure.
     pub https: bool,
-    /// The ticket is replaced if this changes anything.
+    /// The ticket is replaced if this changes anything; of one that `ends`, if it leaves none of the cookie.
     pub renews: bool,
     /// It looks like a login by a form. Where the ticket that it came under was spent, so that nothing of its answer is
     /// kept, it begins a session of its own.
@@ -329,9 +329,19 @@ impl Jar {
         self.0 = (!all.is_empty()).then_some(all);
     }
 
+    /// Those that look like a login of the app's own, oldest first.
+    pub fn logins(&self) -> impl Iterator<Item = &JarCookie> {
+        self.cookies().iter().filter(|cookie| is_session_like(&cookie.name))
+    }
+
+    /// The cookie that one of this name, domain and path takes the place of.
+    pub fn find(&self, cookie: &JarCookie) -> Option<&JarCookie> {
+        self.cookies().iter().find(|kept| kept.is(cookie))
+    }
+
     /// Whether this cookie is there, whatever its value.
     pub fn has(&self, cookie: &JarCookie) -> bool {
-        self.cookies().iter().any(|kept| kept.is(cookie))
+        self.find(cookie).is_some()
     }
 
     /// Whether there is a cookie of this name for the upstream, wherever it is sent.

@@ -170,14 +170,14 @@ impl SealedSessions {
             UpdateAction::Nothing => AppliedChange::Nothing,
             UpdateAction::Straggler => match brought {
                 Some(shown) if apply.changes.ends_copies_of(shown) => {
-                    let most = if shown.principal.is_some() {
-                        RenewalEffect::Newcomer
-                    } else if apply.changes.ends() {
-                        RenewalEffect::Nothing
-                    } else {
-                        RenewalEffect::Changes
+                    let names_another = apply.changes.names_other_than(shown.principal.as_ref());
+                    let most = match (apply.changes.ends() || names_another, &shown.principal) {
+                        (true, Some(_)) => RenewalEffect::Newcomer,
+                        (true, None) => RenewalEffect::Nothing,
+                        // Cookies of the app's own are taken away.
+                        (false, _) => RenewalEffect::Changes,
                     };
-                    let ended = self.ended.end_copies(seen.id, most, now, lasts).await?;
+                    let ended = self.ended.end_copies((seen.id, before), most, now, lasts).await?;
                     if ended { AppliedChange::Ended } else { AppliedChange::Straggler }
                 }
                 _ => AppliedChange::Straggler,
@@ -233,7 +233,7 @@ impl SealedSessions {
     /// Whether it goes on in a copy that was renewed, and nobody came into it.
     pub(in crate::session) fn is_just_as(&self, shown: &Record) -> bool {
         let most = if shown.principal.is_some() { RenewalEffect::Newcomer } else { RenewalEffect::Nothing };
-        self.ended.goes_on_for(shown.id, most)
+        self.ended.goes_on_for(shown.id, most, shown.renewed)
     }
 
     /// Whether a session has not ended, and `holds` of its last renewal, if there was one but for the clock.

@@ -6,14 +6,17 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use crate::support::{App, Browser, Cloakroom, Gate, Reply, Request, Response, line};
+use tempfile::TempDir;
+
+use crate::support::{App, Browser, Cloakroom, Gate, Reply, Request, Response, key, line};
 
 const VAULT: &str = "[[cookies]]\npreset = \"vault\"\n";
 const FORM: &str = "sec-fetch-site: same-origin\r\nsec-fetch-mode: navigate\r\nsec-fetch-dest: document\r\n";
 const SCRIPT: &str = "sec-fetch-site: same-origin\r\nsec-fetch-mode: cors\r\nsec-fetch-dest: empty\r\n";
 
 /// An app with sessions of its own: who comes without one gets one, a login gets another. It tells who asks. What is
-/// asked for below `/held` waits for the door; `/rolled` sets the cookie anew, as Laravel does with each answer.
+/// asked for below `/held` waits for the door; `/rolled` sets the cookie anew, as Laravel does with each answer; `/leave`
+/// ends the login by the app's own cookie.
 fn legacy(door: Arc<Gate>) -> App {
     let people: Mutex<BTreeMap<String, &str>> = Mutex::default();
     App::start(move |request| {
@@ -27,6 +30,7 @@ fn legacy(door: Arc<Gate>) -> App {
         let reply = Reply::text(who);
         match path {
             "/logout" => return reply.with("X-Session-Action: destroy"),
+            "/leave" => return reply.with("Set-Cookie: PHPSESSID=; Path=/; Max-Age=0"),
             "/login" | "/rolled" => {}
             _ if known.is_some() => return reply,
             _ => {}
@@ -43,7 +47,11 @@ fn own(request: &Request) -> Option<String> {
 }
 
 fn post(visitor: &mut Browser, path: &str, lines: &str) -> Response {
-    let head = format!("POST {path} HTTP/1.1\r\n{}{lines}content-length: 0\r\n\r\n", visitor.lines());
+    ask(visitor, "POST", path, lines)
+}
+
+fn ask(visitor: &mut Browser, method: &str, path: &str, lines: &str) -> Response {
+    let head = format!("{method} {path} HTTP/1.1\r\n{}{lines}content-length: 0\r\n\r\n", visitor.lines());
     visitor.send_raw(head.as_bytes())
 }
 
@@ -53,9 +61,29 @@ fn who(visitor: &mut Browser) -> String {
 
 /// An app behind the vault, and a visitor whom it knows.
 fn proxy() -> (Arc<Gate>, Cloakroom, Browser) {
+    proxy_with("")
+}
+
+/// The same, with every kind of store that has tickets.
+fn proxies() -> impl Iterator<Item = (&'static str, Arc<Gate>, Cloakroom, Browser, TempDir)> {
+    ["memory", "disk", "cookie"].into_iter().map(|kind| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = if kind == "memory" {
+            String::new()
+        } else {
+            format!("path = \"{}/s\"\n", folder.path().display())
+        };
+        let keys = key(folder.path(), "key");
+        let (door, proxy, visitor) =
+            proxy_with(&format!("[store]\nkind = \"{kind}\"\n{path}[keys]\ncurrent = {keys}\n"));
+        (kind, door, proxy, visitor, folder)
+    })
+}
+
+fn proxy_with(toml: &str) -> (Arc<Gate>, Cloakroom, Browser) {
     let door = Gate::closed();
     let app = legacy(Arc::clone(&door));
-    let proxy = Cloakroom::with(&app, VAULT);
+    let proxy = Cloakroom::with(&app, &format!("{VAULT}{toml}"));
     let mut visitor = proxy.browser();
     assert_eq!(who(&mut visitor), "nobody");
     (door, proxy, visitor)
@@ -177,6 +205,57 @@ fn a_form_that_was_under_way_logs_nobody_in_again_who_has_logged_out() {
         late(&door, &visitor, "/held/rolled", FORM, || drop(post(&mut tab, "/logout", FORM)));
     assert_eq!((answer.text().as_str(), answer.set_cookies().len()), ("alice", 0));
     assert_eq!((who(&mut late), who(&mut tab)), ("nobody".to_owned(), "nobody".to_owned()));
+}
+
+/// Many apps log out by a link, and end their own cookie alone.
+#[test]
+fn whatever_was_under_way_logs_nobody_in_again_who_has_left_the_app() {
+    for (kind, door, proxy, _, _folder) in proxies() {
+        for (method, lines) in [("GET", FORM), ("GET", SCRIPT), ("GET", ""), ("POST", FORM), ("POST", SCRIPT)]
+        {
+            for (late_method, late_lines) in [("GET", SCRIPT), ("POST", SCRIPT), ("POST", FORM), ("GET", "")]
+            {
+                let mut visitor = proxy.browser();
+                who(&mut visitor);
+                post(&mut visitor, "/login", FORM);
+                assert_eq!(who(&mut visitor), "alice");
+                let mut tab = visitor.clone();
+                let mut late = visitor.clone();
+                thread::scope(|scope| {
+                    let answer = scope.spawn(|| ask(&mut late, late_method, "/held/rolled", late_lines));
+                    door.reached(1);
+                    ask(&mut tab, method, "/leave", lines);
+                    door.open();
+                    answer.join().unwrap();
+                });
+                door.close();
+                let what = format!("{kind}: {method} /leave {lines}overtakes {late_method} {late_lines}");
+                for (whose, browser) in [("tab", &mut tab), ("late", &mut late), ("old", &mut visitor)] {
+                    assert_eq!(who(browser), "nobody", "{what}: {whose}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_farewell_from_before_a_login_takes_nothing_of_it_away() {
+    for (kind, door, proxy, _, _folder) in proxies() {
+        for (method, lines) in [("GET", FORM), ("GET", SCRIPT), ("POST", FORM)] {
+            let mut visitor = proxy.browser();
+            assert_eq!(who(&mut visitor), "nobody");
+            let mut late = visitor.clone();
+            thread::scope(|scope| {
+                let answer = scope.spawn(|| ask(&mut late, method, "/held/leave", lines));
+                door.reached(1);
+                post(&mut visitor, "/login", FORM);
+                door.open();
+                answer.join().unwrap();
+            });
+            door.close();
+            assert_eq!(who(&mut visitor), "alice", "{kind}: {method} {lines}");
+        }
+    }
 }
 
 #[test]

@@ -122,6 +122,9 @@ fn preflights_pass_a_gate_only_where_they_may() {
         ("preflight = \"pass\"", "OPTIONS /in", "", 401),
         ("preflight = \"pass\"", "OPTIONS /in", "origin: https://b.test\r\n", 401),
         ("preflight = \"pass\"", "PUT /in", preflight, 401),
+        // Browsers send none with a preflight, and some apps take it for the method.
+        ("preflight = \"pass\"", "OPTIONS /in", &format!("{preflight}X-HTTP-Method-Override: GET\r\n"), 401),
+        ("preflight = \"pass\"", "OPTIONS /in", &format!("{preflight}x-method-override: GET\r\n"), 401),
     ] {
         let proxy = gated(&app, &format!("require = \"principal\"\n{keys}"));
         assert_eq!(ask(&proxy, start, lines).status, status, "{keys}: {start} {lines}");

@@ -312,7 +312,17 @@ fn where_a_copy_goes_is_on_the_same_route() {
                 "{method} {path}: {destination}"
             );
         }
+        // An app that is told the method elsewhere, or does not mind its case, obeys it as well.
+        for begin in ["move {}", "POST {}", "GET {}"] {
+            let line = begin.replace("{}", path);
+            let head = format!(
+                "{line} HTTP/1.1\r\nhost: shop.test\r\nx-http-method-override: MOVE\r\ndestination: {destination}\r\n\r\n"
+            );
+            assert_eq!(house.browser().send_raw(head.as_bytes()).status, status, "{line}: {destination}");
+        }
     }
+    let head = "GET /a HTTP/1.1\r\nhost: shop.test\r\ndestination: Paris\r\n\r\n";
+    assert_eq!(house.browser().send_raw(head.as_bytes()).status, 200, "a field of the app's own");
 }
 
 #[test]

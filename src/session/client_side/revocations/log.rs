@@ -8,7 +8,7 @@ use parking_lot::Mutex;
 use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
-use super::{RenewalEffect, RevokedSession};
+use super::RevokedSession;
 use crate::{
     clock::{self, Timestamp},
     config::Durability,
@@ -178,7 +178,8 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(u128, RevokedSession
         until: row.get::<_, i64>(3)?.cast_unsigned(),
         by_clock: row.get(4)?,
         came_back: false,
-        since: RenewalEffect::Nothing,
+        changed: 0,
+        new_login: 0,
     };
     Ok(Some((u128::from_be_bytes(id), entry)))
 }

@@ -53,8 +53,10 @@ struct RevokedSession {
     by_clock: bool,
     /// A copy that took the place of those was shown; not kept on disk.
     came_back: bool,
-    /// What its renewals brought; not kept on disk, since nothing that was under way then outlives the process.
-    since: RenewalEffect,
+    /// When it was last renewed by what brought more than another ticket, and when by what may have been a login: times
+    /// of copies, as `below`. Not kept on disk, since nothing that was under way then outlives the process.
+    changed: u64,
+    new_login: u64,
 }
 
 /// What renewals brought to a session, as far as an answer cares that was under way.
@@ -62,21 +64,21 @@ struct RevokedSession {
 pub(super) enum RenewalEffect {
     /// Another ticket ([`Record::is_just_as`]).
     Nothing,
-    /// Other values ([`Record::is_still_of`]).
+    /// Other values.
     Changes,
-    /// Perhaps somebody who logged in.
+    /// Perhaps somebody who logged in ([`Record::is_still_of`], [`Record::has_new_login`]).
     Newcomer,
 }
 
 impl RenewalEffect {
     /// By one renewal.
     pub(super) fn of(before: &Record, after: &Record) -> Self {
-        if after.is_just_as(before) {
-            Self::Nothing
-        } else if after.is_still_of(before) {
-            Self::Changes
-        } else {
+        if !after.is_still_of(before) || after.has_new_login(before) {
             Self::Newcomer
+        } else if after.is_just_as(before) {
+            Self::Nothing
+        } else {
+            Self::Changes
         }
     }
 }
@@ -101,13 +103,19 @@ impl RevokedSession {
             until: now.plus(lasts).0,
             by_clock: false,
             came_back: false,
-            since: RenewalEffect::Nothing,
+            changed: 0,
+            new_login: 0,
         }
     }
 
-    /// Whether it goes on, and no more has happened to it than that.
-    fn goes_on_for(&self, most: RenewalEffect) -> bool {
-        self.below != u64::MAX && self.since <= most
+    /// Whether it goes on, and no more than that has happened to it since the copy that was renewed at this time.
+    fn goes_on_for(&self, most: RenewalEffect, copy: Timestamp) -> bool {
+        self.below != u64::MAX
+            && match most {
+                RenewalEffect::Nothing => self.changed.max(self.new_login) <= copy.0,
+                RenewalEffect::Changes => self.new_login <= copy.0,
+                RenewalEffect::Newcomer => true,
+            }
     }
 
     /// The stricter of two.
@@ -119,7 +127,8 @@ impl RevokedSession {
             at: if more.by_clock && !less.by_clock { less.at } else { more.at },
             by_clock: less.by_clock && more.by_clock,
             came_back: more.came_back || (less.below == more.below && less.came_back),
-            since: less.since.max(more.since),
+            changed: less.changed.max(more.changed),
+            new_login: less.new_login.max(more.new_login),
             ..more
         }
     }
@@ -197,11 +206,11 @@ impl Revocations {
     }
 
     /// The same for the copies that took the place of a spent one, under which an answer ends the session. `most`: what
-    /// may have happened to it since; the session of somebody who was named is nobody else's, whatever happened. False if there
-    /// are none, or more has happened.
+    /// may have happened to it since that copy; the session of somebody who was named is nobody else's, whatever happened.
+    /// False if there are none, or more has happened.
     pub(super) async fn end_copies(
         &self,
-        id: Uuid,
+        (id, copy): (Uuid, Timestamp),
         most: RenewalEffect,
         now: Timestamp,
         lasts: Duration,
@@ -209,7 +218,8 @@ impl Revocations {
         if self.0.is_none() {
             return Ok(false);
         }
-        let goes_on = |there: Option<&RevokedSession>| there.is_some_and(|there| there.goes_on_for(most));
+        let goes_on =
+            |there: Option<&RevokedSession>| there.is_some_and(|there| there.goes_on_for(most, copy));
         self.record_revocation(id, RevokedSession::end(now, lasts), goes_on).await
     }
 
@@ -226,7 +236,13 @@ impl Revocations {
         lasts: Duration,
     ) -> Result<bool, StoreError> {
         let CopyRenewal { before, renewed, since } = renewal;
-        let entry = RevokedSession { below: renewed.0, since, ..RevokedSession::end(now, lasts) };
+        let (changed, new_login) = match since {
+            RenewalEffect::Nothing => (0, 0),
+            RenewalEffect::Changes => (renewed.0, 0),
+            RenewalEffect::Newcomer => (0, renewed.0),
+        };
+        let entry =
+            RevokedSession { below: renewed.0, changed, new_login, ..RevokedSession::end(now, lasts) };
         self.record_revocation(id, entry, |there| there.is_none_or(|there| before.0 >= there.below)).await
     }
 
@@ -297,9 +313,9 @@ impl Revocations {
         self.entry(id).is_some_and(|entry| entry.below != u64::MAX)
     }
 
-    /// The same, and no more than that has happened to it.
-    pub(super) fn goes_on_for(&self, id: Uuid, most: RenewalEffect) -> bool {
-        self.entry(id).is_some_and(|entry| entry.goes_on_for(most))
+    /// The same, and no more than that has happened to it since the copy that was renewed at this time.
+    pub(super) fn goes_on_for(&self, id: Uuid, most: RenewalEffect, copy: Timestamp) -> bool {
+        self.entry(id).is_some_and(|entry| entry.goes_on_for(most, copy))
     }
 
     /// Whether one of those was shown.
