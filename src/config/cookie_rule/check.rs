@@ -33,12 +33,11 @@ impl CookieRule {
         let is_below = |path: &str, prefix: &str| {
             path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        let meant = match &self.upstream {
-            Some(name) => upstreams.iter().position(|upstream| upstream.name == *name),
-            None => {
-                let takes = routes.iter().filter(|route| is_below(wanted, &trimmed(route)));
-                takes.max_by_key(|route| route.path.len()).map(|route| route.upstream)
-            }
+        let meant = if let Some(name) = &self.upstream {
+            upstreams.iter().position(|upstream| upstream.name == *name)
+        } else {
+            let takes = routes.iter().filter(|route| is_below(wanted, &trimmed(route)));
+            takes.max_by_key(|route| route.path.len()).map(|route| route.upstream)
         };
         let also = routes.iter().filter(|route| Some(route.upstream) == meant && route.strip_prefix);
         for prefix in also.map(trimmed).filter(|prefix| !is_below(wanted, prefix)) {
