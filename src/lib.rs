@@ -31,24 +31,26 @@
 //!    connection gives its buffers back.
 //! 2. **begin** (`proxy::exchange`): the [`plan::Plan`] is pinned, one timestamp taken.
 //! 3. **admit** (`proxy::admit`): ambiguous framing, a bad host, too large: refused before any thought.
-//! 4. **route** ([`router::Router::find`]): on the path as an app may read it.
-//! 5. **cleanse** ([`headers::HeaderGuard::strip_request`]): names that only cloakroom may write are gone. What another site
+//! 4. **route** ([`router::Router::find`]): on the path as an app may read it. From here on the stages share one
+//!    `proxy::call`.
+//! 5. **strip** ([`headers::HeaderGuard::strip_request`]): names that only cloakroom may write are gone. What another site
 //!    made a browser ask for is refused here, where the route says so (`proxy::gate`).
 //! 6. **resolve** ([`session::SessionManager::resolve`]): cookie, ticket, record; whatever is forged or dead makes a
 //!    stranger, never an error. Then the route's gate: does it require somebody to be logged in? Whoever passes is
 //!    shown what is told once ([`session::SessionManager::deliver`]).
-//! 7. **dress** (`proxy::request`): hop-by-hop out, forwarding headers in, session headers last; `proxy::cookies`: our
-//!    cookie out, the rules of [`cookies::CookieRules`] undone, cookies that the session keeps in. Where the route says
-//!    so its prefix is taken off the path ([`router::below`]).
-//! 8. **send** ([`upstream::send()`]): balance, a pooled connection, the one safe retry. The conversation itself is
+//! 7. **rewrite the request** (`proxy::request`): hop-by-hop out, forwarding headers in, session headers last;
+//!    `proxy::cookies`: our cookie out, the rules of [`cookies::CookieRules`] undone, cookies that the session keeps in.
+//!    Where the route says so its prefix is taken off the path ([`router::below`]).
+//! 8. **forward** ([`upstream::send()`]): balance, a pooled connection, the one safe retry. The conversation itself is
 //!    `upstream::http1`: head out, head in, framing that nobody can read in two ways; or, where the upstream says so,
 //!    `upstream::http2`.
-//! 9. **undress** (`proxy::response`): hop-by-hop out, instructions read and removed, the prefix put back
-//!    ([`headers::StrippedPrefix`]); `proxy::cookies`: the app's cookies through their rules, to the browser or to the session.
+//! 9. **rewrite the response** (`proxy::response`): hop-by-hop out, instructions read and removed, the prefix put back
+//!    ([`headers::StrippedPrefix`]); `proxy::cookies`: the app's cookies through their rules, to the browser or to the
+//!    session.
 //! 10. **commit** ([`session::SessionManager::commit`]): before the visitor's first byte. If the visitor goes while
 //!     the app works, [`proxy::AbortHandover`] lets steps 8 to 10 go on in a task of their own.
-//! 11. **stream** ([`proxy::ResponseBody`]; an event stream looks after itself, `proxy::events`), or **tunnel** after a 101
-//!     (`proxy::upgrade`).
+//! 11. **stream** ([`proxy::ResponseBody`]; what goes on for long ends with its session, `proxy::long_answer`), or
+//!     **tunnel** after a 101 (`proxy::upgrade`).
 //! 12. **finish** (`proxy::exchange`, on drop): the counts and the access log. Always runs.
 //!
 //! # More

@@ -1,6 +1,6 @@
 //! `cloakroom explain`: what would become of a request, and why.
 
-use std::{io::Read as _, net::IpAddr, path::Path, process::ExitCode};
+use std::{io::Read as _, net::IpAddr, path::Path, process::ExitCode, sync::Arc};
 
 use super::{FAILED, WRONG, print};
 use crate::{
@@ -33,7 +33,7 @@ pub(super) fn explain(file: &Path, request: &Path, from: IpAddr) -> ExitCode {
         }
     };
     let plan = match Plan::build(&config) {
-        Ok(plan) => plan,
+        Ok(plan) => Arc::new(plan),
         Err(error) => {
             anstream::eprintln!("error: {error}\n  --> {}", file.display());
             return ExitCode::from(WRONG);

@@ -1,5 +1,7 @@
 //! What would become of a request: the very stages of [`prepare`], without an app.
 
+use std::sync::Arc;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 
 use super::{PreparedRequest, admit, exchange::Exchange, prepare, route};
@@ -44,7 +46,7 @@ pub enum RequestFileError {
 /// # Errors
 /// It is no request.
 pub async fn explain(
-    plan: &Plan,
+    plan: &Arc<Plan>,
     raw: &[u8],
     arrival: RequestArrival,
 ) -> Result<RouteExplanation, RequestFileError> {
@@ -101,7 +103,8 @@ fn masked(cookies: &str) -> String {
 }
 
 fn tell(prepared: &PreparedRequest<'_>, findings: &mut Vec<(&'static str, String)>) {
-    let PreparedRequest { client, resolved, .. } = prepared;
+    let PreparedRequest { call, resolved, .. } = prepared;
+    let client = &call.client;
     let address = client.address.map_or_else(|| "unknown".to_owned(), |a| a.to_string());
     let scheme = if client.https { "https" } else { "http" };
     findings.push(("visitor", format!("{address} by {scheme}")));

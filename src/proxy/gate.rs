@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{
-    ProxyError,
+    Call, ProxyError,
     admit::AdmittedRequest,
     own_answer::{OwnAnswer, StageEnd},
 };
@@ -13,7 +13,6 @@ use crate::{
     config::{CrossSite, OnUnauthorized, PreflightRule, RequiredLogin},
     headers::ClientInfo,
     listen::RequestArrival,
-    plan::RoutePlan,
     session::{FetchContext, ResolvedSession},
 };
 
@@ -67,10 +66,11 @@ fn is_acme(path: &str) -> bool {
 /// # Errors
 /// 401, or a redirect to where it can be had.
 pub fn require<B>(
-    route: &RoutePlan,
+    call: &Call<'_>,
     request: &Request<B>,
     resolved: Option<&ResolvedSession>,
 ) -> Result<(), StageEnd> {
+    let route = call.route;
     let has = match route.require {
         RequiredLogin::Nothing => true,
         RequiredLogin::Session => resolved.is_some_and(ResolvedSession::has_data),
@@ -138,12 +138,8 @@ fn target(otherwise: &str, asked: Option<&str>) -> Result<HeaderValue, OwnAnswer
 ///
 /// # Errors
 /// 403.
-pub fn cross_site<B>(
-    route: &RoutePlan,
-    request: &Request<B>,
-    admitted: &AdmittedRequest,
-    client: &ClientInfo,
-) -> Result<(), StageEnd> {
+pub fn cross_site<B>(call: &Call<'_>, request: &Request<B>) -> Result<(), StageEnd> {
+    let Call { route, admitted, client, .. } = call;
     if route.cross_site == CrossSite::Pass
         || (request.method().is_safe() && !request.headers().contains_key(header::UPGRADE))
     {

@@ -6,6 +6,7 @@
 mod access_log;
 mod admit;
 mod body;
+mod call;
 mod cookies;
 mod counted;
 mod error;
@@ -39,7 +40,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     clock::{self, Timestamp},
-    headers::{self, ClientInfo, ConnectionOptions},
+    headers::{self, ConnectionOptions},
     listen::{PeerName, PendingUpgrade, ReceivedBody, RequestArrival},
     message::{challenges, lines::HeaderLines},
     net::VisitorConnection,
@@ -49,7 +50,8 @@ use crate::{
     upstream::{self, AnswerBody, UpstreamConnections},
 };
 use admit::AdmittedRequest;
-use cookies::{CommittedSession, CookieContext, CookieStage};
+use call::Call;
+use cookies::{CommittedSession, CookieContext};
 use exchange::Exchange;
 use handover::AwaitedBy;
 use long_answer::LongAnswer;
@@ -107,11 +109,9 @@ fn handle(
     }
 }
 
-/// What is known of a request that is as the app is to get it.
+/// A request that is as the app is to get it.
 struct PreparedRequest<'p> {
-    route: &'p RoutePlan,
-    admitted: AdmittedRequest,
-    client: ClientInfo,
+    call: Call<'p>,
     resolved: Option<ResolvedSession>,
     /// What its answer's cookies depend on.
     crossing: CookieContext,
@@ -123,7 +123,7 @@ struct PreparedRequest<'p> {
 
 /// The stages before the app is asked. Any of them may end the request ([`StageEnd`]).
 async fn prepare<'p, B>(
-    plan: &'p Plan,
+    plan: &'p Arc<Plan>,
     exchange: &mut Exchange,
     request: &mut Request<B>,
     arrival: RequestArrival,
@@ -144,43 +144,35 @@ async fn prepare<'p, B>(
     let route = route(plan, &admitted)?;
     exchange.goes(route);
     admit::body(request, route.body_bytes)?;
+    let call = Call { plan, route, admitted, client, now: exchange.now };
     // 5. strip. SECURITY: from here on a session header in the request is one that we wrote.
     plan.guard.strip_request(request.headers_mut());
-    gate::cross_site(route, request, &admitted, &client)?;
+    gate::cross_site(&call, request)?;
 
     // 6. resolve; the gate comes after it, since it asks who is logged in.
-    let mut resolved = session::resolve(plan, route, &admitted, &client, request, exchange.now).await?;
+    let mut resolved = call.resolve_session(request).await?;
     exchange.session = resolved.as_ref().and_then(ResolvedSession::id);
-    gate::require(route, request, resolved.as_ref())?;
+    gate::require(&call, request, resolved.as_ref())?;
     // 7. rewrite the request. Paths first, since cookies and forwarding headers speak of what the app will see.
     request::origin_form(request)?;
     request::strip_prefix(route, request)?;
-    own_url::for_app(plan, route, &admitted, &client, request)?;
+    own_url::for_app(&call, request)?;
 
     // Hardly anything ends the request from here on before the app is asked, and then they are given back.
     if let Some(resolved) = resolved.as_mut().filter(|resolved| resolved.has_flashes()) {
-        Box::pin(session::deliver(plan, route, &admitted, request, resolved)).await;
+        Box::pin(call.deliver_flashes(request, resolved)).await;
     }
-    let dressing = request::RequestRewrite {
-        plan,
-        route,
-        admitted: &admitted,
-        client: &client,
-        source: &source,
-        can_switch,
-    };
-    let (added, nominations) = dressing.rewrite_request(resolved.as_ref(), exchange.now, request);
-    let cookies = CookieStage { plan, route, client: &client, admitted: &admitted };
-    let crossing = match cookies.inbound(resolved.as_ref(), exchange.now, request) {
+    let (added, nominations) = call.rewrite_request(resolved.as_ref(), (&source, can_switch), request);
+    let crossing = match call.rewrite_cookies(resolved.as_ref(), request) {
         Ok(crossing) => crossing,
         Err(error) => {
             if let Some(resolved) = resolved.filter(ResolvedSession::has_taken) {
-                Box::pin(session::give_back(plan, route, &admitted, &resolved)).await;
+                Box::pin(call.give_back_flashes(&resolved)).await;
             }
             return Err(error.into());
         }
     };
-    Ok(PreparedRequest { route, admitted, client, resolved, crossing, added, nominations })
+    Ok(PreparedRequest { call, resolved, crossing, added, nominations })
 }
 
 /// All stages.
@@ -193,64 +185,52 @@ async fn stages(
 ) -> Result<Response<ResponseBody>, StageEnd> {
     let (switch, interim) = (request.body_mut().take_switch(), request.body_mut().take_interim());
     let connection = request.body_mut().take_connection();
-    let PreparedRequest { route, admitted, client, resolved, crossing, added, nominations } =
-        prepare(plan, exchange, request, arrival, switch.is_some()).await?;
+    let mut prepared = prepare(plan, exchange, request, arrival, switch.is_some()).await?;
     let body = std::mem::take(request.body_mut());
-    let body = RequestBody::new(body, route, plan, nominations.names);
-    let upgrade = nominations.upgrade.zip(switch);
-    let resolved = resolved.as_ref();
+    let ended = std::mem::take(&mut prepared.nominations);
+    let body = RequestBody::new(body, prepared.call.route, plan, ended.names);
     let hints = |head| response::hint(plan, interim.as_ref(), head);
-    let interim = interim.as_ref().map(|_| upstream::InterimHandler(&hints));
-    let asked = UpstreamCall {
-        plan,
-        route,
-        admitted: &admitted,
-        client: &client,
-        resolved,
-        crossing: &crossing,
-        interim,
+    let visitor = VisitorSide {
+        interim: interim.as_ref().map(|_| upstream::InterimHandler(&hints)),
         // SECURITY: of the next person on a proxy's connection nobody is to be made who was on it before.
-        connection: connection.as_ref().filter(|_| !client.by_proxy),
+        connection: connection.as_ref().filter(|_| !prepared.call.client.by_proxy),
+        upgrade: ended.upgrade.zip(switch),
     };
-    let outcome = asked.forward(worker, exchange, (request, body), &added, upgrade).await;
+    let outcome = prepared.forward(worker, exchange, (request, body), visitor).await;
     if outcome.is_err()
-        && let Some(resolved) = resolved.filter(|resolved| resolved.has_taken())
+        && let Some(resolved) = prepared.resolved.as_ref().filter(|resolved| resolved.has_taken())
     {
-        Box::pin(session::give_back(plan, route, &admitted, resolved)).await;
+        Box::pin(prepared.call.give_back_flashes(resolved)).await;
     }
     Ok(outcome?)
 }
 
-/// A request on its way to the app and back.
-struct UpstreamCall<'a> {
-    plan: &'a Arc<Plan>,
-    route: &'a RoutePlan,
-    admitted: &'a AdmittedRequest,
-    client: &'a ClientInfo,
-    resolved: Option<&'a ResolvedSession>,
-    crossing: &'a CookieContext,
+/// What an app's answer can do to the visitor's connection, beside being sent there.
+struct VisitorSide<'a> {
     /// Who hears what the app says beforehand.
     interim: Option<upstream::InterimHandler<'a>>,
-    /// The visitor's, where it carries one request at a time.
+    /// The connection, where it carries one request at a time.
     connection: Option<&'a VisitorConnection>,
+    /// To what it is to change, and how.
+    upgrade: Option<(HeaderValue, PendingUpgrade)>,
 }
 
-impl UpstreamCall<'_> {
+impl PreparedRequest<'_> {
+    /// The stages from the app's side on.
     async fn forward(
         &self,
         worker: &ProxyWorker,
         exchange: &Exchange,
         (head, body): (&Request<ReceivedBody>, RequestBody),
-        added: &HeaderLines,
-        upgrade: Option<(HeaderValue, PendingUpgrade)>,
+        visitor: VisitorSide<'_>,
     ) -> Result<Response<ResponseBody>, ProxyError> {
-        let Self { plan, route, admitted, client, resolved, crossing, connection, .. } = *self;
+        let Self { call, crossing, .. } = self;
+        let (route, resolved) = (call.route, self.resolved.as_ref());
         // 8. forward.
-        let began = exchange.now;
         let answer = {
             let upload = body.upload();
-            let options = self.send_options(upload.as_ref(), began);
-            let sent = pin!(upstream::send(&route.upstream, &worker.pools, head, added, body, options));
+            let options = self.send_options(upload.as_ref(), &visitor);
+            let sent = pin!(upstream::send(&route.upstream, &worker.pools, head, &self.added, body, options));
             // A stream that is taken back is told as such. Where nothing is to be kept of the answer, it is at once.
             let (end, error) = if route.upstream.rules.http2 && resolved.is_none() {
                 (AwaitedBy::Us, ProxyError::Gone)
@@ -263,30 +243,28 @@ impl UpstreamCall<'_> {
         exchange.answered.set(Some(clock::instant()));
         let upstream::UpstreamAnswer { mut response, endpoint } = answer;
         // 9. rewrite the response.
-        let (mut changes, nominations) =
-            response::rewrite_response(plan, route, admitted, client, endpoint, &mut response);
-        if connection.is_none() && response.status() == StatusCode::UNAUTHORIZED {
+        let (mut changes, nominations) = call.rewrite_response(endpoint, &mut response);
+        if visitor.connection.is_none() && response.status() == StatusCode::UNAUTHORIZED {
             challenges::remove_offers_of_connections(response.headers_mut());
         }
+        let upgrade = visitor.upgrade;
         let asked = upgrade.as_ref().map(|(asked, _)| asked);
         let switched = upgrade::agree(asked, nominations.upgrade, &mut response)?;
-        let cookies = CookieStage { plan, route, client, admitted };
-        let waiting = cookies.outbound(crossing, began, &mut response, &mut changes);
+        let waiting = call.rewrite_set_cookies(crossing, &mut response, &mut changes);
         // 10. commit, before the visitor's first byte: who reads that they are logged in is, also after a crash.
         let mut after = CommittedSession::default();
         if let Some(resolved) = resolved {
-            let answered = session::SessionCommit { admitted, client, resolved, began };
             after = match changes {
-                None if plan.sessions.has_nothing_to_commit(resolved, began) => {
-                    answered.rest(plan, route, &mut response)
+                None if call.plan.sessions.has_nothing_to_commit(resolved, call.now) => {
+                    call.commit_nothing(resolved, &mut response)
                 }
                 changes => {
                     let changes = changes.unwrap_or_default();
-                    Box::pin(answered.commit(plan, route, changes, &mut response)).await?
+                    Box::pin(call.commit_changes(resolved, changes, &mut response)).await?
                 }
             };
         }
-        cookies.finish(crossing, waiting, &after, began, response.headers_mut());
+        call.finish_set_cookies(crossing, waiting, &after, response.headers_mut());
         // 11. stream, or tunnel.
         Ok(match upgrade.filter(|_| switched) {
             None => self.stream(worker, response, &after, nominations.names),
@@ -300,18 +278,19 @@ impl UpstreamCall<'_> {
     fn send_options<'s>(
         &'s self,
         upload: Option<&'s upstream::UploadProgress>,
-        began: Timestamp,
+        visitor: &VisitorSide<'s>,
     ) -> upstream::SendOptions<'s> {
+        let Call { route, admitted, client, now, .. } = &self.call;
         upstream::SendOptions {
-            first_byte: Some(self.route.first_byte_timeout),
-            answer_idle: self.route.response_idle_timeout,
-            session: session::affinity(self.resolved, self.client),
+            first_byte: Some(route.first_byte_timeout),
+            answer_idle: route.response_idle_timeout,
+            session: session::affinity(self.resolved.as_ref(), client),
             upload,
-            interim: self.interim,
-            visitor: self.connection,
-            has_credentials: self.admitted.has_credentials,
-            address: self.client.address,
-            now: began,
+            interim: visitor.interim,
+            visitor: visitor.connection,
+            has_credentials: admitted.has_credentials,
+            address: client.address,
+            now: *now,
         }
     }
 
@@ -345,14 +324,17 @@ impl UpstreamCall<'_> {
                 return ResponseBody::long(LongAnswer::new(body, terms), nominated);
             }
         }
-        ResponseBody::answer(body, Arc::clone(self.plan), nominated)
+        ResponseBody::answer(body, Arc::clone(self.call.plan), nominated)
     }
 
     /// What ends that which now begins, and may go on for long.
     fn terms(&self, worker: &ProxyWorker, after: &CommittedSession) -> upgrade::TunnelLimits {
         let now = Timestamp::now();
-        let session = self.resolved.and_then(|resolved| self.plan.sessions.tunnel(resolved, after.told, now));
-        upgrade::TunnelLimits { plan: Arc::clone(self.plan), session, stop: worker.stop.clone() }
+        let session = self
+            .resolved
+            .as_ref()
+            .and_then(|resolved| self.call.plan.sessions.tunnel(resolved, after.told, now));
+        upgrade::TunnelLimits { plan: Arc::clone(self.call.plan), session, stop: worker.stop.clone() }
     }
 
     /// What follows the 101: after its instructions were committed, and after it has left.

@@ -2,12 +2,12 @@
 
 use http::{HeaderName, HeaderValue, Request, StatusCode, header};
 
-use super::{ProxyError, admit::AdmittedRequest};
+use super::{Call, ProxyError};
 use crate::{
     config::{ServerAddress, UpstreamHost},
     headers::{ClientInfo, StrippedPrefix},
     message::authority::HostPort,
-    plan::{Plan, RoutePlan},
+    plan::RoutePlan,
     router,
     upstream::Endpoint,
 };
@@ -104,13 +104,11 @@ fn is_loopback(host: &str) -> bool {
 }
 
 /// `Destination`, as the app is to see it: below what it is asked for, and under the Host that it gets.
-pub fn for_app<B>(
-    plan: &Plan,
-    route: &RoutePlan,
-    admitted: &AdmittedRequest,
-    client: &ClientInfo,
-    request: &mut Request<B>,
-) -> Result<(), ProxyError> {
+///
+/// # Errors
+/// It leads to another route.
+pub fn for_app<B>(call: &Call<'_>, request: &mut Request<B>) -> Result<(), ProxyError> {
+    let Call { plan, route, .. } = call;
     // To other methods it means something to an app that takes the method from elsewhere (X-HTTP-Method-Override, or in
     // small letters), and only a gate is to know. Where there is one route, looking for it would cost as much as a field.
     let copies = matches!(request.method().as_str(), "COPY" | "MOVE");
@@ -121,11 +119,11 @@ pub fn for_app<B>(
     let Some(value) = headers.get(&DESTINATION) else { return Ok(()) };
     // To yet other apps it is a field of their own, and names no path.
     if copies || value.as_bytes().iter().any(|byte| b"/\\%".contains(byte)) {
-        stays_on_route(plan, route, admitted, value)?;
+        stays_on_route(call, value)?;
     }
     if copies
         && route.upstream.rules.rewrite_redirects
-        && let Some(new) = destination(route, admitted, client, value)
+        && let Some(new) = destination(call, value)
     {
         headers.insert(DESTINATION, new);
     }
@@ -134,12 +132,8 @@ pub fn for_app<B>(
 
 /// SECURITY: what is written there passes no gate but that of the request's own path, so that it may lead to no route that
 /// differs from it. Whatever host it names, since an app may look at its path alone.
-fn stays_on_route(
-    plan: &Plan,
-    route: &RoutePlan,
-    admitted: &AdmittedRequest,
-    value: &HeaderValue,
-) -> Result<(), ProxyError> {
+fn stays_on_route(call: &Call<'_>, value: &HeaderValue) -> Result<(), ProxyError> {
+    let Call { plan, route, admitted, .. } = call;
     let refuse = |why| Err(ProxyError::Client(StatusCode::FORBIDDEN, why));
     let Some(path) = std::str::from_utf8(value.as_bytes()).ok().and_then(path_of_destination) else {
         return refuse("a Destination that is neither a path nor an http URL");
@@ -170,12 +164,8 @@ fn path_of_destination(value: &str) -> Option<&str> {
     Some(if path.is_empty() { "/" } else { path })
 }
 
-fn destination(
-    route: &RoutePlan,
-    admitted: &AdmittedRequest,
-    client: &ClientInfo,
-    value: &HeaderValue,
-) -> Option<HeaderValue> {
+fn destination(call: &Call<'_>, value: &HeaderValue) -> Option<HeaderValue> {
+    let Call { route, admitted, client, .. } = call;
     let value = value.as_bytes();
     let (begin, rest) = match find(&DESTINATION, value) {
         Some(found) => {

@@ -1,16 +1,15 @@
-//! Dressing a request for the app: hop-by-hop out, forwarding headers in, session headers last.
+//! Rewrites a request for the app: hop-by-hop out, forwarding headers in, session headers last.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, StatusCode, Uri, Version, header, uri::PathAndQuery};
 
-use super::{ProxyError, admit::AdmittedRequest, upgrade};
+use super::{Call, ProxyError, upgrade};
 use crate::{
-    clock::Timestamp,
     config::UpstreamHost,
-    headers::{self, ClientInfo, ConnectionOptions, PeerAddress, StrippedPrefix, X_FORWARDED_PREFIX},
+    headers::{self, ConnectionOptions, PeerAddress, StrippedPrefix, X_FORWARDED_PREFIX},
     listen::ClientCertificate,
     message::lines::HeaderLines,
-    plan::{Plan, RoutePlan},
+    plan::RoutePlan,
     router,
     session::ResolvedSession,
 };
@@ -23,32 +22,16 @@ const VIA_20: &str = "via: 2.0 cloakroom\r\n";
 const CERTIFICATE_SUBJECT: HeaderName = HeaderName::from_static("x-client-cert-subject");
 const NO_HOST: HeaderValue = HeaderValue::from_static("");
 
-/// What a request is dressed with.
-#[derive(Debug)]
-pub struct RequestRewrite<'a> {
-    /// The plan that it began with.
-    pub plan: &'a Plan,
-    /// The route that it takes.
-    pub route: &'a RoutePlan,
-    /// What it asks for.
-    pub admitted: &'a AdmittedRequest,
-    /// Who asks.
-    pub client: &'a ClientInfo,
-    /// Who is at the other end of the connection.
-    pub source: &'a PeerAddress,
-    /// It may be asked to change to another protocol.
-    pub can_switch: bool,
-}
-
-impl RequestRewrite<'_> {
+impl Call<'_> {
     /// Takes out of the request what is not the app's, and returns the lines that we add to it, and what ended here.
+    /// `source` is at the other end of the connection; `can_switch`: it may be asked to change to another protocol.
     pub fn rewrite_request<B>(
         &self,
         resolved: Option<&ResolvedSession>,
-        now: Timestamp,
+        (source, can_switch): (&PeerAddress, bool),
         request: &mut Request<B>,
     ) -> (HeaderLines, ConnectionOptions) {
-        let Self { plan, route, admitted, client, source, can_switch } = *self;
+        let Self { plan, route, admitted, client, now } = self;
         let via = match request.version() {
             Version::HTTP_10 => VIA_10,
             Version::HTTP_2 => VIA_20,
@@ -61,7 +44,7 @@ impl RequestRewrite<'_> {
         let can_switch = can_switch && !route.upstream.rules.http2;
         nominations.upgrade = nominations.upgrade.filter(|wanted| can_switch && upgrade::is_passed(wanted));
         headers.remove(header::EXPECT);
-        if let Some(host) = host(route, admitted) {
+        if let Some(host) = self.host_for_app() {
             headers.insert(header::HOST, host);
         }
         if let Some(left) = admitted.forwards_left {
@@ -85,10 +68,24 @@ impl RequestRewrite<'_> {
             lines.push(&X_FORWARDED_PREFIX, prefix.value());
         }
         if let Some(resolved) = resolved {
-            plan.sessions.wire.tell(resolved, &route.view, plan.sessions.rules(), now, &mut lines);
+            plan.sessions.wire.tell(resolved, &route.view, plan.sessions.rules(), *now, &mut lines);
         }
         plan.sessions.wire.prove(&route.view, &mut lines);
         (lines, nominations)
+    }
+
+    /// The Host that the app gets, where it is not the one that is there.
+    pub fn host_for_app(&self) -> Option<HeaderValue> {
+        let Self { route, admitted, .. } = self;
+        match &route.upstream.rules.host {
+            UpstreamHost::Visitor if admitted.host_stands => None,
+            UpstreamHost::Visitor => Some(admitted.host.clone().unwrap_or(NO_HOST)),
+            UpstreamHost::Server => {
+                let name = route.upstream.all.first().map(|e| e.name.as_str()).unwrap_or_default();
+                HeaderValue::from_str(if name.starts_with("unix:") { "localhost" } else { name }).ok()
+            }
+            UpstreamHost::Name(name) => HeaderValue::from_str(name).ok(),
+        }
     }
 }
 
@@ -150,17 +147,4 @@ fn strip<B>(prefix: &StrippedPrefix, request: &mut Request<B>) -> Result<(), Pro
     parts.path_and_query = Some(PathAndQuery::try_from(target).map_err(|_| refused())?);
     *request.uri_mut() = Uri::from_parts(parts).map_err(|_| refused())?;
     Ok(())
-}
-
-/// The Host that the app gets, where it is not the one that is there.
-pub fn host(route: &RoutePlan, admitted: &AdmittedRequest) -> Option<HeaderValue> {
-    match &route.upstream.rules.host {
-        UpstreamHost::Visitor if admitted.host_stands => None,
-        UpstreamHost::Visitor => Some(admitted.host.clone().unwrap_or(NO_HOST)),
-        UpstreamHost::Server => {
-            let name = route.upstream.all.first().map(|e| e.name.as_str()).unwrap_or_default();
-            HeaderValue::from_str(if name.starts_with("unix:") { "localhost" } else { name }).ok()
-        }
-        UpstreamHost::Name(name) => HeaderValue::from_str(name).ok(),
-    }
 }

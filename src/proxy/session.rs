@@ -5,93 +5,169 @@ use std::net::IpAddr;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
 use uuid::Uuid;
 
-use super::{ProxyError, admit::AdmittedRequest, cookies::CommittedSession};
+use super::{Call, ProxyError, cookies::CommittedSession};
 use crate::{
     clock::Timestamp,
     config::{CacheRule, OnStoreFailure, SessionMode},
     headers::ClientInfo,
     net::network_of,
-    plan::{Plan, RoutePlan},
-    record::Realm,
     session::{self, FetchContext, PresentedCookies, ResolvedSession, SessionChanges},
 };
 
-/// The session of a request; `None` where the route has none.
-///
-/// # Errors
-/// The store failed, and the route does not ask the app without it.
-pub async fn resolve<B>(
-    plan: &Plan,
-    route: &RoutePlan,
-    admitted: &AdmittedRequest,
-    client: &ClientInfo,
-    request: &Request<B>,
-    now: Timestamp,
-) -> Result<Option<ResolvedSession>, ProxyError> {
-    if route.session == SessionMode::Off {
-        return Ok(None);
+impl Call<'_> {
+    /// The session of a request; `None` where the route has none.
+    ///
+    /// # Errors
+    /// The store failed, and the route does not ask the app without it.
+    pub async fn resolve_session<B>(
+        &self,
+        request: &Request<B>,
+    ) -> Result<Option<ResolvedSession>, ProxyError> {
+        let Self { plan, route, admitted, client, now } = self;
+        let now = *now;
+        if route.session == SessionMode::Off {
+            return Ok(None);
+        }
+        let form = &route.cookie;
+        // Who has no session is sent by address, and must find the same server by the session that begins there.
+        let home = by_address(client).and_then(|address| route.upstream.home_of(address, now));
+        let suits = |id| route.upstream.home_of(in_common(id), now) == home;
+        let lines = request.headers().get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+        let resolved = plan.sessions.resolve(session::ResolveRequest {
+            cookie: form,
+            shown: PresentedCookies::read(form, client.https, lines),
+            realm: self.realm(),
+            https: client.https,
+            visit: || {
+                let visit = FetchContext::read(
+                    request.method(),
+                    request.headers(),
+                    form.same_site(),
+                    route.cross_site_sessions,
+                );
+                visit.within(form.reaches(admitted.path()))
+            },
+            read_only: route.session == SessionMode::ReadOnly,
+            suits: home.is_some().then_some(&suits),
+            now,
+        });
+        match resolved.await {
+            Ok(resolved) => Ok(Some(resolved)),
+            Err(error) if route.on_store_failure == OnStoreFailure::Anonymous => {
+                tracing::error!(%error, "a request goes on without its session: the route is on_store_failure = \"anonymous\"");
+                Ok(Some(ResolvedSession::unavailable(client.https, now)))
+            }
+            Err(error) => Err(ProxyError::StoreRead(error)),
+        }
     }
-    let form = &route.cookie;
-    // Who has no session is sent by address, and must find the same server by the session that begins there.
-    let home = by_address(client).and_then(|address| route.upstream.home_of(address, now));
-    let suits = |id| route.upstream.home_of(in_common(id), now) == home;
-    let lines = request.headers().get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
-    let resolved = plan.sessions.resolve(session::ResolveRequest {
-        cookie: form,
-        shown: PresentedCookies::read(form, client.https, lines),
-        realm: realm(route, admitted),
-        https: client.https,
-        visit: || {
-            let visit = FetchContext::read(
+
+    /// Takes the flashes that this request delivers: the app is asked now.
+    pub async fn deliver_flashes<B>(&self, request: &Request<B>, resolved: &mut ResolvedSession) {
+        let Self { plan, route, .. } = self;
+        let is_document = || {
+            FetchContext::read(
                 request.method(),
                 request.headers(),
-                form.same_site(),
+                route.cookie.same_site(),
                 route.cross_site_sessions,
-            );
-            visit.within(form.reaches(admitted.path()))
-        },
-        read_only: route.session == SessionMode::ReadOnly,
-        suits: home.is_some().then_some(&suits),
-        now,
-    });
-    match resolved.await {
-        Ok(resolved) => Ok(Some(resolved)),
-        Err(error) if route.on_store_failure == OnStoreFailure::Anonymous => {
-            tracing::error!(%error, "a request goes on without its session: the route is on_store_failure = \"anonymous\"");
-            Ok(Some(ResolvedSession::unavailable(client.https, now)))
-        }
-        Err(error) => Err(ProxyError::StoreRead(error)),
+            )
+            .is_document
+        };
+        plan.sessions.deliver(resolved, self.realm(), &route.view, is_document).await;
     }
-}
 
-/// Takes the flashes that this request delivers: the app is asked now.
-pub async fn deliver<B>(
-    plan: &Plan,
-    route: &RoutePlan,
-    admitted: &AdmittedRequest,
-    request: &Request<B>,
-    resolved: &mut ResolvedSession,
-) {
-    let is_document = || {
-        FetchContext::read(
-            request.method(),
-            request.headers(),
-            route.cookie.same_site(),
-            route.cross_site_sessions,
-        )
-        .is_document
-    };
-    plan.sessions.deliver(resolved, realm(route, admitted), &route.view, is_document).await;
-}
+    /// Flashes that no answer showed are for the next page.
+    pub async fn give_back_flashes(&self, resolved: &ResolvedSession) {
+        self.plan.sessions.give_back(resolved, self.realm(), Timestamp::now()).await;
+    }
 
-/// Flashes that no answer showed are for the next page.
-pub async fn give_back(
-    plan: &Plan,
-    route: &RoutePlan,
-    admitted: &AdmittedRequest,
-    resolved: &ResolvedSession,
-) {
-    plan.sessions.give_back(resolved, realm(route, admitted), Timestamp::now()).await;
+    /// Nothing changes ([`has_nothing_to_commit`](session::SessionManager::has_nothing_to_commit)), as is nearly always so.
+    pub fn commit_nothing<B>(
+        &self,
+        resolved: &ResolvedSession,
+        response: &mut Response<B>,
+    ) -> CommittedSession {
+        self.tell_browser(resolved, Vec::new(), response);
+        CommittedSession { session: resolved.known_id(), ..CommittedSession::default() }
+    }
+
+    /// Stores the changes, before the visitor's first byte.
+    ///
+    /// # Errors
+    /// They could not be kept, and the visitor is to know; or `If-Version` named another version.
+    pub async fn commit_changes<B>(
+        &self,
+        resolved: &ResolvedSession,
+        changes: Box<SessionChanges>,
+        response: &mut Response<B>,
+    ) -> Result<CommittedSession, ProxyError> {
+        let Self { plan, route, client, .. } = self;
+        let began = self.now;
+        // What can wait does on 304 and on answers for shared caches.
+        let shared = || {
+            response.status() == StatusCode::NOT_MODIFIED || session::is_for_shared_caches(response.headers())
+        };
+        let weighty = changes.is_weighty();
+        let home = affinity(Some(resolved), client).and_then(|one| route.upstream.home_of(one, began));
+        let suits = |id| route.upstream.home_of(in_common(id), began) == home;
+        let answer = session::SessionAnswer {
+            // The app may have taken its time; where it changes nothing that does not matter.
+            now: if changes.is_empty() { began } else { Timestamp::now() },
+            changes: *changes,
+            realm: self.realm(),
+            cookie: &route.cookie,
+            view: &route.view,
+            shared,
+            shows_nothing: response.status().is_redirection() || response.status().is_server_error(),
+            client: client.address,
+            suits: home.is_some().then_some(&suits),
+        };
+        let issue = match plan.sessions.commit(resolved, answer).await {
+            Ok(issue) => issue,
+            Err(error) if weighty || route.on_store_failure == OnStoreFailure::Refuse => {
+                return Err(error.into());
+            }
+            Err(error) => {
+                tracing::error!(%error, "an answer goes out although its changes were not kept, or late: the route is on_store_failure = \"anonymous\"");
+                plan.sessions.wire.events.dropped.raise();
+                self.give_back_flashes(resolved).await;
+                session::IssuedCookies::default()
+            }
+        };
+        if issue.conflict {
+            return Err(ProxyError::Client(StatusCode::CONFLICT, "If-Version named another version"));
+        }
+        let told = !issue.set_cookies.is_empty();
+        self.tell_browser(resolved, issue.set_cookies, response);
+        Ok(CommittedSession { session: issue.session, ended: issue.ended, jar: issue.jar, told })
+    }
+
+    /// What the browser and caches are told.
+    fn tell_browser<B>(
+        &self,
+        resolved: &ResolvedSession,
+        set_cookies: Vec<HeaderValue>,
+        response: &mut Response<B>,
+    ) {
+        let Self { plan, route, admitted, client, .. } = self;
+        let others = if resolved.is_crowded() {
+            route.cookie.expire_others(client.https, &admitted.authority.host, admitted.path())
+        } else {
+            Vec::new()
+        };
+        let headers = response.headers_mut();
+        if plan.sessions.varies_by_cookie() {
+            vary(headers);
+        }
+        // First, since the stricter of the two is enough.
+        cache(plan.sessions.rules().cache, resolved, headers);
+        if !others.is_empty() || !set_cookies.is_empty() {
+            for line in others.into_iter().chain(set_cookies) {
+                headers.append(header::SET_COOKIE, line);
+            }
+            session::make_private(headers);
+        }
+    }
 }
 
 /// What the requests of one session have in common, where servers are chosen by it.
@@ -113,116 +189,6 @@ pub fn affinity(resolved: Option<&ResolvedSession>, client: &ClientInfo) -> Opti
     let known = resolved.and_then(ResolvedSession::known_id);
     let offered = || resolved.and_then(ResolvedSession::id);
     known.map(in_common).or_else(|| by_address(client)).or_else(|| offered().map(in_common))
-}
-
-/// A session belongs to the route's realm, else to the cookie's domain, else to the host.
-pub fn realm<'a>(route: &'a RoutePlan, admitted: &'a AdmittedRequest) -> Realm<'a> {
-    match (&route.realm, route.cookie.domain()) {
-        (Some(realm), _) => Realm::Named(realm),
-        (None, Some(domain)) => Realm::Domain(domain),
-        (None, None) if route.any_host => Realm::AnyHost(&admitted.authority.host),
-        (None, None) => Realm::Host(&admitted.authority.host),
-    }
-}
-
-/// What an answer is to its session.
-#[derive(Debug)]
-pub struct SessionCommit<'a> {
-    /// The request.
-    pub admitted: &'a AdmittedRequest,
-    /// Who asked.
-    pub client: &'a ClientInfo,
-    /// The session that it came under.
-    pub resolved: &'a ResolvedSession,
-    /// When it came.
-    pub began: Timestamp,
-}
-
-impl SessionCommit<'_> {
-    /// Nothing changes ([`has_nothing_to_commit`](session::SessionManager::has_nothing_to_commit)), as is nearly always so.
-    pub fn rest<B>(&self, plan: &Plan, route: &RoutePlan, response: &mut Response<B>) -> CommittedSession {
-        self.tell(plan, route, Vec::new(), response);
-        CommittedSession { session: self.resolved.known_id(), ..CommittedSession::default() }
-    }
-
-    /// Stores the changes, before the visitor's first byte.
-    ///
-    /// # Errors
-    /// They could not be kept, and the visitor is to know; or `If-Version` named another version.
-    pub async fn commit<B>(
-        &self,
-        plan: &Plan,
-        route: &RoutePlan,
-        changes: Box<SessionChanges>,
-        response: &mut Response<B>,
-    ) -> Result<CommittedSession, ProxyError> {
-        let SessionCommit { admitted, client, resolved, began } = *self;
-        // What can wait does on 304 and on answers for shared caches.
-        let shared = || {
-            response.status() == StatusCode::NOT_MODIFIED || session::is_for_shared_caches(response.headers())
-        };
-        let weighty = changes.is_weighty();
-        let home = affinity(Some(resolved), client).and_then(|one| route.upstream.home_of(one, began));
-        let suits = |id| route.upstream.home_of(in_common(id), began) == home;
-        let answer = session::SessionAnswer {
-            // The app may have taken its time; where it changes nothing that does not matter.
-            now: if changes.is_empty() { began } else { Timestamp::now() },
-            changes: *changes,
-            realm: realm(route, admitted),
-            cookie: &route.cookie,
-            view: &route.view,
-            shared,
-            shows_nothing: response.status().is_redirection() || response.status().is_server_error(),
-            client: client.address,
-            suits: home.is_some().then_some(&suits),
-        };
-        let issue = match plan.sessions.commit(resolved, answer).await {
-            Ok(issue) => issue,
-            Err(error) if weighty || route.on_store_failure == OnStoreFailure::Refuse => {
-                return Err(error.into());
-            }
-            Err(error) => {
-                tracing::error!(%error, "an answer goes out although its changes were not kept, or late: the route is on_store_failure = \"anonymous\"");
-                plan.sessions.wire.events.dropped.raise();
-                give_back(plan, route, admitted, resolved).await;
-                session::IssuedCookies::default()
-            }
-        };
-        if issue.conflict {
-            return Err(ProxyError::Client(StatusCode::CONFLICT, "If-Version named another version"));
-        }
-        let told = !issue.set_cookies.is_empty();
-        self.tell(plan, route, issue.set_cookies, response);
-        Ok(CommittedSession { session: issue.session, ended: issue.ended, jar: issue.jar, told })
-    }
-
-    /// What the browser and caches are told.
-    fn tell<B>(
-        &self,
-        plan: &Plan,
-        route: &RoutePlan,
-        set_cookies: Vec<HeaderValue>,
-        response: &mut Response<B>,
-    ) {
-        let SessionCommit { admitted, client, resolved, .. } = *self;
-        let others = if resolved.is_crowded() {
-            route.cookie.expire_others(client.https, &admitted.authority.host, admitted.path())
-        } else {
-            Vec::new()
-        };
-        let headers = response.headers_mut();
-        if plan.sessions.varies_by_cookie() {
-            vary(headers);
-        }
-        // First, since the stricter of the two is enough.
-        cache(plan.sessions.rules().cache, resolved, headers);
-        if !others.is_empty() || !set_cookies.is_empty() {
-            for line in others.into_iter().chain(set_cookies) {
-                headers.append(header::SET_COOKIE, line);
-            }
-            session::make_private(headers);
-        }
-    }
 }
 
 /// The answer depends on the cookie, as Flask says of its own.

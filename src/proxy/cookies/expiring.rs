@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 
-use super::{CookieContext, CookieStage};
+use super::{super::Call, CookieContext};
 use crate::{config::is_session_like, cookies::CookieScope, message::set_cookie, session::make_private};
 
 /// So many lines in one answer.
@@ -73,9 +73,9 @@ fn in_turns(groups: Vec<Vec<Vec<u8>>>) -> impl Iterator<Item = Vec<u8>> {
     turns.into_iter()
 }
 
-impl CookieStage<'_> {
+impl Call<'_> {
     /// What goes with a session that ended.
-    pub fn expire(
+    pub fn expire_cookies(
         &self,
         crossing: &CookieContext,
         occasion: &CookieScope<'_>,

@@ -6,23 +6,25 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
 use smallvec::SmallVec;
 
-use super::{super::ProxyError, AskedPath, CookieContext, CookieStage};
+use super::{
+    super::{Call, ProxyError},
+    AskedPath, CookieContext,
+};
 use crate::{
-    clock::Timestamp,
     cookies::{CookieScope, NameWork, PairContext},
     message::cookie::{self, PairEdit, RetainedLine},
     record::jar::{JarCookie, JarRequest, RequestSite},
     session::{FetchContext, ResolvedSession},
 };
 
-impl CookieStage<'_> {
+impl Call<'_> {
     /// The request's `Cookie` as the app is to get it: ours out, the rules undone, kept cookies in.
-    pub fn inbound<B>(
+    pub fn rewrite_cookies<B>(
         &self,
         resolved: Option<&ResolvedSession>,
-        now: Timestamp,
         request: &mut Request<B>,
     ) -> Result<CookieContext, ProxyError> {
+        let now = self.now;
         let rules = &self.plan.cookies;
         let path = AskedPath::of(self.admitted.path(), rules);
         let jar = resolved
@@ -42,7 +44,7 @@ impl CookieStage<'_> {
         let form = asks && !safe && FetchContext::submits(request.method(), request.headers());
         let mut crossing = CookieContext { path, from, safe, form, expiring: Vec::new() };
         let headers = request.headers_mut();
-        let host = if jar.is_some() { self.app_host() } else { Cow::Borrowed("") };
+        let host = if jar.is_some() { self.host_of_app() } else { Cow::Borrowed("") };
         let asking = JarRequest {
             host: &host,
             path: self.admitted.path(),
@@ -53,13 +55,13 @@ impl CookieStage<'_> {
         let mut kept = jar.map(|jar| jar.sent(&asking, now)).unwrap_or_default();
         kept.retain(|cookie| rules.keeps(&cookie.name));
         if rules.expires() {
-            crossing.expiring = self.expiring(&self.occasion(&crossing, now), headers);
+            crossing.expiring = self.names_that_expire(&self.cookie_scope(&crossing), headers);
         }
         // Where a cookie is kept under a name, none from before takes its place on other paths.
         let stored =
             |name: &[u8]| rules.keeps(name) && jar.is_some_and(|jar| jar.holds(name, self.upstream(), now));
         let work = NameWork::default();
-        self.edit(resolved, (&kept, stored, &work), || self.occasion(&crossing, now), headers);
+        self.edit_cookies(resolved, (&kept, stored, &work), || self.cookie_scope(&crossing), headers);
         if work.is_over() {
             let why = "names of cookies that cost too much to look at";
             return Err(ProxyError::Client(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why));
@@ -70,14 +72,14 @@ impl CookieStage<'_> {
         Ok(crossing)
     }
 
-    fn expiring(&self, occasion: &CookieScope<'_>, headers: &HeaderMap) -> Vec<Vec<u8>> {
+    fn names_that_expire(&self, occasion: &CookieScope<'_>, headers: &HeaderMap) -> Vec<Vec<u8>> {
         let rules = &self.plan.cookies;
         let lines = headers.get_all(header::COOKIE).iter();
         let names = lines.flat_map(|line| cookie::pairs(line.as_bytes())).map(|(name, _)| name);
         names.filter(|name| rules.goes_with_session(name, occasion)).map(<[u8]>::to_vec).collect()
     }
 
-    fn edit<'o>(
+    fn edit_cookies<'o>(
         &self,
         resolved: Option<&ResolvedSession>,
         (kept, stored, work): (&[&JarCookie], impl Fn(&[u8]) -> bool, &NameWork),

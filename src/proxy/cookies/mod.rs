@@ -8,13 +8,10 @@ pub use outbound::CommittedSession;
 
 use std::borrow::Cow;
 
-use super::{admit::AdmittedRequest, request, session};
+use super::Call;
 use crate::{
-    clock::Timestamp,
     cookies::{CookieRules, CookieScope},
-    headers::ClientInfo,
     message::authority::HostPort,
-    plan::{Plan, RoutePlan},
     record::jar::RequestSite,
     router,
 };
@@ -57,41 +54,24 @@ pub struct CookieContext {
     expiring: Vec<Vec<u8>>,
 }
 
-/// The cookies of one request and its answer.
-#[derive(Debug)]
-pub struct CookieStage<'a> {
-    /// The plan that it began with.
-    pub plan: &'a Plan,
-    /// The route that it takes.
-    pub route: &'a RoutePlan,
-    /// Who asks.
-    pub client: &'a ClientInfo,
-    /// What it asks for.
-    pub admitted: &'a AdmittedRequest,
-}
-
-impl<'a> CookieStage<'a> {
-    fn occasion(&self, crossing: &'a CookieContext, now: Timestamp) -> CookieScope<'a> {
+impl Call<'_> {
+    /// What the rules may ask of a cookie's circumstances.
+    fn cookie_scope<'a>(&'a self, crossing: &'a CookieContext) -> CookieScope<'a> {
         let path = crossing.path.as_deref();
         CookieScope {
             host: &self.admitted.authority.host,
             path: path.and_then(|path| path.main.as_deref()).unwrap_or(self.admitted.path()),
             request_paths: path.map_or(&[], |path| &path.rules),
-            upstream: &self.route.upstream.rules.name,
+            upstream: self.upstream(),
             https: self.client.https,
-            realm: session::realm(self.route, self.admitted).tag(),
-            now: now.system(),
+            realm: self.realm().tag(),
+            now: self.now.system(),
         }
     }
 
-    fn upstream(&self) -> &str {
-        &self.route.upstream.rules.name
-    }
-
     /// The host that the app is asked for, as browsers compare it.
-    fn app_host(&self) -> Cow<'_, str> {
-        let other =
-            request::host(self.route, self.admitted).and_then(|host| HostPort::parse(host.as_bytes()));
+    fn host_of_app(&self) -> Cow<'_, str> {
+        let other = self.host_for_app().and_then(|host| HostPort::parse(host.as_bytes()));
         other.map_or(Cow::Borrowed(self.admitted.authority.host.as_str()), |other| Cow::Owned(other.host))
     }
 }

@@ -4,9 +4,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 use uuid::Uuid;
 
-use super::{CookieContext, CookieStage, expiring::ExpiringLines};
+use super::{super::Call, CookieContext, expiring::ExpiringLines};
 use crate::{
-    clock::Timestamp,
     config::{KeepRenew, SessionMode, is_session_like},
     cookies::{self, CookieFinding, CookieScope, LineVerdict, SealedFor},
     message::set_cookie::{self, SetCookieLine},
@@ -61,13 +60,12 @@ enum LineFate {
     IsKept(Box<JarChange>),
 }
 
-impl CookieStage<'_> {
+impl Call<'_> {
     /// The answer's `Set-Cookie` lines as the browser is to get them, save those that wait for the session; what the
     /// session is to keep is added to `changes`.
-    pub fn outbound<B>(
+    pub fn rewrite_set_cookies<B>(
         &self,
         crossing: &CookieContext,
-        now: Timestamp,
         response: &mut Response<B>,
         changes: &mut Option<Box<SessionChanges>>,
     ) -> Option<Box<PendingLines>> {
@@ -75,13 +73,13 @@ impl CookieStage<'_> {
         let status = response.status();
         let headers = response.headers_mut();
         let header::Entry::Occupied(mut lines) = headers.entry(header::SET_COOKIE) else { return waiting };
-        let occasion = self.occasion(crossing, now);
+        let occasion = self.cookie_scope(crossing);
         let mut gone: Vec<usize> = Vec::new();
         let mut taken = false;
         for (at, line) in lines.iter_mut().enumerate() {
-            let fate = self.fate((crossing, status), line, &occasion, now);
+            let fate = self.fate_of_line((crossing, status), line, &occasion);
             if self.plan.cookies.adopts()
-                && let Some(adopted) = self.adopted(line, &fate, &occasion)
+                && let Some(adopted) = self.adopted_line(line, &fate, &occasion)
             {
                 waiting.get_or_insert_default().adopted.push(adopted);
             }
@@ -117,7 +115,7 @@ impl CookieStage<'_> {
     }
 
     /// A line that takes the place of a cookie from before its rule, or takes it back.
-    fn adopted(
+    fn adopted_line(
         &self,
         line: &HeaderValue,
         fate: &LineFate,
@@ -137,12 +135,11 @@ impl CookieStage<'_> {
         Some(AdoptedLine { line: line.clone(), needs })
     }
 
-    fn fate(
+    fn fate_of_line(
         &self,
         answered: (&CookieContext, StatusCode),
         line: &HeaderValue,
         occasion: &CookieScope<'_>,
-        now: Timestamp,
     ) -> LineFate {
         let line = SetCookieLine::read(line.as_bytes());
         if self.route.cookie.is_ours(line.sent_name()) {
@@ -152,25 +149,25 @@ impl CookieStage<'_> {
             return LineFate::Goes;
         }
         let rules = &self.plan.cookies;
-        self.note(line, occasion);
+        self.note_cookie(line, occasion);
         if rules.is_empty() || self.route.cookie.is_the_apps(line.name()) {
             return LineFate::Stays;
         }
         match rules.apply(line, occasion, SealedFor::Later) {
             LineVerdict::Untouched => LineFate::Stays,
             LineVerdict::Bound => LineFate::Waits,
-            LineVerdict::Kept(kept) => self.keep(answered, &kept, line.name(), now),
-            verdict => self.carry_out(line, verdict),
+            LineVerdict::Kept(kept) => self.keep_cookie(answered, &kept, line.name()),
+            verdict => self.apply_verdict(line, verdict),
         }
     }
 
     /// Whether a cookie of this name holds the session, whoever sets it on this route.
-    fn is_the_sessions(&self, name: &[u8]) -> bool {
+    fn is_session_cookie(&self, name: &[u8]) -> bool {
         self.route.cookie.is_ours(name) || self.route.cookie.is_the_apps(name)
     }
 
     /// The inventory's part.
-    fn note(&self, line: SetCookieLine<'_>, occasion: &CookieScope<'_>) {
+    fn note_cookie(&self, line: SetCookieLine<'_>, occasion: &CookieScope<'_>) {
         let new = self.plan.inventory.note(line, occasion, &self.plan.cookies);
         if !new.is_empty() {
             let cookie = String::from_utf8_lossy(line.name()).into_owned();
@@ -179,14 +176,14 @@ impl CookieStage<'_> {
         }
     }
 
-    fn carry_out(&self, line: SetCookieLine<'_>, verdict: LineVerdict<'_>) -> LineFate {
+    fn apply_verdict(&self, line: SetCookieLine<'_>, verdict: LineVerdict<'_>) -> LineFate {
         let name = line.name();
         let cookie = || String::from_utf8_lossy(name);
         match verdict {
             // Its own name was asked about before.
             LineVerdict::Rewritten(bytes)
                 if (name.is_empty() || !bytes.starts_with(line.pair()))
-                    && self.is_the_sessions(set_cookie::name(&bytes)) =>
+                    && self.is_session_cookie(set_cookie::name(&bytes)) =>
             {
                 tracing::warn!(cookie = %cookie(), "a Set-Cookie of the app was dropped: renamed, it would be the session's own");
                 LineFate::Goes
@@ -219,18 +216,17 @@ impl CookieStage<'_> {
     }
 
     /// SECURITY: whatever comes of it, the line goes: it was never to be in a browser.
-    fn keep(
+    fn keep_cookie(
         &self,
         (crossing, status): (&CookieContext, StatusCode),
         kept: &cookies::LineForJar<'_>,
         name: &[u8],
-        now: Timestamp,
     ) -> LineFate {
         let lost = |why: &str| {
             self.plan.sessions.wire.events.not_kept(None, name, why);
             LineFate::Goes
         };
-        let host = self.app_host();
+        let host = self.host_of_app();
         let setting = SettingScope {
             host: &host,
             path: self.admitted.path(),
@@ -238,7 +234,7 @@ impl CookieStage<'_> {
             from: crossing.from,
             owner: (!kept.share).then(|| self.upstream()),
         };
-        let cookie = match JarCookie::read(&kept.line, &setting, now) {
+        let cookie = match JarCookie::read(&kept.line, &setting, self.now) {
             Ok(cookie) => cookie,
             Err(refused) => return lost(refused.0),
         };
@@ -261,23 +257,22 @@ impl CookieStage<'_> {
     }
 
     /// After the answer's changes were kept: what waited for the session, and what goes with one that ended.
-    pub fn finish(
+    pub fn finish_set_cookies(
         &self,
         crossing: &CookieContext,
         waiting: Option<Box<PendingLines>>,
         after: &CommittedSession,
-        now: Timestamp,
         headers: &mut HeaderMap,
     ) {
         if waiting.is_none() && !after.ended {
             return;
         }
         let waiting = waiting.unwrap_or_default();
-        let occasion = self.occasion(crossing, now);
+        let occasion = self.cookie_scope(crossing);
         for line in waiting.bound {
             let line = SetCookieLine::read(line.as_bytes());
             let verdict = self.plan.cookies.apply(line, &occasion, SealedFor::Session(after.session));
-            match self.carry_out(line, verdict) {
+            match self.apply_verdict(line, verdict) {
                 LineFate::Becomes(line) => {
                     headers.append(header::SET_COOKIE, line);
                 }
@@ -299,7 +294,7 @@ impl CookieStage<'_> {
             }
         }
         if after.ended {
-            self.expire(crossing, &occasion, headers, &mut expiring);
+            self.expire_cookies(crossing, &occasion, headers, &mut expiring);
         }
         expiring.go(headers);
     }

@@ -1,0 +1,44 @@
+//! What the stages of one request share, from the moment that its route is known.
+
+use std::sync::Arc;
+
+use super::admit::AdmittedRequest;
+use crate::{
+    clock::Timestamp,
+    headers::ClientInfo,
+    plan::{Plan, RoutePlan},
+    record::Realm,
+};
+
+/// A request whose route is known: what every stage from there on may ask about it, and none may change.
+#[derive(Debug)]
+pub struct Call<'p> {
+    /// The plan that it began with. What a reload publishes meanwhile is for later ones.
+    pub plan: &'p Arc<Plan>,
+    /// The route that it takes.
+    pub route: &'p RoutePlan,
+    /// What it asks for.
+    pub admitted: AdmittedRequest,
+    /// Who asks.
+    pub client: ClientInfo,
+    /// When it began.
+    pub now: Timestamp,
+}
+
+impl Call<'_> {
+    /// The name of the upstream that the route leads to.
+    pub fn upstream(&self) -> &str {
+        &self.route.upstream.rules.name
+    }
+
+    /// What its session belongs to: the route's realm, else the cookie's domain, else the host.
+    pub fn realm(&self) -> Realm<'_> {
+        let host = &self.admitted.authority.host;
+        match (&self.route.realm, self.route.cookie.domain()) {
+            (Some(realm), _) => Realm::Named(realm),
+            (None, Some(domain)) => Realm::Domain(domain),
+            (None, None) if self.route.any_host => Realm::AnyHost(host),
+            (None, None) => Realm::Host(host),
+        }
+    }
+}
