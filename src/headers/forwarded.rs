@@ -10,12 +10,12 @@ use std::{
     },
 };
 
-use http::{HeaderMap, HeaderName, HeaderValue, header::FORWARDED};
+use http::{HeaderName, HeaderValue, header::FORWARDED};
 use ipnet::IpNet;
 
 use crate::{
     config::{ForwardedFamily, TrustedProxies},
-    message::{authority::HostPort, lines::HeaderLines, steps::step},
+    message::{Fields, authority::HostPort, lines::HeaderLines, steps::step},
 };
 
 use super::element::{address, put, split, unquote};
@@ -74,7 +74,7 @@ impl ForwardingRules {
     }
 
     /// The visitor of a request that came from `peer`, by https or not (RFC 7239 section 7.1).
-    pub fn client(&self, peer: &PeerAddress, https: bool, headers: &HeaderMap) -> ClientInfo {
+    pub fn client(&self, peer: &PeerAddress, https: bool, headers: &Fields) -> ClientInfo {
         let (address, trusted) = match peer {
             PeerAddress::Ip(address) => {
                 let address = address.to_canonical();
@@ -96,9 +96,9 @@ impl ForwardingRules {
     }
 
     /// Says once that somebody who is not believed spoke of https: it may well be the operator's own load balancer.
-    fn tell(&self, peer: &PeerAddress, headers: &HeaderMap) {
+    fn tell(&self, peer: &PeerAddress, headers: &Fields) {
         // A pass over the few names costs less than to look one up, and it is seldom there.
-        let is_told = headers.keys().any(|name| *name == PROTO);
+        let is_told = headers.names().any(|name| *name == PROTO);
         if is_told
             && last(headers, &PROTO).and_then(is_https) == Some(true)
             && !self.told.swap(true, Ordering::Relaxed)
@@ -125,11 +125,9 @@ impl ForwardingRules {
         self.trusts(&address)
     }
 
-    fn read_x(&self, client: &mut ClientInfo, headers: &HeaderMap) {
+    fn read_x(&self, client: &mut ClientInfo, headers: &Fields) {
         let mut first = true;
-        for text in
-            headers.get_all(FOR).iter().rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','))
-        {
+        for text in headers.get_all(FOR).rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')) {
             step(1 + text.len());
             let text = text.trim_ascii();
             if text.is_empty() {
@@ -147,9 +145,9 @@ impl ForwardingRules {
         see_port(client, headers);
     }
 
-    fn read_forwarded(&self, client: &mut ClientInfo, headers: &HeaderMap) {
+    fn read_forwarded(&self, client: &mut ClientInfo, headers: &Fields) {
         let mut first = true;
-        for line in headers.get_all(FORWARDED).iter().rev() {
+        for line in headers.get_all(FORWARDED).rev() {
             let Some(elements) = split(line.as_bytes(), b',') else { return };
             for element in elements.into_iter().rev().filter(|element| !element.trim_ascii().is_empty()) {
                 let mut found = None;
@@ -257,7 +255,7 @@ fn is_https(proto: &[u8]) -> Option<bool> {
 
 /// A proxy that takes the port out of `Host` says it beside. What it says of plain http where the visitor came by https, or
 /// the other way round, is about another connection.
-fn see_port(client: &mut ClientInfo, headers: &HeaderMap) {
+fn see_port(client: &mut ClientInfo, headers: &Fields) {
     let digits = |text: &&[u8]| text.iter().all(u8::is_ascii_digit);
     let port = last(headers, &PORT)
         .filter(digits)
@@ -274,8 +272,8 @@ fn host(text: &[u8]) -> Option<HeaderValue> {
 }
 
 /// The last element of a list: what the nearest proxy said.
-fn last<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a [u8]> {
-    let line = headers.get_all(name).iter().next_back()?.as_bytes();
+fn last<'a>(headers: &'a Fields, name: &HeaderName) -> Option<&'a [u8]> {
+    let line = headers.get_all(name).next_back()?.as_bytes();
     line.rsplit(|byte| *byte == b',').next().map(<[u8]>::trim_ascii)
 }
 
@@ -293,7 +291,7 @@ mod tests {
     fn run(family: ForwardedFamily, peer: &str, lines: &[Line<'_>]) -> (ClientInfo, String) {
         let trusted = TrustedProxies { networks: vec!["10.0.0.0/8".parse().unwrap()], unix: true };
         let forwarding = ForwardingRules::new(&trusted, family);
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         for (name, value) in lines {
             headers.append(HeaderName::try_from(*name).unwrap(), HeaderValue::from_str(value).unwrap());
         }

@@ -1,11 +1,11 @@
 //! Fields that end at this connection (RFC 9110 section 7.6.1).
 
 use http::{
-    HeaderMap, HeaderName, HeaderValue,
+    HeaderName, HeaderValue,
     header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING, UPGRADE},
 };
 
-use crate::message::steps::step;
+use crate::message::{Fields, steps::step};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const CLOSE: HeaderName = HeaderName::from_static("close");
@@ -75,7 +75,7 @@ pub struct ConnectionOptions {
 
 /// Takes out of trailers what ends here, what the head's `Connection` nominated, and what has no meaning or no business
 /// there (RFC 9110 section 6.5.1).
-pub fn strip_trailers(headers: &mut HeaderMap, nominated: &[HeaderName]) {
+pub fn strip_trailers(headers: &mut Fields, nominated: &[HeaderName]) {
     strip_hop_by_hop(headers);
     step(nominated.len());
     for name in nominated {
@@ -88,10 +88,10 @@ pub fn strip_trailers(headers: &mut HeaderMap, nominated: &[HeaderName]) {
 
 /// Takes out of a request or an answer what ends here and what `Connection` nominates (RFC 9110 section 7.6.1); returns
 /// what that was.
-pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> ConnectionOptions {
+pub fn strip_hop_by_hop(headers: &mut Fields) -> ConnectionOptions {
     // One pass over the names costs less than looking each of them up.
     let there = headers
-        .keys()
+        .names()
         // Most names are told by their length already.
         .filter(|name| matches!(name.as_str().len(), 2 | 7 | 10 | 16 | 17))
         .filter_map(|name| OWN.iter().position(|own| own == name))
@@ -102,7 +102,7 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> ConnectionOptions {
     let is_there = |at: usize| there & 1_u8 << at != 0;
     let has = |name: HeaderName| OWN.iter().position(|own| *own == name).is_some_and(is_there);
     let trailers =
-        has(TE) && headers.get_all(TE).iter().flat_map(tokens).any(|it| it.eq_ignore_ascii_case(b"trailers"));
+        has(TE) && headers.get_all(TE).flat_map(tokens).any(|it| it.eq_ignore_ascii_case(b"trailers"));
     let said = if has(CONNECTION) { nominated(headers) } else { ConnectionOptions::default() };
     for (at, name) in OWN.iter().enumerate() {
         if is_there(at) {
@@ -113,9 +113,9 @@ pub fn strip_hop_by_hop(headers: &mut HeaderMap) -> ConnectionOptions {
 }
 
 /// Honours the nominations.
-fn nominated(headers: &mut HeaderMap) -> ConnectionOptions {
+fn nominated(headers: &mut Fields) -> ConnectionOptions {
     let (mut upgrade, mut others) = (false, false);
-    for token in headers.get_all(CONNECTION).iter().flat_map(tokens) {
+    for token in headers.get_all(CONNECTION).flat_map(tokens) {
         if token.eq_ignore_ascii_case(b"upgrade") {
             upgrade = true;
         } else if !token.eq_ignore_ascii_case(b"keep-alive") && !token.eq_ignore_ascii_case(b"close") {
@@ -125,7 +125,7 @@ fn nominated(headers: &mut HeaderMap) -> ConnectionOptions {
     let upgrade = if upgrade { headers.get(UPGRADE).cloned() } else { None };
     let mut names = Vec::new();
     if others {
-        let lines: Vec<HeaderValue> = headers.get_all(CONNECTION).iter().cloned().collect();
+        let lines: Vec<HeaderValue> = headers.get_all(CONNECTION).cloned().collect();
         for token in lines.iter().flat_map(tokens) {
             match HeaderName::from_bytes(token) {
                 Ok(name) if ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING].contains(&name) => {
@@ -158,7 +158,7 @@ mod tests {
 
     type Line = (&'static str, &'static str);
 
-    fn map(lines: &[Line]) -> HeaderMap {
+    fn map(lines: &[Line]) -> Fields {
         lines
             .iter()
             .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
@@ -209,11 +209,11 @@ mod tests {
                 upgrade.map(str::as_bytes),
                 "{lines:?}"
             );
-            let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+            let mut names: Vec<_> = headers.names().map(HeaderName::as_str).collect();
             names.sort_unstable_by_key(|name| left.iter().position(|other| other == name));
             assert_eq!(names, left, "{lines:?}");
         }
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         headers.append(CONNECTION, HeaderValue::from_static("close"));
         headers.append(CONNECTION, HeaderValue::from_static("x-a"));
         headers.append("x-a", HeaderValue::from_static("1"));
@@ -243,6 +243,6 @@ mod tests {
             ("cache-control", "public"),
         ]);
         strip_trailers(&mut headers, &[HeaderName::from_static("x-hop")]);
-        assert_eq!(headers.keys().collect::<Vec<_>>(), ["x-sum"]);
+        assert_eq!(headers.names().collect::<Vec<_>>(), ["x-sum"]);
     }
 }

@@ -1,8 +1,11 @@
 //! Names that only we may write (RFC 3875 section 4.1.18 is how spellings become one variable).
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 
-use crate::message::name::{folded_eq, folded_starts_with};
+use crate::message::{
+    Fields,
+    name::{folded_eq, folded_starts_with},
+};
 
 /// Takes out fields that a client or an app may not write.
 #[derive(Debug, Clone)]
@@ -21,17 +24,17 @@ impl HeaderGuard {
     }
 
     /// Takes out of a request what a client may not say; returns how many names went.
-    pub fn strip_request(&self, headers: &mut HeaderMap) -> usize {
+    pub fn strip_request(&self, headers: &mut Fields) -> usize {
         strip(headers, |name| self.is_request(name))
     }
 
     /// Takes out of a response everything under the session prefix; returns how many names went.
-    pub fn strip_response(&self, headers: &mut HeaderMap) -> usize {
+    pub fn strip_response(&self, headers: &mut Fields) -> usize {
         strip(headers, |name| self.is_session(name))
     }
 
     /// Takes out of trailers, of either direction, what neither side may say; returns how many names went.
-    pub fn strip_trailers(&self, headers: &mut HeaderMap) -> usize {
+    pub fn strip_trailers(&self, headers: &mut Fields) -> usize {
         self.strip_request(headers)
     }
 
@@ -60,10 +63,10 @@ fn is_alias(name: &[u8], of: &[u8]) -> bool {
     name != of && folded_eq(name, of)
 }
 
-fn strip(headers: &mut HeaderMap, hit: impl Fn(&[u8]) -> bool) -> usize {
+fn strip(headers: &mut Fields, hit: impl Fn(&[u8]) -> bool) -> usize {
     // Usually empty, and then nothing is allocated.
     let doomed: Vec<HeaderName> =
-        headers.keys().filter(|name| hit(name.as_str().as_bytes())).cloned().collect();
+        headers.names().filter(|name| hit(name.as_str().as_bytes())).cloned().collect();
     for name in &doomed {
         headers.remove(name);
     }
@@ -76,9 +79,9 @@ mod tests {
 
     use super::*;
 
-    fn headers(name: &str) -> HeaderMap {
+    fn headers(name: &str) -> Fields {
         let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-        HeaderMap::from_iter([(name, HeaderValue::from_static("1"))])
+        Fields::from_iter([(name, HeaderValue::from_static("1"))])
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::{io, rc::Rc, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, Response};
 use http_body::Body;
 use tokio::io::AsyncReadExt;
 
@@ -14,6 +13,7 @@ use super::{
 use crate::{
     clock::{self, Timestamp},
     config::{Diagnostic, ListenConfig, Severity},
+    message::{Request, Response},
     net::NetStream,
 };
 

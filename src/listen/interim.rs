@@ -4,9 +4,10 @@
 
 use std::rc::Rc;
 
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 
 use super::{http1::SharedIo, http2::StreamHandoff};
+use crate::message::Fields;
 
 /// Sends interim answers to the visitor of one request.
 #[derive(Debug)]
@@ -29,7 +30,7 @@ impl InterimSender {
 
     /// Sends one, as soon as the visitor takes it. Fields that frame a message are left out. For whoever
     /// reads nothing no more than 16 KiB of them are held.
-    pub fn send(&self, status: StatusCode, fields: &HeaderMap) {
+    pub fn send(&self, status: StatusCode, fields: &Fields) {
         match &self.0 {
             InterimVia::Line(line) => line.hint(status, fields),
             InterimVia::Stream(aside) => aside.hint(status, fields),

@@ -7,11 +7,14 @@ use std::{pin::Pin, rc::Rc};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use h2::ext::Protocol;
-use http::{HeaderName, HeaderValue, Method, Request, StatusCode, header, response};
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use super::{http1::SharedIo, http2::StreamHandoff};
-use crate::crypto;
+use crate::{
+    crypto,
+    message::{Request, Response},
+};
 
 /// What is spoken afterwards, until its end.
 pub type UpgradedTunnel = Pin<Box<dyn Future<Output = ()>>>;
@@ -48,12 +51,14 @@ impl PendingUpgrade {
         let protocol = request.extensions_mut().remove::<Protocol>()?;
         let protocol = HeaderValue::from_str(protocol.as_str()).ok()?;
         *request.method_mut() = Method::GET;
-        let headers = request.headers_mut();
+        let headers = request.fields_mut();
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, protocol);
         // HTTP/2 has none, and HTTP/1 asks for one (RFC 8441 section 5).
         let key = HeaderValue::try_from(STANDARD.encode(crypto::random::<16>()));
-        headers.extend(key.ok().map(|key| (header::SEC_WEBSOCKET_KEY, key)));
+        if let Ok(key) = key {
+            headers.insert(header::SEC_WEBSOCKET_KEY, key);
+        }
         Some(Self(UpgradeSlot::Stream(Rc::clone(aside))))
     }
 
@@ -67,15 +72,15 @@ impl PendingUpgrade {
 }
 
 /// Turns the answer to what stood for an extended CONNECT into the answer to that.
-pub(super) fn answer(head: &mut response::Parts) {
+pub(super) fn answer(head: &mut Response<()>) {
     const OF_HTTP1: [HeaderName; 3] = [header::CONNECTION, header::UPGRADE, header::SEC_WEBSOCKET_ACCEPT];
-    head.status = match head.status {
+    *head.status_mut() = match head.status() {
         StatusCode::SWITCHING_PROTOCOLS => StatusCode::OK,
         // An ordinary answer is a refusal, and would here be taken for the beginning of a tunnel.
         status if status.is_success() => StatusCode::BAD_GATEWAY,
         status => status,
     };
     for name in OF_HTTP1 {
-        head.headers.remove(name);
+        head.fields_mut().remove(name);
     }
 }

@@ -1,7 +1,8 @@
 //! Schemes of authentication that log in a connection, and not a request: NTLM, Negotiate (RFC 4559), and what Windows'
 //! remote management has of the kind. They break the rule of RFC 9110 section 11.7 that each request stands for itself.
 
-use http::{HeaderMap, HeaderValue, header};
+use crate::message::Fields;
+use http::{HeaderValue, header};
 
 const OF_CONNECTIONS: [&[u8]; 4] = [b"ntlm", b"negotiate", b"kerberos", b"credssp"];
 
@@ -16,26 +17,23 @@ fn scheme(text: &[u8]) -> &[u8] {
 }
 
 /// Whether the credentials of a request (`Authorization`) log in its connection.
-pub fn logs_in_connection(headers: &HeaderMap) -> bool {
-    headers.get_all(header::AUTHORIZATION).iter().any(|value| is_of_connections(scheme(value.as_bytes())))
+pub fn logs_in_connection(headers: &Fields) -> bool {
+    headers.get_all(header::AUTHORIZATION).any(|value| is_of_connections(scheme(value.as_bytes())))
 }
 
 /// Whether an answer offers to log in its connection (`WWW-Authenticate`).
-pub fn offers_to_log_in_connection(headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(header::WWW_AUTHENTICATE).iter();
+pub fn offers_to_log_in_connection(headers: &Fields) -> bool {
+    let mut lines = headers.get_all(header::WWW_AUTHENTICATE);
     lines.any(|line| members(line.as_bytes()).any(|member| is_of_connections(scheme(member))))
 }
 
 /// Takes those offers out: on a connection that many requests share at a time none can be logged in.
-pub fn remove_offers_of_connections(headers: &mut HeaderMap) {
+pub fn remove_offers_of_connections(headers: &mut Fields) {
     if !offers_to_log_in_connection(headers) {
         return;
     }
-    let left: Vec<HeaderValue> = headers
-        .get_all(header::WWW_AUTHENTICATE)
-        .iter()
-        .filter_map(|line| without(line.as_bytes()))
-        .collect();
+    let left: Vec<HeaderValue> =
+        headers.get_all(header::WWW_AUTHENTICATE).filter_map(|line| without(line.as_bytes())).collect();
     headers.remove(header::WWW_AUTHENTICATE);
     for line in left {
         headers.append(header::WWW_AUTHENTICATE, line);
@@ -84,7 +82,7 @@ fn members(line: &[u8]) -> impl Iterator<Item = &[u8]> {
 mod tests {
     use super::*;
 
-    fn headers(lines: &[&str]) -> HeaderMap {
+    fn headers(lines: &[&str]) -> Fields {
         lines.iter().map(|line| (header::WWW_AUTHENTICATE, line.parse().unwrap())).collect()
     }
 
@@ -105,8 +103,7 @@ mod tests {
             let mut all = headers(lines);
             assert_eq!(offers_to_log_in_connection(&all), lines != left, "{lines:?}");
             remove_offers_of_connections(&mut all);
-            let all: Vec<_> =
-                all.get_all(header::WWW_AUTHENTICATE).iter().map(|v| v.to_str().unwrap()).collect();
+            let all: Vec<_> = all.get_all(header::WWW_AUTHENTICATE).map(|v| v.to_str().unwrap()).collect();
             assert_eq!(all, left, "{lines:?}");
         }
     }

@@ -1,7 +1,8 @@
 //! The chunked coding (RFC 9112 section 7.1), read strictly, from a visitor as from an app. Pure.
 
+use crate::message::Fields;
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 
 /// It is no chunk.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +52,7 @@ pub enum ChunkedPiece {
     /// Bytes of the body.
     Data(Bytes),
     /// The trailers; after them it is over.
-    Trailers(HeaderMap),
+    Trailers(Fields),
     /// The end without trailers.
     End,
     /// More bytes are needed.
@@ -138,7 +139,7 @@ impl ChunkReader {
         if grammar == ChunkGrammar::Strict && memchr::memchr_iter(b'\n', section).any(is_bare) {
             return Err(ChunkError::Malformed("a bare line feed"));
         }
-        let mut trailers = HeaderMap::with_capacity(fields.len());
+        let mut trailers = Fields::with_capacity(fields.len());
         for field in fields {
             let name =
                 HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| httparse::Error::HeaderName)?;
@@ -272,7 +273,7 @@ mod tests {
         body_by(ChunkGrammar::Lenient, text, step)
     }
 
-    type Read = (Vec<u8>, Option<HeaderMap>, usize);
+    type Read = (Vec<u8>, Option<Fields>, usize);
 
     fn body_by(grammar: ChunkGrammar, text: &[u8], step: usize) -> Result<Read, ChunkError> {
         let mut chunks = ChunkReader::default();

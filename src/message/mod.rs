@@ -8,11 +8,16 @@ pub mod cookie;
 pub mod cookie_date;
 pub mod cookie_scope;
 pub mod field;
+pub mod fields;
 pub mod framing;
 pub mod glob;
+pub mod head;
 pub mod lines;
 pub mod name;
 pub mod outbound;
 pub mod set_cookie;
 pub mod steps;
 pub mod visible;
+
+pub use fields::Fields;
+pub use head::{Request, Response};

@@ -7,8 +7,9 @@ use std::{
     task::{Context, Poll, ready},
 };
 
+use crate::message::Fields;
 use bytes::{Buf, Bytes};
-use http::{HeaderMap, header};
+use http::header;
 use http_body::Body;
 use tokio::io::AsyncWrite;
 
@@ -182,14 +183,14 @@ where
             // An empty chunk would be the last.
             Some(Ok(data)) if data.is_empty() => {}
             Some(Ok(data)) => self.data(data)?,
-            Some(Err(frame)) => self.end(frame.into_trailers().ok().as_ref())?,
+            Some(Err(frame)) => self.end(frame.into_trailers().ok().map(Fields::from).as_ref())?,
             None => self.end(None)?,
         }
         Ok(Poll::Ready(()))
     }
 
     /// The body is over, with these trailers.
-    fn end(&mut self, fields: Option<&HeaderMap>) -> Result<(), OutboundError> {
+    fn end(&mut self, fields: Option<&Fields>) -> Result<(), OutboundError> {
         match self.ending {
             BodyEnding::Chunked { trailers } => {
                 self.text.extend_from_slice(b"0\r\n");
@@ -263,7 +264,7 @@ where
 }
 
 /// Writes fields in their order, but for those that frame.
-pub fn write_fields(fields: &HeaderMap, out: &mut Vec<u8>) {
+pub fn write_fields(fields: &Fields, out: &mut Vec<u8>) {
     for (name, value) in fields {
         if name == header::CONTENT_LENGTH || name == header::TRANSFER_ENCODING {
             continue;
@@ -382,7 +383,7 @@ mod tests {
         let mut written = |ending| {
             let mut outbound = MessageWriter::default();
             let mut body = pieces([3]);
-            let fields = HeaderMap::from_iter([(header::ETAG, http::HeaderValue::from_static("a"))]);
+            let fields = http::HeaderMap::from_iter([(header::ETAG, http::HeaderValue::from_static("a"))]);
             body.0.push_back(Frame::trailers(fields));
             outbound.begin(ending, Some(body), |_| {});
             let mut stream = Narrow { room: usize::MAX, step: 99, taken: Vec::new() };

@@ -1,6 +1,6 @@
 //! Admission: what is ambiguous, too large or not served at all is refused before any thought.
 
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, Version, header, uri::PathAndQuery};
+use http::{HeaderValue, Method, StatusCode, Version, header, uri::PathAndQuery};
 
 use super::{
     ProxyError,
@@ -10,6 +10,7 @@ use super::{
 use crate::{
     config::RequestLimits,
     message::{
+        Fields, Request,
         authority::HostPort,
         framing::{content_length, is_chunked, transfer_codings},
     },
@@ -67,7 +68,7 @@ struct AdmissionFields<'a> {
 }
 
 impl<'a> AdmissionFields<'a> {
-    fn read(headers: &'a HeaderMap, limits: &RequestLimits) -> Self {
+    fn read(headers: &'a Fields, limits: &RequestLimits) -> Self {
         let mut said = Self::default();
         let most = limits.field_bytes.unwrap_or(usize::MAX);
         for (name, value) in headers {
@@ -98,10 +99,10 @@ impl<'a> AdmissionFields<'a> {
     }
 
     /// Whether there are more pairs in `Cookie` than that; counted only where there can be, with a `;` to each byte.
-    fn has_more_cookies(&self, most: usize, headers: &HeaderMap) -> bool {
+    fn has_more_cookies(&self, most: usize, headers: &Fields) -> bool {
         let pairs = |line: &HeaderValue| 1 + memchr::memchr_iter(b';', line.as_bytes()).count();
         self.cookie_bytes + self.cookie_lines > most
-            && headers.get_all(header::COOKIE).iter().map(pairs).sum::<usize>() > most
+            && headers.get_all(header::COOKIE).map(pairs).sum::<usize>() > most
     }
 }
 
@@ -122,7 +123,7 @@ fn admit_one_line<B>(
     request: &Request<B>,
     limits: &RequestLimits,
 ) -> Result<Option<AdmittedRequest>, StageEnd> {
-    let headers = request.headers();
+    let headers = request.fields();
     let said = AdmissionFields::read(headers, limits);
     if said.cookie_lines > 1 {
         return Ok(None);
@@ -214,7 +215,7 @@ fn host<B>(request: &Request<B>, said: &AdmissionFields<'_>) -> Result<AdmittedR
 /// A body that says beforehand that it is too large.
 pub fn body<B>(request: &Request<B>, most: Option<u64>) -> Result<(), StageEnd> {
     let Some(most) = most else { return Ok(()) };
-    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|v| content_length(v.as_bytes()));
+    let length = request.fields().get(header::CONTENT_LENGTH).and_then(|v| content_length(v.as_bytes()));
     if length.is_some_and(|l| l > most) {
         return refuse(StatusCode::PAYLOAD_TOO_LARGE, "body_bytes");
     }

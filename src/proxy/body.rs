@@ -16,6 +16,7 @@ use super::{
     long_answer::{LongAnswer, SessionEnded},
 };
 use crate::{
+    message::fields::edit_trailers,
     plan::Plan,
     upstream::{AnswerBody, RequestBodyError},
 };
@@ -74,11 +75,11 @@ fn strip_trailers(
     plan: &Plan,
     nominated: &[HeaderName],
 ) {
-    if let Poll::Ready(Some(Ok(frame))) = polled
-        && let Some(trailers) = frame.trailers_mut()
-    {
-        plan.guard.strip_trailers(trailers);
-        crate::headers::strip_trailers(trailers, nominated);
+    if let Poll::Ready(Some(Ok(frame))) = polled {
+        edit_trailers(frame, |trailers| {
+            plan.guard.strip_trailers(trailers);
+            crate::headers::strip_trailers(trailers, nominated);
+        });
     }
 }
 

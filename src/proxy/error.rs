@@ -1,10 +1,10 @@
 //! Faults, and the one place that turns them into answers. The visitor learns the status and nothing of what is
 //! behind; the log says it all.
 
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 
 use super::{body::ResponseBody, own_answer::page, request_body::BodyFault};
-use crate::{config::ErrorPages, store::StoreError, upstream::UpstreamError};
+use crate::{config::ErrorPages, message::Response, store::StoreError, upstream::UpstreamError};
 
 /// Why a request got no answer of the app's.
 #[derive(Debug, thiserror::Error)]
@@ -80,7 +80,7 @@ impl ProxyError {
             // Nothing was done: it may be asked again (RFC 9110 section 15.6.4).
             Self::StoreRead(_)
             | Self::Upstream(UpstreamError::Full { .. } | UpstreamError::Descriptors { .. }) => {
-                response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+                response.fields_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
             }
             _ => {}
         }

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, net::IpAddr, rc::Rc, time::Instant};
 
-use http::{HeaderValue, Method, Request, StatusCode, Version, header};
+use http::{HeaderValue, Method, StatusCode, Version, header};
 use uuid::Uuid;
 
 use super::{
@@ -11,6 +11,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    message::Request,
     metrics,
     plan::{Plan, RoutePlan},
 };
@@ -66,7 +67,7 @@ impl Exchange {
     /// Begins; what the access log needs is copied only if a line will be written.
     pub fn begin<B>(request: &Request<B>, log: Option<&AccessLog>, began: Instant) -> Self {
         let noted = log.map(|log| {
-            let copy = |name| request.headers().get(name).cloned();
+            let copy = |name| request.fields().get(name).cloned();
             Box::new(LoggedRequest {
                 log: log.clone(),
                 method: request.method().clone(),

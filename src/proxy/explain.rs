@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri, Version, header};
+use http::{HeaderName, HeaderValue, Method, Uri, Version, header};
 
 use super::{PreparedRequest, admit, exchange::Exchange, prepare, route};
 use crate::{
     listen::RequestArrival,
-    message::{cookie, framing::content_length},
+    message::{Fields, Request, cookie, framing::content_length},
     plan::Plan,
     session::ResolvedSession,
 };
@@ -52,7 +52,7 @@ pub async fn explain(
 ) -> Result<RouteExplanation, RequestFileError> {
     let mut request = parse(raw)?;
     let mut exchange = Exchange::begin(&request, None, crate::clock::instant());
-    let chunked = request.headers().contains_key(header::TRANSFER_ENCODING);
+    let chunked = request.fields().contains(header::TRANSFER_ENCODING);
     let mut findings = vec![("asked", format!("{} {}", request.method(), request.uri()))];
     // Before anything can refuse it: which route it was that did.
     if let Ok(admitted) = admit::admit(&mut request, &plan.limits)
@@ -74,7 +74,7 @@ pub async fn explain(
             if chunked {
                 head.push_str("transfer-encoding: chunked\r\n");
             }
-            for (name, value) in request.headers() {
+            for (name, value) in request.fields() {
                 head.extend([name.as_str(), ": ", &String::from_utf8_lossy(value.as_bytes()), "\r\n"]);
             }
             head.push_str(&String::from_utf8_lossy(prepared.added.as_bytes()));
@@ -140,20 +140,19 @@ fn parse(raw: &[u8]) -> Result<Request<()>, RequestFileError> {
     *request.version_mut() = if parsed.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
     for field in parsed.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(http::Error::from)?;
-        request.headers_mut().append(name, HeaderValue::from_bytes(field.value).map_err(http::Error::from)?);
+        request.fields_mut().append(name, HeaderValue::from_bytes(field.value).map_err(http::Error::from)?);
     }
-    framing(request.headers_mut())?;
+    framing(request.fields_mut())?;
     Ok(request)
 }
 
 /// What is done with it on the wire before a request is one (RFC 9112 section 6.3).
-fn framing(headers: &mut HeaderMap) -> Result<(), RequestFileError> {
-    if headers.contains_key(header::TRANSFER_ENCODING) {
+fn framing(headers: &mut Fields) -> Result<(), RequestFileError> {
+    if headers.contains(header::TRANSFER_ENCODING) {
         headers.remove(header::CONTENT_LENGTH);
         return Ok(());
     }
-    let mut lengths =
-        headers.get_all(header::CONTENT_LENGTH).iter().map(|value| content_length(value.as_bytes()));
+    let mut lengths = headers.get_all(header::CONTENT_LENGTH).map(|value| content_length(value.as_bytes()));
     let Some(first) = lengths.next() else { return Ok(()) };
     if first.is_none() || lengths.any(|other| other != first) {
         return Err(RequestFileError::Length);

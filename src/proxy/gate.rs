@@ -1,7 +1,7 @@
 //! Gates: who may pass a route at all. `require` asks for a session or a principal, `cross_site` for a request that
 //! this site made itself. Pure: a request in, a verdict out.
 
-use http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{
@@ -13,6 +13,7 @@ use crate::{
     config::{CrossSite, OnUnauthorized, PreflightRule, RequiredLogin},
     headers::ClientInfo,
     listen::RequestArrival,
+    message::{Fields, Request},
     session::{FetchContext, ResolvedSession},
 };
 
@@ -95,11 +96,11 @@ const METHOD_OVERRIDES: [&str; 3] = ["x-http-method-override", "x-http-method", 
 ///
 /// SECURITY: it passes where a login is asked for, so it is to be an OPTIONS to the app as well.
 fn is_preflight<B>(request: &Request<B>) -> bool {
-    let headers = request.headers();
+    let headers = request.fields();
     *request.method() == Method::OPTIONS
-        && headers.contains_key(header::ORIGIN)
-        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
-        && !METHOD_OVERRIDES.iter().any(|name| headers.contains_key(*name))
+        && headers.contains(header::ORIGIN)
+        && headers.contains(header::ACCESS_CONTROL_REQUEST_METHOD)
+        && !METHOD_OVERRIDES.iter().any(|name| headers.contains(*name))
 }
 
 /// Somebody is on their way to a page. Browsers that do not say so ask for HTML; a script that does so may say what it is.
@@ -107,8 +108,8 @@ fn is_navigation<B>(request: &Request<B>) -> bool {
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return false;
     }
-    let says = |name: &str| request.headers().get(name).map(HeaderValue::as_bytes);
-    if FetchContext::is_scripted(request.headers()) {
+    let says = |name: &str| request.fields().get(name).map(HeaderValue::as_bytes);
+    if FetchContext::is_scripted(request.fields()) {
         return false;
     }
     match says("sec-fetch-mode") {
@@ -141,11 +142,11 @@ fn target(otherwise: &str, asked: Option<&str>) -> Result<HeaderValue, OwnAnswer
 pub fn cross_site<B>(call: &Call<'_>, request: &Request<B>) -> Result<(), StageEnd> {
     let Call { route, admitted, client, .. } = call;
     if route.cross_site == CrossSite::Pass
-        || (request.method().is_safe() && !request.headers().contains_key(header::UPGRADE))
+        || (request.method().is_safe() && !request.fields().contains(header::UPGRADE))
     {
         return Ok(());
     }
-    let headers = request.headers();
+    let headers = request.fields();
     let origin = headers.get(header::ORIGIN).map(HeaderValue::as_bytes);
     if origin.is_some_and(|o| route.trusted_origins.iter().any(|t| t.as_str().as_bytes() == o)) {
         return Ok(());
@@ -163,7 +164,7 @@ pub fn cross_site<B>(call: &Call<'_>, request: &Request<B>) -> Result<(), StageE
     Err(ProxyError::Client(StatusCode::FORBIDDEN, why).into())
 }
 
-fn site(headers: &HeaderMap) -> Option<&[u8]> {
+fn site(headers: &Fields) -> Option<&[u8]> {
     headers.get("sec-fetch-site").map(HeaderValue::as_bytes)
 }
 

@@ -13,10 +13,8 @@ use std::{
     time::Duration,
 };
 
-use http::Response;
-
 use super::{ProxyWorker, ResponseBody};
-use crate::{clock, tasks};
+use crate::{clock, message::Response, tasks};
 
 type RequestLife = Pin<Box<dyn Future<Output = Response<ResponseBody>>>>;
 

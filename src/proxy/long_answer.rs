@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, header};
+use http::header;
 use http_body::{Body as _, Frame, SizeHint};
 
 use super::{
@@ -22,6 +22,7 @@ use super::{
 };
 use crate::{
     clock::{CoarseTimer, Timestamp},
+    message::Fields,
     plan::Plan,
     session::SessionTunnel,
     upstream::{AnswerBody, RequestBodyError},
@@ -56,7 +57,7 @@ impl std::fmt::Debug for LongAnswer {
 }
 
 /// Whether an answer is an event stream: of no known length, and said to be one.
-pub fn is_event_stream<B: http_body::Body>(body: &B, headers: &HeaderMap) -> bool {
+pub fn is_event_stream<B: http_body::Body>(body: &B, headers: &Fields) -> bool {
     const TYPE: &[u8] = b"text/event-stream";
     body.size_hint().exact().is_none()
         && headers.get(header::CONTENT_TYPE).is_some_and(|kind| {
@@ -177,10 +178,10 @@ mod tests {
             ("text/html", false),
             ("", false),
         ] {
-            let headers = HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
+            let headers = Fields::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))]);
             assert_eq!(is_event_stream(&Open, &headers), wanted, "{kind}");
             assert!(!is_event_stream(&Empty::<Bytes>::new(), &headers), "{kind}: all of it is known");
         }
-        assert!(!is_event_stream(&Open, &HeaderMap::new()));
+        assert!(!is_event_stream(&Open, &Fields::new()));
     }
 }

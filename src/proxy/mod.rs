@@ -35,14 +35,14 @@ use std::{future::Future, pin::pin, rc::Rc, sync::Arc};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     clock::{self, Timestamp},
     headers::{self, ConnectionOptions},
     listen::{PeerName, PendingUpgrade, ReceivedBody, RequestArrival},
-    message::{challenges, lines::HeaderLines},
+    message::{Request, Response, challenges, lines::HeaderLines},
     net::VisitorConnection,
     plan::{Plan, RoutePlan},
     router::RouteMiss,
@@ -100,7 +100,7 @@ fn handle(
         let response = match stages(&worker, &plan, &mut exchange, &mut request, arrival).await {
             Ok(response) => response,
             Err(error) => {
-                error.answer(request.headers().get(http::header::ACCEPT), &exchange.id(), &plan.errors)
+                error.answer(request.fields().get(http::header::ACCEPT), &exchange.id(), &plan.errors)
             }
         };
         // 12. finish: with the body's last piece, or when the visitor has gone, the exchange is dropped, and then counted.
@@ -137,7 +137,7 @@ async fn prepare<'p, B>(
     exchange.client = address;
     // 3. admit. Nothing of a request is looked at that two readers could read in two ways.
     let admitted = admit::admit(request, &plan.limits)?;
-    let client = plan.forwarding.client(&source, arrival.https, request.headers());
+    let client = plan.forwarding.client(&source, arrival.https, request.fields());
     exchange.client = client.address;
     gate::https(arrival, &client, &admitted)?;
     // 4. route.
@@ -146,7 +146,7 @@ async fn prepare<'p, B>(
     admit::body(request, route.body_bytes)?;
     let call = Call { plan, route, admitted, client, now: exchange.now };
     // 5. strip. SECURITY: from here on a session header in the request is one that we wrote.
-    plan.guard.strip_request(request.headers_mut());
+    plan.guard.strip_request(request.fields_mut());
     gate::cross_site(&call, request)?;
 
     // 6. resolve; the gate comes after it, since it asks who is logged in.
@@ -245,7 +245,7 @@ impl PreparedRequest<'_> {
         // 9. rewrite the response.
         let (mut changes, nominations) = call.rewrite_response(endpoint, &mut response);
         if visitor.connection.is_none() && response.status() == StatusCode::UNAUTHORIZED {
-            challenges::remove_offers_of_connections(response.headers_mut());
+            challenges::remove_offers_of_connections(response.fields_mut());
         }
         let upgrade = visitor.upgrade;
         let asked = upgrade.as_ref().map(|(asked, _)| asked);
@@ -264,7 +264,7 @@ impl PreparedRequest<'_> {
                 }
             };
         }
-        call.finish_set_cookies(crossing, waiting, &after, response.headers_mut());
+        call.finish_set_cookies(crossing, waiting, &after, response.fields_mut());
         // 11. stream, or tunnel.
         Ok(match upgrade.filter(|_| switched) {
             None => self.stream(worker, response, &after, nominations.names),
@@ -302,7 +302,7 @@ impl PreparedRequest<'_> {
         after: &CommittedSession,
         nominated: Vec<HeaderName>,
     ) -> Response<ResponseBody> {
-        if long_answer::is_event_stream(response.body(), response.headers()) {
+        if long_answer::is_event_stream(response.body(), response.fields()) {
             let terms = self.terms(worker, after);
             return response.map(|body| ResponseBody::long(LongAnswer::events(body, terms), nominated));
         }

@@ -3,10 +3,10 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 
 use super::{ProxyError, body::ResponseBody};
-use crate::config::ErrorPages;
+use crate::{config::ErrorPages, message::Response};
 
 /// An answer of our own.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ impl OwnAnswer {
 
     fn response(self, accept: Option<&HeaderValue>, pages: &ErrorPages) -> Response<ResponseBody> {
         let mut response = page(self.status(), accept, pages);
-        let headers = response.headers_mut();
+        let headers = response.fields_mut();
         match self {
             Self::LastHop => {
                 headers.remove(header::CONTENT_TYPE);
@@ -142,7 +142,7 @@ pub(super) fn page(
     };
     let mut response = Response::new(ResponseBody::full(text));
     *response.status_mut() = status;
-    let headers = response.headers_mut();
+    let headers = response.fields_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if matches!(status, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NO_CONTENT) {

@@ -1,12 +1,12 @@
 //! URLs that name the app's own address, and what the visitor knows it by; either way.
 
-use http::{HeaderName, HeaderValue, Request, StatusCode, header};
+use http::{HeaderName, HeaderValue, StatusCode, header};
 
 use super::{Call, ProxyError};
 use crate::{
     config::{ServerAddress, UpstreamHost},
     headers::{ClientInfo, StrippedPrefix},
-    message::authority::HostPort,
+    message::{Request, authority::HostPort},
     plan::RoutePlan,
     router,
     upstream::Endpoint,
@@ -115,7 +115,7 @@ pub fn for_app<B>(call: &Call<'_>, request: &mut Request<B>) -> Result<(), Proxy
     if !copies && plan.routes == 1 {
         return Ok(());
     }
-    let headers = request.headers_mut();
+    let headers = request.fields_mut();
     let Some(value) = headers.get(&DESTINATION) else { return Ok(()) };
     // To yet other apps it is a field of their own, and names no path.
     if copies || value.as_bytes().iter().any(|byte| b"/\\%".contains(byte)) {

@@ -1,14 +1,14 @@
 //! Rewrites a request for the app: hop-by-hop out, forwarding headers in, session headers last.
 
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Request, StatusCode, Uri, Version, header, uri::PathAndQuery};
+use http::{HeaderName, HeaderValue, StatusCode, Uri, Version, header, uri::PathAndQuery};
 
 use super::{Call, ProxyError, upgrade};
 use crate::{
     config::UpstreamHost,
     headers::{self, ConnectionOptions, PeerAddress, StrippedPrefix, X_FORWARDED_PREFIX},
     listen::ClientCertificate,
-    message::lines::HeaderLines,
+    message::{Request, lines::HeaderLines},
     plan::RoutePlan,
     router,
     session::ResolvedSession,
@@ -37,7 +37,7 @@ impl Call<'_> {
             Version::HTTP_2 => VIA_20,
             _ => VIA,
         };
-        let headers = request.headers_mut();
+        let headers = request.fields_mut();
         let mut nominations = headers::strip_hop_by_hop(headers);
         // Where it is not passed on, the app answers as if it had not been asked for.
         // A stream of HTTP/2 changes to nothing (RFC 9113 section 8.6).
@@ -92,13 +92,11 @@ impl Call<'_> {
 /// HTTP/2 may send each cookie in a line of its own (RFC 9113 section 8.2.3); to HTTP/1 there is one line, and of several
 /// apps read one or another.
 pub fn join_cookies<B>(request: &mut Request<B>) {
-    let header::Entry::Occupied(mut lines) = request.headers_mut().entry(header::COOKIE) else { return };
-    if lines.iter().nth(1).is_none() {
-        return;
-    }
-    let crumbs: Vec<_> = lines.iter().map(HeaderValue::as_bytes).collect();
+    let mut lines = request.fields().get_all(header::COOKIE);
+    let (Some(first), Some(second)) = (lines.next(), lines.next()) else { return };
+    let crumbs: Vec<_> = [first, second].into_iter().chain(lines).map(HeaderValue::as_bytes).collect();
     if let Ok(joined) = HeaderValue::from_maybe_shared(Bytes::from(crumbs.join(&b"; "[..]))) {
-        lines.insert(joined);
+        request.fields_mut().insert(header::COOKIE, joined);
     }
 }
 

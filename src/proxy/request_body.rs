@@ -15,6 +15,7 @@ use crate::{
     clock::{self, CoarseTimer, TICK},
     config::{RequestLimits, UpstreamConfig},
     listen::ReceivedBody,
+    message::fields::edit_trailers,
     plan::{Plan, RoutePlan},
     upstream::{RequestBodyError, UploadProgress},
 };
@@ -108,10 +109,10 @@ impl http_body::Body for RequestBody {
                         None => return Poll::Ready(Some(Err(BodyFault::TooLarge.into()))),
                     }
                 }
-                if let Some(trailers) = frame.trailers_mut() {
+                edit_trailers(&mut frame, |trailers| {
                     inner.plan.guard.strip_trailers(trailers);
                     crate::headers::strip_trailers(trailers, &inner.nominated);
-                }
+                });
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(Some(Err(e))) => Poll::Ready(Some(Err(e))),

@@ -2,13 +2,14 @@
 //! address turned to the visitor's, and the prefix put back that the app was not sent.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, Version, header};
+use http::{HeaderName, HeaderValue, Version, header};
 
 use super::{Call, own_url};
 use crate::{
     config::SessionMode,
     headers::{self, ConnectionOptions, StrippedPrefix},
     listen::InterimSender,
+    message::{Fields, Response, fields::LineEdit},
     plan::Plan,
     session::SessionChanges,
 };
@@ -24,7 +25,7 @@ impl Call<'_> {
         let Self { plan, route, admitted, .. } = self;
         // The version is a matter of each connection (RFC 9110 section 2.5).
         *response.version_mut() = Version::HTTP_11;
-        let headers = response.headers_mut();
+        let headers = response.fields_mut();
         // Before anything is removed, which would change the order of the lines; and an app's own `Connection` cannot
         // nominate its instructions away.
         let changes = plan.sessions.wire.take(headers);
@@ -34,7 +35,7 @@ impl Call<'_> {
         let changes = changes.filter(|_| route.session != SessionMode::Off);
         // One pass over the names costs less than looking each of them up.
         let (mut urls, mut draft) = (false, false);
-        for name in headers.keys() {
+        for name in headers.names() {
             match name.as_str().len() {
                 7 | 8 | 16 => urls |= URLS.contains(name),
                 11 => draft |= name.as_str() == SET_COOKIE2,
@@ -57,7 +58,7 @@ impl Call<'_> {
     }
 
     /// A field that says where something is, as the visitor needs it.
-    fn rewrite_url(&self, headers: &mut HeaderMap, name: &HeaderName, endpoint: usize) {
+    fn rewrite_url(&self, headers: &mut Fields, name: &HeaderName, endpoint: usize) {
         let Self { route, admitted, client, .. } = self;
         let Some(host) = client.host.as_ref().or(admitted.host.as_ref()) else { return };
         if route.upstream.rules.rewrite_redirects
@@ -88,7 +89,7 @@ impl Call<'_> {
 pub fn hint(plan: &Plan, visitor: Option<&InterimSender>, mut head: Response<()>) {
     let Some(visitor) = visitor else { return };
     let status = head.status();
-    let fields = head.headers_mut();
+    let fields = head.fields_mut();
     headers::strip_hop_by_hop(fields);
     plan.guard.strip_response(fields);
     fields.remove(header::SET_COOKIE);
@@ -111,12 +112,10 @@ fn is_own(authority: &[u8], host: &[u8]) -> bool {
 }
 
 /// The app's cookie paths, as the visitor's browser needs them: before any rule is asked.
-fn set_cookies(headers: &mut HeaderMap, prefix: &StrippedPrefix, bare: bool) {
-    let header::Entry::Occupied(mut lines) = headers.entry(header::SET_COOKIE) else { return };
-    for line in lines.iter_mut() {
+fn set_cookies(headers: &mut Fields, prefix: &StrippedPrefix, bare: bool) {
+    headers.edit(header::SET_COOKIE, |line| {
         let new = prefix.set_cookie(line.as_bytes(), bare);
-        if let Some(new) = new.and_then(|new| HeaderValue::from_maybe_shared(Bytes::from(new)).ok()) {
-            *line = new;
-        }
-    }
+        let new = new.and_then(|new| HeaderValue::from_maybe_shared(Bytes::from(new)).ok());
+        new.map_or(LineEdit::Keep, LineEdit::Replace)
+    });
 }

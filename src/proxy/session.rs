@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use uuid::Uuid;
 
 use super::{Call, ProxyError, cookies::CommittedSession};
@@ -10,6 +10,7 @@ use crate::{
     clock::Timestamp,
     config::{CacheRule, OnStoreFailure, SessionMode},
     headers::ClientInfo,
+    message::{Fields, Request, Response},
     net::network_of,
     session::{self, FetchContext, PresentedCookies, ResolvedSession, SessionChanges},
 };
@@ -32,7 +33,7 @@ impl Call<'_> {
         // Who has no session is sent by address, and must find the same server by the session that begins there.
         let home = by_address(client).and_then(|address| route.upstream.home_of(address, now));
         let suits = |id| route.upstream.home_of(in_common(id), now) == home;
-        let lines = request.headers().get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+        let lines = request.fields().get_all(header::COOKIE).map(HeaderValue::as_bytes);
         let resolved = plan.sessions.resolve(session::ResolveRequest {
             cookie: form,
             shown: PresentedCookies::read(form, client.https, lines),
@@ -41,7 +42,7 @@ impl Call<'_> {
             visit: || {
                 let visit = FetchContext::read(
                     request.method(),
-                    request.headers(),
+                    request.fields(),
                     form.same_site(),
                     route.cross_site_sessions,
                 );
@@ -67,7 +68,7 @@ impl Call<'_> {
         let is_document = || {
             FetchContext::read(
                 request.method(),
-                request.headers(),
+                request.fields(),
                 route.cookie.same_site(),
                 route.cross_site_sessions,
             )
@@ -105,7 +106,7 @@ impl Call<'_> {
         let began = self.now;
         // What can wait does on 304 and on answers for shared caches.
         let shared = || {
-            response.status() == StatusCode::NOT_MODIFIED || session::is_for_shared_caches(response.headers())
+            response.status() == StatusCode::NOT_MODIFIED || session::is_for_shared_caches(response.fields())
         };
         let weighty = changes.is_weighty();
         let home = affinity(Some(resolved), client).and_then(|one| route.upstream.home_of(one, began));
@@ -155,7 +156,7 @@ impl Call<'_> {
         } else {
             Vec::new()
         };
-        let headers = response.headers_mut();
+        let headers = response.fields_mut();
         if plan.sessions.varies_by_cookie() {
             vary(headers);
         }
@@ -192,24 +193,24 @@ pub fn affinity(resolved: Option<&ResolvedSession>, client: &ClientInfo) -> Opti
 }
 
 /// The answer depends on the cookie, as Flask says of its own.
-fn vary(headers: &mut HeaderMap) {
+fn vary(headers: &mut Fields) {
     let says = |line: &HeaderValue| {
         let names = line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
         names.into_iter().any(|name| name == b"*" || name.eq_ignore_ascii_case(b"cookie"))
     };
-    if !headers.get_all(header::VARY).iter().any(says) {
+    if !headers.get_all(header::VARY).any(says) {
         headers.append(header::VARY, HeaderValue::from_static("Cookie"));
     }
 }
 
 /// An answer whose app was told who asks, and that says nothing of caches, is not for those that serve many.
-fn cache(rule: CacheRule, resolved: &ResolvedSession, headers: &mut HeaderMap) {
+fn cache(rule: CacheRule, resolved: &ResolvedSession, headers: &mut Fields) {
     let value = match rule {
         CacheRule::Private => "private",
         CacheRule::NoStore => "no-store",
         CacheRule::Off => return,
     };
     if resolved.tells_who_asks() {
-        headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static(value));
+        headers.insert_if_absent(header::CACHE_CONTROL, HeaderValue::from_static(value));
     }
 }

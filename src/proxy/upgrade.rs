@@ -13,7 +13,7 @@ use std::{
 };
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::{HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::{io::poll_read_buf, sync::CancellationToken};
 
@@ -21,6 +21,7 @@ use super::ProxyError;
 use crate::{
     clock::{self, Timestamp},
     listen::DuplexStream,
+    message::Response,
     net::NetStream,
     plan::Plan,
     session,
@@ -66,7 +67,7 @@ pub fn agree<B>(
             "the app changed to a protocol that was not asked for",
         ));
     };
-    let headers = response.headers_mut();
+    let headers = response.fields_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, said);
     Ok(true)
@@ -225,7 +226,7 @@ mod tests {
             *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
             let agreed = agree(asked.map(value).as_ref(), said.map(value), &mut response);
             assert_eq!(agreed.is_ok(), fine, "{asked:?} {said:?}");
-            assert_eq!(response.headers().contains_key("upgrade"), fine);
+            assert_eq!(response.fields().contains("upgrade"), fine);
         }
     }
 }

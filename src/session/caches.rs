@@ -1,6 +1,7 @@
 //! Caches between us and the visitor: what an answer says to them, and how it is kept out of those that serve many. Pure.
 
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use crate::message::Fields;
+use http::{HeaderName, HeaderValue, header};
 
 /// Fields for some caches alone, which beat `Cache-Control` there, beside all that end in `-cache-control` (RFC 9213;
 /// Edge Architecture; nginx; Akamai).
@@ -46,7 +47,7 @@ fn invites_its_caches(name: &HeaderName, value: &HeaderValue) -> bool {
 }
 
 /// True if an answer may be kept by caches that serve many: no new ticket belongs into it.
-pub fn is_for_shared_caches(headers: &HeaderMap) -> bool {
+pub fn is_for_shared_caches(headers: &Fields) -> bool {
     headers.iter().any(|(name, value)| {
         (*name == header::CACHE_CONTROL && directives(value.as_bytes()).any(invites))
             || invites_its_caches(name, value)
@@ -55,7 +56,7 @@ pub fn is_for_shared_caches(headers: &HeaderMap) -> bool {
 
 /// Takes the markings for shared caches out, and says `private` (product rule: a Set-Cookie of ours never lands in a
 /// cache that serves many).
-pub fn make_private(headers: &mut HeaderMap) {
+pub fn make_private(headers: &mut Fields) {
     if is_for_shared_caches(headers) {
         let inviting: Vec<HeaderName> = headers
             .iter()
@@ -67,7 +68,6 @@ pub fn make_private(headers: &mut HeaderMap) {
         }
         let kept: Vec<Vec<u8>> = headers
             .get_all(header::CACHE_CONTROL)
-            .iter()
             .flat_map(|value| directives(value.as_bytes()))
             .filter(|directive| !invites(directive))
             .map(<[u8]>::to_vec)
@@ -80,7 +80,7 @@ pub fn make_private(headers: &mut HeaderMap) {
         }
     }
     let private = |value: &HeaderValue| directives(value.as_bytes()).any(forbids);
-    if !headers.get_all(header::CACHE_CONTROL).iter().any(private) {
+    if !headers.get_all(header::CACHE_CONTROL).any(private) {
         headers.append(header::CACHE_CONTROL, HeaderValue::from_static("private"));
     }
 }
@@ -107,25 +107,25 @@ mod tests {
             ("x-accel-expires", "60", true),
             ("x-accel-expires", "0", false),
         ] {
-            let mut headers = HeaderMap::new();
+            let mut headers = Fields::new();
             headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value).unwrap());
             assert_eq!(is_for_shared_caches(&headers), shared, "{name}: {value}");
             make_private(&mut headers);
             assert!(!is_for_shared_caches(&headers), "{name}: {value}");
-            let said: Vec<_> = headers.get_all(header::CACHE_CONTROL).iter().collect();
+            let said: Vec<_> = headers.get_all(header::CACHE_CONTROL).collect();
             assert!(said.iter().any(|v| directives(v.as_bytes()).any(forbids)), "{name}: {value}: {said:?}");
         }
     }
 
     #[test]
     fn what_is_no_invitation_stays() {
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         let line = "no-cache=\"set-cookie, x-y\", public, max-age=5";
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(line));
         headers.insert("cdn-cache-control", HeaderValue::from_static("no-store"));
         make_private(&mut headers);
-        let said: Vec<_> = headers.get_all(header::CACHE_CONTROL).iter().collect();
+        let said: Vec<_> = headers.get_all(header::CACHE_CONTROL).collect();
         assert_eq!(said, ["no-cache=\"set-cookie, x-y\", max-age=5", "private"]);
-        assert_eq!(headers["cdn-cache-control"], "no-store");
+        assert_eq!(headers.get("cdn-cache-control").unwrap(), "no-store");
     }
 }

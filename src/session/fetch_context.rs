@@ -1,8 +1,12 @@
 //! The circumstances of a request that decide whether a visitor may be given a ticket. Pure.
 
-use http::{HeaderMap, Method, header};
+use http::{Method, header};
 
-use crate::{config::SameSite, message::authority::HostPort, record::jar::RequestSite};
+use crate::{
+    config::SameSite,
+    message::{Fields, authority::HostPort},
+    record::jar::RequestSite,
+};
 
 /// Sub-resources never begin a session (Fetch Metadata, `Sec-Fetch-Dest`).
 const SUBRESOURCES: [&[u8]; 8] =
@@ -25,7 +29,7 @@ pub struct FetchContext {
 impl RequestSite {
     /// Reads the Fetch Metadata headers. A top-level navigation by a safe method carries Lax cookies, one in a frame
     /// or by another method does not; nothing cross-site carries Strict ones (RFC 6265bis section 5.2).
-    pub fn read(method: &Method, headers: &HeaderMap) -> Self {
+    pub fn read(method: &Method, headers: &Fields) -> Self {
         let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
         if get("sec-fetch-site") != Some(b"cross-site") {
             return Self::SameSite;
@@ -35,8 +39,8 @@ impl RequestSite {
 
     /// The same; where there is no Fetch Metadata, as by plain http and in the handshake of a WebSocket, `Origin` tells.
     /// `host` is the one that the visitor sees.
-    pub fn read_with_origin(method: &Method, headers: &HeaderMap, host: &[u8]) -> Self {
-        if headers.contains_key("sec-fetch-site") {
+    pub fn read_with_origin(method: &Method, headers: &Fields, host: &[u8]) -> Self {
+        if headers.contains("sec-fetch-site") {
             return Self::read(method, headers);
         }
         match headers.get(header::ORIGIN) {
@@ -45,9 +49,9 @@ impl RequestSite {
         }
     }
 
-    fn other_site(method: &Method, headers: &HeaderMap) -> Self {
+    fn other_site(method: &Method, headers: &Fields) -> Self {
         let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
-        if !["sec-fetch-mode", "sec-fetch-dest"].iter().any(|name| headers.contains_key(*name)) {
+        if !["sec-fetch-mode", "sec-fetch-dest"].iter().any(|name| headers.contains(*name)) {
             let form = !method.is_safe() && accepts_page(headers);
             return if form { Self::Form } else { Self::CrossSite };
         }
@@ -73,7 +77,7 @@ impl FetchContext {
     }
 
     /// Whether a script says that it asks, as jQuery and others do.
-    pub fn is_scripted(headers: &HeaderMap) -> bool {
+    pub fn is_scripted(headers: &Fields) -> bool {
         headers
             .get("x-requested-with")
             .is_some_and(|by| by.as_bytes().eq_ignore_ascii_case(b"XMLHttpRequest"))
@@ -81,7 +85,7 @@ impl FetchContext {
 
     /// Whether the visitor sent a form, so that what is answered takes the place of the page that they see: by an unsafe
     /// method, and not by a script.
-    pub fn submits(method: &Method, headers: &HeaderMap) -> bool {
+    pub fn submits(method: &Method, headers: &Fields) -> bool {
         let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
         if method.is_safe() {
             return false;
@@ -95,12 +99,7 @@ impl FetchContext {
     }
 
     /// Reads the Fetch Metadata headers. Where there are none, a ticket may be given.
-    pub fn read(
-        method: &Method,
-        headers: &HeaderMap,
-        same_site: SameSite,
-        cross_site_sessions: bool,
-    ) -> Self {
+    pub fn read(method: &Method, headers: &Fields, same_site: SameSite, cross_site_sessions: bool) -> Self {
         let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
         let from = RequestSite::read(method, headers);
         let cookie_could_come = match same_site {
@@ -112,8 +111,7 @@ impl FetchContext {
         let prefetch = ["sec-purpose", "purpose", "x-moz"]
             .iter()
             .any(|n| get(n).is_some_and(|v| v.starts_with(b"prefetch") || v.starts_with(b"prerender")));
-        let preflight =
-            method == Method::OPTIONS && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+        let preflight = method == Method::OPTIONS && headers.contains(header::ACCESS_CONTROL_REQUEST_METHOD);
         Self {
             may_mint: (cookie_could_come || cross_site_sessions) && !subresource && !prefetch && !preflight,
             // Nobody sees what was fetched in advance.
@@ -142,7 +140,7 @@ fn is_same_site(origin: &[u8], host: &[u8]) -> bool {
 
 /// Whether a page is what is asked for, where there is no Fetch Metadata, which browsers send by https only: pictures and
 /// what scripts fetch are told by what they accept, and by what libraries say of themselves.
-fn accepts_page(headers: &HeaderMap) -> bool {
+fn accepts_page(headers: &Fields) -> bool {
     let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
     !FetchContext::is_scripted(headers)
         && get("accept").is_none_or(|types| memchr::memmem::find(types, b"text/html").is_some())
@@ -156,7 +154,7 @@ mod tests {
 
     #[test]
     fn where_browsers_say_nothing_of_sites_the_origin_decides() {
-        let lines = |all: &[(&'static str, &'static str)]| -> HeaderMap {
+        let lines = |all: &[(&'static str, &'static str)]| -> Fields {
             all.iter().map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
         };
         let (get, post) = (&Method::GET, &Method::POST);

@@ -2,21 +2,21 @@
 
 use std::{sync::Arc, time::Duration};
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 
 use super::{change::SessionChanges, session_headers::SessionHeaders};
 use crate::{
-    message::field::normal as field_name,
+    message::{Fields, field::normal as field_name},
     record::{FieldName, FieldValue, decode_text, form},
 };
 
 impl SessionHeaders {
     /// Takes every session header out of an answer and reads its instructions. A malformed line is logged, counted
     /// and dropped, and takes no other with it.
-    pub fn take(&self, headers: &mut HeaderMap) -> Option<Box<SessionChanges>> {
+    pub fn take(&self, headers: &mut Fields) -> Option<Box<SessionChanges>> {
         let mut changes: Option<Box<SessionChanges>> = None;
         if let Some(name) = &self.replace
-            && headers.contains_key(name)
+            && headers.contains(name)
         {
             let changes = changes.get_or_insert_default();
             for value in headers.get_all(name) {
@@ -25,7 +25,7 @@ impl SessionHeaders {
             headers.remove(name);
         }
         let ours = |n: &HeaderName| n.as_str().starts_with(&self.prefix);
-        if !headers.keys().any(ours) {
+        if !headers.names().any(ours) {
             return changes;
         }
         let mut said = changes.unwrap_or_default();
@@ -36,7 +36,7 @@ impl SessionHeaders {
                 self.events.malformed(&name, why);
             }
         }
-        let names: Vec<HeaderName> = headers.keys().filter(|n| ours(n)).cloned().collect();
+        let names: Vec<HeaderName> = headers.names().filter(|n| ours(n)).cloned().collect();
         for name in names {
             headers.remove(name);
         }
@@ -193,7 +193,7 @@ mod tests {
     /// The changes of these lines, and how many were malformed.
     fn read(wire: &SessionHeaders, lines: &[(&str, &str)]) -> (SessionChanges, u64) {
         let before = wire.events.malformed.get();
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         for (name, value) in lines {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());

@@ -6,11 +6,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::Response;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{RequestBodyError, http1, http2};
-use crate::net::NetStream;
+use crate::{message::Response, net::NetStream};
 
 /// Interim answers before the answer itself (RFC 9110 section 15.2); more of them are no HTTP but a stall.
 pub(super) const MOST_INTERIM: u8 = 32;

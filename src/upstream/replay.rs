@@ -11,10 +11,10 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 
 use super::UploadProgress;
+use http::HeaderMap;
 
 /// What is kept of a body that is on its way, in bytes.
 const MOST_KEPT: usize = 64 * 1024;

@@ -3,7 +3,6 @@
 use std::{net::IpAddr, time::Duration};
 
 use bytes::Bytes;
-use http::Request;
 use http_body::Body;
 
 use super::{
@@ -17,7 +16,12 @@ use super::{
     pool::ReusePolicy,
     replay::{ReplayBody, SentBody},
 };
-use crate::{clock::Timestamp, config::BalanceRule, message::lines::HeaderLines, net::VisitorConnection};
+use crate::{
+    clock::Timestamp,
+    config::BalanceRule,
+    message::{Request, lines::HeaderLines},
+    net::VisitorConnection,
+};
 
 /// What holds for one request.
 #[derive(Debug, Clone, Copy)]

@@ -1,7 +1,7 @@
 //! An answer's head, to bytes, and how its end is told (RFC 9112 sections 4 and 6). Pure.
 
 use http::{
-    HeaderMap, Response, StatusCode,
+    StatusCode,
     header::{CONTENT_LENGTH, DATE},
 };
 
@@ -9,6 +9,7 @@ use super::head::AnswerTerms;
 use crate::{
     clock,
     message::{
+        Fields, Response,
         framing::{content_length, ends_with_head},
         outbound::{BodyEnding, write_fields, write_length},
     },
@@ -33,7 +34,7 @@ pub(super) fn write<B>(
     terms: AnswerTerms,
     out: &mut Vec<u8>,
 ) {
-    let (status, fields) = (response.status(), response.headers());
+    let (status, fields) = (response.status(), response.fields());
     write_status(if terms.old { b"HTTP/1.0 " } else { b"HTTP/1.1 " }, status, out);
     write_fields(fields, out);
     match ending {
@@ -43,7 +44,7 @@ pub(super) fn write<B>(
         BodyEnding::Empty => said_length(status, fields, body, terms, out),
     }
     // A pass over the few names costs less than to look one up.
-    if !fields.keys().any(|name| *name == DATE) {
+    if !fields.names().any(|name| *name == DATE) {
         out.extend_from_slice(b"date: ");
         clock::with_http_date(|date| out.extend_from_slice(date.as_bytes()));
         out.extend_from_slice(b"\r\n");
@@ -61,7 +62,7 @@ pub(super) fn write<B>(
 /// The length that a body would have, of an answer that ends with its head (RFC 9110 section 8.6).
 fn said_length(
     status: StatusCode,
-    fields: &HeaderMap,
+    fields: &Fields,
     body: Option<u64>,
     terms: AnswerTerms,
     out: &mut Vec<u8>,
@@ -76,7 +77,7 @@ fn said_length(
 }
 
 /// Writes an interim answer (RFC 9110 section 15.2).
-pub(super) fn write_interim(status: StatusCode, fields: &HeaderMap, out: &mut Vec<u8>) {
+pub(super) fn write_interim(status: StatusCode, fields: &Fields, out: &mut Vec<u8>) {
     write_status(b"HTTP/1.1 ", status, out);
     write_fields(fields, out);
     out.extend_from_slice(b"\r\n");
@@ -117,9 +118,9 @@ mod tests {
             ),
         ] {
             let said = ending(StatusCode::from_u16(status).unwrap(), body, terms);
-            let response = Response::builder().status(status).header("content-length", "9");
+            let response = http::Response::builder().status(status).header("content-length", "9");
             let mut out = Vec::new();
-            write(&response.body(()).unwrap(), said, body, terms, &mut out);
+            write(&response.body(()).unwrap().into(), said, body, terms, &mut out);
             let text = String::from_utf8(out).unwrap();
             assert_eq!(said, wanted, "{text}");
             assert!(text.contains(line) && text.contains("\r\ndate: "), "{text}");

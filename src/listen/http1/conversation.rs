@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Response, StatusCode, header::CONNECTION};
+use http::{StatusCode, header::CONNECTION};
 use http_body::Body;
 
 use super::{
@@ -26,7 +26,10 @@ use super::{
 use crate::{
     clock::{self, CoarseTimer},
     config::RequestLimits,
-    message::outbound::{BodyEnding, MessageWriter, OutboundError},
+    message::{
+        Fields, Response,
+        outbound::{BodyEnding, MessageWriter, OutboundError},
+    },
     net::VisitorConnection,
 };
 
@@ -64,7 +67,7 @@ pub(super) struct Http1Conversation<'a, 't, H: RequestHandler> {
     pub(super) served: u64,
     outbound: MessageWriter<H::Body>,
     /// The fields of the last answer, emptied: the next request's have room there.
-    spare: HeaderMap,
+    spare: Fields,
     watch: IdleWatch,
     /// Of one that has brought nothing yet, once the process is to end.
     last_call: Option<CoarseTimer>,
@@ -96,7 +99,7 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
             left,
             served: 0,
             outbound: MessageWriter::cut(),
-            spare: HeaderMap::new(),
+            spare: Fields::new(),
             watch,
             last_call: fresh.then(|| CoarseTimer::new(Some(FIRST_REQUEST_GRACE))),
         }
@@ -230,14 +233,14 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
 
     /// Sends an answer; none when all of it has left.
     async fn answer(&mut self, response: Response<H::Body>, terms: &mut AnswerTerms) -> Option<NextState> {
-        let (mut parts, body) = response.into_parts();
-        if parts.status != StatusCode::SWITCHING_PROTOCOLS
-            && let Some(said) = parts.headers.remove(CONNECTION)
+        let (mut head, body) = response.split();
+        if head.status() != StatusCode::SWITCHING_PROTOCOLS
+            && let Some(said) = head.fields_mut().remove(CONNECTION)
         {
             terms.keep &= !said.as_bytes().eq_ignore_ascii_case(b"close");
         }
         let length = body.size_hint().exact();
-        let ending = answer::ending(parts.status, length, *terms);
+        let ending = answer::ending(head.status(), length, *terms);
         // Who waits to be asked for a body may send it all the same, or not: only they know where the next one begins.
         let (unsaid, waits) = self.line.with(ConnectionIo::answered).unwrap_or_default();
         terms.keep &= ending != BodyEnding::Close && !waits;
@@ -246,12 +249,11 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
             terms.keep = self.skip_body().await;
         }
         let body = (!matches!(ending, BodyEnding::Empty | BodyEnding::Length(0))).then_some(body);
-        let head = Response::from_parts(parts, ());
         self.outbound.begin(ending, body, |out| {
             out.extend_from_slice(&unsaid);
             answer::write(&head, ending, length, *terms, out);
         });
-        self.spare = std::mem::take(&mut head.into_parts().0.headers);
+        self.spare = std::mem::take(head.fields_mut());
         self.spare.clear();
 
         let sent = poll_fn(|cx| match self.outbound.poll(&mut IoWriter(&self.line), cx) {

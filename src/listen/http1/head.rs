@@ -1,18 +1,19 @@
 //! A request's head, from bytes (RFC 9112 sections 3, 5 and 6). Pure.
 
-use std::{mem::MaybeUninit, ops::Range};
+use std::mem::MaybeUninit;
 
 use bytes::BytesMut;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode, Uri, Version,
+    HeaderName, HeaderValue, Method, StatusCode, Uri, Version,
     header::{CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING, UPGRADE},
 };
-use smallvec::SmallVec;
 
 use super::io::BodyRemaining;
 use crate::message::{
+    Fields, Request,
     chunked::ChunkReader,
     framing::{content_length, is_chunked, lower_version, transfer_codings},
+    head::{FieldPlaces, place_in},
 };
 
 /// More lines are no request of anybody, whatever `fields` allows.
@@ -86,7 +87,7 @@ impl AnswerTerms {
 pub(super) fn read(
     inbound: &mut BytesMut,
     most: usize,
-    spare: &mut HeaderMap,
+    spare: &mut Fields,
 ) -> Result<Option<RequestHead>, HeadError> {
     match read_known(inbound, most, spare) {
         Err(HeadError::Malformed(httparse::Error::Version)) if is_later(inbound) => {
@@ -100,7 +101,7 @@ pub(super) fn read(
 fn read_known(
     inbound: &mut BytesMut,
     most: usize,
-    spare: &mut HeaderMap,
+    spare: &mut Fields,
 ) -> Result<Option<RequestHead>, HeadError> {
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut parsed = httparse::Request::new(&mut []);
@@ -119,11 +120,8 @@ fn read_known(
         .map_err(|_| httparse::Error::Token)?;
     let old = parsed.version == Some(0);
     // Target and values become slices of one shared piece: where they lie in it is noted before it is cut off.
-    let start = inbound.as_ptr().addr();
-    let place = |text: &[u8]| text.as_ptr().addr() - start..text.as_ptr().addr() - start + text.len();
-    let target = place(parsed.path.unwrap_or_default().as_bytes());
-    let places: SmallVec<[(Range<usize>, Range<usize>); 24]> =
-        parsed.headers.iter().map(|field| (place(field.name.as_bytes()), place(field.value))).collect();
+    let target = place_in(inbound, parsed.path.unwrap_or_default().as_bytes());
+    let places = FieldPlaces::of(parsed.headers, inbound);
     if target.len() > LONGEST_TARGET {
         return Err(HeadError::TargetTooLong);
     }
@@ -131,24 +129,15 @@ fn read_known(
     let uri = Uri::from_maybe_shared(head.slice(target)).map_err(|_| HeadError::Target)?;
 
     let mut headers = std::mem::take(spare);
-    headers.reserve(places.len());
     let mut said = RequestFraming { keep: !old, ..RequestFraming::default() };
-    for (name, value) in places {
-        let name = HeaderName::from_bytes(head.get(name).unwrap_or_default())
-            .map_err(|_| httparse::Error::HeaderName)?;
-        let value =
-            HeaderValue::from_maybe_shared(head.slice(value)).map_err(|_| httparse::Error::HeaderValue)?;
-        if said.hear(&name, &value)? {
-            headers.append(name, value);
-        }
-    }
+    places.read(&head, &mut headers, |name, value| said.scan(name, value))?;
     let body = said.body(old, &mut headers)?;
     let terms = said.terms(old, &method, &body);
     let mut request = Request::new(());
     *request.method_mut() = method;
     *request.uri_mut() = uri;
     *request.version_mut() = if old { Version::HTTP_10 } else { Version::HTTP_11 };
-    *request.headers_mut() = headers;
+    *request.fields_mut() = headers;
     Ok(Some(RequestHead { request, body, terms }))
 }
 
@@ -187,7 +176,7 @@ impl RequestFraming {
     }
 
     /// False where the line repeats another.
-    fn hear(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<bool, HeadError> {
+    fn scan(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<bool, HeadError> {
         let text = value.as_bytes();
         if *name == CONTENT_LENGTH {
             let length = content_length(text).ok_or(HeadError::Framing("a Content-Length that is none"))?;
@@ -218,7 +207,7 @@ impl RequestFraming {
     }
 
     /// RFC 9112 section 6.3. Of both, Transfer-Encoding wins, and nobody sees the length.
-    fn body(&self, old: bool, headers: &mut HeaderMap) -> Result<BodyRemaining, HeadError> {
+    fn body(&self, old: bool, headers: &mut Fields) -> Result<BodyRemaining, HeadError> {
         if !self.coded {
             return Ok(self
                 .length
@@ -241,7 +230,7 @@ mod tests {
     use super::*;
 
     fn parse(text: &[u8]) -> Result<Option<RequestHead>, HeadError> {
-        read(&mut BytesMut::from(text), 32 * 1024, &mut HeaderMap::new())
+        read(&mut BytesMut::from(text), 32 * 1024, &mut Fields::new())
     }
 
     #[test]
@@ -292,7 +281,7 @@ mod tests {
             assert_eq!(found.as_ref().map(|head| head.body), wanted, "{fields}");
             assert_eq!(found.as_ref().is_some_and(|head| head.terms.keep), keep, "{fields}");
             let both = fields.contains("Transfer") && fields.contains("Length");
-            assert!(!found.is_some_and(|head| both && head.request.headers().contains_key(CONTENT_LENGTH)));
+            assert!(!found.is_some_and(|head| both && head.request.fields().contains(CONTENT_LENGTH)));
         }
         assert!(parse(b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n").is_err());
     }
@@ -339,8 +328,7 @@ mod tests {
             assert_eq!(found, status, "{text:.60}");
         }
         let huge = format!("GET /{} HTTP/1.1\r\n\r\n", long(LONGEST_TARGET));
-        let error =
-            read(&mut BytesMut::from(huge.as_bytes()), usize::MAX, &mut HeaderMap::new()).unwrap_err();
+        let error = read(&mut BytesMut::from(huge.as_bytes()), usize::MAX, &mut Fields::new()).unwrap_err();
         assert_eq!(error.status(), Some(StatusCode::URI_TOO_LONG));
         assert!(matches!(parse(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), Err(HeadError::Http2)));
         assert!(parse(b"GET / HTTP/1.1\r\nA: 1\r\n").unwrap().is_none());
@@ -350,9 +338,9 @@ mod tests {
     #[test]
     fn what_follows_a_head_is_left() {
         let mut inbound = BytesMut::from(&b"PUT /a?b HTTP/1.1\r\nX: \xe9\r\nx: 2\r\n\r\nbody"[..]);
-        let head = read(&mut inbound, 1024, &mut HeaderMap::new()).unwrap().unwrap().request;
+        let head = read(&mut inbound, 1024, &mut Fields::new()).unwrap().unwrap().request;
         assert_eq!((head.uri().to_string(), &inbound[..]), ("/a?b".to_owned(), &b"body"[..]));
-        let values: Vec<_> = head.headers().get_all("x").iter().map(HeaderValue::as_bytes).collect();
+        let values: Vec<_> = head.fields().get_all("x").map(HeaderValue::as_bytes).collect();
         assert_eq!(values, [&b"\xe9"[..], b"2"]);
     }
 

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use http_body::{Frame, SizeHint};
 use tokio::io::AsyncWrite;
 use tokio_util::io::poll_read_buf;
@@ -20,7 +20,10 @@ use super::{
     answer,
 };
 use crate::{
-    message::chunked::{ChunkError, ChunkGrammar, ChunkReader, ChunkedPiece},
+    message::{
+        Fields,
+        chunked::{ChunkError, ChunkGrammar, ChunkReader, ChunkedPiece},
+    },
     net::NetStream,
 };
 
@@ -131,7 +134,7 @@ impl SharedIo {
     }
 
     /// This is said before the answer.
-    pub(in super::super) fn hint(&self, status: StatusCode, fields: &HeaderMap) {
+    pub(in super::super) fn hint(&self, status: StatusCode, fields: &Fields) {
         self.with(|wire| {
             let before = wire.interim.len();
             answer::write_interim(status, fields, &mut wire.interim);
@@ -256,7 +259,9 @@ impl ConnectionIo {
             match self.decode() {
                 Ok(ChunkedPiece::More) => {}
                 Ok(ChunkedPiece::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
-                Ok(ChunkedPiece::Trailers(fields)) => return Poll::Ready(Some(Ok(Frame::trailers(fields)))),
+                Ok(ChunkedPiece::Trailers(fields)) => {
+                    return Poll::Ready(Some(Ok(Frame::trailers(fields.into()))));
+                }
                 Ok(ChunkedPiece::End) => return Poll::Ready(None),
                 Err(error) => return Poll::Ready(Some(Err(error.into()))),
             }

@@ -2,9 +2,10 @@
 
 use std::cell::{Cell, RefCell};
 
-use http::{HeaderMap, Response, StatusCode, header};
+use http::{StatusCode, header};
 
 use super::super::upgrade::UpgradeCallback;
+use crate::message::{Fields, Response};
 
 /// What is held of interim answers until they leave, in bytes of names and values.
 const MOST_HINTS: usize = 16 * 1024;
@@ -26,7 +27,7 @@ impl std::fmt::Debug for StreamHandoff {
 impl StreamHandoff {
     /// This is said before the answer. HEADERS are not subject to flow control, so for who reads nothing no more than so
     /// much of them is begun.
-    pub(in super::super) fn hint(&self, status: StatusCode, fields: &HeaderMap) {
+    pub(in super::super) fn hint(&self, status: StatusCode, fields: &Fields) {
         let length: usize = fields.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
         let said = self.said.get().saturating_add(length);
         if said > MOST_HINTS {
@@ -35,8 +36,8 @@ impl StreamHandoff {
         self.said.set(said);
         let mut hint = Response::new(());
         *hint.status_mut() = status;
-        hint.headers_mut().clone_from(fields);
-        hint.headers_mut().remove(header::CONTENT_LENGTH);
+        hint.fields_mut().clone_from(fields);
+        hint.fields_mut().remove(header::CONTENT_LENGTH);
         self.hints.borrow_mut().push(hint);
     }
 

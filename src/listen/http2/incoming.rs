@@ -7,11 +7,11 @@ use std::{
 
 use bytes::Bytes;
 use h2::RecvStream;
-use http::{HeaderMap, header::CONTENT_LENGTH};
+use http::header::CONTENT_LENGTH;
 use http_body::{Frame, SizeHint};
 
 use super::StreamCounts;
-use crate::message::framing::content_length;
+use crate::message::{Fields, framing::content_length};
 
 /// What is still to come. h2 holds it against what the head says of its length.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(in super::super) struct StreamBody {
 }
 
 impl StreamBody {
-    pub(super) fn new(stream: RecvStream, head: &HeaderMap, streams: &Rc<StreamCounts>) -> Self {
+    pub(super) fn new(stream: RecvStream, head: &Fields, streams: &Rc<StreamCounts>) -> Self {
         let left = head.get(CONTENT_LENGTH).and_then(|length| content_length(length.as_bytes()));
         Self { stream, streams: Rc::clone(streams), left }
     }

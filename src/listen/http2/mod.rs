@@ -24,13 +24,13 @@ use std::{
 
 use bytes::Bytes;
 use h2::server::{Builder, Connection, Handshake, SendResponse};
-use http::Request;
 use tokio_util::sync::CancellationToken;
 
 use super::{ConnectionRules, RequestHandler, acceptor::ConnectionInfo};
 use crate::{
     clock::CoarseTimer,
     config::RequestLimits,
+    message::Request,
     net::{MeteredStream, NetStream},
     tasks,
 };
@@ -94,7 +94,7 @@ impl Http2Conversation {
                 Self::Begun(connection) => match ready!(connection.poll_accept(cx)) {
                     Some(accepted) => {
                         let (request, reply) = accepted?;
-                        begin(request, reply);
+                        begin(request.into(), reply);
                     }
                     None => return Poll::Ready(Ok(())),
                 },

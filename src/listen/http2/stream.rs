@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream, server::SendResponse};
 use http::{
-    HeaderValue, Method, Request, Response, StatusCode,
+    HeaderValue, Method, StatusCode,
     header::{CONNECTION, CONTENT_LENGTH, DATE},
 };
 use http_body::Body;
@@ -23,7 +23,10 @@ use super::{
     streams::RequestInFlight,
     tunnel::StreamTunnel,
 };
-use crate::{clock, message::framing::ends_with_head};
+use crate::{
+    clock,
+    message::{Request, Response, framing::ends_with_head},
+};
 
 /// Answers a request, in a task of its own. That its visitor goes, ends it wherever it is.
 pub(super) async fn serve<H: RequestHandler>(
@@ -34,20 +37,20 @@ pub(super) async fn serve<H: RequestHandler>(
     handler: Rc<H>,
 ) {
     // Malformed, and that is the matter of this one stream (RFC 9113 section 8.1.1). h2 sees to what else is.
-    if request.headers().values().any(has_blanks_around) {
+    if request.fields().values().any(has_blanks_around) {
         tracing::debug!(peer = ?entered.arrival.peer, "a request was refused: blanks around a value");
         return reply.send_reset(Reason::PROTOCOL_ERROR);
     }
     let streams = Rc::clone(flight.streams());
     let aside = Rc::default();
-    let (mut request, incoming) = part(request);
+    let (mut request, incoming) = request.split();
     let head_only = *request.method() == Method::HEAD;
     let switch = PendingUpgrade::of_stream(&mut request, &aside);
     // What follows an extended CONNECT is the tunnel, and no body.
     let (incoming, mut tunnel) = if switch.is_some() {
         (None, Some(incoming))
     } else {
-        let incoming = StreamBody::new(incoming, request.headers(), &streams);
+        let incoming = StreamBody::new(incoming, request.fields(), &streams);
         ((!incoming.is_end_stream()).then_some(incoming), None)
     };
     let request =
@@ -55,14 +58,14 @@ pub(super) async fn serve<H: RequestHandler>(
     let answer = handler.handle(entered.tell(request), entered.arrival);
     let Some(answer) = answered::<H>(answer, &mut reply, &aside).await else { return };
     flight.is_answered();
-    let (mut head, body) = answer.into_parts();
+    let (mut head, body) = answer.split();
     if tunnel.is_some() {
         upgrade::answer(&mut head);
     }
-    let follows = aside.switch().filter(|_| head.status == StatusCode::OK);
-    let ends = follows.is_none() && (body.is_end_stream() || ends_with_head(head.status, head_only));
+    let follows = aside.switch().filter(|_| head.status() == StatusCode::OK);
+    let ends = follows.is_none() && (body.is_end_stream() || ends_with_head(head.status(), head_only));
     complete_head(&mut head, &body, follows.is_some());
-    let stream = match reply.send_response(Response::from_parts(head, ()), ends) {
+    let stream = match reply.send_response(head.into(), ends) {
         Ok(stream) => stream,
         Err(error) => {
             tracing::debug!(%error, "an answer could not be told");
@@ -88,17 +91,24 @@ pub(super) async fn serve<H: RequestHandler>(
 }
 
 /// What an answer's head says besides: its length and a date where they are missing, and nothing of a connection.
-fn complete_head<B: Body>(head: &mut http::response::Parts, body: &B, is_tunnel: bool) {
+fn complete_head<B: Body>(head: &mut Response<()>, body: &B, is_tunnel: bool) {
     // What our own answers say to visitors who speak HTTP/1 (RFC 9113 section 8.2.2).
-    head.headers.remove(CONNECTION);
-    if !is_tunnel && !body.is_end_stream() && head.status != StatusCode::NO_CONTENT {
-        let length = body.size_hint().exact().filter(|_| !head.headers.contains_key(CONTENT_LENGTH));
-        head.headers.extend(length.map(|length| (CONTENT_LENGTH, length.into())));
+    let status = head.status();
+    let fields = head.fields_mut();
+    fields.remove(CONNECTION);
+    if !is_tunnel
+        && !body.is_end_stream()
+        && status != StatusCode::NO_CONTENT
+        && let Some(length) = body.size_hint().exact()
+    {
+        fields.insert_if_absent(CONTENT_LENGTH, length.into());
     }
-    if !head.headers.contains_key(DATE) {
-        let mut date = None;
-        clock::with_http_date(|now| date = HeaderValue::from_str(now).ok());
-        head.headers.extend(date.map(|date| (DATE, date)));
+    if !fields.contains(DATE) {
+        clock::with_http_date(|now| {
+            if let Ok(date) = HeaderValue::from_str(now) {
+                fields.insert(DATE, date);
+            }
+        });
     }
 }
 
@@ -106,11 +116,6 @@ fn complete_head<B: Body>(head: &mut http::response::Parts, body: &B, is_tunnel:
 fn has_blanks_around(value: &HeaderValue) -> bool {
     let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     is_blank(value.as_bytes().first()) || is_blank(value.as_bytes().last())
-}
-
-fn part(request: Request<RecvStream>) -> (Request<()>, RecvStream) {
-    let (parts, incoming) = request.into_parts();
-    (Request::from_parts(parts, ()), incoming)
 }
 
 /// The answer; `None` if the visitor takes the request back, or goes. What is said beforehand is passed on meanwhile.
@@ -122,7 +127,7 @@ async fn answered<H: RequestHandler>(
     poll_fn(|cx| {
         let polled = Pin::new(&mut answer).poll(cx);
         for hint in aside.hints() {
-            if let Err(error) = reply.send_informational(hint) {
+            if let Err(error) = reply.send_informational(hint.into()) {
                 tracing::debug!(%error, "a hint could not be told");
             }
         }

@@ -4,10 +4,15 @@
 //! read heads into small buffers (nginx: 4 KiB): what is sent is bounded, and begins with what matters most.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header};
+use http::{HeaderValue, header};
 
 use super::{super::Call, CookieContext};
-use crate::{config::is_session_like, cookies::CookieScope, message::set_cookie, session::make_private};
+use crate::{
+    config::is_session_like,
+    cookies::CookieScope,
+    message::{Fields, set_cookie},
+    session::make_private,
+};
 
 /// So many lines in one answer.
 const MOST_LINES: usize = 40;
@@ -34,7 +39,7 @@ impl ExpiringLines {
 
     /// Adds them to the answer: first of all cookies that look like a session's, of each the likeliest place before the
     /// next one of any.
-    pub fn go(self, headers: &mut HeaderMap) {
+    pub fn go(self, headers: &mut Fields) {
         if self.sessions.is_empty() && self.others.is_empty() {
             return;
         }
@@ -79,13 +84,13 @@ impl Call<'_> {
         &self,
         crossing: &CookieContext,
         occasion: &CookieScope<'_>,
-        headers: &HeaderMap,
+        headers: &Fields,
         expiring: &mut ExpiringLines,
     ) {
         let (rules, seen) = (&self.plan.cookies, &self.plan.inventory);
         // What this very answer sets is not taken back.
         let is_set = |name: &[u8]| {
-            let mut set = headers.get_all(header::SET_COOKIE).iter();
+            let mut set = headers.get_all(header::SET_COOKIE);
             set.any(|line| set_cookie::name(line.as_bytes()) == name)
         };
         for name in crossing.expiring.iter().filter(|name| !is_set(name)) {
@@ -114,19 +119,18 @@ mod tests {
         for name in ["lang", "theme", "PHPSESSID", "my.sid"] {
             expiring.add(name.as_bytes(), lines(name, 15));
         }
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         expiring.go(&mut headers);
-        let all: Vec<_> =
-            headers.get_all(header::SET_COOKIE).iter().filter_map(|v| v.to_str().ok()).collect();
+        let all: Vec<_> = headers.get_all(header::SET_COOKIE).filter_map(|v| v.to_str().ok()).collect();
         assert_eq!(all.len(), MOST_LINES);
         assert_eq!(all[..3], ["PHPSESSID=; Path=/0", "my.sid=; Path=/0", "PHPSESSID=; Path=/1"]);
         assert_eq!(all[30..33], ["lang=; Path=/0", "theme=; Path=/0", "lang=; Path=/1"]);
-        assert_eq!(headers[header::CACHE_CONTROL], "private");
+        assert_eq!(headers.get(header::CACHE_CONTROL).unwrap(), "private");
 
         let mut expiring = ExpiringLines::default();
         expiring.add(b"long", vec![vec![b'x'; MOST_BYTES - AROUND], b"x=".to_vec(), vec![b'y'; 10]]);
-        let mut headers = HeaderMap::new();
+        let mut headers = Fields::new();
         expiring.go(&mut headers);
-        assert_eq!(headers.get_all(header::SET_COOKIE).iter().count(), 1);
+        assert_eq!(headers.get_all(header::SET_COOKIE).count(), 1);
     }
 }

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, cell::OnceCell, collections::BTreeSet};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use smallvec::SmallVec;
 
 use super::{
@@ -12,7 +12,11 @@ use super::{
 };
 use crate::{
     cookies::{CookieScope, NameWork, PairContext},
-    message::cookie::{self, PairEdit, RetainedLine},
+    message::{
+        Fields, Request,
+        cookie::{self, PairEdit, RetainedLine},
+        fields::LineEdit,
+    },
     record::jar::{JarCookie, JarRequest, RequestSite},
     session::{FetchContext, ResolvedSession},
 };
@@ -36,14 +40,14 @@ impl Call<'_> {
         let host = self.client.host.as_ref().or(self.admitted.host.as_ref());
         let host = host.map_or(&b""[..], HeaderValue::as_bytes);
         let from = if asks {
-            RequestSite::read_with_origin(request.method(), request.headers(), host)
+            RequestSite::read_with_origin(request.method(), request.fields(), host)
         } else {
             RequestSite::SameSite
         };
         let safe = request.method().is_safe();
-        let form = asks && !safe && FetchContext::submits(request.method(), request.headers());
+        let form = asks && !safe && FetchContext::submits(request.method(), request.fields());
         let mut crossing = CookieContext { path, from, safe, form, expiring: Vec::new() };
-        let headers = request.headers_mut();
+        let headers = request.fields_mut();
         let host = if jar.is_some() { self.host_of_app() } else { Cow::Borrowed("") };
         let asking = JarRequest {
             host: &host,
@@ -72,9 +76,9 @@ impl Call<'_> {
         Ok(crossing)
     }
 
-    fn names_that_expire(&self, occasion: &CookieScope<'_>, headers: &HeaderMap) -> Vec<Vec<u8>> {
+    fn names_that_expire(&self, occasion: &CookieScope<'_>, headers: &Fields) -> Vec<Vec<u8>> {
         let rules = &self.plan.cookies;
-        let lines = headers.get_all(header::COOKIE).iter();
+        let lines = headers.get_all(header::COOKIE);
         let names = lines.flat_map(|line| cookie::pairs(line.as_bytes())).map(|(name, _)| name);
         names.filter(|name| rules.goes_with_session(name, occasion)).map(<[u8]>::to_vec).collect()
     }
@@ -84,7 +88,7 @@ impl Call<'_> {
         resolved: Option<&ResolvedSession>,
         (kept, stored, work): (&[&JarCookie], impl Fn(&[u8]) -> bool, &NameWork),
         occasion: impl FnOnce() -> CookieScope<'o>,
-        headers: &mut HeaderMap,
+        headers: &mut Fields,
     ) {
         let form = &self.route.cookie;
         let rules = &self.plan.cookies;
@@ -97,7 +101,7 @@ impl Call<'_> {
             });
         }
         let occasion = &occasion();
-        let lines: Vec<HeaderValue> = headers.get_all(header::COOKIE).iter().cloned().collect();
+        let lines: Vec<HeaderValue> = headers.get_all(header::COOKIE).cloned().collect();
         // Renamed ones are looked for only where one under the app's own name would be let in beside them, and then once.
         let renamed = OnceCell::new();
         let all_renamed = || -> BTreeSet<Cow<'_, [u8]>> {
@@ -125,31 +129,15 @@ impl Call<'_> {
 }
 
 /// Edits each line; one that has no pair left goes.
-fn edit_lines(headers: &mut HeaderMap, edit: impl Fn(&[u8]) -> RetainedLine) {
-    let header::Entry::Occupied(mut lines) = headers.entry(header::COOKIE) else { return };
-    let mut empty = false;
-    for line in lines.iter_mut() {
-        match edit(line.as_bytes()) {
-            RetainedLine::Unchanged => {}
-            RetainedLine::Empty => {
-                *line = HeaderValue::from_static("");
-                empty = true;
-            }
-            RetainedLine::Changed(bytes) => {
-                // Of bytes that came as headers; were they ever none, the line is not passed on unedited.
-                let value = HeaderValue::from_maybe_shared(Bytes::from(bytes));
-                empty |= value.is_err();
-                *line = value.unwrap_or(HeaderValue::from_static(""));
-            }
+fn edit_lines(headers: &mut Fields, edit: impl Fn(&[u8]) -> RetainedLine) {
+    headers.edit(header::COOKIE, |line| match edit(line.as_bytes()) {
+        RetainedLine::Unchanged => LineEdit::Keep,
+        RetainedLine::Empty => LineEdit::Remove,
+        // Of bytes that came as headers; were they ever none, the line is not passed on unedited.
+        RetainedLine::Changed(bytes) => {
+            HeaderValue::from_maybe_shared(Bytes::from(bytes)).map_or(LineEdit::Remove, LineEdit::Replace)
         }
-    }
-    if empty {
-        let kept: Vec<HeaderValue> = lines.iter().filter(|l| !l.is_empty()).cloned().collect();
-        lines.remove_entry_mult();
-        for line in kept {
-            headers.append(header::COOKIE, line);
-        }
-    }
+    });
 }
 
 /// As a browser writes them (RFC 6265bis section 5.8.3).
@@ -169,8 +157,8 @@ fn as_line(kept: &[&JarCookie]) -> Option<Vec<u8>> {
 }
 
 /// Adds pairs to the last line, or makes one.
-fn append(headers: &mut HeaderMap, pairs: &[u8]) {
-    let mut lines: Vec<HeaderValue> = headers.get_all(header::COOKIE).iter().cloned().collect();
+fn append(headers: &mut Fields, pairs: &[u8]) {
+    let mut lines: Vec<HeaderValue> = headers.get_all(header::COOKIE).cloned().collect();
     let last = lines.pop();
     let line = match &last {
         Some(last) => [last.as_bytes(), b"; ", pairs].concat(),
@@ -187,11 +175,11 @@ fn append(headers: &mut HeaderMap, pairs: &[u8]) {
 mod tests {
     use super::*;
 
-    fn lines(headers: &HeaderMap) -> Vec<&str> {
-        headers.get_all(header::COOKIE).iter().map(|line| line.to_str().unwrap()).collect()
+    fn lines(headers: &Fields) -> Vec<&str> {
+        headers.get_all(header::COOKIE).map(|line| line.to_str().unwrap()).collect()
     }
 
-    fn cookies(all: &[&'static str]) -> HeaderMap {
+    fn cookies(all: &[&'static str]) -> Fields {
         all.iter().map(|line| (header::COOKIE, HeaderValue::from_static(line))).collect()
     }
 

@@ -1,14 +1,18 @@
 //! The answer's `Set-Cookie` lines: what the rules make of them, what the session keeps, what goes with it.
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderValue, StatusCode, header};
 use uuid::Uuid;
 
 use super::{super::Call, CookieContext, expiring::ExpiringLines};
 use crate::{
     config::{KeepRenew, SessionMode, is_session_like},
     cookies::{self, CookieFinding, CookieScope, LineVerdict, SealedFor},
-    message::set_cookie::{self, SetCookieLine},
+    message::{
+        Fields, Response,
+        fields::LineEdit,
+        set_cookie::{self, SetCookieLine},
+    },
     record::jar::{Jar, JarChange, JarCookie, SettingScope},
     session::{SessionChanges, make_private},
 };
@@ -71,12 +75,13 @@ impl Call<'_> {
     ) -> Option<Box<PendingLines>> {
         let mut waiting: Option<Box<PendingLines>> = None;
         let status = response.status();
-        let headers = response.headers_mut();
-        let header::Entry::Occupied(mut lines) = headers.entry(header::SET_COOKIE) else { return waiting };
+        let headers = response.fields_mut();
+        if !headers.contains(header::SET_COOKIE) {
+            return waiting;
+        }
         let occasion = self.cookie_scope(crossing);
-        let mut gone: Vec<usize> = Vec::new();
         let mut taken = false;
-        for (at, line) in lines.iter_mut().enumerate() {
+        headers.edit(header::SET_COOKIE, |line| {
             let fate = self.fate_of_line((crossing, status), line, &occasion);
             if self.plan.cookies.adopts()
                 && let Some(adopted) = self.adopted_line(line, &fate, &occasion)
@@ -85,27 +90,19 @@ impl Call<'_> {
             }
             taken |= matches!(fate, LineFate::Goes | LineFate::IsKept(_));
             match fate {
-                LineFate::Stays => {}
-                LineFate::Becomes(new) => *line = new,
-                LineFate::Goes => gone.push(at),
+                LineFate::Stays => LineEdit::Keep,
+                LineFate::Becomes(new) => LineEdit::Replace(new),
+                LineFate::Goes => LineEdit::Remove,
                 LineFate::IsKept(change) => {
-                    gone.push(at);
                     changes.get_or_insert_default().jar.push(*change);
+                    LineEdit::Remove
                 }
                 LineFate::Waits => {
-                    gone.push(at);
                     waiting.get_or_insert_default().bound.push(line.clone());
+                    LineEdit::Remove
                 }
             }
-        }
-        if !gone.is_empty() {
-            let stays = lines.iter().enumerate().filter(|(at, _)| !gone.contains(at));
-            let left: Vec<HeaderValue> = stays.map(|(_, line)| line.clone()).collect();
-            lines.remove_entry_mult();
-            for line in left {
-                headers.append(header::SET_COOKIE, line);
-            }
-        }
+        });
         if taken {
             // SECURITY: an answer that set a cookie is as a rule its visitor's own, and caches that serve many leave it
             // alone for that line. Without it they would not.
@@ -262,7 +259,7 @@ impl Call<'_> {
         crossing: &CookieContext,
         waiting: Option<Box<PendingLines>>,
         after: &CommittedSession,
-        headers: &mut HeaderMap,
+        headers: &mut Fields,
     ) {
         if waiting.is_none() && !after.ended {
             return;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Method, Request, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 
 use super::{
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     config::{HealthConfig, UpstreamHost},
-    message::lines::HeaderLines,
+    message::{Request, lines::HeaderLines},
 };
 
 /// Why a check failed.
@@ -54,16 +54,21 @@ pub(super) fn request(
         _ if endpoint.name.starts_with("unix:") => "localhost",
         _ => endpoint.name.as_str(),
     };
-    let request = Request::get(rules.path.as_str())
-        .header(header::HOST, host)
-        .header(header::USER_AGENT, "cloakroom (health check)");
-    // Of HTTP/2 a connection is never a header's matter (RFC 9113 section 8.2.2).
-    let request = if upstream.rules.http2 { request } else { request.header(header::CONNECTION, "close") };
+    let mut request = Request::new(());
     // The configuration was checked: it is a request.
-    let mut request = request.body(()).ok()?;
+    *request.uri_mut() = rules.path.parse().ok()?;
+    let fields = request.fields_mut();
+    fields.insert(header::HOST, HeaderValue::from_str(host).ok()?);
+    fields.insert(header::USER_AGENT, HeaderValue::from_static("cloakroom (health check)"));
+    // Of HTTP/2 a connection is never a header's matter (RFC 9113 section 8.2.2).
+    if !upstream.rules.http2 {
+        fields.insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
     if upstream.rules.http2 && rules.path == grpc::CHECK {
         *request.method_mut() = Method::POST;
-        request.headers_mut().extend(grpc::HEADERS);
+        for (name, value) in grpc::HEADERS {
+            request.fields_mut().insert(name, value);
+        }
     }
     Some(request)
 }
@@ -89,8 +94,8 @@ pub(super) async fn check(
             Err(_) => return Err(CheckFailure::Late),
         };
         if is_grpc && answer.status().is_success() {
-            let (head, body) = answer.into_parts();
-            return Ok(grpc::read(head.headers, body).await.map_err(CheckFailure::BrokeOff)??);
+            let (head, body) = answer.split();
+            return Ok(grpc::read(head.fields(), body).await.map_err(CheckFailure::BrokeOff)??);
         }
         answer.status()
     } else {

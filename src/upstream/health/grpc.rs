@@ -3,10 +3,11 @@
 use std::{future::poll_fn, pin::pin};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, HeaderName, HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 use http_body::Body;
 
 use super::super::RequestBodyError;
+use crate::message::Fields;
 
 /// The path of that method: where it is what a check asks for, it is asked as gRPC asks.
 pub(super) const CHECK: &str = "/grpc.health.v1.Health/Check";
@@ -38,24 +39,24 @@ pub(super) enum GrpcFailure {
 ///
 /// # Errors
 /// It broke off; and within that, what it says.
-pub(super) async fn read<B>(head: HeaderMap, body: B) -> Result<Result<(), GrpcFailure>, RequestBodyError>
+pub(super) async fn read<B>(head: &Fields, body: B) -> Result<Result<(), GrpcFailure>, RequestBodyError>
 where
     B: Body<Data = Bytes, Error = RequestBodyError>,
 {
-    let (mut message, mut said) = (BytesMut::new(), head);
+    let (mut message, mut trailers) = (BytesMut::new(), Fields::new());
     let mut body = pin!(body);
     while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
         match frame?.into_data() {
             Ok(data) if message.len() + data.len() > MOST => return Err("it is too long".into()),
             Ok(data) => message.extend_from_slice(&data),
-            Err(frame) => said.extend(frame.into_trailers().unwrap_or_default()),
+            Err(frame) => trailers = frame.into_trailers().unwrap_or_default().into(),
         }
     }
-    Ok(verdict(&said, &message))
+    Ok(verdict(trailers.get(STATUS).or(head.get(STATUS)), &message))
 }
 
-fn verdict(said: &HeaderMap, message: &[u8]) -> Result<(), GrpcFailure> {
-    match said.get(STATUS).map(HeaderValue::as_bytes) {
+fn verdict(status: Option<&HeaderValue>, message: &[u8]) -> Result<(), GrpcFailure> {
+    match status.map(HeaderValue::as_bytes) {
         Some(b"0") if message == SERVING => Ok(()),
         Some(b"0") => Err(GrpcFailure::NotServing),
         // UNIMPLEMENTED
@@ -70,8 +71,8 @@ mod tests {
 
     #[test]
     fn what_an_answer_says() {
-        let said = |status: &'static str| HeaderMap::from_iter([(STATUS, HeaderValue::from_static(status))]);
-        assert_eq!(verdict(&said("0"), SERVING), Ok(()));
+        let said = |status: &'static str| HeaderValue::from_static(status);
+        assert_eq!(verdict(Some(&said("0")), SERVING), Ok(()));
         for (status, message, wanted) in [
             ("0", &[0, 0, 0, 0, 2, 8, 2][..], GrpcFailure::NotServing),
             // The default of a number is 0, UNKNOWN.
@@ -80,8 +81,8 @@ mod tests {
             ("12", b"", GrpcFailure::Unknown),
             ("14", b"", GrpcFailure::Status("14".to_owned())),
         ] {
-            assert_eq!(verdict(&said(status), message), Err(wanted), "{status}");
+            assert_eq!(verdict(Some(&said(status)), message), Err(wanted), "{status}");
         }
-        assert_eq!(verdict(&HeaderMap::new(), SERVING), Err(GrpcFailure::Status("none".to_owned())));
+        assert_eq!(verdict(None, SERVING), Err(GrpcFailure::Status("none".to_owned())));
     }
 }

@@ -175,7 +175,7 @@ where
                     ChunkedPiece::More => None,
                     ChunkedPiece::Data(data) => Some(NextFrame::Frame(Frame::data(data))),
                     ChunkedPiece::Trailers(trailers) => {
-                        Some(NextFrame::Last(Some(Frame::trailers(trailers))))
+                        Some(NextFrame::Last(Some(Frame::trailers(trailers.into()))))
                     }
                     ChunkedPiece::End => Some(NextFrame::Last(None)),
                 }

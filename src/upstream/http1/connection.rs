@@ -7,7 +7,7 @@ use std::{
 };
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, Request, StatusCode};
+use http::{Method, StatusCode};
 use http_body::Body;
 use tokio_util::io::poll_read_buf;
 
@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     message::{
+        Request,
         lines::HeaderLines,
         outbound::{BodyEnding, MessageWriter, OutboundError},
     },

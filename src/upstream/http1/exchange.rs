@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode, Version};
+use http::{StatusCode, Version};
 use http_body::Body;
 
 use super::{
@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     clock::{CoarseTimer, TICK},
-    message::{challenges, lines::HeaderLines},
+    message::{Request, Response, challenges, lines::HeaderLines},
 };
 
 /// Sends a request, and waits for the head of its answer.
@@ -41,8 +41,8 @@ where
     let error = match converse(&mut lease, terms).await {
         Some(Ok(answered)) => {
             let offers = answered.response.status() == StatusCode::UNAUTHORIZED
-                && challenges::offers_to_log_in_connection(answered.response.headers());
-            if offers || (terms.has_credentials && challenges::logs_in_connection(head.headers())) {
+                && challenges::offers_to_log_in_connection(answered.response.fields());
+            if offers || (terms.has_credentials && challenges::logs_in_connection(head.fields())) {
                 lease.belongs_to(terms.visitor, offers);
             }
             let streamed = head.version() == Version::HTTP_2;

@@ -1,17 +1,18 @@
 //! Heads: a request's to bytes, an answer's from bytes. Pure.
 
-use std::{mem::MaybeUninit, ops::Range};
+use std::mem::MaybeUninit;
 
 use bytes::BytesMut;
 use http::{
-    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version,
-    header::{CONNECTION, CONTENT_LENGTH, InvalidHeaderValue, TRANSFER_ENCODING},
+    HeaderName, HeaderValue, Method, StatusCode, Version,
+    header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING},
 };
-use smallvec::SmallVec;
 
 use super::Http1Error;
 use crate::message::{
+    Fields, Request, Response,
     framing::{content_length, ends_with_head, is_chunked, lower_version, transfer_codings},
+    head::FieldPlaces,
     lines::HeaderLines,
     outbound::{BodyEnding, write_fields, write_length},
 };
@@ -66,7 +67,7 @@ pub(super) fn write<R>(
     let target = head.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    write_fields(head.headers(), out);
+    write_fields(head.fields(), out);
     out.extend_from_slice(added.as_bytes());
     match ending {
         BodyEnding::Length(length) => write_length(length, out),
@@ -191,23 +192,11 @@ fn read_known(inbound: &mut BytesMut, asked: &Method) -> Result<Option<AnswerHea
     let code = parsed.code.unwrap_or_default();
     let status = StatusCode::from_u16(code).map_err(|_| httparse::Error::Status)?;
     let version = if parsed.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
-    // The values become slices of one shared piece: where they lie in it is noted before it is cut off.
-    let start = inbound.as_ptr().addr();
-    let place = |text: &[u8]| text.as_ptr().addr() - start..text.as_ptr().addr() - start + text.len();
-    let places: SmallVec<[(Range<usize>, Range<usize>); 24]> =
-        parsed.headers.iter().map(|field| (place(field.name.as_bytes()), place(field.value))).collect();
+    let places = FieldPlaces::of(parsed.headers, inbound);
     let head = inbound.split_to(length).freeze();
-    let mut headers = HeaderMap::with_capacity(places.len());
+    let mut headers = Fields::new();
     let mut said = FramingFields::default();
-    for (name, at) in places {
-        let name = head.get(name).unwrap_or_default();
-        let name = HeaderName::from_bytes(name).map_err(|_| httparse::Error::HeaderName)?;
-        let value = HeaderValue::from_maybe_shared(head.slice(at.clone()));
-        let value = value.or_else(|_| unfolded(head.get(at).unwrap_or_default()));
-        let value = value.map_err(|_| httparse::Error::HeaderValue)?;
-        said.hear(&name, &value)?;
-        headers.append(name, value);
-    }
+    places.read(&head, &mut headers, |name, value| said.scan(name, value).map(|()| true))?;
     let framing = said.framing(version, status, asked)?;
     // After a 101 the connection speaks another protocol: it is never one for the next request.
     let keep_alive = status != StatusCode::SWITCHING_PROTOCOLS
@@ -217,14 +206,8 @@ fn read_known(inbound: &mut BytesMut, asked: &Method) -> Result<Option<AnswerHea
     let mut response = Response::new(());
     *response.status_mut() = status;
     *response.version_mut() = version;
-    *response.headers_mut() = headers;
+    *response.fields_mut() = headers;
     Ok(Some(AnswerHead { response, framing, keep_alive, idle: said.idle, dropped: Vec::new() }))
-}
-
-/// A folded field's value on one line.
-fn unfolded(bytes: &[u8]) -> Result<HeaderValue, InvalidHeaderValue> {
-    let flat: Vec<u8> = bytes.iter().map(|b| if matches!(b, b'\r' | b'\n') { b' ' } else { *b }).collect();
-    HeaderValue::from_bytes(flat.trim_ascii())
 }
 
 /// What the fields say of the connection and of the end of the answer.
@@ -239,7 +222,7 @@ struct FramingFields {
 }
 
 impl FramingFields {
-    fn hear(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), Http1Error> {
+    fn scan(&mut self, name: &HeaderName, value: &HeaderValue) -> Result<(), Http1Error> {
         let text = value.as_bytes();
         if *name == CONTENT_LENGTH {
             let number =
@@ -368,7 +351,7 @@ mod tests {
         );
         let head = head.unwrap().unwrap().response;
         assert_eq!(head.status(), 299);
-        let all: Vec<_> = head.headers().iter().map(|(n, v)| (n.as_str(), v.as_bytes())).collect();
+        let all: Vec<_> = head.fields().iter().map(|(n, v)| (n.as_str(), v.as_bytes())).collect();
         assert_eq!(
             all,
             [
@@ -397,8 +380,8 @@ mod tests {
 
     #[test]
     fn requests_are_written_with_one_framing() {
-        let request = Request::post("/a?b=c").header("host", "h").header("content-length", "9");
-        let head = request.header("transfer-encoding", "x").body(()).unwrap();
+        let request = http::Request::post("/a?b=c").header("host", "h").header("content-length", "9");
+        let head = request.header("transfer-encoding", "x").body(()).unwrap().into();
         let mut added = HeaderLines::default();
         added.push_text(&http::header::VIA, "1.1 x");
         for (ending, wanted) in [
@@ -411,7 +394,7 @@ mod tests {
             let text = String::from_utf8(out).unwrap();
             assert_eq!(text, format!("POST /a?b=c HTTP/1.1\r\nhost: h\r\nvia: 1.1 x\r\n{wanted}\r\n"));
         }
-        let head = Request::options("*").body(()).unwrap();
+        let head = http::Request::options("*").body(()).unwrap().into();
         let mut out = Vec::new();
         write(&head, &HeaderLines::default(), BodyEnding::Empty, false, &mut out);
         assert_eq!(out, b"OPTIONS * HTTP/1.1\r\n\r\n");
@@ -427,7 +410,7 @@ mod tests {
             let text = format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: 2\r\nX-B: b\r\n\r\nok");
             let mut inbound = BytesMut::from(text.as_bytes());
             let head = read_head(&mut inbound)?;
-            let names: Vec<_> = head.response.headers().keys().map(ToString::to_string).collect();
+            let names: Vec<_> = head.response.fields().names().map(ToString::to_string).collect();
             Some((names.join(" "), head.dropped.join(" "), inbound))
         };
         for (lines, names, dropped) in [

@@ -8,11 +8,14 @@ use std::{
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream};
-use http::{Response, header::CONTENT_LENGTH};
+use http::header::CONTENT_LENGTH;
 use http_body::{Body, Frame, SizeHint};
 
 use super::{super::RequestBodyError, ConnectionShare, Http2Error, sending::RequestBodySender};
-use crate::{clock::CoarseTimer, message::framing::content_length};
+use crate::{
+    clock::CoarseTimer,
+    message::{Response, framing::content_length},
+};
 
 /// An answer's body, and what is still to be sent of its request: both go on at a time. Dropped before its end, the app
 /// is told that nobody reads on.
@@ -44,7 +47,7 @@ impl<B> Http2Body<B> {
         share: ConnectionShare,
         idle: Option<Duration>,
     ) -> Response<Self> {
-        let said = answer.headers().get(CONTENT_LENGTH);
+        let said = answer.fields().get(CONTENT_LENGTH);
         let left = said.and_then(|length| content_length(length.as_bytes()));
         answer.map(|stream| {
             if stream.is_end_stream() {

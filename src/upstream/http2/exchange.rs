@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use h2::{RecvStream, client::ResponseFuture};
-use http::{Request, Response, StatusCode};
+use http::StatusCode;
 use http_body::Body;
 
 use super::{
@@ -22,7 +22,10 @@ use super::{
     head::{self, DeclaredLength},
     sending::RequestBodySender,
 };
-use crate::{clock::CoarseTimer, message::lines::HeaderLines};
+use crate::{
+    clock::CoarseTimer,
+    message::{Request, Response, lines::HeaderLines},
+};
 
 /// Sends a request, and waits for the head of its answer.
 ///
@@ -46,7 +49,7 @@ where
     };
     let began = head::write(head, added, length, server).and_then(|request| {
         let end = body.is_none();
-        share.sender().send_request(request, end).map_err(Http2Error::from)
+        share.sender().send_request(request.into(), end).map_err(Http2Error::from)
     });
     let (answer, stream) = match began {
         Ok(began) => began,
@@ -108,12 +111,14 @@ where
             // Another protocol is nothing that a stream could change to (RFC 9113 section 8.6).
             let passed = ![StatusCode::CONTINUE, StatusCode::SWITCHING_PROTOCOLS].contains(&head.status());
             if let Some(super::super::InterimHandler(hear)) = terms.interim.filter(|_| passed) {
-                hear(head);
+                hear(head.into());
             }
         }
         if let Poll::Ready(result) = Pin::new(&mut answer).poll(cx) {
             return Poll::Ready(
-                result.map_err(|error| FailureReason::Exchange(Http2Error::from(error).into())),
+                result
+                    .map(Response::from)
+                    .map_err(|error| FailureReason::Exchange(Http2Error::from(error).into())),
             );
         }
         if terms.upload.is_some_and(UploadProgress::excuses) {

@@ -1,13 +1,13 @@
 //! A request's head as HTTP/2 has it (RFC 9113 section 8.3.1). Pure.
 
 use http::{
-    HeaderName, HeaderValue, Method, Request, Uri, Version,
+    HeaderName, HeaderValue, Method, Uri, Version,
     header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING},
     uri::{Authority, PathAndQuery, Scheme},
 };
 
 use super::{super::Endpoint, Http2Error};
-use crate::message::lines::HeaderLines;
+use crate::message::{Request, lines::HeaderLines};
 
 /// How long a request's body is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub(super) fn write<R>(
     length: DeclaredLength,
     server: &Endpoint,
 ) -> Result<Request<()>, Http2Error> {
-    let mut headers = head.headers().clone();
+    let mut headers = head.fields().clone();
     // What the visitor asked for stands in a place of its own.
     let host = headers.remove(HOST);
     for framing in [CONTENT_LENGTH, TRANSFER_ENCODING] {
@@ -42,7 +42,7 @@ pub(super) fn write<R>(
         }
     }
     match length {
-        DeclaredLength::Known(length) => drop(headers.insert(CONTENT_LENGTH, length.into())),
+        DeclaredLength::Known(length) => headers.insert(CONTENT_LENGTH, length.into()),
         // A method that is expected to have a body says that it has none (RFC 9110 section 8.6).
         DeclaredLength::Empty if matches!(*head.method(), Method::POST | Method::PUT | Method::PATCH) => {
             headers.insert(CONTENT_LENGTH, 0.into());
@@ -53,7 +53,7 @@ pub(super) fn write<R>(
     request.method_mut().clone_from(head.method());
     *request.uri_mut() = target(head.uri(), host.as_ref(), server)?;
     *request.version_mut() = Version::HTTP_2;
-    *request.headers_mut() = headers;
+    *request.fields_mut() = headers;
     Ok(request)
 }
 
@@ -86,13 +86,13 @@ mod tests {
         let mut added = HeaderLines::default();
         added.push_text(&http::header::VIA, "1.1 x");
         added.push_text(&HeaderName::from_static("x-session-a"), "b: c");
-        let request = Request::post("/a?b=c")
+        let request = http::Request::post("/a?b=c")
             .header("host", "shop.example:8443")
             .header("content-length", "9")
             .header("transfer-encoding", "chunked")
             .header("x-a", "1")
             .header("x-a", "2");
-        let request = request.body(()).unwrap();
+        let request = request.body(()).unwrap().into();
         for (length, wanted) in [
             (DeclaredLength::Known(7), Some("7")),
             (DeclaredLength::Empty, Some("0")),
@@ -102,10 +102,10 @@ mod tests {
             assert_eq!(head.uri(), "http://shop.example:8443/a?b=c");
             assert_eq!(head.method(), Method::POST);
             let mut lines: Vec<_> =
-                head.headers().iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
+                head.fields().iter().map(|(n, v)| format!("{n}: {}", v.to_str().unwrap())).collect();
             lines.retain(|line| !line.starts_with("content-length"));
             assert_eq!(lines, ["x-a: 1", "x-a: 2", "via: 1.1 x", "x-session-a: b: c"]);
-            assert_eq!(head.headers().get("content-length").map(|l| l.to_str().unwrap()), wanted);
+            assert_eq!(head.fields().get("content-length").map(|l| l.to_str().unwrap()), wanted);
         }
     }
 
@@ -118,17 +118,17 @@ mod tests {
             ("http://127.0.0.1:81", None, "/x", "http://127.0.0.1:81/x"),
             ("unix:/run/a.sock", None, "/x?y", "http://localhost/x?y"),
         ] {
-            let mut request = Request::get(target).body(()).unwrap();
+            let mut request = Request::from(http::Request::get(target).body(()).unwrap());
             if let Some(host) = host {
-                request.headers_mut().insert(HOST, HeaderValue::from_static(host));
+                request.fields_mut().insert(HOST, HeaderValue::from_static(host));
             }
             let head =
                 write(&request, &HeaderLines::default(), DeclaredLength::Empty, &endpoint(server).all[0])
                     .unwrap();
             assert_eq!(head.uri().to_string(), wanted);
-            assert!(head.headers().is_empty());
+            assert!(head.fields().is_empty());
         }
-        let request = Request::options("*").body(()).unwrap();
+        let request = http::Request::options("*").body(()).unwrap().into();
         let head =
             write(&request, &HeaderLines::default(), DeclaredLength::Empty, &endpoint("http://a").all[0])
                 .unwrap();

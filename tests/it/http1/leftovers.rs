@@ -65,7 +65,7 @@ fn bytes_that_came_while_the_loop_was_busy_are_no_answer() {
         runtime.block_on(async {
             let before = connections.load(Ordering::SeqCst);
             for _ in 0..2 {
-                let head = http::Request::builder().method(method).uri("/").body(()).unwrap();
+                let head = http::Request::builder().method(method).uri("/").body(()).unwrap().into();
                 let terms = SendOptions {
                     first_byte: Some(PATIENCE),
                     ..SendOptions::without_visitor(Timestamp::now())

@@ -64,16 +64,15 @@ const CONTRACT: &[&str] = &[
     "http1::tunnels::a_login",
 ];
 
-fn this_program(arguments: &[&str]) -> String {
-    let program = std::env::current_exe().expect("this program");
-    let output = Command::new(program).args(arguments).env(KIND, "cookie").output().expect("it runs");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "{text}");
-    text
-}
-
 #[test]
 fn the_contract_holds_for_sessions_that_travel_as_far_as_it_can() {
+    let this_program = |arguments: &[&str]| {
+        let program = std::env::current_exe().expect("this program");
+        let output = Command::new(program).args(arguments).env(KIND, "cookie").output().expect("it runs");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{text}");
+        text
+    };
     let list = this_program(&["--list"]);
     let all: Vec<&str> = list.lines().filter_map(|line| line.strip_suffix(": test")).collect();
     // A name that finds nothing is one that was changed elsewhere.

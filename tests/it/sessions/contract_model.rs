@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::support::SessionBench;
 use cloakroom::{record::FieldValue, session::SessionChanges};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
 /// One line of an answer.
@@ -65,7 +65,7 @@ impl Line {
 
 /// What cloakroom reads in an answer of these lines.
 fn changes(desk: &SessionBench, lines: &[Line]) -> SessionChanges {
-    let mut headers = HeaderMap::new();
+    let mut headers = cloakroom::message::Fields::new();
     for (name, value) in lines.iter().map(Line::header) {
         let name = HeaderName::try_from(format!("x-session-{name}")).unwrap();
         headers.append(name, HeaderValue::try_from(value).unwrap());
