@@ -106,7 +106,7 @@ impl CookieRules {
         let lines = all.iter().filter_map(|(name, seen)| {
             // Rules that ask for the request's path asked for one where the cookie was set.
             let path = path_of(None, seen);
-            let request_paths = &self.request_paths(path, &[]);
+            let request_paths = &self.request_paths(path, &[], false);
             let there = CookieScope { path, request_paths, ..*occasion };
             let rule = self.find(name.as_bytes(), &there).filter(goes)?;
             let path = path_of(Some(rule), seen);

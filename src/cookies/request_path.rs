@@ -29,10 +29,13 @@ impl CookieRules {
     /// visitor chooses how long the path is and how many cookies come along.
     ///
     /// `main` is the path as an app reads it, `others` what else some app may read it as, and whether that is by decoding
-    /// what parts a path (%2F, %5C, %3B, %3F, %23, %00).
-    pub fn request_paths(&self, main: &str, others: &[(String, bool)]) -> Vec<bool> {
+    /// what parts a path (%2F, %5C, %3B, %3F, %23, %00); `unknown`: that there is more, of which nothing is known.
+    pub fn request_paths(&self, main: &str, others: &[(String, bool)], unknown: bool) -> Vec<bool> {
         if !self.reads_paths() {
             return Vec::new();
+        }
+        if unknown {
+            return self.rules.iter().map(|rule| rule.request_path.is_none() || takes(rule)).collect();
         }
         let main = PathReading::new(main, false);
         let others: Vec<_> = others.iter().map(|(text, decoded)| PathReading::new(text, *decoded)).collect();
@@ -46,16 +49,21 @@ impl CookieRules {
 /// SECURITY: whoever writes a link chooses how its path is spelt. Where apps may read it in more than one way, a rule
 /// that takes something from browsers holds if any reading is below its path, letters without their case; any other holds
 /// if that is so of the one that counts as it stands, and if what parts a path is escaped in it, of those that decode that.
+/// Where not all readings are known, the former hold and the latter do not.
 fn holds(rule: &CookieRule, prefix: &str, main: &PathReading<'_>, others: &[PathReading<'_>]) -> bool {
     let prefix = prefix.strip_suffix('/').unwrap_or(prefix).as_bytes();
-    let takes = rule.rename.is_some() || !matches!(rule.action, CookieAction::Pass | CookieAction::Rewrite);
-    if takes {
+    if takes(rule) {
         let prefix = case::fold(prefix);
         std::iter::once(main).chain(others).any(|reading| is_below(&reading.folded, &prefix))
     } else {
         is_below(main.text, prefix)
             && others.iter().all(|reading| !reading.decoded || is_below(reading.text, prefix))
     }
+}
+
+/// Whether a rule takes something from browsers.
+fn takes(rule: &CookieRule) -> bool {
+    rule.rename.is_some() || !matches!(rule.action, CookieAction::Pass | CookieAction::Rewrite)
 }
 
 /// By segments: `/shop` is below `/shop`, `/shopping` is not.
@@ -87,9 +95,9 @@ mod tests {
         let rules = CookieRules::build(&rules, &KeySecrets::ephemeral());
         let path = format!("/{}", "A".repeat(8000));
         let others: Vec<_> = (0..12).map(|number| (format!("{path}{number}"), true)).collect();
-        let once = taken(|| drop(rules.request_paths(&path, &others)));
+        let once = taken(|| drop(rules.request_paths(&path, &others, false)));
         assert!((13 * 8000..14 * 8000).contains(&once), "{once} steps: each reading once");
-        let request_paths = &rules.request_paths(&path, &others);
+        let request_paths = &rules.request_paths(&path, &others, false);
         let occasion = CookieScope {
             host: "a",
             path: &path,
@@ -133,9 +141,13 @@ mod tests {
             ("/shop/x", Some(("/x", true)), [true, false, true, true]),
         ] {
             let others: Vec<_> = other.iter().map(|(text, decoded)| ((*text).to_owned(), *decoded)).collect();
-            assert_eq!(rules.request_paths(main, &others), wanted, "{main} {other:?}");
+            assert_eq!(rules.request_paths(main, &others, false), wanted, "{main} {other:?}");
         }
+        assert_eq!(rules.request_paths("/x", &[], true), [true, false, true, true], "not all is known");
         let none = CookieRules::build(&[rule(CookieAction::Keep, None)], &KeySecrets::ephemeral());
-        assert!(none.request_paths("/shop", &[]).is_empty(), "nothing is found where nothing is asked");
+        assert!(
+            none.request_paths("/shop", &[], false).is_empty(),
+            "nothing is found where nothing is asked"
+        );
     }
 }

@@ -361,7 +361,7 @@ mod tests {
             let occasion = CookieScope {
                 host,
                 path,
-                request_paths: &rules.request_paths(path, &[]),
+                request_paths: &rules.request_paths(path, &[], false),
                 upstream,
                 https: false,
                 realm: (b'h', host),

@@ -117,6 +117,10 @@ pub fn for_app<B>(call: &Call<'_>, request: &mut Request<B>) -> Result<(), Proxy
     }
     let headers = request.fields_mut();
     let Some(value) = headers.get(&DESTINATION) else { return Ok(()) };
+    // Of two, apps do not agree on which counts.
+    if headers.get_all(&DESTINATION).nth(1).is_some() {
+        return Err(ProxyError::Client(StatusCode::FORBIDDEN, "more than one Destination"));
+    }
     // To yet other apps it is a field of their own, and names no path.
     if copies || value.as_bytes().iter().any(|byte| b"/\\%".contains(byte)) {
         stays_on_route(call, value)?;
@@ -145,7 +149,8 @@ fn stays_on_route(call: &Call<'_>, value: &HeaderValue) -> Result<(), ProxyError
 }
 
 /// The path of a `Destination`: of a path, or of an http URL with a host (RFC 4918 section 10.3). Whatever else it may be,
-/// apps do not agree on where its path begins: `http:/x`, `x:/x`, `http:\\h\x`.
+/// apps do not agree on where its path begins: `http:/x`, `x:/x`, `http:\\h\x`; nor on where it ends, if there is more:
+/// some take a query or a fragment for a part of the name.
 fn path_of_destination(value: &str) -> Option<&str> {
     let without_scheme = |scheme: &str| {
         let (begin, rest) = value.split_at_checked(scheme.len())?;
@@ -153,15 +158,17 @@ fn path_of_destination(value: &str) -> Option<&str> {
     };
     let rest = match without_scheme("http://").or_else(|| without_scheme("https://")) {
         Some(rest) => {
-            let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+            let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
             HostPort::parse(authority.as_bytes())?;
-            rest
+            path
         }
         None if value.starts_with('/') && !value.starts_with("//") => value,
         None => return None,
     };
-    let path = rest.split(['?', '#']).next().unwrap_or_default();
-    Some(if path.is_empty() { "/" } else { path })
+    match rest {
+        "" => Some("/"),
+        path => (!path.contains(['?', '#'])).then_some(path),
+    }
 }
 
 fn destination(call: &Call<'_>, value: &HeaderValue) -> Option<HeaderValue> {

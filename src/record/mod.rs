@@ -250,6 +250,14 @@ impl Record {
         self.renewed = now;
     }
 
+    /// What goes on since before now under the ticket is no more of this session: the ticket itself is.
+    pub(crate) fn begin_anew(&mut self, now: Timestamp) {
+        self.renewed = now;
+        if !self.overlaps(now) {
+            self.previous = None;
+        }
+    }
+
     /// When a secret that leads here no more was spent, at the latest.
     pub fn spent(&self) -> Timestamp {
         match &self.previous {
@@ -326,10 +334,11 @@ impl Record {
     }
 
     /// Whether the app may have logged somebody in by a cookie of its own since it was so: by a form, from which the
-    /// session's life is counted; or, where nobody is named, by a login cookie that was not there.
+    /// session's life is counted, or by a login cookie that was not there. Where somebody is named, the name tells.
     pub fn has_new_login(&self, before: &Self) -> bool {
-        self.counted_from != before.counted_from
-            || (self.principal.is_none() && !self.jar.logins().all(|cookie| before.jar.has(cookie)))
+        self.principal.is_none()
+            && (self.counted_from != before.counted_from
+                || !self.jar.logins().all(|cookie| before.jar.has(cookie)))
     }
 
     /// Whether nothing that could be a login has happened since it was so. Where nobody is named every field and every

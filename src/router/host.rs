@@ -39,7 +39,7 @@ impl PrefixSpellings {
         let upper = utf8_percent_encode(prefix, ENCODED).to_string();
         let escaped = (upper != prefix).then(|| [lower_escapes(&upper), upper]);
         let mut read = Vec::with_capacity(prefix.len());
-        path::decode(prefix.as_bytes(), false, &mut read);
+        path::decode_ordinary(prefix.as_bytes(), &mut read);
         Self { raw: prefix.as_bytes().to_vec(), escaped, read }
     }
 

@@ -96,6 +96,12 @@ pub fn reading(raw_path: &str) -> Cow<'_, str> {
     }
 }
 
+/// Whether some app may read a path as what is neither [`reading`] nor any of [`other_readings`].
+pub fn has_unknown_readings(raw_path: &str) -> bool {
+    path::scan(raw_path.as_bytes()) != Some(true)
+        && PathReader::new(raw_path.as_bytes()).has_readings_beyond_these()
+}
+
 /// All else that some app may read a path as, each once, and whether that is by decoding what parts a path in it; none
 /// where all read it alike. Of a path for which [`Router::find`] found a route these are few.
 pub fn other_readings(raw_path: &str) -> Vec<(String, bool)> {
@@ -108,7 +114,7 @@ pub fn other_readings(raw_path: &str) -> Vec<(String, bool)> {
     while let Some((reading, escapes)) = reader.next_reading() {
         let reading = String::from_utf8_lossy(reading).into_owned();
         if known.insert(reading.clone()) {
-            all.push((reading, escapes == EscapeHandling::AllDecoded));
+            all.push((reading, escapes >= EscapeHandling::SeparatorsDecoded));
         }
     }
     all
@@ -300,6 +306,9 @@ mod tests {
             "/y/../admin%2fsecret%2f..%2f..",
             "/y/../admin%5c..",
             "//;/h/admin",
+            "/%2f%00h/admin",
+            "/x%00/..%2fadmin",
+            "/x%3f/..%5cadmin",
             "/y/.%09./admin",
             "/%09/h/admin",
             "/%0A/h/admin",

@@ -18,10 +18,20 @@ pub(super) fn scan(raw: &[u8]) -> Option<bool> {
     Some(plain)
 }
 
-/// Decodes %XX into `out`. What parts a path or begins another part of the URI stays, in capitals, unless `all`: then
-/// %2F, %5C and %3B are decoded too, and %00, %3F and %23 end the path. Bad escapes are literal.
-pub(super) fn decode(raw: &[u8], all: bool, out: &mut Vec<u8>) {
+/// Decodes %XX into `out`, but for those of what parts a path or begins another part of the URI; these stay, in capitals.
+/// Bad escapes are literal.
+pub(super) fn decode_ordinary(raw: &[u8], out: &mut Vec<u8>) {
+    decode(raw, EscapeHandling::Decoded, out);
+}
+
+/// Decodes %XX into `out`. What parts a path or begins another part of the URI stays, in capitals, where it is not to be
+/// decoded. Bad escapes are literal.
+fn decode(raw: &[u8], handling: EscapeHandling, out: &mut Vec<u8>) {
     out.clear();
+    if handling == EscapeHandling::Stand {
+        out.extend_from_slice(raw);
+        return;
+    }
     let mut rest = raw;
     while let [first, tail @ ..] = rest {
         rest = tail;
@@ -37,8 +47,8 @@ pub(super) fn decode(raw: &[u8], all: bool, out: &mut Vec<u8>) {
         };
         rest = after;
         match byte {
-            0 | b'?' | b'#' if all => return,
-            b'/' | b'\\' | b';' if all => out.push(byte),
+            0 | b'?' | b'#' if handling >= EscapeHandling::AllDecoded => return,
+            b'/' | b'\\' | b';' if handling >= EscapeHandling::SeparatorsDecoded => out.push(byte),
             0 | b'/' | b'\\' | b'%' | b';' | b'?' | b'#' => {
                 out.extend_from_slice(&[b'%', high.to_ascii_uppercase(), low.to_ascii_uppercase()]);
             }
@@ -91,7 +101,7 @@ impl PathTransforms {
             let Some((byte, spelt)) = parting(rest) else {
                 let (byte, spelt) = match rest {
                     [b'%', high, low, ..] if hex(*high).is_some() && hex(*low).is_some() => {
-                        decode(rest.get(..3).unwrap_or_default(), true, &mut decoded);
+                        decode(rest.get(..3).unwrap_or_default(), EscapeHandling::AllDecoded, &mut decoded);
                         (decoded.first().copied().unwrap_or_default(), 3)
                     }
                     [byte, ..] => (*byte, 1),
@@ -130,27 +140,48 @@ impl PathTransforms {
     }
 }
 
-/// What became of %XX in a reading.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What became of %XX in a reading; each with what the one before it decodes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum EscapeHandling {
     /// They stand as they came.
     Stand,
-    /// They were decoded, but for those of what parts a path.
+    /// They were decoded, but for those of what parts a path or ends it.
     Decoded,
-    /// Those too: %2F, %5C, %3B, %3F, %23 and %00.
+    /// Those of what parts it too: %2F, %5C and %3B.
+    SeparatorsDecoded,
+    /// And what ends it does so: %3F, %23 and %00.
     AllDecoded,
+}
+
+impl EscapeHandling {
+    const ALL: [Self; 4] = [Self::Stand, Self::Decoded, Self::SeparatorsDecoded, Self::AllDecoded];
+
+    /// By their order, which make a difference for this path.
+    fn that_matter(raw: &[u8]) -> [bool; 4] {
+        let [mut escaped, mut separators, mut ends] = [false; 3];
+        for at in memchr::memchr_iter(b'%', raw) {
+            escaped = true;
+            match raw.get(at..).and_then(parting) {
+                Some((b'/' | b'\\' | b';', _)) => separators = true,
+                Some(_) => ends = true,
+                None => {}
+            }
+        }
+        [true, escaped, separators, ends]
+    }
 }
 
 /// Goes through the readings of one path.
 pub(super) struct PathReader<'a> {
     raw: &'a [u8],
     decoded: Vec<u8>,
-    /// How far `decoded` is decoded.
-    decoded_as: Option<u8>,
+    /// How `decoded` was decoded.
+    decoded_as: Option<EscapeHandling>,
     out: Vec<u8>,
     /// The ways that matter for this path.
     matter: PathTransforms,
-    escapes: u8,
+    /// By [`EscapeHandling`].
+    escapes: [bool; 4],
     next: u8,
 }
 
@@ -159,22 +190,17 @@ const MOST_READ: usize = 96 * 1024;
 
 impl<'a> PathReader<'a> {
     pub(super) fn new(raw: &'a [u8]) -> Self {
-        let hidden = memchr::memchr_iter(b'%', raw)
-            .any(|at| raw.get(at..).is_some_and(|rest| parting(rest).is_some()));
-        let escapes = match (hidden, raw.contains(&b'%')) {
-            (true, _) => 2,
-            (false, true) => 1,
-            (false, false) => 0,
-        };
         let (decoded, out) = (Vec::with_capacity(raw.len()), Vec::with_capacity(raw.len() + 1));
-        Self { raw, decoded, decoded_as: None, out, matter: PathTransforms::of(raw), escapes, next: 0 }
+        let (matter, escapes) = (PathTransforms::of(raw), EscapeHandling::that_matter(raw));
+        Self { raw, decoded, decoded_as: None, out, matter, escapes, next: 0 }
     }
 
     /// Whether all readings together are few enough to go through.
     ///
     /// SECURITY: a few bytes on the wire (or one, sent by index over HTTP/2) must not buy a millisecond of this.
     pub(super) fn is_within_budget(&self) -> bool {
-        self.raw.len() * (usize::from(self.escapes) + 1) * self.matter.count() <= MOST_READ
+        let escapes = self.escapes.into_iter().filter(|matters| *matters).count();
+        self.raw.len() * escapes * self.matter.count() <= MOST_READ
     }
 
     /// Whether apps may read the path in ways that none of these readings is: what parts a path is decoded only after dot
@@ -184,7 +210,8 @@ impl<'a> PathReader<'a> {
         let passed_over = |at: usize| {
             matches!(self.raw.get(at + 1..at + 3), Some([b'0', b'9' | b'a' | b'A' | b'd' | b'D']))
         };
-        (self.escapes == 2 && self.matter.dots)
+        let [.., separators, ends] = self.escapes;
+        ((separators || ends) && self.matter.dots)
             || (self.matter.parameters && leads_to_host(self.raw))
             || memchr::memchr_iter(b'%', self.raw).any(passed_over)
     }
@@ -198,16 +225,14 @@ impl<'a> PathReader<'a> {
     pub(super) fn main(&mut self) -> &[u8] {
         let all =
             PathTransforms { backslash: true, parameters: true, dots: true, empties: true, network: false };
-        self.read(u8::from(self.escapes > 0), all)
+        self.read(EscapeHandling::Decoded, all)
     }
 
     /// The next of all readings, and what became of its escapes.
     pub(super) fn next_reading(&mut self) -> Option<(&[u8], EscapeHandling)> {
         loop {
-            let (bits, escapes) = (self.next & 31, self.next >> 5);
-            if escapes > self.escapes {
-                return None;
-            }
+            let (bits, at) = (self.next & 31, usize::from(self.next >> 5));
+            let (handling, handling_matters) = (*EscapeHandling::ALL.get(at)?, *self.escapes.get(at)?);
             self.next += 1;
             let on = |bit: u8| bits & bit != 0;
             let ways = PathTransforms {
@@ -218,7 +243,8 @@ impl<'a> PathReader<'a> {
                 network: on(16),
             };
             let matters = self.matter;
-            if (ways.dots && !matters.dots)
+            if !handling_matters
+                || (ways.dots && !matters.dots)
                 || (ways.parameters && !matters.parameters)
                 || (ways.backslash && !matters.backslash)
                 || (ways.empties && !matters.empties)
@@ -226,26 +252,16 @@ impl<'a> PathReader<'a> {
             {
                 continue;
             }
-            let became = match escapes {
-                0 => EscapeHandling::Stand,
-                1 => EscapeHandling::Decoded,
-                _ => EscapeHandling::AllDecoded,
-            };
-            return Some((self.read(escapes, ways), became));
+            return Some((self.read(handling, ways), handling));
         }
     }
 
-    /// One reading; `escapes`: 0 as they are, 1 decoded, 2 with what parts a path.
-    fn read(&mut self, escapes: u8, ways: PathTransforms) -> &[u8] {
+    /// One reading.
+    fn read(&mut self, handling: EscapeHandling, ways: PathTransforms) -> &[u8] {
         let Self { raw, decoded, out, .. } = self;
-        if self.decoded_as != Some(escapes) {
-            self.decoded_as = Some(escapes);
-            if escapes == 0 {
-                decoded.clear();
-                decoded.extend_from_slice(raw);
-            } else {
-                decode(raw, escapes == 2, decoded);
-            }
+        if self.decoded_as != Some(handling) {
+            self.decoded_as = Some(handling);
+            decode(raw, handling, decoded);
         }
         out.clear();
         let text = if ways.network { behind_host(decoded) } else { decoded };

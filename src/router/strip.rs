@@ -13,7 +13,7 @@ pub fn below<'p>(raw_path: &'p str, prefix: &str, ignore_case: bool) -> Option<&
     let (head, rest) = raw_path.split_at_checked(end)?;
     if path::scan(raw_path.as_bytes()) != Some(true) {
         let mut decoded = Vec::with_capacity(head.len());
-        path::decode(head.as_bytes(), false, &mut decoded);
+        path::decode_ordinary(head.as_bytes(), &mut decoded);
         let mut whole = PathReader::new(raw_path.as_bytes());
         let mut part = whole.of_part(rest.as_bytes());
         while let (Some((whole, escapes)), Some((part, _))) = (whole.next_reading(), part.next_reading()) {
@@ -51,7 +51,7 @@ fn end(raw: &[u8], prefix: &[u8], ignore_case: bool) -> Option<usize> {
     for wanted in prefix.split(|byte| *byte == b'/').skip(1) {
         let rest = raw.get(at..)?.strip_prefix(b"/")?;
         let length = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
-        path::decode(rest.get(..length)?, false, &mut decoded);
+        path::decode_ordinary(rest.get(..length)?, &mut decoded);
         if decoded != wanted && !(ignore_case && decoded.eq_ignore_ascii_case(wanted)) {
             return None;
         }

@@ -226,17 +226,18 @@ impl SessionManager {
         }
         Ok(Some(match applied {
             AppliedChange::Saved { record, renewed: true, .. } => {
-                // Should the form be sent twice, the second answer is known by its address.
-                if changes.may_log_in() {
+                // Should the form be sent twice, the second answer is known by its address. A form that logs out may set a
+                // cookie as well.
+                if changes.may_log_in() && !changes.logs_out_of_app() {
                     self.logins.note(ticket.id, context.client);
                 }
                 self.give(&next, Some(&record), now)
             }
-            // Cookies were taken out under a ticket that was spent; nothing else of the answer counts.
+            // Cookies were taken out under a ticket that was spent.
             AppliedChange::Saved { record, .. }
                 if record.match_secret(&ticket.hash(), now) == SecretMatch::No =>
             {
-                self.report_dropped_cookies(changes, SPENT)
+                self.apply_straggler(context, ticket, changes).await?
             }
             // The browser's copy is to say what the session does, and to last as long, from now on.
             AppliedChange::Saved { record, .. }
@@ -245,18 +246,32 @@ impl SessionManager {
             {
                 self.give(&ticket.anew(now), Some(&record), now)
             }
-            AppliedChange::Ended => {
-                if changes.destroy_principal {
-                    // The store has ended those in the realm of this session; there may be others of theirs.
-                    self.end_all_of(context).await?;
-                }
-                CookieOutcome::Expire
-            }
+            AppliedChange::Ended => self.ended(context, ticket, changes).await?,
             AppliedChange::Straggler => self.apply_straggler(context, ticket, changes).await?,
             AppliedChange::Denied => self.report_dropped_cookies(changes, SPENT),
             AppliedChange::Conflict => self.conflict(context, changes).await,
             AppliedChange::Nothing | AppliedChange::Saved { .. } => return Ok(None),
         }))
+    }
+
+    /// The session has ended.
+    async fn ended(
+        &self,
+        context: AnswerContext<'_>,
+        ticket: &Ticket,
+        changes: &SessionChanges,
+    ) -> Result<CookieOutcome, StoreError> {
+        if changes.destroy_principal {
+            // The store has ended those in the realm of this session; there may be others of theirs.
+            self.end_all_of(context).await?;
+        }
+        // With a cookie that goes all goes where it travels; whom the same answer logs in is logged in.
+        if changes.logs_in()
+            && let begun @ CookieOutcome::Issue(..) = self.apply_straggler(context, ticket, changes).await?
+        {
+            return Ok(begun);
+        }
+        Ok(CookieOutcome::Expire)
     }
 
     /// Another principal, or none: the session ends, and what this answer sets belongs to one of its own. That one

@@ -103,17 +103,25 @@ impl SessionChanges {
         self.if_version.is_none_or(|version| version == shown.version)
             && (self.ends()
                 || self.names_other_than(shown.principal.as_ref())
-                || (!self.may_log_in() && self.removals(&shown.jar).any(|removal| removal.ends)))
+                || self.removals(&shown.jar).any(|removal| removal.ends))
     }
 
-    /// A login cookie of the app's own is taken away, and none comes in its place.
+    /// A login cookie of the app's own is taken away, whatever else the answer sets.
     pub fn logs_out_of_app(&self) -> bool {
-        !self.may_log_in() && self.jar.iter().any(|change| change.ends)
+        self.taken_away().any(|removal| removal.ends)
     }
 
     /// What takes cookies out that are in this jar.
     pub fn removals(&self, jar: &Jar) -> impl Iterator<Item = &JarChange> {
-        self.jar.iter().filter(|change| !change.keeps() && jar.has(&change.cookie))
+        self.taken_away().filter(|removal| jar.has(&removal.cookie))
+    }
+
+    /// What an answer takes away and sets again was never away.
+    fn taken_away(&self) -> impl Iterator<Item = &JarChange> {
+        let is_set = |removal: &JarChange| {
+            self.jar.iter().any(|change| change.keeps() && change.cookie.is(&removal.cookie))
+        };
+        self.jar.iter().filter(move |change| !change.keeps() && !is_set(change))
     }
 
     /// A cookie that is kept looks like a login of the app's own.

@@ -2,6 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
+use smallvec::SmallVec;
+
 use super::{
     change::SessionChanges, client_side::SizeLimit, seen_ticket::SeenTicket, session_headers::SessionHeaders,
 };
@@ -149,14 +151,13 @@ fn late(record: &Arc<Record>, apply: &PendingChange<'_>) -> UpdateAction {
         return UpdateAction::Straggler;
     };
     let other = changes.names_other_than(record.principal.as_ref());
-    // An app that changes its cookie with each answer means the one of today, unless a login has set that since. A login of
-    // the app's own takes cookies away as well, to set them anew.
+    // An app that changes its cookie with each answer means the one of today, unless a login has set that since.
     let has_new_login = record.has_new_login(shown);
     let means = |removal: &&JarChange| {
         !has_new_login || shown.jar.find(&removal.cookie) == record.jar.find(&removal.cookie)
     };
-    let removed = changes.removals(&shown.jar).filter(|_| !changes.may_log_in()).filter(means);
-    let left = removed.fold(record.jar.clone(), |mut jar, removal| {
+    let removed: SmallVec<[&JarChange; 2]> = changes.removals(&shown.jar).filter(means).collect();
+    let left = removed.iter().fold(record.jar.clone(), |mut jar, removal| {
         // Taking out cannot fail for want of room; where a cookie may not be touched, it stays.
         let _ = jar.apply(removal, &apply.rules.jar, apply.now);
         jar
@@ -172,7 +173,11 @@ fn late(record: &Arc<Record>, apply: &PendingChange<'_>) -> UpdateAction {
         let all_of = everyone(record).filter(|_| changes.destroy_principal);
         return UpdateAction::End { all_of };
     }
-    let record = Box::new(Record { jar: left, ..record.fork() });
+    let mut record = Box::new(Record { jar: left, ..record.fork() });
+    // Nobody could be given another ticket; what goes on under this one was opened by who has now left.
+    if removed.iter().any(|removal| removal.ends) {
+        record.begin_anew(apply.now);
+    }
     UpdateAction::Save { record, renewed: false, logged_in: false, taken: Vec::new() }
 }
 
@@ -272,11 +277,10 @@ impl RecordDraft<'_> {
     }
 
     /// SECURITY: whether a login cookie that the request was sent, and that was taken away meanwhile, would come back: who
-    /// logged out by one request is not logged in again by another that was under way. A form may log in anew.
+    /// logged out by one request is not logged in again by another that was under way.
     fn would_return(&self, change: &JarChange, found: &Jar) -> bool {
         let sent = self.apply.seen.record.and_then(|shown| shown.jar.find(&change.cookie));
         change.keeps()
-            && !change.begins
             && sent.is_some_and(|sent| !sent.is_over(self.apply.now) && is_session_like(&sent.name))
             && !found.has(&change.cookie)
     }

@@ -19,6 +19,10 @@ impl SessionManager {
         ticket: &Ticket,
         changes: &SessionChanges,
     ) -> Result<CookieOutcome, StoreError> {
+        // On a route that only reads no session begins, and none but cookies change.
+        if context.resolved.read_only {
+            return Ok(self.report_dropped_cookies(changes, SPENT));
+        }
         // Apps repeat who is logged in: from a straggler that is no login, and would undo a logout.
         if changes.logs_in() && !context.resolved.repeats(changes) {
             if changes.expects_a_record() {

@@ -30,9 +30,11 @@ impl AskedPath {
     fn of(path: &str, rules: &CookieRules) -> Option<Box<Self>> {
         rules.reads_paths().then(|| {
             Box::new(match router::reading(path) {
-                Cow::Borrowed(_) => Self { main: None, rules: rules.request_paths(path, &[]) },
+                Cow::Borrowed(_) => Self { main: None, rules: rules.request_paths(path, &[], false) },
                 Cow::Owned(main) => {
-                    let rules = rules.request_paths(&main, &router::other_readings(path));
+                    let (others, unknown) =
+                        (router::other_readings(path), router::has_unknown_readings(path));
+                    let rules = rules.request_paths(&main, &others, unknown);
                     Self { main: Some(main), rules }
                 }
             })

@@ -117,7 +117,7 @@ impl fmt::Debug for JarCookie {
 
 impl JarCookie {
     /// The same cookie, whatever its value: what replaces what (RFC 6265bis section 5.7, last steps).
-    fn is(&self, other: &Self) -> bool {
+    pub fn is(&self, other: &Self) -> bool {
         self.name == other.name
             && self.domain == other.domain
             && self.host_only == other.host_only

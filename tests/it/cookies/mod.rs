@@ -1,5 +1,6 @@
 //! The app's own cookies.
 
+mod app_logouts;
 mod jar;
 mod jar_model;
 mod jar_rules;

@@ -8,7 +8,7 @@ use tungstenite::protocol::Role;
 
 use crate::support::http2::Http2;
 use crate::support::tunnel::{AGREES, ASKS, ask, converse, cookie, echo, open, order, roomy, talk};
-use crate::support::{Authority, Cloakroom, Ending, RawUpstream, Request};
+use crate::support::{Authority, Cloakroom, Ending, RawUpstream, Request, Wire};
 
 /// The same with its end.
 const AGREES_WHOLE: &str =
@@ -146,6 +146,31 @@ fn tunnels_end_with_the_session_that_they_began_under() {
     let (mut visitor, mut app, _) = open(&proxy, &stage, &cookie);
     order(&proxy, &stage, &cookie, "x-session-action: destroy\r\n");
     talk(&mut visitor, &mut app);
+}
+
+/// The app ends its own login by its cookie alone; that answer was overtaken, and nobody gets another ticket for it.
+#[test]
+fn a_tunnel_ends_with_a_login_whose_farewell_was_overtaken() {
+    let stage = RawUpstream::open();
+    let proxy = before(&stage, "[[cookies]]\nname = \"*\"\naction = \"keep\"");
+    let answer = |wire: &mut Wire, app: &mut Wire, lines: &str| {
+        app.send(format!("HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n{lines}\r\n"));
+        wire.answer(false).set_cookies()
+    };
+    let first = cookie(&proxy, &stage, "set-cookie: sid=a; path=/\r\n");
+    let [mut leaving, mut renewing] = [proxy.dial(), proxy.dial()];
+    let mut apps = [&mut leaving, &mut renewing].map(|visitor| {
+        visitor.send(format!("GET / HTTP/1.1\r\nhost: a\r\n{first}\r\n"));
+        let mut app = stage.accept();
+        Request::from(&mut app);
+        app
+    });
+    let ticket = answer(&mut renewing, &mut apps[1], "x-session-action: renew\r\n").swap_remove(0);
+    let second = format!("cookie: {}\r\n", ticket.split_once(';').unwrap().0);
+    let (mut visitor, mut app, _) = open(&proxy, &stage, &second);
+    talk(&mut visitor, &mut app);
+    assert_eq!(answer(&mut leaving, &mut apps[0], "set-cookie: sid=; path=/; max-age=0\r\n"), [""; 0]);
+    assert_eq!((visitor.ending(), app.ending()), (Ending::Over, Ending::Over));
 }
 
 #[test]

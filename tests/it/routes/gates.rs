@@ -125,9 +125,17 @@ fn preflights_pass_a_gate_only_where_they_may() {
         // Browsers send none with a preflight, and some apps take it for the method.
         ("preflight = \"pass\"", "OPTIONS /in", &format!("{preflight}X-HTTP-Method-Override: GET\r\n"), 401),
         ("preflight = \"pass\"", "OPTIONS /in", &format!("{preflight}x-method-override: GET\r\n"), 401),
+        ("preflight = \"pass\"", "OPTIONS /in", &format!("{preflight}x_http_method_override: GET\r\n"), 401),
+        ("preflight = \"pass\"", "OPTIONS /in", &format!("{preflight}X-HTTP.Method: GET\r\n"), 401),
+        ("preflight = \"pass\"", "OPTIONS /in", &format!("{preflight}x-http-methods: GET\r\n"), 200),
     ] {
         let proxy = gated(&app, &format!("require = \"principal\"\n{keys}"));
         assert_eq!(ask(&proxy, start, lines).status, status, "{keys}: {start} {lines}");
+    }
+    let proxy = gated(&app, "require = \"principal\"\npreflight = \"pass\"");
+    for body in ["content-length: 1\r\n\r\nx", "transfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"] {
+        let head = format!("OPTIONS /in HTTP/1.1\r\nhost: a\r\n{preflight}{body}");
+        assert_eq!(proxy.browser().send_raw(head.as_bytes()).status, 401, "no browser sends {body:?}");
     }
 }
 

@@ -1,0 +1,177 @@
+//! Apps that say by their own cookies alone that somebody has left, in answers that something else overtook.
+#![expect(clippy::unwrap_used, reason = "whatever is missing fails its test, with the place")]
+
+use std::sync::Arc;
+use std::thread;
+
+use tempfile::TempDir;
+
+use crate::support::{App, Browser, Cloakroom, Gate, Response, key, obey, orders};
+
+const FORM: &str = "sec-fetch-site: same-origin\r\nsec-fetch-mode: navigate\r\nsec-fetch-dest: document\r\n";
+const SCRIPT: &str = "sec-fetch-site: same-origin\r\nsec-fetch-mode: cors\r\nsec-fetch-dest: empty\r\n";
+
+/// A cloakroom that keeps every cookie, and an app that holds back what is asked for as `/first` and `/second`.
+struct Scene {
+    first: Arc<Gate>,
+    second: Arc<Gate>,
+    _app: App,
+    proxy: Cloakroom,
+    kind: &'static str,
+    _folder: TempDir,
+}
+
+fn scenes() -> impl Iterator<Item = Scene> {
+    ["memory", "disk", "cookie"].into_iter().map(|kind| {
+        let folder = tempfile::tempdir().unwrap();
+        let (first, second) = (Gate::closed(), Gate::closed());
+        let (one, two) = (Arc::clone(&first), Arc::clone(&second));
+        let app = App::start(move |request| {
+            match request.path().trim_start_matches("/read") {
+                "/first" => one.pass(),
+                "/second" => two.pass(),
+                _ => {}
+            }
+            let cookies = request.header("cookie").unwrap_or_default();
+            obey(request).with(format!("X-Cookies: {cookies}"))
+        });
+        let keys = key(folder.path(), "key");
+        let path = if kind == "memory" { String::new() } else { format!("path = \"{}/s\"\n", folder.path().display()) };
+        let toml = format!(
+            "[store]\nkind = \"{kind}\"\n{path}[keys]\ncurrent = {keys}\n\
+             [[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/read\"\nsession = \"read_only\"\nupstream = \"app\"\n\
+             [[cookies]]\nname = \"*\"\naction = \"keep\"\n"
+        );
+        Scene { proxy: Cloakroom::with(&app, &toml), first, second, _app: app, kind, _folder: folder }
+    })
+}
+
+/// A request, by which means it is sent, and what its answer says.
+#[derive(Debug, Clone, Copy)]
+struct Asked(&'static str, &'static str, &'static [&'static str]);
+
+fn send(visitor: &mut Browser, path: &str, asked: Asked) -> Response {
+    let Asked(method, means, lines) = asked;
+    let lines = orders(lines) + means + if method == "POST" { "content-length: 0\r\n" } else { "" };
+    let head = format!("{method} {path} HTTP/1.1\r\n{}{lines}\r\n", visitor.lines());
+    visitor.send_raw(head.as_bytes())
+}
+
+/// What the app is sent of the cookies that are kept, and who is named.
+fn seen(visitor: &mut Browser) -> String {
+    let answer = visitor.get("/");
+    let name = answer.told("principal").map(|name| format!(" {name}")).unwrap_or_default();
+    answer.header("x-cookies").unwrap_or_default() + &name
+}
+
+const CLEAR: &str = "Set-Cookie: sid=; Path=/; Max-Age=0";
+const FORGET: &str = "Set-Cookie: remember_token=; Path=/; Max-Age=0";
+
+/// Under way, and what came meanwhile; what the app sees afterwards of the visitor, where sessions are kept and where they
+/// travel, and of the one who had asked first.
+type Case = (&'static [&'static str], Asked, Asked, [&'static str; 2], &'static str);
+
+#[test]
+fn an_overtaken_answer_takes_away_what_it_does_not_set_anew_and_nothing_else() {
+    const LOGGED: &[&str] = &["Set-Cookie: sid=A; Path=/", "Set-Cookie: remember_token=R; Path=/"];
+    const NAMED: &[&str] = &["Set-Cookie: sid=A; Path=/", "X-Session-Principal: alice"];
+    const ROLLS: &[&str] = &[CLEAR, "Set-Cookie: sid=B; Path=/"];
+    const LEAVES: &[&str] = &[FORGET, "Set-Cookie: sid=ANON; Path=/"];
+    const LATER: &[&str] = &["Set-Cookie: sid=C; Path=/"];
+    const RENEWS: &[&str] = &["X-Session-Action: renew"];
+    const LOGS_IN: &[&str] = &[FORGET, "X-Session-Principal: alice"];
+    let cases: [Case; 7] = [
+        // Cleared and set in one answer: it was never away.
+        (
+            &["Set-Cookie: sid=A; Path=/"],
+            Asked("GET", FORM, ROLLS),
+            Asked("POST", SCRIPT, LATER),
+            ["sid=C"; 2],
+            "",
+        ),
+        (
+            &["Set-Cookie: sid=A; Path=/"],
+            Asked("POST", SCRIPT, ROLLS),
+            Asked("POST", SCRIPT, LATER),
+            ["sid=C"; 2],
+            "",
+        ),
+        (NAMED, Asked("GET", FORM, ROLLS), Asked("GET", "", RENEWS), ["sid=A alice"; 2], ""),
+        // A logout that begins a session of nobody's is one all the same.
+        (LOGGED, Asked("POST", FORM, LEAVES), Asked("POST", SCRIPT, LATER), ["sid=C", ""], ""),
+        (LOGGED, Asked("POST", SCRIPT, LEAVES), Asked("POST", SCRIPT, LATER), ["sid=C", ""], ""),
+        // And once it was said, a form that was under way logs nobody in.
+        (LOGGED, Asked("POST", FORM, LATER), Asked("POST", FORM, LEAVES), ["sid=ANON"; 2], ""),
+        // Who is named where a cookie goes is logged in, in a session of their own.
+        (LOGGED, Asked("POST", FORM, LOGS_IN), Asked("GET", "", RENEWS), ["sid=A", ""], " alice"),
+    ];
+    for scene in scenes() {
+        for (before, late, meanwhile, wanted, of_late) in cases {
+            let mut visitor = scene.proxy.browser();
+            visitor.get("/");
+            send(&mut visitor, "/", Asked("POST", FORM, before));
+            let mut other = visitor.clone();
+            thread::scope(|scope| {
+                let answer = scope.spawn(|| drop(send(&mut other, "/first", late)));
+                scene.first.reached(1);
+                send(&mut visitor, "/", meanwhile);
+                seen(&mut visitor);
+                scene.first.open();
+                answer.join().unwrap();
+            });
+            scene.first.close();
+            let what = format!("{}: {late:?} overtaken by {meanwhile:?}", scene.kind);
+            assert_eq!(seen(&mut visitor), wanted[usize::from(scene.kind == "cookie")], "{what}");
+            assert_eq!(seen(&mut other), of_late, "{what}: who asked first");
+        }
+    }
+}
+
+#[test]
+fn what_was_under_way_under_the_new_ticket_brings_nothing_back_that_a_late_farewell_took() {
+    for scene in scenes() {
+        for means in [FORM, SCRIPT] {
+            let mut visitor = scene.proxy.browser();
+            visitor.get("/");
+            send(&mut visitor, "/", Asked("POST", FORM, &["Set-Cookie: sid=A; Path=/"]));
+            let mut leaving = visitor.clone();
+            thread::scope(|scope| {
+                let farewell =
+                    scope.spawn(|| drop(send(&mut leaving, "/first", Asked("POST", FORM, &[CLEAR]))));
+                scene.first.reached(1);
+                visitor.answered("/", &["X-Session-Action: renew"]);
+                let mut tab = visitor.clone();
+                let rolled = scope.spawn(move || {
+                    send(&mut tab, "/second", Asked("POST", means, &["Set-Cookie: sid=B; Path=/"]));
+                    seen(&mut tab)
+                });
+                scene.second.reached(1);
+                scene.first.open();
+                farewell.join().unwrap();
+                scene.second.open();
+                assert_eq!(rolled.join().unwrap(), "", "{}: {means}", scene.kind);
+            });
+            scene.first.close();
+            scene.second.close();
+            assert_eq!(seen(&mut visitor), "", "{}: {means}", scene.kind);
+        }
+    }
+}
+
+#[test]
+fn on_a_route_that_only_reads_no_late_answer_begins_a_session() {
+    for scene in scenes() {
+        let mut visitor = scene.proxy.browser();
+        visitor.get("/");
+        let login = Asked("POST", FORM, &["Set-Cookie: sid=A; Path=/"]);
+        let mut late = visitor.clone();
+        thread::scope(|scope| {
+            let answer = scope.spawn(|| send(&mut late, "/read/first", login).set_cookies());
+            scene.first.reached(1);
+            send(&mut visitor, "/", login);
+            scene.first.open();
+            assert_eq!(answer.join().unwrap(), [""; 0], "{}", scene.kind);
+        });
+        scene.first.close();
+    }
+}
