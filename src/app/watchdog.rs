@@ -35,14 +35,32 @@ impl WorkerPulse {
     }
 }
 
+/// The question to the thread that writes, until it is answered. That may be at once: a future that is done is not kept,
+/// since it must not be asked again.
+#[derive(Default)]
+struct WriterQuestion(Option<Pin<Box<dyn Future<Output = ()>>>>);
+
+impl WriterQuestion {
+    /// Gives it to the thread now.
+    fn ask(&mut self, question: impl Future<Output = ()> + 'static) {
+        self.0 = Some(Box::pin(question));
+        self.is_answered();
+    }
+
+    /// Whether there is an answer, or was no question.
+    fn is_answered(&mut self) -> bool {
+        self.0.take_if(|question| tasks::is_done(question.as_mut()));
+        self.0.is_none()
+    }
+}
+
 /// Looks after the others.
 pub(super) struct Watchdog {
     /// How often systemd is told: twice in the time that it waits. None: it does not want to be told.
     period: Option<Duration>,
     workers: Vec<(WorkerPulse, u64)>,
     lasting: BackendState,
-    /// The question to the thread that writes, until it is answered.
-    asked: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    asked: WriterQuestion,
     was_well: bool,
 }
 
@@ -50,7 +68,7 @@ impl Watchdog {
     pub(super) fn new(workers: Vec<WorkerPulse>, lasting: BackendState) -> Self {
         let period = systemd::watchdog().map(|patience| (patience / 2).max(2 * BEAT));
         let workers = workers.into_iter().map(|pulse| (pulse, 0)).collect();
-        Self { period, workers, lasting, asked: None, was_well: true }
+        Self { period, workers, lasting, asked: WriterQuestion::default(), was_well: true }
     }
 
     /// How many workers there are.
@@ -89,15 +107,30 @@ impl Watchdog {
                 stuck = Some(format!("worker-{number}"));
             }
         }
-        let answered = self.asked.as_mut().is_none_or(|asked| tasks::is_done(asked.as_mut()));
-        if answered {
-            self.asked = self.lasting.writer().map(|writer| Box::pin(writer) as _);
-            // It is given to the thread now, and has until the next look.
-            if let Some(asked) = &mut self.asked {
-                tasks::is_done(asked.as_mut());
-            }
-            return stuck;
+        if !self.asked.is_answered() {
+            return stuck.or_else(|| Some("the thread that writes sessions".to_owned()));
         }
-        stuck.or_else(|| Some("the thread that writes sessions".to_owned()))
+        // It has until the next look.
+        if let Some(question) = self.lasting.writer() {
+            self.asked.ask(question);
+        }
+        stuck
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_writer_that_answers_at_once_is_not_asked_twice_for_the_same_answer() {
+        let mut asked = WriterQuestion::default();
+        assert!(asked.is_answered(), "there was no question");
+        for _ in 0..2 {
+            asked.ask(async {});
+            assert!(asked.is_answered() && asked.is_answered());
+        }
+        asked.ask(std::future::pending());
+        assert!(!asked.is_answered() && !asked.is_answered());
     }
 }
