@@ -8,15 +8,17 @@ pub mod flask_format;
 pub mod jar;
 
 mod fields;
+mod form;
 mod ticket;
 mod value;
 
 pub use fields::{FieldMap, FieldName, FlashMap, NamedMap, shared};
+pub use form::{RecordForm, short_names};
 pub use ticket::{IdFilter, Realm, SecretHash, Ticket, TicketSecret};
 pub use value::FieldValue;
 pub(crate) use {
     ticket::TEXT,
-    value::{decode_text, form, percent},
+    value::{decode_text, form_pairs, percent},
 };
 
 use std::{

@@ -106,7 +106,7 @@ pub fn decode_text(bytes: &[u8], encoding: ValueEncoding) -> Result<String, &'st
 }
 
 /// The pairs of a form (application/x-www-form-urlencoded), where `+` is a space.
-pub fn form(
+pub fn form_pairs(
     bytes: &[u8],
 ) -> impl Iterator<Item = (Result<String, &'static str>, Result<String, &'static str>)> {
     bytes.split(|b| *b == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
@@ -275,7 +275,8 @@ mod tests {
 
     #[test]
     fn forms() {
-        let pairs: Vec<_> = form(b"a=1&b=x+y%2B&&c&=d&e=%").map(|(n, v)| (n.unwrap(), v.ok())).collect();
+        let pairs: Vec<_> =
+            form_pairs(b"a=1&b=x+y%2B&&c&=d&e=%").map(|(n, v)| (n.unwrap(), v.ok())).collect();
         let wanted = [("a", Some("1")), ("b", Some("x y+")), ("c", Some("")), ("", Some("d")), ("e", None)];
         assert_eq!(pairs, wanted.map(|(n, v)| (n.to_owned(), v.map(str::to_owned))));
     }
@@ -294,7 +295,7 @@ mod tests {
             for encoding in ALL {
                 let _ = FieldValue::decode(&bytes, encoding);
             }
-            form(&bytes).for_each(drop);
+            form_pairs(&bytes).for_each(drop);
         }
     }
 }

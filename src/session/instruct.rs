@@ -7,7 +7,7 @@ use http::HeaderName;
 use super::{change::SessionChanges, session_headers::SessionHeaders};
 use crate::{
     message::{Fields, field::normal as field_name},
-    record::{FieldName, FieldValue, decode_text, form},
+    record::{FieldName, FieldValue, decode_text, form_pairs},
 };
 
 impl SessionHeaders {
@@ -29,17 +29,13 @@ impl SessionHeaders {
             return changes;
         }
         let mut said = changes.unwrap_or_default();
-        // All are read before any is removed: removing changes the order of the others.
         for (name, value) in headers.iter().filter(|(name, _)| ours(name)) {
             let instruction = name.as_str().get(self.prefix.len()..).unwrap_or_default();
             if let Err(why) = self.read(instruction, value.as_bytes(), &mut said) {
                 self.events.malformed(&name, why);
             }
         }
-        let names: Vec<HeaderName> = headers.names().filter(|n| ours(n)).cloned().collect();
-        for name in names {
-            headers.remove(name);
-        }
+        headers.retain(|name| !ours(name));
         Some(said)
     }
 
@@ -82,7 +78,7 @@ impl SessionHeaders {
             "max" => changes.max = Some(seconds(value)?),
             "if-version" => changes.if_version = Some(number(value)?),
             "set" => {
-                for (name, value) in form(value) {
+                for (name, value) in form_pairs(value) {
                     match (name.and_then(|n| field_name(&n)), value) {
                         (Ok(name), Ok(value)) => {
                             last(&mut changes.set, name.into(), FieldValue::Text(value.into()));
@@ -129,7 +125,7 @@ impl SessionHeaders {
     /// `X-Replace-Session: a=1&b=` of `mod_session`: merged key by key, an empty value deletes. Its keys are any text, and
     /// come back to the app as it wrote them.
     fn replace_session(&self, value: &[u8], changes: &mut SessionChanges) {
-        for (name, value) in form(value) {
+        for (name, value) in form_pairs(value) {
             match (name, value) {
                 (Ok(name), Ok(_)) if name.is_empty() => {}
                 (Ok(name), Ok(value)) if value.is_empty() => changes.unset.push(name.into()),
@@ -198,7 +194,7 @@ mod tests {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
             headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        headers.append("content-type", HeaderValue::from_static("text/plain"));
+        headers.append(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
         let changes = wire.take(&mut headers).map(|changes| *changes).unwrap_or_default();
         assert_eq!(headers.len(), 1, "nothing else is taken out, and all of ours is");
         (changes, wire.events.malformed.get() - before)

@@ -9,7 +9,7 @@ use crate::clock::Timestamp;
 
 /// A kept cookie as it is written down.
 #[derive(Serialize, Deserialize)]
-pub(crate) struct StoredCookie {
+pub struct StoredCookie {
     owner: Option<Arc<str>>,
     #[serde(with = "serde_bytes")]
     name: Vec<u8>,

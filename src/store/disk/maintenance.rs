@@ -17,7 +17,7 @@ use super::{
     first_page::{self, FirstPageDamage, RepairedCopy},
     keys::RowKeys,
     lock::FolderLock,
-    row::{self, RecordRow},
+    row,
     row_checksum::RowChecksum,
     rows::StoredRow,
     salvage::{self, SalvageResult},
@@ -27,6 +27,7 @@ use crate::{
     clock::Timestamp,
     config::{Durability, SessionConfig},
     crypto::{KeySecrets, Sealer},
+    record::RecordForm,
     store::principals::PrincipalIndex,
 };
 
@@ -126,7 +127,7 @@ pub struct ImportReport {
 enum ImportLine {
     Session {
         id: Uuid,
-        session: Box<RecordRow>,
+        session: Box<RecordForm>,
     },
     Ended {
         ended: Uuid,
@@ -292,7 +293,7 @@ impl StoreMaintenance {
                 return Ok(());
             };
             checked.sessions += 1;
-            write(&mut to, &ImportLine::Session { id: record.id, session: Box::new(RecordRow::of(&record)) })
+            write(&mut to, &ImportLine::Session { id: record.id, session: Box::new(RecordForm::of(&record)) })
         })?;
         let (graves, whole) = self.ended();
         checked.forgets = !whole;
@@ -357,7 +358,7 @@ impl StoreMaintenance {
                         imported.left += 1;
                         continue;
                     }
-                    let record = session.record(id);
+                    let record = row::record(id, *session);
                     let who = self.people.as_ref().zip(record.principal.as_ref());
                     let who = who.map(|(people, name)| people.who((&record.realm, name)));
                     let beside = row::columns(&record, who, rules);

@@ -1,27 +1,13 @@
-//! A record as it lies on disk: `MessagePack` with named fields (so that a later version reads what an earlier one wrote),
-//! sealed under `[keys]`. The id and the columns beside the row are authenticated with it: whatever bit flips, it is
+//! A record as it lies on disk: its [form](RecordForm) in `MessagePack` with named fields (so that a later version reads what
+//! an earlier one wrote), sealed under `[keys]`. The id and the columns beside the row are authenticated with it: whatever bit flips, it is
 //! found when the row is opened.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::Duration,
-};
-
-use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    clock::Timestamp,
     config::SessionConfig,
     crypto::Sealer,
-    record::{
-        FieldMap, FlashMap, PreviousSecret, Record,
-        jar::{Jar, StoredCookie},
-        shared,
-    },
+    record::{Record, RecordForm, shared},
 };
 
 /// The first byte of a row.
@@ -39,38 +25,6 @@ pub(in crate::store) struct RowColumns {
     pub who: Option<u128>,
 }
 
-/// A record as it lies on disk, and, under its id, as it is exported.
-#[derive(Serialize, Deserialize)]
-pub(super) struct RecordRow {
-    pub(super) realm: Arc<str>,
-    pub(super) created: u64,
-    pub(super) counted_from: u64,
-    pub(super) renewed: u64,
-    pub(super) permanent: bool,
-    pub(super) idle: Option<u64>,
-    pub(super) max: Option<u64>,
-    pub(super) version: u64,
-    pub(super) principal: Option<Arc<str>>,
-    pub(super) fields: FieldMap,
-    pub(super) flashes: FlashMap,
-    /// Absent in rows of versions that kept none.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub(super) jar: Vec<StoredCookie>,
-    #[serde(with = "bytes")]
-    pub(super) secret: [u8; 32],
-    pub(super) previous: Option<SpentSecret>,
-    pub(super) last_seen: u64,
-    pub(super) confirmed: bool,
-}
-
-#[derive(Serialize, Deserialize)]
-pub(super) struct SpentSecret {
-    #[serde(with = "bytes")]
-    secret: [u8; 32],
-    /// When its successor was first shown; 0: not yet.
-    succeeded: u64,
-}
-
 /// What belongs beside this record.
 pub(in crate::store) fn columns(record: &Record, who: Option<u128>, rules: &SessionConfig) -> RowColumns {
     let until = record.ends(rules).plus(rules.plain.idle_timeout);
@@ -80,7 +34,7 @@ pub(in crate::store) fn columns(record: &Record, who: Option<u128>, rules: &Sess
 
 /// `None` only where the libraries fail.
 pub(in crate::store) fn seal(record: &Record, beside: RowColumns, sealer: &Sealer) -> Option<Vec<u8>> {
-    let plain = rmp_serde::to_vec_named(&RecordRow::of(record)).ok()?;
+    let plain = rmp_serde::to_vec_named(&RecordForm::of(record)).ok()?;
     let mut row = vec![FORMAT];
     row.extend(sealer.seal(&bound(record.id.as_u128(), beside), &plain)?);
     Some(row)
@@ -98,8 +52,13 @@ pub(super) fn open_aged(id: u128, beside: RowColumns, row: &[u8], sealer: &Seale
         return None;
     }
     let opened = sealer.open(&bound(id, beside), sealed)?;
-    let row: RecordRow = rmp_serde::from_slice(&opened.bytes).ok()?;
-    Some((row.record(id), opened.current))
+    let form: RecordForm = rmp_serde::from_slice(&opened.bytes).ok()?;
+    Some((record(id, form), opened.current))
+}
+
+/// Records of one realm share its name.
+pub(super) fn record(id: u128, form: RecordForm) -> Record {
+    RecordForm { realm: shared(&form.realm), ..form }.into_record(Uuid::from_u128(id))
 }
 
 fn bound(id: u128, beside: RowColumns) -> Vec<u8> {
@@ -110,89 +69,4 @@ fn bound(id: u128, beside: RowColumns) -> Vec<u8> {
     bytes.extend(beside.since.to_be_bytes());
     bytes.extend(beside.who.map(u128::to_be_bytes).into_iter().flatten());
     bytes
-}
-
-/// Bytes, and in JSON base64url.
-mod bytes {
-    use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-    use serde::{Deserialize, Deserializer, Serializer, de::Error};
-
-    pub(super) fn serialize<S: Serializer>(bytes: &[u8; 32], serializer: S) -> Result<S::Ok, S::Error> {
-        if serializer.is_human_readable() {
-            serializer.serialize_str(&URL_SAFE_NO_PAD.encode(bytes))
-        } else {
-            serde_bytes::serialize(bytes, serializer)
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<[u8; 32], D::Error> {
-        if deserializer.is_human_readable() {
-            let text = String::deserialize(deserializer)?;
-            let bytes = URL_SAFE_NO_PAD.decode(text).map_err(D::Error::custom)?;
-            bytes.try_into().map_err(|_| D::Error::custom("not 32 bytes"))
-        } else {
-            serde_bytes::deserialize(deserializer)
-        }
-    }
-}
-
-impl RecordRow {
-    pub(super) fn of(record: &Record) -> Self {
-        let millis = |d: Duration| d.as_millis() as u64;
-        Self {
-            realm: Arc::clone(&record.realm),
-            created: record.created.0,
-            counted_from: record.counted_from.0,
-            renewed: record.renewed.0,
-            permanent: record.permanent,
-            idle: record.idle.map(millis),
-            max: record.max.map(millis),
-            version: record.version,
-            principal: record.principal.clone(),
-            fields: record.fields.clone(),
-            flashes: record.flashes.clone(),
-            jar: record.jar.cookies().iter().map(StoredCookie::of).collect(),
-            secret: record.secret,
-            previous: record.previous.as_ref().map(|previous| SpentSecret {
-                secret: previous.secret,
-                succeeded: previous.succeeded.load(Ordering::Relaxed),
-            }),
-            last_seen: record.last_seen().0,
-            confirmed: record.is_confirmed(),
-        }
-    }
-
-    pub(super) fn record(self, id: u128) -> Record {
-        Record {
-            created: Timestamp(self.created),
-            counted_from: Timestamp(self.counted_from),
-            renewed: Timestamp(self.renewed),
-            permanent: self.permanent,
-            idle: self.idle.map(Duration::from_millis),
-            max: self.max.map(Duration::from_millis),
-            version: self.version,
-            principal: self.principal,
-            fields: self.fields,
-            flashes: self.flashes,
-            jar: Jar::new(self.jar.into_iter().map(StoredCookie::cookie).collect()),
-            secret: self.secret,
-            previous: self
-                .previous
-                .map(|spent| PreviousSecret {
-                    secret: spent.secret,
-                    succeeded: AtomicU64::new(spent.succeeded),
-                })
-                .map(Box::new),
-            last_seen: AtomicU64::new(self.last_seen),
-            saved_seen: AtomicU64::new(self.last_seen),
-            confirmed: AtomicBool::new(self.confirmed),
-            ..Record::new(
-                (shared(&self.realm), Uuid::from_u128(id)),
-                self.secret,
-                Timestamp(0),
-                Timestamp(0),
-                false,
-            )
-        }
-    }
 }

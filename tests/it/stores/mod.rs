@@ -1,4 +1,5 @@
 //! Where sessions are kept.
 
 mod conformance;
+mod earlier_formats;
 mod faults;

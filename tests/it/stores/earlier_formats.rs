@@ -1,0 +1,69 @@
+//! What earlier versions wrote is read: a database, a sealed cookie and an export of the first format, made by a cloakroom
+//! 0.1.0 of November 2026 and kept in `first_format/`.
+//!
+//! Each holds one session of shop.test that lasts until November 2036, the longest there is: alice, a field, a flash, and a
+//! cookie of the app. `ticket` and `sealed` are the browser's cookies, `key` is the key of all.
+#![expect(clippy::unwrap_used, reason = "whatever is missing fails its test, with the place")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use crate::support::{App, Cloakroom, obey, on_disk, tool};
+
+const LONG: &str = "[session]\nidle_timeout = \"3650d\"\nabsolute_timeout = \"3650d\"\n[session.permanent]\n\
+                    idle_timeout = \"3650d\"\nabsolute_timeout = \"3650d\"\n[[cookies]]\nname = \"*\"\naction = \"keep\"\n";
+
+fn written() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/stores/first_format")
+}
+
+/// A copy of these files, as a cloakroom keeps its own.
+fn copied(names: &[&str]) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    for name in names {
+        let copy = folder.path().join(name);
+        fs::copy(written().join(name), &copy).unwrap();
+        fs::set_permissions(&copy, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    folder
+}
+
+/// Whoever shows this cookie is in the session.
+fn assert_known(toml: &str, cookie: &str) {
+    let app = App::start(|request| {
+        obey(request).with(format!("X-Cookies: {}", request.header("cookie").unwrap_or_default()))
+    });
+    let proxy = Cloakroom::with(&app, &format!("{LONG}{toml}"));
+    let cookie = fs::read_to_string(written().join(cookie)).unwrap();
+    let head = format!("GET / HTTP/1.1\r\nhost: shop.test\r\ncookie: cloakroom={cookie}\r\n\r\n");
+    let page = proxy.browser().send_raw(head.as_bytes());
+    assert_eq!(page.told("state").as_deref(), Some("active"), "{toml}");
+    assert_eq!(page.fields(), "cart=forty%20two note=hello principal=alice", "{toml}");
+    assert_eq!(page.header("x-cookies").as_deref(), Some("PHPSESSID=abc"), "{toml}");
+}
+
+#[test]
+fn a_database_of_the_first_format_is_opened() {
+    let folder = copied(&["sessions.db", "commits", "key"]);
+    assert_known(&on_disk(folder.path()), "ticket");
+}
+
+#[test]
+fn an_export_of_the_first_format_is_read_in() {
+    let folder = copied(&["key"]);
+    let lines = fs::read(written().join("export.jsonl")).unwrap();
+    let exported = tool(folder.path(), "import", &lines);
+    assert!(String::from_utf8_lossy(&exported.stderr).starts_with("1 sessions read in"), "{exported:?}");
+    assert_known(&on_disk(folder.path()), "ticket");
+}
+
+#[test]
+fn a_sealed_cookie_of_the_first_format_is_opened() {
+    let folder = copied(&["key"]);
+    let key = folder.path().join("key");
+    let toml = format!("[store]\nkind = \"cookie\"\n[keys]\ncurrent = {{ file = \"{}\" }}\n", key.display());
+    assert_known(&toml, "sealed");
+}
