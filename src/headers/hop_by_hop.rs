@@ -68,22 +68,35 @@ pub struct ConnectionOptions {
     /// What it would upgrade to, if it asks for that (RFC 9110 section 7.8).
     pub upgrade: Option<HeaderValue>,
     /// The fields that end here, in trailers as well.
-    pub names: Vec<HeaderName>,
+    pub names: NominatedNames,
     /// Who sent it takes trailers (`TE: trailers`, RFC 9110 section 10.1.4).
     pub trailers: bool,
 }
 
+/// What `Connection` nominates: fields that end here as well.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NominatedNames(Vec<HeaderName>);
+
+impl FromIterator<HeaderName> for NominatedNames {
+    fn from_iter<I: IntoIterator<Item = HeaderName>>(names: I) -> Self {
+        let mut names: Vec<HeaderName> = names.into_iter().collect();
+        names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
+        Self(names)
+    }
+}
+
+impl NominatedNames {
+    /// Whether this is one; visitors choose how many there are.
+    fn contains(&self, name: &HeaderName) -> bool {
+        self.0.binary_search_by(|other| other.as_str().cmp(name.as_str())).is_ok()
+    }
+}
+
 /// Takes out of trailers what ends here, what the head's `Connection` nominated, and what has no meaning or no business
 /// there (RFC 9110 section 6.5.1).
-pub fn strip_trailers(headers: &mut Fields, nominated: &[HeaderName]) {
+pub fn strip_trailers(headers: &mut Fields, nominated: &NominatedNames) {
     strip_hop_by_hop(headers);
-    step(nominated.len());
-    for name in nominated {
-        headers.remove(name);
-    }
-    for name in NO_TRAILER {
-        headers.remove(name);
-    }
+    headers.retain(|name| !nominated.contains(name) && NO_TRAILER.binary_search(&name.as_str()).is_err());
 }
 
 /// Takes out of a request or an answer what ends here and what `Connection` nominates (RFC 9110 section 7.6.1); returns
@@ -123,20 +136,14 @@ fn nominated(headers: &mut Fields) -> ConnectionOptions {
         }
     }
     let upgrade = if upgrade { headers.get(UPGRADE).cloned() } else { None };
-    let mut names = Vec::new();
+    let mut names = NominatedNames::default();
     if others {
-        let lines: Vec<HeaderValue> = headers.get_all(CONNECTION).cloned().collect();
-        for token in lines.iter().flat_map(tokens) {
-            match HeaderName::from_bytes(token) {
-                Ok(name) if ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING].contains(&name) => {
-                    headers.remove(&name);
-                    if name != CLOSE && !OWN.contains(&name) {
-                        names.push(name);
-                    }
-                }
-                _ => {}
-            }
-        }
+        let ends_here = |name: &HeaderName| {
+            ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CLOSE].contains(name) && !OWN.contains(name)
+        };
+        let said = headers.get_all(CONNECTION).flat_map(tokens);
+        names = said.filter_map(|token| HeaderName::from_bytes(token).ok()).filter(ends_here).collect();
+        headers.retain(|name| !names.contains(name));
     }
     ConnectionOptions { upgrade, names, trailers: false }
 }
@@ -150,6 +157,11 @@ fn tokens(line: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 mod tests {
     use super::*;
     use crate::message::steps::assert_linear;
+
+    #[test]
+    fn what_no_trailer_may_be_is_in_its_order() {
+        assert!(NO_TRAILER.is_sorted());
+    }
 
     #[test]
     fn the_lengths_are_those_of_the_names() {
@@ -216,8 +228,8 @@ mod tests {
         let mut headers = Fields::new();
         headers.append(CONNECTION, HeaderValue::from_static("close"));
         headers.append(CONNECTION, HeaderValue::from_static("x-a"));
-        headers.append("x-a", HeaderValue::from_static("1"));
-        assert_eq!(strip_hop_by_hop(&mut headers).names, ["x-a"]);
+        headers.append(HeaderName::from_static("x-a"), HeaderValue::from_static("1"));
+        assert_eq!(strip_hop_by_hop(&mut headers).names.0, ["x-a"]);
         assert!(headers.is_empty());
         for (te, wanted) in
             [("trailers", true), ("gzip, Trailers", true), ("trailers;q=1", false), ("", false)]
@@ -242,7 +254,7 @@ mod tests {
             ("x-http-method-override", "DELETE"),
             ("cache-control", "public"),
         ]);
-        strip_trailers(&mut headers, &[HeaderName::from_static("x-hop")]);
+        strip_trailers(&mut headers, &NominatedNames::from_iter([HeaderName::from_static("x-hop")]));
         assert_eq!(headers.names().collect::<Vec<_>>(), ["x-sum"]);
     }
 }

@@ -226,6 +226,9 @@ impl<B> From<Response<B>> for http::Response<B> {
 #[derive(Debug)]
 pub struct FieldPlaces(SmallVec<[(Range<usize>, Range<usize>); 24]>);
 
+/// So many lines are added to a head on its way, as a rule.
+const ADDED: usize = 12;
+
 impl FieldPlaces {
     /// Of these fields, parsed from `bytes`.
     pub fn of(fields: &[httparse::Header<'_>], bytes: &[u8]) -> Self {
@@ -244,7 +247,7 @@ impl FieldPlaces {
         fields: &mut Fields,
         mut takes: impl FnMut(&HeaderName, &HeaderValue) -> Result<bool, E>,
     ) -> Result<(), E> {
-        fields.reserve(self.0.len());
+        fields.reserve(self.0.len() + ADDED);
         for (name, at) in self.0 {
             let name = HeaderName::from_bytes(head.get(name).unwrap_or_default())
                 .map_err(|_| httparse::Error::HeaderName)?;

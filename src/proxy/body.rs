@@ -7,7 +7,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderName;
 use http_body::{Frame, SizeHint};
 
 use super::{
@@ -16,6 +15,7 @@ use super::{
     long_answer::{LongAnswer, SessionEnded},
 };
 use crate::{
+    headers::{self, NominatedNames},
     message::fields::edit_trailers,
     plan::Plan,
     upstream::{AnswerBody, RequestBodyError},
@@ -31,8 +31,8 @@ pub struct ResponseBody {
 #[derive(Debug)]
 enum BodyContent {
     Full(Option<Bytes>),
-    Answer(Box<AnswerBody<RequestBody>>, Arc<Plan>, Vec<HeaderName>),
-    Long(Box<LongAnswer>, Vec<HeaderName>),
+    Answer(Box<AnswerBody<RequestBody>>, Arc<Plan>, NominatedNames),
+    Long(Box<LongAnswer>, NominatedNames),
 }
 
 impl ResponseBody {
@@ -42,12 +42,12 @@ impl ResponseBody {
     }
 
     /// The app's. The head's `Connection` nominated these of its trailers.
-    pub fn answer(body: AnswerBody<RequestBody>, plan: Arc<Plan>, nominated: Vec<HeaderName>) -> Self {
+    pub fn answer(body: AnswerBody<RequestBody>, plan: Arc<Plan>, nominated: NominatedNames) -> Self {
         Self { content: BodyContent::Answer(Box::new(body), plan, nominated), exchange: None }
     }
 
     /// The app's, where it may go on for long.
-    pub fn long(answer: LongAnswer, nominated: Vec<HeaderName>) -> Self {
+    pub fn long(answer: LongAnswer, nominated: NominatedNames) -> Self {
         Self { content: BodyContent::Long(Box::new(answer), nominated), exchange: None }
     }
 
@@ -73,12 +73,12 @@ impl ResponseBody {
 fn strip_trailers(
     polled: &mut Poll<Option<Result<Frame<Bytes>, RequestBodyError>>>,
     plan: &Plan,
-    nominated: &[HeaderName],
+    nominated: &NominatedNames,
 ) {
     if let Poll::Ready(Some(Ok(frame))) = polled {
         edit_trailers(frame, |trailers| {
             plan.guard.strip_trailers(trailers);
-            crate::headers::strip_trailers(trailers, nominated);
+            headers::strip_trailers(trailers, nominated);
         });
     }
 }

@@ -35,12 +35,12 @@ use std::{future::Future, pin::pin, rc::Rc, sync::Arc};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     clock::{self, Timestamp},
-    headers::{self, ConnectionOptions},
+    headers::{self, ConnectionOptions, NominatedNames},
     listen::{PeerName, PendingUpgrade, ReceivedBody, RequestArrival},
     message::{Request, Response, challenges, lines::HeaderLines},
     net::VisitorConnection,
@@ -300,7 +300,7 @@ impl PreparedRequest<'_> {
         worker: &ProxyWorker,
         response: Response<AnswerBody<RequestBody>>,
         after: &CommittedSession,
-        nominated: Vec<HeaderName>,
+        nominated: NominatedNames,
     ) -> Response<ResponseBody> {
         if long_answer::is_event_stream(response.body(), response.fields()) {
             let terms = self.terms(worker, after);
@@ -315,7 +315,7 @@ impl PreparedRequest<'_> {
         worker: &ProxyWorker,
         body: AnswerBody<RequestBody>,
         after: &CommittedSession,
-        nominated: Vec<HeaderName>,
+        nominated: NominatedNames,
     ) -> ResponseBody {
         if self.resolved.is_some() && !body.is_here() {
             let mut terms = self.terms(worker, after);

@@ -8,12 +8,12 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderName;
 use http_body::{Frame, SizeHint};
 
 use crate::{
     clock::{self, CoarseTimer, TICK},
     config::{RequestLimits, UpstreamConfig},
+    headers::{self, NominatedNames},
     listen::ReceivedBody,
     message::fields::edit_trailers,
     plan::{Plan, RoutePlan},
@@ -45,7 +45,7 @@ struct BodyInner {
     pace: BodyPace,
     upload: UploadProgress,
     plan: Arc<Plan>,
-    nominated: Vec<HeaderName>,
+    nominated: NominatedNames,
 }
 
 impl RequestBody {
@@ -54,7 +54,7 @@ impl RequestBody {
         incoming: ReceivedBody,
         route: &RoutePlan,
         plan: &Arc<Plan>,
-        nominated: Vec<HeaderName>,
+        nominated: NominatedNames,
     ) -> Self {
         if http_body::Body::is_end_stream(&incoming) {
             return Self(None);
@@ -111,7 +111,7 @@ impl http_body::Body for RequestBody {
                 }
                 edit_trailers(&mut frame, |trailers| {
                     inner.plan.guard.strip_trailers(trailers);
-                    crate::headers::strip_trailers(trailers, &inner.nominated);
+                    headers::strip_trailers(trailers, &inner.nominated);
                 });
                 Poll::Ready(Some(Ok(frame)))
             }

@@ -26,8 +26,7 @@ impl Call<'_> {
         // The version is a matter of each connection (RFC 9110 section 2.5).
         *response.version_mut() = Version::HTTP_11;
         let headers = response.fields_mut();
-        // Before anything is removed, which would change the order of the lines; and an app's own `Connection` cannot
-        // nominate its instructions away.
+        // First of all: an app's own `Connection` cannot nominate its instructions away.
         let changes = plan.sessions.wire.take(headers);
         let nominations = headers::strip_hop_by_hop(headers);
         // The same names in a spelling that is no instruction.

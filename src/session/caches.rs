@@ -122,7 +122,7 @@ mod tests {
         let mut headers = Fields::new();
         let line = "no-cache=\"set-cookie, x-y\", public, max-age=5";
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(line));
-        headers.insert("cdn-cache-control", HeaderValue::from_static("no-store"));
+        headers.insert(HeaderName::from_static("cdn-cache-control"), HeaderValue::from_static("no-store"));
         make_private(&mut headers);
         let said: Vec<_> = headers.get_all(header::CACHE_CONTROL).collect();
         assert_eq!(said, ["no-cache=\"set-cookie, x-y\", max-age=5", "private"]);
