@@ -2,16 +2,21 @@
 
 use std::sync::Arc;
 
+use http::HeaderValue;
 use uuid::Uuid;
 
 use super::{
     CookieForm,
-    client_side::{self, FlaskSessions, Revocations, SealedSessions, SizeLimit},
+    client_side::{self, CookieIssue, FlaskSessions, Revocations, SealedSessions, SizeLimit},
     commit::{PendingChange, decide},
+    presented::PresentedCookies,
+    verified,
 };
 use crate::{
     clock::Timestamp,
-    record::{Record, Ticket},
+    config::SessionConfig,
+    crypto::Keyring,
+    record::{Realm, Record, SecretHash, Ticket},
     store::{FoundRecord, RecordStore, StoreError, UpdateResult},
 };
 
@@ -73,6 +78,30 @@ impl BackendState {
     }
 }
 
+/// A ticket that was found genuine.
+#[derive(Debug)]
+pub(super) struct GenuineTicket {
+    /// The ticket.
+    pub ticket: Ticket,
+    /// What its record is to know it by.
+    pub hash: SecretHash,
+    /// What came with it, where records do.
+    pub record: Option<Arc<Record>>,
+}
+
+/// A session of which no request shows the cookie.
+#[derive(Debug)]
+pub(super) enum UnattendedSession {
+    /// It has this record.
+    Stored(Arc<Record>),
+    /// Nothing is stored under its id.
+    NotStored,
+    /// It goes on, as far as anybody knows here.
+    GoesOn,
+    /// It has ended, or is another person's.
+    Over,
+}
+
 /// A ticket that came back.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TicketActivity {
@@ -107,6 +136,107 @@ impl Backend {
     /// Whether a ticket leads to a session, that can be replaced.
     pub(super) fn has_tickets(&self) -> bool {
         !matches!(self, Self::Flask(_))
+    }
+
+    /// Whether nothing that an answer says is written.
+    pub(super) fn reads_only(&self) -> bool {
+        matches!(self, Self::Flask(flask) if flask.reads_only())
+    }
+
+    /// The ticket in a cookie. `None`: it is none of ours.
+    pub(super) fn open(
+        &self,
+        (value, shown): (&[u8], &PresentedCookies<'_>),
+        cookie: (&CookieForm, bool),
+        (keys, realm): (&Keyring, Realm<'_>),
+        now: Timestamp,
+    ) -> Option<GenuineTicket> {
+        match self {
+            Self::Store(_) => {
+                let (ticket, hash) = verified::read(value, keys, realm)?;
+                Some(GenuineTicket { ticket, hash, record: None })
+            }
+            Self::Sealed(sealed) => {
+                let (ticket, record) = sealed.open(value, shown, cookie, realm)?;
+                // Its record, if it has one, is its own: there is no other secret that could lead there.
+                let hash = record.as_ref().map_or_else(|| ticket.hash(), |record| record.secret);
+                Some(GenuineTicket { ticket, hash, record })
+            }
+            Self::Flask(flask) => {
+                let (ticket, record) = flask.open(value, realm, now)?;
+                Some(GenuineTicket { ticket, hash: record.secret, record: Some(record) })
+            }
+        }
+    }
+
+    /// What gives the browser a ticket. `shown`: in which parts it has one, and whether there is a record under that.
+    pub(super) fn issue(
+        &self,
+        issue: CookieIssue<'_>,
+        (cookie, https): (&CookieForm, bool),
+        (parts, was_there): (u16, bool),
+        keys: &Keyring,
+    ) -> Vec<HeaderValue> {
+        match self {
+            Self::Store(_) => {
+                let text = issue.ticket.write(keys, issue.realm);
+                cookie.give(&text, https, issue.lasts, issue.now).into_iter().collect()
+            }
+            Self::Sealed(sealed) => sealed.give(issue, (cookie, https), parts),
+            Self::Flask(flask) => flask.give(issue, (cookie, https), was_there).into_iter().collect(),
+        }
+    }
+
+    /// Whether a ticket needs a new stamp, or one under the current key; `every`: how often a record's activity is noted.
+    pub(super) fn is_due(
+        &self,
+        ticket: &Ticket,
+        record: Option<&Record>,
+        (rules, every): (&SessionConfig, impl FnOnce(&Record) -> u64),
+        now: Timestamp,
+    ) -> bool {
+        if let Self::Flask(flask) = self {
+            return record.is_some_and(|record| flask.refreshes(record));
+        }
+        // A ticket without a record lives by its stamp alone; with one, the record knows when it was last used, and only a
+        // permanent cookie's own expiry has to follow.
+        let age = now.since(ticket.stamped);
+        !ticket.current_key
+            || match record {
+                None => age > rules.plain.idle_timeout / 2,
+                Some(record) if self.is_client_side() => age.as_millis() as u64 > every(record),
+                Some(record) => record.permanent && age > rules.touch_interval,
+            }
+    }
+
+    /// What has become of a session meanwhile; `holds`: whether it is still the same one if its ticket was renewed then,
+    /// but for the clock.
+    pub(super) async fn look_after(
+        &self,
+        id: Uuid,
+        holds: impl Fn(Timestamp) -> bool,
+        now: Timestamp,
+    ) -> UnattendedSession {
+        match self {
+            Self::Store(store) => match store.load(id, now).await {
+                Ok(FoundRecord::Live(record)) => UnattendedSession::Stored(record),
+                Ok(FoundRecord::Nothing) => UnattendedSession::NotStored,
+                Ok(FoundRecord::Ended(_) | FoundRecord::Over) => UnattendedSession::Over,
+                // A store that fails ends nothing.
+                Err(_) => UnattendedSession::GoesOn,
+            },
+            // Nobody remembers what has ended.
+            Self::Flask(_) => UnattendedSession::GoesOn,
+            Self::Sealed(sealed) if sealed.goes_on(id, holds) => UnattendedSession::GoesOn,
+            Self::Sealed(_) => UnattendedSession::Over,
+        }
+    }
+
+    /// What requests left on a record is to be saved.
+    pub(super) fn touch(&self, id: Uuid, record: &Arc<Record>) {
+        if let Self::Store(store) = self {
+            store.touch(id, record);
+        }
     }
 
     /// How large a record may be, where it travels.

@@ -221,18 +221,8 @@ impl SessionManager {
         cookie: &CookieForm,
         resolved: &ResolvedSession,
     ) -> Vec<HeaderValue> {
-        let https = resolved.https;
-        match &self.backend {
-            Backend::Store(_) => {
-                let text = gift.ticket.write(&self.keys, gift.realm);
-                cookie.give(&text, https, gift.lasts, gift.now).into_iter().collect()
-            }
-            Backend::Sealed(sealed) => sealed.give(gift, (cookie, https), resolved.parts),
-            Backend::Flask(flask) => {
-                let was_there = resolved.record().is_some();
-                flask.give(gift, (cookie, https), was_there).into_iter().collect()
-            }
-        }
+        let shown = (resolved.parts, resolved.record().is_some());
+        self.backend.issue(gift, (cookie, resolved.https), shown, &self.keys)
     }
 
     /// Flashes that an answer was to show and did not, because there was none.
@@ -250,10 +240,7 @@ impl SessionManager {
 
     /// What this upstream, on this route, may not do is not done.
     fn restrict<S>(&self, resolved: &ResolvedSession, answer: &mut SessionAnswer<'_, S>) {
-        if let Backend::Flask(flask) = &self.backend
-            && flask.reads_only()
-            && !answer.changes.is_empty()
-        {
+        if self.backend.reads_only() && !answer.changes.is_empty() {
             self.wire.events.forbidden("all", "[store] write = false: Flask alone writes");
             answer.changes = SessionChanges::default();
         }

@@ -2,7 +2,7 @@
 //! time has come.
 
 use super::{
-    Backend, ResolvedSession, SessionChanges, SessionManager,
+    ResolvedSession, SessionChanges, SessionManager,
     apply_answer::{AnswerContext, CookieOutcome},
     resolved::SessionStatus,
 };
@@ -82,20 +82,7 @@ impl SessionManager {
 
     /// Whether a ticket needs a new stamp, or one under the current key.
     fn is_due(&self, ticket: &Ticket, record: Option<&Record>, now: Timestamp) -> bool {
-        if let Backend::Flask(flask) = &self.backend {
-            return record.is_some_and(|record| flask.refreshes(record));
-        }
-        // A ticket without a record lives by its stamp alone; with one, the record knows when it was last used, and only a
-        // permanent cookie's own expiry has to follow.
-        let age = now.since(ticket.stamped);
-        !ticket.current_key
-            || match record {
-                None => age > self.rules.plain.idle_timeout / 2,
-                Some(record) if self.backend.is_client_side() => {
-                    age.as_millis() as u64 > self.touch_every(record)
-                }
-                Some(record) => record.permanent && age > self.rules.touch_interval,
-            }
+        self.backend.is_due(ticket, record, (&self.rules, |record| self.touch_every(record)), now)
     }
 
     /// The successor is offered until it was seen; under another key it would be another, and so is not. Nor is it before

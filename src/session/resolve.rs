@@ -1,22 +1,21 @@
 //! From the cookies of a request to the session that it comes under. A forged, foreign, expired or ended ticket makes
 //! a stranger, never an error.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use uuid::Uuid;
 
 use super::{
     CookieForm, SessionChanges, SessionManager, UpstreamAccess,
-    backend::{Backend, TicketActivity},
+    backend::{GenuineTicket, TicketActivity},
     fetch_context::FetchContext,
     presented::PresentedCookies,
     resolved::{ResolvedSession, SessionStatus},
-    verified,
 };
 use crate::{
     clock::Timestamp,
     config::SessionStart,
-    record::{FieldName, IdFilter, Realm, Record, SecretHash, SecretMatch, Ticket},
+    record::{FieldName, IdFilter, Realm, Record, SecretMatch, Ticket},
     store::{AppliedChange, FoundRecord, StoreError},
 };
 
@@ -42,14 +41,6 @@ pub struct ResolveRequest<'a, V> {
     pub suits: Option<IdFilter<'a>>,
     /// Now.
     pub now: Timestamp,
-}
-
-/// A ticket that was found genuine.
-struct GenuineTicket {
-    ticket: Ticket,
-    hash: SecretHash,
-    /// What came with it, where records do.
-    record: Option<Arc<Record>>,
 }
 
 /// What the tickets of one request lead to.
@@ -101,7 +92,7 @@ impl SessionManager {
         let mut tickets = ResolvedTickets::default();
         // All are looked at, and not the first that is good: a planted cookie comes first as easily as last.
         for value in candidates {
-            match self.read((value, &shown), (cookie, https), realm, now) {
+            match self.backend.open((value, &shown), (cookie, https), (&self.keys, realm), now) {
                 // Genuine, by its MAC, before any store is asked: who guesses makes no store work.
                 Some(came) => tickets.add(&came, self.look_up(&came, now).await?, self),
                 None => drop(self.wire.events.tampered.raise()),
@@ -225,32 +216,6 @@ impl SessionManager {
     fn tried<'a>(&self, shown: &'a PresentedCookies<'_>) -> &'a [&'a [u8]] {
         let all = shown.candidates();
         if self.backend.has_tickets() { all } else { all.get(..1).unwrap_or(all) }
-    }
-
-    /// The ticket in a cookie. `None`: it is none of ours.
-    fn read(
-        &self,
-        (value, shown): (&[u8], &PresentedCookies<'_>),
-        cookie: (&CookieForm, bool),
-        realm: Realm<'_>,
-        now: Timestamp,
-    ) -> Option<GenuineTicket> {
-        match &self.backend {
-            Backend::Store(_) => {
-                let (ticket, hash) = verified::read(value, &self.keys, realm)?;
-                Some(GenuineTicket { ticket, hash, record: None })
-            }
-            Backend::Sealed(sealed) => {
-                let (ticket, record) = sealed.open(value, shown, cookie, realm)?;
-                // Its record, if it has one, is its own: there is no other secret that could lead there.
-                let hash = record.as_ref().map_or_else(|| ticket.hash(), |record| record.secret);
-                Some(GenuineTicket { ticket, hash, record })
-            }
-            Backend::Flask(flask) => {
-                let (ticket, record) = flask.open(value, realm, now)?;
-                Some(GenuineTicket { ticket, hash: record.secret, record: Some(record) })
-            }
-        }
     }
 
     fn status(&self, came: &GenuineTicket, found: FoundRecord, now: Timestamp) -> Option<SessionStatus> {

@@ -5,8 +5,8 @@
 
 use uuid::Uuid;
 
-use super::{Backend, ResolvedSession, SessionManager, resolved::SessionStatus};
-use crate::{clock::Timestamp, store::FoundRecord};
+use super::{ResolvedSession, SessionManager, backend::UnattendedSession, resolved::SessionStatus};
+use crate::clock::Timestamp;
 
 /// What a tunnel began under.
 #[derive(Debug, Clone, Copy)]
@@ -55,28 +55,22 @@ impl SessionManager {
     }
 
     /// Whether that session lives on under the same ticket; `active`: the visitor has sent something since the last
-    /// question, which is as good as a request. A store that fails ends nothing.
+    /// question, which is as good as a request where that is noted on the record. Where visitors carry their sessions it
+    /// keeps nothing alive: no answer follows that could bring another cookie.
     pub async fn holds(&self, tunnel: &mut SessionTunnel, active: bool, now: Timestamp) -> bool {
-        let store = match &self.backend {
-            Backend::Store(store) => store,
-            // What is sent through a tunnel keeps nothing alive: no answer follows that could bring another cookie.
-            // Nobody remembers what has ended.
-            Backend::Flask(_) => return true,
-            Backend::Sealed(sealed) => return sealed.goes_on(tunnel.id, |renewed| tunnel.is_of(renewed)),
-        };
-        match store.load(tunnel.id, now).await {
-            Ok(FoundRecord::Live(record)) => {
+        match self.backend.look_after(tunnel.id, |renewed| tunnel.is_of(renewed), now).await {
+            UnattendedSession::Stored(record) => {
                 tunnel.record = true;
                 if active && record.seen(now, self.touch_every(&record)) {
-                    store.touch(tunnel.id, &record);
+                    self.backend.touch(tunnel.id, &record);
                 }
                 // Replaced by the clock, both tickets are the visitor's.
                 record.previous.is_some() || tunnel.is_of(record.renewed)
             }
             // Without a record it is good for as long as its ticket is, and that is stamped anew by requests.
-            Ok(FoundRecord::Nothing) => !tunnel.record,
-            Ok(_) => false,
-            Err(_) => true,
+            UnattendedSession::NotStored => !tunnel.record,
+            UnattendedSession::GoesOn => true,
+            UnattendedSession::Over => false,
         }
     }
 }
