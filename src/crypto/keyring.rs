@@ -7,6 +7,15 @@ use super::{KeySecrets, random, same};
 /// A truncated HMAC-SHA256.
 pub type MessageMac = [u8; 16];
 
+/// Which key of a ring signed something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignedBy {
+    /// The one that signs today.
+    Current,
+    /// One before it.
+    Previous,
+}
+
 struct NumberedKey {
     number: u8,
     hmac: hmac::Key,
@@ -58,9 +67,12 @@ impl Keyring {
         self.keys.first().map_or([0; 16], |key| mac(key, parts))
     }
 
-    /// True if a key of this number signed the parts.
-    pub fn verify(&self, number: u8, parts: &[&[u8]], given: &[u8]) -> bool {
-        self.keys.iter().filter(|k| k.number == number).any(|key| same(&mac(key, parts), given))
+    /// Which key of this number signed the parts, if one did. The number says only where to look: one pair
+    /// of keys in 256 has the same.
+    pub fn verify(&self, number: u8, parts: &[&[u8]], given: &[u8]) -> Option<SignedBy> {
+        let mut all = self.keys.iter().enumerate().filter(|(_, key)| key.number == number);
+        let (place, _) = all.find(|(_, key)| same(&mac(key, parts), given))?;
+        Some(if place == 0 { SignedBy::Current } else { SignedBy::Previous })
     }
 }
 
@@ -85,9 +97,23 @@ mod tests {
         let before = Keyring::derive("t", &KeySecrets::new(old, []));
         let signed = before.sign(&[b"a", b"b"]);
         let after = Keyring::derive("t", &KeySecrets::new(new, [old]));
-        assert!(after.verify(before.current(), &[b"ab"], &signed));
+        assert_eq!(after.verify(before.current(), &[b"ab"], &signed), Some(SignedBy::Previous));
         assert_ne!(after.sign(&[b"ab"]), signed);
-        assert!(!Keyring::derive("t", &KeySecrets::new(new, [])).verify(before.current(), &[b"ab"], &signed));
-        assert!(!Keyring::derive("u", &KeySecrets::new(old, [])).verify(before.current(), &[b"ab"], &signed));
+        for (label, secrets) in [("t", KeySecrets::new(new, [])), ("u", KeySecrets::new(old, []))] {
+            let other = Keyring::derive(label, &secrets);
+            assert_eq!(other.verify(before.current(), &[b"ab"], &signed), None);
+        }
+    }
+
+    #[test]
+    fn a_previous_key_is_not_taken_for_the_current_one_of_the_same_number() {
+        let ring = |secret: u8| Keyring::derive("t", &KeySecrets::new([secret; 32], []));
+        let pairs = (0..=255).flat_map(|one| (0..one).map(move |other| (one, other)));
+        let same = pairs.into_iter().find(|(one, other)| ring(*one).current() == ring(*other).current());
+        let (old, new) = same.unwrap();
+        let signed = ring(old).sign(&[b"a"]);
+        let after = Keyring::derive("t", &KeySecrets::new([new; 32], [[old; 32]]));
+        assert_eq!(after.verify(after.current(), &[b"a"], &signed), Some(SignedBy::Previous));
+        assert_eq!(after.verify(after.current(), &[b"a"], &after.sign(&[b"a"])), Some(SignedBy::Current));
     }
 }

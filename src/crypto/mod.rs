@@ -8,9 +8,9 @@ mod keyring;
 mod sealer;
 mod secrets;
 
-pub use hmac_sha1::{HmacSha1, Sha1Mac};
-pub use keyring::{Keyring, MessageMac};
-pub use sealer::{OVERHEAD, OpenedBytes, Sealer};
+pub use hmac_sha1::HmacSha1;
+pub use keyring::{Keyring, SignedBy};
+pub use sealer::{OVERHEAD, Sealer};
 pub use secrets::KeySecrets;
 
 use aws_lc_rs::{constant_time, digest, rand};

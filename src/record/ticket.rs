@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::fields::shared;
 use crate::{
     clock::Timestamp,
-    crypto::{self, Keyring},
+    crypto::{self, Keyring, SignedBy},
 };
 
 const FORMAT: u8 = 1;
@@ -182,15 +182,16 @@ impl Ticket {
         let (id, rest) = rest.split_first_chunk::<16>()?;
         let (secret, _) = rest.split_first_chunk::<16>()?;
         let [format, key] = *head;
-        if format != FORMAT || !keys.verify(key, &[signed, &[kind], name.as_bytes()], mac) {
+        if format != FORMAT {
             return None;
         }
+        let signed_by = keys.verify(key, &[signed, &[kind], name.as_bytes()], mac)?;
         Some(Self {
             minted: Timestamp::from_seconds(u32::from_be_bytes(*minted)),
             stamped: Timestamp::from_seconds(u32::from_be_bytes(*stamped)),
             id: Uuid::from_bytes(*id),
             secret: *secret,
-            current_key: key == keys.current(),
+            current_key: signed_by == SignedBy::Current,
         })
     }
 }
