@@ -6,8 +6,8 @@ use std::{cell::RefCell, net::IpAddr, sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{
-    ResolvedSession, SessionAnswer, SessionChanges, SessionManager, client_side::SizeLimit,
-    commit::PendingChange, resolved::SessionStatus, seen_ticket::SeenTicket,
+    ResolvedSession, SessionAnswer, SessionChanges, SessionManager, answer_step::AnswerStep,
+    client_side::SizeLimit, commit::PendingChange, resolved::SessionStatus, seen_ticket::SeenTicket,
 };
 use crate::{
     clock::Timestamp,
@@ -69,10 +69,9 @@ impl SessionManager {
         // Only a change can make a record too large for its cookie; to find out how large it may be costs something.
         let room = if changes.is_empty() { None } else { self.backend.room(cookie, resolved.https) };
         let context = AnswerContext { resolved, realm, client, suits, now, room: room.as_ref(), filled };
-        if resolved.read_only {
-            return self.apply_jar_only(context, &changes).await;
-        }
-        if let Some(name) = resolved.names_another(&changes) {
+        if !resolved.read_only
+            && let Some(name) = resolved.names_another(&changes)
+        {
             if changes.if_version.is_some_and(|wanted| wanted != context.version()) {
                 return Ok(self.conflict(context, &changes).await);
             }
@@ -84,93 +83,59 @@ impl SessionManager {
                 return Ok(self.report_dropped_cookies(&changes, "it logs somebody else out"));
             }
         }
-        let SessionStatus::Known { ticket, record, is_rotating } = &resolved.status else {
-            return self.begin_for_visitor(context, &changes, shared).await;
-        };
-        // Another principal, or none, is another session: nothing of one person reaches the next.
-        let outcome = if changes.is_empty() {
-            None
-        } else if resolved.is_followed(&changes) {
-            Some(self.replace(context, ticket, &changes).await?)
-        } else {
-            self.change(context, ticket, &changes).await?
-        };
-        match outcome {
-            Some(outcome) => Ok(outcome),
-            // What was shown once is to be gone from the browser's copy too.
-            None if self.backend.is_client_side() && !resolved.taken.is_empty() => {
-                Ok(self.give(&ticket.anew(now), record.as_ref(), now))
-            }
-            None => Ok(self.refresh(context, ticket, record.as_deref(), *is_rotating, shared).await),
-        }
-    }
-
-    /// A stranger's answer: does a session begin with it?
-    async fn begin_for_visitor(
-        &self,
-        context: AnswerContext<'_>,
-        changes: &SessionChanges,
-        shared: impl FnOnce() -> bool,
-    ) -> Result<CookieOutcome, StoreError> {
-        let (ticket, spent, overtaken) = match &context.resolved.status {
-            SessionStatus::Stranger(ticket) => (*ticket, false, false),
-            SessionStatus::Spent { overtaken, .. } => (None, true, *overtaken),
-            // Who asks decides whether the visitor is told that it was not kept.
-            _ if changes.is_empty() => return Ok(CookieOutcome::Unchanged),
-            _ => return Err(StoreError::Unavailable),
-        };
-        let mut begins = SessionChanges { if_version: changes.if_version, ..changes.afterwards() };
-        // An app gives everyone without a cookie a new one: no reason to log out whoever followed a link here.
-        if context.resolved.is_same_site_withheld && !begins.logs_in() {
-            begins.jar.clear();
-        }
-        // Nothing of a spent ticket's holder is kept, except a login: that of an app by its own cookie too, unless the
-        // browser has the ticket that took the place of that one. Else who sends the login's form twice, or never gets
-        // its answer, has neither.
-        let logs_in = begins.logs_in() || (spent && !overtaken && begins.may_log_in());
-        if logs_in || (begins.stores() && !spent && !context.resolved.may_have_unseen_session) {
-            if changes.expects_a_record() {
-                return Ok(self.conflict(context, changes).await);
-            }
-            // One that is offered to everybody is given, though nothing is stored under it.
-            return match (ticket, self.admits(context, &begins)) {
-                (None, false) => Ok(CookieOutcome::Unchanged),
-                (Some(_), false) if shared() => Ok(CookieOutcome::Unchanged),
-                (Some(ticket), false) => Ok(self.give(&ticket, None, context.now)),
-                (ticket, true) => {
-                    self.begin_admitted(context, &ticket.unwrap_or_else(|| context.mint()), &begins, None)
-                        .await
-                }
-            };
-        }
-        if !spent && changes.expects_a_record() {
-            return Ok(self.conflict(context, changes).await);
-        }
-        self.report_dropped_cookies(changes, "no session may begin here");
-        match ticket {
-            Some(ticket) if !changes.ends() && !shared() => Ok(self.give(&ticket, None, context.now)),
-            _ => Ok(CookieOutcome::Unchanged),
-        }
-    }
-
-    /// On a route that only reads: nothing but cookies that are kept, for whoever has a session.
-    async fn apply_jar_only(
-        &self,
-        context: AnswerContext<'_>,
-        changes: &SessionChanges,
-    ) -> Result<CookieOutcome, StoreError> {
-        match &context.resolved.status {
-            _ if changes.jar.is_empty() => Ok(CookieOutcome::Unchanged),
-            SessionStatus::Known { ticket, .. } => {
-                let changes = SessionChanges { jar: changes.jar.clone(), ..SessionChanges::default() };
+        match AnswerStep::of(resolved, &changes) {
+            AnswerStep::Leave => Ok(CookieOutcome::Unchanged),
+            AnswerStep::Unavailable => Err(StoreError::Unavailable),
+            AnswerStep::Conflict => Ok(self.conflict(context, &changes).await),
+            AnswerStep::Refresh(ticket) => self.refresh_shown(context, ticket, shared).await,
+            AnswerStep::Replace(ticket) => self.replace(context, ticket, &changes).await,
+            AnswerStep::Change(ticket) => match self.change(context, ticket, &changes).await? {
+                Some(outcome) => Ok(outcome),
+                None => self.refresh_shown(context, ticket, shared).await,
+            },
+            AnswerStep::ChangeJar(ticket) => {
+                let changes = SessionChanges { jar: changes.jar, ..SessionChanges::default() };
                 let outcome = self.change(context, ticket, &changes).await?;
                 Ok(outcome.unwrap_or(CookieOutcome::Unchanged))
             }
-            SessionStatus::Unavailable => Err(StoreError::Unavailable),
-            _ => {
-                Ok(self.report_dropped_cookies(changes, "there is no session, and on this route none begins"))
+            AnswerStep::Decline(ticket, why) => {
+                self.report_dropped_cookies(&changes, why);
+                Ok(self.offer(context, ticket, shared))
             }
+            AnswerStep::Begin(ticket, begins) if self.admits(context, &begins) => {
+                let ticket = ticket.unwrap_or_else(|| context.mint());
+                self.begin_admitted(context, &ticket, &begins, None).await
+            }
+            AnswerStep::Begin(ticket, _) => Ok(self.offer(context, ticket, shared)),
         }
+    }
+
+    /// A ticket under which nothing is stored: offered where everybody is given one, and the answer is nobody else's.
+    fn offer(
+        &self,
+        context: AnswerContext<'_>,
+        ticket: Option<Ticket>,
+        shared: impl FnOnce() -> bool,
+    ) -> CookieOutcome {
+        match ticket {
+            Some(ticket) if !shared() => self.give(&ticket, None, context.now),
+            _ => CookieOutcome::Unchanged,
+        }
+    }
+
+    /// Nothing changed; but what was shown once is to be gone from the browser's copy too.
+    async fn refresh_shown(
+        &self,
+        context: AnswerContext<'_>,
+        ticket: &Ticket,
+        shared: impl FnOnce() -> bool,
+    ) -> Result<CookieOutcome, StoreError> {
+        let record = context.resolved.record();
+        if self.backend.is_client_side() && context.resolved.has_taken() {
+            return Ok(self.give(&ticket.anew(context.now), record, context.now));
+        }
+        let is_rotating = matches!(context.resolved.status, SessionStatus::Known { is_rotating: true, .. });
+        Ok(self.refresh(context, ticket, record.map(|record| &**record), is_rotating, shared).await)
     }
 
     /// What was to be kept is lost.

@@ -5,6 +5,7 @@
 //! before the app is asked, [`commit`](SessionManager::commit) before the visitor's first byte. RFC 6265bis binds the
 //! cookie.
 
+mod answer_step;
 mod apply_answer;
 mod backend;
 mod caches;
@@ -34,9 +35,7 @@ pub use caches::{is_for_shared_caches, make_private};
 pub use change::SessionChanges;
 pub use client_side::{FlaskSessions, Revocations, SealedSessions};
 pub use cookie::CookieForm;
-pub use events::SessionEvents;
 pub use fetch_context::FetchContext;
-pub use field_scope::FieldScope;
 pub use presented::PresentedCookies;
 pub use resolve::ResolveRequest;
 pub use resolved::{ResolvedSession, SessionState};
