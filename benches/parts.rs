@@ -3,7 +3,7 @@
 
 use std::{hint::black_box, time::Duration};
 
-use cloakroom::{
+use cloakroom::testing::{
     clock::Timestamp,
     config::Config,
     cookies::{CookieScope, LineVerdict, NameWork, PairContext, SealedFor},

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use cloakroom::{
+use cloakroom::testing::{
     clock::{self, Timestamp},
     config::{Config, Durability, SessionConfig},
     crypto::{KeySecrets, Keyring},

@@ -10,7 +10,7 @@
 //!
 //! | floor | rooms | what they are |
 //! | --- | --- | --- |
-//! | 6 | [`cli`] | one verb a file |
+//! | 6 | [`cli`] [`testing`] | one verb a file; what tests reach of the rooms |
 //! | 5 | [`app`] | composition: workers, signals, systemd, logging |
 //! | 4 | [`proxy`] [`admin`] | the life of one request: the only place where the wings meet; what the operator is shown |
 //! | 3 | [`plan`] | everything compiled from one configuration, immutable |
@@ -58,31 +58,36 @@
 //! Words: `docs/glossary.md`. Threats, rules of HTTP and the tests that hold them: `docs/threats.md`, `docs/rfc.md`. The house
 //! in two pages: `docs/architecture.md`.
 
-pub mod clock;
-pub mod crypto;
-pub mod message;
-pub mod metrics;
-pub mod net;
-pub mod tasks;
+pub(crate) mod clock;
+pub(crate) mod crypto;
+pub(crate) mod message;
+pub(crate) mod metrics;
+pub(crate) mod net;
+pub(crate) mod tasks;
 
-pub mod config;
+pub(crate) mod config;
 
-pub mod record;
+pub(crate) mod record;
 
-pub mod store;
+pub(crate) mod store;
 
-pub mod cookies;
-pub mod headers;
-pub mod listen;
-pub mod router;
-pub mod session;
-pub mod upstream;
+pub(crate) mod cookies;
+pub(crate) mod headers;
+pub(crate) mod listen;
+pub(crate) mod router;
+pub(crate) mod session;
+pub(crate) mod upstream;
 
-pub mod plan;
+pub(crate) mod plan;
 
-pub mod proxy;
+pub(crate) mod proxy;
 
-pub mod admin;
-pub mod app;
+pub(crate) mod admin;
+pub(crate) mod app;
 
-pub mod cli;
+pub(crate) mod cli;
+
+#[doc(hidden)]
+pub mod testing;
+
+pub use cli::main;

@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
-use ::cloakroom::clock;
+use ::cloakroom::testing::clock;
 use command_fds::{CommandFdExt as _, FdMapping};
 use tempfile::TempDir;
 

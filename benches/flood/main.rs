@@ -18,7 +18,7 @@ use std::process::ExitCode;
 use std::rc::Rc;
 use std::time::Duration;
 
-use ::cloakroom::clock;
+use ::cloakroom::testing::clock;
 use tokio::runtime::{Builder, LocalOptions};
 
 use cloakroom::Cloakroom;

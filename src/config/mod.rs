@@ -46,17 +46,17 @@ pub use route::{
     CrossSite, HostPattern, OnStoreFailure, OnUnauthorized, PreflightRule, RequiredLogin, RouteConfig,
     SessionMode, WebOrigin,
 };
-pub use secret::{SecretError, SecretSource, SecretText};
+pub use secret::{SecretError, SecretSource};
 pub use session::{
-    CacheRule, CookiePrefix, HeaderConfig, HeaderPreset, JarLimits, OnConflict, OnTooMany, SameSite,
-    SecureRule, SessionConfig, SessionCookie, SessionLifetimes, SessionStart, ValueEncoding,
+    CacheRule, CookiePrefix, HeaderPreset, JarLimits, OnConflict, OnTooMany, SameSite, SecureRule,
+    SessionConfig, SessionCookie, SessionStart, ValueEncoding,
 };
 pub use source::SourceText;
 pub use store::{Durability, FlaskSession, RevocationMemory, StoreConfig, StoreKind};
-pub use tls::{CertificateFiles, ClientCertificates, ListenerTlsConfig};
+pub use tls::{CertificateFiles, ClientCertificates};
 pub use upstream::{
     AliasValue, BalanceRule, CaSource, HeaderAlias, HealthConfig, ServerAddress, ServerConfig,
-    UpstreamConfig, UpstreamHost, UpstreamTlsConfig,
+    UpstreamConfig, UpstreamHost,
 };
 
 /// Everything that the program was told, valid as a whole.

@@ -17,6 +17,6 @@ mod seal;
 
 pub use describe::describe;
 pub use inbound::PairContext;
-pub use inventory::{CookieFinding, CookieInventory, CookieSighting};
+pub use inventory::{CookieFinding, CookieInventory};
 pub use names::NameWork;
 pub use rule::{CookieRules, CookieScope, LineForJar, LineVerdict, SealedFor};

@@ -29,7 +29,6 @@ pub fn taken(work: impl FnOnce()) -> usize {
 /// Holds work on hostile text to be linear: twice the text takes no more than twice the steps, and a byte no more than
 /// `a_byte` of them.
 #[cfg(test)]
-#[expect(clippy::missing_panics_doc, reason = "that is what it is for")]
 pub fn assert_linear(unit: &str, a_byte: usize, work: impl Fn(&str)) {
     let [one, two] = [8 * 1024, 16 * 1024].map(|bytes| {
         let text = unit.repeat(bytes / unit.len());

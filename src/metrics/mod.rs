@@ -2,7 +2,7 @@
 
 mod requests;
 
-pub use requests::{Histogram, METHODS, RequestMetrics, RouteMetrics, method};
+pub use requests::{Histogram, RequestMetrics, RouteMetrics, method};
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

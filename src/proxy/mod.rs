@@ -27,7 +27,7 @@ pub use access_log::AccessLog;
 pub use body::ResponseBody;
 pub use counted::WorkerCounts;
 pub use error::ProxyError;
-pub use explain::{RouteExplanation, explain};
+pub use explain::explain;
 pub use handover::AbortHandover;
 pub use request_body::RequestBody;
 

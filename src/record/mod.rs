@@ -12,9 +12,9 @@ mod form;
 mod ticket;
 mod value;
 
-pub use fields::{FieldMap, FieldName, FlashMap, NamedMap, shared};
+pub use fields::{FieldMap, FieldName, FlashMap, shared};
 pub use form::{RecordForm, short_names};
-pub use ticket::{IdFilter, Realm, SecretHash, Ticket, TicketSecret};
+pub use ticket::{IdFilter, Realm, SecretHash, Ticket};
 pub use value::FieldValue;
 pub(crate) use {
     ticket::TEXT,

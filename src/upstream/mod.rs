@@ -25,8 +25,6 @@ pub use connections::{ConnectionLease, UpstreamConnections};
 pub use endpoint::{Endpoint, Endpoints};
 pub use error::{ExchangeError, UpstreamError};
 pub use health::watch;
-pub use http1::Http1Error;
-pub use http2::Http2Error;
 pub use send::{SendOptions, send};
 pub use tls::{TlsError, look};
 pub use upload::UploadProgress;

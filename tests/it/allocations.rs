@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::support::occasion;
 use allocation_counter::measure;
 use bytes::Bytes;
-use cloakroom::{
+use cloakroom::testing::{
     clock::Timestamp,
     config::{AttributeRule, CookieAction, CookieRule, RuleSecure, SameSite},
     cookies::{CookieInventory, CookieRules, LineVerdict, NameWork, PairContext, SealedFor},

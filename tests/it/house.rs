@@ -14,7 +14,7 @@ const FLOORS: [&[&str]; 9] = [
     &["plan"],
     &["proxy", "admin"],
     &["app"],
-    &["cli"],
+    &["cli", "testing"],
 ];
 
 /// The hard cap of a file, in lines, unit tests included.

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::support::{App, Cloakroom, SessionBench, login};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cloakroom::{crypto::sha256, record::FieldValue, session::SessionChanges};
+use cloakroom::testing::{crypto::sha256, record::FieldValue, session::SessionChanges};
 
 fn read(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);

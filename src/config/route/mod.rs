@@ -51,6 +51,7 @@ pub struct RouteConfig {
     /// `first_byte_timeout`; absent: the upstream's.
     pub first_byte_timeout: Option<Duration>,
     /// `body_bytes`; absent: that of `[limits]`. The inner `None` is `"off"`.
+    #[expect(clippy::option_option, reason = "absent and off are two things")]
     pub body_bytes: Option<Option<u64>>,
     /// `response_idle_timeout`: how long the app may stall within an answer; `None` is `"off"`.
     pub response_idle_timeout: Option<Duration>,

@@ -6,7 +6,7 @@ use std::cell::Cell;
 use std::cmp::Reverse;
 use std::time::Duration;
 
-use cloakroom::{
+use cloakroom::testing::{
     clock::Timestamp,
     config::JarLimits,
     record::jar::{Jar, JarChange, JarCookie, JarRequest, RequestSite, SettingScope},

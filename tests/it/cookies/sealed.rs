@@ -3,7 +3,7 @@
 
 use std::time::SystemTime;
 
-use cloakroom::{
+use cloakroom::testing::{
     config::{CookieAction, CookieRule},
     cookies::{CookieRules, CookieScope, LineVerdict, NameWork, PairContext, SealedFor},
     crypto::KeySecrets,

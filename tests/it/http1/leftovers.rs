@@ -11,10 +11,10 @@ use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 
 use bytes::Bytes;
-use cloakroom::clock::Timestamp;
-use cloakroom::config::Config;
-use cloakroom::message::lines::HeaderLines;
-use cloakroom::upstream::{Endpoints, RequestBodyError, SendOptions, UpstreamConnections, send};
+use cloakroom::testing::clock::Timestamp;
+use cloakroom::testing::config::Config;
+use cloakroom::testing::message::lines::HeaderLines;
+use cloakroom::testing::upstream::{Endpoints, RequestBodyError, SendOptions, UpstreamConnections, send};
 use http_body_util::{BodyExt, Empty};
 
 use crate::support::{Cloakroom, PATIENCE, Wire, eventually};

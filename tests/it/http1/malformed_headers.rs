@@ -2,7 +2,7 @@
 //! a rule names.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails, with the place")]
 
-use cloakroom::{
+use cloakroom::testing::{
     config::{AttributeRule, CookieAction, CookieRule, RuleSecure, SameSite},
     cookies::{CookieRules, LineVerdict, SealedFor},
     crypto::KeySecrets,

@@ -183,7 +183,7 @@ fn a_login_by_the_answer_that_begins_a_tunnel_leaves_it_open() {
     app.send(format!("{AGREES}x-session-principal: alice\r\n\r\n"));
     assert_eq!(visitor.answer(false).set_cookies().len(), 1);
     // Until it has been idle for long, which is more than one look at the session.
-    let began = cloakroom::clock::instant();
+    let began = cloakroom::testing::clock::instant();
     assert_eq!((visitor.ending(), app.ending()), (Ending::Over, Ending::Over));
     assert!(began.elapsed() > std::time::Duration::from_secs(2), "{:?}", began.elapsed());
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::time::Duration;
 
-use cloakroom::clock;
+use cloakroom::testing::clock;
 
 use crate::support::http2::{
     CONTINUATION, DATA, GOAWAY, HEADERS, Http2, PING, PREFACE, PRIORITY, RST_STREAM, SETTINGS, WINDOW_UPDATE,

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::thread;
 
 use bytes::Bytes;
-use cloakroom::clock;
+use cloakroom::testing::clock;
 use http::{HeaderMap, HeaderValue, Request};
 
 use crate::support::http2::{DATA, GOAWAY, HEADERS, Http2, RST_STREAM, block, frame, get, status_of, whole};

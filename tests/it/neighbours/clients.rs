@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
-use cloakroom::clock::Timestamp;
+use cloakroom::testing::clock::Timestamp;
 use rcgen::KeyUsagePurpose;
 use serde_json::{Value, json};
 

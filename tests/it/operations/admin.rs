@@ -152,7 +152,7 @@ fn certificates_say_when_they_end() {
     let text = metrics(folder.path());
     let name = "cloakroom_certificate_expiry_timestamp_seconds{listener=\"systemd:test\",names=\"a.example b.example\"}";
     let end = value(&text, name).expect("it is there");
-    assert!(end > cloakroom::clock::Timestamp::now().seconds().into(), "{end}");
+    assert!(end > cloakroom::testing::clock::Timestamp::now().seconds().into(), "{end}");
 }
 
 /// The line of the log that says where it listens.

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use cloakroom::config::{Config, Severity};
+use cloakroom::testing::config::{Config, Severity};
 
 const FOLDER: &str = "tests/configs/broken";
 

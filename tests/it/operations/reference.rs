@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use cloakroom::config::{Config, StoreKind};
+use cloakroom::testing::config::{Config, StoreKind};
 use toml::de::{DeTable, DeValue};
 
 const REFERENCE: &str = include_str!("../../../config.toml");

@@ -3,7 +3,7 @@
 
 use std::{fs, path::Path};
 
-use cloakroom::config::Config;
+use cloakroom::testing::config::Config;
 
 use crate::support::{App, Cloakroom, Port, obey};
 

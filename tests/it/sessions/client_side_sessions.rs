@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::{App, Browser, Cloakroom, KIND, Response, SessionBench, Wire, key, login};
-use cloakroom::{record::FieldValue, session::SessionChanges};
+use cloakroom::testing::{record::FieldValue, session::SessionChanges};
 
 /// Tests of the contract that a session which travels cannot pass, and why.
 const CANNOT: &[(&str, &str)] = &[

@@ -1,6 +1,6 @@
 //! What may be said about sessions and gates, and what `check` says to it.
 
-use cloakroom::config::{
+use cloakroom::testing::config::{
     AliasValue, CacheRule, Config, CrossSite, HeaderPreset, OnConflict, OnTooMany, OnUnauthorized,
     PreflightRule, RequiredLogin, SecretSource, SessionStart, ValueEncoding,
 };

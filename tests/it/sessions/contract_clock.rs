@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::support::{SessionBench, login};
-use cloakroom::{
+use cloakroom::testing::{
     clock::Timestamp,
     record::FieldValue,
     session::{ResolvedSession, SessionChanges},

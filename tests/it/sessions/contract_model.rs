@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::support::SessionBench;
-use cloakroom::{record::FieldValue, session::SessionChanges};
+use cloakroom::testing::{record::FieldValue, session::SessionChanges};
 use http::{HeaderName, HeaderValue};
 use proptest::prelude::*;
 
@@ -65,7 +65,7 @@ impl Line {
 
 /// What cloakroom reads in an answer of these lines.
 fn changes(desk: &SessionBench, lines: &[Line]) -> SessionChanges {
-    let mut headers = cloakroom::message::Fields::new();
+    let mut headers = cloakroom::testing::message::Fields::new();
     for (name, value) in lines.iter().map(Line::header) {
         let name = HeaderName::try_from(format!("x-session-{name}")).unwrap();
         headers.append(name, HeaderValue::try_from(value).unwrap());

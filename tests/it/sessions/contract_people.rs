@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::{App, Browser, Cloakroom, Response, SessionBench, eventually, key, login, orders};
-use cloakroom::{clock::Timestamp, session::SessionChanges, store::StoreError};
+use cloakroom::testing::{clock::Timestamp, session::SessionChanges, store::StoreError};
 
 const DESTROY_ALL: &str = "X-Session-Action: destroy-principal";
 

@@ -5,8 +5,8 @@ use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use cloakroom::session::SessionChanges;
-use cloakroom::tasks::at_once;
+use cloakroom::testing::session::SessionChanges;
+use cloakroom::testing::tasks::at_once;
 
 use crate::support::{
     App, Browser, Cloakroom, PATIENCE, Request, SessionBench, Wire, key, login, obey, orders,

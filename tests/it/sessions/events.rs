@@ -145,7 +145,7 @@ fn a_stream_that_never_pauses_ends_with_its_session_too() {
     order(&proxy, &stage, &cookie, "x-session-action: destroy\r\n");
     std::thread::scope(|scope| {
         scope.spawn(move || {
-            let began = cloakroom::clock::instant();
+            let began = cloakroom::testing::clock::instant();
             let mut write = || app.stream().write_all(event("on and on").as_bytes());
             while began.elapsed() < PATIENCE && write().is_ok() {}
         });

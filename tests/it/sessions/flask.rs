@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::{App, Browser, Cloakroom, Legacy, flask_python, legacy::file};
-use cloakroom::{
+use cloakroom::testing::{
     clock::Timestamp,
     record::{
         FieldValue,

@@ -6,7 +6,7 @@ use std::iter;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use crate::support::flask_python;
-use cloakroom::{
+use cloakroom::testing::{
     clock::Timestamp,
     record::{
         FieldValue,

@@ -3,7 +3,7 @@
 
 use super::flask::{held, shared, signed, text};
 use crate::support::{App, Browser, Cloakroom, scripted_app::line};
-use cloakroom::record::FieldValue;
+use cloakroom::testing::record::FieldValue;
 
 fn json(value: &str) -> FieldValue {
     FieldValue::Json(value.into())

@@ -45,7 +45,7 @@ pub(crate) use wire::{Ending, Framing, Wire};
 use std::sync::mpsc::channel;
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use ::cloakroom::cookies::CookieScope;
+use ::cloakroom::testing::cookies::CookieScope;
 
 /// How long anything in a test may take before it counts as hung.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);

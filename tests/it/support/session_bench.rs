@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use cloakroom::{
+use cloakroom::testing::{
     clock::Timestamp,
     config::{Config, StoreKind},
     plan::Plan,

@@ -3,7 +3,7 @@
 use http::Request;
 use rcgen::DnType;
 
-use cloakroom::config::Config;
+use cloakroom::testing::config::Config;
 
 use crate::support::http2::Http2;
 use crate::support::{App, Authority, Caller, Cloakroom, Ending, Reply, eventually};

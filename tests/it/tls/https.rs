@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use cloakroom::config::Config;
+use cloakroom::testing::config::Config;
 use rcgen::date_time_ymd;
 use rustls::ProtocolVersion;
 
