@@ -7,6 +7,6 @@ mod prefix;
 mod spoof;
 
 pub use forwarded::{ClientInfo, ForwardingRules, PeerAddress};
-pub use hop_by_hop::{ConnectionOptions, NominatedNames, strip_hop_by_hop, strip_trailers};
+pub use hop_by_hop::{ConnectionOptions, NominatedNames, overrides_method, strip_hop_by_hop, strip_trailers};
 pub use prefix::{StrippedPrefix, X_FORWARDED_PREFIX};
 pub use spoof::HeaderGuard;

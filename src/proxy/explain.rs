@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, Uri, Version, header};
+use http_body_util::Full;
 
 use super::{PreparedRequest, admit, exchange::Exchange, prepare, route};
 use crate::{
@@ -129,11 +131,15 @@ fn why(resolved: &ResolvedSession) -> &'static str {
 }
 
 /// A raw request; bare line feeds do.
-fn parse(raw: &[u8]) -> Result<Request<()>, RequestFileError> {
+fn parse(raw: &[u8]) -> Result<Request<Full<Bytes>>, RequestFileError> {
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
     let mut parsed = httparse::Request::new(&mut fields);
-    let httparse::Status::Complete(_) = parsed.parse(raw)? else { return Err(RequestFileError::Incomplete) };
-    let mut request = Request::new(());
+    let httparse::Status::Complete(head) = parsed.parse(raw)? else {
+        return Err(RequestFileError::Incomplete);
+    };
+    // What follows is a body, or it is not: no more is asked of it here.
+    let body = Bytes::copy_from_slice(raw.get(head..).unwrap_or_default());
+    let mut request = Request::new(Full::new(body));
     *request.method_mut() =
         Method::from_bytes(parsed.method.unwrap_or_default().as_bytes()).map_err(http::Error::from)?;
     *request.uri_mut() = parsed.path.unwrap_or_default().parse::<Uri>().map_err(http::Error::from)?;

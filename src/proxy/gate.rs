@@ -1,7 +1,8 @@
 //! Gates: who may pass a route at all. `require` asks for a session or a principal, `cross_site` for a request that
 //! this site made itself. Pure: a request in, a verdict out.
 
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
+use http_body::Body;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{
@@ -11,7 +12,7 @@ use super::{
 };
 use crate::{
     config::{CrossSite, OnUnauthorized, PreflightRule, RequiredLogin},
-    headers::ClientInfo,
+    headers::{self, ClientInfo},
     listen::RequestArrival,
     message::{Fields, Request},
     session::{FetchContext, ResolvedSession},
@@ -66,7 +67,7 @@ fn is_acme(path: &str) -> bool {
 ///
 /// # Errors
 /// 401, or a redirect to where it can be had.
-pub fn require<B>(
+pub fn require<B: Body>(
     call: &Call<'_>,
     request: &Request<B>,
     resolved: Option<&ResolvedSession>,
@@ -91,22 +92,15 @@ pub fn require<B>(
 
 /// A CORS preflight (Fetch, section 3.2.2): it never carries a cookie, nothing that a page added, and no body.
 ///
-/// SECURITY: it passes where a login is asked for, so it is to be an OPTIONS to the app as well.
-fn is_preflight<B>(request: &Request<B>) -> bool {
-    let headers = request.fields();
+/// SECURITY: it passes where a login is asked for, so it is to be an OPTIONS to the app as well, and nothing besides.
+fn is_preflight<B: Body>(request: &Request<B>) -> bool {
+    let fields = request.fields();
     *request.method() == Method::OPTIONS
-        && headers.contains(header::ORIGIN)
-        && headers.contains(header::ACCESS_CONTROL_REQUEST_METHOD)
-        && !headers.contains(header::TRANSFER_ENCODING)
-        && headers.get(header::CONTENT_LENGTH).is_none_or(|length| length == "0")
-        && !headers.names().any(overrides_method)
-}
-
-/// Whether by such a field some apps take a request for one of another method. Those that get their fields as variables
-/// know no `-` from a `_`, and some none from a `.`.
-fn overrides_method(name: &HeaderName) -> bool {
-    let name = name.as_str().replace(['_', '.'], "-");
-    matches!(name.as_str(), "x-http-method-override" | "x-http-method" | "x-method-override")
+        && fields.contains(header::ORIGIN)
+        && fields.contains(header::ACCESS_CONTROL_REQUEST_METHOD)
+        && !fields.contains(header::UPGRADE)
+        && request.body().is_end_stream()
+        && !fields.names().any(headers::overrides_method)
 }
 
 /// Somebody is on their way to a page. Browsers that do not say so ask for HTML; a script that does so may say what it is.

@@ -122,7 +122,7 @@ struct PreparedRequest<'p> {
 }
 
 /// The stages before the app is asked. Any of them may end the request ([`StageEnd`]).
-async fn prepare<'p, B>(
+async fn prepare<'p, B: http_body::Body>(
     plan: &'p Arc<Plan>,
     exchange: &mut Exchange,
     request: &mut Request<B>,

@@ -5,10 +5,10 @@ use http::{HeaderName, HeaderValue, StatusCode, header};
 use super::{Call, ProxyError};
 use crate::{
     config::{ServerAddress, UpstreamHost},
-    headers::{ClientInfo, StrippedPrefix},
+    headers::{self, ClientInfo, StrippedPrefix},
     message::{Request, authority::HostPort},
     plan::RoutePlan,
-    router,
+    router::{self, RouteMiss},
     upstream::Endpoint,
 };
 
@@ -111,18 +111,20 @@ pub fn for_app<B>(call: &Call<'_>, request: &mut Request<B>) -> Result<(), Proxy
     let Call { plan, route, .. } = call;
     // To other methods it means something to an app that takes the method from elsewhere (X-HTTP-Method-Override, or in
     // small letters), and only a gate is to know. Where there is one route, looking for it would cost as much as a field.
-    let copies = matches!(request.method().as_str(), "COPY" | "MOVE");
+    let copies = ["COPY", "MOVE"].iter().any(|name| request.method().as_str().eq_ignore_ascii_case(name));
     if !copies && plan.routes == 1 {
         return Ok(());
     }
     let headers = request.fields_mut();
     let Some(value) = headers.get(&DESTINATION) else { return Ok(()) };
-    // Of two, apps do not agree on which counts.
-    if headers.get_all(&DESTINATION).nth(1).is_some() {
-        return Err(ProxyError::Client(StatusCode::FORBIDDEN, "more than one Destination"));
-    }
+    let copies = copies || headers.names().any(headers::overrides_method);
     // To yet other apps it is a field of their own, and names no path.
-    if copies || value.as_bytes().iter().any(|byte| b"/\\%".contains(byte)) {
+    let has_path = |value: &HeaderValue| value.as_bytes().iter().any(|byte| b"/\\%".contains(byte));
+    if copies || headers.get_all(&DESTINATION).any(has_path) {
+        // Of two, apps do not agree on which counts.
+        if headers.get_all(&DESTINATION).nth(1).is_some() {
+            return Err(ProxyError::Client(StatusCode::FORBIDDEN, "more than one Destination"));
+        }
         stays_on_route(call, value)?;
     }
     if copies
@@ -135,40 +137,42 @@ pub fn for_app<B>(call: &Call<'_>, request: &mut Request<B>) -> Result<(), Proxy
 }
 
 /// SECURITY: what is written there passes no gate but that of the request's own path, so that it may lead to no route that
-/// differs from it. Whatever host it names, since an app may look at its path alone.
+/// differs from it: neither by the host that it names, nor whatever that is, since an app may look at its path alone.
 fn stays_on_route(call: &Call<'_>, value: &HeaderValue) -> Result<(), ProxyError> {
     let Call { plan, route, admitted, .. } = call;
     let refuse = |why| Err(ProxyError::Client(StatusCode::FORBIDDEN, why));
-    let Some(path) = std::str::from_utf8(value.as_bytes()).ok().and_then(path_of_destination) else {
+    let parsed = std::str::from_utf8(value.as_bytes()).ok().and_then(host_and_path);
+    let Some((named, path)) = parsed else {
         return refuse("a Destination that is neither a path nor an http URL");
     };
-    match plan.router.find(&admitted.authority.host, path, RoutePlan::differs) {
-        Ok(other) if !route.differs(other) => Ok(()),
-        Ok(_) | Err(_) => refuse("a Destination on another route"),
+    let leads_away = |host: &str| match plan.router.find(host, path, RoutePlan::differs) {
+        Ok(other) => route.differs(other),
+        Err(miss) => miss != RouteMiss::NotFound || host == admitted.authority.host,
+    };
+    if leads_away(&admitted.authority.host) || named.is_some_and(|named| leads_away(&named.host)) {
+        return refuse("a Destination on another route");
     }
+    Ok(())
 }
 
-/// The path of a `Destination`: of a path, or of an http URL with a host (RFC 4918 section 10.3). Whatever else it may be,
-/// apps do not agree on where its path begins: `http:/x`, `x:/x`, `http:\\h\x`; nor on where it ends, if there is more:
-/// some take a query or a fragment for a part of the name.
-fn path_of_destination(value: &str) -> Option<&str> {
+/// Of a `Destination` that is a path, or an http URL with a host (RFC 4918 section 10.3). Whatever else it may be, apps do not
+/// agree on where its path begins: `http:/x`, `x:/x`, `http:\\h\x`; nor on where it ends, if there is more: some take a
+/// query or a fragment for a part of the name.
+fn host_and_path(value: &str) -> Option<(Option<HostPort>, &str)> {
     let without_scheme = |scheme: &str| {
         let (begin, rest) = value.split_at_checked(scheme.len())?;
         begin.eq_ignore_ascii_case(scheme).then_some(rest)
     };
-    let rest = match without_scheme("http://").or_else(|| without_scheme("https://")) {
+    let (host, path) = match without_scheme("http://").or_else(|| without_scheme("https://")) {
         Some(rest) => {
             let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-            HostPort::parse(authority.as_bytes())?;
-            path
+            (Some(HostPort::parse(authority.as_bytes())?), path)
         }
-        None if value.starts_with('/') && !value.starts_with("//") => value,
+        None if value.starts_with('/') && !value.starts_with("//") => (None, value),
         None => return None,
     };
-    match rest {
-        "" => Some("/"),
-        path => (!path.contains(['?', '#'])).then_some(path),
-    }
+    let path = if path.is_empty() { "/" } else { path };
+    (!path.contains(['?', '#'])).then_some((host, path))
 }
 
 fn destination(call: &Call<'_>, value: &HeaderValue) -> Option<HeaderValue> {

@@ -252,12 +252,11 @@ impl Record {
         self.renewed = now;
     }
 
-    /// What goes on since before now under the ticket is no more of this session: the ticket itself is.
+    /// What goes on since before now under the ticket is no more of this session: the ticket itself is. One that it took the
+    /// place of by the clock is spent.
     pub(crate) fn begin_anew(&mut self, now: Timestamp) {
         self.renewed = now;
-        if !self.overlaps(now) {
-            self.previous = None;
-        }
+        self.previous = None;
     }
 
     /// When a secret that leads here no more was spent, at the latest.
@@ -336,11 +335,10 @@ impl Record {
     }
 
     /// Whether the app may have logged somebody in by a cookie of its own since it was so: by a form, from which the
-    /// session's life is counted, or by a login cookie that was not there. Where somebody is named, the name tells.
+    /// session's life is counted; or, where nobody is named, by a login cookie that was not there.
     pub fn has_new_login(&self, before: &Self) -> bool {
-        self.principal.is_none()
-            && (self.counted_from != before.counted_from
-                || !self.jar.logins().all(|cookie| before.jar.has(cookie)))
+        self.counted_from != before.counted_from
+            || (self.principal.is_none() && !self.jar.logins().all(|cookie| before.jar.has(cookie)))
     }
 
     /// Whether nothing that could be a login has happened since it was so. Where nobody is named every field and every
@@ -409,6 +407,13 @@ mod tests {
         assert_eq!(record.match_secret(&[1; 32], at(229)), SecretMatch::Previous { succeeded: true });
         assert_eq!(record.match_secret(&[1; 32], at(230)), SecretMatch::No);
         assert_eq!(record.spent(), at(230));
+        record.begin_anew(at(250));
+        assert_eq!(
+            record.match_secret(&[1; 32], at(220)),
+            SecretMatch::No,
+            "spent, though there was time left"
+        );
+        assert_eq!((record.match_secret(&[2; 32], at(250)), record.spent()), (SecretMatch::Current, at(250)));
         record.renew([3; 32], at(300));
         assert_eq!(record.match_secret(&[2; 32], at(300)), SecretMatch::No);
         assert_eq!(record.spent(), at(300));

@@ -94,7 +94,8 @@ impl SessionManager {
                 None => self.refresh_shown(context, ticket, shared).await,
             },
             AnswerStep::ChangeJar(ticket) => {
-                let changes = SessionChanges { jar: changes.jar, ..SessionChanges::default() };
+                let SessionChanges { jar, spares_session, .. } = changes;
+                let changes = SessionChanges { jar, spares_session, ..SessionChanges::default() };
                 let outcome = self.change(context, ticket, &changes).await?;
                 Ok(outcome.unwrap_or(CookieOutcome::Unchanged))
             }
@@ -184,8 +185,9 @@ impl SessionManager {
         let applied =
             self.apply(context.resolved.record(), seen, &next, changes, (now, context.room)).await?;
         context.note(changes, &applied);
-        if let AppliedChange::Saved { .. } = applied
-            && changes.logs_out_of_app()
+        // What follows a login leaves nothing to be known of it: whoever logs out may only get another cookie of the app's.
+        if let AppliedChange::Saved { renewed, .. } = applied
+            && (changes.logs_out_of_app() || (renewed && !changes.may_log_in()))
         {
             self.logins.forget(ticket.id);
         }

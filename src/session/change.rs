@@ -50,6 +50,8 @@ pub struct SessionChanges {
     pub by_clock: bool,
     /// Cookies of the app that are kept here.
     pub jar: Vec<JarChange>,
+    /// The upstream may not log anybody in or out: its cookies are its own matter, and end no session.
+    pub spares_session: bool,
 }
 
 impl SessionChanges {
@@ -103,7 +105,7 @@ impl SessionChanges {
         self.if_version.is_none_or(|version| version == shown.version)
             && (self.ends()
                 || self.names_other_than(shown.principal.as_ref())
-                || self.removals(&shown.jar).any(|removal| removal.ends))
+                || (!self.spares_session && self.removals(&shown.jar).any(|removal| removal.ends)))
     }
 
     /// A login cookie of the app's own is taken away, whatever else the answer sets.

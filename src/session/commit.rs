@@ -153,10 +153,17 @@ fn late(record: &Arc<Record>, apply: &PendingChange<'_>) -> UpdateAction {
     let other = changes.names_other_than(record.principal.as_ref());
     // An app that changes its cookie with each answer means the one of today, unless a login has set that since.
     let has_new_login = record.has_new_login(shown);
-    let means = |removal: &&JarChange| {
+    let means = |removal: &JarChange| {
         !has_new_login || shown.jar.find(&removal.cookie) == record.jar.find(&removal.cookie)
     };
-    let removed: SmallVec<[&JarChange; 2]> = changes.removals(&shown.jar).filter(means).collect();
+    let mut removed: SmallVec<[JarChange; 2]> = changes.removals(&shown.jar).cloned().collect();
+    if removed.iter().any(|removal| removal.ends) {
+        // Whoever leaves the app may be given cookies of nobody's in the same answer. Nothing can be set here any more, and
+        // those of before are to go.
+        let anew = changes.jar.iter().filter(|change| change.keeps() && is_session_like(&change.cookie.name));
+        removed.extend(anew.filter(|change| shown.jar.has(&change.cookie)).map(JarChange::removal));
+    }
+    removed.retain(|removal| means(removal));
     let left = removed.iter().fold(record.jar.clone(), |mut jar, removal| {
         // Taking out cannot fail for want of room; where a cookie may not be touched, it stays.
         let _ = jar.apply(removal, &apply.rules.jar, apply.now);

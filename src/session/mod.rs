@@ -250,7 +250,8 @@ impl SessionManager {
                 if !answer.changes.is_empty() {
                     self.wire.events.forbidden("all", "the route is read_only");
                 }
-                answer.changes = SessionChanges { jar, ..SessionChanges::default() };
+                let spares_session = !answer.view.may_log_in();
+                answer.changes = SessionChanges { jar, spares_session, ..SessionChanges::default() };
             }
             return;
         }

@@ -45,6 +45,11 @@ impl UpstreamAccess {
         self.fields.is_none()
     }
 
+    /// Whether what it answers may log somebody in or out.
+    pub(super) fn may_log_in(&self) -> bool {
+        self.login
+    }
+
     pub(super) fn header_aliases(&self) -> &[HeaderAlias] {
         &self.header_aliases
     }
@@ -76,6 +81,7 @@ impl UpstreamAccess {
             changes.flash.retain(|(name, _)| self.shows(name));
         }
         let less = before != *changes;
+        changes.spares_session = !self.login;
         // "All" is what this upstream knows of.
         changes.clear_within.clone_from(&self.fields);
         less

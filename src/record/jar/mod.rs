@@ -162,6 +162,13 @@ impl JarChange {
         // The time of what is to go lies at the very beginning.
         self.cookie.expires != Some(Timestamp(0))
     }
+
+    /// What takes out the cookie that this one sets.
+    #[must_use]
+    pub fn removal(&self) -> Self {
+        let cookie = JarCookie { expires: Some(Timestamp(0)), ..self.cookie.clone() };
+        Self { cookie, begins: false, ends: true, ..self.clone() }
+    }
 }
 
 /// Who asks for kept cookies.

@@ -24,7 +24,7 @@ use crate::{
     crypto::{self, KeySecrets, OVERHEAD, Sealer},
     record::{Realm, Record, Ticket},
     session::{
-        CookieForm, PresentedCookies,
+        CookieForm, PresentedCookies, SessionChanges,
         commit::{PendingChange, decide},
     },
     store::{AppliedChange, Decision, FoundRecord, StoreError, UpdateAction, UpdateResult},
@@ -170,13 +170,7 @@ impl SealedSessions {
             UpdateAction::Nothing => AppliedChange::Nothing,
             UpdateAction::Straggler => match brought {
                 Some(shown) if apply.changes.ends_copies_of(shown) => {
-                    let names_another = apply.changes.names_other_than(shown.principal.as_ref());
-                    let most = match (apply.changes.ends() || names_another, &shown.principal) {
-                        (true, Some(_)) => RenewalEffect::Newcomer,
-                        (true, None) => RenewalEffect::Nothing,
-                        // Cookies of the app's own are taken away.
-                        (false, _) => RenewalEffect::Changes,
-                    };
+                    let most = most_since(shown, apply.changes);
                     let ended = self.ended.end_copies((seen.id, before), most, now, lasts).await?;
                     if ended { AppliedChange::Ended } else { AppliedChange::Straggler }
                 }
@@ -254,6 +248,19 @@ impl SealedSessions {
     /// How long any copy of a session may be good that nobody shows.
     fn longest(&self) -> Duration {
         self.rules.plain.idle_timeout.max(self.rules.permanent.idle_timeout)
+    }
+}
+
+/// What may have happened to a session since this copy, if these changes are to end it in all others.
+fn most_since(shown: &Record, changes: &SessionChanges) -> RenewalEffect {
+    let names_another = changes.names_other_than(shown.principal.as_ref());
+    match (changes.ends() || names_another, &shown.principal) {
+        // Nobody knows which version the other copies have.
+        _ if changes.if_version.is_some() => RenewalEffect::Nothing,
+        (true, Some(_)) => RenewalEffect::Newcomer,
+        (true, None) => RenewalEffect::Nothing,
+        // Cookies of the app's own are taken away.
+        (false, _) => RenewalEffect::Changes,
     }
 }
 

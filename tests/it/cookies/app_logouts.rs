@@ -27,7 +27,7 @@ fn scenes() -> impl Iterator<Item = Scene> {
         let (first, second) = (Gate::closed(), Gate::closed());
         let (one, two) = (Arc::clone(&first), Arc::clone(&second));
         let app = App::start(move |request| {
-            match request.path().trim_start_matches("/read") {
+            match request.path().trim_start_matches("/read").trim_start_matches("/two") {
                 "/first" => one.pass(),
                 "/second" => two.pass(),
                 _ => {}
@@ -39,8 +39,11 @@ fn scenes() -> impl Iterator<Item = Scene> {
         let path = if kind == "memory" { String::new() } else { format!("path = \"{}/s\"\n", folder.path().display()) };
         let toml = format!(
             "[store]\nkind = \"{kind}\"\n{path}[keys]\ncurrent = {keys}\n\
-             [[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/read\"\nsession = \"read_only\"\nupstream = \"app\"\n\
-             [[cookies]]\nname = \"*\"\naction = \"keep\"\n"
+             [[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/two\"\nupstream = \"two\"\n\
+             [upstreams.two]\nservers = [\"http://{}\"]\nsession_fields = []\nsession_write = false\nsession_login = false\n\
+             [[routes]]\npath = \"/read\"\nsession = \"read_only\"\nupstream = \"app\"\n\
+             [[cookies]]\nname = \"*\"\naction = \"keep\"\n",
+            app.address
         );
         Scene { proxy: Cloakroom::with(&app, &toml), first, second, _app: app, kind, _folder: folder }
     })
@@ -80,28 +83,25 @@ fn an_overtaken_answer_takes_away_what_it_does_not_set_anew_and_nothing_else() {
     const LATER: &[&str] = &["Set-Cookie: sid=C; Path=/"];
     const RENEWS: &[&str] = &["X-Session-Action: renew"];
     const LOGS_IN: &[&str] = &[FORGET, "X-Session-Principal: alice"];
-    let cases: [Case; 7] = [
+    const ONE: &[&str] = &["Set-Cookie: sid=A; Path=/"];
+    const NOBODYS: &[&str] = &["Set-Cookie: sid=ANON; Path=/"];
+    const FOR_VERSION: &[&str] = &[CLEAR, "X-Session-If-Version: 1"];
+    const CHANGES: &[&str] = &["X-Session-Set-N: 1", "X-Session-Action: renew"];
+    let cases: [Case; 10] = [
         // Cleared and set in one answer: it was never away.
-        (
-            &["Set-Cookie: sid=A; Path=/"],
-            Asked("GET", FORM, ROLLS),
-            Asked("POST", SCRIPT, LATER),
-            ["sid=C"; 2],
-            "",
-        ),
-        (
-            &["Set-Cookie: sid=A; Path=/"],
-            Asked("POST", SCRIPT, ROLLS),
-            Asked("POST", SCRIPT, LATER),
-            ["sid=C"; 2],
-            "",
-        ),
+        (ONE, Asked("GET", FORM, ROLLS), Asked("POST", SCRIPT, LATER), ["sid=C"; 2], ""),
+        (ONE, Asked("POST", SCRIPT, ROLLS), Asked("POST", SCRIPT, LATER), ["sid=C"; 2], ""),
         (NAMED, Asked("GET", FORM, ROLLS), Asked("GET", "", RENEWS), ["sid=A alice"; 2], ""),
         // A logout that begins a session of nobody's is one all the same.
-        (LOGGED, Asked("POST", FORM, LEAVES), Asked("POST", SCRIPT, LATER), ["sid=C", ""], ""),
-        (LOGGED, Asked("POST", SCRIPT, LEAVES), Asked("POST", SCRIPT, LATER), ["sid=C", ""], ""),
+        (LOGGED, Asked("POST", FORM, LEAVES), Asked("POST", SCRIPT, LATER), [""; 2], ""),
+        (LOGGED, Asked("POST", SCRIPT, LEAVES), Asked("POST", SCRIPT, LATER), [""; 2], ""),
         // And once it was said, a form that was under way logs nobody in.
         (LOGGED, Asked("POST", FORM, LATER), Asked("POST", FORM, LEAVES), ["sid=ANON"; 2], ""),
+        (ONE, Asked("POST", FORM, LATER), Asked("POST", SCRIPT, NOBODYS), ["sid=ANON"; 2], ""),
+        // A login of the app's own, since the request began, is not undone; by name it is another matter.
+        (NAMED, Asked("GET", FORM, &[CLEAR]), Asked("POST", FORM, LATER), ["sid=C alice"; 2], ""),
+        // Meant for another version.
+        (NAMED, Asked("GET", FORM, FOR_VERSION), Asked("GET", "", CHANGES), ["sid=A alice"; 2], ""),
         // Who is named where a cookie goes is logged in, in a session of their own.
         (LOGGED, Asked("POST", FORM, LOGS_IN), Asked("GET", "", RENEWS), ["sid=A", ""], " alice"),
     ];
@@ -115,7 +115,6 @@ fn an_overtaken_answer_takes_away_what_it_does_not_set_anew_and_nothing_else() {
                 let answer = scope.spawn(|| drop(send(&mut other, "/first", late)));
                 scene.first.reached(1);
                 send(&mut visitor, "/", meanwhile);
-                seen(&mut visitor);
                 scene.first.open();
                 answer.join().unwrap();
             });
@@ -155,6 +154,28 @@ fn what_was_under_way_under_the_new_ticket_brings_nothing_back_that_a_late_farew
             scene.second.close();
             assert_eq!(seen(&mut visitor), "", "{}: {means}", scene.kind);
         }
+    }
+}
+
+#[test]
+fn an_upstream_that_may_log_nobody_out_ends_no_session_by_taking_a_cookie_of_its_own_away() {
+    for scene in scenes() {
+        let mut visitor = scene.proxy.browser();
+        visitor.get("/");
+        let login = &["X-Session-Principal: alice", "Set-Cookie: sid=A; Path=/"];
+        send(&mut visitor, "/", Asked("POST", FORM, login));
+        send(&mut visitor, "/two", Asked("POST", FORM, &["Set-Cookie: sid2=B; Path=/two"]));
+        let mut late = visitor.clone();
+        let gone = Asked("GET", FORM, &["Set-Cookie: sid2=; Path=/two; Max-Age=0"]);
+        thread::scope(|scope| {
+            let answer = scope.spawn(|| drop(send(&mut late, "/two/first", gone)));
+            scene.first.reached(1);
+            visitor.answered("/", &["X-Session-Action: renew"]);
+            scene.first.open();
+            answer.join().unwrap();
+        });
+        scene.first.close();
+        assert_eq!(seen(&mut visitor), "sid=A alice", "{}", scene.kind);
     }
 }
 

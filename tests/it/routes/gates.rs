@@ -1,6 +1,9 @@
 //! Gates: `require`, `on_unauthorized`, `preflight`, `cross_site`.
 
+use crate::support::http2::Http2;
 use crate::support::{App, Cloakroom, Response};
+
+const UPGRADES: &str = "connection: upgrade\r\nupgrade: websocket\r\n";
 
 const PAGE: &str = "sec-fetch-mode: navigate\r\nsec-fetch-dest: document\r\n";
 
@@ -127,7 +130,10 @@ fn preflights_pass_a_gate_only_where_they_may() {
         ("preflight = \"pass\"", "OPTIONS /in", &format!("{preflight}x-method-override: GET\r\n"), 401),
         ("preflight = \"pass\"", "OPTIONS /in", &format!("{preflight}x_http_method_override: GET\r\n"), 401),
         ("preflight = \"pass\"", "OPTIONS /in", &format!("{preflight}X-HTTP.Method: GET\r\n"), 401),
+        ("preflight = \"pass\"", "OPTIONS /in", &format!("{preflight}X~HTTP*Method|Override: GET\r\n"), 401),
         ("preflight = \"pass\"", "OPTIONS /in", &format!("{preflight}x-http-methods: GET\r\n"), 200),
+        // A websocket would pass whoever its app does not ask for the method.
+        ("preflight = \"pass\"", "OPTIONS /in", &format!("{preflight}{UPGRADES}"), 401),
     ] {
         let proxy = gated(&app, &format!("require = \"principal\"\n{keys}"));
         assert_eq!(ask(&proxy, start, lines).status, status, "{keys}: {start} {lines}");
@@ -136,6 +142,15 @@ fn preflights_pass_a_gate_only_where_they_may() {
     for body in ["content-length: 1\r\n\r\nx", "transfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"] {
         let head = format!("OPTIONS /in HTTP/1.1\r\nhost: a\r\n{preflight}{body}");
         assert_eq!(proxy.browser().send_raw(head.as_bytes()).status, 401, "no browser sends {body:?}");
+    }
+    // Over HTTP/2 nothing in the head says that there is a body.
+    let toml = "[[routes]]\nupstream = \"app\"\nrequire = \"principal\"\npreflight = \"pass\"";
+    let proxy = Cloakroom::before(app.address).listen("http2_prior_knowledge = true").config(toml).start();
+    let mut visitor = Http2::dial(proxy.address);
+    for (body, status) in [(None, 200), (Some(&b"x"[..]), 401)] {
+        let asked = http::Request::options("http://a/in").header("origin", "https://b.test");
+        let asked = asked.header("access-control-request-method", "PUT").body(()).unwrap();
+        assert_eq!(visitor.ask(asked, body).unwrap().status, status, "{body:?}");
     }
 }
 

@@ -276,9 +276,14 @@ fn where_a_copy_goes_is_told_as_the_app_knows_itself() {
 fn where_a_copy_goes_is_on_the_same_route() {
     let app = App::start(|_| Reply::text("done"));
     let config = "[[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/dav\"\nstrip_prefix = true\nupstream = \"app\"\n\
-                  [[routes]]\npath = \"/admin\"\nrequire = \"principal\"\nupstream = \"app\"";
+                  [[routes]]\npath = \"/admin\"\nrequire = \"principal\"\nupstream = \"app\"\n\
+                  [[routes]]\nhost = \"b.test\"\nupstream = \"app\"\n\
+                  [[routes]]\nhost = \"b.test\"\npath = \"/secret\"\nrequire = \"principal\"\nupstream = \"app\"";
     let house = Cloakroom::before(app.address).config(config).start();
     for (path, destination, status) in [
+        ("/a", "http://b.test/secret/1", 403),
+        ("/a", "http://else.test/b", 200),
+        ("/a", "admin", 403),
         ("/a", "/b", 200),
         ("/a", "http://shop.test", 200),
         ("/a", "http://shop.test/b%3Fx=/admin", 200),
@@ -328,7 +333,7 @@ fn where_a_copy_goes_is_on_the_same_route() {
             assert_eq!(house.browser().send_raw(head.as_bytes()).status, status, "{line}: {destination}");
         }
     }
-    let head = "GET /a HTTP/1.1\r\nhost: shop.test\r\ndestination: Paris\r\n\r\n";
+    let head = "GET /a HTTP/1.1\r\nhost: shop.test\r\ndestination: Paris\r\ndestination: Rome\r\n\r\n";
     assert_eq!(house.browser().send_raw(head.as_bytes()).status, 200, "a field of the app's own");
 }
 

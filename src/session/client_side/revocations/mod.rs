@@ -75,7 +75,7 @@ impl RenewalEffect {
     pub(super) fn of(before: &Record, after: &Record) -> Self {
         if !after.is_still_of(before) || after.has_new_login(before) {
             Self::Newcomer
-        } else if after.is_just_as(before) {
+        } else if after.version == before.version && after.is_just_as(before) {
             Self::Nothing
         } else {
             Self::Changes
