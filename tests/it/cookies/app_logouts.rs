@@ -164,9 +164,9 @@ fn an_upstream_that_may_log_nobody_out_ends_no_session_by_taking_a_cookie_of_its
         visitor.get("/");
         let login = &["X-Session-Principal: alice", "Set-Cookie: sid=A; Path=/"];
         send(&mut visitor, "/", Asked("POST", FORM, login));
-        send(&mut visitor, "/two", Asked("POST", FORM, &["Set-Cookie: sid2=B; Path=/two"]));
+        send(&mut visitor, "/two", Asked("POST", FORM, &["Set-Cookie: two_sid=B; Path=/two"]));
         let mut late = visitor.clone();
-        let gone = Asked("GET", FORM, &["Set-Cookie: sid2=; Path=/two; Max-Age=0"]);
+        let gone = Asked("GET", FORM, &["Set-Cookie: two_sid=; Path=/two; Max-Age=0"]);
         thread::scope(|scope| {
             let answer = scope.spawn(|| drop(send(&mut late, "/two/first", gone)));
             scene.first.reached(1);
