@@ -123,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_writer_that_answers_at_once_is_not_asked_twice_for_the_same_answer() {
+    fn watchdog_accepts_an_answer_at_once() {
         let mut asked = WriterQuestion::default();
         assert!(asked.is_answered(), "there was no question");
         for _ in 0..2 {

@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_rules_the_one_that_fits_as_it_stands_says_whose_a_name_is() {
+    fn exact_rule_decides_before_a_pattern() {
         let rule = |name: &str, action| CookieRule { name: name.into(), action, ..CookieRule::default() };
         let until = |rule: CookieRule| CookieRule { adopt_until: "2999-01-01".parse().ok(), ..rule };
         let rename = Some(RenamePattern { before: "c-".into(), after: Some(String::new()) });

@@ -151,7 +151,7 @@ mod tests {
     ];
 
     #[test]
-    fn what_a_cookie_costs_grows_with_its_bytes_and_hardly_with_the_rules() {
+    fn cookie_cost_is_linear_in_bytes() {
         for unit in HOSTILE {
             let line = unit.repeat(8 * 1024 / unit.len());
             let (one, many) = (cost(&line, "sid#", 1), cost(&line, "sid#", 100));

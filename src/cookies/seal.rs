@@ -33,7 +33,7 @@ mod tests {
     use crate::crypto::KeySecrets;
 
     #[test]
-    fn no_bit_of_a_sealed_value_can_be_changed_and_nothing_else_opens_it() {
+    fn sealed_value_with_any_bit_changed_is_refused() {
         let sealer = Sealer::derive("cookie", &KeySecrets::new([1; 32], []));
         let (one, two) = (Uuid::from_u128(1), Uuid::from_u128(2));
         let home = bound(b"sid", (b'h', "a.test"), Some(one));

@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_previous_key_is_not_taken_for_the_current_one_of_the_same_number() {
+    fn key_numbers_that_collide_are_told_apart() {
         let ring = |secret: u8| Keyring::derive("t", &KeySecrets::new([secret; 32], []));
         let pairs = (0..=255).flat_map(|one| (0..one).map(move |other| (one, other)));
         let same = pairs.into_iter().find(|(one, other)| ring(*one).current() == ring(*other).current());

@@ -378,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn trailers_go_to_who_takes_them_and_are_no_end_of_what_is_too_short() {
+    fn trailers_go_to_who_takes_them() {
         let mut cx = Context::from_waker(Waker::noop());
         let mut written = |ending| {
             let mut outbound = MessageWriter::default();

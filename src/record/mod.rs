@@ -382,7 +382,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn when_it_was_seen_is_saved_once_an_interval_however_often_it_is_used() {
+    fn last_seen_is_saved_once_an_interval() {
         let at = |s: u32| Timestamp::from_seconds(s);
         for pace in [1_u32, 2, 10, 59, 60, 61, 100] {
             let record = Record::new(("h".into(), Uuid::nil()), [1; 32], at(0), at(0), true);

@@ -338,7 +338,7 @@ mod tests {
     }
 
     #[test]
-    fn letters_without_their_case_are_a_reading_unless_the_app_is_said_to_tell_them_apart() {
+    fn case_folded_paths_are_a_reading() {
         let router = router(&[
             ("", "/", "open"),
             ("", "/admin", "guarded"),

@@ -16,7 +16,7 @@ use cloakroom::testing::{
 use http::HeaderValue;
 
 #[test]
-fn a_rewritten_cookie_costs_three_allocations_at_most_and_any_other_none() {
+fn rewritten_cookie_costs_three_allocations_at_most() {
     let rule = CookieRule {
         name: "PHPSESSID".into(),
         secure: Some(AttributeRule::Always(RuleSecure::Auto)),
@@ -50,7 +50,7 @@ fn a_rewritten_cookie_costs_three_allocations_at_most_and_any_other_none() {
 }
 
 #[test]
-fn a_cookie_that_no_rule_takes_costs_nothing_on_its_way_to_the_app() {
+fn cookie_without_a_rule_costs_no_allocation() {
     let rule = |name: &str, action| CookieRule { name: name.into(), action, ..CookieRule::default() };
     let adopt_until = "2999-01-31".parse().ok();
     let kept = CookieRule { adopt_until, ..rule("PHPSESSID", CookieAction::Keep) };

@@ -216,3 +216,21 @@ fn imports_are_found_in_every_spelling() {
                   // use crate::cli;\nfn f() { crate::tasks::spawn(); $crate::metrics::up(); subcrate::x() }";
     assert_eq!(imports(source), ["config", "clock", "session", "message", "tasks", "metrics"]);
 }
+
+/// Letters of a test's name, at most.
+const LONGEST_TEST_NAME: usize = 60;
+
+#[test]
+fn test_names_are_short_enough_to_be_read() {
+    let mut long = Vec::new();
+    for file in files("src").into_iter().chain(files("tests")) {
+        let source = read(&file);
+        for name in source.split("#[test]\n").skip(1).filter_map(|rest| rest.split("fn ").nth(1)) {
+            let name = name.split('(').next().unwrap_or_default();
+            if name.len() > LONGEST_TEST_NAME {
+                long.push(format!("{}: {name}", file.display()));
+            }
+        }
+    }
+    assert!(long.is_empty(), "no more than {LONGEST_TEST_NAME} letters:\n{}", long.join("\n"));
+}

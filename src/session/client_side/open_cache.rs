@@ -128,7 +128,7 @@ mod tests {
     use crate::{clock::Timestamp, record::Realm};
 
     #[test]
-    fn what_was_opened_is_known_under_all_that_it_was_opened_under_and_nothing_else() {
+    fn opened_cookies_are_cached_with_all_they_are_bound_to() {
         let under = OpenedUnder { ring: 1, parts: 1, realm: Realm::Host("a.test"), name: "session" };
         let ticket = Ticket::mint(Timestamp::from_seconds(1_700_000_000));
         let opened =

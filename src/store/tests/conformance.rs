@@ -313,7 +313,7 @@ fn sessions_end_when_nobody_comes_and_a_request_prolongs_them() {
 }
 
 #[test]
-fn everybody_of_one_name_is_logged_out_and_a_login_under_way_does_not_count() {
+fn principal_is_logged_out_with_logins_under_way() {
     every_kind(
         |_| {},
         |bench| {
@@ -374,7 +374,7 @@ fn of_too_many_sessions_the_newest_is_refused() {
 }
 
 #[test]
-fn no_ticket_without_a_record_from_before_the_stores_birth_is_taken() {
+fn tickets_older_than_the_store_need_a_record() {
     every_kind(
         |_| {},
         |bench| {

@@ -75,7 +75,7 @@ const FORGET: &str = "Set-Cookie: remember_token=; Path=/; Max-Age=0";
 type Case = (&'static [&'static str], Asked, Asked, [&'static str; 2], &'static str);
 
 #[test]
-fn an_overtaken_answer_takes_away_what_it_does_not_set_anew_and_nothing_else() {
+fn late_answer_removes_what_it_does_not_set_anew() {
     const LOGGED: &[&str] = &["Set-Cookie: sid=A; Path=/", "Set-Cookie: remember_token=R; Path=/"];
     const NAMED: &[&str] = &["Set-Cookie: sid=A; Path=/", "X-Session-Principal: alice"];
     const ROLLS: &[&str] = &[CLEAR, "Set-Cookie: sid=B; Path=/"];
@@ -127,7 +127,7 @@ fn an_overtaken_answer_takes_away_what_it_does_not_set_anew_and_nothing_else() {
 }
 
 #[test]
-fn what_was_under_way_under_the_new_ticket_brings_nothing_back_that_a_late_farewell_took() {
+fn late_logout_stands_against_requests_under_way() {
     for scene in scenes() {
         for means in [FORM, SCRIPT] {
             let mut visitor = scene.proxy.browser();
@@ -158,7 +158,7 @@ fn what_was_under_way_under_the_new_ticket_brings_nothing_back_that_a_late_farew
 }
 
 #[test]
-fn an_upstream_that_may_log_nobody_out_ends_no_session_by_taking_a_cookie_of_its_own_away() {
+fn upstream_without_login_ends_no_session_by_its_cookie() {
     for scene in scenes() {
         let mut visitor = scene.proxy.browser();
         visitor.get("/");

@@ -58,7 +58,7 @@ fn old_logins_go_on_until_the_day_that_the_rule_says() {
 }
 
 #[test]
-fn a_kept_cookie_that_changes_renews_the_ticket_as_the_rule_says() {
+fn kept_cookie_that_changes_renews_as_the_rule_says() {
     let app = App::setting();
     for (renew, by_get, by_post) in [("unsafe", false, true), ("always", true, true), ("off", false, false)] {
         let proxy = Cloakroom::before(app.address).config(&format!("{KEEP}renew = \"{renew}\"")).start();
@@ -125,7 +125,7 @@ fn a_logout_and_another_person_leave_nothing_in_the_jar() {
 }
 
 #[test]
-fn routes_that_only_read_keep_cookies_of_those_who_have_a_session() {
+fn read_only_routes_keep_cookies_in_known_sessions() {
     let app = App::setting();
     let config = format!(
         "{KEEP}[[routes]]\nupstream = \"app\"\n[[routes]]\npath = \"/poll\"\nupstream = \"app\"\nsession = \"read_only\"\n\
@@ -176,7 +176,7 @@ fn what_cannot_be_kept_is_dropped_and_told() {
 
 /// All that a request is sent is used at the same moment: the login does not go because it was there first.
 #[test]
-fn of_a_full_jar_a_login_goes_last_and_no_app_drives_out_anothers() {
+fn full_jar_evicts_logins_last_and_no_other_app() {
     let (app, other) = (App::setting(), App::setting());
     let config = format!(
         "[[cookies]]\nname = \"*\"\naction = \"keep\"\n[session]\njar = {{ max_cookies = 5 }}\n[[routes]]\nupstream = \"app\"\n\
@@ -201,7 +201,7 @@ fn of_a_full_jar_a_login_goes_last_and_no_app_drives_out_anothers() {
 }
 
 #[test]
-fn an_answer_whose_cookie_was_taken_away_is_for_no_shared_cache() {
+fn answer_whose_cookie_was_kept_is_for_no_shared_cache() {
     let app = App::setting();
     let config = "[[cookies]]\nname = \"k\"\naction = \"keep\"\n[[cookies]]\nname = \"d\"\naction = \"drop\"\n\
                   [[cookies]]\nname = \"s\"\naction = \"seal\"\nbind = \"session\"\n\
@@ -240,7 +240,7 @@ fn an_answer_whose_cookie_was_taken_away_is_for_no_shared_cache() {
 }
 
 #[test]
-fn a_straggler_neither_changes_the_jar_nor_brings_a_session_back() {
+fn straggler_changes_no_jar_and_revives_no_session() {
     let app = App::setting();
     let proxy = Cloakroom::before(app.address).config(KEEP).start();
     let mut visitor = proxy.browser();
@@ -275,7 +275,7 @@ fn a_hundred_answers_at_once_keep_every_cookie() {
 }
 
 #[test]
-fn by_https_secure_cookies_are_kept_and_by_http_they_stay_there() {
+fn secure_cookies_are_kept_by_https_and_stay_over_http() {
     let app = App::setting();
     let proxy = Cloakroom::before(app.address)
         .config(&format!("{TRUSTED}{KEEP}[session.cookie]\nsecure = false"))
@@ -293,7 +293,7 @@ fn by_https_secure_cookies_are_kept_and_by_http_they_stay_there() {
 }
 
 #[test]
-fn who_follows_a_link_of_another_site_stays_logged_in_where_the_ticket_is_strict() {
+fn cross_site_link_keeps_a_strict_session() {
     let app = App::setting();
     let config = format!("{KEEP}[session.cookie]\nsame_site = \"Strict\"");
     let proxy = Cloakroom::before(app.address).config(&config).start();

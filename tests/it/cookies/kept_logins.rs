@@ -137,7 +137,7 @@ fn who_clicks_twice_on_login_is_logged_in() {
 }
 
 #[test]
-fn who_planted_a_ticket_gets_nothing_by_a_form_that_was_under_way_at_the_login() {
+fn planted_ticket_gains_nothing_by_a_form_under_way() {
     let door = Gate::closed();
     let app = legacy(Arc::clone(&door));
     let proxy = Cloakroom::with(&app, &format!("{VAULT}[process]\ntrusted_proxies = [\"127.0.0.0/8\"]\n"));
@@ -197,7 +197,7 @@ fn a_slow_page_does_not_log_out_who_has_logged_in_meanwhile() {
 }
 
 #[test]
-fn a_form_that_was_under_way_logs_nobody_in_again_who_has_logged_out() {
+fn form_under_way_at_a_logout_logs_nobody_in_again() {
     let (door, _house, mut visitor) = proxy();
     post(&mut visitor, "/login", FORM);
     let mut tab = visitor.clone();
@@ -209,7 +209,7 @@ fn a_form_that_was_under_way_logs_nobody_in_again_who_has_logged_out() {
 
 /// Many apps log out by a link, and end their own cookie alone.
 #[test]
-fn whatever_was_under_way_logs_nobody_in_again_who_has_left_the_app() {
+fn app_logout_stands_against_requests_under_way() {
     for (kind, door, proxy, _, _folder) in proxies() {
         for (method, lines) in [("GET", FORM), ("GET", SCRIPT), ("GET", ""), ("POST", FORM), ("POST", SCRIPT)]
         {
@@ -292,7 +292,7 @@ fn scripts_that_all_get_the_cookie_anew_stay_in_one_session() {
 }
 
 #[test]
-fn the_form_that_another_site_sends_at_the_end_of_a_login_may_set_any_cookie() {
+fn cross_site_login_form_may_set_any_cookie() {
     let app = App::setting();
     let config = format!("{VAULT}[[routes]]\nupstream = \"app\"\ncross_site_sessions = true");
     let proxy = Cloakroom::before(app.address).config(&config).start();

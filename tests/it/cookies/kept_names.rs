@@ -10,7 +10,7 @@ fn set(visitor: &mut Browser, text: &str) {
 }
 
 #[test]
-fn what_a_browser_sends_under_a_kept_name_never_reaches_the_app() {
+fn browser_cookies_under_kept_names_never_pass() {
     let app = App::setting();
     let proxy = Cloakroom::before(app.address).config(KEEP).start();
     let mut visitor = proxy.browser();
@@ -47,7 +47,7 @@ fn what_the_jar_sends_no_browser_sends_beside_it() {
 }
 
 #[test]
-fn a_path_that_can_be_read_in_two_ways_opens_no_way_past_a_rule() {
+fn ambiguous_path_passes_no_cookie_rule() {
     let app = App::setting();
     let config = "[[cookies]]\nname = \"p\"\naction = \"pass\"\nrequest_path = \"/open\"\n\
                   [[cookies]]\nname = \"*\"\naction = \"keep\"\nrequest_path = \"/shop\"\n\

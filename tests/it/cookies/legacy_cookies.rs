@@ -49,7 +49,7 @@ fn an_old_login_ends_when_its_session_does() {
 }
 
 #[test]
-fn once_a_cookie_is_kept_the_browsers_copy_of_it_is_taken_back_and_no_other_let_in() {
+fn kept_cookie_is_taken_back_from_the_browser() {
     let app = App::setting();
     let config = format!("{KEEP}adopt_until = \"2999-01-31\"");
     let proxy = Cloakroom::before(app.address).config(&config).start();

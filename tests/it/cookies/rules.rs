@@ -117,7 +117,7 @@ fn a_logout_with_many_cookies_fits_into_what_proxies_take() {
 }
 
 #[test]
-fn without_a_rule_the_apps_cookies_pass_byte_for_byte_and_in_their_order() {
+fn cookies_without_a_rule_pass_byte_for_byte() {
     assert_eq!(ruled("", false, &ODD), ODD);
     assert_eq!(ruled("", true, &ODD), ODD);
     let other = "[[cookies]]\nname = \"other*\"\nsecure = true\npath = \"/\"\nmax_age = \"1h\"";
@@ -249,7 +249,7 @@ fn the_cookie_of_the_session_is_as_configured() {
 }
 
 #[test]
-fn the_cookie_of_a_permanent_session_lasts_as_long_as_the_session_does() {
+fn permanent_cookie_lasts_as_long_as_its_session() {
     let app = setting();
     let proxy = Cloakroom::before(app.address).start();
     // Made permanent on a later visit, and with the very first answer, after which the ticket has yet to come back.
@@ -267,7 +267,7 @@ fn the_cookie_of_a_permanent_session_lasts_as_long_as_the_session_does() {
 }
 
 #[test]
-fn the_cookie_of_a_permanent_session_is_sent_again_as_time_goes_by() {
+fn permanent_cookie_is_sent_again_over_time() {
     let app = setting();
     let proxy = Cloakroom::before(app.address).config("[session]\ntouch_interval = \"0s\"").start();
     // Whether the app keeps something in each answer or not.

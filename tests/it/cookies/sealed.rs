@@ -28,7 +28,7 @@ fn proxy(app: &App, config: &str) -> Cloakroom {
 }
 
 #[test]
-fn a_sealed_value_is_opened_on_its_way_back_and_read_by_nobody_between() {
+fn sealed_value_is_opened_for_the_app_alone() {
     let app = App::setting();
     let proxy = proxy(&app, SEAL);
     let mut visitor = proxy.browser();
@@ -43,7 +43,7 @@ fn a_sealed_value_is_opened_on_its_way_back_and_read_by_nobody_between() {
 }
 
 #[test]
-fn of_a_hundred_sealed_cookies_with_any_bit_changed_none_reaches_the_app() {
+fn sealed_cookies_with_a_bit_changed_never_pass() {
     let app = App::setting();
     let proxy = proxy(&app, SEAL);
     let mut visitor = proxy.browser();
@@ -83,7 +83,7 @@ fn of_a_hundred_sealed_cookies_with_any_bit_changed_none_reaches_the_app() {
 }
 
 #[test]
-fn a_sealed_cookie_is_worth_nothing_under_another_name_host_or_key() {
+fn sealed_cookie_is_bound_to_name_host_and_key() {
     let app = App::setting();
     let (one, other) = (proxy(&app, SEAL), proxy(&app, SEAL));
     let at = |proxy: &Cloakroom, host: &str, cookie: &str, more: &str| {
@@ -204,7 +204,7 @@ fn what_cannot_be_sealed_never_passes_in_clear() {
 }
 
 #[test]
-fn a_renamed_cookie_has_its_own_name_for_the_app_and_nobody_else_can_set_it() {
+fn renamed_cookie_reaches_the_app_under_its_own_name() {
     let app = App::setting();
     let rename = "[[cookies]]\nname = \"sid\"\nrename = \"__Host-*\"\nhttp_only = true";
     let proxy = proxy(&app, rename);
@@ -314,7 +314,7 @@ fn cookies_that_are_to_go_at_logout_go_and_others_stay() {
 }
 
 #[test]
-fn what_goes_at_logout_goes_under_the_identities_that_this_visitor_may_have_it_under() {
+fn expire_at_logout_covers_all_identities_of_a_cookie() {
     let app = App::setting();
     let proxy = proxy(&app, "[[cookies]]\nname = \"remember\"\nlogout = \"expire\"\n");
     let (mut alice, mut bob) = (proxy.browser(), proxy.browser());

@@ -112,19 +112,19 @@ fn djangos_admin_works_and_no_cookie_of_it_reaches_the_browser() {
 }
 
 #[test]
-fn a_ticket_planted_before_a_login_to_dokuwiki_is_worth_nothing_after_it() {
+fn planted_ticket_is_spent_by_a_dokuwiki_login() {
     let (wiki, _folder) = dokuwiki();
     fixation_fails(&WIKI, &vault(wiki.address));
 }
 
 #[test]
-fn a_ticket_planted_before_a_login_to_djangos_admin_is_worth_nothing_after_it() {
+fn planted_ticket_is_spent_by_a_django_login() {
     let admin = django();
     fixation_fails(&ADMIN, &vault(admin.address));
 }
 
 #[test]
-fn a_ticket_planted_before_an_app_regenerates_its_id_is_worth_nothing_after_it() {
+fn planted_ticket_is_spent_when_the_app_renews_its_id() {
     let app = Legacy::regenerate();
     let proxy = vault(app.address);
     let mut attacker = proxy.browser();

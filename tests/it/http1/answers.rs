@@ -109,7 +109,7 @@ fn header_values_pass_byte_for_byte_and_line_by_line() {
 }
 
 #[test]
-fn after_an_early_answer_the_rest_of_the_body_is_never_a_request() {
+fn early_answer_leaves_no_body_to_be_a_request() {
     let (stage, proxy) = staged();
     let evil = "GET /evil HTTP/1.1\r\nhost: a\r\n\r\n";
     let mut visitor = proxy.dial();
@@ -204,7 +204,7 @@ fn told(answer: &str, http2: bool) -> (u16, usize, bool) {
 
 /// What an answer ordered is done or it is not, and the visitor is told which.
 #[test]
-fn an_answer_that_is_broken_as_it_comes_is_a_502_or_is_cut_after_its_head() {
+fn broken_answer_is_a_502_or_cut_after_its_head() {
     let login = "HTTP/1.1 200 OK\r\nx-session-principal: alice\r\ntransfer-encoding: chunked\r\n\r\n";
     for http2 in [false, true] {
         let broken = told(&format!("{login}nonsense\r\n"), http2);

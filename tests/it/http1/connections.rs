@@ -35,7 +35,7 @@ fn a_visitor_who_pauses_reading_loses_nothing() {
 }
 
 #[test]
-fn after_a_change_of_protocol_that_nobody_asked_for_the_connection_is_thrown_away() {
+fn unasked_101_costs_the_connection() {
     let stage = RawUpstream::open();
     let proxy = Cloakroom::before(stage.address()).config("[process]\nworkers = 1").start();
     let mut visitor = proxy.dial();

@@ -86,7 +86,7 @@ fn a_visitor_of_an_http_1_0_app_keeps_the_connection() {
 }
 
 #[test]
-fn a_length_beside_chunks_in_a_request_is_dropped_and_the_connection_closed() {
+fn request_with_length_and_chunks_closes_the_connection() {
     let (stage, proxy) = staged();
     for lines in [
         "content-length: 3\r\ntransfer-encoding: chunked",
@@ -138,7 +138,7 @@ fn a_request_whose_length_can_be_read_in_two_ways_is_refused() {
 }
 
 #[test]
-fn an_answer_whose_length_can_be_read_in_two_ways_is_a_bad_gateway() {
+fn answer_of_ambiguous_length_is_a_502() {
     let mut wrong = Vec::new();
     for head in [
         "1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked",
@@ -197,7 +197,7 @@ fn bytes_after_an_answer_are_never_the_next_answer() {
 }
 
 #[test]
-fn interim_answers_are_not_taken_for_the_answer_and_say_nothing_of_sessions() {
+fn interim_answers_carry_no_session() {
     let (stage, proxy) = staged();
     let mut visitor = proxy.dial();
     visitor.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n");
@@ -216,7 +216,7 @@ fn interim_answers_are_not_taken_for_the_answer_and_say_nothing_of_sessions() {
 }
 
 #[test]
-fn interim_answers_reach_only_who_can_read_them_and_say_only_what_is_for_them() {
+fn interim_answers_reach_http11_visitors_stripped() {
     let (stage, proxy) = staged();
     let hints = "HTTP/1.1 103 Early Hints\r\nlink: </a>\r\nconnection: x-hop\r\nx-hop: 1\r\nset-cookie: a=b\r\n\
                  content-length: 5\r\n\r\n";
@@ -289,7 +289,7 @@ fn what_speaks_of_one_connection_ends_here_and_all_else_passes() {
 }
 
 #[test]
-fn who_is_refused_before_their_body_was_read_is_told_whether_they_may_go_on() {
+fn early_refusal_says_whether_the_connection_stays() {
     let stage = RawUpstream::open();
     let routes = "[[routes]]\nupstream = \"app\"\n\
                   [[routes]]\npath = \"/members\"\nupstream = \"app\"\nrequire = \"principal\"";

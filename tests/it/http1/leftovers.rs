@@ -237,7 +237,7 @@ fn a_body_that_an_app_passes_over_is_no_request() {
 
 /// gunicorn closes after two seconds what is kept here for four.
 #[test]
-fn what_cannot_be_repeated_takes_no_connection_that_was_unused_for_long() {
+fn unrepeatable_requests_take_fresh_connections() {
     let (closed, ended) = channel();
     let closed = Mutex::new(closed);
     let together = Barrier::new(2);

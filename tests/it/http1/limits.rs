@@ -35,7 +35,7 @@ fn cookies(count: usize, length: usize) -> String {
 }
 
 #[test]
-fn what_is_within_the_limits_passes_and_what_is_past_them_does_not() {
+fn limits_hold_exactly() {
     let app = echo();
     let proxy = Cloakroom::before(app.address).start();
     let long = |length: usize| format!("/{}", "t".repeat(length - 1));
@@ -148,7 +148,7 @@ fn a_body_that_stalls_is_a_timeout() {
 }
 
 #[test]
-fn a_body_that_comes_by_drops_is_a_timeout_and_one_that_rests_is_not() {
+fn body_that_drips_times_out_and_one_that_pauses_does_not() {
     let app = App::start(|request| Reply::text(request.body.len().to_string()));
     // What is held may come ten times slower than what the app waits for.
     let toml = "[limits]\nbody_idle_timeout = \"500ms\"\nbody_bytes_per_second = 1000";
@@ -231,7 +231,7 @@ fn an_idle_connection_is_closed_without_a_word() {
 }
 
 #[test]
-fn a_connection_that_rests_between_or_within_heads_loses_no_byte() {
+fn paused_connection_loses_no_byte() {
     let app = echo();
     let silent = RawUpstream::open();
     let routes = format!(
@@ -306,7 +306,7 @@ fn visitors_may_come_by_a_unix_socket() {
 }
 
 #[test]
-fn when_told_to_stop_it_finishes_what_is_under_way_and_takes_nothing_new() {
+fn stop_finishes_requests_and_takes_no_new_ones() {
     let door = Gate::closed();
     let held = door.clone();
     let app = App::start(move |request| {

@@ -101,7 +101,7 @@ fn by_hand(line: &[u8], attribute: &str, value: Option<&[u8]>) -> Vec<u8> {
 }
 
 #[test]
-fn four_hundred_odd_lines_pass_or_change_in_the_one_thing_that_the_rule_names() {
+fn odd_set_cookie_lines_change_only_as_the_rule_says() {
     let pass = rules(CookieRule { action: CookieAction::Pass, ..CookieRule::default() });
     let secure = rules(CookieRule {
         secure: Some(AttributeRule::Always(RuleSecure::Always)),
@@ -163,7 +163,7 @@ fn agrees(old: &[u8], new: &[u8], attribute: &str) -> bool {
 }
 
 #[test]
-fn what_a_header_can_hold_of_them_reaches_the_browser_as_it_was() {
+fn odd_set_cookie_values_reach_the_browser_unchanged() {
     // Spaces around a field's value are no part of it, and an empty line says nothing.
     let text =
         |line: Vec<u8>| String::from_utf8(line).ok().filter(|line| line.trim() == line && !line.is_empty());
@@ -187,7 +187,7 @@ fn what_a_header_can_hold_of_them_reaches_the_browser_as_it_was() {
 }
 
 #[test]
-fn of_a_hundred_thousand_cookie_headers_only_our_pair_is_missing() {
+fn cookie_headers_lose_our_pair_and_nothing_else() {
     let piece = prop_oneof![
         "[ \t]{0,2}[a-z$\"\\\\]{0,3}[ ]?=[ ]?[ -:<-~\u{e9}]{0,6}",
         "[ -:<-~]{0,6}",

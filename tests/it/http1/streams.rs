@@ -80,7 +80,7 @@ fn a_download_passes_while_the_app_still_holds_back_the_rest() {
 }
 
 #[test]
-fn an_upload_passes_while_the_visitor_still_holds_back_the_rest() {
+fn upload_is_streamed_before_it_is_whole() {
     let all = large();
     for chunked in [false, true] {
         let (stage, proxy) = staged();
@@ -157,7 +157,7 @@ fn answers_without_a_body_end_with_their_head() {
 }
 
 #[test]
-fn whoever_expects_100_continue_is_asked_for_the_body_and_the_app_is_not_bothered() {
+fn expect_100_continue_is_answered_by_us() {
     let (stage, proxy) = staged();
     let mut visitor = proxy.dial();
     visitor.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\nexpect: 100-Continue\r\n\r\n");
@@ -210,7 +210,7 @@ fn an_app_that_refuses_an_upload_and_closes_is_heard() {
 }
 
 #[test]
-fn an_answer_that_the_app_cuts_short_is_never_shown_as_complete() {
+fn truncated_answer_is_never_complete() {
     for (told, cut) in [
         ("content-length: 100", "0123456789"),
         ("content-length: 100", ""),
@@ -241,7 +241,7 @@ fn an_answer_that_the_app_cuts_short_is_never_shown_as_complete() {
 }
 
 #[test]
-fn an_upload_that_the_visitor_breaks_off_is_never_shown_to_the_app_as_complete() {
+fn aborted_upload_is_never_complete_for_the_app() {
     for (told, cut) in [
         ("content-length: 100", "0123456789"),
         ("transfer-encoding: chunked", "a\r\n0123456789\r\n"),

@@ -19,7 +19,7 @@ fn before(stage: &RawUpstream, config: &str) -> Cloakroom {
 }
 
 #[test]
-fn a_tunnel_is_asked_for_agreed_to_and_carries_bytes_either_way() {
+fn tunnel_carries_bytes_either_way() {
     let stage = RawUpstream::open();
     let proxy = before(&stage, "");
     let mut visitor = proxy.dial();
@@ -54,7 +54,7 @@ fn a_tunnel_is_asked_for_agreed_to_and_carries_bytes_either_way() {
 }
 
 #[test]
-fn nothing_of_a_tunnel_reaches_the_app_before_it_agrees_and_nothing_ever_if_it_refuses() {
+fn tunnel_bytes_wait_for_the_apps_consent() {
     let stage = RawUpstream::open();
     let proxy = before(&stage, "[process]\nworkers = 1");
     let hidden = "GET /admin HTTP/1.1\r\nhost: a\r\nx-hidden: 1\r\n\r\n";
@@ -89,7 +89,7 @@ fn nothing_of_a_tunnel_reaches_the_app_before_it_agrees_and_nothing_ever_if_it_r
 }
 
 #[test]
-fn what_would_change_our_own_connection_or_has_a_body_is_not_passed_on() {
+fn unsafe_upgrades_are_not_passed_on() {
     let stage = RawUpstream::open();
     let proxy = before(&stage, "");
     for (lines, connection) in [

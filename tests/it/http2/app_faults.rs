@@ -154,7 +154,7 @@ fn a_visitor_who_goes_is_heard_of_by_the_app() {
 }
 
 #[test]
-fn an_app_that_does_not_answer_in_time_is_left_and_so_is_a_dead_connection() {
+fn timeouts_leave_silent_apps_and_dead_connections() {
     let stage = RawUpstream::open();
     let proxy = before(stage.address(), "first_byte_timeout = \"300ms\"", "");
     let mut wire = visitor(&proxy, POST);
@@ -283,7 +283,7 @@ fn hints_of_an_app_reach_the_visitor() {
 }
 
 #[test]
-fn a_body_that_its_visitor_breaks_off_is_no_whole_body_to_the_app() {
+fn aborted_request_body_is_incomplete_for_the_app() {
     let stage = RawUpstream::open();
     let proxy = before(stage.address(), "", "");
     let mut wire = visitor(&proxy, "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nhalf");

@@ -9,7 +9,7 @@ const INTERNAL: u32 = 2;
 const REFUSED: u32 = 7;
 
 #[test]
-fn what_the_app_says_it_did_nothing_with_is_sent_again_whatever_it_is() {
+fn refused_streams_are_retried_whatever_the_method() {
     for request in [GET, POST] {
         let stage = RawUpstream::open();
         let proxy = before(stage.address(), "", "");
@@ -41,7 +41,7 @@ fn what_the_app_says_it_did_nothing_with_is_sent_again_whatever_it_is() {
 }
 
 #[test]
-fn an_app_that_refuses_for_ever_is_asked_as_often_as_configured() {
+fn http2_refusals_are_retried_as_configured() {
     for (retries, times) in [(0, 1), (1, 2), (3, 4)] {
         let stage = RawUpstream::open();
         let proxy = before(stage.address(), &format!("retries = {retries}"), "");
@@ -77,7 +77,7 @@ fn an_upload_too_long_to_be_kept_is_not_sent_again() {
 }
 
 #[test]
-fn what_the_app_may_have_seen_is_sent_again_only_where_that_does_no_harm() {
+fn retries_repeat_only_idempotent_requests() {
     for (request, again) in [(GET, true), (POST, false)] {
         let stage = RawUpstream::open();
         let proxy = before(stage.address(), "", "");

@@ -135,7 +135,7 @@ fn large_bodies_pass_whole_either_way_by_tls_or_in_the_clear() {
 }
 
 #[test]
-fn requests_share_a_connection_and_those_beyond_what_the_app_takes_have_another() {
+fn http2_app_connections_are_shared_up_to_its_limit() {
     let door = Gate::closed();
     let behind = Arc::clone(&door);
     let app = Http2App::taking(10, None, move |heard| {

@@ -170,7 +170,7 @@ fn floods_are_cut_and_hurt_nobody_else() {
 }
 
 #[test]
-fn requests_that_are_taken_back_before_their_answer_are_counted() {
+fn rapid_resets_are_counted() {
     let door = crate::support::Gate::closed();
     let held = std::sync::Arc::clone(&door);
     let app = App::start(move |request| {
@@ -258,7 +258,7 @@ fn windows_that_stay_shut_hold_no_more_than_their_buffers() {
 }
 
 #[test]
-fn who_opens_every_window_and_reads_nothing_is_cut_at_little_cost() {
+fn http2_reader_of_nothing_is_cut_at_little_cost() {
     let app = App::start(|request| Reply::text("x".repeat(if request.path() == "/" { 4 << 20 } else { 1 })));
     let proxy = Cloakroom::before(app.address)
         .listen("http2_prior_knowledge = true")

@@ -53,7 +53,7 @@ fn told(visitor: &mut Browser, request: &str) -> String {
 }
 
 #[test]
-fn an_app_written_for_mod_session_gets_the_same_transcript_behind_cloakroom() {
+fn mod_session_app_gets_the_same_transcript() {
     let doors = Doors::open();
     let [apache, cloakroom] = doors.transcripts(&[
         "/show",

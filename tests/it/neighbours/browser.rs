@@ -171,7 +171,7 @@ fn told(request: &Request) -> String {
 }
 
 #[test]
-fn a_browser_keeps_every_part_of_a_session_that_is_larger_than_a_cookie() {
+fn browser_keeps_all_parts_of_a_large_sealed_session() {
     let app = App::start(|request| {
         let held: usize = ('a'..='z')
             .filter_map(|name| request.header(&format!("x-session-{name}")))
@@ -250,7 +250,7 @@ fn who_comes_back_from_a_payment_page_is_still_logged_in() {
 }
 
 #[test]
-fn where_cross_site_is_blocked_a_browser_posts_from_own_and_trusted_pages_alone() {
+fn browser_posts_pass_cross_site_block_as_configured() {
     let app = pages();
     let proxy = |trusted: &str| {
         Cloakroom::before(app.address)

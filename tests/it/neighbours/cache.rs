@@ -196,18 +196,18 @@ fn a_shared_cache_gives_nobody_what_is_anothers() {
 }
 
 #[test]
-fn a_shared_cache_that_ignores_set_cookie_gives_nobody_what_is_anothers() {
+fn cache_that_ignores_set_cookie_leaks_nothing() {
     let hits = nobody_is_given_what_is_anothers(MARKS, "proxy_ignore_headers Set-Cookie;");
     assert!(hits > USERS * REQUESTS / 2, "the cache did its work: {hits} hits");
 }
 
 #[test]
-fn a_shared_cache_that_keeps_what_says_nothing_gives_nobody_what_is_anothers() {
+fn cache_that_keeps_unmarked_answers_leaks_nothing() {
     nobody_is_given_what_is_anothers(MARKS, "proxy_ignore_headers Set-Cookie; proxy_cache_valid 200 60s;");
 }
 
 #[test]
-fn a_ticket_is_not_kept_where_the_app_tells_nginx_to_keep_a_page() {
+fn ticket_is_not_cached_by_x_accel_expires() {
     const ACCEL: &[Mark] = &[same("/accel", "X-Accel-Expires: 60"), personal("/silent", "X-Nothing: said")];
     nobody_is_given_what_is_anothers(ACCEL, "proxy_ignore_headers Set-Cookie;");
 }

@@ -114,7 +114,7 @@ fn a_login_leads_to_no_other_site() {
 }
 
 #[test]
-fn the_recipes_for_an_apps_cookies_do_what_the_documentation_shows() {
+fn cookie_recipes_do_what_the_docs_show() {
     let documents = documents();
     let console = documents.iter().find_map(|text| text.split_once("```console\n")).expect("the session").1;
     let console = console.split_once("```").expect("its end").0.to_owned();

@@ -315,7 +315,7 @@ fn who_is_revoked_is_logged_out_and_no_value_is_ever_shown() {
 }
 
 #[test]
-fn by_tcp_the_api_asks_for_the_token_and_the_command_line_has_it() {
+fn admin_api_by_tcp_wants_its_token() {
     let app = App::scripted();
     let state = tempfile::tempdir().expect("a folder");
     let port = Port::reserve();

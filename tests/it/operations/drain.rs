@@ -8,7 +8,7 @@ use crate::support::tunnel::{AGREES, ASKS, open};
 use crate::support::{Authority, Cloakroom, Ending, RawUpstream, Request};
 
 #[test]
-fn a_thousand_requests_and_a_hundred_tunnels_under_way_are_finished_before_the_end() {
+fn shutdown_finishes_requests_and_tunnels() {
     let stage = RawUpstream::open();
     let mut proxy = Cloakroom::before(stage.address()).start();
     let mut tunnels: Vec<_> = (0..100).map(|_| open(&proxy, &stage, "")).collect();
@@ -49,7 +49,7 @@ fn a_thousand_requests_and_a_hundred_tunnels_under_way_are_finished_before_the_e
 }
 
 #[test]
-fn a_hundred_tunnels_by_tls_and_a_hundred_in_streams_end_before_it_does() {
+fn shutdown_ends_two_hundred_tunnels() {
     let (stage, authority) = (RawUpstream::open(), Authority::new());
     authority.issue("shop", &["shop.example"]);
     let mut proxy = Cloakroom::before(stage.address()).listen(&authority.toml(&["shop"])).start();

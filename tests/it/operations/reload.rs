@@ -21,7 +21,7 @@ fn theme() -> App {
 }
 
 #[test]
-fn what_is_changed_holds_for_the_next_request_and_sessions_go_on() {
+fn reload_applies_to_the_next_request() {
     let app = theme();
     let proxy = Cloakroom::before(app.address).start();
     let mut visitor = proxy.browser();
@@ -95,7 +95,7 @@ fn what_needs_a_restart_is_said_and_the_rest_is_done() {
 }
 
 #[test]
-fn started_by_flags_alone_it_says_that_there_is_nothing_to_read() {
+fn reload_without_a_file_says_so() {
     let app = theme();
     let proxy = Cloakroom::by_flags(app.address).start();
     assert!(Command::new("kill").args(["-HUP", &proxy.pid().to_string()]).status().unwrap().success());
@@ -104,7 +104,7 @@ fn started_by_flags_alone_it_says_that_there_is_nothing_to_read() {
 }
 
 #[test]
-fn a_new_key_logs_nobody_out_and_an_old_one_that_is_gone_everybody() {
+fn key_rotation_logs_out_only_under_dropped_keys() {
     let app = theme();
     let folder = tempfile::tempdir().unwrap();
     let [one, two] = ["one", "two"].map(|name| key(folder.path(), name));
@@ -124,7 +124,7 @@ fn a_new_key_logs_nobody_out_and_an_old_one_that_is_gone_everybody() {
 }
 
 #[test]
-fn the_key_that_a_store_on_disk_was_opened_under_is_not_dropped_before_its_next_start() {
+fn reload_keeps_the_key_that_the_store_needs() {
     let app = theme();
     let folder = tempfile::tempdir().unwrap();
     let [one, two] = ["one", "two"].map(|name| key(folder.path(), name));
@@ -140,7 +140,7 @@ fn the_key_that_a_store_on_disk_was_opened_under_is_not_dropped_before_its_next_
 }
 
 #[test]
-fn certificates_are_replaced_under_connections_that_go_on_and_the_last_good_ones_stay() {
+fn certificates_reload_under_load_and_bad_ones_do_not() {
     let authority = Authority::new();
     authority.issue("site", &["a.example"]);
     let app = theme();
@@ -210,7 +210,7 @@ fn a_cookie_that_is_kept_no_more_is_the_browsers_again() {
 }
 
 #[test]
-fn three_new_keys_under_load_log_nobody_out_and_lose_no_sealed_cookie() {
+fn three_key_rotations_under_load_lose_nothing() {
     let app = App::setting();
     let folder = tempfile::tempdir().unwrap();
     let keys = ["one", "two", "three", "four"].map(|name| key(folder.path(), name));

@@ -80,7 +80,7 @@ fn used(proxy: &Cloakroom) -> Use {
 }
 
 #[test]
-fn reloads_of_every_kind_cost_no_request_and_leave_nothing_behind() {
+fn reload_under_load_costs_no_request() {
     let reloads = number("CLOAKROOM_RELOADS", 500);
     let app = App::scripted();
     let (authority, folder) = (Authority::new(), tempfile::tempdir().expect("a folder"));
@@ -140,7 +140,7 @@ fn reloads_of_every_kind_cost_no_request_and_leave_nothing_behind() {
 }
 
 #[test]
-fn restarts_through_the_socket_refuse_nobody_and_lose_no_session() {
+fn socket_activated_restart_refuses_nobody() {
     let restarts = number("CLOAKROOM_RESTARTS", 50);
     let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");

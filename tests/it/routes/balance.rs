@@ -140,7 +140,7 @@ fn a_tunnel_is_under_way_for_as_long_as_it_is_open() {
 }
 
 #[test]
-fn a_server_of_three_times_the_weight_has_three_times_the_share() {
+fn balance_follows_weights() {
     let apps = three();
     let [a, b, c] = [0, 1, 2].map(|at: usize| apps[at].address);
     let servers = format!(

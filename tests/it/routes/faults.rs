@@ -13,7 +13,7 @@ fn status(proxy: &Cloakroom) -> u16 {
 }
 
 #[test]
-fn a_refused_connection_is_a_bad_gateway_whose_reason_only_the_log_tells() {
+fn refused_connection_is_a_502_explained_in_the_log() {
     let port = Port::reserve();
     let proxy = Cloakroom::before(port.address).upstream("connect_timeout = \"300ms\"").start();
     let answer = proxy.browser().get("/secret?x=1");
@@ -215,7 +215,7 @@ fn a_get_that_failed_on_a_new_connection_is_not_repeated() {
 }
 
 #[test]
-fn a_post_goes_to_a_new_connection_when_the_app_closed_the_pooled_one() {
+fn post_takes_a_new_connection_if_the_pooled_one_closed() {
     let (stage, _house, mut visitor, app) = pooled();
     drop(app);
     visitor.send(POST);
@@ -273,7 +273,7 @@ fn an_app_on_a_unix_socket_is_asked_like_any_other() {
 }
 
 #[test]
-fn an_app_that_never_answers_one_request_does_not_hold_up_the_others() {
+fn http2_app_stalls_one_request_and_no_other() {
     let stage = RawUpstream::open();
     let proxy = Cloakroom::before(stage.address()).config(ONE_WORKER).start();
     let mut patient = proxy.dial();

@@ -206,7 +206,7 @@ fn what_another_site_makes_a_browser_ask_for_is_refused() {
 
 /// A balancer that sends `Host` without the port, and the port beside it.
 #[test]
-fn the_port_that_a_trusted_proxy_tells_is_part_of_what_the_visitor_sees() {
+fn forwarded_port_is_part_of_the_visitors_host() {
     let app = App::scripted();
     let proxy = Cloakroom::with(
         &app,

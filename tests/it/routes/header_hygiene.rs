@@ -28,7 +28,7 @@ const FORGED: &str = "X-Forwarded-For: 9.9.9.9\r\nx_forwarded_for: 9.9.9.9\r\nX-
                       X-Real-IP: 9.9.9.9\r\nX-Client-Cert-Subject: CN=evil\r\n";
 
 #[test]
-fn what_an_untrusted_peer_says_of_the_visitor_never_reaches_the_app() {
+fn forwarded_headers_of_untrusted_peers_are_dropped() {
     let app = silent();
     let house = Cloakroom::before(app.address).start();
     let request = sent(&house, &app, FORGED);
@@ -79,7 +79,7 @@ fn a_trusted_proxy_is_believed_from_the_right() {
 }
 
 #[test]
-fn the_forwarded_family_is_believed_where_it_is_the_configured_one() {
+fn forwarded_family_is_trusted_as_configured() {
     let app = silent();
     let house =
         Cloakroom::before(app.address).config(&format!("{TRUSTED}\nforwarded = \"forwarded\"")).start();
@@ -109,7 +109,7 @@ fn the_forwarded_family_is_believed_where_it_is_the_configured_one() {
 }
 
 #[test]
-fn headers_that_rewrite_a_request_behind_the_routes_back_are_dropped() {
+fn rewriting_headers_are_dropped() {
     let app = silent();
     let house = Cloakroom::before(app.address).config(TRUSTED).start();
     let request = sent(
@@ -149,7 +149,7 @@ fn redirecting() -> App {
 }
 
 #[test]
-fn redirects_to_the_servers_own_address_lead_to_what_the_visitor_sees() {
+fn redirects_to_the_server_lead_to_the_visitors_host() {
     let app = redirecting();
     let proxied = format!("{TRUSTED}\n");
     let house = Cloakroom::before(app.address).upstream("host = \"server\"").config(&proxied).start();
@@ -231,7 +231,7 @@ fn what_connection_names_ends_here_in_trailers_as_well() {
 }
 
 #[test]
-fn https_told_by_somebody_who_is_not_believed_is_told_once_with_the_line_to_add() {
+fn untrusted_https_claim_is_logged_once() {
     let app = App::start(|_| Reply::text(""));
     let house = Cloakroom::before(app.address).start();
     let lines = "x-forwarded-proto: https\r\n";

@@ -78,7 +78,7 @@ fn a_check_is_a_request_of_ours_and_says_so() {
 }
 
 #[test]
-fn a_server_that_does_not_answer_or_cannot_be_verified_is_not_well() {
+fn health_check_fails_without_answer_or_certificate() {
     let authority = Authority::new();
     let stranger = Authority::new();
     stranger.issue("app", &["127.0.0.1"]);

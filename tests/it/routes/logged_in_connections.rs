@@ -93,7 +93,7 @@ fn a_connection_that_was_logged_in_is_for_its_visitor_alone() {
 }
 
 #[test]
-fn of_several_servers_the_one_is_asked_where_the_visitor_is_logged_in() {
+fn pinned_visitor_is_sent_to_the_same_server() {
     let servers = [server("one").0, server("two").0, server("three").0];
     let list = servers.map(|address| format!("\"http://{address}\"")).join(", ");
     let house = Cloakroom::before_servers(&list).start();

@@ -21,7 +21,7 @@ fn toml(folder: &Path) -> String {
 }
 
 #[test]
-fn a_page_of_ones_own_is_shown_for_our_answers_and_never_for_the_apps() {
+fn error_pages_replace_our_answers_only() {
     let folder = folder(&[
         ("502.html", "<h1>Zum Umbau geschlossen – ☕</h1>"),
         ("401.html", "<h1>Who are you?</h1>"),
@@ -74,7 +74,7 @@ fn a_page_of_ones_own_is_shown_for_our_answers_and_never_for_the_apps() {
 }
 
 #[test]
-fn pages_that_cannot_be_shown_are_told_before_anyone_needs_them() {
+fn unusable_error_pages_fail_the_check() {
     let base = "listen = [{ address = \"127.0.0.1:1\" }]\nroutes = [{ upstream = \"a\" }]\n\
                 upstreams.a.servers = [\"http://127.0.0.1:2\"]\n";
     let said = |pages: &[(&str, &str)], more: &dyn Fn(&Path)| {

@@ -110,7 +110,7 @@ const TORN: [&str; 9] = [
 ];
 
 #[test]
-fn sixty_spellings_of_a_guarded_path_never_lead_to_the_open_app() {
+fn guarded_path_spellings_never_reach_the_open_app() {
     let (open, closed) = (named("open"), named("guarded"));
     let proxy = guarded(&open, &closed);
     let mut wrong = Vec::new();
@@ -173,7 +173,7 @@ const ADMIN_TO_SERVLETS: [&str; 7] = [
 ];
 
 #[test]
-fn what_a_servlet_container_behind_nginx_reads_as_a_guarded_path_is_guarded() {
+fn tomcat_behind_nginx_reads_no_guarded_path() {
     let tomcat = Legacy::servlets();
     let port = Port::reserve();
     let lines = format!(
@@ -205,7 +205,7 @@ fn gated(app: SocketAddr) -> Cloakroom {
 }
 
 #[test]
-fn what_only_looks_like_the_guarded_path_stays_with_the_open_app() {
+fn lookalikes_of_a_guarded_path_stay_open() {
     let (open, closed) = (named("open"), named("guarded"));
     let proxy = guarded(&open, &closed);
     for target in
@@ -251,7 +251,7 @@ fn a_route_that_ignores_case_guards_every_case() {
 }
 
 #[test]
-fn where_the_app_is_said_to_tell_cases_apart_other_cases_are_other_paths() {
+fn case_sensitive_paths_are_told_apart() {
     let (open, closed) = (named("open"), named("guarded"));
     for (key, wanted) in [("", (400, "")), ("ignore_case = false\n", (200, "open"))] {
         let routes = format!(

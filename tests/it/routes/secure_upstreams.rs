@@ -103,7 +103,7 @@ fn bodies_pass_whole_either_way() {
 }
 
 #[test]
-fn a_piece_of_an_upload_reaches_the_app_while_the_visitor_holds_back_the_rest() {
+fn grpc_upload_is_streamed_piece_by_piece() {
     let (authority, server) = issued(&["localhost"]);
     let stage = RawUpstream::open();
     let proxy = before(&stage, &authority, STREAMED);
@@ -177,7 +177,7 @@ fn a_server_that_speaks_no_tls_is_told_as_such() {
 }
 
 #[test]
-fn a_name_of_its_own_is_asked_for_and_the_machines_own_authorities_are_believed() {
+fn upstream_tls_uses_server_name_and_system_roots() {
     let (authority, server) = issued(&["app.internal"]);
     let stage = RawUpstream::open();
     let root = format!("SSL_CERT_FILE={}", authority.root().display());
@@ -242,7 +242,7 @@ fn a_connection_that_was_closed_in_tls_alone_takes_no_request() {
 }
 
 #[test]
-fn an_answer_whose_end_is_the_connections_needs_an_end_that_was_meant() {
+fn answer_until_close_needs_a_clean_close() {
     let (authority, server) = issued(&["localhost"]);
     let stage = RawUpstream::open();
     let proxy = before(&stage, &authority, "");

@@ -160,7 +160,7 @@ fn begin(proxy: &Cloakroom, path: &str) -> Wire {
 }
 
 #[test]
-fn an_app_has_no_more_connections_than_it_may_and_others_wait_or_are_told() {
+fn max_connections_makes_others_wait_or_503() {
     let (app, door) = holding();
     let rules = "max_connections = 2\nqueue_timeout = \"500ms\"";
     let proxy = Cloakroom::before(app.address).upstream(rules).start();

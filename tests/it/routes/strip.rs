@@ -15,7 +15,7 @@ fn mounted(more: &str) -> (App, App, Cloakroom) {
 }
 
 #[test]
-fn the_app_is_sent_the_path_below_its_own_and_told_what_is_missing() {
+fn strip_prefix_sends_the_rest_and_x_forwarded_prefix() {
     let (shop, rest, proxy) = mounted("");
     let mut visitor = proxy.browser();
     for (path, wanted) in [
@@ -109,7 +109,7 @@ fn where_the_app_points_to_is_below_its_path() {
 }
 
 #[test]
-fn cookies_of_the_app_are_for_its_path_and_the_sessions_is_not_touched() {
+fn strip_prefix_adapts_cookie_paths() {
     let (_shop, _rest, proxy) = mounted("[[cookies]]\nname = \"ruled\"\npath = \"/\"");
     let mut visitor = proxy.browser();
     for (path, line, wanted) in [

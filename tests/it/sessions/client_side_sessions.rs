@@ -16,22 +16,22 @@ const CANNOT: &[(&str, &str)] = &[
     ("jar_rules::a_hundred_answers_at_once_keep_every_cookie", "the same"),
     ("contract_flash::of_two_pages_at_once_one_shows_the_flash", "each has a copy with the flash"),
     // Nobody can be logged out who is not there.
-    ("destroy_principal_ends_every_session_of_theirs", "nobody knows which sessions a principal has"),
-    ("a_login_whose_request_began_before_everyone_was_logged_out", "the same"),
+    ("destroy_principal_ends_all_their_sessions", "nobody knows which sessions a principal has"),
+    ("login_from_before_a_global_logout", "the same"),
     ("logs_a_principal_out_everywhere", "the same"),
     ("who_logs_another_out_everywhere_stays", "the same"),
     ("a_name_on_one_site_is_nobody_on_another", "the same"),
     ("a_login_that_is_refused_ends_nothing", "nobody counts them"),
     ("a_principal_has_no_more_sessions_than_configured", "the same"),
-    ("whoever_logs_in_under_an_invented_host", "the same; it says itself where sessions are kept"),
+    ("invented_host_counts_as_the_same_principal", "the same; it says itself where sessions are kept"),
     // The cookie changes with what is in it, and with it go its Set-Cookie and `private`.
     (
         "a_key_of_mod_session_is_the_field_of_its_name_in_every_rule",
         "the test takes a new cookie for a renewal",
     ),
-    ("a_kept_cookie_that_changes_renews_the_ticket_as_the_rule_says", "the same"),
+    ("kept_cookie_that_changes_renews_as_the_rule_says", "the same"),
     (
-        "an_answer_that_was_shown_something_personal",
+        "personal_answer_is_not_for_shared_caches",
         "an answer with a Set-Cookie is private, whatever `cache` says",
     ),
 ];
@@ -65,7 +65,7 @@ const CONTRACT: &[&str] = &[
 ];
 
 #[test]
-fn the_contract_holds_for_sessions_that_travel_as_far_as_it_can() {
+fn contract_holds_for_client_side_sessions() {
     let this_program = |arguments: &[&str]| {
         let program = std::env::current_exe().expect("this program");
         let output = Command::new(program).args(arguments).env(KIND, "cookie").output().expect("it runs");
@@ -89,7 +89,7 @@ fn the_contract_holds_for_sessions_that_travel_as_far_as_it_can() {
 }
 
 #[test]
-fn a_cookie_is_sealed_and_is_given_anew_only_when_something_changed() {
+fn sealed_session_is_set_again_only_when_it_changes() {
     let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
     let proxy = Cloakroom::with(&app, &sealed("", &key(folder.path(), "key")));
@@ -118,7 +118,7 @@ fn told(wire: &mut Wire, host: &str, cookie: &[u8]) -> (u16, String) {
 }
 
 #[test]
-fn of_a_hundred_sealed_sessions_with_any_bit_changed_none_is_taken() {
+fn sealed_sessions_with_a_bit_changed_are_refused() {
     let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
     let proxy = Cloakroom::with(&app, &sealed("", &key(folder.path(), "key")));
@@ -210,7 +210,7 @@ fn answered(visitor: &mut Browser, lines: &[String]) -> Response {
 }
 
 #[test]
-fn parts_that_are_missing_doubled_in_another_order_or_of_another_visitor_make_a_stranger() {
+fn wrong_parts_of_a_sealed_session_are_refused() {
     let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
     let proxy = Cloakroom::with(&app, &format!("{ROOMY}{}", sealed("", &key(folder.path(), "key"))));
@@ -256,7 +256,7 @@ fn parts_that_are_missing_doubled_in_another_order_or_of_another_visitor_make_a_
 }
 
 #[test]
-fn a_sealed_session_is_worth_nothing_under_another_name_host_or_key() {
+fn sealed_session_is_bound_to_name_host_and_key() {
     let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
     let [one, two] = ["one", "two"].map(|name| key(folder.path(), name));
@@ -291,7 +291,7 @@ fn a_sealed_session_is_worth_nothing_under_another_name_host_or_key() {
 }
 
 #[test]
-fn each_size_comes_back_whole_or_is_refused_and_no_cookie_is_larger_than_browsers_keep() {
+fn sealed_session_of_any_size_is_whole_or_refused() {
     let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
     let proxy = Cloakroom::with(&app, &format!("{ROOMY}{}", sealed("", &key(folder.path(), "key"))));
@@ -335,7 +335,7 @@ fn each_size_comes_back_whole_or_is_refused_and_no_cookie_is_larger_than_browser
 }
 
 #[test]
-fn everybody_is_logged_in_after_a_restart_and_on_another_node_with_the_same_keys() {
+fn sealed_sessions_hold_on_any_node_with_the_keys() {
     let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
     let one = key(folder.path(), "one");
@@ -404,7 +404,7 @@ fn a_cookie_that_was_logged_out_or_renewed_is_not_taken_again() {
 }
 
 #[test]
-fn keys_are_changed_under_load_without_a_logout_and_a_removed_key_opens_nothing() {
+fn key_change_under_load_logs_nobody_out() {
     let app = App::scripted();
     let folder = tempfile::tempdir().expect("a folder");
     let [one, two, three] = ["one", "two", "three"].map(|name| key(folder.path(), name));

@@ -30,7 +30,7 @@ fn alice() -> (SessionBench, String, impl Fn(u64) -> Timestamp) {
 }
 
 #[test]
-fn the_old_ticket_leads_on_until_the_new_one_was_shown_and_thirty_seconds_beyond() {
+fn rotation_keeps_the_old_ticket_for_thirty_seconds() {
     let (desk, old, at) = alice();
     assert_eq!(desk.visit(Some(&old), nothing(), at(59)).unwrap(), old, "not yet");
     let new = desk.visit(Some(&old), nothing(), at(60)).unwrap();
@@ -86,7 +86,7 @@ fn what_is_stored_right_after_an_idle_end_is_kept() {
 }
 
 #[test]
-fn thirty_seconds_are_thirty_seconds_also_when_the_next_renewal_is_due() {
+fn rotation_overlap_outlasts_the_next_rotation() {
     let (desk, old, at) = alice();
     // Its answer is lost, and the next one comes much later.
     let new = desk.visit(Some(&old), nothing(), at(60)).unwrap();
@@ -123,7 +123,7 @@ fn an_answer_that_was_under_way_never_puts_the_old_ticket_back() {
 }
 
 #[test]
-fn a_browser_that_a_late_answer_gave_the_old_ticket_back_gets_the_new_one_again() {
+fn rotation_offers_the_new_ticket_until_it_comes_back() {
     let (desk, old, at) = alice();
     let permanent = SessionChanges { permanent: Some(true), ..nothing() };
     let sent_before = desk.visit(Some(&old), permanent, at(59)).unwrap();
@@ -135,7 +135,7 @@ fn a_browser_that_a_late_answer_gave_the_old_ticket_back_gets_the_new_one_again(
 }
 
 #[test]
-fn a_privilege_spends_both_tickets_of_a_renewal_by_the_clock_at_once() {
+fn privilege_change_spends_both_tickets_of_a_rotation() {
     let (desk, old, at) = alice();
     let new = desk.visit(Some(&old), nothing(), at(60)).unwrap();
     let renewed = desk.visit(Some(&new), SessionChanges { renew: true, ..nothing() }, at(61)).unwrap();

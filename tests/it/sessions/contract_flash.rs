@@ -65,7 +65,7 @@ fn a_flash_is_given_back_by_an_answer_that_shows_nothing() {
 }
 
 #[test]
-fn a_flash_is_given_back_by_a_redirect_whose_changes_were_too_late() {
+fn flash_survives_a_late_redirect() {
     let app = App::scripted();
     for toml in ["", "[session]\non_conflict = 409"] {
         let proxy = Cloakroom::with(&app, toml);

@@ -22,7 +22,7 @@ fn visitor(proxy: &Cloakroom, principal: &str) -> (Browser, Option<String>) {
 }
 
 #[test]
-fn actions_do_what_the_contract_says_to_ticket_id_fields_and_principal() {
+fn actions_change_ticket_id_fields_and_principal() {
     let app = App::scripted();
     let proxy = proxy(&app);
     let destroy = "X-Session-Action: destroy";
@@ -57,7 +57,7 @@ fn actions_do_what_the_contract_says_to_ticket_id_fields_and_principal() {
 }
 
 #[test]
-fn destroy_principal_ends_every_session_of_theirs_and_of_nobody_else() {
+fn destroy_principal_ends_all_their_sessions_and_no_others() {
     let app = App::scripted();
     let proxy = proxy(&app);
     let mut alices: Vec<_> = (0..5).map(|_| visitor(&proxy, "alice").0).collect();
@@ -76,7 +76,7 @@ fn destroy_principal_ends_every_session_of_theirs_and_of_nobody_else() {
 }
 
 #[test]
-fn a_login_whose_request_began_before_everyone_was_logged_out_does_not_count() {
+fn login_from_before_a_global_logout_does_not_count() {
     let door = Gate::closed();
     let held = std::sync::Arc::clone(&door);
     let app = App::start(move |request| {

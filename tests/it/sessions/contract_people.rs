@@ -58,7 +58,7 @@ fn a_name_on_one_site_is_nobody_on_another() {
 
 /// A route that names no host takes any that a visitor writes.
 #[test]
-fn whoever_logs_in_under_an_invented_host_is_counted_and_logged_out_with_the_others() {
+fn invented_host_counts_as_the_same_principal() {
     for kind in ["memory", "disk"] {
         let (app, state) = (App::scripted(), tempfile::tempdir().unwrap());
         let toml = format!(
@@ -136,7 +136,7 @@ fn whoever_shares_a_session_is_the_same_person() {
 }
 
 #[test]
-fn a_back_channel_without_a_session_logs_a_principal_out_everywhere() {
+fn back_channel_logs_a_principal_out_everywhere() {
     let app = App::scripted();
     let proxy = Cloakroom::with(&app, "");
     let mut alices: Vec<_> = (0..3).map(|_| proxy.browser()).collect();
@@ -158,7 +158,7 @@ fn a_back_channel_without_a_session_logs_a_principal_out_everywhere() {
 }
 
 #[test]
-fn an_upstream_that_may_not_log_in_logs_nobody_out_without_a_session_either() {
+fn upstream_without_login_logs_nobody_out() {
     let app = App::scripted();
     let toml = format!(
         "[upstreams.part]\nservers = [\"http://{}\"]\nsession_fields = [\"*\"]\nsession_write = true\n\
@@ -271,7 +271,7 @@ fn sessions_that_are_over_do_not_count() {
 }
 
 #[test]
-fn a_login_without_a_session_or_under_a_spent_ticket_keeps_to_its_version() {
+fn login_without_a_session_honours_if_version() {
     let desk = SessionBench::open("[session]\non_conflict = 409");
     let now = desk.opened;
     let conditional = || SessionChanges { if_version: Some(7), ..login("bob") };

@@ -87,7 +87,7 @@ fn gated() -> (Arc<Gate>, App) {
 }
 
 #[test]
-fn a_thousand_answers_that_set_different_fields_at_once_are_all_kept() {
+fn thousand_parallel_field_changes_are_all_kept() {
     let app = App::scripted();
     let proxy = Cloakroom::with(&app, ENDLESS);
     let together = Barrier::new(8);
@@ -135,7 +135,7 @@ fn a_number_that_a_hundred_requests_add_to_is_their_exact_sum() {
 }
 
 #[test]
-fn five_hundred_sessions_that_end_while_writes_are_under_way_stay_ended() {
+fn ended_sessions_stay_ended_under_writes() {
     let app = App::scripted();
     let proxy = Cloakroom::with(&app, ENDLESS);
     let farewells = [
@@ -179,7 +179,7 @@ fn five_hundred_sessions_that_end_while_writes_are_under_way_stay_ended() {
 }
 
 #[test]
-fn under_a_ticket_that_a_login_spent_nothing_is_served_as_the_principal() {
+fn ticket_spent_by_a_login_serves_no_principal() {
     let (gate, app) = gated();
     let proxy = Cloakroom::with(&app, ENDLESS);
     let (mut line, mut thiefs, mut held) = (Line::to(&proxy), Line::to(&proxy), Line::to(&proxy));
@@ -217,7 +217,7 @@ fn under_a_ticket_that_a_login_spent_nothing_is_served_as_the_principal() {
 }
 
 #[test]
-fn a_login_wins_its_session_for_one_ticket_and_no_role_slips_in_beside_it() {
+fn login_race_has_one_winner_and_no_stray_role() {
     let app = App::scripted();
     let proxy = Cloakroom::with(&app, ENDLESS);
     let (mut line, mut other) = (Line::to(&proxy), Line::to(&proxy));
@@ -240,7 +240,7 @@ fn a_login_wins_its_session_for_one_ticket_and_no_role_slips_in_beside_it() {
 }
 
 #[test]
-fn of_two_hundred_logins_under_way_when_everyone_is_logged_out_none_counts() {
+fn global_logout_beats_two_hundred_logins_under_way() {
     let (gate, app) = gated();
     let proxy = Cloakroom::with(&app, ENDLESS);
     let mut line = Line::to(&proxy);
@@ -267,7 +267,7 @@ fn of_two_hundred_logins_under_way_when_everyone_is_logged_out_none_counts() {
 
 /// Clocks tick a thousand times a second, and a machine does more than that.
 #[test]
-fn a_login_within_the_millisecond_in_which_a_tunnel_began_ends_it_and_one_by_its_own_answer_does_not() {
+fn tunnel_ends_by_a_login_of_the_same_millisecond() {
     let folder = tempfile::tempdir().unwrap();
     let travels = format!("[store]\nkind = \"cookie\"\n[keys]\ncurrent = {}\n", key(folder.path(), "key"));
     for toml in ["[store]\nkind = \"memory\"\n", &travels] {

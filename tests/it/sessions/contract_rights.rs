@@ -79,7 +79,7 @@ fn an_upstream_that_may_not_write_or_log_in_does_not() {
 }
 
 #[test]
-fn what_an_upstream_is_told_under_further_names_no_visitor_can_say_on_any_route() {
+fn header_aliases_of_visitors_are_stripped_everywhere() {
     let app = App::scripted();
     let rules = "session_fields = [\"*\"]\nsession_write = true\nsession_login = true\n\
                  header_aliases = { \"Remote-User\" = \"principal\", \"X-Role\" = { field = \"role\", encoding = \"percent\" }, \
@@ -148,7 +148,7 @@ fn an_upstream_with_a_proof_gets_it_always_and_no_other_ever() {
 }
 
 #[test]
-fn where_sessions_begin_with_the_first_write_nothing_is_minted_before() {
+fn create_on_write_mints_nothing_before() {
     let app = App::scripted();
     let proxy = Cloakroom::with(&app, "[session]\ncreate = \"write\"");
     let mut visitor = proxy.browser();
@@ -180,7 +180,7 @@ fn too_many(proxy: &Cloakroom, line: &str) -> (Browser, Response) {
 }
 
 #[test]
-fn one_address_begins_no_more_sessions_than_configured_and_logs_in_all_the_same() {
+fn new_sessions_per_address_are_limited_not_logins() {
     let app = App::scripted();
     let proxy = Cloakroom::with(&app, "[limits]\nnew_sessions_per_address = 2");
     let mut early = proxy.browser();
@@ -262,7 +262,7 @@ fn a_principal_has_no_more_sessions_than_configured() {
 }
 
 #[test]
-fn an_answer_whose_change_was_dropped_was_shown_something_personal_all_the_same() {
+fn answer_with_a_dropped_change_stays_private() {
     let app = App::scripted();
     let full = "[store]\nkind = \"memory\"\nmax_bytes = \"1 MiB\"\n[session]\nmax_bytes = \"64 KiB\"\n\
                 max_value_bytes = \"12 KiB\"\nmax_header_bytes = \"60 KiB\"\n[[routes]]\nupstream = \"app\"\n\
@@ -283,7 +283,7 @@ fn an_answer_whose_change_was_dropped_was_shown_something_personal_all_the_same(
 }
 
 #[test]
-fn an_answer_that_was_shown_something_personal_is_not_for_shared_caches() {
+fn personal_answer_is_not_for_shared_caches() {
     let app = App::scripted();
     for (toml, wanted) in
         [("", Some("private")), ("cache = \"no-store\"", Some("no-store")), ("cache = \"off\"", None)]

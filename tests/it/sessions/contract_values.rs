@@ -42,7 +42,7 @@ fn a_value_stands_on_the_wire_as_its_field_is_configured() {
 }
 
 #[test]
-fn a_principal_and_a_flash_come_back_as_they_were_sent_in_every_encoding() {
+fn principal_and_flash_round_trip_in_every_encoding() {
     for (encoding, text) in
         [("percent", "zo%C3%AB"), ("base64url", "em_Dqw"), ("raw", "zoe"), ("json", "\"zo\\u00eb\"")]
     {
@@ -77,7 +77,7 @@ fn a_raw_field_never_carries_what_would_break_a_header() {
 }
 
 #[test]
-fn what_is_past_a_limit_of_the_session_is_dropped_alone_and_told_in_the_log() {
+fn field_over_a_limit_is_dropped_alone_and_logged() {
     let app = App::scripted();
     let twenty = "x".repeat(20);
     let twelve = "x".repeat(12);
@@ -141,7 +141,7 @@ fn what_is_past_a_limit_of_the_session_is_dropped_alone_and_told_in_the_log() {
 const APACHE: &str = "[session.headers]\npreset = \"apache\"";
 
 #[test]
-fn an_app_written_for_mod_session_is_told_and_obeyed_in_its_own_words() {
+fn mod_session_preset_speaks_its_headers() {
     let app = App::scripted();
     let proxy = Cloakroom::with(&app, APACHE);
     let mut visitor = proxy.browser();
@@ -185,7 +185,7 @@ fn a_key_of_mod_session_is_the_field_of_its_name_in_every_rule() {
 }
 
 #[test]
-fn what_an_app_for_mod_session_is_told_keeps_within_the_headers_bytes() {
+fn mod_session_headers_keep_within_max_header_bytes() {
     let toml = format!("{APACHE}\n[session]\nmax_header_bytes = 200");
     let form = format!("X-Replace-Session: a={}&b={}", "x".repeat(60), "y".repeat(60));
     let told = after(&toml, &[&[&form]]);
@@ -193,7 +193,7 @@ fn what_an_app_for_mod_session_is_told_keeps_within_the_headers_bytes() {
 }
 
 #[test]
-fn a_session_header_of_a_visitor_never_reaches_an_app_written_for_mod_session() {
+fn mod_session_headers_of_visitors_are_stripped() {
     let app = App::scripted();
     let proxy = Cloakroom::with(&app, APACHE);
     for name in ["Session", "session", "SESSION"] {
@@ -207,7 +207,7 @@ fn a_session_header_of_a_visitor_never_reaches_an_app_written_for_mod_session() 
 }
 
 #[test]
-fn without_the_preset_the_headers_of_mod_session_are_the_apps_own_matter() {
+fn mod_session_headers_pass_without_the_preset() {
     let app = App::scripted();
     let proxy = Cloakroom::with(&app, "");
     let mut visitor = proxy.browser();

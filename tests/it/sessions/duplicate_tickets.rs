@@ -25,7 +25,7 @@ fn login(proxy: &Cloakroom, host: &str) -> String {
 }
 
 #[test]
-fn what_stands_beside_the_good_one_is_expired_and_our_own_is_not() {
+fn duplicate_tickets_beside_the_good_one_are_expired() {
     let app = app();
     let proxy = Cloakroom::before(app.address).start();
     let ticket = login(&proxy, "www.shop.test");
@@ -47,7 +47,7 @@ fn what_stands_beside_the_good_one_is_expired_and_our_own_is_not() {
 }
 
 #[test]
-fn a_good_one_past_the_fourth_is_found_once_the_others_are_expired() {
+fn fifth_ticket_is_found_once_the_others_are_expired() {
     let app = app();
     let proxy = Cloakroom::before(app.address).start();
     let ticket = login(&proxy, "a.test");

@@ -83,7 +83,7 @@ fn who(visitor: &mut Browser) -> Option<String> {
 }
 
 #[test]
-fn whoever_logs_out_is_out_though_the_ticket_was_renewed_meanwhile() {
+fn logout_counts_though_the_ticket_was_renewed() {
     for scene in scenes() {
         for ending in ENDINGS {
             for renewal in RENEWALS {
@@ -116,7 +116,7 @@ fn a_session_without_a_name_ends_as_well() {
 }
 
 #[test]
-fn a_cookie_that_an_app_takes_away_is_gone_though_the_ticket_was_renewed_meanwhile() {
+fn late_cookie_removal_counts_after_a_renewal() {
     for scene in scenes() {
         for (renewal, left) in [
             ("X-Session-Action: renew", ""),
@@ -157,7 +157,7 @@ fn an_answer_from_before_a_login_ends_nothing() {
 
 /// An app that gives each visitor a session of its own, as PHP does: at a login it changes, and nothing is new.
 #[test]
-fn an_answer_from_before_a_login_that_names_nobody_ends_nothing() {
+fn answer_from_before_an_unnamed_login_ends_nothing() {
     let logins = ["Set-Cookie: PHPSESSID=victim; Path=/; HttpOnly", "X-Session-Set-Role: admin"];
     for scene in scenes() {
         for ending in ["X-Session-Action: destroy", "X-Session-Action: logout"] {
@@ -179,7 +179,7 @@ fn an_answer_from_before_a_login_that_names_nobody_ends_nothing() {
 }
 
 #[test]
-fn whoever_is_out_already_still_logs_everyone_else_of_theirs_out() {
+fn late_destroy_principal_still_ends_the_others() {
     for scene in scenes().filter(|scene| scene.kind != "cookie") {
         let mut elsewhere = scene.visitor(&["X-Session-Principal: alice"]);
         let mut visitor = scene.visitor(&["X-Session-Principal: alice"]);

@@ -43,7 +43,7 @@ fn open(proxy: &Cloakroom, stage: &RawUpstream, lines: &str, head: &str) -> (Wir
 }
 
 #[test]
-fn events_reach_the_visitor_one_by_one_while_the_next_does_not_exist_yet() {
+fn events_reach_the_visitor_one_by_one() {
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
     let stage = RawUpstream::open();
@@ -187,7 +187,7 @@ fn open_streams_do_not_hold_up_a_stop() {
 }
 
 #[test]
-fn a_route_for_long_polling_and_one_for_streams_have_times_of_their_own() {
+fn route_timeouts_for_polling_and_streams() {
     let stage = RawUpstream::open();
     let routes = "[[routes]]\nupstream = \"app\"\nresponse_idle_timeout = \"300ms\"\n\
                   [[routes]]\nupstream = \"app\"\npath = \"/poll\"\nfirst_byte_timeout = \"5m\"\n\
@@ -233,7 +233,7 @@ fn download(proxy: &Cloakroom, stage: &RawUpstream, lines: &str, head: &str) -> 
 }
 
 #[test]
-fn any_answer_that_goes_on_ends_with_its_session_and_not_with_its_ticket() {
+fn long_answer_ends_with_its_session_not_its_ticket() {
     let stage = RawUpstream::open();
     let heads = ["content-type: application/x-ndjson\r\ntransfer-encoding: chunked", "content-length: 18"];
     for head in heads {
@@ -253,7 +253,7 @@ fn any_answer_that_goes_on_ends_with_its_session_and_not_with_its_ticket() {
 }
 
 #[test]
-fn an_answer_that_was_told_who_asks_is_private_though_nothing_is_known_of_them() {
+fn answer_that_was_shown_an_id_is_private() {
     let app = App::scripted();
     let proxy = Cloakroom::before(app.address).start();
     let mut visitor = proxy.browser();

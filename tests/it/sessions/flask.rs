@@ -52,7 +52,7 @@ pub(crate) fn held(visitor: &Browser) -> Option<FlaskDocument> {
 }
 
 #[test]
-fn a_login_with_flask_login_is_seen_by_a_php_app_and_its_logout_too() {
+fn flask_login_and_logout_are_seen_by_a_php_app() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut command = Command::new(flask_python());
     let flask =
@@ -91,7 +91,7 @@ fn a_login_with_flask_login_is_seen_by_a_php_app_and_its_logout_too() {
 }
 
 #[test]
-fn an_app_is_shown_what_is_exported_and_the_rest_is_carried_along() {
+fn flask_export_shows_some_keys_and_keeps_the_rest() {
     let folder = tempfile::tempdir().expect("a folder");
     let app = App::scripted();
     let cookie = [
@@ -139,7 +139,7 @@ fn an_app_is_shown_what_is_exported_and_the_rest_is_carried_along() {
 }
 
 #[test]
-fn what_was_signed_by_no_key_is_a_strangers_and_a_fallback_reads() {
+fn flask_cookie_needs_a_key_or_a_fallback() {
     let folder = tempfile::tempdir().expect("a folder");
     let app = App::scripted();
     std::fs::write(folder.path().join("old"), "dev-secret-0").expect("a file");
@@ -208,7 +208,7 @@ fn a_cookie_is_sent_again_when_flask_would_send_it() {
 }
 
 #[test]
-fn where_flask_alone_writes_instructions_are_dropped_and_logged() {
+fn flask_read_only_drops_and_logs_instructions() {
     let folder = tempfile::tempdir().expect("a folder");
     let app = App::scripted();
     let proxy = Cloakroom::with(&app, &shared(folder.path(), "write = false"));

@@ -74,7 +74,7 @@ fn told(document: &FlaskDocument) -> String {
 }
 
 #[test]
-fn ten_thousand_sessions_of_flask_come_back_to_it_with_every_type_untouched() {
+fn flask_sessions_round_trip_with_every_type() {
     let mut flask = Flask::start(&["written", "7", &MANY.to_string()]);
     for _ in 0..MANY {
         let cookie = flask.says();

@@ -82,7 +82,7 @@ fn who_is_logged_in_is_changed_by_a_login_and_by_no_field() {
 }
 
 #[test]
-fn flasks_cookie_passes_to_flask_as_it_came_and_never_to_the_other_app() {
+fn flask_cookie_reaches_flask_alone_and_untouched() {
     let folder = tempfile::tempdir().expect("a folder");
     let app = App::setting();
     let off = "[[routes]]\npath = \"/account\"\nupstream = \"app\"\nsession = \"off\"\n\
@@ -147,7 +147,7 @@ fn a_session_that_is_destroyed_takes_its_cookie_along() {
 }
 
 #[test]
-fn a_new_secret_after_a_reload_signs_and_the_old_one_reads_as_long_as_it_is_named() {
+fn flask_secret_rotation_by_reload() {
     let folder = tempfile::tempdir().expect("a folder");
     let app = App::scripted();
     let proxy = Cloakroom::with(&app, &shared(folder.path(), ""));

@@ -30,7 +30,7 @@ fn fetch(site: &str, mode: &str, dest: &str) -> String {
 }
 
 #[test]
-fn a_session_begins_only_where_the_cookie_could_have_come_and_will_matter() {
+fn session_begins_only_where_its_cookie_could_have_come() {
     let app = telling();
     let proxy = Cloakroom::before(app.address).start();
     let mut wrong = Vec::new();
@@ -69,7 +69,7 @@ fn a_session_begins_only_where_the_cookie_could_have_come_and_will_matter() {
 }
 
 #[test]
-fn what_the_app_keeps_begins_a_session_all_the_same_but_not_for_a_foreign_form() {
+fn kept_cookie_begins_a_session_except_cross_site() {
     let app = telling();
     let proxy = Cloakroom::before(app.address).start();
     let image = fetch("same-origin", "no-cors", "image");

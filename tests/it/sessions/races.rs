@@ -114,12 +114,12 @@ fn hasty_logouts(count: usize, farewell: &'static str) {
 }
 
 #[test]
-fn a_thousand_logouts_with_the_tab_closed_at_once_leave_no_session_alive() {
+fn logout_counts_though_the_tab_is_closed_at_once() {
     hasty_logouts(1000, "X-Session-Action: destroy");
 }
 
 #[test]
-fn two_hundred_logouts_by_an_empty_principal_with_the_tab_closed_at_once_leave_nobody_logged_in() {
+fn empty_principal_logs_out_though_the_tab_is_closed() {
     hasty_logouts(200, "X-Session-Principal:");
 }
 
@@ -140,7 +140,7 @@ impl Tab {
 }
 
 #[test]
-fn polling_through_two_thousand_logins_and_logouts_never_leaves_the_wrong_cookie() {
+fn polling_during_logins_never_leaves_a_wrong_cookie() {
     let app = obedient(Gate::closed());
     let proxy = Cloakroom::before(app.address).config(ENDLESS).start();
     let browse = |name: usize| {
@@ -203,7 +203,7 @@ fn overtaken(first: &str, farewell: &str, write: &str) -> (Browser, App, Cloakro
 }
 
 #[test]
-fn a_write_that_was_under_way_does_not_bring_a_destroyed_session_back() {
+fn write_under_way_revives_no_destroyed_session() {
     for first in ["/", "/set/note/old", "/login/alice"] {
         let (mut visitor, _app, _house) = overtaken(first, "/destroy", "/held/set/note/late");
         assert_eq!(visitor.get("/").text(), STRANGER, "after {first}");
@@ -211,13 +211,13 @@ fn a_write_that_was_under_way_does_not_bring_a_destroyed_session_back() {
 }
 
 #[test]
-fn a_write_that_was_under_way_does_not_reach_the_session_after_a_logout() {
+fn write_under_way_stays_out_of_the_session_after_logout() {
     let (mut visitor, _app, _house) = overtaken("/login/alice", "/logout", "/held/set/note/late");
     assert_eq!(visitor.get("/").text(), STRANGER);
 }
 
 #[test]
-fn a_straggler_under_the_old_ticket_changes_nothing_in_the_session_that_logged_in() {
+fn straggler_changes_nothing_after_a_login() {
     for (first, write) in [
         ("/", "/held/set/role/admin"),
         ("/set/note/old", "/held/set/role/admin"),
@@ -243,7 +243,7 @@ fn an_app_that_repeats_who_is_logged_in_undoes_no_farewell() {
 }
 
 #[test]
-fn a_second_login_under_the_old_ticket_begins_a_session_of_its_own() {
+fn second_login_under_a_spent_ticket_begins_its_own_session() {
     let door = Gate::closed();
     let app = obedient(Arc::clone(&door));
     let proxy = Cloakroom::before(app.address).start();

@@ -48,7 +48,7 @@ fn kept_and_sealed_cookies_outlive_the_process_and_the_key() {
 }
 
 #[test]
-fn a_previous_key_may_go_once_the_log_says_that_the_store_needs_none() {
+fn key_may_be_dropped_once_the_log_says_so() {
     let app = App::scripted();
     let folder = tempfile::tempdir().unwrap();
     let [one, two] = ["one", "two"].map(|name| key(folder.path(), name));

@@ -42,7 +42,7 @@ fn sessions_tickets_and_keys_outlive_the_process() {
 }
 
 #[test]
-fn a_copied_store_tells_nothing_and_without_its_key_it_is_refused() {
+fn copied_store_is_unreadable_without_its_key() {
     let (app, folder) = (App::scripted(), TempDir::new().unwrap());
     let proxy = Cloakroom::with(&app, &on_disk(folder.path()));
     proxy.browser().answered("/", &["X-Session-Set-Card: 4111-1111", "X-Session-Principal: zebedee"]);
@@ -186,7 +186,7 @@ fn crowd() -> String {
 }
 
 #[test]
-fn who_looks_at_a_damaged_store_changes_nothing_and_learns_what_is_missing() {
+fn verify_of_a_damaged_store_changes_nothing() {
     let folder = TempDir::new().unwrap();
     // Neither it nor the one above is there yet.
     let state = folder.path().join("lib/state");
@@ -228,7 +228,7 @@ fn who_looks_at_a_damaged_store_changes_nothing_and_learns_what_is_missing() {
 }
 
 #[test]
-fn an_export_that_would_log_people_in_again_is_refused_unless_forced() {
+fn import_of_an_old_export_wants_force() {
     let (app, folder) = (App::scripted(), TempDir::new().unwrap());
     let state = folder.path().join("state");
     let serve = || Cloakroom::with(&app, &on_disk(&state));

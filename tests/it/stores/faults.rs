@@ -23,7 +23,7 @@ fn said(name: &str) -> Option<String> {
 
 /// How the machine goes down: `kill -9`, or what `tests/power-cut` does. `CLOAKROOM_CRASHES` says how often.
 #[test]
-fn whatever_was_acknowledged_is_there_after_a_crash_at_any_moment() {
+fn acknowledged_writes_survive_a_crash_at_any_moment() {
     let app = App::scripted();
     let folder = TempDir::new().unwrap();
     let state = said("CLOAKROOM_CRASH_STATE").map_or_else(|| folder.path().to_owned(), PathBuf::from);
@@ -47,7 +47,7 @@ fn whatever_was_acknowledged_is_there_after_a_crash_at_any_moment() {
 
 /// `tests/rolling` says how often, and after how many changes.
 #[test]
-fn restarts_under_load_change_no_answer_and_leave_nothing_behind() {
+fn store_restarts_under_load_change_no_answer() {
     let number = |name: &str, default| said(name).map_or(default, |text| text.parse().unwrap());
     let (app, folder) = (App::scripted(), TempDir::new().unwrap());
     let mut visitors = crowd();
@@ -154,7 +154,7 @@ fn a_full_disk_refuses_changes_and_recovers_by_itself() {
 }
 
 #[test]
-fn what_a_slow_disk_had_begun_is_kept_and_what_it_had_not_is_not() {
+fn slow_disk_keeps_what_it_had_begun() {
     let (app, folder) = (App::scripted(), TempDir::new().unwrap());
     // One sync takes far longer than anybody waits.
     let inject = "fdatasync,fsync:delay_enter=4s:when=25";

@@ -57,7 +57,7 @@ fn told(app: &App, proxy: &Cloakroom, caller: &Caller) -> Option<Vec<String>> {
 }
 
 #[test]
-fn the_app_is_told_the_subject_that_was_verified_and_nobody_else_is_served() {
+fn client_certificate_subject_reaches_the_app() {
     let app = App::start(|_| Reply::text("ok"));
     let all = authorities();
     let [servers, visitors, strangers] = &all;

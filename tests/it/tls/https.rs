@@ -26,7 +26,7 @@ fn get(wire: &mut crate::support::tls::Sealed, host: &str, path: &str) -> crate:
 }
 
 #[test]
-fn a_visitor_by_https_is_served_and_their_ticket_is_for_https_alone() {
+fn https_ticket_is_for_https_alone() {
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
     let app = echo();
@@ -68,7 +68,7 @@ fn by_https_only_the_prefixed_name_is_read() {
 }
 
 #[test]
-fn the_certificate_is_chosen_by_name_and_the_first_is_shown_where_none_fits() {
+fn certificate_is_chosen_by_sni() {
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
     authority.issue("wild", &["*.other.example"]);
@@ -106,7 +106,7 @@ fn who_was_here_before_is_known_to_every_worker() {
 }
 
 #[test]
-fn what_speaks_no_tls_or_takes_too_long_with_it_is_cut_and_others_are_served() {
+fn bad_or_slow_tls_handshakes_are_cut() {
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
     let app = echo();
@@ -131,7 +131,7 @@ fn what_speaks_no_tls_or_takes_too_long_with_it_is_cut_and_others_are_served() {
 }
 
 #[test]
-fn an_idle_connection_is_parked_and_wakes_with_what_came_by_tls() {
+fn idle_tls_connection_is_parked_and_wakes() {
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
     let app = echo();
@@ -184,7 +184,7 @@ fn an_answer_that_breaks_off_is_no_whole_answer_by_tls_either() {
 }
 
 #[test]
-fn http_is_sent_to_https_without_a_cookie_and_the_proof_for_certificates_passes() {
+fn http_redirects_to_https_but_for_acme() {
     let app = echo();
     let proxy = Cloakroom::before(app.address)
         .listen("redirect_to_https = true")
@@ -280,7 +280,7 @@ fn curl_and_python_are_content_with_the_certificate() {
 }
 
 #[test]
-fn a_client_that_goes_within_the_handshake_costs_nobody_anything() {
+fn tls_handshake_that_is_aborted_disturbs_nobody() {
     let authority = Authority::new();
     authority.issue("shop", &["shop.example"]);
     let app = echo();

@@ -92,7 +92,7 @@ fn before_tls_and_on_unix_sockets_it_is_read_as_well() {
 }
 
 #[test]
-fn connections_are_counted_for_the_visitor_and_not_for_the_balancer() {
+fn connection_limits_count_the_proxied_visitor() {
     let app = app();
     let proxy = required(&app, "[limits]\nconnections_per_address = 2");
     let open = |header: &[u8]| {

@@ -123,7 +123,7 @@ fn farewells() -> [SessionChanges; 3] {
 }
 
 #[test]
-fn who_comes_while_a_logout_is_under_way_is_told_of_it_once_it_is_on_disk() {
+fn requests_during_a_logout_wait_for_the_disk() {
     for farewell in farewells() {
         let house = SessionHouse::new();
         let old = house.visitor();

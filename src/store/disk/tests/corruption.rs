@@ -74,7 +74,7 @@ fn flipped(image: &DiskImage, name: &str, place: usize) -> DiskImage {
 }
 
 #[test]
-fn whatever_bit_flips_the_store_opens_and_no_session_is_another() {
+fn store_survives_any_flipped_bit() {
     let secrets = KeySecrets::ephemeral();
     let [_, closed] = images(&secrets);
     let all = usize::try_from(SESSIONS).unwrap() - 1;
@@ -176,7 +176,7 @@ fn a_salvage_that_broke_off_at_its_last_step_is_finished() {
 }
 
 #[test]
-fn what_is_lost_with_a_page_leaves_no_spent_ticket_that_leads_anywhere() {
+fn lost_page_leaves_no_spent_ticket_alive() {
     let secrets = KeySecrets::ephemeral();
     let [_, closed] = images(&secrets);
     let folder = tempfile::tempdir().unwrap();

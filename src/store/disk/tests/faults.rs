@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[test]
-fn an_id_that_became_another_leaves_no_spent_ticket_that_leads_anywhere() {
+fn corrupt_id_leaves_no_spent_ticket_alive() {
     let place = Place::new();
     let bench = place.open();
     for number in 1..=6 {
@@ -61,7 +61,7 @@ fn a_session_that_is_not_there_any_more_is_missed() {
 }
 
 #[test]
-fn what_is_under_a_previous_key_is_sealed_anew_and_what_is_under_a_lost_one_is_kept() {
+fn rows_are_resealed_and_locked_rows_kept() {
     let place = Place::new();
     let serve = |secrets: &KeySecrets| {
         let disk = disk_store(&place.folder, &place.rules, secrets, MEMORY);

@@ -160,7 +160,7 @@ fn a_second_store_in_one_folder_is_refused() {
 }
 
 #[test]
-fn a_store_under_another_key_is_refused_and_under_a_previous_one_is_not() {
+fn store_opens_under_current_and_previous_keys_only() {
     let place = Place::new();
     let (old, new) = (KeySecrets::new([1; 32], []), KeySecrets::new([2; 32], [[1; 32]]));
     let first = disk_store(&place.folder, &place.rules, &old, MEMORY);
@@ -221,7 +221,7 @@ pub(super) fn settings<'a>(place: &'a Place, folder: &'a Path) -> super::DiskSet
 }
 
 #[test]
-fn a_bounded_disk_refuses_visitors_first_and_never_who_is_there() {
+fn full_disk_refuses_new_sessions_before_known_ones() {
     let place = Place::new();
     let bounded =
         super::DiskSettings { max_disk_bytes: Some(8 << 20), ..settings(&place, place.folder.path()) };

@@ -94,7 +94,7 @@ fn a_second_logout_counts_although_the_first_failed() {
 }
 
 #[test]
-fn a_change_that_says_the_same_counts_although_the_first_failed() {
+fn same_change_is_written_again_after_a_failed_write() {
     let (folder, secrets) = (tempfile::tempdir().unwrap(), KeySecrets::ephemeral());
     let bench = bench(&folder, &secrets);
     bench.save(seen(1, 1, false, at(1)), &sets("a", "0"), at(1));
