@@ -1,6 +1,6 @@
 //! Connections: accepted here, each in a task of its own.
 
-use std::{io, rc::Rc, sync::Arc, time::Duration};
+use std::{io, rc::Rc, sync::Arc};
 
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -10,41 +10,12 @@ use super::{
     bind::AcceptSocket,
     http1, http2,
     limits::ConnectionPermit,
+    rules::{ConnectionRules, first_request_overdue},
 };
 use crate::{
     clock,
-    config::RequestLimits,
     net::{NetStream, descriptors::are_too_few_for_visitors},
 };
-
-/// How connections are treated.
-#[derive(Debug, Clone)]
-pub struct ConnectionRules {
-    /// `[limits]`
-    pub limits: RequestLimits,
-    /// `trusted_proxies`: whose connections are not counted by address, and who may say whose they are.
-    pub exempt: Vec<ipnet::IpNet>,
-}
-
-impl ConnectionRules {
-    /// Whether this peer is one of ours, or listed as such.
-    pub(super) fn believes(&self, peer: PeerName) -> bool {
-        match peer {
-            PeerName::Ip(ip) => ip.is_loopback() || self.exempt.iter().any(|network| network.contains(&ip)),
-            PeerName::Unix => true,
-        }
-    }
-}
-
-/// How long a connection may take for its first request once the process is to end. It was accepted, so nobody else will
-/// serve it: cut at once, a visitor who has just come would see an error where a restart is to cost nobody anything.
-pub(super) const FIRST_REQUEST_GRACE: Duration = Duration::from_secs(1);
-
-/// Until a connection that has brought nothing yet is to be left.
-pub(super) async fn last_call(stop: &CancellationToken) {
-    stop.cancelled().await;
-    clock::pause(FIRST_REQUEST_GRACE).await;
-}
 
 /// Accepts until `stop`, and serves each connection in a task of its own that `tasks` keeps track of, under the `rules`
 /// that hold when it comes.
@@ -127,7 +98,7 @@ async fn one<H: RequestHandler>(
             }
             entrance.admit(stream, visitor, &rules).await
         } => admitted,
-        () = last_call(&stop) => None,
+        () = first_request_overdue(&stop) => None,
     };
     drop(counts);
     let Some(AcceptedConnection { stream, prefix, entered, protocol }) = admitted else { return };

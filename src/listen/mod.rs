@@ -12,16 +12,18 @@ mod interim;
 mod limits;
 mod proxy_protocol;
 mod received;
+mod rules;
 mod tls;
 mod upgrade;
 mod write_stall;
 
 pub use acceptor::{Acceptor, RequestArrival, RequestHandler};
 pub use bind::{BindError, BoundListener, bind};
-pub use connection::{ConnectionRules, serve};
+pub use connection::serve;
 pub use interim::InterimSender;
 pub use limits::ConnectionLimits;
 pub use received::ReceivedBody;
+pub use rules::ConnectionRules;
 pub use tls::{ClientCertificate, ClientVerifier, ListenerCertificates, ListenerTls, ResumptionKeys};
 pub use upgrade::{DuplexStream, PendingUpgrade, UpgradedTunnel};
 

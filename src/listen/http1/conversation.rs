@@ -16,7 +16,7 @@ use http_body::Body;
 use super::{
     super::{
         InterimSender, PendingUpgrade, ReceivedBody, RequestHandler, acceptor::ConnectionInfo,
-        connection::FIRST_REQUEST_GRACE, upgrade::UpgradeCallback,
+        rules::FIRST_REQUEST_GRACE, upgrade::UpgradeCallback,
     },
     answer,
     head::{self, AnswerTerms, HeadError, RequestHead},
@@ -70,7 +70,7 @@ pub(super) struct Http1Conversation<'a, 't, H: RequestHandler> {
     spare: Fields,
     watch: IdleWatch,
     /// Of one that has brought nothing yet, once the process is to end.
-    last_call: Option<CoarseTimer>,
+    first_request: Option<CoarseTimer>,
 }
 
 impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
@@ -101,7 +101,7 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
             outbound: MessageWriter::cut(),
             spare: Fields::new(),
             watch,
-            last_call: fresh.then(|| CoarseTimer::new(Some(FIRST_REQUEST_GRACE))),
+            first_request: fresh.then(|| CoarseTimer::new(Some(FIRST_REQUEST_GRACE))),
         }
     }
 
@@ -163,7 +163,7 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
 
     /// The process is to end, and nothing has begun here.
     fn is_left(&mut self, cx: &mut Context<'_>) -> bool {
-        self.last_call
+        self.first_request
             .as_mut()
             .filter(|_| self.served == 0)
             .is_none_or(|call| call.poll_elapsed(cx).is_ready())

@@ -8,7 +8,6 @@ use http::{
     header::{CONNECTION, CONTENT_LENGTH, EXPECT, TE, TRANSFER_ENCODING, UPGRADE},
 };
 
-use super::io::BodyRemaining;
 use crate::message::{
     Fields, Request,
     chunked::ChunkReader,
@@ -47,6 +46,20 @@ impl HeadError {
             Self::TargetTooLong => Some(StatusCode::URI_TOO_LONG),
             Self::Http2 => None,
         }
+    }
+}
+
+/// What is left of a request's body.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum BodyRemaining {
+    Over,
+    Length(u64),
+    Chunks(ChunkReader),
+}
+
+impl BodyRemaining {
+    pub(super) fn is_over(&self) -> bool {
+        matches!(self, Self::Over)
     }
 }
 

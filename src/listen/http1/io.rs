@@ -18,11 +18,12 @@ use tokio_util::io::poll_read_buf;
 use super::{
     super::{upgrade::UpgradeCallback, write_stall::WriteStall},
     answer,
+    head::BodyRemaining,
 };
 use crate::{
     message::{
         Fields,
-        chunked::{ChunkError, ChunkGrammar, ChunkReader, ChunkedPiece},
+        chunked::{ChunkError, ChunkGrammar, ChunkedPiece},
     },
     net::NetStream,
 };
@@ -36,20 +37,6 @@ const ROOM: usize = 2 * SMALLEST_READ;
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 /// So much waits to be said before an answer, in bytes; what would be more is not said.
 const LARGEST_INTERIM: usize = 16 * 1024;
-
-/// What is left of a request's body.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BodyRemaining {
-    Over,
-    Length(u64),
-    Chunks(ChunkReader),
-}
-
-impl BodyRemaining {
-    pub(super) fn is_over(&self) -> bool {
-        matches!(self, Self::Over)
-    }
-}
 
 /// Why no more of a body comes.
 #[derive(Debug, thiserror::Error)]

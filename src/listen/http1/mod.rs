@@ -20,7 +20,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    ConnectionRules, RequestHandler, UpgradedTunnel, acceptor::ConnectionInfo, connection::last_call,
+    ConnectionRules, RequestHandler, UpgradedTunnel, acceptor::ConnectionInfo, rules::first_request_overdue,
 };
 use crate::{
     clock,
@@ -57,7 +57,7 @@ pub(super) async fn serve<H: RequestHandler>(
         if prefix.is_empty() {
             let readable = tokio::select! {
                 readable = clock::timeout(wait, stream.peek()) => readable,
-                () = last_call(&stop), if parked.is_none() => return,
+                () = first_request_overdue(&stop), if parked.is_none() => return,
                 () = stop.cancelled(), if parked.is_some() => return,
             };
             if !matches!(readable, Ok(Ok(true))) {
