@@ -202,7 +202,7 @@ fn router(group: &mut Group<'_>, house: &House) {
 }
 
 /// A cookie of the app, by https.
-fn occasion(house: &House) -> CookieScope<'static> {
+fn scope(house: &House) -> CookieScope<'static> {
     CookieScope {
         host: HOST,
         path: "/",
@@ -215,9 +215,9 @@ fn occasion(house: &House) -> CookieScope<'static> {
 }
 
 fn cookies(group: &mut Group<'_>, house: &House) {
-    let occasion = occasion(house);
+    let scope = scope(house);
     let rules = &house.plan.cookies;
-    let apply = |line| rules.apply(line, &occasion, SealedFor::Later);
+    let apply = |line| rules.apply(line, &scope, SealedFor::Later);
     let named = &b"PHPSESSID=9f3ca0c2d7b14e11; path=/"[..];
     let other = &b"lang=en; Path=/; Max-Age=31536000; SameSite=Lax"[..];
     assert!(matches!(apply(named), LineVerdict::Rewritten(_)));
@@ -244,9 +244,9 @@ fn disguises(group: &mut Group<'_>, house: &House) {
     let (config, warnings) = Config::parse("bench", &config).unwrap();
     drop(warnings);
     let plan = Plan::build(&config).unwrap();
-    let occasion = occasion(house);
+    let scope = scope(house);
     let sent = PairContext {
-        occasion: &occasion,
+        scope: &scope,
         session: None,
         has: |_: &[u8]| false,
         open: &[],

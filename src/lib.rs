@@ -30,7 +30,8 @@
 //! 1. **accept** ([`listen::serve`]): a task for each connection; TLS is begun there ([`listen::Acceptor`]), an idle
 //!    connection gives its buffers back.
 //! 2. **begin** (`proxy::exchange`): the [`plan::Plan`] is pinned, one timestamp taken.
-//! 3. **admit** (`proxy::admit`): ambiguous framing, a bad host, too large: refused before any thought.
+//! 3. **admit** (`proxy::admit`): a bad host, too large: refused before any thought. Framing that can be read in two ways
+//!    was no request in the first place (`listen::http1::head`).
 //! 4. **route** ([`router::Router::find`]): on the path as an app may read it. From here on the stages share one
 //!    `proxy::call`.
 //! 5. **strip** ([`headers::HeaderGuard::strip_request`]): names that only cloakroom may write are gone. What another site
@@ -47,8 +48,9 @@
 //! 9. **rewrite the response** (`proxy::response`): hop-by-hop out, instructions read and removed, the prefix put back
 //!    ([`headers::StrippedPrefix`]); `proxy::cookies`: the app's cookies through their rules, to the browser or to the
 //!    session.
-//! 10. **commit** ([`session::SessionManager::commit`]): before the visitor's first byte. If the visitor goes while
-//!     the app works, [`proxy::AbortHandover`] lets steps 8 to 10 go on in a task of their own.
+//! 10. **commit** ([`session::SessionManager::commit`]): before the visitor's first byte. Here a login renews the ticket:
+//!     decided in `session::commit`, carried out in `session::apply_answer`. If the visitor goes while the app works,
+//!     [`proxy::AbortHandover`] lets steps 8 to 10 go on in a task of their own.
 //! 11. **stream** ([`proxy::ResponseBody`]; what goes on for long ends with its session, `proxy::long_answer`), or
 //!     **tunnel** after a 101 (`proxy::upgrade`).
 //! 12. **finish** (`proxy::exchange`, on drop): the counts and the access log. Always runs.

@@ -165,7 +165,7 @@ fn proof(source: &SecretSource) -> Result<HeaderValue, ProofError> {
 fn keep(config: &Config, lasting: &BackendState, secrets: &KeySecrets) -> Result<Backend, PlanError> {
     match lasting {
         BackendState::Store(store) => Ok(Backend::Store(Arc::clone(store))),
-        BackendState::Ended(ended) => {
+        BackendState::ClientSide(ended) => {
             Ok(Backend::Sealed(SealedSessions::new(&config.session, Arc::clone(ended), secrets)))
         }
         BackendState::Nothing => {
@@ -277,7 +277,7 @@ impl Plan {
     pub fn build(config: &Config) -> Result<Self, PlanError> {
         let bytes = config.store.max_bytes;
         let lasting = match config.store.kind {
-            StoreKind::Cookie => BackendState::Ended(Arc::new(Revocations::in_memory(bytes))),
+            StoreKind::Cookie => BackendState::ClientSide(Arc::new(Revocations::in_memory(bytes))),
             StoreKind::Flask => BackendState::Nothing,
             StoreKind::Disk | StoreKind::Memory => {
                 let memory = MemoryStore::new(bytes, &config.session, Timestamp::now());

@@ -77,7 +77,7 @@ pub(super) fn open(
             let memory = MemoryStore::new(config.store.max_bytes, rules, now);
             BackendState::Store(Arc::new(RecordStore::Memory(Box::new(memory))))
         }
-        StoreKind::Cookie => BackendState::Ended(Arc::new(Revocations::open(
+        StoreKind::Cookie => BackendState::ClientSide(Arc::new(Revocations::open(
             config.store.revocations,
             config.store.max_bytes,
             &config.store.folder(),

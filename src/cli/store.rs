@@ -63,11 +63,11 @@ fn act(config: &Config, verb: &StoreVerb) -> anyhow::Result<ExitCode> {
         anyhow::bail!("there is no store in {}", folder.display());
     }
     let secrets = state::secrets(config, &state::OwnKey::default())?;
-    let vault = match verb {
+    let maintenance = match verb {
         StoreVerb::Verify | StoreVerb::Export => StoreMaintenance::look(&folder, &secrets)?,
         StoreVerb::Import { .. } | StoreVerb::Compact => StoreMaintenance::open(&folder, &secrets)?,
     };
-    if let Some(SalvageResult { copied, missing, kept }) = vault.salvaged() {
+    if let Some(SalvageResult { copied, missing, kept }) = maintenance.salvaged() {
         anstream::eprintln!(
             "the store was damaged: {copied} sessions were copied into a new one, at least {missing} are missing; \
              the damaged one is kept in {}",
@@ -77,7 +77,7 @@ fn act(config: &Config, verb: &StoreVerb) -> anyhow::Result<ExitCode> {
     let progress = &mut progress;
     match verb {
         StoreVerb::Verify => {
-            let found = vault.verify(progress)?;
+            let found = maintenance.verify(progress)?;
             anstream::println!(
                 "{} sessions whole, {} damaged, {} set aside before; {} ended ones remembered",
                 found.sessions,
@@ -88,14 +88,14 @@ fn act(config: &Config, verb: &StoreVerb) -> anyhow::Result<ExitCode> {
             return Ok(verdict(&found));
         }
         StoreVerb::Export => {
-            let found = vault.export(BufWriter::new(io::stdout().lock()), progress)?;
+            let found = maintenance.export(BufWriter::new(io::stdout().lock()), progress)?;
             if found.damaged > 0 {
                 anstream::eprintln!("{} damaged sessions were left out", found.damaged);
             }
             return Ok(verdict(&found));
         }
         StoreVerb::Import { force } => {
-            let found = vault.import(io::stdin().lock(), &config.session, *force, progress)?;
+            let found = maintenance.import(io::stdin().lock(), &config.session, *force, progress)?;
             anstream::eprintln!(
                 "{} sessions read in, {} left as they were; {} ended ones remembered",
                 found.sessions,
@@ -104,7 +104,7 @@ fn act(config: &Config, verb: &StoreVerb) -> anyhow::Result<ExitCode> {
             );
         }
         StoreVerb::Compact => {
-            let (before, after) = vault.compact()?;
+            let (before, after) = maintenance.compact()?;
             let size = bytesize::ByteSize;
             anstream::println!("{} before, {} now", size(before), size(after));
         }

@@ -46,44 +46,43 @@ impl RequiredMarks {
 
 impl CookieRules {
     /// Whether a cookie, by the name that the browser has for it, goes with the session.
-    pub fn goes_with_session(&self, name: &[u8], occasion: &CookieScope<'_>) -> bool {
-        self.is_adopted(name, occasion)
-            || self.rule_of(name, occasion).is_some_and(|(rule, _)| rule.expires_on_logout || rule.bound)
+    pub fn goes_with_session(&self, name: &[u8], scope: &CookieScope<'_>) -> bool {
+        self.is_adopted(name, scope)
+            || self.rule_of(name, scope).is_some_and(|(rule, _)| rule.expires_on_logout || rule.bound)
     }
 
     /// The lines that take back the browser's copy of a cookie from before its rule, which this line of the app sets or
     /// takes back itself: under the identity that the line names, and if the browser `sent` such a cookie with this
     /// request, under all that its host and path allow.
-    pub fn expire_adopted(&self, line: &[u8], occasion: &CookieScope<'_>, sent: bool) -> Vec<Vec<u8>> {
+    pub fn expire_adopted(&self, line: &[u8], scope: &CookieScope<'_>, sent: bool) -> Vec<Vec<u8>> {
         let editor = SetCookieEditor::new(line);
         let said = |attribute| editor.get(attribute).and_then(|value| std::str::from_utf8(value).ok());
         let domain = said("Domain").unwrap_or_default();
         let domain = domain.strip_prefix('.').unwrap_or(domain);
         let path = said("Path").filter(|path| path.starts_with('/'));
-        let path = path.unwrap_or(default_path(occasion.path));
-        let own = CookieIdentity::read(domain, path, occasion.host);
-        let all = if sent { identities(None, occasion, own) } else { own.into_iter().collect() };
+        let path = path.unwrap_or(default_path(scope.path));
+        let own = CookieIdentity::read(domain, path, scope.host);
+        let all = if sent { identities(None, scope, own) } else { own.into_iter().collect() };
         let name = editor.name_value().0;
         let from_any_site = editor.get("SameSite").is_some_and(|site| site.eq_ignore_ascii_case(b"None"));
-        let marks = RequiredMarks::of(name, occasion.https, editor.has("Partitioned"), from_any_site);
+        let marks = RequiredMarks::of(name, scope.https, editor.has("Partitioned"), from_any_site);
         all.into_iter().map(|identity| identity.expire(name, marks)).collect()
     }
 
     /// The `Set-Cookie` lines that take it back: under the identity that the rule gives it, else under that which the app
     /// was seen to give it, where such a cookie could have come with this request, and all that its host and path allow.
-    pub fn expire(&self, name: &[u8], occasion: &CookieScope<'_>, seen: &CookieInventory) -> Vec<Vec<u8>> {
-        let Some((rule, original)) = self.rule_of(name, occasion) else { return Vec::new() };
-        let seen = seen.seen(occasion.upstream, &original);
-        let marks = marks(rule, name, occasion.https, seen.as_ref());
-        let seen =
-            seen.as_ref().and_then(|seen| CookieIdentity::read(&seen.domain, &seen.path, occasion.host));
+    pub fn expire(&self, name: &[u8], scope: &CookieScope<'_>, seen: &CookieInventory) -> Vec<Vec<u8>> {
+        let Some((rule, original)) = self.rule_of(name, scope) else { return Vec::new() };
+        let seen = seen.seen(scope.upstream, &original);
+        let marks = marks(rule, name, scope.https, seen.as_ref());
+        let seen = seen.as_ref().and_then(|seen| CookieIdentity::read(&seen.domain, &seen.path, scope.host));
         let identities = if promise(name) == Some(NamePrefix::Host) {
             vec![CookieIdentity { domain: None, path: "/" }]
         } else {
-            let seen = seen.filter(|seen| path_matches(occasion.path.as_bytes(), seen.path.as_bytes()));
+            let seen = seen.filter(|seen| path_matches(scope.path.as_bytes(), seen.path.as_bytes()));
             // What came under the app's own name is from before the rule.
-            let rule = Some(rule).filter(|_| !self.is_adopted(name, occasion));
-            identities(rule, occasion, seen)
+            let rule = Some(rule).filter(|_| !self.is_adopted(name, scope));
+            identities(rule, scope, seen)
         };
         identities.into_iter().map(|identity| identity.expire(name, marks)).collect()
     }
@@ -92,11 +91,11 @@ impl CookieRules {
     /// the rule, or because the app was seen to say it. Each with the browser's name for it.
     pub fn expire_elsewhere(
         &self,
-        occasion: &CookieScope<'_>,
+        scope: &CookieScope<'_>,
         inventory: &CookieInventory,
     ) -> Vec<(Vec<u8>, Vec<u8>)> {
         let goes = |rule: &&CookieRule| (rule.expires_on_logout || rule.bound) && !rule.report;
-        let mut all = inventory.seen_of(occasion.upstream);
+        let mut all = inventory.seen_of(scope.upstream);
         // What a rule says of one cookie is known before it was ever seen.
         for rule in self.rules.iter().filter(goes).filter(|rule| !rule.name.contains(['*', '?'])) {
             if !all.iter().any(|(name, _)| *name == rule.name) {
@@ -107,21 +106,21 @@ impl CookieRules {
             // Rules that ask for the request's path asked for one where the cookie was set.
             let path = path_of(None, seen);
             let request_paths = &self.request_paths(path, &[], false);
-            let there = CookieScope { path, request_paths, ..*occasion };
+            let there = CookieScope { path, request_paths, ..*scope };
             let rule = self.find(name.as_bytes(), &there).filter(goes)?;
             let path = path_of(Some(rule), seen);
-            let came = path_matches(occasion.path.as_bytes(), path.as_bytes());
+            let came = path_matches(scope.path.as_bytes(), path.as_bytes());
             let domain = match &rule.domain {
                 Some(AttributeRule::Always(domain)) => domain,
                 _ => &seen.domain,
             };
-            let name = match renaming(rule, occasion.https) {
+            let name = match renaming(rule, scope.https) {
                 Some(RenamePattern { before, after: Some(after) }) => [before, name, after.as_str()].concat(),
                 Some(RenamePattern { before, after: None }) => before.clone(),
                 None => name.clone(),
             };
-            let identity = CookieIdentity::read(domain, path, occasion.host).filter(|_| !came)?;
-            let marks = marks(rule, name.as_bytes(), occasion.https, Some(seen));
+            let identity = CookieIdentity::read(domain, path, scope.host).filter(|_| !came)?;
+            let marks = marks(rule, name.as_bytes(), scope.https, Some(seen));
             let line = identity.expire(name.as_bytes(), marks);
             (promise(name.as_bytes()) != Some(NamePrefix::Host)).then(|| (name.into_bytes(), line))
         });
@@ -131,10 +130,10 @@ impl CookieRules {
     fn rule_of<'n>(
         &self,
         name: &'n [u8],
-        occasion: &CookieScope<'_>,
+        scope: &CookieScope<'_>,
     ) -> Option<(&CookieRule, std::borrow::Cow<'n, [u8]>)> {
-        self.original(name, occasion)
-            .or_else(|| Some((self.find(name, occasion)?, name.into())))
+        self.original(name, scope)
+            .or_else(|| Some((self.find(name, scope)?, name.into())))
             .filter(|(rule, _)| !rule.report)
     }
 }
@@ -189,7 +188,7 @@ fn path_of<'a>(rule: Option<&'a CookieRule>, seen: &'a SeenScope) -> &'a str {
 /// What is known before what may be: another visitor's cookie says nothing of this one's.
 fn identities<'a>(
     rule: Option<&'a CookieRule>,
-    occasion: &CookieScope<'a>,
+    scope: &CookieScope<'a>,
     seen: Option<CookieIdentity<'a>>,
 ) -> Vec<CookieIdentity<'a>> {
     let domain = rule.and_then(|rule| match &rule.domain {
@@ -206,8 +205,8 @@ fn identities<'a>(
         domain: domain.unwrap_or(seen.domain),
         path: path.unwrap_or(seen.path),
     });
-    let domains = domain.map_or_else(|| domains(occasion.host), |domain| vec![domain]);
-    let paths = path.map_or_else(|| paths(occasion.path), |path| vec![path]);
+    let domains = domain.map_or_else(|| domains(scope.host), |domain| vec![domain]);
+    let paths = path.map_or_else(|| paths(scope.path), |path| vec![path]);
     let all = paths
         .iter()
         .flat_map(|path| domains.iter().map(move |domain| CookieIdentity { domain: *domain, path }));
@@ -257,7 +256,7 @@ mod tests {
             action: CookieAction::Rewrite,
             ..rule.clone()
         };
-        let occasion = CookieScope {
+        let scope = CookieScope {
             host: "a.b.test",
             path: "/shop/cart/1",
             request_paths: &[],
@@ -268,15 +267,15 @@ mod tests {
         };
         let taken_back = |rule: &CookieRule, path: &str, seen: &str| -> Vec<String> {
             let rules = CookieRules::build(std::slice::from_ref(rule), &KeySecrets::ephemeral());
-            let occasion = CookieScope { path, ..occasion };
-            assert!(rules.goes_with_session(b"a", &occasion) && !rules.goes_with_session(b"b", &occasion));
+            let scope = CookieScope { path, ..scope };
+            assert!(rules.goes_with_session(b"a", &scope) && !rules.goes_with_session(b"b", &scope));
             let inventory = CookieInventory::default();
-            inventory.note(seen.as_bytes(), &occasion, &rules);
+            inventory.note(seen.as_bytes(), &scope, &rules);
             let cut = |line: Vec<u8>| {
                 let line = String::from_utf8(line).unwrap();
                 line.split_once("; Max-Age=0").unwrap().0.to_owned()
             };
-            rules.expire(b"a", &occasion, &inventory).into_iter().map(cut).collect()
+            rules.expire(b"a", &scope, &inventory).into_iter().map(cut).collect()
         };
         assert_eq!(taken_back(&exact, "/shop/cart/1", "a=1; Path=/shop"), ["a=; Path=/x; Domain=b.test"]);
         let all = taken_back(&rule, "/shop/cart/1", "");
@@ -290,8 +289,8 @@ mod tests {
         let partitioned = |rule: &CookieRule, seen: &str| {
             let rules = CookieRules::build(std::slice::from_ref(rule), &KeySecrets::ephemeral());
             let inventory = CookieInventory::default();
-            inventory.note(seen.as_bytes(), &occasion, &rules);
-            let lines = rules.expire(b"a", &occasion, &inventory);
+            inventory.note(seen.as_bytes(), &scope, &rules);
+            let lines = rules.expire(b"a", &scope, &inventory);
             lines.iter().all(|line| line.ends_with(b"; Secure; Partitioned"))
         };
         let wanted = CookieRule { partitioned: Some(AttributeRule::Always(true)), ..exact.clone() };

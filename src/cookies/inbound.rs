@@ -25,7 +25,7 @@ use super::{
 #[derive(Debug, Clone, Copy)]
 pub struct PairContext<'a, H> {
     /// When and where.
-    pub occasion: &'a CookieScope<'a>,
+    pub scope: &'a CookieScope<'a>,
     /// The session that the request came under, if it has one.
     pub session: Option<Uuid>,
     /// Whether the app gets a cookie of this name from elsewhere: the jar, or a renamed one.
@@ -47,7 +47,7 @@ impl CookieRules {
         // SECURITY: what else some app would read in this pair, whatever becomes of the pair itself.
         let passes_for = |name: &[u8], own: Option<&CookieRule>| self.guards_disguised(name, sent, own);
         let smuggles = || lookalikes::within(pair).any(|name| passes_for(name, None));
-        if let Some((rule, original)) = self.original(name, sent.occasion) {
+        if let Some((rule, original)) = self.original(name, sent.scope) {
             return if rule.action == CookieAction::Seal {
                 self.open(rule, pair, Some(original), sent)
             } else if passes_for(&original, Some(rule)) || smuggles() {
@@ -57,8 +57,8 @@ impl CookieRules {
             };
         }
         let read_as = lookalikes::name(pair);
-        let rule = self.find(name, sent.occasion);
-        let Some(rule) = rule.filter(|rule| guards(rule, sent.occasion)) else {
+        let rule = self.find(name, sent.scope);
+        let Some(rule) = rule.filter(|rule| guards(rule, sent.scope)) else {
             let known = rule.is_some_and(|rule| !rule.report);
             let doubles = sent.open.iter().any(|open| {
                 let passes = |name: &[u8]| !sent.work.looks_at(name) || lookalikes::passes_for(name, open);
@@ -67,8 +67,8 @@ impl CookieRules {
             let goes = doubles || passes_for(read_as, None) || smuggles();
             return if goes { PairEdit::Remove } else { PairEdit::Keep };
         };
-        if adopts(rule, sent.occasion) {
-            let adopted = is_let_in(rule, sent.occasion)
+        if adopts(rule, sent.scope) {
+            let adopted = is_let_in(rule, sent.scope)
                 && !(sent.has)(read_as)
                 && !passes_for(read_as, Some(rule))
                 && !smuggles();
@@ -79,40 +79,40 @@ impl CookieRules {
 
     /// Whether the app's cookie of this name is kept, but under conditions that do not hold here, so that nothing takes
     /// it from the browser: where the jar sends it all the same, the browser's namesakes would come beside it.
-    pub fn leaves_open(&self, name: &[u8], occasion: &CookieScope<'_>) -> bool {
+    pub fn leaves_open(&self, name: &[u8], scope: &CookieScope<'_>) -> bool {
         let keeps = |rule: &&CookieRule| rule.action == CookieAction::Keep && !rule.report;
         self.rules.iter().filter(keeps).any(|rule| glob::fits(rule.name.as_bytes(), name))
-            && !self.find(name, occasion).is_some_and(|rule| guards(rule, occasion))
+            && !self.find(name, scope).is_some_and(|rule| guards(rule, scope))
     }
 
     /// Whether a cookie from before its rule is let in under this name of the app's.
-    pub fn is_adopted(&self, name: &[u8], occasion: &CookieScope<'_>) -> bool {
+    pub fn is_adopted(&self, name: &[u8], scope: &CookieScope<'_>) -> bool {
         self.adopts()
-            && self.find(name, occasion).is_some_and(|rule| {
-                guards(rule, occasion) && adopts(rule, occasion) && is_let_in(rule, occasion)
-            })
+            && self
+                .find(name, scope)
+                .is_some_and(|rule| guards(rule, scope) && adopts(rule, scope) && is_let_in(rule, scope))
     }
 
     /// Whether some app would read this name as one that a rule (but not its `own`) takes from browsers. A rule that
     /// fits the name as it stands says that the app has such a cookie: rules behind it count only where they name one
     /// cookie.
     fn guards_disguised<H>(&self, name: &[u8], sent: &PairContext<'_, H>, own: Option<&CookieRule>) -> bool {
-        let PairContext { occasion, work, .. } = *sent;
+        let PairContext { scope, work, .. } = *sent;
         let is = |rule: &CookieRule, other: Option<&CookieRule>| {
             other.is_some_and(|other| std::ptr::eq(other, rule))
         };
-        let meant = self.find_by_index(name, occasion, work);
+        let meant = self.find_by_index(name, scope, work);
         let first = meant.map_or(usize::MAX, |(number, _)| number);
         let meant = meant.map(|(_, rule)| rule);
         if let Some(rule) = meant.filter(|rule| rule.name.as_bytes() == name) {
-            return guards(rule, occasion) && !is(rule, own);
+            return guards(rule, scope) && !is(rule, own);
         }
         let mut found = false;
         lookalikes::readings(name, |reading| {
             self.index.look_up(reading, work, |number| {
                 let Some(rule) = self.rules.get(number) else { return };
                 let counts = number <= first || is_plain(&rule.name);
-                found |= counts && !is(rule, own) && guards(rule, occasion) && is_for(number, rule, occasion);
+                found |= counts && !is(rule, own) && guards(rule, scope) && is_for(number, rule, scope);
             });
         });
         found || work.is_over()
@@ -122,14 +122,14 @@ impl CookieRules {
     fn find_by_index(
         &self,
         name: &[u8],
-        occasion: &CookieScope<'_>,
+        scope: &CookieScope<'_>,
         work: &NameWork,
     ) -> Option<(usize, &CookieRule)> {
         let mut first: Option<(usize, &CookieRule)> = None;
         self.index.look_up(name, work, |number| {
             let Some(rule) = self.rules.get(number) else { return };
             let is_earlier = first.is_none_or(|(other, _)| number < other);
-            if is_earlier && glob::fits(rule.name.as_bytes(), name) && is_for(number, rule, occasion) {
+            if is_earlier && glob::fits(rule.name.as_bytes(), name) && is_for(number, rule, scope) {
                 first = Some((number, rule));
             }
         });
@@ -137,19 +137,19 @@ impl CookieRules {
     }
 
     /// The app's name for a cookie that a browser sends under another one.
-    pub fn original_name<'n>(&self, name: &'n [u8], occasion: &CookieScope<'_>) -> Option<Cow<'n, [u8]>> {
-        self.original(name, occasion).map(|(_, original)| original)
+    pub fn original_name<'n>(&self, name: &'n [u8], scope: &CookieScope<'_>) -> Option<Cow<'n, [u8]>> {
+        self.original(name, scope).map(|(_, original)| original)
     }
 
     /// The rule under which the app's cookie got this name, and the app's name for it.
     pub(super) fn original<'n>(
         &self,
         name: &'n [u8],
-        occasion: &CookieScope<'_>,
+        scope: &CookieScope<'_>,
     ) -> Option<(&CookieRule, Cow<'n, [u8]>)> {
         self.rules.iter().filter(|rule| !rule.report).find_map(|rule| {
-            let original = undo(renaming(rule, occasion.https)?, &rule.name, name)?;
-            let found = self.find(&original, occasion)?;
+            let original = undo(renaming(rule, scope.https)?, &rule.name, name)?;
+            let found = self.find(&original, scope)?;
             std::ptr::eq(found, rule).then_some((rule, original))
         })
     }
@@ -168,7 +168,7 @@ impl CookieRules {
             None
         };
         let name = original.as_deref().unwrap_or(pair.name());
-        match open(&self.sealer, &bound(name, sent.occasion.realm, session), pair.value()) {
+        match open(&self.sealer, &bound(name, sent.scope.realm, session), pair.value()) {
             Some(value) => PairEdit::Replace(original, value),
             None => PairEdit::Remove,
         }
@@ -176,9 +176,9 @@ impl CookieRules {
 }
 
 /// Whether what a browser sends under the app's name is not what the app is to get.
-fn guards(rule: &CookieRule, occasion: &CookieScope<'_>) -> bool {
+fn guards(rule: &CookieRule, scope: &CookieScope<'_>) -> bool {
     let taken = matches!(rule.action, CookieAction::Keep | CookieAction::Seal);
-    !rule.report && (taken || renaming(rule, occasion.https).is_some())
+    !rule.report && (taken || renaming(rule, scope.https).is_some())
 }
 
 /// The app's name for a cookie that a browser sends under this one.
@@ -194,13 +194,13 @@ fn undo<'n>(rename: &RenamePattern, app_name: &str, name: &'n [u8]) -> Option<Co
 }
 
 /// Whether there may be such a cookie from before the rule: browsers have none under this name since.
-fn adopts(rule: &CookieRule, occasion: &CookieScope<'_>) -> bool {
-    rule.action == CookieAction::Keep || renaming(rule, occasion.https).is_some()
+fn adopts(rule: &CookieRule, scope: &CookieScope<'_>) -> bool {
+    rule.action == CookieAction::Keep || renaming(rule, scope.https).is_some()
 }
 
 /// Whether names that the rule took from browsers are let in still.
-fn is_let_in(rule: &CookieRule, occasion: &CookieScope<'_>) -> bool {
-    rule.adopt_until.is_some_and(|day| !is_over(day, occasion))
+fn is_let_in(rule: &CookieRule, scope: &CookieScope<'_>) -> bool {
+    rule.adopt_until.is_some_and(|day| !is_over(day, scope))
 }
 
 /// Whether a rule's name is one name, and no pattern.
@@ -209,10 +209,10 @@ fn is_plain(name: &str) -> bool {
 }
 
 /// The day itself still counts (UTC).
-fn is_over(day: Date, occasion: &CookieScope<'_>) -> bool {
+fn is_over(day: Date, scope: &CookieScope<'_>) -> bool {
     let end = day.tomorrow().and_then(|next| next.to_zoned(TimeZone::UTC));
     let end = end.map_or(0, |end| end.timestamp().as_second());
-    let now = occasion.now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
+    let now = scope.now.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     i64::try_from(now).is_ok_and(|now| now >= end)
 }
 
@@ -232,7 +232,7 @@ mod tests {
 
     fn sent_under(rules: &[CookieRule], https: bool, line: &str) -> String {
         let rules = CookieRules::build(rules, &KeySecrets::ephemeral());
-        let occasion = CookieScope {
+        let scope = CookieScope {
             host: "a.test",
             path: "/",
             request_paths: &[],
@@ -243,7 +243,7 @@ mod tests {
         };
         let work = NameWork::default();
         let has = |name: &[u8]| name == b"here";
-        let sent = PairContext { occasion: &occasion, session: None, has, open: &[], work: &work };
+        let sent = PairContext { scope: &scope, session: None, has, open: &[], work: &work };
         match edit(line.as_bytes(), |pair| rules.read(pair, &sent)) {
             RetainedLine::Unchanged => "=".into(),
             RetainedLine::Empty => String::new(),

@@ -163,18 +163,18 @@ impl CookieInventory {
     pub fn note<'l>(
         &self,
         line: impl Into<SetCookieLine<'l>>,
-        occasion: &CookieScope<'_>,
+        scope: &CookieScope<'_>,
         rules: &CookieRules,
     ) -> Vec<CookieFinding> {
         let line = line.into();
-        if !is_news(self.shape(line, occasion)) {
+        if !is_news(self.shape(line, scope)) {
             return Vec::new();
         }
-        let read = read(line.bytes(), occasion);
+        let read = read(line.bytes(), scope);
         let action = rules
-            .find(read.name, occasion)
+            .find(read.name, scope)
             .map_or("none", |rule| if rule.report { "report" } else { rule.action.as_str() });
-        let key = (occasion.upstream.to_owned(), text(read.name, NAME_BYTES));
+        let key = (scope.upstream.to_owned(), text(read.name, NAME_BYTES));
         let mut seen = self.seen.lock();
         let full = seen.len() >= MOST_NAMES;
         let sighting = match seen.entry(key) {
@@ -189,7 +189,7 @@ impl CookieInventory {
                 attributes: String::new(),
                 action,
                 findings: Vec::new(),
-                first_seen: seconds(occasion.now),
+                first_seen: seconds(scope.now),
                 domain: String::new(),
                 path: String::new(),
             }),
@@ -234,11 +234,11 @@ impl CookieInventory {
     }
 
     /// A hash of all that matters of a line: not of the cookie's value, nor of moments that change with every answer.
-    fn shape(&self, line: SetCookieLine<'_>, occasion: &CookieScope<'_>) -> u64 {
+    fn shape(&self, line: SetCookieLine<'_>, scope: &CookieScope<'_>) -> u64 {
         let mut hasher = self.hasher.build_hasher();
-        let flags = u64::from(occasion.https) | u64::from(line.pair().len() > MOST_BYTES) << 1;
+        let flags = u64::from(scope.https) | u64::from(line.pair().len() > MOST_BYTES) << 1;
         hasher.write_u64(self.id ^ flags);
-        hasher.write(occasion.upstream.as_bytes());
+        hasher.write(scope.upstream.as_bytes());
         hasher.write(line.name());
         let attributes = line.attributes();
         // Both attributes that tell of a moment have an x in their names; most lines have none anywhere.
@@ -251,7 +251,7 @@ impl CookieInventory {
                 part.trim_ascii_start().get(..7).is_some_and(|start| start.eq_ignore_ascii_case(name))
             };
             let left = if begins(b"expires") {
-                cookie_date::parse(part).map(|end| end - now(occasion))
+                cookie_date::parse(part).map(|end| end - now(scope))
             } else if begins(b"max-age") {
                 max_age(name_or_flag(part).1)
             } else {
@@ -284,8 +284,8 @@ fn seconds(at: SystemTime) -> u64 {
     at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
-fn now(occasion: &CookieScope<'_>) -> i64 {
-    i64::try_from(seconds(occasion.now)).unwrap_or(i64::MAX)
+fn now(scope: &CookieScope<'_>) -> i64 {
+    i64::try_from(seconds(scope.now)).unwrap_or(i64::MAX)
 }
 
 /// The attributes that browsers know, as they stand there. Of what else stands there, such as the end of a quoted value
@@ -313,7 +313,7 @@ fn text(bytes: &[u8], most: usize) -> String {
     String::from_utf8_lossy(bytes.get(..most).unwrap_or(bytes)).into_owned()
 }
 
-fn read<'a>(line: &'a [u8], occasion: &CookieScope<'_>) -> SetCookieReading<'a> {
+fn read<'a>(line: &'a [u8], scope: &CookieScope<'_>) -> SetCookieReading<'a> {
     let (name, value) = name_value(line);
     let pair = line.iter().position(|byte| *byte == b';').unwrap_or(line.len());
     let attributes = line.get(pair + 1..).unwrap_or_default().trim_ascii();
@@ -327,7 +327,7 @@ fn read<'a>(line: &'a [u8], occasion: &CookieScope<'_>) -> SetCookieReading<'a> 
     let secure = find("Secure").is_some();
     let path = find("Path").unwrap_or_default();
     let age = find("Max-Age").and_then(max_age);
-    let age = age.or_else(|| find("Expires").and_then(cookie_date::parse).map(|end| end - now(occasion)));
+    let age = age.or_else(|| find("Expires").and_then(cookie_date::parse).map(|end| end - now(scope)));
     let gone = age.is_some_and(|age| age <= 0);
     let longest = if session_like { LONG_FOR_A_SESSION } else { LONGEST };
     let broken = match promise(name) {
@@ -336,11 +336,11 @@ fn read<'a>(line: &'a [u8], occasion: &CookieScope<'_>) -> SetCookieReading<'a> 
         None => false,
     };
     let found = [
-        occasion.https && !secure,
+        scope.https && !secure,
         session_like && find("HttpOnly").is_none(),
         find("SameSite").is_none(),
         age.is_some_and(|age| age > longest),
-        !domain.is_empty() && !domain.eq_ignore_ascii_case(occasion.host.as_bytes()),
+        !domain.is_empty() && !domain.eq_ignore_ascii_case(scope.host.as_bytes()),
         name.len() + value.len() > MOST_BYTES,
         broken,
     ];
@@ -362,7 +362,7 @@ mod tests {
 
     use super::*;
 
-    fn occasion(https: bool) -> CookieScope<'static> {
+    fn scope(https: bool) -> CookieScope<'static> {
         let now = UNIX_EPOCH + Duration::from_secs(784_111_777);
         CookieScope {
             host: "shop.x.test",
@@ -412,8 +412,8 @@ mod tests {
             (true, &long, vec![TooLong]),
         ] {
             let inventory = CookieInventory::default();
-            assert_eq!(inventory.note(line.as_bytes(), &occasion(https), &rules()), wanted, "{line}");
-            assert_eq!(inventory.note(line.as_bytes(), &occasion(https), &rules()), [], "{line}");
+            assert_eq!(inventory.note(line.as_bytes(), &scope(https), &rules()), wanted, "{line}");
+            assert_eq!(inventory.note(line.as_bytes(), &scope(https), &rules()), [], "{line}");
             let list = inventory.list();
             assert_eq!((list.len(), &list.values().next().unwrap().findings), (1, &wanted), "{line}");
         }
@@ -425,7 +425,7 @@ mod tests {
         for number in 0..MOST_NAMES + 50 {
             inventory.note(
                 format!("c{number}=\"secret; more of the secret\"; Path=/; X=1").as_bytes(),
-                &occasion(false),
+                &scope(false),
                 &rules(),
             );
         }

@@ -125,10 +125,10 @@ mod tests {
         let now = UNIX_EPOCH + Duration::from_hours(24 * 365 * 60);
         let realm = (b'h', "a");
         let (host, path, upstream) = ("a", "/", "a");
-        let occasion = CookieScope { host, path, request_paths: &[], upstream, https: true, realm, now };
+        let scope = CookieScope { host, path, request_paths: &[], upstream, https: true, realm, now };
         let work = NameWork::default();
         let has = |_: &[u8]| false;
-        let sent = PairContext { occasion: &occasion, session: None, has, open: &[], work: &work };
+        let sent = PairContext { scope: &scope, session: None, has, open: &[], work: &work };
         drop(cookie::edit(line.as_bytes(), |pair| rules.read(pair, &sent)));
         work.spent()
     }

@@ -98,7 +98,7 @@ mod tests {
         let once = taken(|| drop(rules.request_paths(&path, &others, false)));
         assert!((13 * 8000..14 * 8000).contains(&once), "{once} steps: each reading once");
         let request_paths = &rules.request_paths(&path, &others, false);
-        let occasion = CookieScope {
+        let scope = CookieScope {
             host: "a",
             path: &path,
             request_paths,
@@ -109,7 +109,7 @@ mod tests {
         };
         let work = NameWork::default();
         let sent =
-            PairContext { occasion: &occasion, session: None, has: |_: &[u8]| false, open: &[], work: &work };
+            PairContext { scope: &scope, session: None, has: |_: &[u8]| false, open: &[], work: &work };
         let cookies = "sid=1; ".repeat(180);
         let steps = taken(|| drop(cookie::edit(cookies.as_bytes(), |pair| rules.read(pair, &sent))));
         assert!(steps < 180 * 20 * 25, "{steps} steps for 180 cookies under 20 rules");

@@ -22,11 +22,7 @@ const LONGEST: i64 = 400 * 86_400;
 pub(super) const MOST_BYTES: usize = 4096;
 
 /// Sets what the rule wants, in place.
-pub(super) fn rewrite<'a>(
-    rule: &'a CookieRule,
-    editor: &mut SetCookieEditor<'a>,
-    occasion: &CookieScope<'_>,
-) {
+pub(super) fn rewrite<'a>(rule: &'a CookieRule, editor: &mut SetCookieEditor<'a>, scope: &CookieScope<'_>) {
     for (attribute, wanted) in [("Domain", &rule.domain), ("Path", &rule.path)] {
         match wanted.as_ref().and_then(|wanted| wanted.when(editor.has(attribute))).map(String::as_str) {
             Some("") => editor.remove(attribute),
@@ -36,7 +32,7 @@ pub(super) fn rewrite<'a>(
     }
     match rule.secure.as_ref().and_then(|secure| secure.when(editor.has("Secure"))) {
         Some(RuleSecure::Always) => editor.set_flag("Secure"),
-        Some(RuleSecure::Auto) if occasion.https => editor.set_flag("Secure"),
+        Some(RuleSecure::Auto) if scope.https => editor.set_flag("Secure"),
         Some(RuleSecure::Never) => editor.remove("Secure"),
         _ => {}
     }
@@ -54,8 +50,8 @@ pub(super) fn rewrite<'a>(
         let value = priority.as_str().as_bytes();
         editor.set("Priority", value, |old| old.eq_ignore_ascii_case(value));
     }
-    live(rule, editor, occasion.now);
-    rename(rule, editor, occasion.https);
+    live(rule, editor, scope.now);
+    rename(rule, editor, scope.https);
 }
 
 fn flag(editor: &mut SetCookieEditor<'_>, name: &'static str, wanted: Option<AttributeRule<bool>>) {
@@ -175,7 +171,7 @@ mod tests {
     fn run(rule: &CookieRule, line: &str) -> String {
         let rule = CookieRule { name: "*".into(), ..rule.clone() };
         let rules = CookieRules::build(&[rule], &KeySecrets::ephemeral());
-        let occasion = CookieScope {
+        let scope = CookieScope {
             host: "a.test",
             path: "/",
             request_paths: &[],
@@ -184,7 +180,7 @@ mod tests {
             realm: (b'h', "a.test"),
             now: UNIX_EPOCH + Duration::from_secs(784_111_777),
         };
-        match rules.apply(line.as_bytes(), &occasion, SealedFor::Later) {
+        match rules.apply(line.as_bytes(), &scope, SealedFor::Later) {
             LineVerdict::Untouched => "=".into(),
             LineVerdict::Rewritten(line) => String::from_utf8(line).unwrap(),
             LineVerdict::Refused(_) => "!".into(),
@@ -208,7 +204,7 @@ mod tests {
         let plain = (0..100).map(|number| rule(format!("sid{number}")));
         let rules: Vec<_> = plain.chain(["*sid*x".to_owned(), "?*".to_owned()].map(rule)).collect();
         let rules = CookieRules::build(&rules, &KeySecrets::ephemeral());
-        let occasion = CookieScope {
+        let scope = CookieScope {
             host: "a.test",
             path: "/",
             request_paths: &[],
@@ -230,7 +226,7 @@ mod tests {
             "a=1; Expires=",
         ] {
             // Some thirty looks at each attribute, which is a byte at least, and what the rules' names cost.
-            assert_linear(unit, 40, |line| drop(rules.apply(line.as_bytes(), &occasion, SealedFor::Later)));
+            assert_linear(unit, 40, |line| drop(rules.apply(line.as_bytes(), &scope, SealedFor::Later)));
         }
     }
 

@@ -138,14 +138,14 @@ impl CookieRules {
     }
 
     /// The rule that a cookie of the app falls under.
-    pub fn find(&self, name: &[u8], occasion: &CookieScope<'_>) -> Option<&CookieRule> {
+    pub fn find(&self, name: &[u8], scope: &CookieScope<'_>) -> Option<&CookieRule> {
         let fits = |(number, rule): &(usize, &CookieRule)| {
-            glob::fits(rule.name.as_bytes(), name) && is_for(*number, rule, occasion)
+            glob::fits(rule.name.as_bytes(), name) && is_for(*number, rule, scope)
         };
         self.rules.iter().enumerate().find(fits).map(|(_, rule)| rule)
     }
 
-    /// Whether a cookie of this name is kept on any occasion: by a rule before which none takes it on all of them. What was
+    /// Whether a cookie of this name is kept on any scope: by a rule before which none takes it on all of them. What was
     /// kept under rules that are no more is not sent, since it would stand beside the browser's own.
     pub fn keeps(&self, name: &[u8]) -> bool {
         let keeps = |rule: &CookieRule| rule.action == CookieAction::Keep && !rule.report;
@@ -161,25 +161,25 @@ impl CookieRules {
 
     /// The rule for a line. A nameless cookie is sent as its value alone: what that would pass for is not to be in a
     /// browser either.
-    fn find_for(&self, line: SetCookieLine<'_>, occasion: &CookieScope<'_>) -> Option<&CookieRule> {
-        let found = self.find(line.name(), occasion);
+    fn find_for(&self, line: SetCookieLine<'_>, scope: &CookieScope<'_>) -> Option<&CookieRule> {
+        let found = self.find(line.name(), scope);
         if !line.name().is_empty() {
             return found;
         }
         let hides = |rule: &&CookieRule| !matches!(rule.action, CookieAction::Pass | CookieAction::Rewrite);
-        self.find(line.sent_name(), occasion).filter(hides).or(found)
+        self.find(line.sent_name(), scope).filter(hides).or(found)
     }
 
     /// What becomes of one `Set-Cookie` line.
     pub fn apply<'a>(
         &self,
         line: impl Into<SetCookieLine<'a>>,
-        occasion: &CookieScope<'_>,
+        scope: &CookieScope<'_>,
         session: SealedFor,
     ) -> LineVerdict<'a> {
         let line = line.into();
-        let Some(rule) = self.find_for(line, occasion) else { return LineVerdict::Untouched };
-        let verdict = self.under(rule, line.bytes(), occasion, session);
+        let Some(rule) = self.find_for(line, scope) else { return LineVerdict::Untouched };
+        let verdict = self.under(rule, line.bytes(), scope, session);
         if !rule.report {
             return verdict;
         }
@@ -193,7 +193,7 @@ impl CookieRules {
         &self,
         rule: &CookieRule,
         line: &'a [u8],
-        occasion: &CookieScope<'_>,
+        scope: &CookieScope<'_>,
         session: SealedFor,
     ) -> LineVerdict<'a> {
         match rule.action {
@@ -201,7 +201,7 @@ impl CookieRules {
             CookieAction::Drop => LineVerdict::Dropped,
             CookieAction::Rewrite => {
                 let mut editor = SetCookieEditor::new(line);
-                rewrite(rule, &mut editor, occasion);
+                rewrite(rule, &mut editor, scope);
                 if !editor.is_changed() {
                     return LineVerdict::Untouched;
                 }
@@ -212,11 +212,11 @@ impl CookieRules {
             }
             CookieAction::Keep => {
                 let mut editor = SetCookieEditor::new(line);
-                rewrite(rule, &mut editor, occasion);
+                rewrite(rule, &mut editor, scope);
                 let line = editor.into_changed().map_or(Cow::Borrowed(line), Cow::Owned);
                 LineVerdict::Kept(LineForJar { line, renew: rule.renew, share: rule.share })
             }
-            CookieAction::Seal => self.seal(rule, line, occasion, session),
+            CookieAction::Seal => self.seal(rule, line, scope, session),
         }
     }
 
@@ -225,13 +225,13 @@ impl CookieRules {
         &self,
         rule: &CookieRule,
         line: &'a [u8],
-        occasion: &CookieScope<'_>,
+        scope: &CookieScope<'_>,
         session: SealedFor,
     ) -> LineVerdict<'a> {
         let mut editor = SetCookieEditor::new(line);
-        if rule.bound && is_taken_back(&editor, occasion.now) {
+        if rule.bound && is_taken_back(&editor, scope.now) {
             // Where its session has ended there is none to bind it to, and nothing to hide: it goes without a value.
-            rewrite(rule, &mut editor, occasion);
+            rewrite(rule, &mut editor, scope);
             editor.set_pair(None, Some(b""));
             return match refusal(&editor) {
                 Some(why) => LineVerdict::Unsealable(why),
@@ -252,11 +252,11 @@ impl CookieRules {
                 "it has no name, and would come back under one that is in its value",
             );
         }
-        let bound = seal::bound(name, occasion.realm, session);
+        let bound = seal::bound(name, scope.realm, session);
         let Some(sealed) = seal::seal(&self.sealer, &bound, value) else {
             return LineVerdict::Unsealable("encryption failed");
         };
-        rewrite(rule, &mut editor, occasion);
+        rewrite(rule, &mut editor, scope);
         editor.set_pair(None, Some(&sealed));
         match refusal(&editor) {
             Some(why) => LineVerdict::Unsealable(why),
@@ -266,10 +266,10 @@ impl CookieRules {
 }
 
 /// Whether all conditions of the rule of this number hold but the one on the name.
-pub(super) fn is_for(number: usize, rule: &CookieRule, occasion: &CookieScope<'_>) -> bool {
-    rule.upstream.as_ref().is_none_or(|upstream| upstream == occasion.upstream)
-        && rule.host.as_ref().is_none_or(|host| host.fits(occasion.host))
-        && (rule.request_path.is_none() || occasion.request_paths.get(number) == Some(&true))
+pub(super) fn is_for(number: usize, rule: &CookieRule, scope: &CookieScope<'_>) -> bool {
+    rule.upstream.as_ref().is_none_or(|upstream| upstream == scope.upstream)
+        && rule.host.as_ref().is_none_or(|host| host.fits(scope.host))
+        && (rule.request_path.is_none() || scope.request_paths.get(number) == Some(&true))
 }
 
 /// The renaming that holds for this visitor: a prefix that promises Secure is only kept by https (RFC 6265bis section
@@ -318,7 +318,7 @@ mod tests {
             ],
             &KeySecrets::ephemeral(),
         );
-        let occasion = CookieScope {
+        let scope = CookieScope {
             host: "a.test",
             path: "/",
             request_paths: &[],
@@ -327,7 +327,7 @@ mod tests {
             realm: (b'h', "a.test"),
             now: SystemTime::UNIX_EPOCH,
         };
-        let apply = |line: &'static str| rules.apply(line.as_bytes(), &occasion, SealedFor::Later);
+        let apply = |line: &'static str| rules.apply(line.as_bytes(), &scope, SealedFor::Later);
         assert!(matches!(apply("=k=secret; Path=/"), LineVerdict::Kept(_)));
         assert_eq!(apply(" = d=secret"), LineVerdict::Dropped);
         assert!(matches!(apply("=s=secret"), LineVerdict::Unsealable(_)));
@@ -358,7 +358,7 @@ mod tests {
             ("other", "a", "x.test", "/", None),
             ("", "b", "x.test", "/", Some(0)),
         ] {
-            let occasion = CookieScope {
+            let scope = CookieScope {
                 host,
                 path,
                 request_paths: &rules.request_paths(path, &[], false),
@@ -367,7 +367,7 @@ mod tests {
                 realm: (b'h', host),
                 now: SystemTime::UNIX_EPOCH,
             };
-            let found = rules.find(name.as_bytes(), &occasion).map(std::ptr::from_ref);
+            let found = rules.find(name.as_bytes(), &scope).map(std::ptr::from_ref);
             assert_eq!(
                 found,
                 wanted.map(|at: usize| std::ptr::from_ref(&rules.rules[at])),

@@ -1,4 +1,4 @@
-//! The entrance of a listener: what comes before the first request of a connection.
+//! The acceptor of a listener: what comes before the first request of a connection.
 
 use std::{io, rc::Rc, sync::Arc, time::Duration};
 

@@ -24,7 +24,7 @@ use crate::{
 /// The socket cannot join this loop.
 pub async fn serve<H: RequestHandler>(
     listener: BoundListener,
-    entrance: Acceptor,
+    acceptor: Acceptor,
     rules: impl Fn() -> Rc<ConnectionRules>,
     counts: Arc<ConnectionLimits>,
     handler: H,
@@ -32,7 +32,7 @@ pub async fn serve<H: RequestHandler>(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let listener = AcceptSocket::new(listener)?;
-    let entrance = Rc::new(entrance);
+    let acceptor = Rc::new(acceptor);
     let handler = Rc::new(handler);
     loop {
         let accepted = tokio::select! {
@@ -57,7 +57,7 @@ pub async fn serve<H: RequestHandler>(
                 let one = one(
                     stream,
                     (peer, place, Arc::clone(&counts)),
-                    Rc::clone(&entrance),
+                    Rc::clone(&acceptor),
                     current,
                     Rc::clone(&handler),
                     stop.clone(),
@@ -76,18 +76,18 @@ pub async fn serve<H: RequestHandler>(
     }
 }
 
-/// One connection, from its entrance to its end; it holds its place among the counts for as long.
+/// One connection, from its acceptor to its end; it holds its place among the counts for as long.
 async fn one<H: RequestHandler>(
     mut stream: NetStream,
     (peer, mut place, counts): (PeerName, ConnectionPermit, Arc<ConnectionLimits>),
-    entrance: Rc<Acceptor>,
+    acceptor: Rc<Acceptor>,
     rules: Rc<ConnectionRules>,
     handler: Rc<H>,
     stop: CancellationToken,
 ) {
     let admitted = tokio::select! {
         admitted = async {
-            let visitor = entrance.visitor(&mut stream, peer, &rules).await?;
+            let visitor = acceptor.visitor(&mut stream, peer, &rules).await?;
             if visitor != peer {
                 // It is the visitor's line that counts, and no longer the balancer's.
                 let Some(theirs) = counts.enter(visitor, &rules) else {
@@ -96,7 +96,7 @@ async fn one<H: RequestHandler>(
                 };
                 place = theirs;
             }
-            entrance.admit(stream, visitor, &rules).await
+            acceptor.admit(stream, visitor, &rules).await
         } => admitted,
         () = first_request_overdue(&stop) => None,
     };

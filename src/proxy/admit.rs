@@ -132,6 +132,7 @@ fn admit_one_line<B>(
     if matches!(*request.method(), Method::TRACE | Method::CONNECT) {
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "TRACE and CONNECT are not served");
     }
+    // Over HTTP/1 the reader of heads has refused the like; `explain` reads a request by itself.
     if said.codings > 0 {
         if request.version() == Version::HTTP_10 {
             return refuse(StatusCode::BAD_REQUEST, "Transfer-Encoding in HTTP/1.0");

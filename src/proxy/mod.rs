@@ -114,7 +114,7 @@ struct PreparedRequest<'p> {
     call: Call<'p>,
     resolved: Option<ResolvedSession>,
     /// What its answer's cookies depend on.
-    crossing: CookieContext,
+    cookie_context: CookieContext,
     /// Lines that we add to its head.
     added: HeaderLines,
     /// What ended here.
@@ -163,8 +163,8 @@ async fn prepare<'p, B: http_body::Body>(
         Box::pin(call.deliver_flashes(request, resolved)).await;
     }
     let (added, nominations) = call.rewrite_request(resolved.as_ref(), (&source, can_switch), request);
-    let crossing = match call.rewrite_cookies(resolved.as_ref(), request) {
-        Ok(crossing) => crossing,
+    let cookie_context = match call.rewrite_cookies(resolved.as_ref(), request) {
+        Ok(cookie_context) => cookie_context,
         Err(error) => {
             if let Some(resolved) = resolved.filter(ResolvedSession::has_taken) {
                 Box::pin(call.give_back_flashes(&resolved)).await;
@@ -172,7 +172,7 @@ async fn prepare<'p, B: http_body::Body>(
             return Err(error.into());
         }
     };
-    Ok(PreparedRequest { call, resolved, crossing, added, nominations })
+    Ok(PreparedRequest { call, resolved, cookie_context, added, nominations })
 }
 
 /// All stages.
@@ -224,7 +224,7 @@ impl PreparedRequest<'_> {
         (head, body): (&Request<ReceivedBody>, RequestBody),
         visitor: VisitorSide<'_>,
     ) -> Result<Response<ResponseBody>, ProxyError> {
-        let Self { call, crossing, .. } = self;
+        let Self { call, cookie_context, .. } = self;
         let (route, resolved) = (call.route, self.resolved.as_ref());
         // 8. forward.
         let answer = {
@@ -250,7 +250,7 @@ impl PreparedRequest<'_> {
         let upgrade = visitor.upgrade;
         let asked = upgrade.as_ref().map(|(asked, _)| asked);
         let switched = upgrade::agree(asked, nominations.upgrade, &mut response)?;
-        let waiting = call.rewrite_set_cookies(crossing, &mut response, &mut changes);
+        let waiting = call.rewrite_set_cookies(cookie_context, &mut response, &mut changes);
         // 10. commit, before the visitor's first byte: who reads that they are logged in is, also after a crash.
         let mut after = CommittedSession::default();
         if let Some(resolved) = resolved {
@@ -264,7 +264,7 @@ impl PreparedRequest<'_> {
                 }
             };
         }
-        call.finish_set_cookies(crossing, waiting, &after, response.fields_mut());
+        call.finish_set_cookies(cookie_context, waiting, &after, response.fields_mut());
         // 11. stream, or tunnel.
         Ok(match upgrade.filter(|_| switched) {
             None => self.stream(worker, response, &after, nominations.names),

@@ -252,9 +252,9 @@ impl Record {
         self.renewed = now;
     }
 
-    /// What goes on since before now under the ticket is no more of this session: the ticket itself is. One that it took the
-    /// place of by the clock is spent.
-    pub(crate) fn begin_anew(&mut self, now: Timestamp) {
+    /// Tunnels that were opened before now belong to the session no longer; its ticket is still good, and the one that it
+    /// took the place of by the clock is spent.
+    pub(crate) fn end_tunnels(&mut self, now: Timestamp) {
         self.renewed = now;
         self.previous = None;
     }
@@ -407,7 +407,7 @@ mod tests {
         assert_eq!(record.match_secret(&[1; 32], at(229)), SecretMatch::Previous { succeeded: true });
         assert_eq!(record.match_secret(&[1; 32], at(230)), SecretMatch::No);
         assert_eq!(record.spent(), at(230));
-        record.begin_anew(at(250));
+        record.end_tunnels(at(250));
         assert_eq!(
             record.match_secret(&[1; 32], at(220)),
             SecretMatch::No,

@@ -37,7 +37,7 @@ pub enum BackendState {
     /// The records.
     Store(Arc<RecordStore>),
     /// What is known of those that visitors carry.
-    Ended(Arc<Revocations>),
+    ClientSide(Arc<Revocations>),
     /// Nothing: Flask remembers none either.
     Nothing,
 }
@@ -47,7 +47,7 @@ impl BackendState {
     pub fn store(&self) -> Option<&Arc<RecordStore>> {
         match self {
             Self::Store(store) => Some(store),
-            Self::Ended(_) | Self::Nothing => None,
+            Self::ClientSide(_) | Self::Nothing => None,
         }
     }
 
@@ -55,7 +55,7 @@ impl BackendState {
     pub fn sweep(&self) {
         match self {
             Self::Store(store) => store.sweep(),
-            Self::Ended(ended) => ended.sweep(),
+            Self::ClientSide(ended) => ended.sweep(),
             Self::Nothing => {}
         }
     }
@@ -64,7 +64,7 @@ impl BackendState {
     pub fn writer(&self) -> Option<impl Future<Output = ()> + use<>> {
         match self {
             Self::Store(store) => store.writer(),
-            Self::Ended(_) | Self::Nothing => None,
+            Self::ClientSide(_) | Self::Nothing => None,
         }
     }
 
@@ -72,7 +72,7 @@ impl BackendState {
     pub fn close(&self) {
         match self {
             Self::Store(store) => store.close(),
-            Self::Ended(ended) => ended.close(),
+            Self::ClientSide(ended) => ended.close(),
             Self::Nothing => {}
         }
     }

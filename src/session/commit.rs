@@ -94,7 +94,7 @@ fn decide_action(
     let seen = &apply.seen;
     let before = match found {
         FoundRecord::Live(record) if record.match_secret(&seen.secret, apply.now) == SecretMatch::No => {
-            return late(record, apply);
+            return decide_straggler(record, apply);
         }
         FoundRecord::Live(record) => Some(record),
         FoundRecord::Ended(_) | FoundRecord::Over => return UpdateAction::Straggler,
@@ -145,7 +145,7 @@ fn decide_action(
 /// What still counts of an answer whose ticket was spent while it was under way: an ending, where nobody has come into the
 /// session since its request was shown it. Who clicked "log out" is logged out, whatever renewed the ticket meanwhile.
 /// Nobody is given a ticket of that session, so what takes cookies away renews none.
-fn late(record: &Arc<Record>, apply: &PendingChange<'_>) -> UpdateAction {
+fn decide_straggler(record: &Arc<Record>, apply: &PendingChange<'_>) -> UpdateAction {
     let changes = apply.changes;
     let Some(shown) = apply.seen.record.filter(|shown| record.is_still_of(shown)) else {
         return UpdateAction::Straggler;
@@ -183,7 +183,7 @@ fn late(record: &Arc<Record>, apply: &PendingChange<'_>) -> UpdateAction {
     let mut record = Box::new(Record { jar: left, ..record.fork() });
     // Nobody could be given another ticket; what goes on under this one was opened by who has now left.
     if removed.iter().any(|removal| removal.ends) {
-        record.begin_anew(apply.now);
+        record.end_tunnels(apply.now);
     }
     UpdateAction::Save { record, renewed: false, logged_in: false, taken: Vec::new() }
 }

@@ -164,6 +164,7 @@ impl SessionManager {
         let changes = SessionChanges { take, ..SessionChanges::default() };
         let (seen, now) = (resolved.seen(ticket, realm), resolved.began);
         let brought = Some(record);
+        // Where it cannot be taken out it is not shown, and is there for the next page: nothing is lost.
         if let Ok(AppliedChange::Saved { record: now, taken, .. }) =
             self.apply(brought, seen, ticket, &changes, (now, None)).await
         {

@@ -33,7 +33,7 @@ type RecordCache = Cache<u128, Arc<Record>, ById>;
 /// The memory store.
 #[derive(Debug)]
 pub struct MemoryStore {
-    people: RecordCache,
+    logged_in: RecordCache,
     visitors: RecordCache,
     unconfirmed: RecordCache,
     ended: TombstoneSet,
@@ -51,7 +51,8 @@ impl Expiry<u128, Arc<Record>> for RecordExpiry {
     fn expire_after_create(&self, _: &u128, record: &Arc<Record>, _: Instant) -> Option<Duration> {
         let lifetimes = if record.permanent { self.0.permanent } else { self.0.plain };
         let left = record.ends(&self.0).since(record.last_seen());
-        // Touches are saved late, and a record that ended stays for an idle time as its own tombstone.
+        // Touches are saved late, and a record that ended stays for an idle time as its own tombstone: that of plain sessions,
+        // or an eighth of a permanent one's, whose months would fill the memory.
         Some(left + self.0.touch_interval + self.0.plain.idle_timeout.max(lifetimes.idle_timeout / 8))
     }
 
@@ -89,7 +90,7 @@ impl MemoryStore {
         let freed = Arc::clone(&used);
         let principals = Arc::new(PrincipalIndex::new(&crypto::random()));
         let index = Arc::clone(&principals);
-        let people = Cache::builder()
+        let logged_in = Cache::builder()
             .expire_after(RecordExpiry(rules.clone()))
             .eviction_listener(move |id, record: Arc<Record>, cause| {
                 freed.fetch_sub(u64::from(record.weight()), Ordering::Relaxed);
@@ -101,7 +102,7 @@ impl MemoryStore {
             })
             .build_with_hasher(ById::default());
         Self {
-            people,
+            logged_in,
             visitors: bounded(max_bytes / 8 * 3),
             unconfirmed: bounded(max_bytes / 8),
             ended,
@@ -115,7 +116,7 @@ impl MemoryStore {
     /// How many records there are, roughly.
     #[expect(clippy::len_without_is_empty, reason = "the store above has it")]
     pub fn len(&self) -> u64 {
-        self.people.entry_count() + self.visitors.entry_count() + self.unconfirmed.entry_count()
+        self.logged_in.entry_count() + self.visitors.entry_count() + self.unconfirmed.entry_count()
     }
 
     /// No ticket without a record that was stamped before is taken.
@@ -125,7 +126,7 @@ impl MemoryStore {
 
     /// Work that moka leaves to others: expiry and eviction. Called from a thread of its own.
     pub fn sweep(&self) {
-        for cache in [&self.people, &self.visitors, &self.unconfirmed] {
+        for cache in [&self.logged_in, &self.visitors, &self.unconfirmed] {
             cache.run_pending_tasks();
         }
         self.ended.sweep();
@@ -139,7 +140,7 @@ impl MemoryStore {
 
     /// Shows a page every id that there is; one that moves meanwhile it may see twice.
     pub(super) fn page(&self, page: &mut RecordPage) {
-        for cache in [&self.unconfirmed, &self.visitors, &self.people] {
+        for cache in [&self.unconfirmed, &self.visitors, &self.logged_in] {
             cache.iter().for_each(|(id, _)| page.see(*id));
         }
     }
@@ -147,7 +148,7 @@ impl MemoryStore {
     /// Ends a session; whether there was one. Ending what has ended is no error.
     pub fn delete(&self, id: u128, now: Timestamp) -> bool {
         let mut there = false;
-        self.people.entry(id).and_compute_with(|entry| {
+        self.logged_in.entry(id).and_compute_with(|entry| {
             there = entry.is_some() || self.unpeopled(id).is_some();
             self.ended.add(id, now);
             self.forget(id);
@@ -164,9 +165,10 @@ impl MemoryStore {
         all.iter().filter(|id| self.delete(**id, now)).count()
     }
 
-    /// What is under this id. People, visitors, people: a login puts first and takes away after.
+    /// What is under this id. First those who are logged in, then visitors, then the first again: a login puts first and takes away after.
     pub fn load(&self, id: u128, now: Timestamp) -> FoundRecord {
-        let record = self.people.get(&id).or_else(|| self.unpeopled(id)).or_else(|| self.people.get(&id));
+        let record =
+            self.logged_in.get(&id).or_else(|| self.unpeopled(id)).or_else(|| self.logged_in.get(&id));
         match record {
             Some(record) if record.ends(&self.rules) > now => FoundRecord::Live(record),
             Some(_) => FoundRecord::Over,
@@ -188,7 +190,7 @@ impl MemoryStore {
         let mut result = UpdateResult::from(AppliedChange::Nothing);
         let mut gone = Vec::new();
         let mut all_of = None;
-        let done = self.people.entry(id).and_try_compute_with(|entry| {
+        let done = self.logged_in.entry(id).and_try_compute_with(|entry| {
             let mine = entry.map(moka::Entry::into_value);
             let weight = mine.as_ref().map_or(0, |record| u64::from(record.weight()));
             let found = match mine.or_else(|| self.unpeopled(id)) {
@@ -215,7 +217,7 @@ impl MemoryStore {
         Ok(result)
     }
 
-    /// `before`: what the record weighed among people. A full store refuses growth only: whoever is logged in can
+    /// `before`: what the record weighed among those who are logged in. A full store refuses growth only: whoever is logged in can
     /// still change a field for one that is no longer, and log out.
     fn keep(&self, id: u128, record: Arc<Record>, before: u64) -> Result<Op<Arc<Record>>, StoreError> {
         let weight = u64::from(record.weight());
@@ -246,7 +248,7 @@ impl MemoryStore {
     /// id, and only if it is still the record: one that changed meanwhile has its time already, and one that ended
     /// must not come back.
     pub fn touch(&self, id: u128, record: &Arc<Record>) {
-        self.people.entry(id).and_compute_with(|entry| {
+        self.logged_in.entry(id).and_compute_with(|entry| {
             if let Some(entry) = entry {
                 if !Arc::ptr_eq(entry.value(), record) {
                     return Op::Nop;
@@ -271,9 +273,9 @@ impl MemoryStore {
 struct MemorySteps<'s> {
     store: &'s MemoryStore,
     request: &'s UpdateRequest<'s>,
-    /// What the record weighed among people.
+    /// What the record weighed among those who are logged in.
     weight: u64,
-    /// What becomes of the entry among people.
+    /// What becomes of the entry among those who are logged in.
     op: Op<Arc<Record>>,
     /// Sessions that go for this one.
     gone: Vec<u128>,

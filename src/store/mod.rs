@@ -7,9 +7,10 @@
 //! - `touch`: a request came; may be late, may be lost.
 //! - `delete`, `delete_all_of`, `of`: ends one session, or all of a principal; lists a principal's.
 //!
-//! A new kind of store (one on the network, say) is one more variant of [`RecordStore`], and passes
-//! `tests/conformance.rs`. It carries a decision out by its own `update::UpdateSteps`, under whatever makes an update atomic
-//! there; `page`, `len`, `sweep` and `close` are for who looks, and for its life.
+//! A new kind of store (one on the network, say) is one more variant of [`RecordStore`], and passes the conformance suite
+//! in `tests/conformance.rs` beside this file. It carries a decision out by its own `update::UpdateSteps`, under whatever
+//! makes an update atomic there; `page`, `len`, `sweep` and `close` are for who looks, and for its life. Outside of this
+//! room it is named where the kinds of stores are: `config::store`, `app::state`, `plan`, and in `admin` for its figures.
 //!
 //! Here live records and what is remembered of those that ended. Never: a header, a cookie, a policy. Called by `session`.
 //!
@@ -115,7 +116,8 @@ impl RecordStore {
     }
 
     /// How many decisions have failed and were taken back: where that is the same before a `load` and after, it has seen
-    /// none of them.
+    /// none of them. Else this could happen: a logout is decided, `load` finds the session ended, the disk refuses the
+    /// logout and the session is back; and whoever asked has been told that they are nobody.
     pub fn failures(&self) -> u64 {
         match self {
             Self::Memory(_) => 0,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::support::occasion;
+use crate::support::scope;
 use allocation_counter::measure;
 use bytes::Bytes;
 use cloakroom::testing::{
@@ -32,11 +32,11 @@ fn rewritten_cookie_costs_three_allocations_at_most() {
     let inventory = CookieInventory::default();
     // As an answer's line is treated: noted, judged, put in the place of the one before.
     let cost = |rules: &CookieRules, line: &'static [u8]| {
-        inventory.note(line, &occasion(), rules);
+        inventory.note(line, &scope(), rules);
         let mut rewritten = false;
         let count = measure(|| {
-            assert!(inventory.note(line, &occasion(), rules).is_empty());
-            if let LineVerdict::Rewritten(new) = rules.apply(line, &occasion(), SealedFor::Later) {
+            assert!(inventory.note(line, &scope(), rules).is_empty());
+            if let LineVerdict::Rewritten(new) = rules.apply(line, &scope(), SealedFor::Later) {
                 rewritten = HeaderValue::from_maybe_shared(Bytes::from(new)).is_ok();
             }
         });
@@ -55,9 +55,9 @@ fn cookie_without_a_rule_costs_no_allocation() {
     let adopt_until = "2999-01-31".parse().ok();
     let kept = CookieRule { adopt_until, ..rule("PHPSESSID", CookieAction::Keep) };
     let rules = CookieRules::build(&[kept, rule("user.*", CookieAction::Seal)], &KeySecrets::ephemeral());
-    let occasion = occasion();
+    let scope = scope();
     let sent = PairContext {
-        occasion: &occasion,
+        scope: &scope,
         session: None,
         has: |_: &[u8]| false,
         open: &[],

@@ -36,7 +36,7 @@ pub(super) async fn serve<H: RequestHandler>(
     entered: ConnectionInfo,
     handler: Rc<H>,
 ) {
-    // Malformed, and that is the matter of this one stream (RFC 9113 section 8.1.1). h2 sees to what else is.
+    // Malformed, and that is the matter of this one stream (RFC 9113 section 8.1.1).
     if request.fields().values().any(has_blanks_around) {
         tracing::debug!(peer = ?entered.arrival.peer, "a request was refused: blanks around a value");
         return reply.send_reset(Reason::PROTOCOL_ERROR);
@@ -113,6 +113,9 @@ fn complete_head<B: Body>(head: &mut Response<()>, body: &B, is_tunnel: bool) {
 }
 
 /// A field value MUST NOT begin or end with one (RFC 9113 section 8.2.1).
+///
+/// What else is malformed h2 refuses (capitals in names, fields of connections, control characters, pseudo-fields,
+/// lengths), mostly with the connection; `tests/it/http2/over_http2.rs` notices should it no longer.
 fn has_blanks_around(value: &HeaderValue) -> bool {
     let is_blank = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     is_blank(value.as_bytes().first()) || is_blank(value.as_bytes().last())

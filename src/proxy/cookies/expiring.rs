@@ -82,8 +82,8 @@ impl Call<'_> {
     /// What goes with a session that ended.
     pub fn expire_cookies(
         &self,
-        crossing: &CookieContext,
-        occasion: &CookieScope<'_>,
+        cookie_context: &CookieContext,
+        scope: &CookieScope<'_>,
         headers: &Fields,
         expiring: &mut ExpiringLines,
     ) {
@@ -93,12 +93,12 @@ impl Call<'_> {
             let mut set = headers.get_all(header::SET_COOKIE);
             set.any(|line| set_cookie::name(line.as_bytes()) == name)
         };
-        for name in crossing.expiring.iter().filter(|name| !is_set(name)) {
-            expiring.add(name, rules.expire(name, occasion, seen));
+        for name in cookie_context.expiring.iter().filter(|name| !is_set(name)) {
+            expiring.add(name, rules.expire(name, scope, seen));
         }
         if rules.expires() {
-            for (name, line) in rules.expire_elsewhere(occasion, seen) {
-                if !is_set(&name) && !crossing.expiring.contains(&name) {
+            for (name, line) in rules.expire_elsewhere(scope, seen) {
+                if !is_set(&name) && !cookie_context.expiring.contains(&name) {
                     expiring.add(&name, vec![line]);
                 }
             }

@@ -46,26 +46,28 @@ impl Call<'_> {
         };
         let safe = request.method().is_safe();
         let form = asks && !safe && FetchContext::submits(request.method(), request.fields());
-        let mut crossing = CookieContext { path, from, safe, form, expiring: Vec::new() };
+        let mut cookie_context = CookieContext { path, from, safe, form, expiring: Vec::new() };
         let headers = request.fields_mut();
         let host = if jar.is_some() { self.host_of_app() } else { Cow::Borrowed("") };
+        // By the visitor's path, as cookies are kept: `proxy::response` has put the prefix before theirs.
         let asking = JarRequest {
             host: &host,
             path: self.admitted.path(),
             https: self.client.https,
             upstream: self.upstream(),
-            from: crossing.from,
+            from: cookie_context.from,
         };
         let mut kept = jar.map(|jar| jar.sent(&asking, now)).unwrap_or_default();
+        // What was kept under rules that are no more would stand beside the browser's own.
         kept.retain(|cookie| rules.keeps(&cookie.name));
         if rules.expires() {
-            crossing.expiring = self.names_that_expire(&self.cookie_scope(&crossing), headers);
+            cookie_context.expiring = self.names_that_expire(&self.cookie_scope(&cookie_context), headers);
         }
         // Where a cookie is kept under a name, none from before takes its place on other paths.
         let stored =
             |name: &[u8]| rules.keeps(name) && jar.is_some_and(|jar| jar.holds(name, self.upstream(), now));
         let work = NameWork::default();
-        self.edit_cookies(resolved, (&kept, stored, &work), || self.cookie_scope(&crossing), headers);
+        self.edit_cookies(resolved, (&kept, stored, &work), || self.cookie_scope(&cookie_context), headers);
         if work.is_over() {
             let why = "names of cookies that cost too much to look at";
             return Err(ProxyError::Client(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why));
@@ -73,21 +75,21 @@ impl Call<'_> {
         if let Some(line) = as_line(&kept) {
             append(headers, &line);
         }
-        Ok(crossing)
+        Ok(cookie_context)
     }
 
-    fn names_that_expire(&self, occasion: &CookieScope<'_>, headers: &Fields) -> Vec<Vec<u8>> {
+    fn names_that_expire(&self, scope: &CookieScope<'_>, headers: &Fields) -> Vec<Vec<u8>> {
         let rules = &self.plan.cookies;
         let lines = headers.get_all(header::COOKIE);
         let names = lines.flat_map(|line| cookie::pairs(line.as_bytes())).map(|(name, _)| name);
-        names.filter(|name| rules.goes_with_session(name, occasion)).map(<[u8]>::to_vec).collect()
+        names.filter(|name| rules.goes_with_session(name, scope)).map(<[u8]>::to_vec).collect()
     }
 
     fn edit_cookies<'o>(
         &self,
         resolved: Option<&ResolvedSession>,
         (kept, stored, work): (&[&JarCookie], impl Fn(&[u8]) -> bool, &NameWork),
-        occasion: impl FnOnce() -> CookieScope<'o>,
+        scope: impl FnOnce() -> CookieScope<'o>,
         headers: &mut Fields,
     ) {
         let form = &self.route.cookie;
@@ -100,19 +102,19 @@ impl Call<'_> {
                 })
             });
         }
-        let occasion = &occasion();
+        let scope = &scope();
         let lines: Vec<HeaderValue> = headers.get_all(header::COOKIE).cloned().collect();
         // Renamed ones are looked for only where one under the app's own name would be let in beside them, and then once.
         let renamed = OnceCell::new();
         let all_renamed = || -> BTreeSet<Cow<'_, [u8]>> {
             let pairs = lines.iter().flat_map(|line| cookie::pairs(line.as_bytes()));
-            pairs.filter_map(|(name, _)| rules.original_name(name, occasion)).collect()
+            pairs.filter_map(|(name, _)| rules.original_name(name, scope)).collect()
         };
         let has = |wanted: &[u8]| stored(wanted) || renamed.get_or_init(all_renamed).contains(wanted);
         let open: SmallVec<[&[u8]; 4]> =
-            kept.iter().map(|kept| &*kept.name).filter(|name| rules.leaves_open(name, occasion)).collect();
+            kept.iter().map(|kept| &*kept.name).filter(|name| rules.leaves_open(name, scope)).collect();
         let sent = PairContext {
-            occasion,
+            scope,
             session: resolved.and_then(ResolvedSession::known_id),
             has,
             open: &open,

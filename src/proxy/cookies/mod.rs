@@ -50,7 +50,7 @@ pub struct CookieContext {
     from: RequestSite,
     /// RFC 9110 section 9.2.1.
     safe: bool,
-    /// The visitor sent a form ([`Visit::submits`](crate::session::FetchContext::submits)).
+    /// The visitor sent a form ([`FetchContext::submits`](crate::session::FetchContext::submits)).
     form: bool,
     /// The browser's names of cookies that go when their session does.
     expiring: Vec<Vec<u8>>,
@@ -58,8 +58,8 @@ pub struct CookieContext {
 
 impl Call<'_> {
     /// What the rules may ask of a cookie's circumstances.
-    fn cookie_scope<'a>(&'a self, crossing: &'a CookieContext) -> CookieScope<'a> {
-        let path = crossing.path.as_deref();
+    fn cookie_scope<'a>(&'a self, cookie_context: &'a CookieContext) -> CookieScope<'a> {
+        let path = cookie_context.path.as_deref();
         CookieScope {
             host: &self.admitted.authority.host,
             path: path.and_then(|path| path.main.as_deref()).unwrap_or(self.admitted.path()),

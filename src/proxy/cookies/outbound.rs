@@ -69,7 +69,7 @@ impl Call<'_> {
     /// session is to keep is added to `changes`.
     pub fn rewrite_set_cookies<B>(
         &self,
-        crossing: &CookieContext,
+        cookie_context: &CookieContext,
         response: &mut Response<B>,
         changes: &mut Option<Box<SessionChanges>>,
     ) -> Option<Box<PendingLines>> {
@@ -79,12 +79,12 @@ impl Call<'_> {
         if !headers.contains(header::SET_COOKIE) {
             return waiting;
         }
-        let occasion = self.cookie_scope(crossing);
+        let scope = self.cookie_scope(cookie_context);
         let mut taken = false;
         headers.edit(header::SET_COOKIE, |line| {
-            let fate = self.fate_of_line((crossing, status), line, &occasion);
+            let fate = self.fate_of_line((cookie_context, status), line, &scope);
             if self.plan.cookies.adopts()
-                && let Some(adopted) = self.adopted_line(line, &fate, &occasion)
+                && let Some(adopted) = self.adopted_line(line, &fate, &scope)
             {
                 waiting.get_or_insert_default().adopted.push(adopted);
             }
@@ -116,9 +116,9 @@ impl Call<'_> {
         &self,
         line: &HeaderValue,
         fate: &LineFate,
-        occasion: &CookieScope<'_>,
+        scope: &CookieScope<'_>,
     ) -> Option<AdoptedLine> {
-        if !self.plan.cookies.is_adopted(set_cookie::name(line.as_bytes()), occasion) {
+        if !self.plan.cookies.is_adopted(set_cookie::name(line.as_bytes()), scope) {
             return None;
         }
         let needs = match fate {
@@ -136,7 +136,7 @@ impl Call<'_> {
         &self,
         answered: (&CookieContext, StatusCode),
         line: &HeaderValue,
-        occasion: &CookieScope<'_>,
+        scope: &CookieScope<'_>,
     ) -> LineFate {
         let line = SetCookieLine::read(line.as_bytes());
         if self.route.cookie.is_ours(line.sent_name()) {
@@ -146,11 +146,11 @@ impl Call<'_> {
             return LineFate::Goes;
         }
         let rules = &self.plan.cookies;
-        self.note_cookie(line, occasion);
+        self.note_cookie(line, scope);
         if rules.is_empty() || self.route.cookie.is_the_apps(line.name()) {
             return LineFate::Stays;
         }
-        match rules.apply(line, occasion, SealedFor::Later) {
+        match rules.apply(line, scope, SealedFor::Later) {
             LineVerdict::Untouched => LineFate::Stays,
             LineVerdict::Bound => LineFate::Waits,
             LineVerdict::Kept(kept) => self.keep_cookie(answered, &kept, line.name()),
@@ -164,8 +164,8 @@ impl Call<'_> {
     }
 
     /// The inventory's part.
-    fn note_cookie(&self, line: SetCookieLine<'_>, occasion: &CookieScope<'_>) {
-        let new = self.plan.inventory.note(line, occasion, &self.plan.cookies);
+    fn note_cookie(&self, line: SetCookieLine<'_>, scope: &CookieScope<'_>) {
+        let new = self.plan.inventory.note(line, scope, &self.plan.cookies);
         if !new.is_empty() {
             let cookie = String::from_utf8_lossy(line.name()).into_owned();
             let found: Vec<_> = new.into_iter().map(CookieFinding::as_str).collect();
@@ -215,7 +215,7 @@ impl Call<'_> {
     /// SECURITY: whatever comes of it, the line goes: it was never to be in a browser.
     fn keep_cookie(
         &self,
-        (crossing, status): (&CookieContext, StatusCode),
+        (cookie_context, status): (&CookieContext, StatusCode),
         kept: &cookies::LineForJar<'_>,
         name: &[u8],
     ) -> LineFate {
@@ -224,11 +224,12 @@ impl Call<'_> {
             LineFate::Goes
         };
         let host = self.host_of_app();
+        // By the visitor's path: `proxy::response` has put back the prefix of the route before any rule is asked.
         let setting = SettingScope {
             host: &host,
             path: self.admitted.path(),
             https: self.client.https,
-            from: crossing.from,
+            from: cookie_context.from,
             owner: (!kept.share).then(|| self.upstream()),
         };
         let cookie = match JarCookie::read(&kept.line, &setting, self.now) {
@@ -241,12 +242,12 @@ impl Call<'_> {
         change.ends = is_session && !change.keeps();
         change.renews = match kept.renew {
             // Many apps log out by a link.
-            KeepRenew::Unsafe => !crossing.safe || change.ends,
+            KeepRenew::Unsafe => !cookie_context.safe || change.ends,
             KeepRenew::Always => true,
             KeepRenew::Off => false,
         };
         // An answer that refuses something logs nobody in.
-        change.begins = change.renews && crossing.form && status.as_u16() < 400 && is_session;
+        change.begins = change.renews && cookie_context.form && status.as_u16() < 400 && is_session;
         if self.route.session == SessionMode::Off && change.keeps() {
             return lost("the route has no session");
         }
@@ -256,7 +257,7 @@ impl Call<'_> {
     /// After the answer's changes were kept: what waited for the session, and what goes with one that ended.
     pub fn finish_set_cookies(
         &self,
-        crossing: &CookieContext,
+        cookie_context: &CookieContext,
         waiting: Option<Box<PendingLines>>,
         after: &CommittedSession,
         headers: &mut Fields,
@@ -265,10 +266,10 @@ impl Call<'_> {
             return;
         }
         let waiting = waiting.unwrap_or_default();
-        let occasion = self.cookie_scope(crossing);
+        let scope = self.cookie_scope(cookie_context);
         for line in waiting.bound {
             let line = SetCookieLine::read(line.as_bytes());
-            let verdict = self.plan.cookies.apply(line, &occasion, SealedFor::Session(after.session));
+            let verdict = self.plan.cookies.apply(line, &scope, SealedFor::Session(after.session));
             match self.apply_verdict(line, verdict) {
                 LineFate::Becomes(line) => {
                     headers.append(header::SET_COOKIE, line);
@@ -286,12 +287,12 @@ impl Call<'_> {
             };
             if has {
                 let name = set_cookie::name(line.as_bytes());
-                let sent = crossing.expiring.iter().any(|expiring| expiring == name);
-                expiring.add(name, self.plan.cookies.expire_adopted(line.as_bytes(), &occasion, sent));
+                let sent = cookie_context.expiring.iter().any(|expiring| expiring == name);
+                expiring.add(name, self.plan.cookies.expire_adopted(line.as_bytes(), &scope, sent));
             }
         }
         if after.ended {
-            self.expire_cookies(crossing, &occasion, headers, &mut expiring);
+            self.expire_cookies(cookie_context, &scope, headers, &mut expiring);
         }
         expiring.go(headers);
     }

@@ -176,7 +176,7 @@ impl JarChange {
 pub struct JarRequest<'a> {
     /// The host that the app is sent, lower case and without port.
     pub host: &'a str,
-    /// The path that it is sent.
+    /// The path that the visitor asks for, with the prefix that the app may not see.
     pub path: &'a str,
     /// The visitor came by https.
     pub https: bool,

@@ -24,7 +24,7 @@ const LONGEST: i64 = 400 * 86_400;
 pub struct SettingScope<'a> {
     /// The host that the app was sent, lower case and without port.
     pub host: &'a str,
-    /// The path that it was sent.
+    /// The path that the visitor asked for: where a prefix is stripped, paths of cookies have it by then.
     pub path: &'a str,
     /// The visitor came by https.
     pub https: bool,

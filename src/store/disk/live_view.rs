@@ -66,7 +66,7 @@ pub(super) struct LiveView {
     /// Those that left, for a moment.
     pub(super) left: Arc<Mutex<Vec<u128>>>,
     pub(super) ended: TombstoneSet,
-    pub(super) people: PrincipalIndex,
+    pub(super) principals: PrincipalIndex,
     pub(super) queue: WriteQueue,
     /// What requests left on records, to be written behind.
     pub(super) touches: LastSeenLog,
@@ -88,7 +88,7 @@ impl LiveView {
     pub(super) fn new(
         max_bytes: u64,
         rules: &SessionConfig,
-        people: PrincipalIndex,
+        principals: PrincipalIndex,
         ended: TombstoneSet,
     ) -> Self {
         let left: Arc<Mutex<Vec<u128>>> = Arc::default();
@@ -110,7 +110,7 @@ impl LiveView {
             known: PackedIndex::new(max_bytes / 2),
             left,
             ended,
-            people,
+            principals,
             queue: WriteQueue::default(),
             touches: LastSeenLog::default(),
             marks: ChangeMarks::new(),
@@ -125,7 +125,7 @@ impl LiveView {
 
     /// Who is logged in under this record.
     pub(super) fn who(&self, record: &Record) -> Option<u128> {
-        record.principal.as_ref().map(|name| self.people.who((&record.realm, name)))
+        record.principal.as_ref().map(|name| self.principals.who((&record.realm, name)))
     }
 
     pub(super) fn room(&self) -> DiskCapacity {
@@ -137,7 +137,7 @@ impl LiveView {
         }
     }
 
-    /// Poison stays.
+    /// After a failed sync it stays `Failed` until the next start: what the system's cache holds since is not what is on disk.
     pub(super) fn set_room(&self, room: DiskCapacity) {
         if self.room() != DiskCapacity::Failed {
             self.room.store(room as u8, Ordering::Relaxed);
@@ -207,7 +207,7 @@ impl LiveView {
                 };
                 return Ok(Op::Nop);
             };
-            let everyone = all_of.map(|(realm, name)| self.people.who((&realm, &name)));
+            let everyone = all_of.map(|(realm, name)| self.principals.who((&realm, &name)));
             step = DecisionStep::Done(result, vec![receipt], everyone);
             Ok(op)
         })?;
@@ -231,7 +231,7 @@ impl LiveView {
         // A look without the lock finds the tombstone as soon as it finds no record.
         self.ended.add(id, now);
         if let Some(who) = who {
-            self.people.leave(who, id);
+            self.principals.leave(who, id);
         }
         let receipt = self.order(id, who, WriteEffect::End(now));
         self.known.remove(id);
@@ -282,13 +282,13 @@ impl LiveView {
                         None => self.ended.remove(id),
                     }
                     if let Some(who) = failed {
-                        self.people.leave(who, id);
+                        self.principals.leave(who, id);
                     }
                     match columns {
                         Some(columns) => {
                             self.known.add(id);
                             if let Some(who) = columns.who {
-                                self.people.join(who, id);
+                                self.principals.join(who, id);
                             }
                         }
                         None => self.known.remove(id),
@@ -314,7 +314,7 @@ impl LiveView {
             }
             self.known.remove(id);
             if let Some(who) = who {
-                self.people.leave(who, id);
+                self.principals.leave(who, id);
             }
             Op::Remove
         });
@@ -328,7 +328,7 @@ impl LiveView {
     pub(super) fn sweep(&self, now: Timestamp) {
         self.live.run_pending_tasks();
         self.ended.sweep();
-        self.people.sweep(now, LONGEST_REQUEST);
+        self.principals.sweep(now, LONGEST_REQUEST);
     }
 }
 
@@ -363,7 +363,7 @@ impl UpdateSteps for DiskSteps<'_> {
         let is_over = |other| {
             matches!(view.glance(other, self.request.now), Some(FoundRecord::Ended(_) | FoundRecord::Over))
         };
-        match who.filter(|_| logged_in).map(|who| self.request.enter(&view.people, who, is_over)) {
+        match who.filter(|_| logged_in).map(|who| self.request.enter(&view.principals, who, is_over)) {
             None => {}
             Some(Ok(others)) => self.gone = others,
             Some(Err(LoginDenied::TooMany)) => return Err(StoreError::TooManySessions),

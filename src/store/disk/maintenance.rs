@@ -41,7 +41,7 @@ pub struct StoreMaintenance {
     sealer: Sealer,
     keys: RowKeys,
     /// For whoever writes.
-    people: Option<PrincipalIndex>,
+    principals: Option<PrincipalIndex>,
     /// What is in it, for whoever writes.
     tally: RowChecksum,
     path: PathBuf,
@@ -54,7 +54,7 @@ pub struct StoreMaintenance {
 
 /// Why it could not be done.
 #[derive(Debug, thiserror::Error)]
-pub enum VaultError {
+pub enum MaintenanceError {
     /// It cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
@@ -159,7 +159,7 @@ impl StoreMaintenance {
         let salvage::OpenedDatabase { file, lock, mut ids, salvaged } =
             salvage::open(folder, Durability::Group, Timestamp::now())?;
         let sealer = Sealer::derive(SEAL, secrets);
-        let people = who_key(&file, &sealer, folder, &mut ids)?;
+        let principals = who_key(&file, &sealer, folder, &mut ids)?;
         let path = folder.join(NAME);
         let keys = RowKeys::open(&file, &sealer)
             .map_err(|error| OpenError::Database { path: folder.join(NAME), error })?;
@@ -168,7 +168,7 @@ impl StoreMaintenance {
             file,
             sealer,
             keys,
-            people: Some(people),
+            principals: Some(principals),
             tally,
             path,
             salvaged,
@@ -204,7 +204,7 @@ impl StoreMaintenance {
             file,
             sealer,
             keys,
-            people: None,
+            principals: None,
             tally: RowChecksum::default(),
             path,
             salvaged: None,
@@ -222,8 +222,8 @@ impl StoreMaintenance {
     fn each(
         &self,
         progress: ProgressReport<'_>,
-        mut visit: impl FnMut(StoredRow) -> Result<(), VaultError>,
-    ) -> Result<u64, VaultError> {
+        mut visit: impl FnMut(StoredRow) -> Result<(), MaintenanceError>,
+    ) -> Result<u64, MaintenanceError> {
         let total = RowChecksum::rows_said(&self.file).unwrap_or(0);
         let mut done = 0;
         let walked = self.file.walk(|stored| {
@@ -248,7 +248,7 @@ impl StoreMaintenance {
     ///
     /// # Errors
     /// None at present: what cannot be read is counted.
-    pub fn verify(&self, progress: ProgressReport<'_>) -> Result<CheckReport, VaultError> {
+    pub fn verify(&self, progress: ProgressReport<'_>) -> Result<CheckReport, MaintenanceError> {
         let mut checked = CheckReport { beginning: self.copy.is_some(), ..CheckReport::default() };
         checked.missing = self.each(progress, |stored| {
             match row::open(stored.id, stored.beside, &stored.row, &self.sealer) {
@@ -273,7 +273,7 @@ impl StoreMaintenance {
         &self,
         mut to: impl Write,
         progress: ProgressReport<'_>,
-    ) -> Result<CheckReport, VaultError> {
+    ) -> Result<CheckReport, MaintenanceError> {
         let mut checked = CheckReport { beginning: self.copy.is_some(), ..CheckReport::default() };
         write(
             &mut to,
@@ -316,7 +316,7 @@ impl StoreMaintenance {
         rules: &SessionConfig,
         force: bool,
         progress: ProgressReport<'_>,
-    ) -> Result<ImportReport, VaultError> {
+    ) -> Result<ImportReport, MaintenanceError> {
         self.file.run("BEGIN IMMEDIATE")?;
         let outcome = self.read_in(from, rules, force, progress);
         self.file.run(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" })?;
@@ -324,7 +324,7 @@ impl StoreMaintenance {
     }
 
     /// Back to when it is known here which sessions have ended. In a store from which nobody was served none has.
-    fn reach(&self, rules: &SessionConfig) -> Result<Timestamp, VaultError> {
+    fn reach(&self, rules: &SessionConfig) -> Result<Timestamp, MaintenanceError> {
         let (floor, kept) = (self.file.meta_number("floor")?, self.file.meta_number(IDLE)?);
         if kept == 0 && self.file.meta_number("commits")? == 0 {
             return Ok(Timestamp(0));
@@ -342,16 +342,18 @@ impl StoreMaintenance {
         rules: &SessionConfig,
         force: bool,
         progress: ProgressReport<'_>,
-    ) -> Result<ImportReport, VaultError> {
+    ) -> Result<ImportReport, MaintenanceError> {
         let (reach, mut exported) = (self.reach(rules)?, Timestamp(0));
         let mut imported = ImportReport::default();
         let mut tally = self.tally;
         for (number, text) in from.lines().enumerate() {
             let text = text?;
-            let line =
-                serde_json::from_str(&text).map_err(|why| VaultError::Line { line: number + 1, why })?;
+            let line = serde_json::from_str(&text)
+                .map_err(|why| MaintenanceError::Line { line: number + 1, why })?;
             match line {
-                ImportLine::Session { .. } if exported < reach && !force => return Err(VaultError::Stale),
+                ImportLine::Session { .. } if exported < reach && !force => {
+                    return Err(MaintenanceError::Stale);
+                }
                 ImportLine::Session { id, session } => {
                     let id = id.as_u128();
                     if self.file.get(id)?.is_some() || self.file.ended(id)?.is_some() {
@@ -359,10 +361,10 @@ impl StoreMaintenance {
                         continue;
                     }
                     let record = row::record(id, *session);
-                    let who = self.people.as_ref().zip(record.principal.as_ref());
-                    let who = who.map(|(people, name)| people.who((&record.realm, name)));
+                    let who = self.principals.as_ref().zip(record.principal.as_ref());
+                    let who = who.map(|(principals, name)| principals.who((&record.realm, name)));
                     let beside = row::columns(&record, who, rules);
-                    let row = row::seal(&record, beside, &self.sealer).ok_or(VaultError::Seal)?;
+                    let row = row::seal(&record, beside, &self.sealer).ok_or(MaintenanceError::Seal)?;
                     if self.file.put(&StoredRow { id, beside, row })? {
                         tally.add(id);
                     }
@@ -394,7 +396,7 @@ impl StoreMaintenance {
     ///
     /// # Errors
     /// There is no room for the copy that this takes.
-    pub fn compact(&self) -> Result<(u64, u64), VaultError> {
+    pub fn compact(&self) -> Result<(u64, u64), MaintenanceError> {
         let checkpoint = || self.file.pragma_alone("wal_checkpoint(TRUNCATE)");
         checkpoint()?;
         let before = std::fs::metadata(&self.path)?.len();
@@ -419,7 +421,7 @@ fn as_it_is(folder: &Path) -> Result<(DatabaseFile, Option<RepairedCopy>), OpenE
     Ok((DatabaseFile::beside(copy.folder())?, Some(copy)))
 }
 
-fn write(to: &mut impl Write, line: &ImportLine) -> Result<(), VaultError> {
+fn write(to: &mut impl Write, line: &ImportLine) -> Result<(), MaintenanceError> {
     serde_json::to_writer(&mut *to, line).map_err(io::Error::from)?;
     Ok(to.write_all(b"\n")?)
 }

@@ -36,7 +36,7 @@ mod tests;
 pub(crate) use file::DatabaseFile;
 pub use file::OpenError;
 pub(crate) use lock::FolderLock;
-pub use maintenance::{CheckReport, ImportReport, StoreMaintenance, VaultError};
+pub use maintenance::{CheckReport, ImportReport, MaintenanceError, StoreMaintenance};
 pub use salvage::SalvageResult;
 pub use start::DiskSettings;
 
@@ -180,7 +180,7 @@ impl DiskStore {
         if self.live_view.rules.max_sessions_per_principal.is_some()
             && let Some((realm, name)) = request.principal
         {
-            for id in self.live_view.people.of(self.live_view.people.who((realm, name))) {
+            for id in self.live_view.principals.of(self.live_view.principals.who((realm, name))) {
                 if self.live_view.load(id, request.now).is_none() {
                     self.read(id).await?;
                 }
@@ -263,12 +263,12 @@ impl DiskStore {
         principal: &str,
         now: Timestamp,
     ) -> Result<usize, StoreError> {
-        self.end_all(self.live_view.people.who((realm, principal)), now).await
+        self.end_all(self.live_view.principals.who((realm, principal)), now).await
     }
 
     async fn end_all(&self, who: u128, now: Timestamp) -> Result<usize, StoreError> {
         let mut count = 0;
-        let mut all = self.live_view.people.end(who, now);
+        let mut all = self.live_view.principals.end(who, now);
         for _ in 0..TRIES {
             if self.live_view.room() == DiskCapacity::Failed {
                 return Err(StoreError::Unavailable);
@@ -294,7 +294,7 @@ impl DiskStore {
     /// Those of them who logged in since may stay.
     async fn logged_in_before(&self, who: u128, now: Timestamp) -> Result<Vec<u128>, StoreError> {
         let mut before = Vec::new();
-        for id in self.live_view.people.of(who) {
+        for id in self.live_view.principals.of(who) {
             if matches!(self.load(id, now).await?, FoundRecord::Live(record) if record.counted_from <= now) {
                 before.push(id);
             }
@@ -304,7 +304,7 @@ impl DiskStore {
 
     /// The sessions of this principal in this realm, oldest login first.
     pub fn of(&self, realm: &str, principal: &str) -> Vec<Uuid> {
-        let all = self.live_view.people.of(self.live_view.people.who((realm, principal)));
+        let all = self.live_view.principals.of(self.live_view.principals.who((realm, principal)));
         all.into_iter().map(Uuid::from_u128).collect()
     }
 

@@ -315,9 +315,9 @@ fn read(file: &DatabaseFile, ids: &RowIds, live_view: &LiveView) -> rusqlite::Re
     let person = |(id, beside): &(u128, RowColumns)| Some((beside.since, beside.who?, *id));
     let mut people: Vec<_> = ids.iter().filter_map(person).collect();
     people.sort_unstable();
-    live_view.people.reserve(people.len());
+    live_view.principals.reserve(people.len());
     for (_, who, id) in people {
-        live_view.people.join(who, id);
+        live_view.principals.join(who, id);
     }
     Ok(())
 }

@@ -113,7 +113,7 @@ fn sealed_cookie_is_bound_to_name_host_and_key() {
 
 #[test]
 fn a_key_that_was_replaced_still_opens_what_it_sealed() {
-    let occasion = CookieScope {
+    let scope = CookieScope {
         host: "a.test",
         path: "/",
         request_paths: &[],
@@ -130,13 +130,13 @@ fn a_key_that_was_replaced_still_opens_what_it_sealed() {
     let after = ring([3; 32], &[[2; 32]]);
     for number in 0..1000 {
         let line = format!("sid=value{number}");
-        let sealed = |rules: &CookieRules| match rules.apply(line.as_bytes(), &occasion, SealedFor::Later) {
+        let sealed = |rules: &CookieRules| match rules.apply(line.as_bytes(), &scope, SealedFor::Later) {
             LineVerdict::Rewritten(sealed) => sealed,
             other => panic!("{other:?}"),
         };
         let opened = |rules: &CookieRules, sealed: &[u8]| {
             let sent = PairContext {
-                occasion: &occasion,
+                scope: &scope,
                 session: None,
                 has: |_: &[u8]| false,
                 open: &[],

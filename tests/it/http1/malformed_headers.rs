@@ -11,7 +11,7 @@ use cloakroom::testing::{
 use cookie::Cookie;
 use proptest::{collection::vec, prelude::*, test_runner::TestRunner};
 
-use crate::support::{App, Cloakroom, Reply, occasion};
+use crate::support::{App, Cloakroom, Reply, scope};
 
 /// What stands before the first `;`. `@` is 8 KiB.
 const PAIRS: [&[u8]; 30] = [
@@ -117,7 +117,7 @@ fn odd_set_cookie_lines_change_only_as_the_rule_says() {
     for line in &lines {
         let shown = line.get(..line.len().min(80)).unwrap().escape_ascii();
         assert_eq!(
-            pass.apply(line.as_slice(), &occasion(), SealedFor::Later),
+            pass.apply(line.as_slice(), &scope(), SealedFor::Later),
             LineVerdict::Untouched,
             "{shown}"
         );
@@ -125,7 +125,7 @@ fn odd_set_cookie_lines_change_only_as_the_rule_says() {
             [(&secure, "Secure", None), (&http_only, "HttpOnly", None), (&lax, "SameSite", Some(&b"Lax"[..]))]
         {
             let wanted = by_hand(line, attribute, value);
-            match rules.apply(line.as_slice(), &occasion(), SealedFor::Later) {
+            match rules.apply(line.as_slice(), &scope(), SealedFor::Later) {
                 LineVerdict::Untouched => assert_eq!(&wanted, line, "{attribute}: {shown}"),
                 LineVerdict::Rewritten(new) => {
                     assert_eq!(

@@ -51,7 +51,7 @@ use ::cloakroom::testing::cookies::CookieScope;
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A cookie of example.com's app, by https, in the year 2027.
-pub(crate) fn occasion() -> CookieScope<'static> {
+pub(crate) fn scope() -> CookieScope<'static> {
     CookieScope {
         host: "example.com",
         path: "/",
