@@ -5,7 +5,6 @@ mod cookies;
 mod house;
 mod http1;
 mod http2;
-mod neighbours;
 mod operations;
 mod routes;
 mod sessions;

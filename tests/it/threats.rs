@@ -29,11 +29,12 @@ fn rows(document: &str) -> Vec<(String, Vec<String>)> {
     rows.skip(1).map(named).collect()
 }
 
-/// Whether `module::name` of `tests/it`, or `src/….rs::name`, is a test.
+/// Whether `module::name` of `tests/it`, `peers::module::name`, or `src/….rs::name`, is a test.
 fn is_test(test: &str) -> bool {
     let Some((place, name)) = test.rsplit_once("::") else { return false };
     let rust = Path::new(place).extension().is_some_and(|extension| extension == "rs");
-    let file = if rust { place.to_owned() } else { format!("tests/it/{}.rs", place.replace("::", "/")) };
+    let folder = if place.starts_with("peers::") { "tests" } else { "tests/it" };
+    let file = if rust { place.to_owned() } else { format!("{folder}/{}.rs", place.replace("::", "/")) };
     let text = read(&file);
     let Some(at) = text.find(&format!("fn {name}(")) else { return false };
     let before = text[..at].trim_end();

@@ -1,7 +1,6 @@
 //! The app's own cookies.
 
 mod app_logouts;
-mod jar;
 mod jar_model;
 mod jar_rules;
 mod kept_logins;
@@ -9,4 +8,3 @@ mod kept_names;
 mod legacy_cookies;
 mod rules;
 mod sealed;
-mod vault;

@@ -1,6 +1,5 @@
 //! HTTP/2: by ALPN and by prior knowledge, and what becomes of a request on its way to an app that speaks HTTP/1.
 
-use std::process::Command;
 use std::thread;
 
 use bytes::Bytes;
@@ -326,37 +325,6 @@ fn when_told_to_stop_what_is_under_way_is_finished() {
     });
     drop((visitor, idle));
     assert_eq!(proxy.exit().code(), Some(0));
-}
-
-#[test]
-fn curl_nghttp_and_h2load_get_what_they_ask_for() {
-    let authority = Authority::new();
-    authority.issue("shop", &["localhost"]);
-    let app = echo();
-    let proxy = Cloakroom::before(app.address)
-        .listen(&authority.toml(&["shop"]))
-        .config(&format!(
-            "[[listen]]\naddress = \"unix:{}\"\nhttp2_prior_knowledge = true",
-            authority.path("clear").display()
-        ))
-        .start();
-    let url = format!("https://localhost:{}/hello", proxy.address.port());
-    let root = authority.root().display().to_string();
-    let socket = authority.path("clear").display().to_string();
-    for (program, arguments, wanted) in [
-        ("curl", vec!["-sS", "--http2", "-w", " %{http_version}", "--cacert", &root, &url], "/hello 2"),
-        ("curl", vec!["-sS", "--http2-prior-knowledge", "--unix-socket", &socket, "http://a/x"], "/x"),
-        ("curl", vec!["-sS", "--http1.1", "--unix-socket", &socket, "http://a/y"], "/y"),
-        ("nghttp", vec!["--no-verify-peer", &url], "/hello"),
-    ] {
-        let output = Command::new(program).args(&arguments).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), wanted, "{program}: {output:?}");
-    }
-    let output = Command::new("h2load").args(["-n", "2000", "-c", "5", "-m", "20", &url]).output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout);
-    assert!(text.contains("2000 succeeded, 0 failed, 0 errored"), "{text}");
-    let text = text.lines().find(|line| line.starts_with("status codes")).unwrap();
-    assert!(text.contains("2000 2xx"), "{text}");
 }
 
 #[test]

@@ -4,7 +4,6 @@ mod admin;
 mod check;
 mod drain;
 mod logs;
-mod package;
 mod reference;
 mod reload;
 mod reload_under_load;

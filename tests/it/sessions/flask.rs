@@ -3,10 +3,9 @@
 
 use std::iter;
 use std::path::Path;
-use std::process::Command;
 use std::time::Duration;
 
-use crate::support::{App, Browser, Cloakroom, Legacy, flask_python, legacy::file};
+use crate::support::{App, Browser, Cloakroom};
 use cloakroom::testing::{
     clock::Timestamp,
     record::{
@@ -49,45 +48,6 @@ pub(crate) fn text(value: &str) -> FieldValue {
 pub(crate) fn held(visitor: &Browser) -> Option<FlaskDocument> {
     let cookie = visitor.jar.get("session")?;
     Some(codec(SECRET).open(cookie.as_bytes(), Timestamp::now()).expect("signed as Flask does").document)
-}
-
-#[test]
-fn flask_login_and_logout_are_seen_by_a_php_app() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let mut command = Command::new(flask_python());
-    let flask =
-        Legacy::said(command.arg(file("flask_login_app.py")).env("SECRET_KEY", SECRET), "flask-login");
-    let php = Legacy::php();
-    let config = format!(
-        "{}[upstreams.flask]\nservers = [\"http://{}\"]\n\
-         [[routes]]\npath = \"/account\"\nupstream = \"flask\"\nsession = \"off\"\n[[routes]]\nupstream = \"app\"\n",
-        shared(folder.path(), ""),
-        flask.address
-    );
-    let proxy = Cloakroom::before(php.address).config(&config).start();
-    let mut visitor = proxy.browser();
-    let mut ask = |path: &str| visitor.get(path).text();
-    assert_eq!(ask("/who"), "");
-    assert_eq!(ask("/account/login?name=zoe"), "logged in");
-    assert_eq!(ask("/account/keep"), "kept");
-    assert_eq!((ask("/who"), ask("/account/who")), ("zoe".to_owned(), "zoe".to_owned()));
-    // Written by one and read by the other; what is Flask's own stays as it was.
-    assert_eq!(ask("/store"), "stored");
-    assert_eq!(ask("/account/note"), "'Zoë 100% + \"quoted\"; ü'");
-    assert_eq!(
-        (ask("/read"), ask("/account/kept")),
-        ("Zoë 100% + \"quoted\"; ü".to_owned(), "whole".to_owned())
-    );
-    assert_eq!(ask("/account/who"), "zoe");
-    assert_eq!(ask("/account/logout"), "logged out");
-    assert_eq!((ask("/who"), ask("/account/who")), (String::new(), "nobody".to_owned()));
-    assert_eq!(ask("/account/kept"), "whole");
-    // The other way round.
-    assert_eq!(ask("/login?name=bob"), "logged in");
-    assert_eq!((ask("/who"), ask("/account/who")), ("bob".to_owned(), "bob".to_owned()));
-    assert_eq!(ask("/logout"), "logged out");
-    assert_eq!((ask("/who"), ask("/account/who")), (String::new(), "nobody".to_owned()));
-    assert_eq!(visitor.jar.len(), 0, "nothing is left, and so no cookie: {:?}", visitor.jar);
 }
 
 #[test]

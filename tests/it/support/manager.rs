@@ -1,7 +1,7 @@
 //! systemd, as a service sees it: sockets with names, credentials, a place for notes, and a watchdog.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, ErrorKind};
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
@@ -137,15 +137,6 @@ impl Service {
         self.child.id()
     }
 
-    /// The id of its thread of this name.
-    pub(crate) fn thread(&self, name: &str) -> String {
-        let tasks = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
-        let is = |task: &PathBuf| fs::read_to_string(task.join("comm")).is_ok_and(|comm| comm.trim() == name);
-        let task = tasks.map(|task| task.unwrap().path()).find(is);
-        let task = task.unwrap_or_else(|| panic!("no thread {name}"));
-        task.file_name().unwrap().to_string_lossy().into_owned()
-    }
-
     /// Sends it a signal.
     pub(crate) fn signal(&self, name: &str) {
         let pid = self.pid().to_string();
@@ -176,32 +167,5 @@ impl Drop for Service {
         if std::thread::panicking() {
             eprintln!("{}", self.log());
         }
-    }
-}
-
-/// A thread that is held up in a system call for as long as this lives.
-pub(crate) struct Stalled(Child);
-
-impl Stalled {
-    /// The next calls of these names by the thread with this id take a minute each.
-    pub(crate) fn thread(id: &str, calls: &str) -> Self {
-        let inject = format!("inject={calls}:delay_enter=60000000");
-        let mut command = Command::new("strace");
-        command.args(["-o", "/dev/null", "-p", id, "-e", &inject, "-e", &format!("trace={calls}")]);
-        let mut child = command
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap_or_else(|_| panic!("no strace here: `apt-get install strace`, or run tests/run"));
-        let mut said = String::new();
-        BufReader::new(child.stderr.take().unwrap()).read_line(&mut said).unwrap();
-        assert!(said.contains("attached"), "{said}");
-        Self(child)
-    }
-}
-
-impl Drop for Stalled {
-    fn drop(&mut self) {
-        drop(self.0.kill());
-        drop(self.0.wait());
     }
 }

@@ -1,4 +1,4 @@
-//! The verbs that look after a store.
+//! Programs that tests start: the verbs that look after a store, and a Python with Flask.
 
 use std::fs;
 use std::io::Write;
@@ -20,4 +20,15 @@ pub(crate) fn tool(folder: &Path, verb: &str, input: &[u8]) -> Output {
     // One that is refused reads nothing.
     let _ = child.stdin.take().unwrap().write_all(input);
     child.wait_with_output().unwrap()
+}
+
+/// A Python with Flask and Flask-Login from its own index.
+pub(crate) fn flask_python() -> &'static str {
+    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/target/flask-venv/bin/python");
+    assert!(
+        Path::new(python).exists(),
+        "no Flask from Python's index here: `python3 -m venv target/flask-venv && target/flask-venv/bin/pip install \
+         flask flask-login`, or run tests/run"
+    );
+    python
 }

@@ -2,11 +2,10 @@
 
 use std::io::read_to_string;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 
-use super::server::{announced, spawn};
+use crate::harness::server::{announced, spawn};
 
 /// A running app; killed when dropped.
 pub(crate) struct Legacy {
@@ -115,17 +114,6 @@ impl Drop for Legacy {
         drop(self.child.kill());
         drop(self.child.wait());
     }
-}
-
-/// A Python with Flask and Flask-Login from its own index.
-pub(crate) fn flask_python() -> &'static str {
-    let python = concat!(env!("CARGO_MANIFEST_DIR"), "/target/flask-venv/bin/python");
-    assert!(
-        Path::new(python).exists(),
-        "no Flask from Python's index here: `python3 -m venv target/flask-venv && target/flask-venv/bin/pip install \
-         flask flask-login`, or run tests/run"
-    );
-    python
 }
 
 /// A file of `tests/apps`.

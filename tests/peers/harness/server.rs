@@ -11,7 +11,7 @@ use std::thread;
 
 use tempfile::TempDir;
 
-use super::{Port, eventually};
+use crate::support::{Port, eventually};
 
 /// Starts a program, or says which of Debian's packages brings it.
 pub(crate) fn spawn(command: &mut Command, package: &str) -> Child {

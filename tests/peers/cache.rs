@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::net::TcpStream;
 use std::thread;
 
-use crate::support::server::Server;
+use crate::harness::server::Server;
 use crate::support::{App, Browser, Cloakroom, Port, Reply, Request, Response, Wire};
 
 const USERS: usize = 100;

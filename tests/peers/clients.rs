@@ -8,9 +8,9 @@ use cloakroom::testing::clock::Timestamp;
 use rcgen::KeyUsagePurpose;
 use serde_json::{Value, json};
 
-use crate::support::hints::hinting;
+use crate::harness::hints::hinting;
+use crate::harness::webdriver::Chromium;
 use crate::support::tunnel::echo;
-use crate::support::webdriver::Chromium;
 use crate::support::{App, Authority, Cloakroom, Reply};
 
 /// An app that counts visits, and says what it was sent.

@@ -11,9 +11,9 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::eventually_within;
-use super::server::{announced, spawn, stop};
-use super::wire::Wire;
+use crate::harness::server::{announced, spawn, stop};
+use crate::support::eventually_within;
+use crate::support::wire::Wire;
 
 /// A browser takes its time on a busy machine.
 const PATIENCE: Duration = Duration::from_mins(1);

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use tempfile::TempDir;
 
-use super::legacy::{Legacy, file};
+use crate::harness::legacy::{Legacy, file};
 
 /// The one user of each.
 pub(crate) const USER: &str = "alice";

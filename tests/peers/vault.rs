@@ -2,9 +2,10 @@
 
 use std::net::SocketAddr;
 
-use crate::support::packaged::{PASSWORD, USER, django, dokuwiki};
-use crate::support::webdriver::Chromium;
-use crate::support::{Browser, Cloakroom, Legacy, Response};
+use crate::harness::legacy::Legacy;
+use crate::harness::packaged::{PASSWORD, USER, django, dokuwiki};
+use crate::harness::webdriver::Chromium;
+use crate::support::{Browser, Cloakroom, Response};
 
 const VAULT: &str = "[[cookies]]\npreset = \"vault\"";
 

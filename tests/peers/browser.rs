@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use serde_json::json;
 
-use crate::support::server::{Server, announced, spawn, stop};
-use crate::support::webdriver::Chromium;
+use crate::harness::server::{Server, announced, spawn, stop};
+use crate::harness::webdriver::Chromium;
 use crate::support::{App, Cloakroom, Port, Reply, Request, key};
 
 /// `cloakroom demo`, as anyone would try it.

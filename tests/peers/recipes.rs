@@ -5,9 +5,10 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::server::Server;
-use crate::support::webdriver::Chromium;
-use crate::support::{App, Authority, Cloakroom, Legacy, Port, Reply, key};
+use crate::harness::legacy::Legacy;
+use crate::harness::server::Server;
+use crate::harness::webdriver::Chromium;
+use crate::support::{App, Authority, Cloakroom, Port, Reply, key};
 
 /// The README, and what lies in `docs`.
 fn documents() -> Vec<String> {

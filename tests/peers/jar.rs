@@ -20,7 +20,7 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
-use crate::support::server::spawn;
+use crate::harness::server::spawn;
 use crate::support::{App, Cloakroom};
 
 /// The same numbers in every run.

@@ -1,6 +1,7 @@
 //! Real apps of a few lines each, which know nothing of sessions, behind `cloakroom run --listen … --upstream …`.
 
-use crate::support::{Cloakroom, Legacy};
+use crate::harness::legacy::Legacy;
+use crate::support::Cloakroom;
 
 /// What every legacy app must manage, whatever its language.
 fn round_trip(app: &Legacy) {

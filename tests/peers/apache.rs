@@ -3,7 +3,7 @@
 
 use std::fs;
 
-use crate::support::server::Server;
+use crate::harness::server::Server;
 use crate::support::{App, Browser, Cloakroom, Port, Reply};
 
 const PRESET: &str = "[session.headers]\npreset = \"apache\"";

@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::thread;
 
-use super::{Gate, Wire};
+use crate::support::{Gate, Wire};
 
 /// An app that hints at its stylesheet, and answers only once that was asked for.
 pub(crate) fn hinting() -> SocketAddr {
