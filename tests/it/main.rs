@@ -1,4 +1,5 @@
-//! Everything that needs the real binary, in one test program that links once: one folder a subject.
+//! Everything that needs the real binary, and beside it Rust and Python alone, in one test program that links once: one folder
+//! a subject. What wants neighbours is in `tests/peers`.
 
 mod allocations;
 mod cookies;
