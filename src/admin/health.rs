@@ -10,7 +10,7 @@ impl HealthReport {
     /// As things stand.
     pub(super) fn of(sources: &AdminSources, now: Timestamp) -> Self {
         let mut amiss = Vec::new();
-        // A full disk is not named: it serves whoever is there, recovers by itself, and another node would be as full.
+        // A full disk is not named: whoever is there is served, and it recovers by itself.
         if let Some(store) = sources.lasting.store()
             && let RecordStore::Disk(disk) = &**store
             && !disk.health().takes_changes

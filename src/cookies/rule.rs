@@ -145,7 +145,7 @@ impl CookieRules {
         self.rules.iter().enumerate().find(fits).map(|(_, rule)| rule)
     }
 
-    /// Whether a cookie of this name is kept on any scope: by a rule before which none takes it on all of them. What was
+    /// Whether a cookie of this name is kept in any scope: by a rule before which none takes it in all of them. What was
     /// kept under rules that are no more is not sent, since it would stand beside the browser's own.
     pub fn keeps(&self, name: &[u8]) -> bool {
         let keeps = |rule: &CookieRule| rule.action == CookieAction::Keep && !rule.report;

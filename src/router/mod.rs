@@ -96,18 +96,13 @@ pub fn reading(raw_path: &str) -> Cow<'_, str> {
     }
 }
 
-/// Whether some app may read a path as what is neither [`reading`] nor any of [`other_readings`].
-pub fn has_unknown_readings(raw_path: &str) -> bool {
-    path::scan(raw_path.as_bytes()) != Some(true)
-        && PathReader::new(raw_path.as_bytes()).has_readings_beyond_these()
-}
-
 /// All else that some app may read a path as, each once, and whether that is by decoding what parts a path in it; none
-/// where all read it alike. Of a path for which [`Router::find`] found a route these are few.
-pub fn other_readings(raw_path: &str) -> Vec<(String, bool)> {
+/// where all read it alike. Of a path for which [`Router::find`] found a route these are few. The second: some app may read
+/// it in yet another way, which is not known.
+pub fn other_readings(raw_path: &str) -> (Vec<(String, bool)>, bool) {
     let mut all: Vec<(String, bool)> = Vec::new();
     if path::scan(raw_path.as_bytes()) == Some(true) {
-        return all;
+        return (all, false);
     }
     let mut known = HashSet::from([reading(raw_path).into_owned()]);
     let mut reader = PathReader::new(raw_path.as_bytes());
@@ -117,7 +112,7 @@ pub fn other_readings(raw_path: &str) -> Vec<(String, bool)> {
             all.push((reading, escapes >= EscapeHandling::SeparatorsDecoded));
         }
     }
-    all
+    (all, reader.has_readings_beyond_these())
 }
 
 #[cfg(test)]

@@ -207,9 +207,9 @@ mod tests {
 
     use super::*;
 
-    struct Pieces(VecDeque<Frame<Bytes>>);
+    struct QueuedFrames(VecDeque<Frame<Bytes>>);
 
-    impl Body for Pieces {
+    impl Body for QueuedFrames {
         type Data = Bytes;
         type Error = Infallible;
 
@@ -225,12 +225,12 @@ mod tests {
         }
     }
 
-    fn body(sizes: &[usize]) -> ReplayBody<Pieces> {
+    fn body(sizes: &[usize]) -> ReplayBody<QueuedFrames> {
         let data = |size: &usize| Frame::data(Bytes::from(vec![b'x'; *size]));
         let trailers = HeaderMap::from_iter([(http::header::ETAG, http::HeaderValue::from_static("a"))]);
         let mut pieces: VecDeque<_> = sizes.iter().map(data).collect();
         pieces.push_back(Frame::trailers(trailers));
-        ReplayBody::new(Pieces(pieces))
+        ReplayBody::new(QueuedFrames(pieces))
     }
 
     /// The sizes of so many frames; trailers are 1000.

@@ -9,18 +9,8 @@ use std::time::Duration;
 
 use crate::harness::stalled::Stalled;
 use crate::support::App;
-use crate::support::manager::Manager;
+use crate::support::manager::{MEMORY, Manager, service_config as config};
 
-/// TOML of a service before this app, with sessions in memory.
-fn config(app: &App, store: &str) -> String {
-    format!(
-        "[process]\nworkers = 2\n[[listen]]\naddress = \"systemd:public\"\n[upstreams.app]\n\
-         servers = [\"http://{}\"]\n[[routes]]\nupstream = \"app\"\n{store}\n",
-        app.address
-    )
-}
-
-const MEMORY: &str = "[store]\nkind = \"memory\"";
 const PATIENCE: &str = "2000000";
 #[test]
 fn a_worker_that_does_not_go_round_stops_the_signs_of_life() {

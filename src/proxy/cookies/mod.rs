@@ -32,8 +32,7 @@ impl AskedPath {
             Box::new(match router::reading(path) {
                 Cow::Borrowed(_) => Self { main: None, rules: rules.request_paths(path, &[], false) },
                 Cow::Owned(main) => {
-                    let (others, unknown) =
-                        (router::other_readings(path), router::has_unknown_readings(path));
+                    let (others, unknown) = router::other_readings(path);
                     let rules = rules.request_paths(&main, &others, unknown);
                     Self { main: Some(main), rules }
                 }

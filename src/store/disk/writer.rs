@@ -404,8 +404,8 @@ impl DiskWriter {
     pub(super) fn measure(&mut self) {
         let (Some(most), Ok(pages)) = (self.max_bytes, self.file.pages()) else { return };
         let used = pages * PAGE;
-        // Visitors without a name may fill one half: the other is for those who log in. The last sixteenth is for changes of
-        // what is there, logouts first of all, and for the pages that SQLite needs to make room.
+        // Visitors without a name may fill one half, those who log in all but a sixteenth: that is for changes of what is
+        // there.
         self.live_view.set_room(match used {
             used if used < most / 2 => DiskCapacity::Plenty,
             used if used < most / 16 * 15 => DiskCapacity::Logins,

@@ -3,19 +3,8 @@
 use std::fs;
 use std::time::Duration;
 
-use crate::support::manager::Manager;
+use crate::support::manager::{MEMORY, Manager, service_config as config};
 use crate::support::{App, Browser, key};
-
-/// TOML of a service before this app, with sessions in memory.
-fn config(app: &App, store: &str) -> String {
-    format!(
-        "[process]\nworkers = 2\n[[listen]]\naddress = \"systemd:public\"\n[upstreams.app]\n\
-         servers = [\"http://{}\"]\n[[routes]]\nupstream = \"app\"\n{store}\n",
-        app.address
-    )
-}
-
-const MEMORY: &str = "[store]\nkind = \"memory\"";
 
 #[test]
 fn it_says_when_it_is_ready_what_it_does_and_when_it_stops() {

@@ -11,7 +11,19 @@ use std::time::{Duration, Instant};
 use command_fds::{CommandFdExt, FdMapping};
 use tempfile::TempDir;
 
-use super::PATIENCE;
+use super::{App, PATIENCE};
+
+/// TOML of a service before this app, with sessions kept so.
+pub(crate) fn service_config(app: &App, store: &str) -> String {
+    format!(
+        "[process]\nworkers = 2\n[[listen]]\naddress = \"systemd:public\"\n[upstreams.app]\n\
+         servers = [\"http://{}\"]\n[[routes]]\nupstream = \"app\"\n{store}\n",
+        app.address
+    )
+}
+
+/// In memory.
+pub(crate) const MEMORY: &str = "[store]\nkind = \"memory\"";
 
 /// What a unit says, and what systemd holds for it.
 pub(crate) struct Manager {
