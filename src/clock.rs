@@ -78,6 +78,8 @@ pub async fn drive() {
     let mut interval = tokio::time::interval(TICK);
     loop {
         interval.tick().await;
+        // By the clock, not by counting: a loop that was held up for a second must not lose ten
+        // ticks.
         let tick = (start.elapsed().as_millis() / TICK.as_millis()) as u64;
         TICKER.with(|t| {
             t.tick.set(tick);
@@ -101,6 +103,7 @@ pub fn tick() -> u64 {
 pub fn with_http_date(read: impl FnOnce(&str)) {
     TICKER.with(|t| {
         let (written, date) = &mut *t.date.borrow_mut();
+        // Formatted ten times a second, and copied for each answer.
         if *written != t.tick.get() || date.is_empty() {
             *written = t.tick.get();
             *date = httpdate::fmt_http_date(Timestamp::now().system());
@@ -125,6 +128,7 @@ impl CoarseTimer {
     /// Starts anew.
     pub fn reset(&mut self, after: Option<Duration>) {
         let at = deadline(after);
+        // Reset within one tick is the usual case, and then there is nothing to do.
         if at == self.at {
             return;
         }

@@ -157,6 +157,7 @@ pub enum ProofError {
 
 fn proof(source: &SecretSource) -> Result<HeaderValue, ProofError> {
     let mut value = HeaderValue::from_bytes(source.read()?.expose()).map_err(|_| ProofError::NoHeader)?;
+    // Kept out of HPACK's tables and of debug output.
     value.set_sensitive(true);
     Ok(value)
 }
@@ -213,6 +214,7 @@ fn compile_routes(config: &Config, upstreams: &[CompiledUpstream]) -> Result<Rou
             preflight: route.preflight,
             cross_site: route.cross_site,
             trusted_origins: route.trusted_origins.clone(),
+            // Settled here, once: no request asks where a value came from.
             first_byte_timeout: route.first_byte_timeout.unwrap_or(upstream.rules.first_byte_timeout),
             response_idle_timeout: route.response_idle_timeout,
             body_bytes: route.body_bytes.unwrap_or(config.limits.body_bytes),
@@ -239,6 +241,7 @@ fn cookie(config: &Config, route: &RouteConfig, parted: &[&str]) -> CookieForm {
 
 /// Realms that are not alone on their hosts. Of one cookie for two of them, each visit to one would take the other's.
 fn parted(routes: &[RouteConfig]) -> Vec<&str> {
+    // Whether a browser could hold one cookie for both.
     let meet = |a: &RouteConfig, b: &RouteConfig| {
         let below = |name: &str, domain: &str| name.strip_suffix(domain).is_some_and(|n| n.ends_with('.'));
         match (&a.host, &b.host) {

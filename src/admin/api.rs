@@ -199,6 +199,8 @@ async fn sessions(sources: &AdminSources, query: &str) -> ApiResult {
         after.as_deref().map(Uuid::try_parse).transpose().map_err(|_| wrong("after: a session's id"))?;
     let plan = sources.plan.load();
     let ids = store.page(after, most);
+    // By the ids that were looked at, not by those that are shown: a page of expired sessions must
+    // not end the list.
     let next = ids.last().filter(|_| ids.len() == most).map(Uuid::to_string);
     let mut sessions = Vec::new();
     for id in ids {

@@ -88,6 +88,7 @@ pub(super) fn write(sources: &AdminSources, now: Timestamp) -> String {
 }
 
 fn requests(sources: &AdminSources, text: &mut MetricsText) {
+    // Each worker counts for itself, without a lock; here they are summed up, when somebody asks.
     let rows: Vec<_> = sources.requests.iter().flat_map(|worker| worker.rows()).collect();
     let unknown = String::from("-");
     let listener = |number: u16| sources.listeners.get(usize::from(number)).unwrap_or(&unknown).as_str();

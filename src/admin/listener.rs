@@ -159,6 +159,7 @@ async fn begin<S>(stream: S, asker: ApiClient, sources: &Arc<AdminSources>, plac
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
+    // Waited for in the accept loop: the backlog holds the rest, and no task is made for them.
     let Ok(place) = Arc::clone(&places.connections).acquire_owned().await else { return };
     let (sources, requests) = (Arc::clone(sources), Arc::clone(&places.requests));
     tasks::spawn(async move {
@@ -168,6 +169,8 @@ where
             async move {
                 let (head, _) = request.into_parts();
                 let (sources, asker, requests) = &*asked;
+                // Thirty-two slow requests must not make a supervisor believe that the process is
+                // dead.
                 let waits = !matches!(head.uri.path(), "/livez" | "/readyz");
                 let _request = if waits { requests.acquire().await.ok() } else { None };
                 Ok::<_, std::convert::Infallible>(answer(sources, &head, asker).await)

@@ -30,6 +30,8 @@ pub(super) fn run(plan: &ArcSwap<Plan>, stop: &CancellationToken) -> io::Result<
                     return;
                 }
             }
+            // The checks of the plan before end before those of the next begin: no server is
+            // checked twice.
             until.cancel();
         }
     });

@@ -59,6 +59,8 @@ fn bind_all(
                 }
                 for listener in found {
                     told_in_the_clear(entry, &listener, config);
+                    // A socket that was passed on is one: the workers share it, without
+                    // SO_REUSEPORT.
                     for _ in 1..workers {
                         add(listener.share()?);
                     }

@@ -13,6 +13,8 @@ impl Write for VisibleStderr {
     /// An event is written at once.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match std::str::from_utf8(bytes) {
+            // SECURITY: what visitors and apps send stands in log lines. An escape sequence must
+            // not reach the operator's terminal.
             Ok(text) => io::stderr().write_all(visible(text).as_bytes())?,
             Err(_) => io::stderr().write_all(bytes)?,
         }

@@ -38,7 +38,7 @@ use crate::{
     admin::{AdminError, AdminListener, AdminSources, ReloadHistory, ReloadOutcome},
     clock::{self, Timestamp},
     config::Config,
-    listen::{self, BindError, BoundListener},
+    listen::{BindError, BoundListener, ConnectionLimits},
     metrics::RequestMetrics,
     plan::{Plan, PlanError},
     proxy::AccessLog,
@@ -101,6 +101,8 @@ pub struct RunOptions {
 
 /// What comes before anything is made or opened: what the configuration alone can be wrong in is told, and the system asked.
 fn settle(config: &Config) -> Result<(), PlanError> {
+    // Built once to be thrown away: what is wrong is told before a key is made or a store is
+    // opened.
     Plan::build(config)?;
     system::settle();
     Ok(())
@@ -110,7 +112,7 @@ fn settle(config: &Config) -> Result<(), PlanError> {
 struct WorkerCrew<'a> {
     plan: &'a Arc<ArcSwap<Plan>>,
     access: Option<AccessLog>,
-    counts: &'a Arc<listen::ConnectionLimits>,
+    counts: &'a Arc<ConnectionLimits>,
     stop: &'a CancellationToken,
     kill: &'a CancellationToken,
     /// Told when one of them ends.
@@ -170,12 +172,12 @@ pub fn run(config: &Config, options: RunOptions, ready: impl FnOnce(&[String])) 
     let plan = Arc::new(ArcSwap::from_pointee(Plan::with(config, &lasting, &secrets)?));
     let entrances = listeners::entrances(config)?;
     let workers = config.process.workers.get();
+    // After the store: while it opens, the kernel refuses visitors or the old process serves them.
     let listeners = listeners::given_or_bound(options.listeners, config, &entrances, workers)?;
     let names = listeners::names(&listeners);
     let (access, writer) = AccessLog::start(config.log.access)?.unzip();
-    let (stop, kill) = (CancellationToken::new(), CancellationToken::new());
-    let counts = Arc::new(listen::ConnectionLimits::default());
-    // The crew's own sender to the log's writer goes with it: the writer ends with the last of the workers.
+    let (stop, kill, counts) = <(CancellationToken, CancellationToken, Arc<ConnectionLimits>)>::default();
+    // Its own sender to the log's writer goes with it: the writer ends with the last of the workers.
     let crew = WorkerCrew { plan: &plan, access, counts: &counts, stop: &stop, kill: &kill, alive: &alive };
     let RunningWorkers { threads, pulses, requests } = crew.start(workers, listeners)?;
 
@@ -198,14 +200,13 @@ pub fn run(config: &Config, options: RunOptions, ready: impl FnOnce(&[String])) 
     };
     let admin = AdminListener::open(config, sources)?;
     let admin = admin.map(|admin| support.run("admin", move |stop| admin.serve(stop))).transpose()?;
+    // Before "ready": whoever waits for that may send a signal at once.
     let signals = StopSignals::catch()?;
     ready(&names);
     systemd::ready(&names);
-    let grace = config.process.shutdown_timeout;
-    let (file, runs) = (options.file, config.clone());
     let mut reload = Reloader {
-        file,
-        runs,
+        file: options.file,
+        runs: config.clone(),
         plan,
         lasting: lasting.clone(),
         opened_under: secrets,
@@ -214,21 +215,25 @@ pub fn run(config: &Config, options: RunOptions, ready: impl FnOnce(&[String])) 
         reloads,
     };
     let watchdog = Watchdog::new(pulses, lasting.clone());
-    let ending = signals.wait(grace, (&stop, &kill), ended, (&mut reload, wanted), watchdog);
+    let ending =
+        signals.wait(config.process.shutdown_timeout, (&stop, &kill), ended, (&mut reload, wanted), watchdog);
+    // It holds a plan, and with it the handles that the writer of the access log waits to see gone.
     drop(reload);
-    if ending == ProcessEnd::Died {
-        // A worker less is a share of the visitors unserved: whoever started the process starts it again.
-        return Err(AppError::Worker);
-    }
-    finish(threads, writer.into_iter().chain(admin), &lasting)
+    finish(ending, threads, writer.into_iter().chain(admin), &lasting)
 }
 
-/// Waits for what was started, and closes what was opened.
+/// Waits for what was started, and closes what was opened; at once, where a worker died.
 fn finish(
+    ending: ProcessEnd,
     workers: Vec<JoinHandle<io::Result<()>>>,
     others: impl Iterator<Item = JoinHandle<()>>,
     lasting: &BackendState,
 ) -> Result<(), AppError> {
+    if ending == ProcessEnd::Died {
+        // A worker less is a share of the visitors unserved: whoever started the process starts it again.
+        return Err(AppError::Worker);
+    }
+    // Workers first, and the store last: what they still commit must find it open.
     for thread in workers {
         thread.join().map_err(|_| AppError::Worker)??;
     }

@@ -103,7 +103,10 @@ impl Reloader {
             }
         }
         let mut plan = Plan::with(&config, &self.lasting, &secrets)?;
+        // Health, counts and limits go over before the plan is published: no request meets a blank
+        // one.
         plan.succeed(&self.plan.load());
+        // Certificates before the plan: if one cannot be read, nothing has changed.
         self.renew(&config)?;
         self.plan.store(Arc::new(plan));
         self.runs = config;

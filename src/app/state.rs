@@ -150,6 +150,8 @@ fn make(folder: &Path, name: &str, what: &str) -> io::Result<()> {
     }
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
     file.write_all(KeysConfig::generate().as_bytes())?;
+    // On disk before anything is sealed under it: a power cut must not leave a store without its
+    // key.
     file.sync_all()?;
     // Another process may have made one meanwhile: then that is the key.
     let made = std::fs::hard_link(&draft, &path);

@@ -16,6 +16,7 @@ pub(super) struct PassedSockets {
 impl PassedSockets {
     /// Takes them from the environment; to be called before any thread starts.
     pub(super) fn take() -> Self {
+        // Names first: `ListenFd` takes the variables out of the environment.
         let names = sd_notify::listen_fds_with_names()
             .map(|fds| fds.map(|(_, name)| name).collect())
             .unwrap_or_default();

@@ -94,6 +94,7 @@ impl Diagnostics {
             if !text.is_empty() {
                 text.push('\n');
             }
+            // Without trailing blanks, which the renderer leaves and a terminal's selection copies.
             for line in renderer.render(&[self.group(diagnostic)]).lines() {
                 text.push_str(line.trim_end());
                 text.push('\n');

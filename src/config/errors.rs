@@ -49,6 +49,7 @@ impl ErrorPages {
                 return Self::default();
             }
         };
+        // Folders are read in any order, and what is told of them is to be the same each time.
         files.sort();
         let mut pages = Vec::new();
         for file in files {
@@ -93,6 +94,7 @@ fn status(file: &Path) -> Option<u16> {
 
 fn page(file: &Path) -> Result<Bytes, String> {
     let mut text = String::new();
+    // One byte more than allowed shows that it is too large, without reading all of it.
     let read = fs::File::open(file).and_then(|file| file.take(MOST + 1).read_to_string(&mut text));
     match read {
         Ok(_) if text.len() as u64 > MOST => Err("it is larger than 256 KiB".to_owned()),

@@ -124,6 +124,7 @@ impl RequestLimits {
             new_sessions_per_second: per_second.map(|n| n as u32),
             new_sessions_per_address: rate(
                 "new_sessions_per_address",
+                // A quarter, unless it is said: one address alone must not use up what all share.
                 per_second.map(|all| (all / 4).max(1)),
             ),
         };

@@ -99,6 +99,8 @@ impl ListenConfig {
             ListenAddress::Tcp(address) => Some(address.port()).filter(|port| *port != 0),
             ListenAddress::Unix(_) | ListenAddress::Systemd(_) => None,
         });
+        // `true` is settled only now, since it means the port of a listener that may stand further
+        // down.
         for listen in &mut all {
             if listen.redirect_to_https == Some(0) {
                 listen.redirect_to_https = Some(port.unwrap_or(HTTPS));

@@ -76,6 +76,8 @@ impl CookieRules {
         let seen = seen.seen(scope.upstream, &original);
         let marks = marks(rule, name, scope.https, seen.as_ref());
         let seen = seen.as_ref().and_then(|seen| CookieIdentity::read(&seen.domain, &seen.path, scope.host));
+        // A browser has a `__Host-` cookie under one identity only: one line takes it back for
+        // certain.
         let identities = if promise(name) == Some(NamePrefix::Host) {
             vec![CookieIdentity { domain: None, path: "/" }]
         } else {
@@ -109,6 +111,8 @@ impl CookieRules {
             let there = CookieScope { path, request_paths, ..*scope };
             let rule = self.find(name.as_bytes(), &there).filter(goes)?;
             let path = path_of(Some(rule), seen);
+            // What could have come with this request is dealt with by `expire`, with all its
+            // identities.
             let came = path_matches(scope.path.as_bytes(), path.as_bytes());
             let domain = match &rule.domain {
                 Some(AttributeRule::Always(domain)) => domain,

@@ -169,6 +169,8 @@ impl CookieRules {
         };
         let name = original.as_deref().unwrap_or(pair.name());
         match open(&self.sealer, &bound(name, sent.scope.realm, session), pair.value()) {
+            // SECURITY: what does not open is taken out, not passed: the app must never see a value
+            // that a browser made up for a sealed cookie.
             Some(value) => PairEdit::Replace(original, value),
             None => PairEdit::Remove,
         }

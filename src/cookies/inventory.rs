@@ -167,6 +167,8 @@ impl CookieInventory {
         rules: &CookieRules,
     ) -> Vec<CookieFinding> {
         let line = line.into();
+        // One hash for each line of nearly every answer: the lock below is for lines that this
+        // thread has not met.
         if !is_news(self.shape(line, scope)) {
             return Vec::new();
         }

@@ -32,6 +32,7 @@ pub(super) fn passes_for(name: &[u8], pattern: &[u8]) -> bool {
 pub(super) fn readings(name: &[u8], mut tell: impl FnMut(&[u8])) {
     tell(name);
     let usual = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    // Most names have nothing to be read in two ways, and cost one pass.
     if name.iter().all(usual) {
         return;
     }
@@ -91,6 +92,8 @@ pub(super) fn within(pair: CookiePair<'_>) -> impl Iterator<Item = &[u8]> {
     let words = words.split(|byte| matches!(byte, b' ' | b'\t' | b',')).filter(|word| !word.is_empty());
     let named = memchr::memchr_iter(b'=', text).flat_map(move |end| {
         let piece = text.get(start..end).unwrap_or_default();
+        // Each rule of some server is a different cut of the same piece; a name that is not guarded
+        // costs nothing further.
         let all = if piece.iter().any(|byte| parts(*byte)) { after_parts(piece) } else { [None; 3] };
         let bare = Some(piece.trim_ascii()).filter(|_| leads && start > 0);
         leads &= piece.trim_ascii().is_empty();

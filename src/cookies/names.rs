@@ -83,6 +83,8 @@ impl NameIndex {
         let folded: SmallVec<[u8; 64]> = name.iter().map(|byte| lookalikes::fold(*byte)).collect();
         self.plain.get(&*folded).into_iter().flatten().copied().for_each(&mut found);
         for (pattern, number) in &self.globs {
+            // Charged before the match: a pattern that is looked at costs even when it does not
+            // fit.
             if !work.spend(1 + if begins_alike(pattern, &folded) { folded.len() } else { 0 }) {
                 return;
             }

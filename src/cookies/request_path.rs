@@ -34,6 +34,8 @@ impl CookieRules {
         if !self.reads_paths() {
             return Vec::new();
         }
+        // Some app reads this path in a way that we do not know: what is taken from browsers is
+        // taken, and nothing is handed out.
         if unknown {
             return self.rules.iter().map(|rule| rule.request_path.is_none() || takes(rule)).collect();
         }

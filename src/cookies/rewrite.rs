@@ -105,11 +105,14 @@ fn live(rule: &CookieRule, editor: &mut SetCookieEditor<'_>, now: SystemTime) {
     let seconds =
         |time: Duration| i64::try_from(time.as_secs()).map_or(LONGEST, |seconds| seconds.min(LONGEST));
     let limit = rule.max_age_limit.map_or(LONGEST, seconds);
+    // A session cookie of the app stays one, unless the rule says otherwise.
     let said = age.is_some() || end.is_some();
     if let Some(wanted) =
         rule.max_age.as_ref().and_then(|age| age.when(said)).map(|age| seconds(*age).min(limit))
     {
         set_age(editor, wanted);
+        // A second's difference is left alone, so that a line which already says what is wanted
+        // passes byte for byte.
         if end.is_none_or(|end| end.abs_diff(now + wanted) > 1) {
             set_expires(editor, now + wanted);
         }

@@ -179,6 +179,7 @@ impl CookieRules {
     ) -> LineVerdict<'a> {
         let line = line.into();
         let Some(rule) = self.find_for(line, scope) else { return LineVerdict::Untouched };
+        // Worked out in full for `report` too: what is reported is exactly what would happen.
         let verdict = self.under(rule, line.bytes(), scope, session);
         if !rule.report {
             return verdict;

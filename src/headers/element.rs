@@ -19,6 +19,7 @@ pub(super) fn put(buffer: &mut String, hop: Option<&IpAddr>) {
 /// An address, perhaps with brackets and a port.
 pub(super) fn address(text: &[u8]) -> Option<IpAddr> {
     let text = std::str::from_utf8(text).ok()?;
+    // An IPv6 address in brackets has a port or not; both are met (RFC 7239 section 6).
     let inner = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     let address = inner.parse().ok().or_else(|| text.parse::<SocketAddr>().ok().map(|at| at.ip()))?;
     Some(IpAddr::to_canonical(&address))

@@ -88,6 +88,7 @@ impl ForwardingRules {
                 ForwardedFamily::XForwarded => self.read_x(&mut client, headers),
                 ForwardedFamily::Forwarded => self.read_forwarded(&mut client, headers),
             }
+            // It was collected from our side outwards, and is written from the visitor inwards.
             client.chain.reverse();
         } else if !https && !self.told.load(Ordering::Relaxed) {
             self.tell(peer, headers);
@@ -127,12 +128,16 @@ impl ForwardingRules {
 
     fn read_x(&self, client: &mut ClientInfo, headers: &Fields) {
         let mut first = true;
+        // SECURITY: from the right, since each proxy appends. What stands left of the first address
+        // that is not trusted was written by the visitor, and is worth nothing.
         for text in headers.get_all(FOR).rev().flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b',')) {
             step(1 + text.len());
             let text = text.trim_ascii();
             if text.is_empty() {
                 continue;
             }
+            // Something that is no address: whoever stands behind it is not known, so the last
+            // known one is the visitor.
             let Some(address) = address(text) else { break };
             if !self.step(client, address, &mut first) {
                 break;

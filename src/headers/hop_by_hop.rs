@@ -80,6 +80,7 @@ pub struct NominatedNames(Vec<HeaderName>);
 impl FromIterator<HeaderName> for NominatedNames {
     fn from_iter<I: IntoIterator<Item = HeaderName>>(names: I) -> Self {
         let mut names: Vec<HeaderName> = names.into_iter().collect();
+        // Sorted once: a visitor may nominate a thousand fields, and each field is asked about.
         names.sort_unstable_by(|one, other| one.as_str().cmp(other.as_str()));
         Self(names)
     }
@@ -149,6 +150,8 @@ fn nominated(headers: &mut Fields) -> ConnectionOptions {
     let mut names = NominatedNames::default();
     if others {
         let ends_here = |name: &HeaderName| {
+            // SECURITY: a visitor must not have Host or the framing taken out by naming it in
+            // `Connection`.
             ![HOST, CONTENT_LENGTH, TRANSFER_ENCODING, CLOSE].contains(name) && !OWN.contains(name)
         };
         let said = headers.get_all(CONNECTION).flat_map(tokens);

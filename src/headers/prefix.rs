@@ -110,6 +110,7 @@ impl StrippedPrefix {
         let at = if let Some(start) = starts.into_iter().find(|start| begins(start)) {
             let rest = url.get(start.len()..)?;
             let length = rest.iter().position(|byte| b"/?#\\".contains(byte)).unwrap_or(rest.len());
+            // A URL of another host: its paths are none of this route's.
             if !is_own(rest.get(..length)?) {
                 return None;
             }

@@ -41,6 +41,8 @@ impl HeaderGuard {
     }
 
     fn is_request(&self, name: &[u8]) -> bool {
+        // By fixed letters first: each field of each request is asked, and nearly all fall out
+        // here.
         let family = match name {
             [b'x', _, b'f', ..] => folded_starts_with(name, b"x-forwarded-"),
             [b'x', _, b'r', ..] => folded_eq(name, b"x-real-ip") || folded_eq(name, b"x-rewrite-url"),

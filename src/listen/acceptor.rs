@@ -172,6 +172,8 @@ impl Acceptor {
             );
             return None;
         }
+        // Boxed: only listeners behind a balancer need it, and a task is as large as its largest
+        // part.
         let read = Box::pin(proxy_protocol::read(stream));
         match clock::timeout(rules.limits.request_head_timeout, read).await {
             Ok(Ok(told)) => Some(told.map_or(peer, PeerName::Ip)),
@@ -225,6 +227,8 @@ async fn within<T>(limit: Option<Duration>, begin: impl Future<Output = io::Resu
 /// Reads until it is clear whether HTTP/2 begins (RFC 9113 section 3.4) or HTTP/1; what was read belongs to it.
 async fn beginning(stream: &mut NetStream) -> io::Result<(WireProtocol, Bytes)> {
     let mut read = BytesMut::with_capacity(PREFACE.len());
+    // One differing byte decides for HTTP/1, so that a short request line is not waited on for a
+    // preface that never comes.
     while read.len() < PREFACE.len() && PREFACE.starts_with(&read) {
         if stream.read_buf(&mut read).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());

@@ -94,6 +94,7 @@ pub fn bind(address: &ListenAddress, workers: usize) -> Result<Vec<BoundListener
     match address {
         ListenAddress::Tcp(address) => {
             alone(*address).map_err(named)?;
+            // Only now with SO_REUSEPORT: the check above has shown that nobody else is there.
             let first = tcp(*address).map_err(named)?;
             // Port 0 is chosen by the first; the others join it.
             let chosen = first.local_addr().map_err(named)?;
@@ -135,6 +136,7 @@ const SOCKET_MODE: u32 = 0o666;
 
 fn unix(path: &Path) -> io::Result<UnixListener> {
     let listener = bind_unix(path)?;
+    // After binding: the process's umask would otherwise decide who can connect.
     std::fs::set_permissions(path, Permissions::from_mode(SOCKET_MODE))?;
     Ok(listener)
 }
@@ -146,6 +148,8 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
             if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
                 return Err(io::Error::new(e.kind(), "there is a file of that name, and it is no socket"));
             }
+            // Somebody answers: another process is alive there, and its socket must not be taken
+            // away.
             if std::os::unix::net::UnixStream::connect(path).is_ok() {
                 return Err(e);
             }

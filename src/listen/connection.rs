@@ -62,12 +62,17 @@ pub async fn serve<H: RequestHandler>(
                     Rc::clone(&handler),
                     stop.clone(),
                 );
+                // The handshake runs in the task too: a slow one must not keep others from being
+                // accepted.
                 crate::tasks::spawn(tasks.track_future(one));
+                // Full: the kernel's backlog holds the next visitors, which is kinder than closing
+                // their connections.
                 while counts.is_full(&rules()) && !stop.is_cancelled() {
                     clock::pause(clock::TICK).await;
                 }
             }
-            // Out of descriptors, or a connection that went before it was taken.
+            // Out of descriptors, or the connection went before it was taken. The pause keeps the
+            // loop from spinning while the first lasts.
             Err(error) => {
                 tracing::warn!(%error, "cannot accept a connection");
                 clock::pause(clock::TICK).await;
@@ -87,6 +92,7 @@ async fn one<H: RequestHandler>(
 ) {
     let admitted = tokio::select! {
         admitted = async {
+            // The PROXY header stands before the TLS handshake.
             let visitor = acceptor.visitor(&mut stream, peer, &rules).await?;
             if visitor != peer {
                 // It is the visitor's line that counts, and no longer the balancer's.

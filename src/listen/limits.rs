@@ -47,6 +47,7 @@ impl ConnectionLimits {
         rules: &ConnectionRules,
     ) -> Option<ConnectionPermit> {
         let address = match (peer, rules.limits.connections_per_address) {
+            // A load balancer has all its visitors' connections at one address: it is not counted.
             (PeerName::Ip(ip), Some(most)) if !rules.believes(peer) => {
                 let key = network_of(ip);
                 let mut all = self.by_address.lock();
@@ -88,6 +89,7 @@ impl Drop for ConnectionPermit {
             let mut all = self.counts.by_address.lock();
             if let Some(count) = all.get_mut(&address) {
                 *count -= 1;
+                // Removed, or the map would grow with each address that ever came.
                 if *count == 0 {
                     all.remove(&address);
                 }

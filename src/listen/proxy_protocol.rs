@@ -34,6 +34,7 @@ pub(super) async fn read<R: AsyncRead + Unpin>(from: &mut R) -> Result<Option<Ip
         header.extend(rest);
         let [_, _, high, low] = rest;
         let length = usize::from(u16::from_be_bytes([high, low]));
+        // Checked before anything of that length is made room for.
         if length > LARGEST {
             return Err(PreambleError::Malformed);
         }

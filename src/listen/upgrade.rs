@@ -48,6 +48,8 @@ impl PendingUpgrade {
         if *request.method() != Method::CONNECT {
             return None;
         }
+        // A CONNECT without a protocol asks for a forward proxy, which this is not; it is refused
+        // later, by its method.
         let protocol = request.extensions_mut().remove::<Protocol>()?;
         let protocol = HeaderValue::from_str(protocol.as_str()).ok()?;
         *request.method_mut() = Method::GET;

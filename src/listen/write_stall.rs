@@ -30,6 +30,8 @@ impl WriteStall {
         if polled.is_pending() {
             let timer = self.timer.get_or_insert_with(|| CoarseTimer::new(self.limit));
             ready!(timer.poll_elapsed(cx));
+            // A normal close would leave all that was written in the kernel's buffer, for a visitor
+            // who does not read it.
             stream.closes_by_reset();
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }

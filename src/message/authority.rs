@@ -26,6 +26,7 @@ impl HostPort {
         let port = port(after).ok()?;
         let host = host.strip_suffix(b".").unwrap_or(host);
         if host.is_empty()
+            // The longest name that DNS has; a longer one is nobody's.
             || host.len() > 255
             || host.starts_with(b".")
             || host.ends_with(b".")

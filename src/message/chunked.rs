@@ -78,6 +78,7 @@ impl ChunkReader {
             match self {
                 Self::Size => {
                     let Some(end) = memchr::memchr(b'\n', inbound) else {
+                        // A size line without an end would be buffered for ever.
                         if inbound.len() > LONGEST_LINE {
                             return Err(ChunkError::Malformed("a size without end"));
                         }
@@ -154,6 +155,8 @@ impl ChunkReader {
 
 /// `1*HEXDIG [ chunk-ext ] CRLF`; the extensions mean nothing to us.
 fn size(line: &[u8], grammar: ChunkGrammar) -> Result<u64, ChunkError> {
+    // SECURITY: a bare line feed ends the line for some readers and not for others: the classic way
+    // to hide a request in a body.
     let Some(line) = line.strip_suffix(b"\r\n") else {
         return Err(ChunkError::Malformed("a bare line feed"));
     };

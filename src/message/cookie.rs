@@ -129,6 +129,7 @@ pub fn edit<'a>(line: &'a [u8], mut decide: impl FnMut(CookiePair<'a>) -> PairEd
     for piece in pieces(line) {
         let blank = is_blank(piece);
         let wanted = if blank { PairEdit::Keep } else { decide(CookiePair(piece)) };
+        // Copied only at the first change: most lines pass as they came.
         if wanted != PairEdit::Keep && out.is_none() {
             let mut copy = Vec::with_capacity(line.len());
             copy.extend_from_slice(line.get(..start.max(1) - 1).unwrap_or_default());

@@ -96,6 +96,7 @@ impl Fields {
 
     /// Puts one line in the place of all of this name.
     pub fn insert(&mut self, name: HeaderName, value: HeaderValue) {
+        // In the place of the first, so that the order of the other lines stays.
         let Some(first) = self.0.iter().position(|(other, _)| *other == name) else {
             return self.append(name, value);
         };

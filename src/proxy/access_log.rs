@@ -88,7 +88,10 @@ impl AccessLog {
             AccessFormat::Combined => common(line, true),
             AccessFormat::Common | AccessFormat::Off => common(line, false),
         };
+        // Never waits: a terminal that is paused, or a full pipe, must not stop requests.
         if self.queue.try_send(text).is_err() {
+            // Said once: a line for each lost line would make it worse. The count is in the
+            // metrics.
             if self.dropped.get() == 0 {
                 tracing::warn!("access log lines are dropped: whoever reads standard output is too slow");
             }
@@ -105,6 +108,7 @@ fn write_lines(lines: &Receiver<String>) {
             if out.write_all(line.as_bytes()).is_err() {
                 return;
             }
+            // All that has gathered goes out in one write.
             next = lines.try_recv().ok();
         }
         if out.flush().is_err() {

@@ -100,6 +100,7 @@ impl<'a> AdmissionFields<'a> {
 
     /// Whether there are more pairs in `Cookie` than that; counted only where there can be, with a `;` to each byte.
     fn has_more_cookies(&self, most: usize, headers: &Fields) -> bool {
+        // Each pair takes two bytes at least, so that short lines need not be counted.
         let pairs = |line: &HeaderValue| 1 + memchr::memchr_iter(b';', line.as_bytes()).count();
         self.cookie_bytes + self.cookie_lines > most
             && headers.get_all(header::COOKIE).map(pairs).sum::<usize>() > most
@@ -108,6 +109,7 @@ impl<'a> AdmissionFields<'a> {
 
 /// Admits or refuses; the cookies of one that is admitted stand in one line.
 pub fn admit<B>(request: &mut Request<B>, limits: &RequestLimits) -> Result<AdmittedRequest, StageEnd> {
+    // Nearly all requests have one line of Cookie at most, and are read in this one pass.
     if let Some(admitted) = admit_one_line(request, limits)? {
         return Ok(admitted);
     }
@@ -170,6 +172,8 @@ fn admit_one_line<B>(
 }
 
 fn host<B>(request: &Request<B>, said: &AdmissionFields<'_>) -> Result<AdmittedRequest, StageEnd> {
+    // SECURITY: of two Host lines, caches and apps do not agree on which counts (RFC 9112 section
+    // 3.2).
     if said.hosts > 1 {
         return refuse(StatusCode::BAD_REQUEST, "more than one Host");
     }

@@ -105,11 +105,13 @@ impl http_body::Body for ResponseBody {
                 polled
             }
         };
+        // After the poll: whether what was just given is the last of it.
         let over = this.is_over();
         if let Some(exchange) = &mut this.exchange {
             match &polled {
                 Poll::Ready(Some(Ok(frame))) => {
                     exchange.sent += frame.data_ref().map_or(0, |d| d.len() as u64);
+                    // Cut until proven whole: the body may be dropped after any frame.
                     exchange.cut = !over;
                 }
                 Poll::Ready(Some(Err(error))) if error.is::<SessionEnded>() => {

@@ -62,6 +62,7 @@ impl WorkerCounts {
         route: Option<&RoutePlan>,
     ) -> Rc<CountedRow> {
         let mut known = self.known.borrow_mut();
+        // Rows are kept by number, and a reload gives the numbers to other routes.
         if known.plan != plan.number {
             *known = PlanRows { plan: plan.number, rows: Vec::new() };
         }

@@ -34,6 +34,7 @@ impl ProxyError {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::Client(status, _) => *status,
+            // No 503: asked again, it would be refused again.
             Self::Store(StoreError::TooManySessions) => StatusCode::FORBIDDEN,
             Self::Store(_) | Self::StoreRead(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Upstream(UpstreamError::Body(e)) => match e.downcast_ref() {

@@ -86,6 +86,7 @@ impl Exchange {
             now: Timestamp::now(),
             client: None,
             session: None,
+            // Until there is an answer: if the future is dropped, this is what is logged.
             status: gone(),
             sent: 0,
             cut: true,

@@ -65,6 +65,8 @@ pub async fn explain(
         findings.push(("route", chosen));
         findings.push(("upstream", route.upstream.rules.name.clone()));
     }
+    // The very function that requests go through, so that the explanation cannot differ from what
+    // happens.
     match prepare(plan, &mut exchange, &mut request, arrival, true).await {
         Err(error) => {
             findings.push(("answer", format!("{} without asking an app: {error}", error.status())));

@@ -50,6 +50,7 @@ pub fn https(
     let host = &admitted.authority.host;
     let port = if port == 443 { String::new() } else { format!(":{port}") };
     let target = format!("https://{host}{port}{}", admitted.target());
+    // HTTP/1.0 without a Host cannot be sent anywhere.
     let target = HeaderValue::try_from(target).ok().filter(|_| !host.is_empty());
     Err(match target {
         Some(target) => OwnAnswer::HttpsRedirect(target).into(),
@@ -78,6 +79,7 @@ pub fn require<B: Body>(
         RequiredLogin::Session => resolved.is_some_and(ResolvedSession::has_data),
         RequiredLogin::Principal => resolved.is_some_and(ResolvedSession::has_principal),
     };
+    // A preflight never carries a cookie: refused, no page of a trusted origin could ever ask.
     if has || (route.preflight == PreflightRule::Pass && is_preflight(request)) {
         return Ok(());
     }
@@ -122,6 +124,8 @@ fn is_navigation<B>(request: &Request<B>) -> bool {
 fn target(otherwise: &str, asked: Option<&str>) -> Result<HeaderValue, OwnAnswer> {
     let own = asked.filter(|path| {
         let mut bytes = path.bytes();
+        // SECURITY: `//host` and `/\host` are URLs of another host to browsers; with `next=` they
+        // would make the login an open redirect.
         bytes.next() == Some(b'/') && !matches!(bytes.next(), Some(b'/' | b'\\'))
     });
     let text = match own {
@@ -142,6 +146,7 @@ fn target(otherwise: &str, asked: Option<&str>) -> Result<HeaderValue, OwnAnswer
 pub fn cross_site<B>(call: &Call<'_>, request: &Request<B>) -> Result<(), StageEnd> {
     let Call { route, admitted, client, .. } = call;
     if route.cross_site == CrossSite::Pass
+        // SECURITY: a WebSocket begins with a GET, and no CORS protects it.
         || (request.method().is_safe() && !request.fields().contains(header::UPGRADE))
     {
         return Ok(());
@@ -152,6 +157,8 @@ pub fn cross_site<B>(call: &Call<'_>, request: &Request<B>) -> Result<(), StageE
         return Ok(());
     }
     let own = match (site(headers), origin) {
+        // `same-site` is refused too: a sibling host may belong to somebody else. Those who trust
+        // one list it in `trusted_origins`.
         (Some(site), _) => matches!(site, b"same-origin" | b"none"),
         (None, Some(origin)) => is_own(origin, admitted, client),
         // Neither: no browser of the last years.

@@ -99,6 +99,7 @@ impl Drop for AbortHandover {
         if let Some(mut life) = self.life.take() {
             let limit = self.worker.plan.load().limits.finish_after_abort;
             // The answer that comes of it is dropped, and with it the connection to the app.
+            // Spawned only here, when a visitor has gone: the usual request costs no task.
             tasks::spawn(self.worker.tasks.track_future(async move {
                 for (awaited, limit) in [(AwaitedBy::Us, limit), (AwaitedBy::Nobody, Some(CLEANUP_GRACE))] {
                     let life = poll_fn(|cx| {

@@ -99,6 +99,7 @@ impl LongAnswer {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RequestBodyError>>> {
+        // Before the body: what the app has ready is not given to whoever was logged out meanwhile.
         if self.body.is_some() && self.poll_end(cx).is_ready() {
             // The app is left.
             self.body = None;
@@ -136,6 +137,8 @@ impl LongAnswer {
                 None => self.look.reset(Some(LOOK)),
                 Some(mut session) => {
                     let plan = Arc::clone(&self.terms.plan);
+                    // The store may have to read its disk; meanwhile the body is not polled, so
+                    // that nothing slips out before the answer.
                     self.asked = Some(Box::pin(async move {
                         let holds = plan.sessions.holds(&mut session, false, Timestamp::now()).await;
                         (session, holds)

@@ -183,6 +183,8 @@ async fn stages(
     request: &mut Request<ReceivedBody>,
     arrival: RequestArrival,
 ) -> Result<Response<ResponseBody>, StageEnd> {
+    // Taken off before the body goes to the app's side, which has no business with the visitor's
+    // connection.
     let (switch, interim) = (request.body_mut().take_switch(), request.body_mut().take_interim());
     let connection = request.body_mut().take_connection();
     let mut prepared = prepare(plan, exchange, request, arrival, switch.is_some()).await?;
@@ -244,12 +246,15 @@ impl PreparedRequest<'_> {
         let upstream::UpstreamAnswer { mut response, endpoint } = answer;
         // 9. rewrite the response.
         let (mut changes, nominations) = call.rewrite_response(endpoint, &mut response);
+        // SECURITY: on a connection that many share, NTLM would log in all of them: it is not even
+        // offered.
         if visitor.connection.is_none() && response.status() == StatusCode::UNAUTHORIZED {
             challenges::remove_offers_of_connections(response.fields_mut());
         }
         let upgrade = visitor.upgrade;
         let asked = upgrade.as_ref().map(|(asked, _)| asked);
         let switched = upgrade::agree(asked, nominations.upgrade, &mut response)?;
+        // Before the commit, since what the jar keeps of these lines is part of it.
         let waiting = call.rewrite_set_cookies(cookie_context, &mut response, &mut changes);
         // 10. commit, before the visitor's first byte: who reads that they are logged in is, also after a crash.
         let mut after = CommittedSession::default();
@@ -329,6 +334,7 @@ impl PreparedRequest<'_> {
 
     /// What ends that which now begins, and may go on for long.
     fn terms(&self, worker: &ProxyWorker, after: &CommittedSession) -> upgrade::TunnelLimits {
+        // After the commit: a login by this very answer must not end what it begins.
         let now = Timestamp::now();
         let session = self
             .resolved

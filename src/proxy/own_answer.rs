@@ -144,6 +144,7 @@ pub(super) fn page(
     *response.status_mut() = status;
     let headers = response.fields_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    // A cached 503 would outlive what caused it.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if matches!(status, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NO_CONTENT) {
         headers

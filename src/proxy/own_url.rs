@@ -73,6 +73,7 @@ pub fn for_visitor(
     if !named && !is_server(&authority, &endpoint.address) {
         return None;
     }
+    // The visitor's scheme, not the app's: what came by https must not be sent back to http.
     let scheme: &[u8] = match (found.scheme, client.https) {
         (b"", _) => b"",
         (_, true) => b"https:",

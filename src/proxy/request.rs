@@ -43,6 +43,8 @@ impl Call<'_> {
         // A stream of HTTP/2 changes to nothing (RFC 9113 section 8.6).
         let can_switch = can_switch && !route.upstream.rules.http2;
         nominations.upgrade = nominations.upgrade.filter(|wanted| can_switch && upgrade::is_passed(wanted));
+        // 100-continue is between the visitor and us: the body is asked for when the app's side
+        // polls it.
         headers.remove(header::EXPECT);
         if let Some(host) = self.host_for_app() {
             headers.insert(header::HOST, host);
@@ -67,6 +69,8 @@ impl Call<'_> {
         if let Some(prefix) = &route.prefix {
             lines.push(&X_FORWARDED_PREFIX, prefix.value());
         }
+        // Session lines last, and never through the map of the visitor's fields: nothing they sent
+        // can stand beside or behind these.
         if let Some(resolved) = resolved {
             plan.sessions.wire.tell(resolved, &route.view, plan.sessions.rules(), *now, &mut lines);
         }
@@ -105,6 +109,7 @@ pub fn join_cookies<B>(request: &mut Request<B>) {
 /// # Errors
 /// A target without a path.
 pub fn origin_form<B>(request: &mut Request<B>) -> Result<(), ProxyError> {
+    // HTTP/2 always has an authority in its URI; HTTP/1 only in absolute-form.
     if request.uri().scheme().is_some() || request.uri().authority().is_some() {
         let mut parts = http::uri::Parts::default();
         // An empty path is `/`, also before a query.

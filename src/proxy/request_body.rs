@@ -106,6 +106,8 @@ impl http_body::Body for RequestBody {
                     inner.pace.came += data.len() as u64;
                     match inner.left.checked_sub(data.len() as u64) {
                         Some(left) => inner.left = left,
+                        // Counted as it comes: a chunked body says nothing about its length
+                        // beforehand.
                         None => return Poll::Ready(Some(Err(BodyFault::TooLarge.into()))),
                     }
                 }

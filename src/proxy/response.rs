@@ -91,6 +91,7 @@ pub fn hint(plan: &Plan, visitor: Option<&InterimSender>, mut head: Response<()>
     let fields = head.fields_mut();
     headers::strip_hop_by_hop(fields);
     plan.guard.strip_response(fields);
+    // SECURITY: a cookie before the commit could be that of a login which is then refused.
     fields.remove(header::SET_COOKIE);
     fields.remove(SET_COOKIE2);
     visitor.send(status, fields);

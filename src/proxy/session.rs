@@ -125,6 +125,7 @@ impl Call<'_> {
         };
         let issue = match plan.sessions.commit(resolved, answer).await {
             Ok(issue) => issue,
+            // Logins and logouts are never dropped in silence, whatever the route says.
             Err(error) if weighty || route.on_store_failure == OnStoreFailure::Refuse => {
                 return Err(error.into());
             }

@@ -172,6 +172,7 @@ impl TunnelDirection {
                 self.unflushed = true;
                 self.moved = true;
             }
+            // A half-closed side is passed on as such: the other may still have something to say.
             if self.ended {
                 if !self.told {
                     ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
@@ -183,6 +184,7 @@ impl TunnelDirection {
             match poll_read_buf(Pin::new(&mut *from), cx, &mut self.held) {
                 Poll::Ready(read) => self.ended = read? == 0,
                 Poll::Pending => {
+                    // Thousands of silent WebSockets hold no buffer.
                     self.held = BytesMut::new();
                     if self.unflushed {
                         ready!(Pin::new(&mut *to).poll_flush(cx))?;

@@ -110,6 +110,8 @@ pub fn shared(text: &str) -> FieldName {
         if let Some(known) = all.get(text) {
             return Arc::clone(known);
         }
+        // Cleared, not pruned: apps that make up names would otherwise make this grow; what is in
+        // use is soon back.
         if all.len() >= MOST_SHARED {
             all.clear();
         }
@@ -141,6 +143,7 @@ impl<'de, V: Deserialize<'de>> Visitor<'de> for NamedReader<V> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        // The hint is what the bytes claim: it is believed up to a bound.
         let mut all: Vec<(FieldName, V)> = Vec::with_capacity(map.size_hint().unwrap_or(0).min(MOST_SHARED));
         while let Some((name, value)) = map.next_entry::<std::borrow::Cow<'de, str>, V>()? {
             all.push((shared(&name), value));

@@ -113,6 +113,7 @@ impl RecordForm {
                 Box::new(PreviousSecret { secret: spent.secret, succeeded: AtomicU64::new(spent.succeeded) })
             }),
             last_seen: AtomicU64::new(self.last_seen),
+            // What was just read is what the store has: no write is due for it.
             saved_seen: AtomicU64::new(self.last_seen),
             confirmed: AtomicBool::new(self.confirmed),
             ..Record::new((self.realm, id), self.secret, Timestamp(self.created), Timestamp(0), false)

@@ -187,6 +187,8 @@ impl Record {
         match &self.previous {
             Some(previous) if crypto::same(&previous.secret, secret) => {
                 match previous.succeeded.load(Ordering::Relaxed) {
+                    // Good without limit until the successor is shown: the browser may never have
+                    // got the answer that brought it.
                     0 => SecretMatch::Previous { succeeded: false },
                     at if Timestamp(at).plus(OVERLAP) > now => SecretMatch::Previous { succeeded: true },
                     _ => SecretMatch::No,
@@ -199,6 +201,7 @@ impl Record {
     /// The current secret was shown: its predecessor's time is running from the first time on. True that time.
     pub fn shown(&self, now: Timestamp) -> bool {
         self.previous.as_ref().is_some_and(|previous| {
+            // Read before the exchange: all further requests see it set, and write nothing.
             previous.succeeded.load(Ordering::Relaxed) == 0
                 && previous.succeeded.compare_exchange(0, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         })

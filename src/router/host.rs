@@ -104,6 +104,8 @@ impl<T> HostTable<T> {
         }
         let groups = hosts.exact.values_mut().chain(hosts.below.values_mut());
         for group in groups.chain(std::iter::once(&mut hosts.any)) {
+            // The longest prefix first, so that the first that fits is the most specific. The sort
+            // is stable: of equal ones the earlier route wins.
             group.sort_by_key(|entry| std::cmp::Reverse(entry.prefix.read.len()));
         }
         hosts

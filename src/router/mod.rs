@@ -42,6 +42,7 @@ impl<T> Router<T> {
     pub fn find(&self, host: &str, raw_path: &str, differ: impl Fn(&T, &T) -> bool) -> Result<&T, RouteMiss> {
         let raw = raw_path.as_bytes();
         let Some(plain) = path::scan(raw) else { return Err(RouteMiss::BadPath) };
+        // Nearly all paths: read alike by every app, and looked up without a copy.
         if plain {
             let chosen = self.hosts.pick(host, raw, true);
             return self.unless_folded(host, (raw, true), chosen, &differ)?.ok_or(RouteMiss::NotFound);
@@ -50,6 +51,7 @@ impl<T> Router<T> {
         if !reader.is_within_budget() {
             return Err(RouteMiss::TooManyReadings);
         }
+        // One route takes all paths: however this one is read, it leads there.
         if let Some(only) = self.hosts.only(host) {
             return Ok(only);
         }
@@ -64,6 +66,9 @@ impl<T> Router<T> {
             match (chosen, self.hosts.pick(host, reading, literal)) {
                 (Some(a), Some(b)) if std::ptr::eq(a, b) || !differ(a, b) => {}
                 (None, None) => {}
+                // SECURITY: refused rather than guessed. The route that was chosen has its own
+                // gates, and an app that reads the path in another way would serve what those of
+                // another route protect.
                 _ => return Err(RouteMiss::Ambiguous),
             }
             self.unless_folded(host, (reading, literal), chosen, &differ)?;

@@ -259,6 +259,7 @@ impl<'a> PathReader<'a> {
     /// One reading.
     fn read(&mut self, handling: EscapeHandling, ways: PathTransforms) -> &[u8] {
         let Self { raw, decoded, out, .. } = self;
+        // The readings are gone through in this order, so that each decoding is made once.
         if self.decoded_as != Some(handling) {
             self.decoded_as = Some(handling);
             decode(raw, handling, decoded);

@@ -18,6 +18,8 @@ pub fn below<'p>(raw_path: &'p str, prefix: &str, ignore_case: bool) -> Option<&
         let mut part = whole.of_part(rest.as_bytes());
         while let (Some((whole, escapes)), Some((part, _))) = (whole.next_reading(), part.next_reading()) {
             let before = if escapes == EscapeHandling::Stand { head.as_bytes() } else { &decoded };
+            // The same reading of both, step by step: the rest alone must be what the whole is
+            // without its prefix.
             if whole.strip_prefix(before) != Some(part) {
                 return None;
             }

@@ -42,7 +42,10 @@ impl<'a> AnswerStep<'a> {
     /// The step of this answer.
     pub(super) fn of(resolved: &'a ResolvedSession, changes: &SessionChanges) -> Self {
         match &resolved.status {
+            // First, so that no later arm can give a route that only reads more than cookies that
+            // are kept.
             status if resolved.read_only => Self::of_jar(status, changes),
+            // By far the most frequent answer: nothing that follows is evaluated for it.
             SessionStatus::Known { ticket, .. } if changes.is_empty() => Self::Refresh(ticket),
             // Another principal, or none, is another session: nothing of one person reaches the next.
             SessionStatus::Known { ticket, .. } if resolved.is_followed(changes) => Self::Replace(ticket),
@@ -74,13 +77,17 @@ impl<'a> AnswerStep<'a> {
         if resolved.is_same_site_withheld && !begins.logs_in() {
             begins.jar.clear();
         }
+        // A login by name is an explicit act of the app and replaces whatever the browser holds.
+        // Anything less must not: the session that the browser did not show would be lost to it.
         let may_begin = begins.logs_in() || (begins.stores() && !resolved.may_have_unseen_session);
+        // `If-Version: 0` means "only if there is none yet", and that holds here.
         if changes.expects_a_record() {
             return Self::Conflict;
         }
         if may_begin {
             return Self::Begin(ticket, Box::new(begins));
         }
+        // An app that has just logged somebody out does not expect a cookie in the same answer.
         Self::Decline(ticket.filter(|_| !changes.ends()), "no session may begin here")
     }
 

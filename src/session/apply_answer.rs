@@ -20,40 +20,44 @@ use crate::{
 /// Why a straggler's cookie is not kept.
 pub(super) const SPENT: &str = "the ticket was spent meanwhile";
 
-/// What becomes of the browser's ticket.
+/// `CookieOutcome` is what the answer does to the browser's ticket.
 #[derive(Debug)]
 pub(super) enum CookieOutcome {
     /// It keeps what it has.
     Unchanged,
-    /// It gets this one, which leads to that; for so long, or as long as it runs.
+    /// It gets this ticket, of this record; with a lifetime, or until the browser closes.
     Issue(Ticket, Option<Arc<Record>>, Option<Duration>),
     /// It loses it.
     Expire,
-    /// The visitor is told of a conflict.
+    /// It keeps what it has, and the visitor gets the page for 409.
     Conflict,
 }
 
-/// One answer's turn at a session.
+/// `AnswerContext` is what every step of one answer needs, beside its changes.
 #[derive(Clone, Copy)]
 pub(super) struct AnswerContext<'a> {
     /// What its request came under.
     pub resolved: &'a ResolvedSession,
-    /// What the session belongs to.
+    /// The realm that the ticket is bound to.
     pub realm: Realm<'a>,
     /// The visitor.
     pub client: Option<IpAddr>,
-    /// Which ids a session may have that begins now.
+    /// Ids that a new session may have: of this node's share, where ids are shared out.
     pub suits: Option<IdFilter<'a>>,
     /// Now.
     pub now: Timestamp,
-    /// How large the record may be, where it travels.
+    /// The largest record that fits, where the record travels in a cookie.
     pub room: Option<&'a SizeLimit>,
-    /// The jar, once what the answer changes there was applied.
+    /// The jar after the answer's cookies were applied; for the response that is rewritten next.
     pub filled: &'a RefCell<Jar>,
 }
 
 impl SessionManager {
-    /// What becomes of the browser's ticket, and of the record.
+    /// Carries out what the answer wants, and says what the browser gets.
+    ///
+    /// # Errors
+    ///
+    /// The store failed, and nothing was changed; or the failure was met while resolving.
     pub(super) async fn apply_answer<S: FnOnce() -> bool>(
         &self,
         resolved: &ResolvedSession,
@@ -71,17 +75,9 @@ impl SessionManager {
         let context = AnswerContext { resolved, realm, client, suits, now, room: room.as_ref(), filled };
         if !resolved.read_only
             && let Some(name) = resolved.names_another(&changes)
+            && let Some(outcome) = self.log_out_another(context, &name, &mut changes).await?
         {
-            if changes.if_version.is_some_and(|wanted| wanted != context.version()) {
-                return Ok(self.conflict(context, &changes).await);
-            }
-            // Whoever says so needs no session of that principal, and keeps their own: an identity provider's back channel
-            // has none, an administrator has another.
-            self.backend.delete_all_of(&realm.key(), &name, now).await?;
-            (changes.destroy_principal, changes.principal) = (false, None);
-            if !matches!(resolved.status, SessionStatus::Known { .. }) {
-                return Ok(self.report_dropped_cookies(&changes, "it logs somebody else out"));
-            }
+            return Ok(outcome);
         }
         match AnswerStep::of(resolved, &changes) {
             AnswerStep::Leave => Ok(CookieOutcome::Unchanged),
@@ -93,6 +89,8 @@ impl SessionManager {
                 Some(outcome) => Ok(outcome),
                 None => self.refresh_shown(context, ticket, shared).await,
             },
+            // Built anew from the jar alone: a field that is added to `SessionChanges` later does
+            // not slip through a route that only reads.
             AnswerStep::ChangeJar(ticket) => {
                 let SessionChanges { jar, spares_session, .. } = changes;
                 let changes = SessionChanges { jar, spares_session, ..SessionChanges::default() };
@@ -107,11 +105,33 @@ impl SessionManager {
                 let ticket = ticket.unwrap_or_else(|| context.mint());
                 self.begin_admitted(context, &ticket, &begins, None).await
             }
+            // Past the limit on new sessions nothing is stored, but a ticket without a record costs
+            // nothing.
             AnswerStep::Begin(ticket, _) => Ok(self.offer(context, ticket, shared)),
         }
     }
 
-    /// A ticket under which nothing is stored: offered where everybody is given one, and the answer is nobody else's.
+    /// Ends all sessions of a principal who is not the one of this session. `None`: what is left of the changes is to be
+    /// carried out for the session that the request came under.
+    async fn log_out_another(
+        &self,
+        context: AnswerContext<'_>,
+        name: &str,
+        changes: &mut SessionChanges,
+    ) -> Result<Option<CookieOutcome>, StoreError> {
+        if changes.if_version.is_some_and(|wanted| wanted != context.version()) {
+            return Ok(Some(self.conflict(context, changes).await));
+        }
+        // Whoever says so needs no session of that principal, and keeps their own: an identity provider's back channel
+        // has none, an administrator has another.
+        self.backend.delete_all_of(&context.realm.key(), name, context.now).await?;
+        (changes.destroy_principal, changes.principal) = (false, None);
+        let is_known = matches!(context.resolved.status, SessionStatus::Known { .. });
+        Ok((!is_known).then(|| self.report_dropped_cookies(changes, "it logs somebody else out")))
+    }
+
+    /// Offers a ticket without a record, where the route gives one to everybody; never in an answer
+    /// that a shared cache may keep, or all its readers would have the same ticket.
     fn offer(
         &self,
         context: AnswerContext<'_>,
@@ -124,7 +144,8 @@ impl SessionManager {
         }
     }
 
-    /// Nothing changed; but what was shown once is to be gone from the browser's copy too.
+    /// The answer changes nothing: the ticket may need a new stamp. A flash that was shown is taken
+    /// out of the browser's copy as well.
     async fn refresh_shown(
         &self,
         context: AnswerContext<'_>,
@@ -132,6 +153,8 @@ impl SessionManager {
         shared: impl FnOnce() -> bool,
     ) -> Result<CookieOutcome, StoreError> {
         let record = context.resolved.record();
+        // A store has taken the flash out already. Where the record travels, the browser's copy
+        // still has it and would show it again.
         if self.backend.is_client_side() && context.resolved.has_taken() {
             return Ok(self.give(&ticket.anew(context.now), record, context.now));
         }
@@ -139,7 +162,7 @@ impl SessionManager {
         Ok(self.refresh(context, ticket, record.map(|record| &**record), is_rotating, shared).await)
     }
 
-    /// What was to be kept is lost.
+    /// Counts and logs the cookies that the answer set and that are not kept.
     pub(super) fn report_dropped_cookies(&self, changes: &SessionChanges, why: &str) -> CookieOutcome {
         for change in changes.jar.iter().filter(|change| change.keeps()) {
             self.wire.events.not_kept(None, &change.cookie.name, why);
@@ -147,7 +170,7 @@ impl SessionManager {
         CookieOutcome::Unchanged
     }
 
-    /// Another version than the answer says: none of it counts.
+    /// The answer's `If-Version` does not match: none of its instructions is carried out.
     pub(super) async fn conflict(
         &self,
         context: AnswerContext<'_>,
@@ -168,7 +191,7 @@ impl SessionManager {
         }
     }
 
-    /// `None`: the browser's ticket is as good as it was.
+    /// Changes the session. `None`: the browser's ticket stays as it is.
     async fn change(
         &self,
         context: AnswerContext<'_>,
@@ -180,6 +203,8 @@ impl SessionManager {
             return Ok(None);
         }
         // Made beforehand: the decision is pure, and says only whether this secret takes the place of the old one.
+        // The id stays: it is the app's handle on the session (X-Session-Id), and a renewal must
+        // not change it.
         let next = Ticket { secret: crypto::random(), ..ticket.anew(now) };
         let seen = context.seen(ticket);
         let applied =
@@ -213,6 +238,7 @@ impl SessionManager {
             {
                 self.give(&ticket.anew(now), Some(&record), now)
             }
+            // The rest is what another answer made of the session while this one was under way.
             AppliedChange::Ended => self.ended(context, ticket, changes).await?,
             AppliedChange::Straggler => self.apply_straggler(context, ticket, changes).await?,
             AppliedChange::Denied => self.report_dropped_cookies(changes, SPENT),
@@ -253,6 +279,8 @@ impl SessionManager {
         if changes.if_version.is_some_and(|wanted| wanted != context.version()) {
             return Ok(self.conflict(context, changes).await);
         }
+        // A login may always follow, since it brings its own session. A logout that comes too late
+        // must not: by then the session may be another person's.
         if !changes.logs_in() && !self.may_end(context, ticket).await? {
             return Ok(CookieOutcome::Unchanged);
         }
@@ -261,6 +289,8 @@ impl SessionManager {
         let begun = self.begin(context, &next, &changes.afterwards(), Some(ticket.id)).await?;
         let record = context.resolved.record();
         let seen = context.seen(ticket);
+        // From here on the new session exists and nobody has its ticket: each way out either gives
+        // it to the browser or deletes it.
         let ended = self.apply(record, seen, ticket, changes, (context.now, context.room)).await;
         let conflict = match &ended {
             // Nobody is logged in where everyone of that name was logged out meanwhile.
@@ -268,22 +298,27 @@ impl SessionManager {
                 return Ok(CookieOutcome::Expire);
             }
             Ok(AppliedChange::Ended) => return Ok(begun),
+            // The old session was ended or renewed by somebody quicker. Whoever proved their
+            // password here is logged in all the same, in the session that is theirs alone.
             Ok(AppliedChange::Straggler) if changes.logs_in() && !changes.expects_a_record() => {
                 return Ok(begun);
             }
             Ok(AppliedChange::Straggler) => changes.logs_in(),
             other => matches!(other, Ok(AppliedChange::Conflict)),
         };
+        // The jar that was noted belongs to the session that is deleted here, and not to the
+        // answer.
         context.filled.take();
         if let Err(error) = self.backend.delete(next.id, context.now).await {
             tracing::warn!(%error, "a session that nobody has the ticket of is left to expire");
         }
+        // The failure of the store is reported only now, after the new session is gone.
         ended?;
         Ok(if conflict { self.conflict(context, changes).await } else { CookieOutcome::Unchanged })
     }
 
-    /// Whether the session that a request came under is there to be ended by it: its ticket leads on, or was spent by what
-    /// is no login.
+    /// Whether a logout still means the session that its request came under: the ticket is good, or
+    /// was spent by something other than a login.
     async fn may_end(&self, context: AnswerContext<'_>, ticket: &Ticket) -> Result<bool, StoreError> {
         if self.may_end_now(context, ticket).await? {
             return Ok(true);
@@ -297,6 +332,9 @@ impl SessionManager {
         let shown = context.resolved.record();
         Ok(match self.backend.load(ticket, shown, context.now).await? {
             FoundRecord::Live(record) => {
+                // SECURITY: a spent ticket ends a session only while it is the one that its request
+                // was shown. Otherwise whoever kept an old ticket could log out the person who has
+                // logged in since.
                 record.match_secret(&ticket.hash(), context.now) != SecretMatch::No
                     || shown.is_some_and(|shown| record.is_just_as(shown))
             }
@@ -328,6 +366,8 @@ impl SessionManager {
         changes: &SessionChanges,
         instead: Option<Uuid>,
     ) -> Result<CookieOutcome, StoreError> {
+        // `confirmed: false`: the browser has not shown this ticket yet, so the store neither takes
+        // its age for activity nor refuses it as one that should have a record.
         let seen = SeenTicket { instead, record: None, confirmed: false, ..context.seen(ticket) };
         // It is new: there is no older ticket to spend.
         let applied = self.apply(None, seen, ticket, changes, (context.now, context.room)).await?;
@@ -374,6 +414,8 @@ impl SessionManager {
             wire: &self.wire,
             room,
         };
+        // The one place where a change reaches a store: what it saves, fails and notes is counted
+        // here and nowhere else.
         let result = self.backend.apply(brought, &apply).await;
         match &result {
             Ok(UpdateResult { change: AppliedChange::Saved { .. } | AppliedChange::Ended, .. }) => {
@@ -396,6 +438,8 @@ impl SessionManager {
         record: Option<&Arc<Record>>,
         now: Timestamp,
     ) -> CookieOutcome {
+        // Without a lifetime the cookie ends with the browser, and only a permanent session
+        // outlives that.
         let lasts = record.filter(|r| r.permanent).map(|r| r.lasts(&self.rules, now));
         CookieOutcome::Issue(*ticket, record.cloned(), lasts)
     }

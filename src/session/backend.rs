@@ -153,6 +153,7 @@ impl Backend {
     ) -> Option<GenuineTicket> {
         match self {
             Self::Store(_) => {
+                // No store is asked here: whoever guesses costs one MAC.
                 let (ticket, hash) = verified::read(value, keys, realm)?;
                 Some(GenuineTicket { ticket, hash, record: None })
             }
@@ -201,6 +202,8 @@ impl Backend {
         // A ticket without a record lives by its stamp alone; with one, the record knows when it was last used, and only a
         // permanent cookie's own expiry has to follow.
         let age = now.since(ticket.stamped);
+        // A ticket under an old key is replaced at the first chance, so that the key can be removed
+        // from `[keys]` in time.
         !ticket.current_key
             || match record {
                 None => age > rules.plain.idle_timeout / 2,
@@ -280,8 +283,11 @@ impl Backend {
             Self::Store(store) => {
                 let principal = apply.principal();
                 let decide = |found: &FoundRecord| decide(found, apply);
+                // The store may call this more than once, when another change is quicker; `decide`
+                // is pure.
                 store.update(&apply.request(principal.as_ref(), &decide)).await
             }
+            // Boxed, so that this rare future does not make every request's future larger.
             Self::Sealed(sealed) => Box::pin(sealed.apply(brought, apply)).await,
             Self::Flask(flask) => flask.apply(brought, apply),
         }
@@ -352,6 +358,7 @@ impl Backend {
     pub(super) async fn delete(&self, id: Uuid, now: Timestamp) -> Result<(), StoreError> {
         match self {
             Self::Store(store) => store.delete(id, now).await.map(drop),
+            // Nobody was given the cookie, so no copy of it exists.
             Self::Sealed(_) | Self::Flask(_) => Ok(()),
         }
     }
@@ -392,6 +399,8 @@ impl Backend {
                 }
                 let was_confirmed = record.is_confirmed();
                 record.confirm();
+                // At most one write per `touch_interval`: activity is noted in memory at every
+                // request, and saved now and then.
                 if record.seen(now, every) || !was_confirmed {
                     store.touch(ticket.id, record);
                 }

@@ -17,6 +17,7 @@ fn directives(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let (mut quoted, mut escaped) = (false, false);
     line.split(move |b| {
         match b {
+            // The letter after a backslash is never a quote or a comma of the grammar.
             _ if escaped => escaped = false,
             b'\\' => escaped = quoted,
             b'"' => quoted = !quoted,
@@ -63,6 +64,8 @@ pub fn make_private(headers: &mut Fields) {
             .filter(|(name, value)| invites_its_caches(name, value))
             .map(|(name, _)| name.clone())
             .collect();
+        // A targeted field goes as a whole: what is left of it would still beat the `private` below
+        // at its cache.
         for name in inviting {
             headers.remove(name);
         }
@@ -73,6 +76,7 @@ pub fn make_private(headers: &mut Fields) {
             .map(<[u8]>::to_vec)
             .collect();
         headers.remove(header::CACHE_CONTROL);
+        // `max-age` and all that concerns the browser's own cache stays as the app said it.
         if let Ok(value) = HeaderValue::from_bytes(&kept.join(&b", "[..]))
             && !kept.is_empty()
         {

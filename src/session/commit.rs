@@ -92,12 +92,16 @@ fn decide_action(
     notes: &mut Vec<DecisionNote>,
 ) -> UpdateAction {
     let seen = &apply.seen;
+    // The record as it is *now* decides, not the one that the request was shown: another answer may
+    // have changed it since.
     let before = match found {
         FoundRecord::Live(record) if record.match_secret(&seen.secret, apply.now) == SecretMatch::No => {
             return decide_straggler(record, apply);
         }
         FoundRecord::Live(record) => Some(record),
         FoundRecord::Ended(_) | FoundRecord::Over => return UpdateAction::Straggler,
+        // It was there when the request came: whoever ended it meanwhile wins, and nothing is
+        // brought back.
         FoundRecord::Nothing if seen.record.is_some() => return UpdateAction::Straggler,
         FoundRecord::Nothing => None,
     };
@@ -105,11 +109,12 @@ fn decide_action(
     if changes.if_version.is_some_and(|wanted| wanted != before.map_or(0, |r| r.version)) {
         return UpdateAction::Conflict;
     }
-    let principal_before = before.and_then(|r| r.principal.as_ref());
+    // Endings before anything that changes fields: what an answer sets beside them belongs to the
+    // session that follows.
     if changes.destroy_principal {
         return UpdateAction::End { all_of: before.and_then(everyone) };
     }
-    if changes.ends() || changes.names_other_than(principal_before) {
+    if changes.ends() || changes.names_other_than(before.and_then(|r| r.principal.as_ref())) {
         return UpdateAction::End { all_of: None };
     }
     if before.is_none() && !changes.stores() {
@@ -118,18 +123,37 @@ fn decide_action(
     if changes.by_clock && before.is_none_or(|r| r.overlaps(apply.now)) {
         return UpdateAction::Nothing;
     }
+    decide_change(before, apply, notes)
+}
+
+/// The record with the answer's changes in it, under a new ticket where they call for one. `before`: as it is now; `None`
+/// for a session that begins.
+fn decide_change(
+    before: Option<&Arc<Record>>,
+    apply: &PendingChange<'_>,
+    notes: &mut Vec<DecisionNote>,
+) -> UpdateAction {
+    let (seen, changes) = (&apply.seen, apply.changes);
     let record = before.map_or_else(
         || Record::new((seen.realm.key(), seen.id), seen.secret, seen.minted, apply.now, seen.confirmed),
         |r| r.fork(),
     );
+    // Taken from the record as it is now: of two requests at once only one finds the flash, and
+    // only that one delivers it.
     let flash = |name: &FieldName| Some((Arc::clone(name), Arc::clone(record.flashes.get(name)?)));
     let taken = changes.take.iter().filter_map(flash).collect();
-    let logged_in = principal_before.is_none() && changes.logs_in();
+    // Whoever is named again is already logged in; an app may repeat the name with every answer and
+    // renews nothing by it.
+    let logged_in = changes.logs_in() && before.is_none_or(|record| record.principal.is_none());
     let mut draft = RecordDraft { record, apply, notes };
     let privileged = draft.fill();
     let jar_renews = draft.fill_jar();
     let mut record = draft.record;
+    // SECURITY: each rise of privilege makes the old ticket worthless (OWASP, session fixation), so
+    // that who planted or saw it before the login has nothing.
     let renewed = logged_in || changes.renew || privileged || jar_renews;
+    // A renewal for a reason beats one by the clock: the old ticket must not stay good beside the
+    // new one.
     if renewed {
         record.renew(apply.next_secret, apply.now);
     } else if changes.by_clock {
@@ -169,6 +193,8 @@ fn decide_straggler(record: &Arc<Record>, apply: &PendingChange<'_>) -> UpdateAc
         let _ = jar.apply(removal, &apply.rules.jar, apply.now);
         jar
     });
+    // SECURITY: only while nobody has come into the session since. A logout that was under way must
+    // not log out the next person.
     let ends = (changes.ends() || other) && record.is_just_as(shown);
     if !ends && left == record.jar {
         return UpdateAction::Straggler;
@@ -204,6 +230,8 @@ impl RecordDraft<'_> {
     /// In the order of the contract; true if a privilege field changed.
     fn fill(&mut self) -> bool {
         let (changes, apply) = (self.apply.changes, self.apply);
+        // The map shares its fields until one changes; answers that touch none do not even copy the
+        // map.
         let before: Option<FieldMap> = changes.touches_fields().then(|| self.record.fields.clone());
         if changes.clear {
             let stays =
@@ -217,6 +245,7 @@ impl RecordDraft<'_> {
         for (name, value) in &changes.set {
             self.put(&self.key(name), value.clone());
         }
+        // After `set`, so that an answer can set a counter to a value and count on from it.
         for (name, more) in &changes.incr {
             let name = &self.key(name);
             match FieldValue::plus(self.record.fields.get(name), *more) {
@@ -224,6 +253,7 @@ impl RecordDraft<'_> {
                 None => self.note_malformed(format!("incr-{name}"), "the field is no whole number"),
             }
         }
+        // Flashes and lifetimes are no fields: they raise no version, and no privilege.
         self.fill_flashes();
         self.fill_lifetimes();
         let record = &mut self.record;
@@ -234,6 +264,7 @@ impl RecordDraft<'_> {
                 before != apply.wire.field(&record.fields, name)
             });
         if let Some(Some(name)) = &changes.principal
+            // A different name never gets here: it is another session (`AnswerStep::Replace`).
             && record.principal.is_none()
         {
             record.principal = Some(Arc::clone(name));
@@ -256,6 +287,7 @@ impl RecordDraft<'_> {
                 self.note_not_kept(&change.cookie.name, TAKEN_AWAY.to_owned());
                 continue;
             }
+            // Only where the size is limited: a store's record needs no copy to go back to.
             let before = apply.room.map(|_| self.record.jar.clone());
             match self.record.jar.apply(change, &apply.rules.jar, apply.now) {
                 Ok(_) if change.keeps() && !apply.holds(&self.record, self.to_come()) => {
@@ -304,6 +336,8 @@ impl RecordDraft<'_> {
     /// `X-Session-Cartid` are one.
     fn key(&self, name: &FieldName) -> FieldName {
         let fields = &self.record.fields;
+        // The exact spelling first: it is nearly always there, and the search over all fields is
+        // not.
         if self.apply.wire.has_keys() && !fields.contains_key(name) {
             let wanted = normal(name);
             let same = |known: &&FieldName| wanted.is_ok() && normal(known) == wanted;
@@ -334,6 +368,8 @@ impl RecordDraft<'_> {
 
     /// Sets a field, unless that breaks a limit.
     fn put(&mut self, name: &FieldName, value: FieldValue) {
+        // Set first and measured then: only the whole record says whether it fits. What breaks a
+        // limit is put back as it was.
         let old = self.record.fields.insert(name, value);
         if let Some(limit) = self.over_limit(name) {
             self.notes.push(DecisionNote::OverLimit(Arc::clone(name), limit));
@@ -350,6 +386,8 @@ impl RecordDraft<'_> {
             self.record.flashes.remove(name);
         }
         for (name, text) in &changes.give_back {
+            // A flash of the same name that was set meanwhile is newer than the one that is given
+            // back.
             if !self.record.flashes.contains_key(name) {
                 self.record.flashes.insert(name, Arc::clone(text));
             }

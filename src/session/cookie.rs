@@ -41,6 +41,8 @@ impl CookieForm {
         let names = std::iter::once(rules.name.clone()).chain(realms.iter().map(|realm| named(realm)));
         let prefix = match rules.prefix {
             CookiePrefix::None => "",
+            // Browsers refuse `__Host-` with a domain or another path (RFC 6265bis section
+            // 4.1.3.2), and would drop the session without a word.
             CookiePrefix::Auto if rules.path == "/" && rules.domain.is_none() => "__Host-",
             CookiePrefix::Auto => "__Secure-",
         };
@@ -81,6 +83,8 @@ impl CookieForm {
 
     /// The one name that is read and set.
     pub fn name(&self, https: bool) -> &str {
+        // SECURITY: one name, not both. Over https an unprefixed cookie may have been planted over
+        // http, and is not read.
         if self.secure(https) { &self.prefixed } else { &self.name }
     }
 
@@ -114,6 +118,7 @@ impl CookieForm {
     /// another case, within another's value. It leads nowhere, and its ticket is not to reach an app.
     pub fn is_within(&self, pair: &[u8]) -> bool {
         // Most pairs are shorter than a ticket.
+        // Each `=` is looked at once: the work is linear in what the visitor sends.
         pair.len() > TEXT && !self.passes && memchr::memchr_iter(b'=', pair).any(|at| self.ends_at(pair, at))
     }
 
@@ -211,6 +216,7 @@ impl CookieForm {
     ) -> Option<HeaderValue> {
         let mut cookie = self.build(part, value, https);
         if let Some(lasts) = lasts {
+            // Browsers cut it there anyway; saying so keeps `Expires` and `Max-Age` alike.
             let lasts = lasts.min(LONGEST);
             cookie.set_max_age(cookie::time::Duration::try_from(lasts).ok());
             cookie.set_expires(OffsetDateTime::from(now.plus(lasts).system()));
@@ -226,6 +232,7 @@ impl CookieForm {
             // Browsers keep it under one identity only.
             return Vec::new();
         }
+        // An address has no parent domains, and browsers refuse `Domain` for one.
         let is_name = !host.starts_with('[') && !host.ends_with(|c: char| c.is_ascii_digit());
         let parents =
             host.match_indices('.').filter_map(|(at, _)| host.get(at + 1..)).filter(|p| p.contains('.'));
@@ -233,6 +240,8 @@ impl CookieForm {
         let paths = std::iter::once("/").chain(
             path.match_indices('/').skip(1).filter_map(|(at, _)| path.get(..at)).chain(std::iter::once(path)),
         );
+        // The visitor wrote the path: what could end the attribute and begin another one is left
+        // out.
         let paths: Vec<&str> =
             paths.filter(|p| p.bytes().all(|b| matches!(b, b'!'..=b'~') && b != b';')).collect();
         // To some jars a cookie of this host alone and one with this host as its domain are one and the same (RFC 6265

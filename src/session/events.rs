@@ -87,6 +87,8 @@ impl SessionEvents {
         let all = self.floods.raise();
         let told = self.floods_told.load(Ordering::Relaxed);
         if now.since(Timestamp(told)) >= TOLD_EVERY
+            // Of all workers that see the flood at once, the one that moves the time writes the
+            // line.
             && self.floods_told.compare_exchange(told, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
             tracing::warn!(

@@ -31,6 +31,8 @@ impl RequestSite {
     /// or by another method does not; nothing cross-site carries Strict ones (RFC 6265bis section 5.2).
     pub fn read(method: &Method, headers: &Fields) -> Self {
         let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
+        // `same-site` and `none` (typed, bookmarked) carry the cookie; a client without Fetch
+        // Metadata is taken for one of these.
         if get("sec-fetch-site") != Some(b"cross-site") {
             return Self::SameSite;
         }
@@ -51,6 +53,8 @@ impl RequestSite {
 
     fn other_site(method: &Method, headers: &Fields) -> Self {
         let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
+        // An old browser by plain http: `Origin` said that it is another site, and what a form
+        // accepts is all that tells it from a script.
         if !["sec-fetch-mode", "sec-fetch-dest"].iter().any(|name| headers.contains(*name)) {
             let form = !method.is_safe() && accepts_page(headers);
             return if form { Self::Form } else { Self::CrossSite };
@@ -113,6 +117,8 @@ impl FetchContext {
             .any(|n| get(n).is_some_and(|v| v.starts_with(b"prefetch") || v.starts_with(b"prerender")));
         let preflight = method == Method::OPTIONS && headers.contains(header::ACCESS_CONTROL_REQUEST_METHOD);
         Self {
+            // Where the cookie could not come, a new ticket would overwrite the one that the
+            // browser kept back.
             may_mint: (cookie_could_come || cross_site_sessions) && !subresource && !prefetch && !preflight,
             // Nobody sees what was fetched in advance.
             is_document: get("sec-fetch-dest").map_or_else(|| accepts_page(headers), |d| d == b"document")

@@ -36,6 +36,7 @@ impl PerSecond {
     /// With one more.
     fn count(&self, now: Timestamp) -> u64 {
         let second = u64::from(now.seconds()) << COUNT_BITS;
+        // Second and count in one word, so that a new second resets the count without a lock.
         let next = |old: u64| if old >> COUNT_BITS << COUNT_BITS == second { old + 1 } else { second + 1 };
         let old = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(next(old)));
         next(old.unwrap_or_else(|old| old)) & ((1 << COUNT_BITS) - 1)
@@ -56,6 +57,7 @@ impl FloodLimits {
 
     /// One more; false if that is too many. Of those that one address has too many nothing counts against the others.
     pub fn admits(&self, address: Option<IpAddr>, now: Timestamp) -> bool {
+        // The address first, so that one flooding address does not use up what all share.
         if let (Some(most), Some(address)) = (self.per_address, address)
             && self.addresses.get_with(network_of(address), Arc::default).count(now) > most
         {

@@ -24,6 +24,7 @@ impl SessionHeaders {
             }
             headers.remove(name);
         }
+        // Nearly all answers have none: one pass over the names, and nothing is allocated.
         let ours = |n: &HeaderName| n.as_str().starts_with(&self.prefix);
         if !headers.names().any(ours) {
             return changes;
@@ -35,6 +36,8 @@ impl SessionHeaders {
                 self.events.malformed(&name, why);
             }
         }
+        // SECURITY: out even if malformed. What the app tells the session is nothing for the
+        // visitor.
         headers.retain(|name| !ours(name));
         Some(said)
     }

@@ -144,6 +144,7 @@ impl SessionManager {
     pub(crate) fn succeed(&mut self, before: &Self) {
         self.wire.events = Arc::clone(&before.wire.events);
         self.logins = Arc::clone(&before.logins);
+        // A reload must not give a flood a fresh budget.
         if self.flood.has_the_limits_of(&before.flood) {
             self.flood = Arc::clone(&before.flood);
         }
@@ -178,9 +179,13 @@ impl SessionManager {
         resolved: &ResolvedSession,
         mut answer: SessionAnswer<'_, S>,
     ) -> Result<IssuedCookies, StoreError> {
+        // SECURITY: before anything reads the changes. No later stage asks again what this upstream
+        // may do.
         self.restrict(resolved, &mut answer);
         let (realm, cookie, now) = (answer.realm, answer.cookie, answer.now);
         let ends = answer.changes.ends();
+        // A cell, since the steps share one context by reference and only one of them notes the
+        // jar.
         let filled = RefCell::default();
         self.apply_answer(resolved, answer, &filled).await.map(|outcome| {
             let before = resolved.known_id();
@@ -189,6 +194,8 @@ impl SessionManager {
                 CookieOutcome::Unchanged => {}
                 CookieOutcome::Conflict => issue.conflict = true,
                 CookieOutcome::Expire => {
+                    // The cookie goes also where the session was gone already: the visitor must not
+                    // be left with a ticket that leads nowhere.
                     issue.set_cookies = take_back(cookie, resolved);
                     (issue.session, issue.ended) = (None, true);
                     self.wire.events.ended.raise();

@@ -28,6 +28,7 @@ impl<'a> PresentedCookies<'a> {
         for (name, value) in lines.into_iter().flat_map(cookie::pairs) {
             match form.part(name, https) {
                 Some(0) => shown.add(value),
+                // More than one session has parts, since planted ones count here as well.
                 Some(part) if shown.others.len() < MOST_OTHERS => shown.others.push((part, value)),
                 _ => {}
             }
@@ -41,6 +42,8 @@ impl<'a> PresentedCookies<'a> {
                 *place = value;
                 self.count += 1;
             }
+            // The bound keeps planted cookies from costing a MAC each; that there were more is
+            // remembered, and then no new ticket is given.
             None => self.more = true,
         }
     }

@@ -18,6 +18,7 @@ impl SessionManager {
     pub fn has_nothing_to_commit(&self, resolved: &ResolvedSession, now: Timestamp) -> bool {
         let SessionStatus::Known { ticket, record, is_rotating } = &resolved.status else { return false };
         let record = record.as_deref();
+        // The way of most requests, asked without a future or a look at the store.
         resolved.taken.is_empty()
             && (resolved.read_only
                 || !(*is_rotating
@@ -36,6 +37,7 @@ impl SessionManager {
     ) -> CookieOutcome {
         let now = context.now;
         let clock = record.is_some_and(|record| self.is_due_by_clock(record, now));
+        // `shared` last: it reads the answer's headers, and few answers get here.
         if !(clock || is_rotating || self.is_due(ticket, record, now)) || shared() {
             return CookieOutcome::Unchanged;
         }
@@ -76,6 +78,8 @@ impl SessionManager {
 
     fn is_due_by_clock(&self, record: &Record, now: Timestamp) -> bool {
         self.backend.has_tickets()
+            // While the old ticket is still good the next one is not made: there are never three at
+            // a time.
             && !record.overlaps(now)
             && self.rules.renew_interval.is_some_and(|interval| now.since(record.renewed) >= interval)
     }

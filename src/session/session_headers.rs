@@ -179,6 +179,8 @@ impl SessionHeaders {
         }
         match (resolved.record(), resolved.id()) {
             (Some(record), _)
+                // The lines of an unchanged record are made once and copied for each request after
+                // that.
                 if view.shows_all() && !record.fields.keys().any(|name| hides(resolved.flashes(), name)) =>
             {
                 lines.append(record.lines.get_or_init(|| self.lines(record)));
@@ -186,6 +188,8 @@ impl SessionHeaders {
             (Some(record), _) => self.tell_record(record, view, resolved.flashes(), lines),
             (None, Some(id)) => {
                 self.tell_id(id, lines);
+                // A session without a record: the app may answer `If-Version: 0` to be the first to
+                // write.
                 lines.push_text(&self.version, "0");
             }
             (None, None) => {}
@@ -231,6 +235,8 @@ impl SessionHeaders {
 
     /// The limit that this field breaks, if any.
     pub fn over_limit(&self, record: &Record, name: &str, rules: &SessionConfig) -> Option<&'static str> {
+        // In the order in which they are cheap to check; the last one builds what the app would be
+        // sent.
         if record.fields.len() + record.flashes.len() > rules.max_fields {
             return Some("max_fields");
         }

@@ -33,6 +33,7 @@ impl SessionManager {
         if self.may_begin_beside(context, ticket, changes).await? {
             return self.begin(context, &context.mint(), &changes.afterwards(), None).await;
         }
+        // The order matters: what logs somebody in has returned above, and is not ended here again.
         if changes.destroy_principal {
             self.end_all_of(context).await?;
         }
@@ -65,6 +66,8 @@ impl SessionManager {
     ) -> Result<bool, StoreError> {
         if !changes.may_log_in()
             || changes.expects_a_record()
+            // Who was logged in by name would be logged in by a cookie alone: less than they were,
+            // and perhaps as somebody else.
             || context.resolved.has_principal()
             || !self.logins.came_from(ticket.id, context.client)
         {

@@ -32,6 +32,8 @@ impl SessionTunnel {
     /// order of two events is known only where the answer that began the tunnel was no renewal itself.
     pub(super) fn is_of(&self, renewed: Timestamp) -> bool {
         match self.under {
+            // A download that was asked for before a login goes on after it; a WebSocket, which
+            // speaks for whoever opened it, does not.
             _ if self.patient => true,
             Some(under) => renewed <= under,
             None => renewed <= self.began,

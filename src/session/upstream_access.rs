@@ -80,6 +80,7 @@ impl UpstreamAccess {
             changes.incr.retain(|(name, _)| self.shows(name));
             changes.flash.retain(|(name, _)| self.shows(name));
         }
+        // Measured here: what follows narrows what the changes mean, and takes nothing out of them.
         let less = before != *changes;
         changes.spares_session = !self.login;
         // "All" is what this upstream knows of.

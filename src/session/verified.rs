@@ -42,6 +42,7 @@ pub(super) fn read(value: &[u8], keys: &Keyring, realm: Realm<'_>) -> Option<(Ti
             && crypto::same(&entry.text, text);
         same.then_some((entry.ticket, entry.hash))
     });
+    // Returned outside of the borrow: what follows borrows the table again to write.
     if known.is_some() {
         return known;
     }

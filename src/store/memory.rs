@@ -189,6 +189,8 @@ impl MemoryStore {
         let mut result = UpdateResult::from(AppliedChange::Nothing);
         let mut gone = Vec::new();
         let mut all_of = None;
+        // The lock of an id is that of `logged_in`, whether it holds the record or not: all three
+        // caches change under it.
         let done = self.logged_in.entry(id).and_try_compute_with(|entry| {
             let mine = entry.map(moka::Entry::into_value);
             let weight = mine.as_ref().map_or(0, |record| u64::from(record.weight()));
@@ -222,6 +224,7 @@ impl MemoryStore {
         let weight = u64::from(record.weight());
         if record.principal.is_some() {
             // The old weight is given back by the listener when moka replaces the entry.
+            // Reserved before it is checked: two logins at once cannot both take the last room.
             let used = self.used.fetch_add(weight, Ordering::Relaxed) + weight;
             if weight > before && used.saturating_sub(before) > self.max_bytes {
                 self.used.fetch_sub(weight, Ordering::Relaxed);
@@ -230,6 +233,8 @@ impl MemoryStore {
             return Ok(Op::Put(record));
         }
         if record.is_confirmed() {
+            // Into the new place before out of the old one, so that a look without the lock always
+            // finds it (`unpeopled`).
             self.visitors.insert(id, record);
             self.unconfirmed.invalidate(&id);
         } else {

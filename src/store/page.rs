@@ -20,6 +20,8 @@ impl RecordPage {
 
     /// There is this one.
     pub(super) fn see(&mut self, id: u128) {
+        // A heap of one page's size: the lowest are kept however many there are, without sorting or
+        // copying them all.
         let is_above = self.after.is_none_or(|after| id > after);
         if !is_above
             || (self.lowest.len() == self.most && self.lowest.peek().is_none_or(|highest| id >= *highest))

@@ -116,6 +116,8 @@ impl PrincipalIndex {
     ) -> Result<Vec<u128>, LoginDenied> {
         let mut denied = None;
         let gone = self.edit(who, |person| {
+            // SECURITY: "log out everywhere" also ends the login that was under way when it was
+            // clicked. Within one millisecond the stricter reading counts.
             if person.ended.is_some_and(|ended| began <= ended) {
                 denied = Some(LoginDenied::Ended);
                 return Vec::new();
@@ -124,6 +126,8 @@ impl PrincipalIndex {
                 return Vec::new();
             }
             let others = person.all.iter().filter(|other| Some(**other) != instead);
+            // The session that is replaced does not count: at the limit of one, a new login
+            // replaces the old one and is not refused.
             let over = most.map_or(0, |most| (others.clone().count() + 1).saturating_sub(most));
             if over > 0 && !evict {
                 denied = Some(LoginDenied::TooMany);
@@ -151,6 +155,7 @@ impl PrincipalIndex {
             place.insert(PrincipalSessions::Once(id.to_ne_bytes()));
             return;
         }
+        // `edit` locks the same shard.
         drop(shard);
         self.edit(who, |person| {
             if !person.all.contains(&id) {

@@ -38,6 +38,8 @@ impl TombstoneSet {
             .max_capacity(bytes / BYTES)
             .time_to_live(rules.plain.idle_timeout)
             .eviction_listener(move |_, stone: Tombstone, cause| {
+                // SECURITY: a tombstone that is pushed out must not let its ticket live again, so
+                // all tickets of its age are refused.
                 if cause == RemovalCause::Size {
                     raised.fetch_max(u64::from(stone.at.seconds()) + 1, Ordering::Relaxed);
                 }

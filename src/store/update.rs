@@ -203,6 +203,8 @@ impl UpdateRequest<'_> {
         let most = self.rules.max_sessions_per_principal.map(|most| most as usize);
         if let Some(most) = most {
             let all = people.of(who);
+            // Looked at only when the limit is reached: to ask each session whether it is over
+            // costs a look-up.
             for gone in all.iter().filter(|other| all.len() >= most && **other != id && is_over(**other)) {
                 people.leave(who, *gone);
             }

@@ -33,6 +33,7 @@ impl Endpoints {
     /// The index of the next server that is up and was not tried; if there is none, of one that was not tried; if
     /// there is none, of the next one all the same. `session` is what one session's requests have in common.
     pub(super) fn next(&self, now: Timestamp, tried: &TriedServers, session: Option<u64>) -> usize {
+        // Most upstreams have one server: no counter that all workers share is touched.
         if self.all.len() < 2 {
             return 0;
         }
@@ -53,6 +54,8 @@ impl Endpoints {
         let mut fallback = None;
         let mut last = 0;
         for _ in 0..self.weights.max(1) {
+            // One counter for all workers, or each of them would send its first requests to the
+            // same server.
             last = self.at(self.turn.fetch_add(1, Ordering::Relaxed));
             if tried.contains(last) {
                 continue;
@@ -198,7 +201,7 @@ mod tests {
         for _ in 0..400 {
             let index = next();
             shares[index] += 1;
-            held.push((index, all.all[index].begin()));
+            held.push((index, all.all[index].begin_under(BalanceRule::LeastRequests)));
         }
         assert_eq!(shares, [100, 100, 200]);
         held.retain(|(index, _)| *index != 1);

@@ -20,6 +20,13 @@ pub(super) enum ConnectRetry {
     Restart,
 }
 
+impl ConnectRetry {
+    /// An app that restarts refuses for a moment: the last server that is left to try gets until the time is up.
+    pub(super) fn for_server(is_last: bool) -> Self {
+        if is_last { Self::Restart } else { Self::None }
+    }
+}
+
 /// A new connection that speaks HTTP/2.
 pub(super) async fn connect_http2(
     endpoint: &Endpoint,
@@ -28,6 +35,8 @@ pub(super) async fn connect_http2(
     idle_ticks: u64,
 ) -> Result<Rc<http2::Http2Connection>, UpstreamError> {
     let stream = connect(endpoint, limit, patience).await?;
+    // In clear text there is no negotiation: the operator has said that it speaks HTTP/2, and its
+    // first frame will show.
     if let NetStream::Tls(tls) = &stream
         && tls.get_ref().1.alpn_protocol() != Some(ALPN_HTTP2)
     {
@@ -52,12 +61,15 @@ pub(super) async fn connect(
         loop {
             match open(&endpoint.address).await {
                 Err(e) if patience == ConnectRetry::Restart && is_refusal(&e) => {
+                    // Kept for the log: "connection refused" says more than that the time was up.
                     drop(refused.replace(Some(e)));
                 }
                 Err(source) if is_shortage(&source) => {
                     return Err(UpstreamError::Descriptors { endpoint: name() });
                 }
                 Err(source) => return Err(UpstreamError::Connect { endpoint: name(), source }),
+                // The last descriptors are for the log, the store and the admin page: without these
+                // nobody would learn what is wrong.
                 Ok(stream) if are_too_few_for_apps(&stream) => {
                     return Err(UpstreamError::Descriptors { endpoint: name() });
                 }

@@ -97,6 +97,8 @@ impl<B> ConnectionLease<B> {
             return;
         }
         let wanted = self.connection.wanted_by();
+        // `max_connections` is for all workers together: one that pools its connection keeps others
+        // from opening theirs.
         if wanted > 0 && self.kept.gives_way(wanted) {
             return;
         }
@@ -223,6 +225,8 @@ where
     ) -> Result<ConnectionLease<B>, UpstreamError> {
         let kept = self.kept(endpoint);
         kept.most_idle.set(upstream.rules.idle_connections);
+        // SECURITY: a connection that the app has logged in (NTLM, Negotiate) is found only through
+        // its visitor's own connection.
         if let Some(visitor) = visitor.filter(|visitor| wanted != ReusePolicy::New && visitor.owns_anything())
             && let Some((owner, connection)) = kept.take_own(visitor)
             && connection.unread() == UnreadInput::Nothing
@@ -257,6 +261,7 @@ where
         let stream = Box::pin(connect(endpoint, limit, patience)).await;
         let stream = stream.inspect_err(|error| {
             if !error.is_shortage() {
+                // A shortage of our own descriptors says nothing about the server.
                 endpoint.failed(EndpointFailure::Connection, Timestamp::now());
             }
         })?;
@@ -282,7 +287,10 @@ where
         let kept = self.kept(endpoint);
         let limit = Some(upstream.rules.connect_timeout);
         let late = |_| UpstreamError::ConnectTimeout { endpoint: endpoint.name.clone() };
+        // One opens, the others wait and share: a burst on a cold start makes one connection, and
+        // not a hundred.
         let _opening = clock::timeout(limit, kept.opening.lock()).await.map_err(late)?;
+        // Asked again: while this one waited, another has opened it.
         if let Some(share) = kept.share() {
             return Ok(share);
         }

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    config::{ServerAddress, UpstreamConfig},
+    config::{BalanceRule, ServerAddress, UpstreamConfig},
     net::network_of,
 };
 
@@ -118,10 +118,13 @@ impl Endpoint {
         self.busy.load(Ordering::Relaxed)
     }
 
-    /// One more is under way, until what is returned is dropped.
-    pub(super) fn begin(&self) -> RequestUnderWay {
-        self.busy.fetch_add(1, Ordering::Relaxed);
-        RequestUnderWay(Arc::clone(&self.busy))
+    /// One more request is under way, until what is returned is dropped. `None` where the balance does not ask for it.
+    pub(super) fn begin_under(&self, balance: BalanceRule) -> Option<RequestUnderWay> {
+        // The count is shared by all workers, and so costs each of them.
+        (balance == BalanceRule::LeastRequests).then(|| {
+            self.busy.fetch_add(1, Ordering::Relaxed);
+            RequestUnderWay(Arc::clone(&self.busy))
+        })
     }
 
     /// In use, or out for a while.
@@ -170,6 +173,8 @@ impl Endpoint {
 
     /// It answered.
     pub fn succeeded(&self) {
+        // Read before it is written: a line that all workers write at each answer would travel
+        // between their caches.
         if self.failures.load(Ordering::Relaxed) != 0 {
             self.failures.store(0, Ordering::Relaxed);
             self.ejected_until.store(0, Ordering::Relaxed);

@@ -103,6 +103,8 @@ impl<B> PooledConnections<B> {
         let here = self.waiting.get();
         let turn = self.turn.get().wrapping_add(1);
         self.turn.set(turn);
+        // Closed rather than handed over: a connection belongs to its worker's loop, but its place
+        // counts for all.
         everywhere > here && (here == 0 || turn.is_multiple_of(GIVES_WAY))
     }
 
@@ -175,6 +177,7 @@ where
         self.wake();
         loop {
             let connection = self.idle.borrow_mut().pop_back()?;
+            // A POST must not meet a connection that the app is closing: it cannot be sent twice.
             if wanted == ReusePolicy::Fresh && now.saturating_sub(connection.since) > FRESH {
                 // Those before it are older still.
                 self.idle.borrow_mut().push_back(connection);
@@ -193,6 +196,8 @@ where
             let mut slot = pin!(slots.take());
             loop {
                 tokio::select! {
+                    // A place for a new connection first: it was waited for in turn, and must not
+                    // be lost to a wake-up.
                     biased;
                     slot = &mut slot => return slot.map(WaitOutcome::Slot),
                     () = self.freed.notified() => {}

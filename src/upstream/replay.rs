@@ -168,6 +168,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ReplayBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let this = self.get_mut();
         if let Some(piece) = this.again.pop_front() {
+            // It may have to be sent once more after this time, too.
             this.keep(&piece);
             return Poll::Ready(Some(Ok(piece.into())));
         }
@@ -193,6 +194,8 @@ impl<B: Body<Data = Bytes> + Unpin> Body for ReplayBody<B> {
             ReplayPiece::Trailers(_) => 0,
         };
         match self.body.size_hint().exact() {
+            // What came chunked is sent chunked, even if it is whole by now: apps read the two in
+            // different ways.
             Some(rest) if !self.is_open => {
                 SizeHint::with_exact(rest + self.again.iter().map(again).sum::<u64>())
             }

@@ -18,7 +18,6 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    config::BalanceRule,
     message::{Request, lines::HeaderLines},
     net::VisitorConnection,
 };
@@ -84,6 +83,7 @@ where
     B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
     let mut body = if body.is_end_stream() { None } else { Some(held(upstream, body, terms.upload).await?) };
+    // A proxy must not repeat what is not idempotent, unless nothing was done (RFC 9110 section 9.2.2).
     let repeatable = body.is_none() && head.method().is_idempotent();
     let (mut left, mut tried) = (upstream.rules.retries, TriedServers::default());
     loop {
@@ -91,8 +91,7 @@ where
         let Some(endpoint) = upstream.all.get(index) else { unreachable!("next() is within all") };
         let wanted = ReusePolicy::of(tried.contains(index), repeatable && left > 0);
         let is_last = tried.len() + 1 >= upstream.all.len();
-        // An app that restarts refuses for a moment: the last server there is to try is given until the time is up.
-        let patience = if is_last { ConnectRetry::Restart } else { ConnectRetry::None };
+        let patience = ConnectRetry::for_server(is_last);
         // What is awaited for HTTP/1.1 is awaited here: a function between would move it, and most requests go this way.
         let connected = if upstream.rules.http2 {
             connect_http2(upstream, pools, endpoint, patience).await
@@ -100,14 +99,14 @@ where
             pools.take(endpoint, upstream, wanted, patience, terms.visitor).await.map(ServerConnection::Http1)
         };
         let connected = match connected {
-            // Nothing was sent: any other server may be asked.
+            // Nothing was sent: another server is asked, at no cost to `retries`.
             Err(_) if !is_last => {
                 tried.add(index);
                 continue;
             }
             connected => connected?,
         };
-        let busy = (upstream.rules.balance == BalanceRule::LeastRequests).then(|| endpoint.begin());
+        let busy = endpoint.begin_under(upstream.rules.balance);
         let asked = match connected {
             ServerConnection::Http1(mut lease) => {
                 lease.busy = busy;

@@ -36,6 +36,7 @@ impl CookieRule {
         let meant = if let Some(name) = &self.upstream {
             upstreams.iter().position(|upstream| upstream.name == *name)
         } else {
+            // Without an upstream the rule means the app that the visitor reaches under this path.
             let takes = routes.iter().filter(|route| is_below(wanted, &trimmed(route)));
             takes.max_by_key(|route| route.path.len()).map(|route| route.upstream)
         };

@@ -88,6 +88,7 @@ impl CookiePreset {
             max_age_limit: Some(Duration::from_hours(31 * 24)),
             ..plain(name)
         };
+        // First: `*csrf*` may also look like a session's, and a script must go on reading it.
         let scripts = READ_BY_SCRIPTS.into_iter().map(plain);
         scripts.chain(SESSION_LIKE.into_iter().map(session)).chain([plain("*")]).collect()
     }

@@ -36,6 +36,8 @@ pub(super) fn write<B>(
 ) {
     let (status, fields) = (response.status(), response.fields());
     write_status(if terms.old { b"HTTP/1.0 " } else { b"HTTP/1.1 " }, status, out);
+    // Fields that frame the message are never among these (`rewrite_response` takes them out): the
+    // ending below is the only word on its length.
     write_fields(fields, out);
     match ending {
         BodyEnding::Length(length) => write_length(length, out),

@@ -108,6 +108,8 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
     /// Answers requests until there is none at hand.
     pub(super) async fn run(&mut self) -> NextState {
         loop {
+            // One request at a time, also where several were pipelined: their answers must leave in
+            // the order of their requests.
             let head = match poll_fn(|cx| self.poll_head(cx)).await {
                 Ok(Some(head)) => head,
                 Ok(None) => return NextState::Gone,
@@ -127,6 +129,8 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
         let Self { line, spare, .. } = self;
         let polled = line.with(|wire| {
             loop {
+                // Parsing starts over for each look, so it only looks when a line end has come: a
+                // head that drips in byte by byte would cost its square.
                 if let Some(inbound) = wire.lines()
                     && let Some(head) = head::read(inbound, most, spare)?
                 {
@@ -151,6 +155,7 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
             }
             Ok(Poll::Pending) => {
                 let begun = self.line.with(|wire| wire.has_begun()).unwrap_or_default();
+                // A request that has begun is answered even while the process stops.
                 if self.stop.came && !begun && self.is_left(cx) {
                     return Poll::Ready(Err(HeadOutcome::Then(NextState::Close)));
                 }
@@ -179,6 +184,7 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
         self.outbound.begin(BodyEnding::Length(0), None, |out| {
             answer::write(&response, BodyEnding::Length(0), None, terms, out);
         });
+        // The connection closes after it: where a malformed message ends is anybody's guess.
         let sent = poll_fn(|cx| self.outbound.poll(&mut IoWriter(&self.line), cx)).await;
         if sent.is_ok() { NextState::Close } else { NextState::Gone }
     }
@@ -193,11 +199,15 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
         // A body before a change of protocol would leave two readers in doubt where it ends.
         let can_switch = terms.upgrade && body.is_over() && !terms.old;
         let switch = can_switch.then(|| PendingUpgrade::new(&self.line));
+        // The body reads from the same connection later, when the app's side asks for it: nothing
+        // is buffered ahead.
         let body = (!body.is_over()).then(|| Rc::clone(&self.line));
         let interim = (!terms.old).then(|| InterimSender::new(&self.line));
         let received = ReceivedBody::of_line(body, switch, interim, self.connection.clone());
         let request = self.entered.tell(request.map(|()| received));
 
+        // Not a task of its own: handler, body and connection are polled together, without a
+        // channel or a wake-up between them.
         let mut answer = self.handler.handle(request, self.entered.arrival);
         let response = poll_fn(|cx| {
             if let Poll::Ready(response) = Pin::new(&mut answer).poll(cx) {
@@ -205,10 +215,13 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
             }
             self.stop.look(cx);
             self.line.poll_interim(cx);
+            // Last: an answer that is ready beats a visitor who has just gone, so that it is
+            // counted as what it was.
             self.line.poll_gone(cx).map(|()| None)
         });
         let Some(response) = response.await else {
-            // First: what goes on without them is not to wait for the rest of their body.
+            // The stream goes first: a commit that goes on in the background must not wait for the
+            // rest of a body that will never come.
             drop(self.line.take());
             return Some(NextState::Gone);
         };
@@ -219,10 +232,13 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
         if let Some(then) = self.answer(response, &mut terms).await {
             return Some(then);
         }
+        // Taken even if the answer refuses: what was meant to follow a 101 must not linger for the
+        // next request.
         let switch = self.line.switch();
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return Some(switch.map_or(NextState::Close, NextState::Switch));
         }
+        // What is left of this body stands before the next request's head.
         if !terms.keep || !self.skip_body().await {
             return Some(NextState::Close);
         }
@@ -246,6 +262,7 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
         terms.keep &= ending != BodyEnding::Close && !waits;
         if terms.keep && Rc::strong_count(&self.line) == 1 {
             // Nobody holds its body any more.
+            // Before the head is written, since the head says whether the connection goes on.
             terms.keep = self.skip_body().await;
         }
         let body = (!matches!(ending, BodyEnding::Empty | BodyEnding::Length(0))).then_some(body);
@@ -253,10 +270,13 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
             out.extend_from_slice(&unsaid);
             answer::write(&head, ending, length, *terms, out);
         });
+        // Emptied and used for the next request: its allocation is kept.
         self.spare = std::mem::take(head.fields_mut());
         self.spare.clear();
 
         let sent = poll_fn(|cx| match self.outbound.poll(&mut IoWriter(&self.line), cx) {
+            // A visitor who went while nothing can be written is noticed here, and not after
+            // `write_stall_timeout`.
             Poll::Pending => self.line.poll_gone(cx).map(|()| Err(None)),
             Poll::Ready(sent) => Poll::Ready(sent.map_err(Some)),
         });
@@ -317,6 +337,8 @@ impl IdleWatch {
         cx: &mut Context<'_>,
     ) -> Poll<NextState> {
         if begun {
+            // Set once, at the first byte: a visitor who sends a byte now and then gets no more
+            // time for it.
             let head = self.head.get_or_insert_with(|| CoarseTimer::new(limits.request_head_timeout));
             return head.poll_elapsed(cx).map(|()| NextState::TimedOut);
         }

@@ -103,6 +103,8 @@ pub(super) fn read(
     spare: &mut Fields,
 ) -> Result<Option<RequestHead>, HeadError> {
     match read_known(inbound, most, spare) {
+        // A later minor version is answered as 1.1 (RFC 9110 section 6.2); httparse knows only 1.0
+        // and 1.1.
         Err(HeadError::Malformed(httparse::Error::Version)) if is_later(inbound) => {
             read_known(inbound, most, spare)
         }
@@ -118,6 +120,7 @@ fn read_known(
 ) -> Result<Option<RequestHead>, HeadError> {
     let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
     let mut parsed = httparse::Request::new(&mut []);
+    // Left uninitialised: to clear room for 256 fields would cost more than to parse ten.
     let status = parsed.parse_with_uninit_headers(inbound, &mut fields).map_err(|error| match error {
         httparse::Error::TooManyHeaders => HeadError::TooLarge,
         httparse::Error::Version if inbound.starts_with(b"PRI * HTTP/2.0\r\n") => HeadError::Http2,
@@ -144,6 +147,8 @@ fn read_known(
     let mut headers = std::mem::take(spare);
     let mut said = RequestFraming { keep: !old, ..RequestFraming::default() };
     places.read(&head, &mut headers, |name, value| said.scan(name, value))?;
+    // SECURITY: decided once, here. Everything behind this reads the body by this decision, and no
+    // header says otherwise any more.
     let body = said.body(old, &mut headers)?;
     let terms = said.terms(old, &method, &body);
     let mut request = Request::new(());
@@ -200,6 +205,7 @@ impl RequestFraming {
             };
         } else if *name == TRANSFER_ENCODING {
             self.coded = true;
+            // Over several lines the last coding of all counts (RFC 9110 section 5.3).
             if let Some(last) = transfer_codings(text).last() {
                 self.chunked = is_chunked(last);
             }
@@ -227,6 +233,8 @@ impl RequestFraming {
                 .filter(|length| *length > 0)
                 .map_or(BodyRemaining::Over, BodyRemaining::Length));
         }
+        // SECURITY: a 1.0 proxy before us may have passed it on without understanding it, and read
+        // the body by another rule (RFC 9112 section 6.1).
         if old {
             return Err(HeadError::Framing("Transfer-Encoding in HTTP/1.0"));
         }

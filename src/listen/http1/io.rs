@@ -125,6 +125,8 @@ impl SharedIo {
         self.with(|wire| {
             let before = wire.interim.len();
             answer::write_interim(status, fields, &mut wire.interim);
+            // Hints are a courtesy: what an app floods us with is dropped rather than held for a
+            // visitor who does not read.
             if wire.interim.len() > LARGEST_INTERIM {
                 wire.interim.truncate(before);
             }
@@ -140,6 +142,8 @@ impl SharedIo {
     /// gone as well. Nothing is read beyond what is sent next: more of it can wait.
     pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
         let gone = self.with(|wire| {
+            // While a body is being sent, its reader sees the end; what is pipelined proves that
+            // the visitor is still there.
             if !wire.rest.is_over() || !wire.inbound.is_empty() {
                 return Poll::Pending;
             }
@@ -235,6 +239,8 @@ impl ConnectionIo {
 
     /// The next piece of the body; the visitor is asked for it first, where they wait for that.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyEnd>>> {
+        // "100 Continue" only when the app's side really asks for the body: a request that is
+        // refused before that is never sent.
         if std::mem::take(&mut self.waits) {
             self.interim.extend_from_slice(CONTINUE);
             // What cannot be said at once is said while the answer is waited for.
@@ -254,6 +260,8 @@ impl ConnectionIo {
             }
             match ready!(self.poll_read(cx)) {
                 Ok(0) => return Poll::Ready(Some(Err(BodyEnd::Gone))),
+                // Grown by what it proves to need: an upload gets large reads, and an idle
+                // connection never holds a large buffer.
                 Ok(read) if read >= self.read_size => self.read_size = LARGEST_READ.min(2 * self.read_size),
                 Ok(_) => {}
                 Err(error) => return Poll::Ready(Some(Err(error.into()))),
@@ -282,6 +290,7 @@ impl ConnectionIo {
             }
         };
         if self.rest.is_over() {
+            // The next head may have been read together with the end of this body.
             self.lines_came = !self.inbound.is_empty();
         }
         Ok(piece)

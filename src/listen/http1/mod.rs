@@ -56,8 +56,12 @@ pub(super) async fn serve<H: RequestHandler>(
     while left > 0 {
         if prefix.is_empty() {
             let readable = tokio::select! {
+                // One byte is peeked at: the read buffer is made only when there is something to
+                // read.
                 readable = clock::timeout(wait, stream.peek()) => readable,
                 () = first_request_overdue(&stop), if parked.is_none() => return,
+                // Between two requests nothing is lost by closing, and a client repeats on a new
+                // connection.
                 () = stop.cancelled(), if parked.is_some() => return,
             };
             if !matches!(readable, Ok(Ok(true))) {
@@ -107,6 +111,7 @@ async fn active<H: RequestHandler>(
     let then = conversation.run().await;
     *left = conversation.left;
     let first = conversation.served == 0 && parked.is_none();
+    // Whoever still holds the body finds nothing there from now on.
     let Some((stream, unread)) = conversation.line.take() else { return AfterActive::Nothing };
     match then {
         NextState::Park => AfterActive::Parked(stream, unread),
@@ -132,6 +137,7 @@ async fn answer_timeout(mut stream: NetStream) -> AfterActive {
 async fn linger(mut stream: NetStream) {
     let _ = stream.shutdown().await;
     let mut sink = [0; 4096];
+    // Bounded: a visitor who keeps sending would hold this connection for nothing.
     let mut budget = 256 * 1024_usize;
     let drain = async {
         while let Ok(n) = stream.read(&mut sink).await {

@@ -26,6 +26,7 @@ impl<'a, 't> StopNotice<'a, 't> {
 
     /// Looks whether there is news.
     pub(super) fn look(&mut self, cx: &Context<'_>) {
+        // One atomic load for each request, instead of the token's lock.
         let news = self.notice.as_ref().is_none_or(|notice| notice.came.load(Ordering::Acquire));
         if news && !self.came {
             let notice = self.notice.get_or_insert_with(|| StopWaker::to(cx.waker()));

@@ -37,6 +37,7 @@ impl StreamHandoff {
         let mut hint = Response::new(());
         *hint.status_mut() = status;
         hint.fields_mut().clone_from(fields);
+        // It would be taken for the length of the answer that follows.
         hint.fields_mut().remove(header::CONTENT_LENGTH);
         self.hints.borrow_mut().push(hint);
     }

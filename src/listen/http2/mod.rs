@@ -86,6 +86,8 @@ impl Http2Conversation {
             match self {
                 Self::Beginning { handshake, told } => {
                     let mut connection = ready!(Pin::new(handshake).poll(cx))?;
+                    // A stop that came within the handshake: the requests that came with it are
+                    // answered, and no more taken.
                     if *told {
                         connection.graceful_shutdown();
                     }
@@ -139,11 +141,13 @@ pub(super) async fn serve<H: RequestHandler>(
     let mut watch = EndWatch::new(limits);
     let mut stopping = pin!(stop.cancelled());
     let over = poll_fn(|cx| {
+        // Streams run in tasks of their own and wake this one when there is something to decide.
         streams.listens(cx);
         loop {
             if let Poll::Ready(result) = connection.poll(&mut begin, cx) {
                 return Poll::Ready(result.err().map(|error| error.to_string()));
             }
+            // Who asks for nothing and does not read our answers to their PINGs gets less patience.
             let unheard = unflushed.get() && streams.in_flight.get() == 0;
             if let Poll::Ready(why) = watch.poll(&streams, came.get(), unheard, limits, cx) {
                 // Said, where the other side still listens, and then it is cut.
@@ -209,6 +213,7 @@ impl EndWatch {
             return Poll::Ready(Some("too many requests were taken back: http2_resets_per_10s"));
         }
         if streams.in_flight.get() > 0 {
+            // While a request is under way the connection is not idle, however long that takes.
             self.rest = None;
         } else {
             let limit = match (self.told, streams.served.get()) {
@@ -224,6 +229,8 @@ impl EndWatch {
             }
         }
         let progress = streams.progress.get();
+        // SECURITY: one byte that moves on any stream resets it. Only a visitor who takes nothing
+        // at all, with answers waiting, is cut.
         if progress != self.seen || streams.unread.get() == 0 {
             self.seen = progress;
             self.stall.reset(limits.write_stall_timeout);
@@ -234,6 +241,8 @@ impl EndWatch {
         if self.talk_from.1 != progress || self.talk.poll_elapsed(cx).is_ready() {
             self.talk_from = (came, progress);
             self.talk.reset(Some(TALK_WINDOW));
+        // SECURITY: floods of PING, SETTINGS and empty DATA (CVE-2019-9512, -9515, -9518) move no
+        // request on, however many bytes they bring.
         } else if came - self.talk_from.0 > if unheard { UNHEARD_TALK } else { self.most_talk } {
             return Poll::Ready(Some("frames without end that lead nowhere"));
         }

@@ -56,7 +56,11 @@ pub(super) async fn serve<H: RequestHandler>(
     let request =
         request.map(|()| ReceivedBody::of_stream(incoming, switch, InterimSender::of_stream(&aside)));
     let answer = handler.handle(entered.tell(request), entered.arrival);
+    // The visitor took the request back: what the handler must finish (a commit) it hands to a task
+    // when it is dropped here.
     let Some(answer) = answered::<H>(answer, &mut reply, &aside).await else { return };
+    // From here on a reset is no longer counted among requests that were taken back
+    // (CVE-2023-44487).
     flight.is_answered();
     let (mut head, body) = answer.split();
     if tunnel.is_some() {
@@ -77,15 +81,7 @@ pub(super) async fn serve<H: RequestHandler>(
         drop(body);
         begin(Box::new(StreamTunnel::new(stream, receive, &streams)), Bytes::new()).await;
     } else if !ends {
-        BodyWriter {
-            body,
-            stream,
-            piece: None,
-            unread: UnreadCount { streams: &streams, waits: false },
-            broken: false,
-        }
-        .send()
-        .await;
+        BodyWriter::new(body, stream, &streams).send().await;
     }
     drop(flight);
 }
@@ -128,6 +124,7 @@ async fn answered<H: RequestHandler>(
     aside: &StreamHandoff,
 ) -> Option<Response<H::Body>> {
     poll_fn(|cx| {
+        // The answer first: polling it is what makes hints appear.
         let polled = Pin::new(&mut answer).poll(cx);
         for hint in aside.hints() {
             if let Err(error) = reply.send_informational(hint.into()) {
@@ -175,10 +172,14 @@ struct BodyWriter<'a, B> {
     broken: bool,
 }
 
-impl<B> BodyWriter<'_, B>
+impl<'a, B> BodyWriter<'a, B>
 where
     B: Body<Data = Bytes, Error: Into<Box<dyn std::error::Error + Send + Sync>>> + Unpin,
 {
+    fn new(body: B, stream: SendStream<Bytes>, streams: &'a StreamCounts) -> Self {
+        Self { body, stream, piece: None, unread: UnreadCount { streams, waits: false }, broken: false }
+    }
+
     async fn send(mut self) {
         if let Err(error) = poll_fn(|cx| self.poll(cx)).await {
             tracing::debug!(%error, "an answer did not go out whole");
@@ -193,6 +194,7 @@ where
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), h2::Error>> {
         loop {
+            // Asked at each turn, so that an answer to nobody does not go on being produced.
             if let Poll::Ready(reason) = self.stream.poll_reset(cx)? {
                 return Poll::Ready(Err(reason.into()));
             }

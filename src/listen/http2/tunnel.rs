@@ -68,6 +68,7 @@ impl AsyncRead for StreamTunnel {
 
 impl AsyncWrite for StreamTunnel {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        // No more than a frame is copied at once, however much the other side has at hand.
         let length = buf.len().min(LARGEST_WRITE);
         self.send.reserve_capacity(length);
         while self.send.capacity() == 0 {

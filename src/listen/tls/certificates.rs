@@ -102,6 +102,7 @@ fn read(
         aws_lc_rs::sign::any_supported_type(&key).map_err(|_| CertificateError::BadKey(files.key.clone()))?;
     let key = CertifiedKey::new(chain, key);
     match key.keys_match() {
+        // Some kinds of keys do not tell their public half; the handshake would show.
         Ok(()) | Err(rustls::Error::InconsistentKeys(InconsistentKeys::Unknown)) => {}
         Err(_) => {
             return Err(CertificateError::Mismatch {

@@ -55,6 +55,7 @@ fn read(config: &ClientCertificates) -> Result<ClientVerifier, ClientCaError> {
     if roots.is_empty() {
         return Err(ClientCaError::NoCertificate(config.ca.clone()));
     }
+    // Named, so that what else is linked into the process cannot change the one that is used.
     let provider = Arc::new(aws_lc_rs::default_provider());
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
     let verifier = if config.require { verifier } else { verifier.allow_unauthenticated() };

@@ -69,6 +69,7 @@ impl ListenerTls {
             None => server.with_no_client_auth(),
         };
         let mut server = server.with_cert_resolver(Arc::clone(&resolver) as _);
+        // Shared by all workers: a visitor resumes on whichever of them the next connection lands.
         server.ticketer = Arc::clone(&tickets.0);
         server.alpn_protocols = vec![HTTP2.to_vec(), b"http/1.1".to_vec()];
         Ok(Self { server: Arc::new(server), resolver })

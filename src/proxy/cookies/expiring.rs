@@ -32,6 +32,8 @@ impl ExpiringLines {
     /// The lines for one cookie.
     pub fn add(&mut self, name: &[u8], lines: Vec<Vec<u8>>) {
         if !lines.is_empty() {
+            // Logins first: if there is no room for all lines, the ones that matter for a logout
+            // are sent.
             let group = if is_session_like(name) { &mut self.sessions } else { &mut self.others };
             group.push(lines);
         }

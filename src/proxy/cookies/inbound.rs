@@ -66,12 +66,15 @@ impl Call<'_> {
         // Where a cookie is kept under a name, none from before takes its place on other paths.
         let stored =
             |name: &[u8]| rules.keeps(name) && jar.is_some_and(|jar| jar.holds(name, self.upstream(), now));
+        // SECURITY: names are the visitor's choice, and each may be held against every pattern. The
+        // budget bounds the whole request, however its cookies are cut.
         let work = NameWork::default();
         self.edit_cookies(resolved, (&kept, stored, &work), || self.cookie_scope(&cookie_context), headers);
         if work.is_over() {
             let why = "names of cookies that cost too much to look at";
             return Err(ProxyError::Client(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, why));
         }
+        // Kept cookies last, after everything of that name was taken out of what the browser sent.
         if let Some(line) = as_line(&kept) {
             append(headers, &line);
         }

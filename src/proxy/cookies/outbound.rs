@@ -147,6 +147,8 @@ impl Call<'_> {
         }
         let rules = &self.plan.cookies;
         self.note_cookie(line, scope);
+        // After the inventory was told, so that the operator sees cookies for which there is no
+        // rule yet.
         if rules.is_empty() || self.route.cookie.is_the_apps(line.name()) {
             return LineFate::Stays;
         }
@@ -236,6 +238,8 @@ impl Call<'_> {
             Ok(cookie) => cookie,
             Err(refused) => return lost(refused.0),
         };
+        // By the name alone: what else could tell a login's cookie from a preference is in the
+        // app's head.
         let is_session = is_session_like(name);
         let mut change =
             JarChange { cookie, https: self.client.https, renews: false, begins: false, ends: false };
@@ -262,6 +266,7 @@ impl Call<'_> {
         after: &CommittedSession,
         headers: &mut Fields,
     ) {
+        // Nearly every answer: no line waited, and nothing ended.
         if waiting.is_none() && !after.ended {
             return;
         }

@@ -122,6 +122,8 @@ impl FlaskDocument {
             return true;
         }
         let name = PythonText::from(name);
+        // Flask writes its keys sorted unless told otherwise: our cookie looks as if Flask had
+        // written it.
         let at = if self.0.is_sorted_by(|(a, _), (b, _)| a < b) {
             self.0.partition_point(|(known, _)| *known < name)
         } else {

@@ -57,6 +57,8 @@ impl PythonText {
                 Some('u') => {
                     let unit = hex(&mut rest);
                     let mut behind = rest.clone();
+                    // A high surrogate counts together with the low one that follows; alone it
+                    // stays half a pair, as Python keeps it.
                     let low = match (unit, behind.next(), behind.next()) {
                         (0xd800..0xdc00, Some('\\'), Some('u')) => hex(&mut behind),
                         _ => 0,
@@ -183,6 +185,8 @@ impl<'a> JsonReader<'a> {
 
     fn deeper(&mut self) -> Option<()> {
         self.deep += 1;
+        // SECURITY: a recursion per bracket: without a bound a signed cookie of an app that stores
+        // what visitors send could end the process.
         (self.deep <= DEEPEST).then_some(())
     }
 

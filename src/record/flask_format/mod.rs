@@ -80,6 +80,7 @@ impl FlaskCodec {
         if u64::from(age) > self.lifetime.as_secs() {
             return Err(CodecError::Expired);
         }
+        // SECURITY: inflated and parsed only once a key has signed it.
         let text = payload::read(signed.payload).ok_or(CodecError::Unreadable)?;
         let document = FlaskDocument::read(&text).ok_or(CodecError::Unreadable)?;
         Ok(OpenedFlaskCookie {

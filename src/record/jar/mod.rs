@@ -281,6 +281,7 @@ impl Jar {
         }
         // What is replaced keeps its age (RFC 6265bis section 5.7): the order in which cookies are sent.
         let changed = old.is_none_or(|old| old.value != cookie.value);
+        // A clone of one pointer: the list itself is shared until it is changed.
         let before = self.clone();
         self.edit(|all| {
             match place.and_then(|at| all.get_mut(at)) {
@@ -360,6 +361,7 @@ impl Jar {
     /// What a browser would send, in its order: longer paths first, then older cookies (RFC 6265bis section 5.8.3).
     pub fn sent(&self, asking: &JarRequest<'_>, now: Timestamp) -> Vec<&JarCookie> {
         let mut sent: Vec<_> = self.cookies().iter().filter(|cookie| is_sent(cookie, asking, now)).collect();
+        // Stable: of paths of one length the older cookie stays first.
         sent.sort_by_key(|cookie| std::cmp::Reverse(cookie.path.len()));
         for cookie in &sent {
             cookie.used.now(now);

@@ -68,6 +68,7 @@ impl JarCookie {
         let (domain, host_only) = domain(said.domain.unwrap_or_default(), setting.host)?;
         let path = said.path.filter(|path| path.first() == Some(&b'/'));
         let same_site = said.same_site.unwrap_or(SameSiteRule::Lax);
+        // As browsers refuse it: over plain http anybody on the way could have written the line.
         if said.secure && !setting.https {
             return Err(CookieRefusal("Secure, and the visitor came by plain http"));
         }
@@ -166,6 +167,7 @@ fn expires(said: &JarAttributes<'_>, now: Timestamp) -> Option<Timestamp> {
         (None, Some(at)) => at.saturating_sub(i64::from(now.seconds())),
         (None, None) => return None,
     };
+    // 400 days at most, as browsers cut it (RFC 6265bis section 5.5).
     let left = u64::try_from(left.clamp(0, LONGEST)).unwrap_or(0);
     Some(if left == 0 { Timestamp(0) } else { now.plus(Duration::from_secs(left)) })
 }

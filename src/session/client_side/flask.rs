@@ -74,6 +74,7 @@ impl FlaskSessions {
         let ticket = Ticket {
             minted: opened.signed,
             stamped: opened.signed,
+            // Flask's sessions have no id; nothing is ever filed under this one.
             id: Uuid::nil(),
             secret: [0; 16],
             current_key: true,
@@ -88,6 +89,8 @@ impl FlaskSessions {
         }
         record.principal = self.principal(&document);
         record.permanent = document.is_permanent();
+        // Kept whole, so that keys which are not exported come back to the app with their Python
+        // types.
         record.beside = Some(Arc::new(document));
         Some((ticket, Arc::new(record)))
     }
@@ -138,6 +141,7 @@ impl FlaskSessions {
     /// What the cookie is to hold: what it held, but for what the record says otherwise.
     fn document(&self, record: &Record) -> FlaskDocument {
         let mut document = record.beside.as_deref().cloned().unwrap_or_default();
+        // Fields first, since one of them may be the principal's key, which the next step decides.
         self.keep_fields(record, &mut document);
         if self.principal(&document) != record.principal {
             let key = &self.rules.principal;
@@ -181,6 +185,8 @@ impl FlaskSessions {
 
     /// Whether a cookie of this name has room for a record, with so many bytes more.
     pub(in crate::session) fn fits(&self, name: usize, record: &Record, more: usize) -> bool {
+        // Sealed for the sake of its length: Flask compresses, so that the length cannot be
+        // computed.
         let letters = self.codec.seal(&self.document(record), Timestamp(0)).len();
         name + letters + TIME_LETTERS + more <= MOST_BYTES
     }
@@ -199,6 +205,8 @@ impl FlaskSessions {
                 let lasts = document.is_permanent().then_some(self.lifetime);
                 cookie.give(&self.codec.seal(&document, gift.now), https, lasts, gift.now)
             }
+            // As Flask does it: an empty session has no cookie, and a visitor who had none is sent
+            // none to delete.
             None => was_there.then(|| cookie.expire_part(0, https)).flatten(),
         }
     }
@@ -230,6 +238,8 @@ impl FlaskSessions {
                 AppliedChange::Ended
             }
             UpdateAction::Save { record, renewed, taken, .. } => {
+                // Refused before anything is given: a browser drops a cookie that is too large
+                // without a word.
                 if !apply.holds(&record, 0) {
                     return Err(StoreError::TooLarge);
                 }
@@ -252,6 +262,8 @@ impl FlaskSessions {
             return None;
         }
         let events = &apply.wire.events;
+        // From here on the answer asks for something that is dropped with a log line; the rest of
+        // it still counts.
         let mut left = changes.clone();
         if no_place {
             events.forbidden("flash, idle, max", "Flask's cookie has no place for them ([store] kind)");

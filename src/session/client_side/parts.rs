@@ -49,6 +49,7 @@ pub(super) fn split(name: &str, text: &str) -> Vec<String> {
 pub(super) fn join<'a>(first: &'a [u8], others: &[(u8, &'a [u8])]) -> Option<(u8, Cow<'a, [u8]>)> {
     let (digit, begin) = first.split_first()?;
     let parts = digit.checked_sub(b'0').filter(|parts| (1..=9).contains(parts))?;
+    // The usual case borrows the cookie's bytes and copies nothing.
     if parts == 1 {
         return Some((1, Cow::Borrowed(begin)));
     }
@@ -57,6 +58,8 @@ pub(super) fn join<'a>(first: &'a [u8], others: &[(u8, &'a [u8])]) -> Option<(u8
     for part in 1..parts {
         let found = others
             .iter()
+            // The first part with the right mark counts; one with a foreign mark is skipped, since
+            // anybody on a sibling host can plant it.
             .find_map(|(number, value)| (*number == part).then(|| value.strip_prefix(mark)).flatten())?;
         text.extend_from_slice(found);
     }

@@ -63,6 +63,8 @@ pub(super) fn read(
     realm: Realm<'_>,
     current_key: bool,
 ) -> Option<(Ticket, Option<Arc<Record>>)> {
+    // It was authenticated before it gets here: what does not parse is of another version, not an
+    // attack.
     let letter: PayloadHead = rmp_serde::from_slice(letter).ok()?;
     let ticket = Ticket {
         minted: Timestamp(letter.minted),

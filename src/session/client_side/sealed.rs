@@ -86,6 +86,8 @@ impl SealedSessions {
     ) -> Option<(Ticket, Option<Arc<Record>>)> {
         let (parts, text) = parts::join(first, shown.others())?;
         let name = cookie.name(https);
+        // All that the seal is bound to is part of the key of the cache: a hit answers exactly what
+        // opening would.
         open_cache::read(&text, OpenedUnder { ring: self.ring, parts, realm, name }, || {
             let bytes = URL_SAFE_NO_PAD.decode(&text).ok()?;
             let (format, sealed) = bytes.split_first()?;
@@ -110,6 +112,8 @@ impl SealedSessions {
         let given = (0..)
             .zip(&values)
             .filter_map(|(part, value)| cookie.give_part(part, value, https, gift.lasts, gift.now));
+        // Parts of a larger session that stay behind would be sent with each request, and count
+        // against the browser's limit.
         let stale = (0..16).skip(values.len()).filter(|part| parts & (1 << part) != 0);
         given.chain(stale.filter_map(|part| cookie.expire_part(part, https))).collect()
     }
@@ -159,6 +163,7 @@ impl SealedSessions {
         let (seen, now) = (&apply.seen, apply.now);
         let before = generation(seen.minted, brought);
         let found = match (self.ended.find(seen.id, before), brought) {
+            // A session that begins with this answer cannot have ended.
             (Some(at), _) if seen.confirmed => FoundRecord::Ended(at),
             (_, Some(record)) if record.ends(apply.rules) <= now => FoundRecord::Over,
             (_, Some(record)) => FoundRecord::Live(Arc::clone(record)),
@@ -182,6 +187,7 @@ impl SealedSessions {
                     // Nobody knows what other sessions there are.
                     tracing::error!(session = %seen.id, "`destroy-principal` ended this session alone: {}", StoreError::Elsewhere);
                 }
+                // On disk before the visitor reads "you are logged out".
                 self.ended.end(seen.id, now, lasts).await?;
                 AppliedChange::Ended
             }
@@ -189,6 +195,8 @@ impl SealedSessions {
                 if !apply.holds(&record, 0) {
                     return Err(StoreError::TooLarge);
                 }
+                // A renewal by the clock spends the old copy only when the new one was shown
+                // (`record_activity`), since the browser may never get this answer.
                 if renewed && !apply.changes.by_clock && seen.confirmed {
                     // By whichever node's clock: later than every copy there is.
                     record.renewed = record.renewed.max(Timestamp(before.0 + 1));
@@ -272,6 +280,8 @@ fn generation(minted: Timestamp, record: Option<&Arc<Record>>) -> Timestamp {
 fn bound(parts: u8, name: &str, realm: Realm<'_>) -> Vec<u8> {
     let (kind, text) = realm.tag();
     let mut bytes = vec![FORMAT, parts, kind];
+    // Whatever is bound must have one reading: the lengths are not written, so the two texts are
+    // parted by a byte that neither has.
     bytes.extend_from_slice(name.as_bytes());
     // No name of a cookie has one.
     bytes.push(0);

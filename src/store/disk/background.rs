@@ -69,6 +69,7 @@ impl DiskWriter {
             self.sweep(now);
             self.measure();
         }
+        // After the sweep: what it has just taken out is not packed.
         self.pack_what_left();
         self.checkpoint_if_grown();
     }
@@ -98,6 +99,8 @@ impl DiskWriter {
         let mut old = Vec::new();
         for stored in rows {
             match row::open_aged(stored.id, stored.beside, &stored.row, &self.sealer) {
+                // Kept, and not set aside: the operator may only have forgotten a key among
+                // `previous`.
                 None if self.keys.are_missing_for(&stored.row) => {
                     self.live_view.locked.fetch_add(1, Ordering::Relaxed);
                 }
@@ -110,6 +113,7 @@ impl DiskWriter {
                 }
             }
         }
+        // In bites like everything here, so that visitors' writes wait for one bite at most.
         self.reseal(&old);
         if self.background.warming.is_none() {
             let damaged = self.live_view.damaged.load(Ordering::Relaxed);
@@ -196,7 +200,7 @@ impl DiskWriter {
         if first {
             let idle = self.live_view.rules.plain.idle_timeout;
             let oldest = Timestamp(now.0.saturating_sub(idle.as_millis() as u64)).max(self.floor);
-            // In a transaction of its own only when there is something to do: an idle store is left alone.
+            // An idle store does no writes: a transaction only when there is something to do.
             if now.0 >= self.background.exhumed.0 + EXHUME {
                 self.background.exhumed = now;
                 if self.file.has_graves_before(oldest).unwrap_or(false) {
@@ -225,6 +229,8 @@ impl DiskWriter {
                         damaged.push(stored);
                         return false;
                     };
+                    // The column on disk may be older than what memory knows, or than the lifetimes
+                    // of today: what is alive by these is written anew instead.
                     let over = row::columns(&record, stored.beside.who, &live_view.rules).until <= now.0;
                     outcome =
                         if over { writer.remove(stored.id) } else { writer.put(&record, stored.beside.who) };

@@ -41,6 +41,8 @@ impl RollbackCounter {
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)?;
         let mut bytes = [0; BYTES];
         let said = match file.read_at(&mut bytes, 0)? {
+            // Empty is what a crash between creating and writing it leaves; anything between is a
+            // torn write or damage.
             0 => CounterReading::New,
             BYTES => read(bytes).map_or(CounterReading::Damaged, CounterReading::Count),
             _ => CounterReading::Damaged,

@@ -132,6 +132,8 @@ impl DatabaseFile {
         let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         made.map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
         let file = Self::connect(&path, OpenFlags::default())?;
+        // Without a lock on the folder, SQLite's own exclusive one is all that keeps a second
+        // process out.
         if !lock.leaves_readers() {
             // Taken at once, and kept until the process ends.
             file.pragma("locking_mode", "EXCLUSIVE").map_err(no)?;
@@ -175,6 +177,7 @@ impl DatabaseFile {
             .map_err(no)?;
         match (application, format) {
             (APPLICATION, FORMAT) => Ok(()),
+            // An empty file: a new database, or one whose creation was cut short.
             (0, 0) if tables == 0 => Ok(()),
             (APPLICATION, other) if other == with_complement(number_of(other)) => {
                 Err(OpenError::Format { path: path.to_owned(), format: number_of(other) })
@@ -185,6 +188,8 @@ impl DatabaseFile {
 
     /// The pragmas, in the order in which they were measured, and the tables of a new file.
     fn prepare(&self, durability: Durability) -> rusqlite::Result<()> {
+        // Some filesystems refuse WAL and SQLite goes on without it: a different durability than
+        // the one that was promised.
         let mode = self.pragma("journal_mode", "WAL")?;
         if mode.as_deref() != Some("wal") {
             return Err(rusqlite::Error::InvalidParameterName("journal_mode = WAL was refused".to_owned()));
@@ -192,11 +197,14 @@ impl DatabaseFile {
         self.pragma("synchronous", if durability == Durability::Os { "NORMAL" } else { "FULL" })?;
         self.pragma("temp_store", "MEMORY")?;
         self.pragma("cache_size", "-65536")?;
+        // Finds a damaged page when it is read, before its garbage is taken for rows.
         self.pragma("cell_size_check", "ON")?;
+        // A failing disk is an error of a read then, and no SIGBUS that ends the process.
         self.pragma("mmap_size", "0")?;
         self.pragma("journal_size_limit", LOG_BYTES)?;
         // The writer does it, so that a sync that fails there is seen.
         self.pragma("wal_autocheckpoint", "0")?;
+        // Tables and version in one transaction: there is never a database with one of them alone.
         let format: i32 = self.connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
         if format == 0 {
             let new = format!(

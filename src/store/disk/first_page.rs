@@ -43,6 +43,8 @@ pub(super) fn look(folder: &Path) -> io::Result<FirstPageDamage> {
         // A new database.
         return Ok(FirstPageDamage::Right);
     }
+    // Compared with a new database of this very SQLite, since what the page holds depends on its
+    // version.
     let wrong = wrong(&page, &template(folder)?);
     let whole = page.len() as u64 == PAGE;
     // Where nothing is left of a database, the count beside it tells whose it was.

@@ -28,6 +28,8 @@ impl RowKeys {
         if let (Some(needed), Some(current)) = (&mut keys.needed, keys.held.first())
             && !needed.contains(current)
         {
+            // Said before the first row is sealed under it: after a crash in between, no row has a
+            // key that nobody knows of.
             needed.push(*current);
             file.set_meta(NAME, needed)?;
         }

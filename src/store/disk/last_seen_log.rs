@@ -34,6 +34,7 @@ impl LastSeenLog {
     /// A record that was read from disk lacks what is not there yet.
     pub(super) fn leave_on(&self, id: u128, record: &Record) {
         let lots = self.lock();
+        // Oldest first, so that the later of the two has the last word.
         for traces in [lots.flushing.get(&id), lots.waiting.get(&id)].into_iter().flatten() {
             record.leave(traces);
         }

@@ -98,6 +98,8 @@ impl LiveView {
             .max_capacity(max_bytes / 2)
             .weigher(|_, record: &Arc<Record>| record.weight())
             .eviction_listener(move |id, _, cause| {
+                // moka calls this while it works for some request: an id is pushed here, and the
+                // packing is left to the writer's thread.
                 let mut left = leaving.lock();
                 if cause == RemovalCause::Size && left.len() < MOST_LEFT {
                     left.push(*id);
@@ -161,9 +163,13 @@ impl LiveView {
         rules: &SessionConfig,
         now: Timestamp,
     ) -> Option<FoundRecord> {
+        // The order of the three looks is what makes this right without a lock: a record leaves
+        // `pending` only after it is on disk and in `known`, and a tombstone is set before its
+        // record goes.
         let record = live.or_else(|| self.pending.get(id).flatten());
         match record {
             Some(record) => Some(alive(record, rules, now)),
+            // It is on disk, packed or cold: what it says is not known here.
             None if self.known.has(id) => None,
             None => Some(self.ended.find(id)),
         }
@@ -185,6 +191,8 @@ impl LiveView {
         read: Option<DiskRead>,
     ) -> Result<DecisionStep, StoreError> {
         let id = request.id.as_u128();
+        // Overwritten under the lock unless the record must be read first; then nothing was decided
+        // and the caller comes again.
         let mut step = DecisionStep::NeedsRead;
         let mut gone = Vec::new();
         // moka holds the lock of this id while this runs: decision and order to the writer are one step to everybody else.
@@ -193,6 +201,8 @@ impl LiveView {
             // Memory may have let it go already.
             let live = live.or_else(|| read.and_then(|read| self.counts(id, &read).ok().flatten()));
             let Some(found) = self.look(id, live, request.rules, request.now) else { return Ok(Op::Nop) };
+            // Under the lock: a tombstone that is pushed out meanwhile raises the floor, and this
+            // change must see one or the other.
             let found = request.floored(found, self.ended.floor());
             let decision = (request.decide)(&found);
             let mut steps = DiskSteps { view: self, request, found: &found, order: None, gone: Vec::new() };
@@ -242,6 +252,7 @@ impl LiveView {
     fn order(&self, id: u128, who: Option<u128>, what: WriteEffect) -> WriteReceipt {
         let number = self.queue.number();
         let next = if let WriteEffect::Put(record) = &what { Some(Arc::clone(record)) } else { None };
+        // Before the order is queued: the writer may be done with it before this returns.
         self.pending.add(id, number, next);
         let (answer, receipt) = oneshot::channel();
         self.queue.push(WriterOrder::Write(RecordWrite { id, number, what, who, answer }));
@@ -253,6 +264,8 @@ impl LiveView {
         let mut there = false;
         let mut receipt = None;
         self.live.entry(id).and_compute_with(|entry| {
+            // A record that memory let go may still be on its way to disk; who is logged in stands
+            // in it.
             let record = entry.map(moka::Entry::into_value).or_else(|| self.pending.get(id).flatten());
             there = record.is_some() || self.known.has(id);
             receipt = Some(self.end(id, record.and_then(|record| self.who(&record)), now));
@@ -274,6 +287,8 @@ impl LiveView {
         let mut sound = 0;
         let mut void = None;
         self.live.entry(id).and_compute_with(|_| {
+            // First: from here on nobody finds the failed decision, while what was true before is
+            // put back.
             void = self.pending.void(id);
             match truth() {
                 Some((columns, ended)) => {
@@ -354,6 +369,8 @@ impl UpdateSteps for DiskSteps<'_> {
 
     fn save(&mut self, record: &Arc<Record>, logged_in: bool) -> Result<bool, StoreError> {
         let view = self.view;
+        // The fuller the disk, the fewer may begin: first no new visitors, then no new logins, and
+        // changes of what is there go on to the last page.
         view.check(match (self.found, &record.principal) {
             (FoundRecord::Live(_), _) => DiskCapacity::None,
             (_, Some(_)) => DiskCapacity::Logins,
@@ -370,6 +387,7 @@ impl UpdateSteps for DiskSteps<'_> {
             Some(Err(LoginDenied::Ended)) => return Ok(false),
         }
         let id = record.id.as_u128();
+        // Drops a packed copy as well: what lay there is out of date from now on.
         view.known.add(id);
         let receipt = view.order(id, who, WriteEffect::Put(Arc::clone(record)));
         self.order = Some((receipt, Op::Put(Arc::clone(record))));

@@ -30,6 +30,8 @@ impl FolderLock {
         let mut left = PATIENCE;
         loop {
             match Self::attempt(folder) {
+                // A restart overlaps with its predecessor for a moment: systemd starts the new one
+                // as soon as the old one has said that it ends.
                 Err(OpenError::Held(_)) if left > Duration::ZERO => {
                     thread::sleep(PACE);
                     left = left.saturating_sub(PACE);
@@ -46,6 +48,7 @@ impl FolderLock {
         match handle.try_lock() {
             Ok(()) => Ok(Self::Folder(handle)),
             Err(TryLockError::WouldBlock) => Err(OpenError::Held(folder.join(NAME))),
+            // Some network filesystems have no such locks at all.
             Err(TryLockError::Error(_)) => Ok(Self::Database),
         }
     }

@@ -185,6 +185,7 @@ impl StoreMaintenance {
     pub fn look(folder: &Path, secrets: &KeySecrets) -> Result<Self, OpenError> {
         let path = folder.join(NAME);
         let (file, copy) = match FolderLock::attempt(folder) {
+            // A running cloakroom has it: the database is whole, and is read beside it.
             Err(OpenError::Held(_)) => (DatabaseFile::beside(folder)?, None),
             Err(error) => return Err(error),
             // Nobody changes it meanwhile; whoever starts waits a moment.
@@ -198,7 +199,7 @@ impl StoreMaintenance {
             .map_err(|error| OpenError::Database { path: path.clone(), error })?;
         // Whatever is changed meanwhile, this sees the store as it is now.
         file.run("BEGIN").map_err(|error| OpenError::Database { path: path.clone(), error })?;
-        // As of the first thing that is read.
+        // SQLite takes its snapshot at the first read after BEGIN.
         let _ = RowChecksum::rows_said(&file);
         Ok(Self {
             file,
@@ -351,11 +352,14 @@ impl StoreMaintenance {
             let line = serde_json::from_str(&text)
                 .map_err(|why| MaintenanceError::Line { line: number + 1, why })?;
             match line {
+                // SECURITY: a session that was logged out after the export, and whose tombstone is
+                // gone by now, would be back.
                 ImportLine::Session { .. } if exported < reach && !force => {
                     return Err(MaintenanceError::Stale);
                 }
                 ImportLine::Session { id, session } => {
                     let id = id.as_u128();
+                    // What is here is newer than any export of it.
                     if self.file.get(id)?.is_some() || self.file.ended(id)?.is_some() {
                         imported.left += 1;
                         continue;
@@ -388,6 +392,8 @@ impl StoreMaintenance {
                 progress(number as u64, 0);
             }
         }
+        // Within the same transaction as the rows, or the next start would find that some are
+        // missing.
         tally.keep(&self.file)?;
         Ok(imported)
     }

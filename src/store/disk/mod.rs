@@ -146,8 +146,12 @@ impl DiskStore {
     /// See [`StoreError`]. After [`StoreError::Late`] it is not known whether the change will be on disk.
     pub async fn update(&self, request: &UpdateRequest<'_>) -> Result<UpdateResult, StoreError> {
         let id = request.id.as_u128();
+        // Before the lock of this id is taken: to count a principal's sessions their records must
+        // be in memory, and no lock is held across a read.
         self.warm_others(request).await?;
         let mut read = None;
+        // Bounded: under a storm of changes to one session it is better to fail one request than to
+        // spin.
         for _ in 0..TRIES {
             match self.live_view.update(request, read.take())? {
                 DecisionStep::NeedsRead => {
@@ -156,12 +160,16 @@ impl DiskStore {
                         None => Some(self.read(id).await?),
                     }
                 }
+                // Decided on a state that another request has not yet got to disk. If that fails,
+                // this decision was about nothing, and is made again.
                 DecisionStep::DependsOn(result, settled) => {
                     if self.wait_for(settled).await.map_err(|_| StoreError::Late)? {
                         return Ok(result);
                     }
                 }
                 DecisionStep::Done(result, receipts, everyone) => {
+                    // Before the receipts are awaited: both ends of it go to disk in the same
+                    // commit.
                     if let Some(who) = everyone {
                         self.end_all(who, request.now).await?;
                     }
@@ -240,7 +248,7 @@ impl DiskStore {
     /// # Errors
     /// The disk did not take it: whether it ended is not known.
     pub async fn delete(&self, id: u128, now: Timestamp) -> Result<bool, StoreError> {
-        // Who is logged in there stands in the record.
+        // Who is logged in stands in the record, and the index of principals must lose it too.
         if self.live_view.load(id, now).is_none() {
             self.read(id).await?;
         }
@@ -355,6 +363,7 @@ impl DiskStore {
     /// Writes what there is to write, and lets the database go. Afterwards nothing is taken any more.
     pub fn close(&self) {
         let DiskThreads { writer, reader, questions } = std::mem::take(&mut *self.threads.lock());
+        // Its thread ends when nobody can ask any more.
         drop(questions);
         // The reader may leave something to the writer.
         let read = reader.map(JoinHandle::join);

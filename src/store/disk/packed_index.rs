@@ -54,6 +54,8 @@ impl PackedIndex {
     pub(super) fn fill(&self, ids: impl ExactSizeIterator<Item = u128>) {
         let each = ids.len() / SHARDS;
         for shard in &self.shards {
+            // Reserved once: growing a map of a million entries step by step would stop a start for
+            // seconds, and leave garbage.
             shard.lock().reserve(each + each / 32);
         }
         ids.for_each(|id| self.add(id));

@@ -86,6 +86,7 @@ impl PendingWrites {
     pub(super) fn add(&self, id: u128, number: u64, next: PendingState) {
         let Some(mut shard) = lock(&self.shards, id) else { return };
         if let Some(decided) = shard.get_mut(&id) {
+            // Those who wait stay in the list: each waits for the write that it saw, by its number.
             (decided.number, decided.next, decided.void) = (number, next, false);
         } else {
             shard.insert(id, PendingDecision { number, next, waiting: Vec::new(), void: false });
@@ -101,6 +102,7 @@ impl PendingWrites {
             let _ = waits.send(());
         }
         if decided.number == number {
+            // Only if no later write was queued: that one still needs the entry.
             shard.remove(&id);
             self.count.fetch_sub(1, Ordering::Release);
         }
@@ -116,6 +118,8 @@ impl PendingWrites {
     }
 
     pub(super) fn get(&self, id: u128) -> Option<PendingState> {
+        // One atomic load for nearly every request, instead of a lock: an idle store has nothing
+        // pending.
         if self.is_empty() {
             return None;
         }

@@ -83,6 +83,8 @@ impl WriteQueue {
         let (waiting, closed) = &mut *orders;
         if !*closed {
             waiting.push(order);
+            // The writer sleeps only on an empty queue: one wake-up for a batch, not one for each
+            // order.
             if waiting.len() == 1 {
                 self.bell.notify_one();
             }

@@ -41,7 +41,11 @@ impl ColdReader {
 
     fn read(&self, id: u128) -> Option<ColdAnswer> {
         for _ in 0..TRIES {
+            // Before the read: a change that lands between the two shows in the mark, and what was
+            // read is thrown away.
             let mark = self.live_view.marks.of(id);
+            // Whatever is odd (an error, no row, a row that does not open) is left to the writer,
+            // which may judge it and set it aside.
             let stored = self.file.get(id).ok()??;
             let record = row::open(id, stored.beside, &stored.row, &self.sealer)?;
             self.live_view.touches.leave_on(id, &record);

@@ -39,6 +39,8 @@ impl LiveView {
             if record.is_some() {
                 return Op::Nop;
             }
+            // Taken out of the index and put into use under one lock: there is never a moment with
+            // two copies.
             let parcel = self.known.take(id);
             record = parcel.and_then(|parcel| packed_record::unpack(id, &parcel)).map(Arc::new);
             record.clone().map_or(Op::Nop, Op::Put)

@@ -51,6 +51,8 @@ pub(super) fn open_aged(id: u128, beside: RowColumns, row: &[u8], sealer: &Seale
     if *format != FORMAT {
         return None;
     }
+    // SECURITY: the columns are read without a key, so they are authenticated here: a row cannot be
+    // moved to another id, nor given to another principal.
     let opened = sealer.open(&bound(id, beside), sealed)?;
     let form: RecordForm = rmp_serde::from_slice(&opened.bytes).ok()?;
     Some((record(id, form), opened.current))

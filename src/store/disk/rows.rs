@@ -21,6 +21,8 @@ impl DatabaseFile {
         let RowColumns { until, since, who } = stored.beside;
         let (id, who) = (blob(stored.id), who.map(u128::to_be_bytes));
         let values = params![id, until.cast_signed(), since.cast_signed(), who, stored.row];
+        // Update before insert: most writes are changes, and the count of rows must tell the two
+        // apart (REPLACE does not).
         let known = self.connection.prepare_cached(OLD)?.execute(values)? > 0;
         if !known {
             self.connection.prepare_cached(NEW)?.execute(values)?;

@@ -67,6 +67,7 @@ pub(super) fn open(
     let database = |error| OpenError::Database { path: folder.join(NAME), error };
     // Two that start at once must not both salvage.
     let lock = FolderLock::take(folder)?;
+    // A salvage that a crash cut short is finished or undone before anything is opened.
     resume(folder).map_err(no)?;
     read_ahead(folder);
     let (why, opens) = match attempt(folder, durability, &lock)? {
@@ -75,6 +76,7 @@ pub(super) fn open(
     };
     tracing::error!(error = why, "the database is damaged: what can be read of it is copied into a new one");
     let old = mended(folder, durability, &lock, opens)?;
+    // Beside the old one, which is not touched: if this is cut short, nothing is lost.
     let new = DatabaseFile::open_as(NEW, folder, durability, &lock)?;
     let (copied, missing) = match &old {
         Some(old) => copy(old, &new, now).map_err(database)?,
@@ -168,6 +170,8 @@ fn resume(folder: &Path) -> io::Result<()> {
 /// The new one, all on disk, in the place of the old one; says where that is.
 fn swap(folder: &Path) -> io::Result<PathBuf> {
     let new = folder.join(NEW);
+    // The order is the whole point: content, then the old one out of the way, then the rename, each
+    // on disk before the next. Wherever the power fails, `resume` finds a state that it knows.
     sync(&new)?;
     let aside = set_aside(folder)?;
     sync(&aside)?;
@@ -232,7 +236,7 @@ fn copy(old: &DatabaseFile, new: &DatabaseFile, now: Timestamp) -> rusqlite::Res
         }
     }
     let mut graves = Vec::new();
-    // What cannot be read of them is no reason to stop.
+    // Damaged tombstones are no reason to stop: the floor below stands for those that are lost.
     let all_ended = old.graves(|id, at| graves.push((id, at)));
     for (id, at) in graves {
         new.bury(id, at)?;

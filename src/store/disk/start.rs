@@ -81,10 +81,14 @@ impl DiskStore {
             file.pragma("max_page_count", &(most / PAGE).to_string()).map_err(no)?;
         }
         let keys = RowKeys::open(&file, &sealer).map_err(no)?;
+        // The key of principals also proves that `[keys]` fits this store, before any row is looked
+        // at or set aside.
         let who = who_key(&file, &sealer, folder, &mut ids)?;
         let (counter, said) = RollbackCounter::open(folder)
             .map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
         let commits = file.meta_number("commits").map_err(no)?;
+        // Only told: which sessions the lost commits held, nobody knows, and to refuse a start
+        // would log everybody out.
         compare(commits, said);
         let tally = RowChecksum::of(&ids);
         let floor = floor_by_checksum(&file, &tally, settings).map_err(no)?;
@@ -156,6 +160,8 @@ fn start_threads(
         threads.reader = Some(tasks::thread("store reader", move || reader.run(&asked))?);
         threads.questions = Some(questions);
     }
+    // A writer that panics must not leave a process that serves and keeps nothing: the guard ends
+    // it, and systemd restarts it.
     let guard = ThreadEndGuard(Some(died));
     threads.writer = Some(tasks::thread("store", move || {
         let mut guard = guard;
@@ -211,6 +217,8 @@ pub(super) fn who_key(
         }
         return Ok(PrincipalIndex::new(key));
     }
+    // Neither the key nor any row opens: this is another's `[keys]`, and no damage. Nothing is
+    // written.
     if copies.iter().any(Option::is_some) && !any_row_opens(file, sealer).map_err(no)? {
         return Err(OpenError::Key(path));
     }
@@ -271,7 +279,7 @@ fn floor(file: &DatabaseFile, settings: &DiskSettings<'_>, doubted: bool) -> rus
     let (before, kept) = (file.meta_number("floor")?, file.meta_number(IDLE)?);
     let floor = match before {
         _ if doubted => after(settings.now).0.max(before),
-        // Born now.
+        // A new store: tickets from before its birth are of a store that is gone.
         0 => settings.now.0,
         // Whoever ended longer ago than the shorter idle time may be forgotten already.
         floor if (1..idle).contains(&kept) => floor.max(settings.now.0.saturating_sub(kept)),
@@ -314,6 +322,7 @@ fn read(file: &DatabaseFile, ids: &RowIds, live_view: &LiveView) -> rusqlite::Re
     live_view.known.fill(ids.iter().map(|(id, _)| *id));
     let person = |(id, beside): &(u128, RowColumns)| Some((beside.since, beside.who?, *id));
     let mut people: Vec<_> = ids.iter().filter_map(person).collect();
+    // By the time of their logins, so that "oldest login first" holds after a restart.
     people.sort_unstable();
     live_view.principals.reserve(people.len());
     for (_, who, id) in people {

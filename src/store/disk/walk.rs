@@ -33,6 +33,7 @@ impl DatabaseFile {
         let mut walked = WalkedRows::default();
         let (mut visited, mut last) = (HashSet::new(), None);
         let mut once = |stored: StoredRow| {
+            // Walked forward and backward, most rows are met twice.
             if stored.id == 0 || !visited.insert(stored.id) {
                 return Ok(stored.id == 0);
             }
@@ -46,6 +47,8 @@ impl DatabaseFile {
             Ok(())
         })?;
         if read.is_err() {
+            // From both ends towards the damage: what lies behind a page that cannot be read is
+            // reached from the other side.
             for (after, backwards) in [(last, false), (None, true)] {
                 let mut steps = IdSteps { file: self, after, backwards, ended: false };
                 while let Some(rows) = steps.next() {

@@ -55,6 +55,8 @@ impl DiskWriter {
     /// Until the queue is closed and worked off.
     pub(super) fn run(mut self) {
         loop {
+            // While it warms there is always something to do, and orders are taken between two
+            // bites.
             let patience = if self.background.is_warming() { Duration::ZERO } else { PATIENCE };
             let (orders, last) = self.live_view.queue.take(patience);
             self.serve(orders);
@@ -122,7 +124,7 @@ impl DiskWriter {
                 None => self.miss(id),
             }
         }
-        // Nobody else changes what is on disk.
+        // What was just read cannot be out of date: this thread is the only one that writes.
         let read = DiskRead { mark, record: opened.map(Arc::new) };
         let record = self.live_view.warm(id, &read).map_err(|_| StoreError::Unavailable)?;
         Ok(DiskRead { mark, record })
@@ -175,6 +177,8 @@ impl DiskWriter {
         let mut living = Vec::with_capacity(writes.len());
         for write in writes {
             // Nobody waits for it any more: it counts as failed already.
+            // A later write of the same session was derived from the one that was given up, and
+            // cannot be kept without it.
             let given_up = write.answer.is_closed() || dead.iter().any(|other| other.id == write.id);
             if given_up { dead.push(write) } else { living.push(write) }
         }
@@ -207,6 +211,8 @@ impl DiskWriter {
         }
         let mut late = 0;
         for write in writes {
+            // Settled before it is told: whoever is told and asks at once finds no pending write of
+            // it.
             self.live_view.pending.settle(write.id, write.number);
             late += u64::from(write.answer.send(Ok(())).is_err());
         }
@@ -266,8 +272,11 @@ impl DiskWriter {
         &mut self,
         work: impl FnOnce(&mut Self) -> rusqlite::Result<()>,
     ) -> Result<(), DiskFault> {
+        // Kept apart until COMMIT has succeeded; a rollback puts both back.
         let (count, tally) = (self.commits + 1, self.tally);
         self.changed.clear();
+        // In the same transaction as what pushed the tombstones out, so that a restart does not
+        // take their tickets again.
         let floor = self.live_view.ended.floor();
         let all = || {
             self.file.run("BEGIN IMMEDIATE")?;
@@ -300,6 +309,9 @@ impl DiskWriter {
         let fault = DiskFault::of(error);
         match fault {
             DiskFault::Sync if self.live_view.room() != DiskCapacity::Failed => {
+                // SECURITY: after a failed fsync the kernel may call the lost pages clean, and the
+                // next fsync succeeds over them ("fsyncgate"). Nothing is acknowledged until a
+                // restart has read what is really there.
                 self.live_view.set_room(DiskCapacity::Failed);
                 tracing::error!(
                     %error,
@@ -330,6 +342,7 @@ impl DiskWriter {
             };
             sound.insert(write.id, self.live_view.restore(write.id, write.who, truth));
         }
+        // By number, not by id alone: what was decided after the truth was put back is sound.
         let derived = |write: &RecordWrite| sound.get(&write.id).is_some_and(|from| write.number < *from);
         dead.extend(self.live_view.queue.take_out(derived));
         for write in dead {
@@ -388,6 +401,7 @@ impl DiskWriter {
         if self.live_view.room() == DiskCapacity::Failed {
             return;
         }
+        // Passive: it never waits for a reader, and copies what it can.
         let done = self.file.connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
         match done.as_ref().map_err(DiskFault::of) {
             Err(DiskFault::Sync) => {

@@ -81,6 +81,7 @@ pub(super) async fn check(
     added: &HeaderLines,
 ) -> Result<(), CheckFailure> {
     let status = if upstream.rules.http2 {
+        // No limit of its own: the whole check runs under `health.timeout`.
         let connection = connect_http2(endpoint, None, ConnectRetry::None, 0).await?;
         let now = Timestamp::now();
         let terms = SendOptions::without_visitor(now);

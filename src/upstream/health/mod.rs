@@ -30,6 +30,7 @@ pub fn watch(upstream: &Arc<Endpoints>, added: &HeaderLines, until: &Cancellatio
 
 async fn checks(upstream: &Endpoints, endpoint: &Endpoint, rules: &HealthConfig, added: &HeaderLines) {
     let Some(head) = request(upstream, endpoint, rules) else { return };
+    // After a reload a server that was unhealthy stays so until its checks say otherwise.
     let mut run = CheckRun { unhealthy: endpoint.failed_its_checks(), against: 0 };
     loop {
         let found = match clock::timeout(Some(rules.timeout), check(upstream, endpoint, &head, added)).await {

@@ -80,6 +80,8 @@ where
             AnswerFraming::Length(length) => {
                 let inbound = &mut lease.connection.inbound;
                 if let Ok(length) = usize::try_from(length)
+                    // The usual small answer came whole with its head: its connection is free
+                    // before the visitor has the first byte.
                     && inbound.len() >= length
                 {
                     let all = inbound.split_to(length).freeze();
@@ -90,6 +92,8 @@ where
             }
             AnswerFraming::Chunked => {
                 let mut chunks = ChunkReader::default();
+                // Read now: a malformed first chunk can still become a 502, and later it could only
+                // break the page off.
                 first = Some(chunks.read(&mut lease.connection.inbound, ChunkGrammar::Lenient)?);
                 BodyRest::Chunks(chunks)
             }
@@ -144,6 +148,7 @@ where
     B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<NextFrame, Http1Error>> {
+        // The app may answer while it still reads the request: both directions go on.
         self.lease.connection.poll_send(cx)?;
         loop {
             if let Some(next) = self.decode()? {
@@ -216,6 +221,8 @@ where
             Poll::Ready(Ok(NextFrame::Frame(frame))) => Poll::Ready(Some(Ok(frame))),
             Poll::Ready(Ok(NextFrame::Last(frame))) => {
                 if let BodyState::Coming(coming) = std::mem::replace(state, BodyState::Over) {
+                    // Freed with the last frame, and not when the body is dropped: the visitor may
+                    // be slow to take it.
                     keep(coming.lease);
                 }
                 Poll::Ready(frame.map(Ok))

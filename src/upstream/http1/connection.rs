@@ -144,6 +144,8 @@ where
             Some(None) => BodyEnding::Chunked { trailers: true },
         };
         self.body_use = BodyUse::of(head.method(), ending);
+        // The app is asked to close: an app that skips the body of a GET would read it as the next
+        // request.
         let close = self.body_use == BodyUse::Unexpected;
         self.outbound.begin(ending, body, |out| head::write(head, added, ending, close, out));
         self.refused = None;
@@ -186,12 +188,15 @@ where
                     self.lines_came = !self.inbound.is_empty();
                     continue;
                 }
+                // SECURITY: a refusal may have come before the body was read; see `BodyUse`.
                 self.keep_alive = head.keep_alive && !self.body_use.may_be_left_after(status);
                 self.ended =
                     if head.framing == AnswerFraming::Nothing { AnswerEnd::Head } else { AnswerEnd::Body };
                 return Poll::Ready(Ok(head));
             }
             match ready!(self.poll_read(cx, SMALLEST_READ / 2)) {
+                // An error of writing is the better explanation, where there was one: the app
+                // closed before it had read all.
                 Ok(0) if self.inbound.is_empty() => {
                     let refused = self.refused.take();
                     return Poll::Ready(Err(refused.map_or(Http1Error::Closed, Http1Error::Broken)));
@@ -218,6 +223,8 @@ where
         }
         match self.outbound.poll(&mut self.stream, cx) {
             Poll::Ready(Err(OutboundError::Broken(error))) => {
+                // Not an error yet: an app that refuses a large upload answers 413 and closes, and
+                // that answer is on its way.
                 self.refused = Some(error);
                 Ok(())
             }

@@ -95,6 +95,8 @@ where
         if let Poll::Ready(result) = lease.connection.poll_head(cx, terms.interim) {
             return Poll::Ready(Some(result));
         }
+        // `first_byte_timeout` counts from the end of the request: while the visitor is still
+        // sending, the app is not late.
         if terms.upload.is_some_and(UploadProgress::excuses) {
             timer.reset(terms.first_byte);
         }

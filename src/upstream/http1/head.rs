@@ -67,6 +67,8 @@ pub(super) fn write<R>(
     let target = head.uri().path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
+    // SECURITY: before the session's lines, so that of two lines of one name the app that takes the
+    // last takes ours.
     write_fields(head.fields(), out);
     out.extend_from_slice(added.as_bytes());
     match ending {
@@ -120,6 +122,8 @@ fn read_without_controls(inbound: &mut BytesMut, asked: &Method) -> Result<Optio
         }
         let name = field.split(|byte| *byte == b':').next().unwrap_or_default();
         let name = HeaderName::from_bytes(name.trim_ascii_end()).map_err(|_| httparse::Error::HeaderName)?;
+        // SECURITY: without this field the page would mean something else (a script that may not
+        // run, a download that may not be shown).
         if is_needed(name.as_str()) {
             return Err(refused);
         }
@@ -197,6 +201,8 @@ fn read_known(inbound: &mut BytesMut, asked: &Method) -> Result<Option<AnswerHea
     let mut headers = Fields::new();
     let mut said = FramingFields::default();
     places.read(&head, &mut headers, |name, value| said.scan(name, value))?;
+    // SECURITY: of two readings neither is guessed. An answer whose end is in doubt is how one
+    // visitor gets another's answer.
     let framing = said.framing(version, status, asked)?;
     // After a 101 the connection speaks another protocol: it is never one for the next request.
     let keep_alive = status != StatusCode::SWITCHING_PROTOCOLS

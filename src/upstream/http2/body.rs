@@ -74,6 +74,8 @@ where
                 Some(Err(Http2Error::Stalled.into()))
             });
         }
+        // Kept for the case that it stalls: if nothing at all came on the connection since, the
+        // connection is dead and not the app slow.
         self.came = self.share.came();
         self.timer.reset(self.idle);
         polled

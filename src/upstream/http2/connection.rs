@@ -70,6 +70,8 @@ impl Http2Connection {
         poll_fn(|cx| match Pin::new(&mut connection).poll(cx) {
             Poll::Ready(Ok(())) => Poll::Ready(Err(Http2Error::Broken(io::ErrorKind::UnexpectedEof.into()))),
             Poll::Ready(Err(error)) => Poll::Ready(Err(error.into())),
+            // A request that is sent before the app's SETTINGS might exceed its limit, and be
+            // refused.
             Poll::Pending if connection.max_concurrent_send_streams() == 0 => Poll::Pending,
             Poll::Pending => Poll::Ready(Ok(())),
         })
@@ -82,6 +84,7 @@ impl Http2Connection {
             since: Cell::new(clock::tick()),
             idle_ticks,
         });
+        // Weak: the task must not keep alive what it waits to see dropped.
         let held = Rc::downgrade(&this);
         tasks::spawn(async move {
             tokio::select! {
@@ -105,6 +108,7 @@ impl Http2Connection {
 
     /// There is room for one request more. The pool holds it once, each request once more.
     pub(in super::super) fn has_room(self: &Rc<Self>) -> bool {
+        // The reference count is the count of requests, so that no second one can differ from it.
         let most = self.send.borrow().current_max_send_streams().min(MOST_STREAMS);
         Rc::strong_count(self) <= most
     }

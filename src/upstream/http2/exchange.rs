@@ -69,6 +69,8 @@ where
             if let Some(upload) = terms.upload {
                 upload.answered();
             }
+            // An answer has begun: the request will not be sent a second time, and its body need
+            // not be kept.
             sending.forget();
             let answer = body::Http2Body::of(answer, sending, share, terms.answer_idle);
             Ok(answer.map(|body| AnswerBody::Http2(Box::new(body))))
@@ -103,6 +105,7 @@ where
     let mut interim = 0;
     poll_fn(|cx: &mut Context<'_>| {
         sending.poll(cx).map_err(FailureReason::Body)?;
+        // Before the answer itself is polled, or the hints would come after it.
         while let Poll::Ready(Some(Ok(head))) = answer.poll_informational(cx) {
             interim += 1;
             if interim > MOST_INTERIM {

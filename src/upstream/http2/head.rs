@@ -33,6 +33,8 @@ pub(super) fn write<R>(
     let mut headers = head.fields().clone();
     // What the visitor asked for stands in a place of its own.
     let host = headers.remove(HOST);
+    // What HTTP/1 said of framing has no meaning in a stream; the length is said below, as it
+    // really is.
     for framing in [CONTENT_LENGTH, TRANSFER_ENCODING] {
         headers.remove(framing);
     }

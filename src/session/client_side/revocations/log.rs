@@ -75,11 +75,13 @@ impl RevocationLog {
     ) -> Result<(Self, Vec<(u128, RevokedSession)>), OpenError> {
         std::fs::create_dir_all(folder)
             .map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
+        // Two processes on one folder would each know half of what has ended.
         let lock = FolderLock::take(folder)?;
         let connection = DatabaseFile::open_as(NAME, folder, Durability::Group, &lock)?.into_connection();
         let no = |error| OpenError::Database { path: folder.join(NAME), error };
         connection.pragma_update(None, "wal_autocheckpoint", 1000).map_err(no)?;
         connection.execute_batch(TABLE).map_err(no)?;
+        // What is over by now need not be read into memory.
         prune(&connection, Timestamp::now()).map_err(no)?;
         let all = read(&connection).map_err(no)?;
         let (lines, orders) = mpsc::channel();
@@ -106,6 +108,8 @@ impl RevocationLog {
 
     /// What was handed in is written, and the thread ends.
     pub(super) fn close(&self) {
+        // Without its sender the thread writes what is left and ends; joining it makes that certain
+        // before the process exits.
         self.lines.lock().take();
         if let Some(writer) = self.writer.lock().take() {
             let _ = writer.join();
@@ -117,6 +121,8 @@ fn run(mut connection: Connection, orders: &mpsc::Receiver<RevocationEntry>) {
     let mut pruned = Timestamp::now();
     while let Ok(first) = orders.recv() {
         let lines: Vec<RevocationEntry> =
+            // One sync for all that came while the last one ran: a flood of logouts costs as many
+            // syncs as the disk can do, not one each.
             std::iter::once(first).chain(orders.try_iter().take(MOST)).collect();
         match keep(&mut connection, &lines) {
             Ok(()) => lines.into_iter().for_each(|line| {
@@ -124,6 +130,8 @@ fn run(mut connection: Connection, orders: &mpsc::Receiver<RevocationEntry>) {
                 let _ = line.kept.send(());
             }),
             Err(error) => {
+                // Their receipts are dropped with them, so each waiting answer is a 503: nobody is
+                // told of a logout that a restart would undo.
                 tracing::error!(%error, lines = lines.len(), "ended sessions could not be kept ([store] revocations = \"disk\")");
             }
         }
@@ -148,6 +156,8 @@ fn keep(connection: &mut Connection, lines: &[RevocationEntry]) -> rusqlite::Res
             transaction.prepare_cached("SELECT id, below, at, until, by_clock FROM carried WHERE id = ?1")?;
         for RevocationEntry { id, entry, .. } in lines {
             let known = find.query_map([id.to_be_bytes()], row)?.next().transpose()?.flatten();
+            // Merged and not replaced: the entries of one session may reach the thread in another
+            // order than they were decided.
             let entry = known.map_or(*entry, |(_, known)| known.merge(*entry));
             insert.execute(params![
                 id.to_be_bytes(),

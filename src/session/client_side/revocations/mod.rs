@@ -120,6 +120,8 @@ impl RevokedSession {
 
     /// The stricter of two.
     fn merge(self, other: Self) -> Self {
+        // Merging never forgets: of two revocations the one that spends more copies wins, in
+        // whichever order they arrive.
         let (less, more) = if self.below <= other.below { (self, other) } else { (other, self) };
         Self {
             until: less.until.max(more.until),
@@ -177,6 +179,8 @@ impl Revocations {
         patience: Duration,
         died: impl FnOnce() + Send + 'static,
     ) -> Result<Self, OpenError> {
+        // With `revocations = "off"` a logout only takes the browser's cookie back, as the
+        // documentation says of it.
         if remembers == RevocationMemory::Off {
             return Ok(Self(None));
         }
@@ -215,6 +219,7 @@ impl Revocations {
         now: Timestamp,
         lasts: Duration,
     ) -> Result<bool, StoreError> {
+        // Nothing is remembered, so nobody knows which copies there are to be ended.
         if self.0.is_none() {
             return Ok(false);
         }
@@ -255,6 +260,8 @@ impl Revocations {
                 RevokedSession { below: renewed.0, by_clock: true, ..RevokedSession::end(now, lasts) };
             known.note(id.as_u128(), entry);
             if let Some(log) = &known.log {
+                // Not waited for: after a crash the old copy is good once more, and nothing
+                // happened that it must not see.
                 drop(log.write(id.as_u128(), entry));
             }
         }
@@ -270,6 +277,7 @@ impl Revocations {
         let Some(known) = &self.0 else { return Ok(true) };
         let id = id.as_u128();
         let mut replaced = None;
+        // One step under moka's lock: of two renewals of one session exactly one is allowed.
         let done = known.entries.entry(id).and_compute_with(|there| {
             replaced = there.map(moka::Entry::into_value);
             match replaced {
@@ -280,6 +288,8 @@ impl Revocations {
         });
         let (CompResult::Inserted(noted) | CompResult::ReplacedWith(noted)) = done else { return Ok(false) };
         let Some(log) = &known.log else { return Ok(true) };
+        // In memory first and then on disk, so that no request slips in under the old copy while
+        // the disk syncs.
         let kept = log.write(id, noted.value().to_owned()).wait().await;
         if let Err(error) = kept {
             // Nobody is told, and so it has not happened; unless something else has meanwhile.
@@ -327,6 +337,7 @@ impl Revocations {
     pub(super) fn successor_came(&self, record: &Record, now: Timestamp) {
         let Some(known) = &self.0 else { return };
         let id = record.id.as_u128();
+        // Cheap exits for nearly every request: the map is not looked at.
         if record.renewed == record.created || now.since(record.renewed) > ASKED_FOR {
             return;
         }
@@ -372,6 +383,8 @@ impl KnownCopies {
             .expire_after(RevocationExpiry)
             .eviction_listener(move |_, entry: RevokedSession, cause| {
                 if cause == RemovalCause::Size {
+                    // SECURITY: what is pushed out for want of room must not come back to life.
+                    // Every copy that was sealed before is refused instead.
                     raised.fetch_max(entry.at + 1, Ordering::Relaxed);
                 }
             })
