@@ -137,7 +137,7 @@ impl House {
                 is_document: true,
             },
             read_only: false,
-            suits: None,
+            id_filter: None,
             now: self.now,
         };
         at_once(self.plan.sessions.resolve(request)).unwrap().unwrap()
@@ -152,7 +152,7 @@ impl House {
             shared: || false,
             shows_nothing: false,
             client: None,
-            suits: None,
+            id_filter: None,
             now: self.now,
         };
         at_once(self.plan.sessions.commit(resolved, answer)).unwrap().unwrap().set_cookies.pop()

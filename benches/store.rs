@@ -83,7 +83,7 @@ async fn resolve(manager: &SessionManager, ticket: Option<&str>) -> ResolvedSess
             is_document: true,
         },
         read_only: false,
-        suits: None,
+        id_filter: None,
         now: Timestamp::now(),
     };
     manager.resolve(request).await.unwrap()
@@ -103,7 +103,7 @@ async fn commit(
         shared: || false,
         shows_nothing: false,
         client: None,
-        suits: None,
+        id_filter: None,
         now: Timestamp::now(),
     };
     let set = manager.commit(resolved, answer).await.unwrap().set_cookies.pop()?;

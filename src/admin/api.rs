@@ -74,10 +74,10 @@ pub(super) async fn answer(
     sources: &AdminSources,
     head: &Parts,
     path: &str,
-    asker: &ApiClient,
+    client: &ApiClient,
 ) -> AdminResponse {
-    let answered = match entitled(sources, head, asker) {
-        Ok(()) => route(sources, head, path, asker).await,
+    let answered = match entitled(sources, head, client) {
+        Ok(()) => route(sources, head, path, client).await,
         Err(problem) => Err(problem),
     };
     answered.unwrap_or_else(|problem| {
@@ -97,8 +97,8 @@ pub(super) async fn answer(
     })
 }
 
-fn entitled(sources: &AdminSources, head: &Parts, asker: &ApiClient) -> Result<(), ApiProblem> {
-    if asker.by_tcp {
+fn entitled(sources: &AdminSources, head: &Parts, client: &ApiClient) -> Result<(), ApiProblem> {
+    if client.by_tcp {
         let given =
             head.headers.get(header::AUTHORIZATION).and_then(|line| line.as_bytes().strip_prefix(b"Bearer "));
         // By their hashes: the length of the token tells nothing either.
@@ -116,7 +116,7 @@ fn entitled(sources: &AdminSources, head: &Parts, asker: &ApiClient) -> Result<(
     Ok(())
 }
 
-async fn route(sources: &AdminSources, head: &Parts, path: &str, asker: &ApiClient) -> ApiResult {
+async fn route(sources: &AdminSources, head: &Parts, path: &str, client: &ApiClient) -> ApiResult {
     let method = &head.method;
     let get = *method == Method::GET || *method == Method::HEAD;
     let now = Timestamp::now();
@@ -126,15 +126,15 @@ async fn route(sources: &AdminSources, head: &Parts, path: &str, asker: &ApiClie
         ("cookies", None) if get => json(&CookieReport::of(sources, CookieFinding::as_str)),
         // Secrets stand elsewhere: a file names only where they lie.
         ("config", None) if get => json(&serde_json::json!({ "toml": sources.reloads.text() })),
-        ("reload", None) if *method == Method::POST => reload(sources, asker).await,
+        ("reload", None) if *method == Method::POST => reload(sources, client).await,
         ("sessions", None) if get => sessions(sources, head.uri.query().unwrap_or_default()).await,
         ("sessions", Some(id)) if get || *method == Method::DELETE => {
             let id = Uuid::try_parse(&decoded(id)?)
                 .map_err(|_| ApiProblem::new(StatusCode::NOT_FOUND, "no session's id"))?;
-            session(sources, id, get, asker).await
+            session(sources, id, get, client).await
         }
         ("principals", Some(name)) if get || *method == Method::DELETE => {
-            principal(sources, name, head.uri.query().unwrap_or_default(), get, asker).await
+            principal(sources, name, head.uri.query().unwrap_or_default(), get, client).await
         }
         ("status" | "upstreams" | "cookies" | "config" | "sessions", None) => Err(wrong_method("GET, HEAD")),
         ("reload", None) => Err(wrong_method("POST")),
@@ -161,16 +161,16 @@ fn json_as(status: StatusCode, value: &impl Serialize) -> ApiResult {
 }
 
 /// Who did what, and what came of it.
-fn audit(asker: &ApiClient, act: &str, target: &str, outcome: &str) {
-    tracing::info!(who = %asker.name, act, target, outcome, "admin");
+fn audit(client: &ApiClient, act: &str, target: &str, outcome: &str) {
+    tracing::info!(who = %client.name, act, target, outcome, "admin");
 }
 
-async fn reload(sources: &AdminSources, asker: &ApiClient) -> ApiResult {
+async fn reload(sources: &AdminSources, client: &ApiClient) -> ApiResult {
     let (tell, told) = oneshot::channel();
     let ends = || ApiProblem::new(StatusCode::SERVICE_UNAVAILABLE, "the process is about to end");
     sources.reload.send(tell).map_err(|_| ends())?;
     let outcome = told.await.map_err(|_| ends())?;
-    audit(asker, "reload", "-", if outcome.taken { "taken" } else { "refused" });
+    audit(client, "reload", "-", if outcome.taken { "taken" } else { "refused" });
     json_as(if outcome.taken { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY }, &outcome)
 }
 
@@ -211,7 +211,7 @@ async fn sessions(sources: &AdminSources, query: &str) -> ApiResult {
     json(&serde_json::json!({ "sessions": sessions, "next": next }))
 }
 
-async fn session(sources: &AdminSources, id: Uuid, get: bool, asker: &ApiClient) -> ApiResult {
+async fn session(sources: &AdminSources, id: Uuid, get: bool, client: &ApiClient) -> ApiResult {
     let (store, now) = (store(sources)?, Timestamp::now());
     let none = || ApiProblem::new(StatusCode::NOT_FOUND, "no such session, or none with data");
     let plan = sources.plan.load();
@@ -228,11 +228,11 @@ async fn session(sources: &AdminSources, id: Uuid, get: bool, asker: &ApiClient)
         Ok(false) => "there was none",
         Err(_) => "failed",
     };
-    audit(asker, "revoke", &id.to_string(), outcome);
+    audit(client, "revoke", &id.to_string(), outcome);
     if !ended.map_err(failed)? {
         return Err(none());
     }
-    plan.sessions.wire.events.revoked.raise();
+    plan.sessions.headers.events.revoked.raise();
     json(&serde_json::json!({ "revoked": 1 }))
 }
 
@@ -241,7 +241,7 @@ async fn principal(
     name: &str,
     query: &str,
     get: bool,
-    asker: &ApiClient,
+    client: &ApiClient,
 ) -> ApiResult {
     let (store, now) = (store(sources)?, Timestamp::now());
     let name = decoded(name)?;
@@ -254,10 +254,10 @@ async fn principal(
     if !get {
         let many = store.delete_all_of(&realm_key, &name, now).await;
         let outcome = many.as_ref().map_or_else(|_| "failed".to_owned(), |many| format!("{many} sessions"));
-        audit(asker, "revoke", &format!("{name} of {}", realm.as_deref().unwrap_or_default()), &outcome);
+        audit(client, "revoke", &format!("{name} of {}", realm.as_deref().unwrap_or_default()), &outcome);
         let many = many.map_err(failed)?;
         for _ in 0..many {
-            plan.sessions.wire.events.revoked.raise();
+            plan.sessions.headers.events.revoked.raise();
         }
         return json(&serde_json::json!({ "revoked": many }));
     }

@@ -160,7 +160,7 @@ fn sessions(sources: &AdminSources, text: &mut MetricsText) {
         }
     }
     let plan = sources.plan.load();
-    let events = &plan.sessions.wire.events;
+    let events = &plan.sessions.headers.events;
     let name = "cloakroom_store_operations_total";
     text.metric(name, "counter", "Changes of sessions, and what came of them.");
     text.value(name, &[("operation", "save"), ("outcome", "done")], events.saves.get());
@@ -205,8 +205,8 @@ fn configuration(sources: &AdminSources, text: &mut MetricsText) {
     text.single("cloakroom_config_last_reload_success_timestamp_seconds", "gauge", help, at / 1000);
     let name = "cloakroom_certificate_expiry_timestamp_seconds";
     text.metric(name, "gauge", "When a certificate ends, in seconds since 1970.");
-    for (listener, entrance) in sources.listeners.iter().zip(&sources.entrances) {
-        for (names, until) in entrance.certificates() {
+    for (listener, acceptor) in sources.listeners.iter().zip(&sources.acceptors) {
+        for (names, until) in acceptor.certificates() {
             text.value(name, &[("listener", listener), ("names", &names)], until.seconds());
         }
     }

@@ -130,8 +130,8 @@ async fn accept(
                 Ok((stream, _)) => {
                     let user =
                         stream.peer_cred().map_or_else(|_| "?".to_owned(), |user| user.uid().to_string());
-                    let asker = ApiClient { by_tcp: false, name: format!("user {user}") };
-                    begin(stream, asker, sources, places).await;
+                    let client = ApiClient { by_tcp: false, name: format!("user {user}") };
+                    begin(stream, client, sources, places).await;
                     continue;
                 }
                 Err(error) => error,
@@ -139,8 +139,8 @@ async fn accept(
         } else if let Some(listener) = &tcp {
             match listener.accept().await {
                 Ok((stream, from)) => {
-                    let asker = ApiClient { by_tcp: true, name: from.ip().to_string() };
-                    begin(stream, asker, sources, places).await;
+                    let client = ApiClient { by_tcp: true, name: from.ip().to_string() };
+                    begin(stream, client, sources, places).await;
                     continue;
                 }
                 Err(error) => error,
@@ -155,7 +155,7 @@ async fn accept(
 }
 
 /// One connection, once there is a place for it.
-async fn begin<S>(stream: S, asker: ApiClient, sources: &Arc<AdminSources>, places: &ConcurrencyLimits)
+async fn begin<S>(stream: S, client: ApiClient, sources: &Arc<AdminSources>, places: &ConcurrencyLimits)
 where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
@@ -163,17 +163,17 @@ where
     let Ok(place) = Arc::clone(&places.connections).acquire_owned().await else { return };
     let (sources, requests) = (Arc::clone(sources), Arc::clone(&places.requests));
     tasks::spawn(async move {
-        let asked = Rc::new((sources, asker, requests));
+        let asked = Rc::new((sources, client, requests));
         let service = service_fn(move |request: Request<Incoming>| {
             let asked = Rc::clone(&asked);
             async move {
                 let (head, _) = request.into_parts();
-                let (sources, asker, requests) = &*asked;
+                let (sources, client, requests) = &*asked;
                 // Thirty-two slow requests must not make a supervisor believe that the process is
                 // dead.
                 let waits = !matches!(head.uri.path(), "/livez" | "/readyz");
                 let _request = if waits { requests.acquire().await.ok() } else { None };
-                Ok::<_, std::convert::Infallible>(answer(sources, &head, asker).await)
+                Ok::<_, std::convert::Infallible>(answer(sources, &head, client).await)
             }
         });
         let mut server = http1::Builder::new();

@@ -54,7 +54,7 @@ pub struct AdminSources {
     /// The addresses of `[[listen]]`, in its order.
     pub listeners: Vec<String>,
     /// Their entrances, with their certificates.
-    pub entrances: Vec<Acceptor>,
+    pub acceptors: Vec<Acceptor>,
     /// When the process began.
     pub started: Timestamp,
     /// Asks for a reload, and hears what came of it.
@@ -96,13 +96,13 @@ impl ReloadHistory {
 type AdminResponse = Response<Full<bytes::Bytes>>;
 
 /// Answers a request.
-async fn answer(sources: &AdminSources, head: &Parts, asker: &ApiClient) -> AdminResponse {
-    if asker.by_tcp && !is_for_us(&head.headers) {
+async fn answer(sources: &AdminSources, head: &Parts, client: &ApiClient) -> AdminResponse {
+    if client.by_tcp && !is_for_us(&head.headers) {
         return page(StatusCode::MISDIRECTED_REQUEST, "text/plain", "ask by address, or as localhost\n");
     }
     let path = head.uri.path();
     if let Some(path) = path.strip_prefix("/api/") {
-        return api::answer(sources, head, path, asker).await;
+        return api::answer(sources, head, path, client).await;
     }
     let shown: fn(&AdminSources) -> AdminResponse = match path {
         "/livez" => |_| page(StatusCode::OK, "text/plain; charset=utf-8", "alive\n"),

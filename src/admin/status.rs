@@ -90,8 +90,8 @@ impl ProcessStatus {
             latency.add(&row.took);
         }
         let certificates =
-            sources.listeners.iter().zip(&sources.entrances).flat_map(|(listener, entrance)| {
-                entrance.certificates().into_iter().map(|(names, ends)| CertificateStatus {
+            sources.listeners.iter().zip(&sources.acceptors).flat_map(|(listener, acceptor)| {
+                acceptor.certificates().into_iter().map(|(names, ends)| CertificateStatus {
                     listener: listener.clone(),
                     names,
                     ends: time(ends),

@@ -42,7 +42,7 @@ fn begin(plan: &Plan, until: &CancellationToken) {
     for (upstream, view) in &plan.upstreams {
         // An app that refuses what did not come through here is to let checks in.
         let mut added = HeaderLines::default();
-        plan.sessions.wire.prove(view, &mut added);
+        plan.sessions.headers.prove(view, &mut added);
         upstream::watch(upstream, &added, until);
     }
 }

@@ -11,11 +11,11 @@ use crate::{
 pub(super) type WorkerListener = (BoundListener, Acceptor);
 
 /// Reads the certificates of all listeners; what is to be said of them goes to the log.
-pub(super) fn entrances(config: &Config) -> Result<Vec<Acceptor>, AppError> {
+pub(super) fn acceptors(config: &Config) -> Result<Vec<Acceptor>, AppError> {
     let tickets = ResumptionKeys::new().map_err(|_| AppError::Tls)?;
-    let (entrances, found) = Acceptor::all(&config.listen, &tickets, Timestamp::now());
+    let (acceptors, found) = Acceptor::all(&config.listen, &tickets, Timestamp::now());
     found.iter().for_each(tell);
-    entrances.ok_or(AppError::Tls)
+    acceptors.ok_or(AppError::Tls)
 }
 
 /// To the log.
@@ -32,25 +32,25 @@ pub(super) fn tell(said: &Diagnostic) {
 pub(super) fn given_or_bound(
     given: Option<Vec<BoundListener>>,
     config: &Config,
-    entrances: &[Acceptor],
+    acceptors: &[Acceptor],
     workers: usize,
 ) -> Result<Vec<WorkerListener>, AppError> {
     match given {
         Some(given) => Ok(given.into_iter().map(|listener| (listener, Acceptor::default())).collect()),
-        None => bind_all(config, entrances, workers),
+        None => bind_all(config, acceptors, workers),
     }
 }
 
 /// For each address a socket for each worker.
 fn bind_all(
     config: &Config,
-    entrances: &[Acceptor],
+    acceptors: &[Acceptor],
     workers: usize,
 ) -> Result<Vec<WorkerListener>, AppError> {
     let mut passed = systemd::PassedSockets::take();
     let mut all = Vec::new();
-    for (entry, entrance) in config.listen.iter().zip(entrances) {
-        let mut add = |listener| all.push((listener, entrance.clone()));
+    for (entry, acceptor) in config.listen.iter().zip(acceptors) {
+        let mut add = |listener| all.push((listener, acceptor.clone()));
         match &entry.address {
             ListenAddress::Systemd(name) => {
                 let found = passed.named(name)?;
@@ -88,9 +88,9 @@ fn told_in_the_clear(entry: &ListenConfig, listener: &BoundListener, config: &Co
 }
 
 /// Where they listen, each once.
-pub(super) fn names(doors: &[WorkerListener]) -> Vec<String> {
+pub(super) fn names(listeners: &[WorkerListener]) -> Vec<String> {
     let mut names: Vec<_> =
-        doors.iter().map(|(listener, entrance)| listener.name(entrance.tls.is_some())).collect();
+        listeners.iter().map(|(listener, acceptor)| listener.name(acceptor.tls.is_some())).collect();
     names.sort();
     names.dedup();
     names

@@ -137,9 +137,9 @@ impl WorkerCrew<'_> {
             }
         }
         let mut running = RunningWorkers::default();
-        for (number, doors) in shares.into_iter().enumerate() {
+        for (number, listeners) in shares.into_iter().enumerate() {
             let setup = WorkerSetup {
-                doors,
+                listeners,
                 plan: Arc::clone(self.plan),
                 access: self.access.clone(),
                 counts: Arc::clone(self.counts),
@@ -170,10 +170,10 @@ pub fn run(config: &Config, options: RunOptions, ready: impl FnOnce(&[String])) 
     let own_key = OwnKey::default();
     let (lasting, secrets) = state::open(config, &own_key, death_notice(&alive))?;
     let plan = Arc::new(ArcSwap::from_pointee(Plan::with(config, &lasting, &secrets)?));
-    let entrances = listeners::entrances(config)?;
+    let acceptors = listeners::acceptors(config)?;
     let workers = config.process.workers.get();
     // After the store: while it opens, the kernel refuses visitors or the old process serves them.
-    let listeners = listeners::given_or_bound(options.listeners, config, &entrances, workers)?;
+    let listeners = listeners::given_or_bound(options.listeners, config, &acceptors, workers)?;
     let names = listeners::names(&listeners);
     let (access, writer) = AccessLog::start(config.log.access)?.unzip();
     let (stop, kill, counts) = <(CancellationToken, CancellationToken, Arc<ConnectionLimits>)>::default();
@@ -193,7 +193,7 @@ pub fn run(config: &Config, options: RunOptions, ready: impl FnOnce(&[String])) 
         requests,
         reloads: Arc::clone(&reloads),
         listeners: config.listen.iter().map(|listen| listen.address.to_string()).collect(),
-        entrances: entrances.clone(),
+        acceptors: acceptors.clone(),
         started: Timestamp::now(),
         reload: want,
         token: state::admin_token(config)?,
@@ -211,7 +211,7 @@ pub fn run(config: &Config, options: RunOptions, ready: impl FnOnce(&[String])) 
         lasting: lasting.clone(),
         opened_under: secrets,
         own_key,
-        entrances,
+        acceptors,
         reloads,
     };
     let watchdog = Watchdog::new(pulses, lasting.clone());
@@ -277,7 +277,7 @@ fn reloaded(outcome: &ReloadOutcome) {
 }
 
 /// Why the process ends.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum ProcessEnd {
     Told,
     Died,

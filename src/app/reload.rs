@@ -51,7 +51,7 @@ pub(super) struct Reloader {
     pub(super) opened_under: KeySecrets,
     pub(super) own_key: OwnKey,
     /// In the order of `[[listen]]`.
-    pub(super) entrances: Vec<Acceptor>,
+    pub(super) acceptors: Vec<Acceptor>,
     pub(super) reloads: Arc<ReloadHistory>,
 }
 
@@ -93,7 +93,7 @@ impl Reloader {
             tracing::warn!("{warnings}");
         }
         let text = warnings.source.text.clone();
-        let mut later = config.take_standing(&self.runs);
+        let mut later = config.keep_restart_only(&self.runs);
         let secrets = state::secrets(&config, &self.own_key)?;
         if config.store.kind == StoreKind::Disk {
             match secrets.place_of_current(&self.opened_under) {
@@ -118,22 +118,22 @@ impl Reloader {
     fn renew(&self, config: &Config) -> Result<(), ReloadError> {
         let pairs = || {
             let tls = config.listen.iter().map(|listen| listen.tls.as_ref());
-            self.entrances.iter().zip(tls).filter_map(|(entrance, tls)| entrance.tls.as_ref().zip(tls))
+            self.acceptors.iter().zip(tls).filter_map(|(acceptor, tls)| acceptor.tls.as_ref().zip(tls))
         };
         let now = Timestamp::now();
         let mut read = Vec::new();
         let mut fine = true;
-        for (entrance, tls) in pairs() {
+        for (acceptor, tls) in pairs() {
             let (certificates, found) = ListenerCertificates::load(&tls.certificates, now);
             found.iter().for_each(tell);
             fine &= found.iter().all(|said| said.severity != Severity::Error);
-            read.push((entrance, certificates));
+            read.push((acceptor, certificates));
         }
         let all: Option<Vec<_>> =
-            read.into_iter().map(|(entrance, found)| Some((entrance, found?))).collect();
+            read.into_iter().map(|(acceptor, found)| Some((acceptor, found?))).collect();
         let all = all.filter(|_| fine).ok_or(ReloadError::Tls)?;
-        for (entrance, certificates) in all {
-            entrance.replace(certificates);
+        for (acceptor, certificates) in all {
+            acceptor.replace(certificates);
         }
         Ok(())
     }

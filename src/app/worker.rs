@@ -22,7 +22,7 @@ const SWEEP: Duration = Duration::from_millis(500);
 
 /// What a worker is given.
 pub(super) struct WorkerSetup {
-    pub(super) doors: Vec<WorkerListener>,
+    pub(super) listeners: Vec<WorkerListener>,
     pub(super) plan: Arc<ArcSwap<Plan>>,
     pub(super) access: Option<AccessLog>,
     pub(super) counts: Arc<ConnectionLimits>,
@@ -47,6 +47,7 @@ pub(super) fn run(setup: WorkerSetup) -> io::Result<()> {
             access: setup.access,
             counted: Rc::new(WorkerCounts::to(setup.requests)),
         });
+        // Weak: the sweeper must not keep alive the worker whose end it waits for.
         let sweeper = Rc::downgrade(&worker);
         tasks::spawn(async move {
             while let Some(worker) = sweeper.upgrade() {
@@ -55,13 +56,13 @@ pub(super) fn run(setup: WorkerSetup) -> io::Result<()> {
                 clock::pause(SWEEP).await;
             }
         });
-        for (listener, entrance) in setup.doors {
+        for (listener, acceptor) in setup.listeners {
             let rules = rules(&setup.plan);
             let worker = Rc::clone(&worker);
             let handler = move |request, arrival| proxy::answer(&worker, request, arrival);
             let serving = listen::serve(
                 listener,
-                entrance,
+                acceptor,
                 rules,
                 Arc::clone(&setup.counts),
                 handler,
@@ -75,6 +76,8 @@ pub(super) fn run(setup: WorkerSetup) -> io::Result<()> {
             });
         }
         setup.stop.cancelled().await;
+        // From here on no connection is accepted; those that are there finish, with the tasks that
+        // visitors left behind.
         tracker.close();
         tokio::select! {
             () = tracker.wait() => {}
@@ -91,6 +94,8 @@ fn rules(plan: &Arc<ArcSwap<Plan>>) -> impl Fn() -> Rc<ConnectionRules> + use<> 
     move || {
         let current = plan.load();
         let mut made = made.borrow_mut();
+        // Compared by address: a reload makes another plan, and the next connection gets other
+        // rules.
         if let Some((of, rules)) = &*made
             && Arc::ptr_eq(of, &current)
         {

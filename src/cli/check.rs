@@ -57,9 +57,9 @@ pub(super) fn check(file: &Path, expand: bool) -> ExitCode {
 fn with_certificates(config: &Config, mut found: Diagnostics) -> (Diagnostics, Vec<String>) {
     let mut names = Vec::new();
     if let Ok(tickets) = ResumptionKeys::new() {
-        let (entrances, told) = Acceptor::all(&config.listen, &tickets, Timestamp::now());
+        let (acceptors, told) = Acceptor::all(&config.listen, &tickets, Timestamp::now());
         found.list.extend(told);
-        let certificates = entrances.iter().flatten().flat_map(Acceptor::certificates);
+        let certificates = acceptors.iter().flatten().flat_map(Acceptor::certificates);
         names.extend(
             certificates.flat_map(|(names, _)| names.split(' ').map(str::to_owned).collect::<Vec<_>>()),
         );

@@ -75,6 +75,8 @@ impl RemoteAdmin {
             None if self.config.admin.address == crate::config::AdminAddress::Off => {
                 return Err(RemoteError::Off);
             }
+            // The runtime directory is known to the service alone; whoever calls this from a shell
+            // means the usual one.
             None => Ok(PathBuf::from(USUAL)),
         };
         let (name, host) = match &place {

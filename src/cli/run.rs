@@ -52,6 +52,8 @@ fn run(config: &Config, options: RunOptions) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error}");
+            // What a restart cannot mend exits with 2, at which the unit does not restart it again
+            // and again.
             ExitCode::from(if error.is_lasting() { WRONG } else { FAILED })
         }
     }

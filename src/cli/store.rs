@@ -64,6 +64,7 @@ fn act(config: &Config, verb: &StoreVerb) -> anyhow::Result<ExitCode> {
     }
     let secrets = state::secrets(config, &state::OwnKey::default())?;
     let maintenance = match verb {
+        // Without the lock, and without writing: a running cloakroom goes on meanwhile.
         StoreVerb::Verify | StoreVerb::Export => StoreMaintenance::look(&folder, &secrets)?,
         StoreVerb::Import { .. } | StoreVerb::Compact => StoreMaintenance::open(&folder, &secrets)?,
     };
@@ -131,6 +132,7 @@ fn verdict(found: &CheckReport) -> ExitCode {
     if found.forgets {
         anstream::eprintln!("not all ended sessions could be read: the store itself is damaged");
     }
+    // A backup script must notice that its export is not all there was.
     if found.is_whole() { ExitCode::SUCCESS } else { ExitCode::from(FAILED) }
 }
 

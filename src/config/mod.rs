@@ -130,6 +130,7 @@ impl Config {
 
 /// `folder`: where what is named without one is looked for.
 fn read(text: &str, folder: &Path) -> (Option<Config>, BTreeSet<String>, Vec<Diagnostic>) {
+    // Every syntax error at once, with its place, and not only the first.
     let (table, errors) = DeTable::parse_recoverable(text);
     if !errors.is_empty() {
         // What a broken text seems to say would only add mistakes that are none.
@@ -155,6 +156,8 @@ fn read(text: &str, folder: &Path) -> (Option<Config>, BTreeSet<String>, Vec<Dia
     let around =
         session::VisitorScheme { listen: &listen, routes: &routes, trusted: &process.trusted_proxies };
     session::check_refused(&root.section("session").section("cookie"), &session.cookie, around);
+    // After all sections were asked for: what nobody asked for is a mistake, and told with the
+    // nearest name.
     root.finish();
     let config = Config {
         process,

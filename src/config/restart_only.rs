@@ -5,7 +5,7 @@ use super::{Config, ListenConfig, StoreConfig, StoreKind};
 impl Config {
     /// Takes over from what `runs` all that a running process cannot change, and returns the keys by which this file
     /// wants it otherwise: they need a restart.
-    pub fn take_standing(&mut self, runs: &Self) -> Vec<&'static str> {
+    pub fn keep_restart_only(&mut self, runs: &Self) -> Vec<&'static str> {
         let mut keys = Vec::new();
         let mut stands = |differs: bool, key| {
             if differs {
@@ -25,10 +25,10 @@ impl Config {
         if differ {
             self.listen.clone_from(&runs.listen);
         }
-        let (process, standing) = (&mut self.process, &runs.process);
-        stands(process.workers != standing.workers, "[process] workers");
-        stands(process.shutdown_timeout != standing.shutdown_timeout, "[process] shutdown_timeout");
-        (process.workers, process.shutdown_timeout) = (standing.workers, standing.shutdown_timeout);
+        let (process, running) = (&mut self.process, &runs.process);
+        stands(process.workers != running.workers, "[process] workers");
+        stands(process.shutdown_timeout != running.shutdown_timeout, "[process] shutdown_timeout");
+        (process.workers, process.shutdown_timeout) = (running.workers, running.shutdown_timeout);
         // What is shared with a Flask app is nowhere but in the plan: its secrets are replaced while it runs.
         let same = StoreConfig { flask: runs.store.flask.clone(), ..self.store.clone() } == runs.store;
         stands(!same, "[store]");
@@ -40,19 +40,19 @@ impl Config {
         stands(self.log != runs.log, "[log]");
         self.log = runs.log;
         // The store decides by these too.
-        let (session, standing) = (&mut self.session, &runs.session);
-        stands(session.plain != standing.plain, "[session] idle_timeout, absolute_timeout");
-        stands(session.permanent != standing.permanent, "[session] permanent");
-        stands(session.unconfirmed_timeout != standing.unconfirmed_timeout, "[session] unconfirmed_timeout");
+        let (session, running) = (&mut self.session, &runs.session);
+        stands(session.plain != running.plain, "[session] idle_timeout, absolute_timeout");
+        stands(session.permanent != running.permanent, "[session] permanent");
+        stands(session.unconfirmed_timeout != running.unconfirmed_timeout, "[session] unconfirmed_timeout");
         stands(
             (session.max_sessions_per_principal, session.on_too_many)
-                != (standing.max_sessions_per_principal, standing.on_too_many),
+                != (running.max_sessions_per_principal, running.on_too_many),
             "[session] max_sessions_per_principal, on_too_many",
         );
-        (session.plain, session.permanent) = (standing.plain, standing.permanent);
-        session.unconfirmed_timeout = standing.unconfirmed_timeout;
-        session.max_sessions_per_principal = standing.max_sessions_per_principal;
-        session.on_too_many = standing.on_too_many;
+        (session.plain, session.permanent) = (running.plain, running.permanent);
+        session.unconfirmed_timeout = running.unconfirmed_timeout;
+        session.max_sessions_per_principal = running.max_sessions_per_principal;
+        session.on_too_many = running.on_too_many;
         keys
     }
 }
@@ -90,11 +90,11 @@ mod tests {
         ] {
             let new = config(&format!("{FILE}{more}"));
             let mut taken = new.clone();
-            assert_eq!(taken.take_standing(&runs), Vec::from_iter(wanted), "{more}");
+            assert_eq!(taken.keep_restart_only(&runs), Vec::from_iter(wanted), "{more}");
             assert!(taken == if wanted.is_some() { runs.clone() } else { new }, "{more}");
         }
         let mut moved = config(&FILE.replace(":1\"", ":3\""));
-        assert_eq!(moved.take_standing(&runs), ["[[listen]]"]);
+        assert_eq!(moved.keep_restart_only(&runs), ["[[listen]]"]);
         assert_eq!(moved, runs);
     }
 }

@@ -284,6 +284,8 @@ impl<'a> TableReader<'a> {
 
     /// Says which keys nobody asked for.
     pub(super) fn finish(&self) {
+        // What the reader asked for is what there is: no second list of keys that could differ from
+        // the code.
         let asked = self.asked.borrow();
         for (key, _) in self.table.into_iter().flat_map(DeTable::iter) {
             let name: &str = key.get_ref();

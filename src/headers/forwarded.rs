@@ -55,13 +55,13 @@ pub struct ForwardingRules {
     trusted: TrustedProxies,
     family: ForwardedFamily,
     /// Somebody who is not believed said https, and that was told.
-    told: Arc<AtomicBool>,
+    has_warned: Arc<AtomicBool>,
 }
 
 impl ForwardingRules {
     /// Believes these proxies and this family.
     pub fn new(trusted: &TrustedProxies, family: ForwardedFamily) -> Self {
-        Self { trusted: trusted.clone(), family, told: Arc::default() }
+        Self { trusted: trusted.clone(), family, has_warned: Arc::default() }
     }
 
     /// Those that it believes.
@@ -90,7 +90,7 @@ impl ForwardingRules {
             }
             // It was collected from our side outwards, and is written from the visitor inwards.
             client.chain.reverse();
-        } else if !https && !self.told.load(Ordering::Relaxed) {
+        } else if !https && !self.has_warned.load(Ordering::Relaxed) {
             self.tell(peer, headers);
         }
         client
@@ -102,7 +102,7 @@ impl ForwardingRules {
         let is_told = headers.names().any(|name| *name == PROTO);
         if is_told
             && last(headers, &PROTO).and_then(is_https) == Some(true)
-            && !self.told.swap(true, Ordering::Relaxed)
+            && !self.has_warned.swap(true, Ordering::Relaxed)
         {
             let peer = match peer {
                 PeerAddress::Ip(address) => address.to_canonical().to_string(),

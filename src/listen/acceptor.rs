@@ -80,7 +80,7 @@ pub(super) enum WireProtocol {
 pub(super) struct AcceptedConnection {
     pub(super) stream: NetStream,
     pub(super) prefix: Bytes,
-    pub(super) entered: ConnectionInfo,
+    pub(super) info: ConnectionInfo,
     pub(super) protocol: WireProtocol,
 }
 
@@ -187,7 +187,7 @@ impl Acceptor {
 
     /// Lets a connection in: in the task of the connection, since the other side may take its time. `None`: it was
     /// no visitor, or took too long.
-    pub(super) async fn admit(
+    pub(super) async fn shake_hands(
         &self,
         mut stream: NetStream,
         peer: PeerName,
@@ -211,12 +211,7 @@ impl Acceptor {
             let begin = Box::pin(beginning(&mut stream));
             (protocol, prefix) = within(rules.limits.request_head_timeout, begin).await.ok()?;
         }
-        Some(AcceptedConnection {
-            stream,
-            prefix,
-            entered: ConnectionInfo { arrival, certificate },
-            protocol,
-        })
+        Some(AcceptedConnection { stream, prefix, info: ConnectionInfo { arrival, certificate }, protocol })
     }
 }
 

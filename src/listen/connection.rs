@@ -102,16 +102,16 @@ async fn one<H: RequestHandler>(
                 };
                 place = theirs;
             }
-            acceptor.admit(stream, visitor, &rules).await
+            acceptor.shake_hands(stream, visitor, &rules).await
         } => admitted,
         () = first_request_overdue(&stop) => None,
     };
     drop(counts);
-    let Some(AcceptedConnection { stream, prefix, entered, protocol }) = admitted else { return };
+    let Some(AcceptedConnection { stream, prefix, info, protocol }) = admitted else { return };
     match protocol {
-        WireProtocol::Http1 => http1::serve(stream, prefix, entered, rules, handler, stop).await,
+        WireProtocol::Http1 => http1::serve(stream, prefix, info, rules, handler, stop).await,
         // Boxed: a task is as large as the largest thing it ever holds.
-        WireProtocol::Http2 => Box::pin(http2::serve(stream, prefix, entered, rules, handler, stop)).await,
+        WireProtocol::Http2 => Box::pin(http2::serve(stream, prefix, info, rules, handler, stop)).await,
     }
     drop(place);
 }

@@ -15,25 +15,25 @@ pub struct InterimSender(InterimVia);
 
 #[derive(Debug)]
 enum InterimVia {
-    Line(Rc<SharedIo>),
-    Stream(Rc<StreamHandoff>),
+    Http1(Rc<SharedIo>),
+    Http2(Rc<StreamHandoff>),
 }
 
 impl InterimSender {
-    pub(super) fn new(line: &Rc<SharedIo>) -> Self {
-        Self(InterimVia::Line(Rc::clone(line)))
+    pub(super) fn new(io: &Rc<SharedIo>) -> Self {
+        Self(InterimVia::Http1(Rc::clone(io)))
     }
 
-    pub(super) fn of_stream(aside: &Rc<StreamHandoff>) -> Self {
-        Self(InterimVia::Stream(Rc::clone(aside)))
+    pub(super) fn of_http2(handoff: &Rc<StreamHandoff>) -> Self {
+        Self(InterimVia::Http2(Rc::clone(handoff)))
     }
 
     /// Sends one, as soon as the visitor takes it. Fields that frame a message are left out. For whoever
     /// reads nothing no more than 16 KiB of them are held.
     pub fn send(&self, status: StatusCode, fields: &Fields) {
         match &self.0 {
-            InterimVia::Line(line) => line.hint(status, fields),
-            InterimVia::Stream(aside) => aside.hint(status, fields),
+            InterimVia::Http1(io) => io.hint(status, fields),
+            InterimVia::Http2(handoff) => handoff.hint(status, fields),
         }
     }
 }

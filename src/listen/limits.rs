@@ -21,7 +21,7 @@ pub struct ConnectionLimits {
     by_address: Mutex<HashMap<IpAddr, usize>>,
     refused: AtomicUsize,
     /// The coarse minute of the last line about it.
-    told: AtomicUsize,
+    warned_minute: AtomicUsize,
 }
 
 /// Holds a connection's place in the counts.
@@ -68,7 +68,7 @@ impl ConnectionLimits {
     pub(super) fn refused(&self, peer: PeerName) {
         let all = self.refused.fetch_add(1, Ordering::Relaxed) + 1;
         let minute = (Timestamp::now().seconds() / 60) as usize;
-        if self.told.swap(minute, Ordering::Relaxed) != minute {
+        if self.warned_minute.swap(minute, Ordering::Relaxed) != minute {
             tracing::warn!(
                 ?peer,
                 refused = all,

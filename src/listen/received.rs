@@ -24,9 +24,9 @@ pub struct ReceivedBody {
 #[derive(Debug, Default)]
 enum BodySource {
     /// HTTP/1: the line knows how far it is, whatever becomes of the request.
-    Line(Rc<SharedIo>),
+    Http1(Rc<SharedIo>),
     /// HTTP/2. Boxed: most requests have none, and are not to carry room for it.
-    Stream(Box<StreamBody>),
+    Http2(Box<StreamBody>),
     /// All of it is here.
     #[default]
     Nothing,
@@ -34,14 +34,14 @@ enum BodySource {
 
 impl ReceivedBody {
     /// The body of a request on a line of its own, if it has one.
-    pub(super) fn of_line(
-        line: Option<Rc<SharedIo>>,
+    pub(super) fn of_http1(
+        io: Option<Rc<SharedIo>>,
         switch: Option<PendingUpgrade>,
         interim: Option<InterimSender>,
         connection: VisitorConnection,
     ) -> Self {
         Self {
-            by: line.map_or(BodySource::Nothing, BodySource::Line),
+            by: io.map_or(BodySource::Nothing, BodySource::Http1),
             switch,
             interim,
             connection: Some(connection),
@@ -49,12 +49,12 @@ impl ReceivedBody {
     }
 
     /// The body of a request in a stream among others, if it has one.
-    pub(super) fn of_stream(
+    pub(super) fn of_http2(
         incoming: Option<StreamBody>,
         switch: Option<PendingUpgrade>,
         interim: InterimSender,
     ) -> Self {
-        let by = incoming.map_or(BodySource::Nothing, |incoming| BodySource::Stream(Box::new(incoming)));
+        let by = incoming.map_or(BodySource::Nothing, |incoming| BodySource::Http2(Box::new(incoming)));
         Self { by, switch, interim: Some(interim), connection: None }
     }
 
@@ -84,24 +84,24 @@ impl Body for ReceivedBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         match &mut self.by {
-            BodySource::Line(line) => line.poll_body(cx).map_err(Into::into),
-            BodySource::Stream(incoming) => incoming.poll_frame(cx).map_err(Into::into),
+            BodySource::Http1(io) => io.poll_body(cx).map_err(Into::into),
+            BodySource::Http2(incoming) => incoming.poll_frame(cx).map_err(Into::into),
             BodySource::Nothing => Poll::Ready(None),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match &self.by {
-            BodySource::Line(line) => line.is_over(),
-            BodySource::Stream(incoming) => incoming.is_end_stream(),
+            BodySource::Http1(io) => io.is_over(),
+            BodySource::Http2(incoming) => incoming.is_end_stream(),
             BodySource::Nothing => true,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.by {
-            BodySource::Line(line) => line.size_hint(),
-            BodySource::Stream(incoming) => incoming.size_hint(),
+            BodySource::Http1(io) => io.size_hint(),
+            BodySource::Http2(incoming) => incoming.size_hint(),
             BodySource::Nothing => SizeHint::with_exact(0),
         }
     }

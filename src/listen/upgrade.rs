@@ -33,18 +33,18 @@ pub struct PendingUpgrade(UpgradeSlot);
 
 #[derive(Debug)]
 enum UpgradeSlot {
-    Line(Rc<SharedIo>),
-    Stream(Rc<StreamHandoff>),
+    Http1(Rc<SharedIo>),
+    Http2(Rc<StreamHandoff>),
 }
 
 impl PendingUpgrade {
     /// Of a whole connection.
-    pub(super) fn new(line: &Rc<SharedIo>) -> Self {
-        Self(UpgradeSlot::Line(Rc::clone(line)))
+    pub(super) fn new(io: &Rc<SharedIo>) -> Self {
+        Self(UpgradeSlot::Http1(Rc::clone(io)))
     }
 
     /// Of a stream, if this is an extended CONNECT: it becomes what an app that speaks HTTP/1 understands.
-    pub(super) fn of_stream<B>(request: &mut Request<B>, aside: &Rc<StreamHandoff>) -> Option<Self> {
+    pub(super) fn of_http2<B>(request: &mut Request<B>, handoff: &Rc<StreamHandoff>) -> Option<Self> {
         if *request.method() != Method::CONNECT {
             return None;
         }
@@ -61,14 +61,14 @@ impl PendingUpgrade {
         if let Ok(key) = key {
             headers.insert(header::SEC_WEBSOCKET_KEY, key);
         }
-        Some(Self(UpgradeSlot::Stream(Rc::clone(aside))))
+        Some(Self(UpgradeSlot::Http2(Rc::clone(handoff))))
     }
 
     /// This follows.
     pub fn to(self, begin: impl FnOnce(Box<dyn DuplexStream>, Bytes) -> UpgradedTunnel + 'static) {
         match self.0 {
-            UpgradeSlot::Line(line) => line.follows(Box::new(begin)),
-            UpgradeSlot::Stream(aside) => aside.follows(Box::new(begin)),
+            UpgradeSlot::Http1(io) => io.follows(Box::new(begin)),
+            UpgradeSlot::Http2(handoff) => handoff.follows(Box::new(begin)),
         }
     }
 }

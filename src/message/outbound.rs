@@ -174,7 +174,10 @@ where
             Poll::Ready(Some(Err(error))) => return Err(OutboundError::Body(error.into())),
             Poll::Ready(Some(Ok(frame))) => Some(frame),
         };
+        // The first piece joins the head in one write: most answers leave with one system call.
         self.bare = false;
+        // All of it has left: the buffer begins anew, and does not grow with the length of the
+        // answer.
         if self.written == self.text.len() {
             self.text.clear();
             self.written = 0;
@@ -200,6 +203,8 @@ where
                 self.text.extend_from_slice(b"\r\n");
             }
             BodyEnding::Length(left) if left > 0 => {
+                // SECURITY: the reader waits for the missing bytes, and would take the next answer
+                // for them.
                 return Err(OutboundError::Body("shorter than its Content-Length".into()));
             }
             BodyEnding::Length(_) | BodyEnding::Close | BodyEnding::Empty => {}
@@ -252,6 +257,7 @@ where
         if written == 0 {
             return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
         }
+        // From here on the message cannot be taken back, nor sent to another server.
         self.begun = true;
         self.unflushed = true;
         let of_text = written.min(text.len());

@@ -221,6 +221,7 @@ impl<'a> SetCookieEditor<'a> {
         let mut all = self.attributes.iter_mut().filter(|a| a.is(attribute)).peekable();
         while let Some(old) = all.next() {
             found = true;
+            // An attribute that already says it stays byte for byte, in the app's own spelling.
             if !old.value.as_deref().is_some_and(&same) {
                 // There is seldom more than one: it need not be copied for that.
                 old.value = if all.peek().is_some() { value.clone() } else { value.take() };

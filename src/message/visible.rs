@@ -29,6 +29,7 @@ pub fn is_invisible(c: char) -> bool {
 /// The same text with what is invisible written out, save the ends of its lines and the colours of a terminal.
 pub fn visible(text: &str) -> Cow<'_, str> {
     let stays = |c: char| matches!(c, '\n' | '\t' | '\u{1b}') || !is_invisible(c);
+    // Nearly every line: looked at once, and not copied.
     if text.is_ascii() || text.chars().all(stays) {
         return Cow::Borrowed(text);
     }

@@ -69,33 +69,33 @@ struct AdmissionFields<'a> {
 
 impl<'a> AdmissionFields<'a> {
     fn read(headers: &'a Fields, limits: &RequestLimits) -> Self {
-        let mut said = Self::default();
+        let mut fields = Self::default();
         let most = limits.field_bytes.unwrap_or(usize::MAX);
         for (name, value) in headers {
-            said.too_long |= name.as_str().len() + value.len() > most;
+            fields.too_long |= name.as_str().len() + value.len() > most;
             if *name == header::HOST {
-                said.hosts = said.hosts.saturating_add(1);
-                said.host = Some(value);
+                fields.hosts = fields.hosts.saturating_add(1);
+                fields.host = Some(value);
             } else if *name == header::COOKIE {
-                said.cookie_bytes += value.len();
-                said.cookie_lines += 1;
+                fields.cookie_bytes += value.len();
+                fields.cookie_lines += 1;
             } else if *name == header::TRANSFER_ENCODING {
-                said.codings = said.codings.saturating_add(1);
+                fields.codings = fields.codings.saturating_add(1);
                 for (at, coding) in transfer_codings(value.as_bytes()).enumerate() {
-                    said.codings = said.codings.saturating_add(u8::from(at > 0));
-                    said.chunked = is_chunked(coding);
+                    fields.codings = fields.codings.saturating_add(u8::from(at > 0));
+                    fields.chunked = is_chunked(coding);
                 }
             } else if *name == header::AUTHORIZATION {
-                said.has_credentials = true;
+                fields.has_credentials = true;
             } else if *name == header::VIA {
-                said.passes += memchr::memmem::find_iter(value.as_bytes(), VIA_NAME.as_bytes()).count();
+                fields.passes += memchr::memmem::find_iter(value.as_bytes(), VIA_NAME.as_bytes()).count();
             } else if *name == header::MAX_FORWARDS {
-                said.forwards = value.to_str().ok().and_then(|text| text.trim().parse().ok());
+                fields.forwards = value.to_str().ok().and_then(|text| text.trim().parse().ok());
             } else if *name == header::EXPECT {
-                said.expects_other |= !value.as_bytes().eq_ignore_ascii_case(b"100-continue");
+                fields.expects_other |= !value.as_bytes().eq_ignore_ascii_case(b"100-continue");
             }
         }
-        said
+        fields
     }
 
     /// Whether there are more pairs in `Cookie` than that; counted only where there can be, with a `;` to each byte.
@@ -126,8 +126,8 @@ fn admit_one_line<B>(
     limits: &RequestLimits,
 ) -> Result<Option<AdmittedRequest>, StageEnd> {
     let headers = request.fields();
-    let said = AdmissionFields::read(headers, limits);
-    if said.cookie_lines > 1 {
+    let fields = AdmissionFields::read(headers, limits);
+    if fields.cookie_lines > 1 {
         return Ok(None);
     }
     // TRACE would echo what only the app may see; CONNECT is for forward proxies.
@@ -135,18 +135,18 @@ fn admit_one_line<B>(
         return refuse(StatusCode::METHOD_NOT_ALLOWED, "TRACE and CONNECT are not served");
     }
     // Over HTTP/1 the reader of heads has refused the like; `explain` reads a request by itself.
-    if said.codings > 0 {
+    if fields.codings > 0 {
         if request.version() == Version::HTTP_10 {
             return refuse(StatusCode::BAD_REQUEST, "Transfer-Encoding in HTTP/1.0");
         }
-        if !said.chunked || said.codings > 1 {
+        if !fields.chunked || fields.codings > 1 {
             return refuse(StatusCode::NOT_IMPLEMENTED, "a transfer coding other than chunked");
         }
     }
-    if said.expects_other {
+    if fields.expects_other {
         return refuse(StatusCode::EXPECTATION_FAILED, "an expectation other than 100-continue");
     }
-    if said.passes >= MOST_PASSES {
+    if fields.passes >= MOST_PASSES {
         return refuse(
             StatusCode::LOOP_DETECTED,
             "it came through here before: a server of the upstream leads back here",
@@ -160,27 +160,28 @@ fn admit_one_line<B>(
     if limits.fields.is_some_and(|most| headers.len() > most) {
         return refuse(large, "fields");
     }
-    if said.too_long {
+    if fields.too_long {
         return refuse(large, "field_bytes");
     }
-    if limits.cookie_bytes.is_some_and(|most| said.cookie_bytes > most)
-        || limits.cookies.is_some_and(|most| said.has_more_cookies(most, headers))
+    if limits.cookie_bytes.is_some_and(|most| fields.cookie_bytes > most)
+        || limits.cookies.is_some_and(|most| fields.has_more_cookies(most, headers))
     {
         return refuse(large, "cookies or cookie_bytes");
     }
-    host(request, &said).map(Some)
+    host(request, &fields).map(Some)
 }
 
-fn host<B>(request: &Request<B>, said: &AdmissionFields<'_>) -> Result<AdmittedRequest, StageEnd> {
+fn host<B>(request: &Request<B>, fields: &AdmissionFields<'_>) -> Result<AdmittedRequest, StageEnd> {
     // SECURITY: of two Host lines, caches and apps do not agree on which counts (RFC 9112 section
     // 3.2).
-    if said.hosts > 1 {
+    if fields.hosts > 1 {
         return refuse(StatusCode::BAD_REQUEST, "more than one Host");
     }
     // HTTP/2 says it by `:authority`, Host or both (RFC 9113 section 8.3.1).
     let uri = request.uri();
     let is_http2 = request.version() == Version::HTTP_2;
-    if said.hosts == 0 && request.version() >= Version::HTTP_11 && !(is_http2 && uri.authority().is_some()) {
+    if fields.hosts == 0 && request.version() >= Version::HTTP_11 && !(is_http2 && uri.authority().is_some())
+    {
         return refuse(StatusCode::BAD_REQUEST, "no Host");
     }
     // Authority-form is for CONNECT, asterisk-form for OPTIONS (RFC 9112 sections 3.2.3 and 3.2.4).
@@ -191,8 +192,8 @@ fn host<B>(request: &Request<B>, said: &AdmissionFields<'_>) -> Result<AdmittedR
         return refuse(StatusCode::BAD_REQUEST, "a target that is neither a path nor a URL");
     }
     let absolute = uri.authority().and_then(|a| HeaderValue::from_str(a.as_str()).ok());
-    let host_stands = absolute.is_none() && said.host.is_some();
-    let host = absolute.or_else(|| said.host.cloned());
+    let host_stands = absolute.is_none() && fields.host.is_some();
+    let host = absolute.or_else(|| fields.host.cloned());
     let authority = match &host {
         Some(host) => match HostPort::parse(host.as_bytes()) {
             Some(authority) => authority,
@@ -202,17 +203,17 @@ fn host<B>(request: &Request<B>, said: &AdmissionFields<'_>) -> Result<AdmittedR
         None => HostPort { host: String::new(), port: None },
     };
     if is_http2
-        && let Some(line) = said.host
+        && let Some(line) = fields.host
         && HostPort::parse(line.as_bytes()).as_ref() != Some(&authority)
     {
         return refuse(StatusCode::BAD_REQUEST, "a Host that is not the :authority");
     }
-    let forwards_left = match said.forwards {
+    let forwards_left = match fields.forwards {
         Some(0) if *request.method() == Method::OPTIONS => return Err(OwnAnswer::LastHop.into()),
         Some(left) if *request.method() == Method::OPTIONS => Some(left - 1),
         _ => None,
     };
-    let has_credentials = said.has_credentials;
+    let has_credentials = fields.has_credentials;
     let target = uri.path_and_query().cloned();
     Ok(AdmittedRequest { authority, host, host_stands, has_credentials, forwards_left, target })
 }

@@ -90,7 +90,7 @@ pub async fn explain(
 /// What is explained is pasted into tickets: passwords and proofs have no place there.
 fn mask(plan: &Plan, head: &str) -> String {
     let secret = |name: &str| {
-        matches!(name, "authorization" | "proxy-authorization") || plan.sessions.wire.is_secret(name)
+        matches!(name, "authorization" | "proxy-authorization") || plan.sessions.headers.is_secret(name)
     };
     let line = |line: &str| match line.split_once(':') {
         Some((name, _)) if secret(name) => format!("{name}: MASKED\r\n"),

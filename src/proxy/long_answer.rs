@@ -42,7 +42,7 @@ pub struct SessionEnded;
 pub struct LongAnswer {
     body: Option<AnswerBody<RequestBody>>,
     is_events: bool,
-    terms: TunnelLimits,
+    limits: TunnelLimits,
     look: CoarseTimer,
     /// Something came since the last look.
     moved: bool,
@@ -68,19 +68,19 @@ pub fn is_event_stream<B: http_body::Body>(body: &B, headers: &Fields) -> bool {
 
 impl LongAnswer {
     /// An event stream.
-    pub fn events(body: AnswerBody<RequestBody>, terms: TunnelLimits) -> Self {
-        Self { is_events: true, look: CoarseTimer::new(Some(LOOK)), ..Self::new(body, terms) }
+    pub fn events(body: AnswerBody<RequestBody>, limits: TunnelLimits) -> Self {
+        Self { is_events: true, look: CoarseTimer::new(Some(LOOK)), ..Self::new(body, limits) }
     }
 
     /// Any other answer; under terms of a [patient](crate::session::SessionTunnel::outlives_renewals) session.
-    pub fn new(body: AnswerBody<RequestBody>, terms: TunnelLimits) -> Self {
+    pub fn new(body: AnswerBody<RequestBody>, limits: TunnelLimits) -> Self {
         let look = CoarseTimer::new(Some(LONG));
-        Self { body: Some(body), is_events: false, terms, look, moved: false, asked: None }
+        Self { body: Some(body), is_events: false, limits, look, moved: false, asked: None }
     }
 
     /// The plan that it began with.
     pub fn plan(&self) -> &Plan {
-        &self.terms.plan
+        &self.limits.plan
     }
 
     /// Nothing more will come.
@@ -123,20 +123,20 @@ impl LongAnswer {
                     tracing::debug!("an answer that goes on ends with its session");
                     return Poll::Ready(());
                 }
-                self.terms.session = Some(session);
+                self.limits.session = Some(session);
                 self.look.reset(Some(LOOK));
             }
             if self.look.poll_elapsed(cx).is_pending() {
                 return Poll::Pending;
             }
             // What is being said when the process is to end is said to its end.
-            if self.is_events && !std::mem::take(&mut self.moved) && self.terms.stop.is_cancelled() {
+            if self.is_events && !std::mem::take(&mut self.moved) && self.limits.stop.is_cancelled() {
                 return Poll::Ready(());
             }
-            match self.terms.session {
+            match self.limits.session {
                 None => self.look.reset(Some(LOOK)),
                 Some(mut session) => {
-                    let plan = Arc::clone(&self.terms.plan);
+                    let plan = Arc::clone(&self.limits.plan);
                     // The store may have to read its disk; meanwhile the body is not polled, so
                     // that nothing slips out before the answer.
                     self.asked = Some(Box::pin(async move {

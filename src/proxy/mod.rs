@@ -308,8 +308,9 @@ impl PreparedRequest<'_> {
         nominated: NominatedNames,
     ) -> Response<ResponseBody> {
         if long_answer::is_event_stream(response.body(), response.fields()) {
-            let terms = self.terms(worker, after);
-            return response.map(|body| ResponseBody::long(LongAnswer::events(body, terms), nominated));
+            let tunnel_limits = self.tunnel_limits(worker, after);
+            return response
+                .map(|body| ResponseBody::long(LongAnswer::events(body, tunnel_limits), nominated));
         }
         response.map(|body| self.body(worker, body, after, nominated))
     }
@@ -323,23 +324,23 @@ impl PreparedRequest<'_> {
         nominated: NominatedNames,
     ) -> ResponseBody {
         if self.resolved.is_some() && !body.is_here() {
-            let mut terms = self.terms(worker, after);
-            if let Some(session) = terms.session.as_mut() {
+            let mut tunnel_limits = self.tunnel_limits(worker, after);
+            if let Some(session) = tunnel_limits.session.as_mut() {
                 session.outlives_renewals();
-                return ResponseBody::long(LongAnswer::new(body, terms), nominated);
+                return ResponseBody::long(LongAnswer::new(body, tunnel_limits), nominated);
             }
         }
         ResponseBody::answer(body, Arc::clone(self.call.plan), nominated)
     }
 
     /// What ends that which now begins, and may go on for long.
-    fn terms(&self, worker: &ProxyWorker, after: &CommittedSession) -> upgrade::TunnelLimits {
+    fn tunnel_limits(&self, worker: &ProxyWorker, after: &CommittedSession) -> upgrade::TunnelLimits {
         // After the commit: a login by this very answer must not end what it begins.
         let now = Timestamp::now();
         let session = self
             .resolved
             .as_ref()
-            .and_then(|resolved| self.call.plan.sessions.tunnel(resolved, after.told, now));
+            .and_then(|resolved| self.call.plan.sessions.tunnel(resolved, after.sets_cookie, now));
         upgrade::TunnelLimits { plan: Arc::clone(self.call.plan), session, stop: worker.stop.clone() }
     }
 
@@ -352,10 +353,10 @@ impl PreparedRequest<'_> {
         after: &CommittedSession,
     ) {
         let Some((app, early, busy)) = body.into_stream() else { return };
-        let terms = self.terms(worker, after);
+        let tunnel_limits = self.tunnel_limits(worker, after);
         switch.to(move |visitor, unread| {
             Box::pin(async move {
-                upgrade::tunnel(visitor, unread, (app, early), terms).await;
+                upgrade::tunnel(visitor, unread, (app, early), tunnel_limits).await;
                 drop(busy);
             })
         });

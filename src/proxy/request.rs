@@ -72,9 +72,9 @@ impl Call<'_> {
         // Session lines last, and never through the map of the visitor's fields: nothing they sent
         // can stand beside or behind these.
         if let Some(resolved) = resolved {
-            plan.sessions.wire.tell(resolved, &route.view, plan.sessions.rules(), *now, &mut lines);
+            plan.sessions.headers.tell(resolved, &route.view, plan.sessions.rules(), *now, &mut lines);
         }
-        plan.sessions.wire.prove(&route.view, &mut lines);
+        plan.sessions.headers.prove(&route.view, &mut lines);
         (lines, nominations)
     }
 
@@ -98,8 +98,8 @@ impl Call<'_> {
 pub fn join_cookies<B>(request: &mut Request<B>) {
     let mut lines = request.fields().get_all(header::COOKIE);
     let (Some(first), Some(second)) = (lines.next(), lines.next()) else { return };
-    let crumbs: Vec<_> = [first, second].into_iter().chain(lines).map(HeaderValue::as_bytes).collect();
-    if let Ok(joined) = HeaderValue::from_maybe_shared(Bytes::from(crumbs.join(&b"; "[..]))) {
+    let pairs: Vec<_> = [first, second].into_iter().chain(lines).map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_maybe_shared(Bytes::from(pairs.join(&b"; "[..]))) {
         request.fields_mut().insert(header::COOKIE, joined);
     }
 }

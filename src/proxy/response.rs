@@ -27,7 +27,7 @@ impl Call<'_> {
         *response.version_mut() = Version::HTTP_11;
         let headers = response.fields_mut();
         // First of all: an app's own `Connection` cannot nominate its instructions away.
-        let changes = plan.sessions.wire.take(headers);
+        let changes = plan.sessions.headers.take(headers);
         let nominations = headers::strip_hop_by_hop(headers);
         // The same names in a spelling that is no instruction.
         plan.guard.strip_response(headers);

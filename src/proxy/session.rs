@@ -32,7 +32,7 @@ impl Call<'_> {
         let form = &route.cookie;
         // Who has no session is sent by address, and must find the same server by the session that begins there.
         let home = by_address(client).and_then(|address| route.upstream.home_of(address, now));
-        let suits = |id| route.upstream.home_of(in_common(id), now) == home;
+        let id_filter = |id| route.upstream.home_of(in_common(id), now) == home;
         let lines = request.fields().get_all(header::COOKIE).map(HeaderValue::as_bytes);
         let resolved = plan.sessions.resolve(session::ResolveRequest {
             cookie: form,
@@ -49,7 +49,7 @@ impl Call<'_> {
                 visit.within(form.reaches(admitted.path()))
             },
             read_only: route.session == SessionMode::ReadOnly,
-            suits: home.is_some().then_some(&suits),
+            id_filter: home.is_some().then_some(&id_filter),
             now,
         });
         match resolved.await {
@@ -110,7 +110,7 @@ impl Call<'_> {
         };
         let weighty = changes.is_weighty();
         let home = affinity(Some(resolved), client).and_then(|one| route.upstream.home_of(one, began));
-        let suits = |id| route.upstream.home_of(in_common(id), began) == home;
+        let id_filter = |id| route.upstream.home_of(in_common(id), began) == home;
         let answer = session::SessionAnswer {
             // The app may have taken its time; where it changes nothing that does not matter.
             now: if changes.is_empty() { began } else { Timestamp::now() },
@@ -121,7 +121,7 @@ impl Call<'_> {
             shared,
             shows_nothing: response.status().is_redirection() || response.status().is_server_error(),
             client: client.address,
-            suits: home.is_some().then_some(&suits),
+            id_filter: home.is_some().then_some(&id_filter),
         };
         let issue = match plan.sessions.commit(resolved, answer).await {
             Ok(issue) => issue,
@@ -131,7 +131,7 @@ impl Call<'_> {
             }
             Err(error) => {
                 tracing::error!(%error, "an answer goes out although its changes were not kept, or late: the route is on_store_failure = \"anonymous\"");
-                plan.sessions.wire.events.dropped.raise();
+                plan.sessions.headers.events.dropped.raise();
                 self.give_back_flashes(resolved).await;
                 session::IssuedCookies::default()
             }
@@ -139,9 +139,9 @@ impl Call<'_> {
         if issue.conflict {
             return Err(ProxyError::Client(StatusCode::CONFLICT, "If-Version named another version"));
         }
-        let told = !issue.set_cookies.is_empty();
+        let sets_cookie = !issue.set_cookies.is_empty();
         self.tell_browser(resolved, issue.set_cookies, response);
-        Ok(CommittedSession { session: issue.session, ended: issue.ended, jar: issue.jar, told })
+        Ok(CommittedSession { session: issue.session, ended: issue.ended, jar: issue.jar, sets_cookie })
     }
 
     /// What the browser and caches are told.

@@ -89,13 +89,13 @@ pub async fn tunnel(
     visitor: Box<dyn DuplexStream>,
     unread: Bytes,
     app: (NetStream, Bytes),
-    mut terms: TunnelLimits,
+    mut limits: TunnelLimits,
 ) {
     let (app, early) = app;
     let mut ends =
         TunnelEnds { visitor, app, up: TunnelDirection::new(&unread), down: TunnelDirection::new(&early) };
     drop((unread, early));
-    let idle = terms.plan.limits.tunnel_idle_timeout;
+    let idle = limits.plan.limits.tunnel_idle_timeout;
     let mut quiet = Duration::ZERO;
     loop {
         tokio::select! {
@@ -114,11 +114,11 @@ pub async fn tunnel(
             return;
         }
         // What is being said when the process is to end is said to its end.
-        if terms.stop.is_cancelled() && !quiet.is_zero() {
+        if limits.stop.is_cancelled() && !quiet.is_zero() {
             return;
         }
-        if let Some(session) = &mut terms.session
-            && !terms.plan.sessions.holds(session, up, Timestamp::now()).await
+        if let Some(session) = &mut limits.session
+            && !limits.plan.sessions.holds(session, up, Timestamp::now()).await
         {
             tracing::debug!("a tunnel ends with its session");
             return;
@@ -145,7 +145,7 @@ impl TunnelEnds {
 struct TunnelDirection {
     held: BytesMut,
     ended: bool,
-    told: bool,
+    has_shut_down: bool,
     unflushed: bool,
     /// Something came since the last look.
     moved: bool,
@@ -153,7 +153,7 @@ struct TunnelDirection {
 
 impl TunnelDirection {
     fn new(first: &[u8]) -> Self {
-        Self { held: first.into(), ended: false, told: false, unflushed: false, moved: false }
+        Self { held: first.into(), ended: false, has_shut_down: false, unflushed: false, moved: false }
     }
 
     /// Ready once this way has ended, and the other side was told.
@@ -174,9 +174,9 @@ impl TunnelDirection {
             }
             // A half-closed side is passed on as such: the other may still have something to say.
             if self.ended {
-                if !self.told {
+                if !self.has_shut_down {
                     ready!(Pin::new(&mut *to).poll_shutdown(cx))?;
-                    self.told = true;
+                    self.has_shut_down = true;
                 }
                 return Poll::Ready(Ok(()));
             }

@@ -60,7 +60,7 @@ pub struct RecordForm {
     pub jar: Vec<StoredCookie>,
 }
 
-/// A secret that was replaced by the clock.
+/// A secret that was rotated.
 #[derive(Serialize, Deserialize)]
 pub struct SpentSecret {
     #[serde(with = "bytes")]

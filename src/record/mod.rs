@@ -35,7 +35,7 @@ use crate::{clock::Timestamp, config::SessionConfig, crypto, message::lines::Hea
 use flask_format::FlaskDocument;
 use jar::Jar;
 
-/// How long a ticket that was replaced by the clock leads on after its successor was first shown: what was under way
+/// How long a rotated ticket is still good after its successor was first shown: what was under way
 /// under the old one must not be logged out.
 const OVERLAP: Duration = Duration::from_secs(30);
 
@@ -70,7 +70,7 @@ pub struct Record {
     pub jar: Jar,
     /// The hash of the secret that leads here; any other is spent.
     pub secret: SecretHash,
-    /// The secret before, if it was replaced by the clock.
+    /// The secret before, if it was rotated.
     pub previous: Option<Box<PreviousSecret>>,
     /// What is carried along with it, and is no field: of a format of others.
     pub(crate) beside: Option<Arc<FlaskDocument>>,
@@ -82,7 +82,7 @@ pub struct Record {
     pub lines: OnceLock<HeaderLines>,
 }
 
-/// A secret that was replaced by the clock.
+/// A secret that was rotated.
 #[derive(Debug)]
 pub struct PreviousSecret {
     pub(crate) secret: SecretHash,
@@ -220,6 +220,8 @@ impl Record {
     /// Leaves them on another copy of it, be that older or newer.
     pub fn leave(&self, traces: &RecordActivity) {
         self.last_seen.fetch_max(traces.last_seen, Ordering::Relaxed);
+        // Maxima and ORs only: the order in which two copies meet does not matter, and nothing is
+        // ever taken back.
         self.confirmed.fetch_or(traces.confirmed, Ordering::Relaxed);
         if let (Some(previous), Some((secret, at))) = (&self.previous, traces.succeeded)
             && crypto::same(&previous.secret, &secret)
@@ -229,12 +231,12 @@ impl Record {
     }
 
     /// True while a successor was offered and not seen yet.
-    pub fn is_passing_on(&self) -> bool {
+    pub fn awaits_successor(&self) -> bool {
         self.previous.as_ref().is_some_and(|p| p.succeeded.load(Ordering::Relaxed) == 0)
     }
 
-    /// True while two tickets lead here: the next renewal by the clock waits, or the oldest would be spent too early.
-    pub fn overlaps(&self, now: Timestamp) -> bool {
+    /// True while two tickets lead here: the next rotation waits, or the oldest would be spent too early.
+    pub fn is_rotating(&self, now: Timestamp) -> bool {
         self.previous.as_ref().is_some_and(|p| match p.succeeded.load(Ordering::Relaxed) {
             0 => true,
             at => Timestamp(at).plus(OVERLAP) > now,
@@ -244,19 +246,20 @@ impl Record {
     /// Replaces the secret because of what happened: the old one is spent at once.
     pub(crate) fn renew(&mut self, next: SecretHash, now: Timestamp) {
         self.secret = next;
+        // SECURITY: the ticket from before a login must not lead here for another half a minute.
         self.previous = None;
         self.renewed = now;
     }
 
     /// Replaces the secret because the time has come.
-    pub(crate) fn pass_on(&mut self, next: SecretHash, now: Timestamp) {
+    pub(crate) fn rotate(&mut self, next: SecretHash, now: Timestamp) {
         self.previous = Some(Box::new(PreviousSecret { secret: self.secret, succeeded: AtomicU64::new(0) }));
         self.secret = next;
         self.renewed = now;
     }
 
     /// Tunnels that were opened before now belong to the session no longer; its ticket is still good, and the one that it
-    /// took the place of by the clock is spent.
+    /// took the place of by rotation is spent.
     pub(crate) fn end_tunnels(&mut self, now: Timestamp) {
         self.renewed = now;
         self.previous = None;
@@ -265,7 +268,7 @@ impl Record {
     /// When a secret that leads here no more was spent, at the latest.
     pub fn spent(&self) -> Timestamp {
         match &self.previous {
-            // By the clock: it was good until the overlap was over.
+            // By rotation: it was good until the overlap was over.
             Some(previous) => {
                 Timestamp(previous.succeeded.load(Ordering::Relaxed)).plus(OVERLAP).max(self.renewed)
             }
@@ -288,6 +291,7 @@ impl Record {
     pub fn seen(&self, now: Timestamp, interval: u64) -> bool {
         let before = self.last_seen.load(Ordering::Relaxed);
         // The first one under a new ticket is always noted: see `has_come_back`.
+        // At most one write a second to a line that all workers share.
         if now.0 < before.saturating_add(interval.min(1000)) && before > self.renewed.0 {
             return false;
         }
@@ -354,6 +358,8 @@ impl Record {
 
     /// When it ends if nobody comes.
     pub fn ends(&self, rules: &SessionConfig) -> Timestamp {
+        // A session that was never confirmed is as a rule a bot's, which keeps no cookies: it ends
+        // early.
         let mut idle = self.last_seen().plus(self.idle_timeout(rules));
         if !self.is_confirmed() {
             idle = idle.min(self.created.plus(rules.unconfirmed_timeout));
@@ -401,9 +407,9 @@ mod tests {
         let at = |s: u32| Timestamp::from_seconds(s);
         let mut record = Record::new(("h".into(), Uuid::nil()), [1; 32], at(0), at(0), true);
         assert_eq!(record.match_secret(&[1; 32], at(0)), SecretMatch::Current);
-        record.pass_on([2; 32], at(100));
+        record.rotate([2; 32], at(100));
         assert_eq!(record.match_secret(&[1; 32], at(9_999)), SecretMatch::Previous { succeeded: false });
-        assert!(record.is_passing_on());
+        assert!(record.awaits_successor());
         record.shown(at(200));
         record.shown(at(220));
         assert_eq!(record.match_secret(&[2; 32], at(200)), SecretMatch::Current);

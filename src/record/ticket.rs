@@ -120,11 +120,11 @@ impl Ticket {
     }
 
     /// The same with an id that suits, where that matters; without one where it cannot be found.
-    pub(crate) fn mint_suiting(now: Timestamp, suits: Option<IdFilter<'_>>) -> Self {
+    pub(crate) fn mint_suiting(now: Timestamp, id_filter: Option<IdFilter<'_>>) -> Self {
         let mut ticket = Self::mint(now);
-        if let Some(suits) = suits {
+        if let Some(id_filter) = id_filter {
             let mut tries = 0;
-            while !suits(ticket.id) && tries < MOST_TRIES {
+            while !id_filter(ticket.id) && tries < MOST_TRIES {
                 ticket.id = Uuid::new_v4();
                 tries += 1;
             }
@@ -138,7 +138,7 @@ impl Ticket {
         Self { stamped: now, current_key: true, ..*self }
     }
 
-    /// The ticket that follows this one by the clock. Derived and not drawn, so that every answer under the old one can
+    /// The ticket that follows this one by rotation. Derived and not drawn, so that every answer under the old one can
     /// offer the same again, and no store need hold a secret.
     #[must_use]
     pub fn successor(&self, keys: &Keyring, now: Timestamp) -> Self {
@@ -167,7 +167,10 @@ impl Ticket {
 
     /// Reads a cookie's value. `None`: forged, of another realm, under a key we do not have, or no ticket at all.
     pub fn read(value: &[u8], keys: &Keyring, realm: Realm<'_>) -> Option<Self> {
+        // The realm is signed and not written: it is known from the request, and a ticket that is
+        // carried to another host does not verify.
         let (kind, name) = realm.tag();
+        // Nearly everything that is no ticket is told by its length, before any of it is decoded.
         if value.len() != TEXT {
             return None;
         }
@@ -185,6 +188,7 @@ impl Ticket {
         if format != FORMAT {
             return None;
         }
+        // SECURITY: nothing of what was decoded is used before this line.
         let signed_by = keys.verify(key, &[signed, &[kind], name.as_bytes()], mac)?;
         Some(Self {
             minted: Timestamp::from_seconds(u32::from_be_bytes(*minted)),

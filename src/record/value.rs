@@ -44,6 +44,8 @@ impl FieldValue {
         let raw: &serde_json::value::RawValue = serde_json::from_str(text).map_err(|_| "not JSON")?;
         if raw.get().starts_with('"') {
             let text: String = serde_json::from_str(raw.get()).map_err(|_| "not JSON")?;
+            // A JSON string is text, so that both forms of one value are equal, and an app that
+            // asks for text gets no quotes.
             return Ok(Self::Text(printable(text)?.into()));
         }
         Ok(Self::Json(raw.get().into()))
@@ -70,6 +72,8 @@ impl FieldValue {
                 Self::Json(text) => ascii(text).into_bytes(),
             },
             ValueEncoding::Raw => {
+                // Blanks at the ends would be lost: whoever reads a header trims them (RFC 9110
+                // section 5.5).
                 let plain = text.bytes().all(|b| b >= b' ' && b != 0x7f) && text.trim_ascii() == text;
                 return plain.then(|| text.as_bytes().to_vec());
             }
@@ -169,6 +173,8 @@ fn utf8_or_latin1(bytes: Vec<u8>) -> String {
 }
 
 fn printable(text: String) -> Result<String, &'static str> {
+    // SECURITY: a line break in a value would begin a header of its own with an app that decodes
+    // before it writes.
     if text.chars().any(char::is_control) { Err("a control character") } else { Ok(text) }
 }
 

@@ -43,11 +43,11 @@ pub(super) struct AnswerContext<'a> {
     /// The visitor.
     pub client: Option<IpAddr>,
     /// Ids that a new session may have: of this node's share, where ids are shared out.
-    pub suits: Option<IdFilter<'a>>,
+    pub id_filter: Option<IdFilter<'a>>,
     /// Now.
     pub now: Timestamp,
     /// The largest record that fits, where the record travels in a cookie.
-    pub room: Option<&'a SizeLimit>,
+    pub size_limit: Option<&'a SizeLimit>,
     /// The jar after the answer's cookies were applied; for the response that is rewritten next.
     pub filled: &'a RefCell<Jar>,
 }
@@ -64,15 +64,17 @@ impl SessionManager {
         answer: SessionAnswer<'_, S>,
         filled: &RefCell<Jar>,
     ) -> Result<CookieOutcome, StoreError> {
-        let SessionAnswer { mut changes, realm, cookie, shared, shows_nothing, client, suits, now, .. } =
-            answer;
+        let SessionAnswer {
+            mut changes, realm, cookie, shared, shows_nothing, client, id_filter, now, ..
+        } = answer;
         // A flash that a redirect or a failure has swallowed is shown by the next page.
         if shows_nothing && !changes.clear {
             changes.give_back.clone_from(&resolved.taken);
         }
         // Only a change can make a record too large for its cookie; to find out how large it may be costs something.
-        let room = if changes.is_empty() { None } else { self.backend.room(cookie, resolved.https) };
-        let context = AnswerContext { resolved, realm, client, suits, now, room: room.as_ref(), filled };
+        let limit = if changes.is_empty() { None } else { self.backend.size_limit(cookie, resolved.https) };
+        let size_limit = limit.as_ref();
+        let context = AnswerContext { resolved, realm, client, id_filter, now, size_limit, filled };
         if !resolved.read_only
             && let Some(name) = resolved.names_another(&changes)
             && let Some(outcome) = self.log_out_another(context, &name, &mut changes).await?
@@ -165,7 +167,7 @@ impl SessionManager {
     /// Counts and logs the cookies that the answer set and that are not kept.
     pub(super) fn report_dropped_cookies(&self, changes: &SessionChanges, why: &str) -> CookieOutcome {
         for change in changes.jar.iter().filter(|change| change.keeps()) {
-            self.wire.events.not_kept(None, &change.cookie.name, why);
+            self.headers.events.not_kept(None, &change.cookie.name, why);
         }
         CookieOutcome::Unchanged
     }
@@ -176,7 +178,7 @@ impl SessionManager {
         context: AnswerContext<'_>,
         changes: &SessionChanges,
     ) -> CookieOutcome {
-        self.wire.events.conflicts.raise();
+        self.headers.events.conflicts.raise();
         self.report_dropped_cookies(changes, "another version than If-Version");
         tracing::info!("session instructions were dropped: another version than If-Version");
         match self.rules.on_conflict {
@@ -208,7 +210,7 @@ impl SessionManager {
         let next = Ticket { secret: crypto::random(), ..ticket.anew(now) };
         let seen = context.seen(ticket);
         let applied =
-            self.apply(context.resolved.record(), seen, &next, changes, (now, context.room)).await?;
+            self.apply(context.resolved.record(), seen, &next, changes, (now, context.size_limit)).await?;
         context.note(changes, &applied);
         // What follows a login leaves nothing to be known of it: whoever logs out may only get another cookie of the app's.
         if let AppliedChange::Saved { renewed, .. } = applied
@@ -291,7 +293,7 @@ impl SessionManager {
         let seen = context.seen(ticket);
         // From here on the new session exists and nobody has its ticket: each way out either gives
         // it to the browser or deletes it.
-        let ended = self.apply(record, seen, ticket, changes, (context.now, context.room)).await;
+        let ended = self.apply(record, seen, ticket, changes, (context.now, context.size_limit)).await;
         let conflict = match &ended {
             // Nobody is logged in where everyone of that name was logged out meanwhile.
             Ok(AppliedChange::Ended) if matches!(begun, CookieOutcome::Unchanged) => {
@@ -370,7 +372,7 @@ impl SessionManager {
         // its age for activity nor refuses it as one that should have a record.
         let seen = SeenTicket { instead, record: None, confirmed: false, ..context.seen(ticket) };
         // It is new: there is no older ticket to spend.
-        let applied = self.apply(None, seen, ticket, changes, (context.now, context.room)).await?;
+        let applied = self.apply(None, seen, ticket, changes, (context.now, context.size_limit)).await?;
         context.note(changes, &applied);
         Ok(match applied {
             AppliedChange::Saved { record, .. } => self.give(ticket, Some(&record), context.now),
@@ -388,7 +390,7 @@ impl SessionManager {
         let admitted =
             !changes.stores() || changes.logs_in() || self.flood.admits(context.client, context.now);
         if !admitted {
-            self.wire.events.flooded(context.now);
+            self.headers.events.flooded(context.now);
             self.report_dropped_cookies(
                 changes,
                 "too many sessions begin ([limits] new_sessions_per_second, _per_address)",
@@ -403,7 +405,7 @@ impl SessionManager {
         seen: SeenTicket<'_>,
         next: &Ticket,
         changes: &SessionChanges,
-        (now, room): (Timestamp, Option<&SizeLimit>),
+        (now, size_limit): (Timestamp, Option<&SizeLimit>),
     ) -> Result<AppliedChange, StoreError> {
         let apply = PendingChange {
             seen,
@@ -411,24 +413,24 @@ impl SessionManager {
             next_secret: next.hash(),
             now,
             rules: &self.rules,
-            wire: &self.wire,
-            room,
+            headers: &self.headers,
+            size_limit,
         };
         // The one place where a change reaches a store: what it saves, fails and notes is counted
         // here and nowhere else.
         let result = self.backend.apply(brought, &apply).await;
         match &result {
             Ok(UpdateResult { change: AppliedChange::Saved { .. } | AppliedChange::Ended, .. }) => {
-                self.wire.events.saves.raise();
+                self.headers.events.saves.raise();
             }
             Ok(_) => {}
             Err(_) => {
-                self.wire.events.save_failures.raise();
+                self.headers.events.save_failures.raise();
             }
         }
         // Told here and not where it is decided: a decision may be taken more than once.
         let UpdateResult { change, notes } = result?;
-        self.wire.events.tell(seen.id, &notes);
+        self.headers.events.tell(seen.id, &notes);
         Ok(change)
     }
 
@@ -453,7 +455,7 @@ impl<'a> AnswerContext<'a> {
 
     /// The ticket of a session that begins.
     pub(super) fn mint(&self) -> Ticket {
-        Ticket::mint_suiting(self.now, self.suits)
+        Ticket::mint_suiting(self.now, self.id_filter)
     }
 
     /// Notes what became of the answer's cookies.

@@ -105,7 +105,7 @@ pub(super) enum UnattendedSession {
 /// A ticket that came back.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct TicketActivity {
-    /// It was replaced by the clock, and is still good.
+    /// It was rotated, and is still good.
     pub is_rotating: bool,
     /// It counts as the visitor's activity.
     pub active: bool,
@@ -243,10 +243,10 @@ impl Backend {
     }
 
     /// How large a record may be, where it travels.
-    pub(super) fn room(&self, cookie: &CookieForm, https: bool) -> Option<SizeLimit> {
+    pub(super) fn size_limit(&self, cookie: &CookieForm, https: bool) -> Option<SizeLimit> {
         match self {
             Self::Store(_) => None,
-            Self::Sealed(_) => Some(SizeLimit::Sealed(client_side::room(cookie))),
+            Self::Sealed(_) => Some(SizeLimit::Sealed(client_side::capacity_of(cookie))),
             Self::Flask(flask) => Some(SizeLimit::Flask(flask.clone(), cookie.name(https).len())),
         }
     }

@@ -47,7 +47,7 @@ pub struct SessionChanges {
     /// Flashes that were not delivered after all.
     pub give_back: Vec<(FieldName, Arc<str>)>,
     /// A new ticket because the time has come, not because anything happened.
-    pub by_clock: bool,
+    pub rotate: bool,
     /// Cookies of the app that are kept here.
     pub jar: Vec<JarChange>,
     /// The upstream may not log anybody in or out: its cookies are its own matter, and end no session.
@@ -60,7 +60,7 @@ impl SessionChanges {
         !self.touches_fields()
             && !self.ends()
             && !self.renew
-            && !self.by_clock
+            && !self.rotate
             && self.permanent.is_none()
             && self.principal.is_none()
             && self.idle.is_none()

@@ -40,9 +40,9 @@ pub struct PendingChange<'a> {
     /// `[session]`
     pub rules: &'a SessionConfig,
     /// How fields become headers.
-    pub wire: &'a SessionHeaders,
+    pub headers: &'a SessionHeaders,
     /// How large the record may be, where it travels.
-    pub(crate) room: Option<&'a SizeLimit>,
+    pub(crate) size_limit: Option<&'a SizeLimit>,
 }
 
 impl<'a> PendingChange<'a> {
@@ -75,7 +75,7 @@ impl<'a> PendingChange<'a> {
 
     /// Whether a record can travel, with so many bytes more.
     pub(super) fn holds(&self, record: &Record, more: usize) -> bool {
-        self.room.is_none_or(|room| room.holds(record, more))
+        self.size_limit.is_none_or(|size_limit| size_limit.holds(record, more))
     }
 }
 
@@ -120,7 +120,7 @@ fn decide_action(
     if before.is_none() && !changes.stores() {
         return UpdateAction::Nothing;
     }
-    if changes.by_clock && before.is_none_or(|r| r.overlaps(apply.now)) {
+    if changes.rotate && before.is_none_or(|r| r.is_rotating(apply.now)) {
         return UpdateAction::Nothing;
     }
     decide_change(before, apply, notes)
@@ -152,18 +152,18 @@ fn decide_change(
     // SECURITY: each rise of privilege makes the old ticket worthless (OWASP, session fixation), so
     // that who planted or saw it before the login has nothing.
     let renewed = logged_in || changes.renew || privileged || jar_renews;
-    // A renewal for a reason beats one by the clock: the old ticket must not stay good beside the
+    // A renewal for a reason beats a rotation: the old ticket must not stay good beside the
     // new one.
     if renewed {
         record.renew(apply.next_secret, apply.now);
-    } else if changes.by_clock {
-        record.pass_on(apply.next_secret, apply.now);
+    } else if changes.rotate {
+        record.rotate(apply.next_secret, apply.now);
     }
     // Apps repeat themselves: what says nothing new costs no write.
-    if !renewed && !changes.by_clock && before.is_some_and(|before| record.says_the_same(before)) {
+    if !renewed && !changes.rotate && before.is_some_and(|before| record.says_the_same(before)) {
         return UpdateAction::Nothing;
     }
-    UpdateAction::Save { record: Box::new(record), renewed: renewed || changes.by_clock, logged_in, taken }
+    UpdateAction::Save { record: Box::new(record), renewed: renewed || changes.rotate, logged_in, taken }
 }
 
 /// What still counts of an answer whose ticket was spent while it was under way: an ending, where nobody has come into the
@@ -260,8 +260,8 @@ impl RecordDraft<'_> {
         let mut changed = before.as_ref().is_some_and(|b| *b != record.fields);
         let privileged = changed
             && apply.rules.privilege_fields.iter().any(|name| {
-                let before = before.as_ref().and_then(|b| apply.wire.field(b, name));
-                before != apply.wire.field(&record.fields, name)
+                let before = before.as_ref().and_then(|b| apply.headers.field(b, name));
+                before != apply.headers.field(&record.fields, name)
             });
         if let Some(Some(name)) = &changes.principal
             // A different name never gets here: it is another session (`AnswerStep::Replace`).
@@ -288,7 +288,7 @@ impl RecordDraft<'_> {
                 continue;
             }
             // Only where the size is limited: a store's record needs no copy to go back to.
-            let before = apply.room.map(|_| self.record.jar.clone());
+            let before = apply.size_limit.map(|_| self.record.jar.clone());
             match self.record.jar.apply(change, &apply.rules.jar, apply.now) {
                 Ok(_) if change.keeps() && !apply.holds(&self.record, self.to_come()) => {
                     self.record.jar = before.unwrap_or_default();
@@ -338,7 +338,7 @@ impl RecordDraft<'_> {
         let fields = &self.record.fields;
         // The exact spelling first: it is nearly always there, and the search over all fields is
         // not.
-        if self.apply.wire.has_keys() && !fields.contains_key(name) {
+        if self.apply.headers.has_keys() && !fields.contains_key(name) {
             let wanted = normal(name);
             let same = |known: &&FieldName| wanted.is_ok() && normal(known) == wanted;
             if let Some(known) = fields.keys().find(same) {
@@ -351,9 +351,13 @@ impl RecordDraft<'_> {
     /// The limit that this field breaks, if any.
     fn over_limit(&self, name: &str) -> Option<&'static str> {
         let (record, apply) = (&self.record, self.apply);
-        let too_large =
-            || apply.room.filter(|room| !room.holds(record, self.to_come())).map(SizeLimit::limit);
-        apply.wire.over_limit(record, name, apply.rules).or_else(too_large)
+        let too_large = || {
+            apply
+                .size_limit
+                .filter(|size_limit| !size_limit.holds(record, self.to_come()))
+                .map(SizeLimit::limit)
+        };
+        apply.headers.over_limit(record, name, apply.rules).or_else(too_large)
     }
 
     /// Bytes that must be left: times and numbers grow, the ticket may be replaced, and who logs in must be able to.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::{clock::Timestamp, metrics::Counter, store::DecisionNote};
 
 /// How often it is told that too many sessions begin.
-const TOLD_EVERY: Duration = Duration::from_mins(1);
+const LOGGED_EVERY: Duration = Duration::from_mins(1);
 
 /// Counts since the start.
 #[derive(Debug, Default)]
@@ -47,7 +47,7 @@ pub struct SessionEvents {
     /// New sessions past `new_sessions_per_second` or `new_sessions_per_address`.
     pub floods: Counter,
     /// When it was last told that there are such, in milliseconds since 1970.
-    floods_told: AtomicU64,
+    floods_logged: AtomicU64,
 }
 
 impl SessionEvents {
@@ -85,11 +85,11 @@ impl SessionEvents {
     /// A new session was not kept: too many begin. Told once a minute.
     pub fn flooded(&self, now: Timestamp) {
         let all = self.floods.raise();
-        let told = self.floods_told.load(Ordering::Relaxed);
-        if now.since(Timestamp(told)) >= TOLD_EVERY
+        let logged = self.floods_logged.load(Ordering::Relaxed);
+        if now.since(Timestamp(logged)) >= LOGGED_EVERY
             // Of all workers that see the flood at once, the one that moves the time writes the
             // line.
-            && self.floods_told.compare_exchange(told, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+            && self.floods_logged.compare_exchange(logged, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
             tracing::warn!(
                 all,

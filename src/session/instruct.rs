@@ -182,7 +182,7 @@ mod tests {
     use super::*;
     use crate::config::Config;
 
-    fn wire(toml: &str) -> SessionHeaders {
+    fn session_headers(toml: &str) -> SessionHeaders {
         let base = "listen = [{ address = \"127.0.0.1:1\" }]\nupstreams.a.servers = [\"http://127.0.0.1:2\"]\n\
                     routes = [{ upstream = \"a\" }]\n";
         let (config, _) = Config::parse("x.toml", &format!("{base}{toml}")).unwrap();
@@ -190,17 +190,17 @@ mod tests {
     }
 
     /// The changes of these lines, and how many were malformed.
-    fn read(wire: &SessionHeaders, lines: &[(&str, &str)]) -> (SessionChanges, u64) {
-        let before = wire.events.malformed.get();
-        let mut headers = Fields::new();
+    fn read(headers: &SessionHeaders, lines: &[(&str, &str)]) -> (SessionChanges, u64) {
+        let before = headers.events.malformed.get();
+        let mut fields = Fields::new();
         for (name, value) in lines {
             let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
-            headers.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
+            fields.append(name, HeaderValue::from_bytes(value.as_bytes()).unwrap());
         }
-        headers.append(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
-        let changes = wire.take(&mut headers).map(|changes| *changes).unwrap_or_default();
-        assert_eq!(headers.len(), 1, "nothing else is taken out, and all of ours is");
-        (changes, wire.events.malformed.get() - before)
+        fields.append(http::header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+        let changes = headers.take(&mut fields).map(|changes| *changes).unwrap_or_default();
+        assert_eq!(fields.len(), 1, "nothing else is taken out, and all of ours is");
+        (changes, headers.events.malformed.get() - before)
     }
 
     #[test]
@@ -261,15 +261,15 @@ mod tests {
             ),
             ("x-session-if-version", "7", SessionChanges { if_version: Some(7), ..none() }),
         ];
-        let wire = wire("");
+        let session_headers = session_headers("");
         for (name, value, wanted) in rows {
-            assert_eq!(read(&wire, &[(name, value)]), (wanted, 0), "{name}: {value}");
+            assert_eq!(read(&session_headers, &[(name, value)]), (wanted, 0), "{name}: {value}");
         }
     }
 
     #[test]
     fn every_malformed_line_is_dropped_alone() {
-        let wire = wire("");
+        let session_headers = session_headers("");
         let long = format!("x-session-set-{}", "a".repeat(64));
         let rows = [
             ("x-session-set-id", "1"),
@@ -320,7 +320,7 @@ mod tests {
             ("x-session-colour", "red"),
         ];
         for row in rows {
-            let (changes, malformed) = read(&wire, &[row, ("x-session-set-good", "1")]);
+            let (changes, malformed) = read(&session_headers, &[row, ("x-session-set-good", "1")]);
             assert_eq!(malformed, 1, "{row:?}");
             let good = SessionChanges {
                 set: vec![("good".into(), FieldValue::Text("1".into()))],
@@ -332,7 +332,7 @@ mod tests {
 
     #[test]
     fn of_two_lines_for_one_field_the_last_counts() {
-        let wire = wire("");
+        let session_headers = session_headers("");
         let lines = [
             ("x-session-set-a", "1"),
             ("x-session-set-A", "2"),
@@ -341,7 +341,7 @@ mod tests {
             ("x-session-principal", "a"),
             ("x-session-principal", "b"),
         ];
-        let (changes, _) = read(&wire, &lines);
+        let (changes, _) = read(&session_headers, &lines);
         assert_eq!(changes.set, [("a".into(), FieldValue::Text("2".into()))]);
         assert_eq!(changes.incr, [("n".into(), 5)]);
         assert_eq!(changes.principal, Some(Some("b".into())));
@@ -350,22 +350,27 @@ mod tests {
     #[test]
     fn of_two_spellings_of_one_name_the_last_counts() {
         let lines = [("x-session-set-a_b", "first"), ("x-session-set-a-b", "last")];
-        let (changes, _) = read(&wire(""), &lines);
+        let (changes, _) = read(&session_headers(""), &lines);
         assert_eq!(changes.set, [("a-b".into(), FieldValue::Text("last".into()))]);
     }
 
     #[test]
     fn a_principal_is_no_longer_than_a_value() {
-        let wire = wire("session.max_value_bytes = 12");
-        assert_eq!(read(&wire, &[("x-session-principal", "zo%C3%AB")]).1, 0);
-        assert_eq!(read(&wire, &[("x-session-principal", "zo\u{eb}-zo\u{eb}")]).1, 1, "18 bytes on the wire");
-        assert_eq!(read(&wire, &[("x-session-principal", &"a".repeat(13))]).1, 1);
+        let session_headers = session_headers("session.max_value_bytes = 12");
+        assert_eq!(read(&session_headers, &[("x-session-principal", "zo%C3%AB")]).1, 0);
+        assert_eq!(
+            read(&session_headers, &[("x-session-principal", "zo\u{eb}-zo\u{eb}")]).1,
+            1,
+            "18 bytes on the rules_of"
+        );
+        assert_eq!(read(&session_headers, &[("x-session-principal", &"a".repeat(13))]).1, 1);
     }
 
     #[test]
     fn mod_sessions_own_header() {
-        let wire = wire("session.headers.preset = \"apache\"");
-        let (changes, _) = read(&wire, &[("x-replace-session", "a=1&b=&c=x%20y"), ("x-session-set-d", "4")]);
+        let session_headers = session_headers("session.headers.preset = \"apache\"");
+        let (changes, _) =
+            read(&session_headers, &[("x-replace-session", "a=1&b=&c=x%20y"), ("x-session-set-d", "4")]);
         let text = |t: &str| FieldValue::Text(t.into());
         assert_eq!(
             changes.set,

@@ -79,7 +79,7 @@ pub struct SessionManager {
     flood: Arc<FloodLimits>,
     logins: Arc<LoginAddresses>,
     /// The names of the headers.
-    pub wire: SessionHeaders,
+    pub headers: SessionHeaders,
 }
 
 /// An answer's part in a session.
@@ -100,7 +100,7 @@ pub struct SessionAnswer<'a, S> {
     /// The visitor.
     pub client: Option<IpAddr>,
     /// Which ids a session may have that begins now; `None`: any.
-    pub suits: Option<IdFilter<'a>>,
+    pub id_filter: Option<IdFilter<'a>>,
     /// Now.
     pub now: Timestamp,
 }
@@ -136,13 +136,13 @@ impl SessionManager {
             backend: backend.into(),
             flood: Arc::new(FloodLimits::new(per_second, per_address)),
             logins: Arc::default(),
-            wire: SessionHeaders::new(rules)?,
+            headers: SessionHeaders::new(rules)?,
         })
     }
 
     /// Goes on counting where the one before stopped.
     pub(crate) fn succeed(&mut self, before: &Self) {
-        self.wire.events = Arc::clone(&before.wire.events);
+        self.headers.events = Arc::clone(&before.headers.events);
         self.logins = Arc::clone(&before.logins);
         // A reload must not give a flood a fresh budget.
         if self.flood.has_the_limits_of(&before.flood) {
@@ -198,7 +198,7 @@ impl SessionManager {
                     // be left with a ticket that leads nowhere.
                     issue.set_cookies = take_back(cookie, resolved);
                     (issue.session, issue.ended) = (None, true);
-                    self.wire.events.ended.raise();
+                    self.headers.events.ended.raise();
                 }
                 CookieOutcome::Issue(ticket, record, lasts) => {
                     issue.session = Some(ticket.id);
@@ -206,10 +206,10 @@ impl SessionManager {
                     issue.ended =
                         before.is_some_and(|id| id != ticket.id) && (ends || resolved.has_principal());
                     if issue.ended {
-                        self.wire.events.ended.raise();
+                        self.headers.events.ended.raise();
                     }
                     if before != Some(ticket.id) {
-                        self.wire.events.created.raise();
+                        self.headers.events.created.raise();
                     }
                     let (ticket, record) = (&ticket, record.as_deref());
                     issue.set_cookies =
@@ -223,12 +223,12 @@ impl SessionManager {
     /// What gives the browser a ticket.
     fn give_lines(
         &self,
-        gift: CookieIssue<'_>,
+        issue: CookieIssue<'_>,
         cookie: &CookieForm,
         resolved: &ResolvedSession,
     ) -> Vec<HeaderValue> {
         let shown = (resolved.parts, resolved.record().is_some());
-        self.backend.issue(gift, (cookie, resolved.https), shown, &self.keys)
+        self.backend.issue(issue, (cookie, resolved.https), shown, &self.keys)
     }
 
     /// Flashes that an answer was to show and did not, because there was none.
@@ -247,7 +247,7 @@ impl SessionManager {
     /// What this upstream, on this route, may not do is not done.
     fn restrict<S>(&self, resolved: &ResolvedSession, answer: &mut SessionAnswer<'_, S>) {
         if self.backend.reads_only() && !answer.changes.is_empty() {
-            self.wire.events.forbidden("all", "[store] write = false: Flask alone writes");
+            self.headers.events.forbidden("all", "[store] write = false: Flask alone writes");
             answer.changes = SessionChanges::default();
         }
         if resolved.read_only {
@@ -255,7 +255,7 @@ impl SessionManager {
                 // Kept cookies work as everywhere, with the renewal they ask for.
                 let jar = std::mem::take(&mut answer.changes.jar);
                 if !answer.changes.is_empty() {
-                    self.wire.events.forbidden("all", "the route is read_only");
+                    self.headers.events.forbidden("all", "the route is read_only");
                 }
                 let spares_session = !answer.view.may_log_in();
                 answer.changes = SessionChanges { jar, spares_session, ..SessionChanges::default() };
@@ -266,7 +266,7 @@ impl SessionManager {
             return;
         }
         if answer.view.restrict(&mut answer.changes) {
-            self.wire
+            self.headers
                 .events
                 .forbidden("some", "session_fields, session_write or session_login of the upstream");
         }

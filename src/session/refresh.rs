@@ -23,7 +23,7 @@ impl SessionManager {
             && (resolved.read_only
                 || !(*is_rotating
                     || self.is_due(ticket, record, now)
-                    || record.is_some_and(|record| self.is_due_by_clock(record, now))))
+                    || record.is_some_and(|record| self.is_due_for_rotation(record, now))))
     }
 
     /// Nothing changes; the ticket may need a new stamp or a successor, or the browser a later expiry.
@@ -36,7 +36,7 @@ impl SessionManager {
         shared: impl FnOnce() -> bool,
     ) -> CookieOutcome {
         let now = context.now;
-        let clock = record.is_some_and(|record| self.is_due_by_clock(record, now));
+        let clock = record.is_some_and(|record| self.is_due_for_rotation(record, now));
         // `shared` last: it reads the answer's headers, and few answers get here.
         if !(clock || is_rotating || self.is_due(ticket, record, now)) || shared() {
             return CookieOutcome::Unchanged;
@@ -45,9 +45,11 @@ impl SessionManager {
         // both browsers' copies lead on.
         let successor = ticket.successor(&self.keys, now);
         if clock {
-            let changes = SessionChanges { by_clock: true, ..SessionChanges::default() };
+            let changes = SessionChanges { rotate: true, ..SessionChanges::default() };
             let seen = context.seen(ticket);
-            match self.apply(context.resolved.record(), seen, &successor, &changes, (now, context.room)).await
+            match self
+                .apply(context.resolved.record(), seen, &successor, &changes, (now, context.size_limit))
+                .await
             {
                 Ok(AppliedChange::Saved { record, .. }) => return self.give(&successor, Some(&record), now),
                 // Another answer was quicker: what that decided is looked up below.
@@ -55,7 +57,7 @@ impl SessionManager {
                 Ok(_) => return CookieOutcome::Unchanged,
                 // The ticket is as good as it was: the next answer tries again.
                 Err(error) => {
-                    tracing::warn!(%error, "a ticket was not renewed by the clock");
+                    tracing::warn!(%error, "a ticket could not be rotated");
                     return CookieOutcome::Unchanged;
                 }
             }
@@ -76,11 +78,11 @@ impl SessionManager {
         }
     }
 
-    fn is_due_by_clock(&self, record: &Record, now: Timestamp) -> bool {
+    fn is_due_for_rotation(&self, record: &Record, now: Timestamp) -> bool {
         self.backend.has_tickets()
             // While the old ticket is still good the next one is not made: there are never three at
             // a time.
-            && !record.overlaps(now)
+            && !record.is_rotating(now)
             && self.rules.renew_interval.is_some_and(|interval| now.since(record.renewed) >= interval)
     }
 

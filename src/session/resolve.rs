@@ -38,7 +38,7 @@ pub struct ResolveRequest<'a, V> {
     /// The route only reads.
     pub read_only: bool,
     /// Which ids a session may have that begins now; `None`: any.
-    pub suits: Option<IdFilter<'a>>,
+    pub id_filter: Option<IdFilter<'a>>,
     /// Now.
     pub now: Timestamp,
 }
@@ -56,7 +56,7 @@ struct ResolvedTickets {
 impl ResolvedTickets {
     #[inline]
     fn add(&mut self, came: &GenuineTicket, status: Option<SessionStatus>, sessions: &SessionManager) {
-        let events = &sessions.wire.events;
+        let events = &sessions.headers.events;
         match status {
             Some(SessionStatus::Spent { overtaken, .. }) => {
                 events.spent.raise();
@@ -86,7 +86,7 @@ impl SessionManager {
         &self,
         request: ResolveRequest<'_, V>,
     ) -> Result<ResolvedSession, StoreError> {
-        let ResolveRequest { shown, realm, cookie, https, visit, read_only, suits, now } = request;
+        let ResolveRequest { shown, realm, cookie, https, visit, read_only, id_filter, now } = request;
         let candidates = self.tried(&shown);
         let mut has_other_tickets = candidates.len() > 1;
         let mut tickets = ResolvedTickets::default();
@@ -95,7 +95,7 @@ impl SessionManager {
             match self.backend.open((value, &shown), (cookie, https), (&self.keys, realm), now) {
                 // Genuine, by its MAC, before any store is asked: who guesses makes no store work.
                 Some(came) => tickets.add(&came, self.look_up(&came, now).await?, self),
-                None => drop(self.wire.events.tampered.raise()),
+                None => drop(self.headers.events.tampered.raise()),
             }
         }
         let ResolvedTickets { found, spent, is_ambiguous } = tickets;
@@ -115,7 +115,7 @@ impl SessionManager {
                     && !may_have_unseen_session
                     && !read_only
                     && self.rules.create == SessionStart::Visit;
-                SessionStatus::Stranger(mints.then(|| Ticket::mint_suiting(now, suits)))
+                SessionStatus::Stranger(mints.then(|| Ticket::mint_suiting(now, id_filter)))
             }
         };
         // Only other identities are ever expired, and only for those whom they lead astray.

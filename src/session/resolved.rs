@@ -56,7 +56,7 @@ pub(super) enum SessionStatus {
     Known {
         ticket: Ticket,
         record: Option<Arc<Record>>,
-        /// It was replaced by the clock, and its successor was not seen yet.
+        /// It was rotated, and its successor was not seen yet.
         is_rotating: bool,
     },
 }

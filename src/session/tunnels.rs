@@ -18,14 +18,14 @@ pub struct SessionTunnel {
     /// There was something stored.
     record: bool,
     /// It goes on under another ticket of the session.
-    patient: bool,
+    ignores_renewals: bool,
 }
 
 impl SessionTunnel {
     /// It ends with the session alone, and not with the ticket that it began under: an answer that was asked for before a
     /// login is its visitor's afterwards.
     pub fn outlives_renewals(&mut self) {
-        self.patient = true;
+        self.ignores_renewals = true;
     }
 
     /// Whether a session that was renewed then, by more than the clock, is still the one. Within one millisecond the
@@ -34,7 +34,7 @@ impl SessionTunnel {
         match self.under {
             // A download that was asked for before a login goes on after it; a WebSocket, which
             // speaks for whoever opened it, does not.
-            _ if self.patient => true,
+            _ if self.ignores_renewals => true,
             Some(under) => renewed <= under,
             None => renewed <= self.began,
         }
@@ -44,15 +44,25 @@ impl SessionTunnel {
 impl SessionManager {
     /// The session that a tunnel begins under, if it is to end with that. `now` is after the commit of the answer that
     /// began it, and `told`: that gave the browser a ticket. A login by that very answer ends nothing.
-    pub fn tunnel(&self, resolved: &ResolvedSession, told: bool, now: Timestamp) -> Option<SessionTunnel> {
+    pub fn tunnel(
+        &self,
+        resolved: &ResolvedSession,
+        sets_cookie: bool,
+        now: Timestamp,
+    ) -> Option<SessionTunnel> {
         let (ticket, record) = match &resolved.status {
             SessionStatus::Known { ticket, record, .. } => (ticket, record.as_ref()),
             SessionStatus::Stranger(Some(ticket)) => (ticket, None),
             _ => return None,
         };
-        let under = record.filter(|_| !told).map(|record| record.renewed);
-        let tunnel =
-            SessionTunnel { id: ticket.id, began: now, under, record: record.is_some(), patient: false };
+        let under = record.filter(|_| !sets_cookie).map(|record| record.renewed);
+        let tunnel = SessionTunnel {
+            id: ticket.id,
+            began: now,
+            under,
+            record: record.is_some(),
+            ignores_renewals: false,
+        };
         self.rules.close_tunnels.then_some(tunnel)
     }
 
@@ -66,7 +76,7 @@ impl SessionManager {
                 if active && record.seen(now, self.touch_every(&record)) {
                     self.backend.touch(tunnel.id, &record);
                 }
-                // Replaced by the clock, both tickets are the visitor's.
+                // After a rotation both tickets are the visitor's.
                 record.previous.is_some() || tunnel.is_of(record.renewed)
             }
             // Without a record it is good for as long as its ticket is, and that is stamped anew by requests.

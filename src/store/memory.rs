@@ -72,7 +72,7 @@ impl MemoryStore {
         let used = Arc::new(AtomicU64::new(0));
         let ended = TombstoneSet::new(max_bytes / 16, rules, now);
         let bounded = |bytes: u64| {
-            let graves = ended.clone();
+            let tombstones = ended.clone();
             Cache::builder()
                 .eviction_policy(EvictionPolicy::lru())
                 .max_capacity(bytes)
@@ -81,7 +81,7 @@ impl MemoryStore {
                 .eviction_listener(move |id, record, cause| {
                     // Who is pushed out is a stranger afterwards, under a new id.
                     if cause == RemovalCause::Size {
-                        graves.push_out(*id, record.last_seen());
+                        tombstones.push_out(*id, record.last_seen());
                     }
                 })
                 .build_with_hasher(ById::default())

@@ -31,10 +31,10 @@ impl ConnectRetry {
 pub(super) async fn connect_http2(
     endpoint: &Endpoint,
     limit: Option<Duration>,
-    patience: ConnectRetry,
+    retry: ConnectRetry,
     idle_ticks: u64,
 ) -> Result<Rc<http2::Http2Connection>, UpstreamError> {
-    let stream = connect(endpoint, limit, patience).await?;
+    let stream = connect(endpoint, limit, retry).await?;
     // In clear text there is no negotiation: the operator has said that it speaks HTTP/2, and its
     // first frame will show.
     if let NetStream::Tls(tls) = &stream
@@ -53,14 +53,14 @@ pub(super) async fn connect_http2(
 pub(super) async fn connect(
     endpoint: &Endpoint,
     limit: Option<Duration>,
-    patience: ConnectRetry,
+    retry: ConnectRetry,
 ) -> Result<NetStream, UpstreamError> {
     let name = || endpoint.name.clone();
     let refused = RefCell::new(None);
     let attempts = async {
         loop {
             match open(&endpoint.address).await {
-                Err(e) if patience == ConnectRetry::Restart && is_refusal(&e) => {
+                Err(e) if retry == ConnectRetry::Restart && is_refusal(&e) => {
                     // Kept for the log: "connection refused" says more than that the time was up.
                     drop(refused.replace(Some(e)));
                 }

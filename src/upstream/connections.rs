@@ -96,10 +96,10 @@ impl<B> ConnectionLease<B> {
         if self.connection.idle_ticks == 0 || !habits.allow_reuse(ended) {
             return;
         }
-        let wanted = self.connection.wanted_by();
+        let reuse = self.connection.waiters();
         // `max_connections` is for all workers together: one that pools its connection keeps others
         // from opening theirs.
-        if wanted > 0 && self.kept.gives_way(wanted) {
+        if reuse > 0 && self.kept.gives_way(reuse) {
             return;
         }
         self.connection.since = clock::tick();
@@ -109,7 +109,7 @@ impl<B> ConnectionLease<B> {
             (ConnectionOwner::One(owner), _) if owner.has_owner() => {
                 owned.borrow_mut().push((owner, self.connection));
                 // Whoever waits can use none of these, but the place of one.
-                if wanted > 0 {
+                if reuse > 0 {
                     self.kept.close_one();
                 }
             }
@@ -146,8 +146,8 @@ impl<B> ConnectionLease<B> {
     }
 
     /// Bytes came after its last answer.
-    pub(super) fn said_more(&self) {
-        self.kept.habits.said_more(&self.kept.server, self.connection.ended, 0);
+    pub(super) fn note_leftovers(&self) {
+        self.kept.habits.note_leftovers(&self.kept.server, self.connection.ended, 0);
     }
 
     /// It was closed just when it was used again.
@@ -193,7 +193,7 @@ where
                 owner.has_owner() && unused < OWNED_FOR && connection.unread() == UnreadInput::Nothing
             });
             // What is unused here may be what another worker waits for.
-            for _ in 0..kept.wanted_by() {
+            for _ in 0..kept.waiters() {
                 kept.close_one();
             }
             idle.borrow_mut().retain(|connection| kept.is_good(connection, now));
@@ -219,22 +219,22 @@ where
         &self,
         endpoint: &Endpoint,
         upstream: &Endpoints,
-        wanted: ReusePolicy,
-        patience: ConnectRetry,
+        reuse: ReusePolicy,
+        retry: ConnectRetry,
         visitor: Option<&VisitorConnection>,
     ) -> Result<ConnectionLease<B>, UpstreamError> {
         let kept = self.kept(endpoint);
         kept.most_idle.set(upstream.rules.idle_connections);
         // SECURITY: a connection that the app has logged in (NTLM, Negotiate) is found only through
         // its visitor's own connection.
-        if let Some(visitor) = visitor.filter(|visitor| wanted != ReusePolicy::New && visitor.owns_anything())
+        if let Some(visitor) = visitor.filter(|visitor| reuse != ReusePolicy::New && visitor.owns_anything())
             && let Some((owner, connection)) = kept.take_own(visitor)
             && connection.unread() == UnreadInput::Nothing
         {
             return Ok(ConnectionLease { connection, kept, busy: None, owner: ConnectionOwner::One(owner) });
         }
-        if wanted != ReusePolicy::New
-            && let Some(connection) = kept.take_idle(wanted)
+        if reuse != ReusePolicy::New
+            && let Some(connection) = kept.take_idle(reuse)
         {
             return Ok(ConnectionLease { connection, kept, busy: None, owner: ConnectionOwner::All });
         }
@@ -244,7 +244,7 @@ where
         let slot = match free {
             Some(slot) => slot,
             // Another server is asked first.
-            None if patience == ConnectRetry::None => {
+            None if retry == ConnectRetry::None => {
                 return Err(UpstreamError::Full { endpoint: endpoint.name.clone() });
             }
             // Boxed, as below.
@@ -258,7 +258,7 @@ where
         };
         let limit = Some(upstream.rules.connect_timeout);
         // Boxed: it is rare, and the task of every request would have to carry room for it.
-        let stream = Box::pin(connect(endpoint, limit, patience)).await;
+        let stream = Box::pin(connect(endpoint, limit, retry)).await;
         let stream = stream.inspect_err(|error| {
             if !error.is_shortage() {
                 // A shortage of our own descriptors says nothing about the server.
@@ -282,7 +282,7 @@ where
         &self,
         endpoint: &Endpoint,
         upstream: &Endpoints,
-        patience: ConnectRetry,
+        retry: ConnectRetry,
     ) -> Result<http2::ConnectionShare, UpstreamError> {
         let kept = self.kept(endpoint);
         let limit = Some(upstream.rules.connect_timeout);
@@ -294,7 +294,7 @@ where
         if let Some(share) = kept.share() {
             return Ok(share);
         }
-        let opened = connect_http2(endpoint, limit, patience, idle_ticks(upstream)).await;
+        let opened = connect_http2(endpoint, limit, retry, idle_ticks(upstream)).await;
         let connection = opened.inspect_err(|error| {
             if !error.is_shortage() {
                 endpoint.failed(EndpointFailure::Connection, Timestamp::now());

@@ -63,7 +63,7 @@ impl ConnectionHabits {
     }
 
     /// Bytes came that nobody asked for, so many ticks after an answer.
-    pub(super) fn said_more(&self, server: &str, end: AnswerEnd, ticks: u64) {
+    pub(super) fn note_leftovers(&self, server: &str, end: AnswerEnd, ticks: u64) {
         if ticks > SOON || self.after(end).swap(true, Ordering::Relaxed) {
             return;
         }
@@ -128,9 +128,9 @@ mod tests {
     #[test]
     fn what_comes_much_later_is_no_part_of_an_answer() {
         let habits = ConnectionHabits::default();
-        habits.said_more("app", AnswerEnd::Body, 50);
+        habits.note_leftovers("app", AnswerEnd::Body, 50);
         assert!(habits.allow_reuse(AnswerEnd::Body));
-        habits.said_more("app", AnswerEnd::Head, 0);
+        habits.note_leftovers("app", AnswerEnd::Head, 0);
         assert!(!habits.allow_reuse(AnswerEnd::Head) && habits.allow_reuse(AnswerEnd::Body));
     }
 }

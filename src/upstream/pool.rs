@@ -109,11 +109,11 @@ impl<B> PooledConnections<B> {
     }
 
     /// So many requests wait for the place of one of those that are unused here, on all workers.
-    pub(super) fn wanted_by(&self) -> usize {
-        let wanted = |connection: &HeldConnection<B>| connection.wanted_by();
-        let idle = self.idle.borrow().front().map(wanted);
-        let resting = || self.resting.borrow().front().map(|(_, connection)| wanted(connection));
-        let owned = || self.owned.borrow().first().map(|(_, connection)| wanted(connection));
+    pub(super) fn waiters(&self) -> usize {
+        let reuse = |connection: &HeldConnection<B>| connection.waiters();
+        let idle = self.idle.borrow().front().map(reuse);
+        let resting = || self.resting.borrow().front().map(|(_, connection)| reuse(connection));
+        let owned = || self.owned.borrow().first().map(|(_, connection)| reuse(connection));
         idle.or_else(resting).or_else(owned).unwrap_or(0)
     }
 
@@ -157,7 +157,7 @@ where
         for (since, connection) in resting.front().into_iter().chain(resting.back()) {
             if connection.unread() == UnreadInput::Bytes {
                 let ticks = (since.elapsed().as_millis() / TICK.as_millis()) as u64;
-                self.habits.said_more(&self.server, connection.ended, ticks);
+                self.habits.note_leftovers(&self.server, connection.ended, ticks);
             }
         }
         if !self.habits.allow_reuse(AnswerEnd::Head) {
@@ -172,13 +172,13 @@ where
     }
 
     /// One that can be used, the most recently used first.
-    pub(super) fn take_idle(&self, wanted: ReusePolicy) -> Option<HeldConnection<B>> {
+    pub(super) fn take_idle(&self, reuse: ReusePolicy) -> Option<HeldConnection<B>> {
         let now = clock::tick();
         self.wake();
         loop {
             let connection = self.idle.borrow_mut().pop_back()?;
             // A POST must not meet a connection that the app is closing: it cannot be sent twice.
-            if wanted == ReusePolicy::Fresh && now.saturating_sub(connection.since) > FRESH {
+            if reuse == ReusePolicy::Fresh && now.saturating_sub(connection.since) > FRESH {
                 // Those before it are older still.
                 self.idle.borrow_mut().push_back(connection);
                 return None;
@@ -219,7 +219,7 @@ where
         }
         match connection.unread() {
             UnreadInput::Nothing => return true,
-            UnreadInput::Bytes => self.habits.said_more(&self.server, connection.ended, unused),
+            UnreadInput::Bytes => self.habits.note_leftovers(&self.server, connection.ended, unused),
             UnreadInput::End => self.habits.closed(&self.server, unused),
         }
         false

@@ -77,26 +77,26 @@ pub async fn send<B, R>(
     head: &Request<R>,
     added: &HeaderLines,
     body: B,
-    terms: SendOptions<'_>,
+    options: SendOptions<'_>,
 ) -> Result<UpstreamAnswer<B>, UpstreamError>
 where
     B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
-    let mut body = if body.is_end_stream() { None } else { Some(held(upstream, body, terms.upload).await?) };
-    // A proxy must not repeat what is not idempotent, unless nothing was done (RFC 9110 section 9.2.2).
+    let mut body =
+        if body.is_end_stream() { None } else { Some(held(upstream, body, options.upload).await?) };
     let repeatable = body.is_none() && head.method().is_idempotent();
     let (mut left, mut tried) = (upstream.rules.retries, TriedServers::default());
     loop {
-        let index = select_server(upstream, pools, &terms, &tried);
+        let index = select_server(upstream, pools, &options, &tried);
         let Some(endpoint) = upstream.all.get(index) else { unreachable!("next() is within all") };
-        let wanted = ReusePolicy::of(tried.contains(index), repeatable && left > 0);
+        let reuse = ReusePolicy::of(tried.contains(index), repeatable && left > 0);
         let is_last = tried.len() + 1 >= upstream.all.len();
-        let patience = ConnectRetry::for_server(is_last);
+        let retry = ConnectRetry::for_server(is_last);
         // What is awaited for HTTP/1.1 is awaited here: a function between would move it, and most requests go this way.
         let connected = if upstream.rules.http2 {
-            connect_http2(upstream, pools, endpoint, patience).await
+            connect_http2(upstream, pools, endpoint, retry).await
         } else {
-            pools.take(endpoint, upstream, wanted, patience, terms.visitor).await.map(ServerConnection::Http1)
+            pools.take(endpoint, upstream, reuse, retry, options.visitor).await.map(ServerConnection::Http1)
         };
         let connected = match connected {
             // Nothing was sent: another server is asked, at no cost to `retries`.
@@ -110,11 +110,11 @@ where
         let asked = match connected {
             ServerConnection::Http1(mut lease) => {
                 lease.busy = busy;
-                http1::ask(lease, head, added, body.take(), &terms).await
+                http1::ask(lease, head, added, body.take(), &options).await
             }
             ServerConnection::Http2(mut share) => {
                 share.busy = busy;
-                Box::pin(http2::ask(share, endpoint, head, added, body.take(), terms)).await
+                Box::pin(http2::ask(share, endpoint, head, added, body.take(), options)).await
             }
         };
         match asked {
@@ -127,7 +127,7 @@ where
                 tried.add(index);
                 body = failed.into_unsent();
             }
-            Err(failed) => return Err(final_error(endpoint, failed.why, terms.address)),
+            Err(failed) => return Err(final_error(endpoint, failed.why, options.address)),
         }
     }
 }
@@ -142,6 +142,8 @@ fn select_server<B>(
 where
     B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
+    // SECURITY: what the app has logged in (NTLM) is at one server, and only the visitor's own
+    // connection leads there.
     let own = options.visitor.filter(|visitor| tried.is_empty() && visitor.owns_anything());
     let own = own.and_then(|visitor| pools.server_of(visitor, upstream));
     own.unwrap_or_else(|| upstream.next(options.now, tried, options.session))
@@ -159,6 +161,7 @@ fn final_error(endpoint: &Endpoint, why: FailureReason, visitor: Option<IpAddr>)
         FailureReason::Exchange(source) => UpstreamError::Exchange { endpoint: name, source },
         FailureReason::Late => UpstreamError::FirstByteTimeout { endpoint: name },
     };
+    // Only now: a request that another server answered says little about this one.
     endpoint.failed(EndpointFailure::Request(visitor), Timestamp::now());
     error
 }
@@ -168,7 +171,7 @@ async fn connect_http2<B>(
     upstream: &Endpoints,
     pools: &UpstreamConnections<B>,
     endpoint: &Endpoint,
-    patience: ConnectRetry,
+    retry: ConnectRetry,
 ) -> Result<ServerConnection<B>, UpstreamError>
 where
     B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
@@ -176,7 +179,7 @@ where
     match pools.shared(endpoint) {
         Some(share) => Ok(ServerConnection::Http2(share)),
         // Boxed: most apps speak HTTP/1.1, and their requests are not to carry room for it.
-        None => Box::pin(pools.share(endpoint, upstream, patience)).await.map(ServerConnection::Http2),
+        None => Box::pin(pools.share(endpoint, upstream, retry)).await.map(ServerConnection::Http2),
     }
 }
 

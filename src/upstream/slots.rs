@@ -50,6 +50,8 @@ impl ConnectionSlots {
 
     /// One, once there is one; who waited longest is first.
     pub(super) async fn take(self: &Arc<Self>) -> Option<ConnectionSlot> {
+        // Counted, so that workers which hold unused connections know that somebody waits for a
+        // place.
         self.waiting.fetch_add(1, Ordering::Relaxed);
         let _waiting = SlotWaiter(&self.waiting);
         let permit = Arc::clone(&self.free).acquire_owned().await.ok()?;
@@ -65,7 +67,7 @@ impl Drop for SlotWaiter<'_> {
 
 impl ConnectionSlot {
     /// How many wait for one: what nobody uses is to be closed.
-    pub(super) fn wanted_by(&self) -> usize {
+    pub(super) fn waiters(&self) -> usize {
         self.slots.waiting.load(Ordering::Relaxed)
     }
 }

@@ -73,6 +73,8 @@ pub(super) fn client(upstream: &UpstreamConfig) -> Result<Arc<ClientConfig>, Tls
         .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])?
         .with_root_certificates(roots(&upstream.tls.ca)?)
         .with_no_client_auth();
+    // One protocol is offered, and not a choice: the pool must know beforehand which kind of
+    // connection this will be.
     client.alpn_protocols = vec![if upstream.http2 { ALPN_HTTP2 } else { b"http/1.1" }.to_vec()];
     Ok(Arc::new(client))
 }
@@ -122,6 +124,7 @@ impl UpstreamTls {
 /// Why a handshake failed, and what an operator can do about it.
 pub(super) fn told(error: &io::Error) -> String {
     use CertificateError as C;
+    // Not an error of TLS but of the connection under it.
     let Some(tls) = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) else {
         return format!("{error}; does it speak TLS on this port?");
     };

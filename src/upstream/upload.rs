@@ -49,6 +49,7 @@ impl UploadProgress {
     /// True while the app cannot be expected to answer: the visitor is to send, or something moved since the last
     /// question. An app that neither reads nor answers is not excused.
     pub(super) fn excuses(&self) -> bool {
+        // Taken, not read: progress excuses the app once, until the next look.
         self.0.waiting.get() || self.0.moved.take()
     }
 }

@@ -70,6 +70,7 @@ impl SameSite {
 
 impl SessionCookie {
     pub(super) fn read(reader: &TableReader<'_>) -> Self {
+        // The name as it was written, also where it was refused: it tells which prefix was meant.
         let written = Cell::new("");
         let name = reader.optional("name", "a cookie name such as \"cloakroom\"", |value| {
             let text = value.as_str().ok_or(ValueProblem::TYPE)?;

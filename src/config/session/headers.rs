@@ -69,6 +69,8 @@ impl HeaderConfig {
                 return Err(ValueProblem::why("must end with -").help(format!("\"{text}-\"")));
             }
             let prefix = text.to_ascii_lowercase();
+            // All fields under the prefix are taken out of requests and answers: under a common
+            // one, real headers would be lost.
             if TAKEN.split(' ').any(|taken| prefix.starts_with(taken) || taken.starts_with(&prefix)) {
                 let why = "begins headers that mean something else, and all under it are taken out";
                 return Err(ValueProblem::why(why).help("\"X-Session-\""));

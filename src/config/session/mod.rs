@@ -33,7 +33,7 @@ pub struct SessionConfig {
     pub unconfirmed_timeout: Duration,
     /// `touch_interval`: last-seen is saved at most this often, and at least four times per idle time.
     pub touch_interval: Duration,
-    /// `renew_interval`, at least a minute: the ticket is rotated by the clock as well; `None` is `"off"`.
+    /// `renew_interval`, at least a minute: the ticket is rotated that often; `None` is `"off"`.
     pub renew_interval: Option<Duration>,
     /// `privilege_fields`, in normal form: a change of one of them renews, as a change of principal does.
     pub privilege_fields: Vec<String>,

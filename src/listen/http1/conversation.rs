@@ -55,8 +55,8 @@ pub(super) enum NextState {
 
 /// A line in use.
 pub(super) struct Http1Conversation<'a, 't, H: RequestHandler> {
-    pub(super) line: Rc<SharedIo>,
-    entered: &'a ConnectionInfo,
+    pub(super) io: Rc<SharedIo>,
+    info: &'a ConnectionInfo,
     connection: &'a VisitorConnection,
     limits: &'a RequestLimits,
     handler: &'a H,
@@ -76,8 +76,8 @@ pub(super) struct Http1Conversation<'a, 't, H: RequestHandler> {
 impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
     /// Begins; `comes_back`: it was seen to come back soon after an answer; `fresh`: nothing has come from it before.
     pub(super) fn new(
-        line: SharedIo,
-        (entered, connection): (&'a ConnectionInfo, &'a VisitorConnection),
+        io: SharedIo,
+        (info, connection): (&'a ConnectionInfo, &'a VisitorConnection),
         limits: &'a RequestLimits,
         handler: &'a H,
         stop: StopNotice<'a, 't>,
@@ -90,8 +90,8 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
             comes_back,
         };
         Self {
-            line: Rc::new(line),
-            entered,
+            io: Rc::new(io),
+            info,
             connection,
             limits,
             handler,
@@ -126,21 +126,21 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<RequestHead>, HeadOutcome>> {
         self.stop.look(cx);
         let most = self.limits.head_bytes.unwrap_or(usize::MAX);
-        let Self { line, spare, .. } = self;
-        let polled = line.with(|wire| {
+        let Self { io, spare, .. } = self;
+        let polled = io.with(|io| {
             loop {
                 // Parsing starts over for each look, so it only looks when a line end has come: a
                 // head that drips in byte by byte would cost its square.
-                if let Some(inbound) = wire.lines()
+                if let Some(inbound) = io.lines()
                     && let Some(head) = head::read(inbound, most, spare)?
                 {
                     return Ok(Poll::Ready(Some(head)));
                 }
                 // A head that does not end is refused as soon as it is too large, and not when its time is up.
-                if wire.unread() > most {
+                if io.unread() > most {
                     return Err(HeadError::TooLarge);
                 }
-                match wire.poll_read(cx) {
+                match io.poll_read(cx) {
                     Poll::Ready(Ok(0) | Err(_)) => return Ok(Poll::Ready(None)),
                     Poll::Ready(Ok(_)) => {}
                     Poll::Pending => return Ok(Poll::Pending),
@@ -154,7 +154,7 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
                 Poll::Ready(Ok(head))
             }
             Ok(Poll::Pending) => {
-                let begun = self.line.with(|wire| wire.has_begun()).unwrap_or_default();
+                let begun = self.io.with(|io| io.has_begun()).unwrap_or_default();
                 // A request that has begun is answered even while the process stops.
                 if self.stop.came && !begun && self.is_left(cx) {
                     return Poll::Ready(Err(HeadOutcome::Then(NextState::Close)));
@@ -176,7 +176,7 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
 
     /// Tells why, and no more is read.
     async fn refuse(&mut self, error: &HeadError) -> NextState {
-        tracing::info!(%error, peer = ?self.entered.arrival.peer, "request refused: malformed, or its head is too large");
+        tracing::info!(%error, peer = ?self.info.arrival.peer, "request refused: malformed, or its head is too large");
         let Some(status) = error.status() else { return NextState::Gone };
         let mut response = Response::new(());
         *response.status_mut() = status;
@@ -185,7 +185,7 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
             answer::write(&response, BodyEnding::Length(0), None, terms, out);
         });
         // The connection closes after it: where a malformed message ends is anybody's guess.
-        let sent = poll_fn(|cx| self.outbound.poll(&mut IoWriter(&self.line), cx)).await;
+        let sent = poll_fn(|cx| self.outbound.poll(&mut IoWriter(&self.io), cx)).await;
         if sent.is_ok() { NextState::Close } else { NextState::Gone }
     }
 
@@ -195,34 +195,34 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
         // Counted before it is answered: a connection that breaks in the middle has brought a request all the same.
         self.served += 1;
         self.left -= 1;
-        self.line.with(|wire| wire.begin(body, terms.waits));
+        self.io.with(|io| io.begin(body, terms.waits));
         // A body before a change of protocol would leave two readers in doubt where it ends.
         let can_switch = terms.upgrade && body.is_over() && !terms.old;
-        let switch = can_switch.then(|| PendingUpgrade::new(&self.line));
+        let switch = can_switch.then(|| PendingUpgrade::new(&self.io));
         // The body reads from the same connection later, when the app's side asks for it: nothing
         // is buffered ahead.
-        let body = (!body.is_over()).then(|| Rc::clone(&self.line));
-        let interim = (!terms.old).then(|| InterimSender::new(&self.line));
-        let received = ReceivedBody::of_line(body, switch, interim, self.connection.clone());
-        let request = self.entered.tell(request.map(|()| received));
+        let body = (!body.is_over()).then(|| Rc::clone(&self.io));
+        let interim = (!terms.old).then(|| InterimSender::new(&self.io));
+        let received = ReceivedBody::of_http1(body, switch, interim, self.connection.clone());
+        let request = self.info.tell(request.map(|()| received));
 
         // Not a task of its own: handler, body and connection are polled together, without a
         // channel or a wake-up between them.
-        let mut answer = self.handler.handle(request, self.entered.arrival);
+        let mut answer = self.handler.handle(request, self.info.arrival);
         let response = poll_fn(|cx| {
             if let Poll::Ready(response) = Pin::new(&mut answer).poll(cx) {
                 return Poll::Ready(Some(response));
             }
             self.stop.look(cx);
-            self.line.poll_interim(cx);
+            self.io.poll_interim(cx);
             // Last: an answer that is ready beats a visitor who has just gone, so that it is
             // counted as what it was.
-            self.line.poll_gone(cx).map(|()| None)
+            self.io.poll_gone(cx).map(|()| None)
         });
         let Some(response) = response.await else {
             // The stream goes first: a commit that goes on in the background must not wait for the
             // rest of a body that will never come.
-            drop(self.line.take());
+            drop(self.io.take());
             return Some(NextState::Gone);
         };
         let status = response.status();
@@ -234,7 +234,7 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
         }
         // Taken even if the answer refuses: what was meant to follow a 101 must not linger for the
         // next request.
-        let switch = self.line.switch();
+        let switch = self.io.switch();
         if status == StatusCode::SWITCHING_PROTOCOLS {
             return Some(switch.map_or(NextState::Close, NextState::Switch));
         }
@@ -258,9 +258,9 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
         let length = body.size_hint().exact();
         let ending = answer::ending(head.status(), length, *terms);
         // Who waits to be asked for a body may send it all the same, or not: only they know where the next one begins.
-        let (unsaid, waits) = self.line.with(ConnectionIo::answered).unwrap_or_default();
+        let (unsaid, waits) = self.io.with(ConnectionIo::answered).unwrap_or_default();
         terms.keep &= ending != BodyEnding::Close && !waits;
-        if terms.keep && Rc::strong_count(&self.line) == 1 {
+        if terms.keep && Rc::strong_count(&self.io) == 1 {
             // Nobody holds its body any more.
             // Before the head is written, since the head says whether the connection goes on.
             terms.keep = self.skip_body().await;
@@ -274,10 +274,10 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
         self.spare = std::mem::take(head.fields_mut());
         self.spare.clear();
 
-        let sent = poll_fn(|cx| match self.outbound.poll(&mut IoWriter(&self.line), cx) {
+        let sent = poll_fn(|cx| match self.outbound.poll(&mut IoWriter(&self.io), cx) {
             // A visitor who went while nothing can be written is noticed here, and not after
             // `write_stall_timeout`.
-            Poll::Pending => self.line.poll_gone(cx).map(|()| Err(None)),
+            Poll::Pending => self.io.poll_gone(cx).map(|()| Err(None)),
             Poll::Ready(sent) => Poll::Ready(sent.map_err(Some)),
         });
         let error = sent.await.err()?;
@@ -286,7 +286,7 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
         Some(match error {
             Some(OutboundError::Body(_)) if is_open => NextState::Reset,
             Some(error) => {
-                tracing::debug!(%error, peer = ?self.entered.arrival.peer, "connection ended");
+                tracing::debug!(%error, peer = ?self.info.arrival.peer, "connection ended");
                 NextState::Gone
             }
             None => NextState::Gone,
@@ -298,8 +298,8 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
     async fn skip_body(&self) -> bool {
         let mut budget = MOST_UNWANTED;
         poll_fn(|cx| {
-            while !self.line.is_over() && budget > 0 {
-                match self.line.poll_body(cx) {
+            while !self.io.is_over() && budget > 0 {
+                match self.io.poll_body(cx) {
                     Poll::Ready(Some(Ok(frame))) => {
                         budget = budget.saturating_sub(frame.data_ref().map_or(0, Bytes::len));
                     }
@@ -307,7 +307,7 @@ impl<'a, 't, H: RequestHandler> Http1Conversation<'a, 't, H> {
                     Poll::Ready(Some(Err(_))) | Poll::Pending => return Poll::Ready(false),
                 }
             }
-            Poll::Ready(self.line.is_over())
+            Poll::Ready(self.io.is_over())
         })
         .await
     }

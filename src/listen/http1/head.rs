@@ -145,12 +145,12 @@ fn read_known(
     let uri = Uri::from_maybe_shared(head.slice(target)).map_err(|_| HeadError::Target)?;
 
     let mut headers = std::mem::take(spare);
-    let mut said = RequestFraming { keep: !old, ..RequestFraming::default() };
-    places.read(&head, &mut headers, |name, value| said.scan(name, value))?;
+    let mut framing = RequestFraming { keep: !old, ..RequestFraming::default() };
+    places.read(&head, &mut headers, |name, value| framing.scan(name, value))?;
     // SECURITY: decided once, here. Everything behind this reads the body by this decision, and no
     // header says otherwise any more.
-    let body = said.body(old, &mut headers)?;
-    let terms = said.terms(old, &method, &body);
+    let body = framing.body(old, &mut headers)?;
+    let terms = framing.terms(old, &method, &body);
     let mut request = Request::new(());
     *request.method_mut() = method;
     *request.uri_mut() = uri;

@@ -52,7 +52,7 @@ pub(in super::super) enum BodyEnd {
 /// A line.
 pub(in super::super) struct SharedIo {
     /// None once the conversation is over, or another protocol is spoken: whoever still holds the line has lost it.
-    wire: RefCell<Option<ConnectionIo>>,
+    io: RefCell<Option<ConnectionIo>>,
     /// What follows a 101.
     switch: Cell<Option<UpgradeCallback>>,
 }
@@ -82,7 +82,7 @@ impl std::fmt::Debug for SharedIo {
 impl SharedIo {
     /// A line by which `prefix` came already.
     pub(super) fn new(stream: NetStream, prefix: Bytes, stall: Option<Duration>) -> Self {
-        let wire = ConnectionIo {
+        let io = ConnectionIo {
             stream,
             lines_came: !prefix.is_empty(),
             inbound: prefix.into(),
@@ -93,21 +93,21 @@ impl SharedIo {
             unflushed: false,
             stall: WriteStall::new(stall),
         };
-        Self { wire: RefCell::new(Some(wire)), switch: Cell::default() }
+        Self { io: RefCell::new(Some(io)), switch: Cell::default() }
     }
 
     /// With the wire, where it is still there.
     pub(super) fn with<T>(&self, read: impl FnOnce(&mut ConnectionIo) -> T) -> Option<T> {
-        self.wire.borrow_mut().as_mut().map(read)
+        self.io.borrow_mut().as_mut().map(read)
     }
 
     /// Takes the stream away, and what was read of it and used by nobody. Bodies that were not read to their end break
     /// off.
     pub(super) fn take(&self) -> Option<(NetStream, Bytes)> {
-        let wire = self.wire.take()?;
+        let io = self.io.take()?;
         // An empty one would still hold its buffer.
-        let unread = if wire.inbound.is_empty() { Bytes::new() } else { wire.inbound.freeze() };
-        Some((wire.stream, unread))
+        let unread = if io.inbound.is_empty() { Bytes::new() } else { io.inbound.freeze() };
+        Some((io.stream, unread))
     }
 
     /// This follows if the answer agrees to it.
@@ -122,33 +122,33 @@ impl SharedIo {
 
     /// This is said before the answer.
     pub(in super::super) fn hint(&self, status: StatusCode, fields: &Fields) {
-        self.with(|wire| {
-            let before = wire.interim.len();
-            answer::write_interim(status, fields, &mut wire.interim);
+        self.with(|io| {
+            let before = io.interim.len();
+            answer::write_interim(status, fields, &mut io.interim);
             // Hints are a courtesy: what an app floods us with is dropped rather than held for a
             // visitor who does not read.
-            if wire.interim.len() > LARGEST_INTERIM {
-                wire.interim.truncate(before);
+            if io.interim.len() > LARGEST_INTERIM {
+                io.interim.truncate(before);
             }
         });
     }
 
     /// Says what is to be said before the answer; an error shows when that is sent.
     pub(super) fn poll_interim(&self, cx: &mut Context<'_>) {
-        self.with(|wire| wire.poll_interim(cx).is_ready());
+        self.with(|io| io.poll_interim(cx).is_ready());
     }
 
     /// Ready when the visitor is seen to be gone while they are answered. Who closes the one half of a connection has
     /// gone as well. Nothing is read beyond what is sent next: more of it can wait.
     pub(super) fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let gone = self.with(|wire| {
+        let gone = self.with(|io| {
             // While a body is being sent, its reader sees the end; what is pipelined proves that
             // the visitor is still there.
-            if !wire.rest.is_over() || !wire.inbound.is_empty() {
+            if !io.rest.is_over() || !io.inbound.is_empty() {
                 return Poll::Pending;
             }
-            ready!(wire.stream.poll_read_ready(cx)).ok();
-            match ready!(wire.poll_read(cx)) {
+            ready!(io.stream.poll_read_ready(cx)).ok();
+            match ready!(io.poll_read(cx)) {
                 Ok(0) | Err(_) => Poll::Ready(()),
                 Ok(_) => Poll::Pending,
             }
@@ -161,17 +161,17 @@ impl SharedIo {
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyEnd>>> {
-        self.with(|wire| wire.poll_body(cx)).unwrap_or(Poll::Ready(Some(Err(BodyEnd::Gone))))
+        self.with(|io| io.poll_body(cx)).unwrap_or(Poll::Ready(Some(Err(BodyEnd::Gone))))
     }
 
     /// Whether the body has been read to its end.
     pub(in super::super) fn is_over(&self) -> bool {
-        self.wire.borrow().as_ref().is_some_and(|wire| wire.rest.is_over())
+        self.io.borrow().as_ref().is_some_and(|io| io.rest.is_over())
     }
 
     /// What is left of the body.
     pub(in super::super) fn size_hint(&self) -> SizeHint {
-        match self.wire.borrow().as_ref().map(|wire| wire.rest) {
+        match self.io.borrow().as_ref().map(|io| io.rest) {
             Some(BodyRemaining::Over) => SizeHint::with_exact(0),
             Some(BodyRemaining::Length(left)) => SizeHint::with_exact(left),
             Some(BodyRemaining::Chunks(_)) | None => SizeHint::default(),
@@ -317,7 +317,7 @@ impl IoWriter<'_> {
 
 impl AsyncWrite for IoWriter<'_> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.with(|wire| wire.poll_write(cx, &[IoSlice::new(buf)]))
+        self.with(|io| io.poll_write(cx, &[IoSlice::new(buf)]))
     }
 
     fn poll_write_vectored(
@@ -325,7 +325,7 @@ impl AsyncWrite for IoWriter<'_> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.with(|wire| wire.poll_write(cx, bufs))
+        self.with(|io| io.poll_write(cx, bufs))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -333,13 +333,13 @@ impl AsyncWrite for IoWriter<'_> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.with(|wire| {
-            let polled = Pin::new(&mut wire.stream).poll_flush(cx);
-            wire.stall.wrote(&wire.stream, polled, cx)
+        self.with(|io| {
+            let polled = Pin::new(&mut io.stream).poll_flush(cx);
+            io.stall.wrote(&io.stream, polled, cx)
         })
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.with(|wire| Pin::new(&mut wire.stream).poll_shutdown(cx))
+        self.with(|io| Pin::new(&mut io.stream).poll_shutdown(cx))
     }
 }

@@ -44,7 +44,7 @@ enum AfterActive {
 pub(super) async fn serve<H: RequestHandler>(
     mut stream: NetStream,
     mut prefix: Bytes,
-    entered: ConnectionInfo,
+    info: ConnectionInfo,
     rules: Rc<ConnectionRules>,
     handler: Rc<H>,
     stop: CancellationToken,
@@ -71,7 +71,7 @@ pub(super) async fn serve<H: RequestHandler>(
         // Boxed, as is all that is not there while it is parked: a task is as large as the largest thing it ever holds.
         match Box::pin(active(
             (stream, prefix),
-            (&entered, &connection),
+            (&info, &connection),
             &rules,
             &*handler,
             &stop,
@@ -93,7 +93,7 @@ pub(super) async fn serve<H: RequestHandler>(
 /// From the first byte until nothing is at hand; `parked`: since when it had been.
 async fn active<H: RequestHandler>(
     (stream, prefix): (NetStream, Bytes),
-    entered: (&ConnectionInfo, &VisitorConnection),
+    info: (&ConnectionInfo, &VisitorConnection),
     rules: &ConnectionRules,
     handler: &H,
     stop: &CancellationToken,
@@ -102,17 +102,17 @@ async fn active<H: RequestHandler>(
 ) -> AfterActive {
     let limits = &rules.limits;
     let comes_back = parked.is_some_and(|since| clock::tick().saturating_sub(since) <= PARK_AFTER_TICKS);
-    let line = SharedIo::new(stream, prefix, limits.write_stall_timeout);
+    let io = SharedIo::new(stream, prefix, limits.write_stall_timeout);
     let stopping = pin!(stop.cancelled());
     let stop = StopNotice::new(stopping);
     let fresh = parked.is_none();
     let mut conversation =
-        Http1Conversation::new(line, entered, limits, handler, stop, (*left, comes_back, fresh));
+        Http1Conversation::new(io, info, limits, handler, stop, (*left, comes_back, fresh));
     let then = conversation.run().await;
     *left = conversation.left;
     let first = conversation.served == 0 && parked.is_none();
     // Whoever still holds the body finds nothing there from now on.
-    let Some((stream, unread)) = conversation.line.take() else { return AfterActive::Nothing };
+    let Some((stream, unread)) = conversation.io.take() else { return AfterActive::Nothing };
     match then {
         NextState::Park => AfterActive::Parked(stream, unread),
         // Later ones are left without a word: a client that keeps connections could take it for the next answer.

@@ -70,7 +70,7 @@ enum Http2Conversation {
     Beginning {
         handshake: Handshake<StalledWriteGuard, Bytes>,
         /// It was told to end before it had begun.
-        told: bool,
+        is_ending: bool,
     },
     Begun(Connection<StalledWriteGuard, Bytes>),
 }
@@ -84,11 +84,11 @@ impl Http2Conversation {
     ) -> Poll<Result<(), h2::Error>> {
         loop {
             match self {
-                Self::Beginning { handshake, told } => {
+                Self::Beginning { handshake, is_ending } => {
                     let mut connection = ready!(Pin::new(handshake).poll(cx))?;
                     // A stop that came within the handshake: the requests that came with it are
                     // answered, and no more taken.
-                    if *told {
+                    if *is_ending {
                         connection.graceful_shutdown();
                     }
                     *self = Self::Begun(connection);
@@ -107,7 +107,7 @@ impl Http2Conversation {
     /// Takes no more requests; those under way are finished (RFC 9113 section 6.8).
     fn end(&mut self) {
         match self {
-            Self::Beginning { told, .. } => *told = true,
+            Self::Beginning { is_ending, .. } => *is_ending = true,
             Self::Begun(connection) => connection.graceful_shutdown(),
         }
     }
@@ -117,7 +117,7 @@ impl Http2Conversation {
 pub(super) async fn serve<H: RequestHandler>(
     stream: NetStream,
     prefix: Bytes,
-    entered: ConnectionInfo,
+    info: ConnectionInfo,
     rules: Rc<ConnectionRules>,
     handler: Rc<H>,
     stop: CancellationToken,
@@ -128,16 +128,16 @@ pub(super) async fn serve<H: RequestHandler>(
     let unflushed = Rc::new(Cell::new(false));
     let metered = MeteredStream::new(stream, &came);
     let io = StalledWriteGuard::new(metered, prefix, Rc::clone(&unflushed), limits.write_stall_timeout);
-    let arrival = entered.arrival;
+    let arrival = info.arrival;
     let noted = Rc::clone(&streams);
     let mut begin = move |request, reply| {
         // Counted from now on, and not only once its task has its turn.
         let flight = RequestInFlight::new(&noted);
         // Boxed: a task's future is moved several times, and this one is large.
-        tasks::spawn(Box::pin(stream::serve(request, reply, flight, entered.clone(), Rc::clone(&handler))));
+        tasks::spawn(Box::pin(stream::serve(request, reply, flight, info.clone(), Rc::clone(&handler))));
     };
     let mut connection =
-        Http2Conversation::Beginning { handshake: builder(limits).handshake(io), told: false };
+        Http2Conversation::Beginning { handshake: builder(limits).handshake(io), is_ending: false };
     let mut watch = EndWatch::new(limits);
     let mut stopping = pin!(stop.cancelled());
     let over = poll_fn(|cx| {
@@ -156,10 +156,10 @@ pub(super) async fn serve<H: RequestHandler>(
                 return Poll::Ready(why.map(str::to_owned));
             }
             let full = streams.served.get() >= limits.requests_per_connection_http2.unwrap_or(u64::MAX);
-            if watch.told || !(full || watch.is_idle || stopping.as_mut().poll(cx).is_ready()) {
+            if watch.is_ending || !(full || watch.is_idle || stopping.as_mut().poll(cx).is_ready()) {
                 return Poll::Pending;
             }
-            watch.told = true;
+            watch.is_ending = true;
             watch.rest = None;
             connection.end();
         }
@@ -173,7 +173,7 @@ pub(super) async fn serve<H: RequestHandler>(
 /// Tells when a connection is to end.
 struct EndWatch {
     /// It was told that it is to end.
-    told: bool,
+    is_ending: bool,
     /// Nothing was asked for too long.
     is_idle: bool,
     rest: Option<CoarseTimer>,
@@ -187,7 +187,7 @@ struct EndWatch {
 impl EndWatch {
     fn new(limits: &RequestLimits) -> Self {
         Self {
-            told: false,
+            is_ending: false,
             is_idle: false,
             rest: None,
             stall: CoarseTimer::new(limits.write_stall_timeout),
@@ -216,7 +216,7 @@ impl EndWatch {
             // While a request is under way the connection is not idle, however long that takes.
             self.rest = None;
         } else {
-            let limit = match (self.told, streams.served.get()) {
+            let limit = match (self.is_ending, streams.served.get()) {
                 (true, _) => Some(GOAWAY_GRACE),
                 // The first request has the time of a head.
                 (false, 0) => limits.request_head_timeout,
@@ -224,7 +224,7 @@ impl EndWatch {
             };
             self.is_idle =
                 self.rest.get_or_insert_with(|| CoarseTimer::new(limit)).poll_elapsed(cx).is_ready();
-            if self.told && self.is_idle {
+            if self.is_ending && self.is_idle {
                 return Poll::Ready(None);
             }
         }

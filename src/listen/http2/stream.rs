@@ -33,19 +33,19 @@ pub(super) async fn serve<H: RequestHandler>(
     request: Request<RecvStream>,
     mut reply: SendResponse<Bytes>,
     mut flight: RequestInFlight,
-    entered: ConnectionInfo,
+    info: ConnectionInfo,
     handler: Rc<H>,
 ) {
     // Malformed, and that is the matter of this one stream (RFC 9113 section 8.1.1).
     if request.fields().values().any(has_blanks_around) {
-        tracing::debug!(peer = ?entered.arrival.peer, "a request was refused: blanks around a value");
+        tracing::debug!(peer = ?info.arrival.peer, "a request was refused: blanks around a value");
         return reply.send_reset(Reason::PROTOCOL_ERROR);
     }
     let streams = Rc::clone(flight.streams());
-    let aside = Rc::default();
+    let handoff = Rc::default();
     let (mut request, incoming) = request.split();
     let head_only = *request.method() == Method::HEAD;
-    let switch = PendingUpgrade::of_stream(&mut request, &aside);
+    let switch = PendingUpgrade::of_http2(&mut request, &handoff);
     // What follows an extended CONNECT is the tunnel, and no body.
     let (incoming, mut tunnel) = if switch.is_some() {
         (None, Some(incoming))
@@ -54,11 +54,11 @@ pub(super) async fn serve<H: RequestHandler>(
         ((!incoming.is_end_stream()).then_some(incoming), None)
     };
     let request =
-        request.map(|()| ReceivedBody::of_stream(incoming, switch, InterimSender::of_stream(&aside)));
-    let answer = handler.handle(entered.tell(request), entered.arrival);
+        request.map(|()| ReceivedBody::of_http2(incoming, switch, InterimSender::of_http2(&handoff)));
+    let answer = handler.handle(info.tell(request), info.arrival);
     // The visitor took the request back: what the handler must finish (a commit) it hands to a task
     // when it is dropped here.
-    let Some(answer) = answered::<H>(answer, &mut reply, &aside).await else { return };
+    let Some(answer) = answered::<H>(answer, &mut reply, &handoff).await else { return };
     // From here on a reset is no longer counted among requests that were taken back
     // (CVE-2023-44487).
     flight.is_answered();
@@ -66,7 +66,7 @@ pub(super) async fn serve<H: RequestHandler>(
     if tunnel.is_some() {
         upgrade::answer(&mut head);
     }
-    let follows = aside.switch().filter(|_| head.status() == StatusCode::OK);
+    let follows = handoff.switch().filter(|_| head.status() == StatusCode::OK);
     let ends = follows.is_none() && (body.is_end_stream() || ends_with_head(head.status(), head_only));
     complete_head(&mut head, &body, follows.is_some());
     let stream = match reply.send_response(head.into(), ends) {
@@ -121,12 +121,12 @@ fn has_blanks_around(value: &HeaderValue) -> bool {
 async fn answered<H: RequestHandler>(
     mut answer: H::Answer,
     reply: &mut SendResponse<Bytes>,
-    aside: &StreamHandoff,
+    handoff: &StreamHandoff,
 ) -> Option<Response<H::Body>> {
     poll_fn(|cx| {
         // The answer first: polling it is what makes hints appear.
         let polled = Pin::new(&mut answer).poll(cx);
-        for hint in aside.hints() {
+        for hint in handoff.hints() {
             if let Err(error) = reply.send_informational(hint.into()) {
                 tracing::debug!(%error, "a hint could not be told");
             }

@@ -53,7 +53,7 @@ pub struct CommittedSession {
     /// What it keeps, if the answer changed anything there.
     pub jar: Jar,
     /// The browser was given a ticket, or had one taken away.
-    pub told: bool,
+    pub sets_cookie: bool,
 }
 
 enum LineFate {
@@ -222,7 +222,7 @@ impl Call<'_> {
         name: &[u8],
     ) -> LineFate {
         let lost = |why: &str| {
-            self.plan.sessions.wire.events.not_kept(None, name, why);
+            self.plan.sessions.headers.events.not_kept(None, name, why);
             LineFate::Goes
         };
         let host = self.host_of_app();

@@ -194,16 +194,16 @@ impl FlaskSessions {
     /// The Set-Cookie line of a session, or what takes it back where nothing is left in it.
     pub(in crate::session) fn give(
         &self,
-        gift: CookieIssue<'_>,
+        issue: CookieIssue<'_>,
         (cookie, https): (&CookieForm, bool),
         was_there: bool,
     ) -> Option<HeaderValue> {
         let document =
-            gift.record.map(|record| self.document(record)).filter(|document| !document.is_empty());
+            issue.record.map(|record| self.document(record)).filter(|document| !document.is_empty());
         match document {
             Some(document) => {
                 let lasts = document.is_permanent().then_some(self.lifetime);
-                cookie.give(&self.codec.seal(&document, gift.now), https, lasts, gift.now)
+                cookie.give(&self.codec.seal(&document, issue.now), https, lasts, issue.now)
             }
             // As Flask does it: an empty session has no cookie, and a visitor who had none is sent
             // none to delete.
@@ -261,7 +261,7 @@ impl FlaskSessions {
         if all_stay && !logs_in && !no_place && changes.jar.is_empty() {
             return None;
         }
-        let events = &apply.wire.events;
+        let events = &apply.headers.events;
         // From here on the answer asks for something that is dropped with a log line; the rest of
         // it still counts.
         let mut left = changes.clone();

@@ -39,11 +39,11 @@ impl SizeLimit {
     /// Whether it has room for a record, with so many bytes more.
     pub(super) fn holds(&self, record: &Record, more: usize) -> bool {
         match self {
-            Self::Sealed(room) => payload::size(record).saturating_add(more) <= *room,
+            Self::Sealed(size_limit) => payload::size(record).saturating_add(more) <= *size_limit,
             Self::Flask(flask, name) => flask.fits(*name, record, more),
         }
     }
 }
 
-/// Bytes of a letter that so many cookies of this form hold.
-pub(super) use sealed::room;
+/// Bytes of a payload that so many cookies of this form hold.
+pub(super) use sealed::capacity_of;

@@ -14,7 +14,7 @@ const MOST_BYTES: usize = 4096;
 const MARK: usize = 8;
 
 /// Letters that so many cookies of this name hold.
-pub(super) fn room(name: &str, parts: u8) -> usize {
+pub(super) fn capacity_of(name: &str, parts: u8) -> usize {
     (0..parts).map(|part| capacity(name, part)).sum()
 }
 
@@ -26,7 +26,7 @@ fn capacity(name: &str, part: u8) -> usize {
 
 /// How many cookies of this name a text takes.
 pub(super) fn count(name: &str, letters: usize) -> u8 {
-    let enough = |parts: &u8| room(name, *parts) >= letters;
+    let enough = |parts: &u8| capacity_of(name, *parts) >= letters;
     (1..=9).find(enough).unwrap_or(u8::MAX)
 }
 

@@ -54,26 +54,26 @@ pub(in crate::session) fn size(record: &Record) -> usize {
         secret: [0; 16],
         current_key: true,
     };
-    write(&ticket, Some(record)).map_or(usize::MAX, |letter| letter.len())
+    write(&ticket, Some(record)).map_or(usize::MAX, |payload| payload.len())
 }
 
 /// Reads it again. `None`: of a version that we do not know.
 pub(super) fn read(
-    letter: &[u8],
+    payload: &[u8],
     realm: Realm<'_>,
     current_key: bool,
 ) -> Option<(Ticket, Option<Arc<Record>>)> {
     // It was authenticated before it gets here: what does not parse is of another version, not an
     // attack.
-    let letter: PayloadHead = rmp_serde::from_slice(letter).ok()?;
+    let payload: PayloadHead = rmp_serde::from_slice(payload).ok()?;
     let ticket = Ticket {
-        minted: Timestamp(letter.minted),
-        stamped: Timestamp(letter.stamped),
-        id: Uuid::from_bytes(letter.id.into_array()),
-        secret: letter.secret.into_array(),
+        minted: Timestamp(payload.minted),
+        stamped: Timestamp(payload.stamped),
+        id: Uuid::from_bytes(payload.id.into_array()),
+        secret: payload.secret.into_array(),
         current_key,
     };
-    let record = letter.body.map(|body| Arc::new(record(body, &ticket, realm)));
+    let record = payload.body.map(|body| Arc::new(record(body, &ticket, realm)));
     Some((ticket, record))
 }
 

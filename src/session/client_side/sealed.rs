@@ -57,10 +57,10 @@ pub(in crate::session) struct CookieIssue<'a> {
     pub now: Timestamp,
 }
 
-/// Bytes of a letter that so many cookies of this form hold, by whichever scheme.
-pub(in crate::session) fn room(cookie: &CookieForm) -> usize {
-    let letters = parts::room(cookie.name(true), cookie.most_parts())
-        .min(parts::room(cookie.name(false), cookie.most_parts()));
+/// Bytes of a payload that so many cookies of this form hold, by whichever scheme.
+pub(in crate::session) fn capacity_of(cookie: &CookieForm) -> usize {
+    let letters = parts::capacity_of(cookie.name(true), cookie.most_parts())
+        .min(parts::capacity_of(cookie.name(false), cookie.most_parts()));
     (letters / 4 * 3).saturating_sub(1 + OVERHEAD)
 }
 
@@ -101,25 +101,25 @@ impl SealedSessions {
     /// larger than the cookies can hold, or the library fails.
     pub(in crate::session) fn give(
         &self,
-        gift: CookieIssue<'_>,
+        issue: CookieIssue<'_>,
         (cookie, https): (&CookieForm, bool),
         parts: u16,
     ) -> Vec<HeaderValue> {
-        let Some(values) = self.seal(gift, cookie.name(https), cookie.most_parts()) else {
-            tracing::error!(session = %gift.ticket.id, "a session could not be sealed, and is as it was");
+        let Some(values) = self.seal(issue, cookie.name(https), cookie.most_parts()) else {
+            tracing::error!(session = %issue.ticket.id, "a session could not be sealed, and is as it was");
             return Vec::new();
         };
         let given = (0..)
             .zip(&values)
-            .filter_map(|(part, value)| cookie.give_part(part, value, https, gift.lasts, gift.now));
+            .filter_map(|(part, value)| cookie.give_part(part, value, https, issue.lasts, issue.now));
         // Parts of a larger session that stay behind would be sent with each request, and count
         // against the browser's limit.
         let stale = (0..16).skip(values.len()).filter(|part| parts & (1 << part) != 0);
         given.chain(stale.filter_map(|part| cookie.expire_part(part, https))).collect()
     }
 
-    fn seal(&self, gift: CookieIssue<'_>, name: &str, most: u8) -> Option<Vec<String>> {
-        let plain = payload::write(gift.ticket, gift.record)?;
+    fn seal(&self, issue: CookieIssue<'_>, name: &str, most: u8) -> Option<Vec<String>> {
+        let plain = payload::write(issue.ticket, issue.record)?;
         let bytes = 1 + OVERHEAD + plain.len();
         // Known before it is sealed, since it is sealed with it.
         let count = parts::count(name, (bytes * 4).div_ceil(3));
@@ -127,7 +127,7 @@ impl SealedSessions {
             return None;
         }
         let mut sealed = vec![FORMAT];
-        sealed.extend(self.sealer.seal(&bound(count, name, gift.realm), &plain)?);
+        sealed.extend(self.sealer.seal(&bound(count, name, issue.realm), &plain)?);
         let values = parts::split(name, &URL_SAFE_NO_PAD.encode(sealed));
         (values.len() == usize::from(count)).then_some(values)
     }
@@ -195,9 +195,9 @@ impl SealedSessions {
                 if !apply.holds(&record, 0) {
                     return Err(StoreError::TooLarge);
                 }
-                // A renewal by the clock spends the old copy only when the new one was shown
+                // A rotation spends the old copy only when the new one was shown
                 // (`record_activity`), since the browser may never get this answer.
-                if renewed && !apply.changes.by_clock && seen.confirmed {
+                if renewed && !apply.changes.rotate && seen.confirmed {
                     // By whichever node's clock: later than every copy there is.
                     record.renewed = record.renewed.max(Timestamp(before.0 + 1));
                     let since =
@@ -213,12 +213,12 @@ impl SealedSessions {
         Ok(UpdateResult { change, notes })
     }
 
-    /// A cookie was shown: what it took the place of by the clock is spent a moment later.
+    /// A cookie was shown: the copy from before its rotation is spent a moment later.
     pub(in crate::session) fn record_activity(&self, record: &Arc<Record>, now: Timestamp) {
         record.shown(now);
         self.ended.successor_came(record, now);
-        if record.previous.is_some() && !record.overlaps(now) {
-            self.ended.spend_by_clock(record.id, record.renewed, now, self.longest());
+        if record.previous.is_some() && !record.is_rotating(now) {
+            self.ended.spend_rotated(record.id, record.renewed, now, self.longest());
         }
     }
 

@@ -17,7 +17,7 @@ const SWEEP: u64 = 100;
 const STEP: u128 = 1 << 120;
 
 /// Milliseconds from one look for tombstones that are over to the next: it goes through all of them.
-const EXHUME: u64 = 10_000;
+const TOMBSTONE_SWEEP: u64 = 10_000;
 
 /// Where it is.
 #[derive(Debug, Default)]
@@ -32,10 +32,10 @@ pub(super) struct DiskWorker {
     /// After which row the sweep goes on.
     sweeping: Option<u128>,
     swept: Timestamp,
-    exhumed: Timestamp,
+    tombstones_swept: Timestamp,
     pub(super) flushed: Timestamp,
     /// It was told that a page cannot be read.
-    told: bool,
+    has_warned: bool,
 }
 
 /// Where a bite ends: always further on, whatever a key has become.
@@ -84,7 +84,7 @@ impl DiskWriter {
                 (rows, end)
             }
             Err(error) => {
-                if !std::mem::replace(&mut self.background.told, true) {
+                if !std::mem::replace(&mut self.background.has_warned, true) {
                     tracing::error!(%error, "a page of the store cannot be read: what is there is not swept; restart to mend it");
                 }
                 (Vec::new(), after.unwrap_or(0).checked_add(STEP))
@@ -106,7 +106,7 @@ impl DiskWriter {
                 }
                 None => self.set_aside(&stored),
                 Some((record, current)) => {
-                    self.shelve(&record);
+                    self.pack_away(&record);
                     if !current {
                         old.push((record, stored.beside.who));
                     }
@@ -124,13 +124,13 @@ impl DiskWriter {
     }
 
     /// Packs a record away as it is on disk, if there is room.
-    fn shelve(&self, record: &Record) {
+    fn pack_away(&self, record: &Record) {
         let id = record.id.as_u128();
         self.live_view.touches.leave_on(id, record);
         if self.live_view.known.has_room()
-            && let Some(parcel) = packed_record::pack(record)
+            && let Some(packed) = packed_record::pack(record)
         {
-            self.live_view.shelve(id, parcel);
+            self.live_view.keep_packed(id, packed);
         }
     }
 
@@ -140,7 +140,7 @@ impl DiskWriter {
             if let Ok(Some(stored)) = self.file.get(id)
                 && let Some(record) = row::open(id, stored.beside, &stored.row, &self.sealer)
             {
-                self.shelve(&record);
+                self.pack_away(&record);
             }
         }
     }
@@ -150,7 +150,7 @@ impl DiskWriter {
         if old.is_empty() {
             return;
         }
-        if self.live_view.room() == DiskCapacity::Failed {
+        if self.live_view.capacity() == DiskCapacity::Failed {
             self.background.unsealed = true;
             return;
         }
@@ -187,7 +187,7 @@ impl DiskWriter {
 
     /// The next bite, and tombstones whose time is over.
     pub(super) fn sweep(&mut self, now: Timestamp) {
-        if self.live_view.room() == DiskCapacity::Failed {
+        if self.live_view.capacity() == DiskCapacity::Failed {
             return;
         }
         let (rows, end) = self.bite(self.background.sweeping);
@@ -195,16 +195,16 @@ impl DiskWriter {
         let over: Vec<_> = rows.into_iter().filter(|stored| stored.beside.until <= now.0).collect();
         let first = self.background.sweeping.is_none();
         if !over.is_empty() {
-            self.bury(&over, now);
+            self.remove_expired(&over, now);
         }
         if first {
             let idle = self.live_view.rules.plain.idle_timeout;
             let oldest = Timestamp(now.0.saturating_sub(idle.as_millis() as u64)).max(self.floor);
             // An idle store does no writes: a transaction only when there is something to do.
-            if now.0 >= self.background.exhumed.0 + EXHUME {
-                self.background.exhumed = now;
-                if self.file.has_graves_before(oldest).unwrap_or(false) {
-                    let _ = self.transact(|writer| writer.file.unbury(oldest).map(drop));
+            if now.0 >= self.background.tombstones_swept.0 + TOMBSTONE_SWEEP {
+                self.background.tombstones_swept = now;
+                if self.file.has_tombstones_before(oldest).unwrap_or(false) {
+                    let _ = self.transact(|writer| writer.file.remove_tombstones_before(oldest).map(drop));
                 }
             }
             self.live_view.sweep(now);
@@ -212,7 +212,7 @@ impl DiskWriter {
     }
 
     /// Takes out what is over by the rules of today, and by what memory knows of it.
-    fn bury(&mut self, over: &[StoredRow], now: Timestamp) {
+    fn remove_expired(&mut self, over: &[StoredRow], now: Timestamp) {
         let live_view = Arc::clone(&self.live_view);
         let mut damaged = Vec::new();
         let outcome = self.transact(|writer| {

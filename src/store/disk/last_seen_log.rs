@@ -33,18 +33,18 @@ impl LastSeenLog {
 
     /// A record that was read from disk lacks what is not there yet.
     pub(super) fn leave_on(&self, id: u128, record: &Record) {
-        let lots = self.lock();
+        let batches = self.lock();
         // Oldest first, so that the later of the two has the last word.
-        for traces in [lots.flushing.get(&id), lots.waiting.get(&id)].into_iter().flatten() {
+        for traces in [batches.flushing.get(&id), batches.waiting.get(&id)].into_iter().flatten() {
             record.leave(traces);
         }
     }
 
     /// What is to be written now: until [`done`](Self::done) or [`put_back`](Self::put_back).
     pub(super) fn take(&self) -> Arc<ActivityBatch> {
-        let mut lots = self.lock();
-        lots.flushing = Arc::new(std::mem::take(&mut lots.waiting));
-        Arc::clone(&lots.flushing)
+        let mut batches = self.lock();
+        batches.flushing = Arc::new(std::mem::take(&mut batches.waiting));
+        Arc::clone(&batches.flushing)
     }
 
     /// It is on disk.
@@ -54,10 +54,10 @@ impl LastSeenLog {
 
     /// It could not be written: another time.
     pub(super) fn put_back(&self) {
-        let lots = &mut *self.lock();
-        for (id, before) in lots.flushing.iter() {
-            lots.waiting.entry(*id).and_modify(|later| later.merge(before)).or_insert(*before);
+        let batches = &mut *self.lock();
+        for (id, before) in batches.flushing.iter() {
+            batches.waiting.entry(*id).and_modify(|later| later.merge(before)).or_insert(*before);
         }
-        lots.flushing = Arc::default();
+        batches.flushing = Arc::default();
     }
 }

@@ -73,7 +73,7 @@ pub(super) struct LiveView {
     /// What has changed on disk.
     pub(super) marks: ChangeMarks,
     pub(super) rules: SessionConfig,
-    room: AtomicU8,
+    capacity: AtomicU8,
     pub(super) damaged: AtomicU64,
     /// Rows under a key that is not there.
     pub(super) locked: AtomicU64,
@@ -117,7 +117,7 @@ impl LiveView {
             touches: LastSeenLog::default(),
             marks: ChangeMarks::new(),
             rules: rules.clone(),
-            room: AtomicU8::new(0),
+            capacity: AtomicU8::new(0),
             damaged: AtomicU64::new(0),
             locked: AtomicU64::new(0),
             warming: AtomicBool::new(true),
@@ -130,8 +130,8 @@ impl LiveView {
         record.principal.as_ref().map(|name| self.principals.who((&record.realm, name)))
     }
 
-    pub(super) fn room(&self) -> DiskCapacity {
-        match self.room.load(Ordering::Relaxed) {
+    pub(super) fn capacity(&self) -> DiskCapacity {
+        match self.capacity.load(Ordering::Relaxed) {
             0 => DiskCapacity::Plenty,
             1 => DiskCapacity::Logins,
             2 => DiskCapacity::None,
@@ -140,9 +140,9 @@ impl LiveView {
     }
 
     /// After a failed sync it stays `Failed` until the next start: what the system's cache holds since is not what is on disk.
-    pub(super) fn set_room(&self, room: DiskCapacity) {
-        if self.room() != DiskCapacity::Failed {
-            self.room.store(room as u8, Ordering::Relaxed);
+    pub(super) fn set_capacity(&self, capacity: DiskCapacity) {
+        if self.capacity() != DiskCapacity::Failed {
+            self.capacity.store(capacity as u8, Ordering::Relaxed);
         }
     }
 
@@ -230,9 +230,9 @@ impl LiveView {
 
     /// Whether there is as much room as that.
     fn check(&self, most: DiskCapacity) -> Result<(), StoreError> {
-        match self.room() {
+        match self.capacity() {
             DiskCapacity::Failed => Err(StoreError::Unavailable),
-            room if room as u8 > most as u8 => Err(StoreError::Full),
+            capacity if capacity as u8 > most as u8 => Err(StoreError::Full),
             _ => Ok(()),
         }
     }

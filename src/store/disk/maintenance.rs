@@ -43,7 +43,7 @@ pub struct StoreMaintenance {
     /// For whoever writes.
     principals: Option<PrincipalIndex>,
     /// What is in it, for whoever writes.
-    tally: RowChecksum,
+    checksum: RowChecksum,
     path: PathBuf,
     salvaged: Option<SalvageResult>,
     /// What is looked at, where the first page had to be put right; it goes after the database is closed.
@@ -163,13 +163,13 @@ impl StoreMaintenance {
         let path = folder.join(NAME);
         let keys = RowKeys::open(&file, &sealer)
             .map_err(|error| OpenError::Database { path: folder.join(NAME), error })?;
-        let tally = RowChecksum::of(&ids);
+        let checksum = RowChecksum::of(&ids);
         Ok(Self {
             file,
             sealer,
             keys,
             principals: Some(principals),
-            tally,
+            checksum,
             path,
             salvaged,
             copy: None,
@@ -206,7 +206,7 @@ impl StoreMaintenance {
             sealer,
             keys,
             principals: None,
-            tally: RowChecksum::default(),
+            checksum: RowChecksum::default(),
             path,
             salvaged: None,
             copy,
@@ -240,9 +240,9 @@ impl StoreMaintenance {
 
     /// Tombstones, as far as they can be read, and the time that stands for those that are gone.
     fn ended(&self) -> (Vec<(u128, Timestamp)>, bool) {
-        let mut graves = Vec::new();
-        let whole = self.file.graves(|id, at| graves.push((id, at))).is_ok();
-        (graves, whole)
+        let mut tombstones = Vec::new();
+        let whole = self.file.tombstones(|id, at| tombstones.push((id, at))).is_ok();
+        (tombstones, whole)
     }
 
     /// Opens every row, and changes nothing.
@@ -259,8 +259,8 @@ impl StoreMaintenance {
             }
             Ok(())
         })?;
-        let (graves, whole) = self.ended();
-        checked.ended = graves.len() as u64;
+        let (tombstones, whole) = self.ended();
+        checked.ended = tombstones.len() as u64;
         checked.forgets = !whole;
         checked.aside = self.file.aside().unwrap_or(0);
         Ok(checked)
@@ -296,9 +296,9 @@ impl StoreMaintenance {
             checked.sessions += 1;
             write(&mut to, &ImportLine::Session { id: record.id, session: Box::new(RecordForm::of(&record)) })
         })?;
-        let (graves, whole) = self.ended();
+        let (tombstones, whole) = self.ended();
         checked.forgets = !whole;
-        for (id, at) in graves {
+        for (id, at) in tombstones {
             checked.ended += 1;
             write(&mut to, &ImportLine::Ended { ended: Uuid::from_u128(id), at: at.0 })?;
         }
@@ -346,7 +346,7 @@ impl StoreMaintenance {
     ) -> Result<ImportReport, MaintenanceError> {
         let (reach, mut exported) = (self.reach(rules)?, Timestamp(0));
         let mut imported = ImportReport::default();
-        let mut tally = self.tally;
+        let mut checksum = self.checksum;
         for (number, text) in from.lines().enumerate() {
             let text = text?;
             let line = serde_json::from_str(&text)
@@ -370,15 +370,15 @@ impl StoreMaintenance {
                     let beside = row::columns(&record, who, rules);
                     let row = row::seal(&record, beside, &self.sealer).ok_or(MaintenanceError::Seal)?;
                     if self.file.put(&StoredRow { id, beside, row })? {
-                        tally.add(id);
+                        checksum.add(id);
                     }
                     imported.sessions += 1;
                 }
                 ImportLine::Ended { ended, at } => {
                     if self.file.remove(ended.as_u128())? {
-                        tally.remove(ended.as_u128());
+                        checksum.remove(ended.as_u128());
                     }
-                    self.file.bury(ended.as_u128(), Timestamp(at))?;
+                    self.file.add_tombstone(ended.as_u128(), Timestamp(at))?;
                     imported.ended += 1;
                 }
                 ImportLine::Floor { floor, exported: when } => {
@@ -394,7 +394,7 @@ impl StoreMaintenance {
         }
         // Within the same transaction as the rows, or the next start would find that some are
         // missing.
-        tally.keep(&self.file)?;
+        checksum.keep(&self.file)?;
         Ok(imported)
     }
 

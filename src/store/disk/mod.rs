@@ -252,7 +252,7 @@ impl DiskStore {
         if self.live_view.load(id, now).is_none() {
             self.read(id).await?;
         }
-        if self.live_view.room() == DiskCapacity::Failed {
+        if self.live_view.capacity() == DiskCapacity::Failed {
             return Err(StoreError::Unavailable);
         }
         let (there, receipt) = self.live_view.delete(id, now);
@@ -278,7 +278,7 @@ impl DiskStore {
         let mut count = 0;
         let mut all = self.live_view.principals.end(who, now);
         for _ in 0..TRIES {
-            if self.live_view.room() == DiskCapacity::Failed {
+            if self.live_view.capacity() == DiskCapacity::Failed {
                 return Err(StoreError::Unavailable);
             }
             let receipts: Vec<_> = all.into_iter().map(|id| self.live_view.delete(id, now)).collect();
@@ -339,7 +339,7 @@ impl DiskStore {
     /// How the disk is, for whoever asks whether all is well.
     pub fn health(&self) -> DiskHealth {
         DiskHealth {
-            takes_changes: self.live_view.room() != DiskCapacity::Failed,
+            takes_changes: self.live_view.capacity() != DiskCapacity::Failed,
             damaged: self.live_view.damaged.load(Ordering::Relaxed),
             locked: self.live_view.locked.load(Ordering::Relaxed),
             is_warming: self.live_view.warming.load(Ordering::Relaxed),

@@ -13,7 +13,7 @@ use super::pending::{SHARDS, place};
 /// A packed record.
 pub(super) type PackedRecord = Box<[u8]>;
 
-/// Bytes of memory beside a parcel: its place, and what the allocator keeps.
+/// Bytes of memory beside a packed: its place, and what the allocator keeps.
 const BESIDE: u64 = 64;
 
 /// As bytes, so that no room is lost between an id and what lies under it.
@@ -37,16 +37,16 @@ impl PackedIndex {
         self.shards.get(place(id)).map(|shard| shard.lock())
     }
 
-    fn gone(&self, parcel: &[u8]) {
-        self.bytes.fetch_sub(parcel.len() as u64 + BESIDE, Ordering::Relaxed);
+    fn gone(&self, packed: &[u8]) {
+        self.bytes.fetch_sub(packed.len() as u64 + BESIDE, Ordering::Relaxed);
     }
 
     /// It is known from now on, and what lay here of it is out of date.
     pub(super) fn add(&self, id: u128) {
         if let Some(mut shard) = self.lock(id)
-            && let Some(Some(parcel)) = shard.insert(id.to_ne_bytes(), None)
+            && let Some(Some(packed)) = shard.insert(id.to_ne_bytes(), None)
         {
-            self.gone(&parcel);
+            self.gone(&packed);
         }
     }
 
@@ -64,9 +64,9 @@ impl PackedIndex {
     /// It is known no more.
     pub(super) fn remove(&self, id: u128) {
         if let Some(mut shard) = self.lock(id)
-            && let Some(Some(parcel)) = shard.remove(&id.to_ne_bytes())
+            && let Some(Some(packed)) = shard.remove(&id.to_ne_bytes())
         {
-            self.gone(&parcel);
+            self.gone(&packed);
         }
     }
 
@@ -82,13 +82,13 @@ impl PackedIndex {
         self.lock(id).is_some_and(|shard| shard.contains_key(&id.to_ne_bytes()))
     }
 
-    /// Puts a parcel here, if its id is known.
-    pub(super) fn put(&self, id: u128, parcel: PackedRecord) {
+    /// Puts a packed here, if its id is known.
+    pub(super) fn put(&self, id: u128, packed: PackedRecord) {
         if let Some(mut shard) = self.lock(id)
             && let Some(place) = shard.get_mut(&id.to_ne_bytes())
         {
-            self.bytes.fetch_add(parcel.len() as u64 + BESIDE, Ordering::Relaxed);
-            if let Some(before) = place.replace(parcel) {
+            self.bytes.fetch_add(packed.len() as u64 + BESIDE, Ordering::Relaxed);
+            if let Some(before) = place.replace(packed) {
                 self.gone(&before);
             }
         }
@@ -98,11 +98,11 @@ impl PackedIndex {
         self.lock(id).is_some_and(|shard| matches!(shard.get(&id.to_ne_bytes()), Some(Some(_))))
     }
 
-    /// Takes the parcel; the id is still known.
+    /// Takes the packed; the id is still known.
     pub(super) fn take(&self, id: u128) -> Option<PackedRecord> {
-        let parcel = self.lock(id)?.get_mut(&id.to_ne_bytes())?.take()?;
-        self.gone(&parcel);
-        Some(parcel)
+        let packed = self.lock(id)?.get_mut(&id.to_ne_bytes())?.take()?;
+        self.gone(&packed);
+        Some(packed)
     }
 
     pub(super) fn has_room(&self) -> bool {
@@ -120,19 +120,19 @@ mod tests {
 
     #[test]
     fn what_lies_here_is_weighed_and_only_under_known_ids() {
-        let shelf = PackedIndex::new(100);
-        shelf.put(1, Box::new([1; 50]));
-        assert!(!shelf.has(1) && !shelf.holds(1) && shelf.has_room());
+        let index = PackedIndex::new(100);
+        index.put(1, Box::new([1; 50]));
+        assert!(!index.has(1) && !index.holds(1) && index.has_room());
         for id in 1..=3 {
-            shelf.add(id);
-            shelf.put(id, Box::new([1; 50]));
+            index.add(id);
+            index.put(id, Box::new([1; 50]));
         }
-        assert!(!shelf.has_room());
-        shelf.put(2, Box::new([2; 40]));
-        assert_eq!(shelf.take(2).as_deref(), Some(&[2; 40][..]));
-        shelf.add(1);
-        shelf.remove(3);
-        assert_eq!((shelf.take(1), shelf.has(1), shelf.has(3), shelf.len()), (None, true, false, 2));
-        assert_eq!(shelf.bytes.load(Ordering::Relaxed), 0);
+        assert!(!index.has_room());
+        index.put(2, Box::new([2; 40]));
+        assert_eq!(index.take(2).as_deref(), Some(&[2; 40][..]));
+        index.add(1);
+        index.remove(3);
+        assert_eq!((index.take(1), index.has(1), index.has(3), index.len()), (None, true, false, 2));
+        assert_eq!(index.bytes.load(Ordering::Relaxed), 0);
     }
 }

@@ -92,9 +92,9 @@ impl WriteQueue {
     }
 
     /// All that has gathered, and whether that was the last; waits for `patience` at most.
-    pub(super) fn take(&self, patience: Duration) -> (Vec<WriterOrder>, bool) {
+    pub(super) fn take(&self, timeout: Duration) -> (Vec<WriterOrder>, bool) {
         let mut orders = self.orders.lock();
-        self.bell.wait_while_for(&mut orders, |(orders, closed)| orders.is_empty() && !*closed, patience);
+        self.bell.wait_while_for(&mut orders, |(orders, closed)| orders.is_empty() && !*closed, timeout);
         (std::mem::take(&mut orders.0), orders.1)
     }
 
@@ -122,8 +122,8 @@ pub(super) struct WriteReceipt(pub(super) oneshot::Receiver<Result<(), StoreErro
 impl WriteReceipt {
     /// Until it is on disk, for `patience` at most. What is given up before the writer came to it is not done; a commit that
     /// has begun is not taken back: others may rest on it already.
-    pub(super) async fn wait(self, patience: Option<Duration>) -> Result<(), StoreError> {
-        match clock::timeout(patience, self.0).await {
+    pub(super) async fn wait(self, timeout: Option<Duration>) -> Result<(), StoreError> {
+        match clock::timeout(timeout, self.0).await {
             Ok(Ok(outcome)) => outcome,
             // The writer is gone.
             Ok(Err(_)) => Err(StoreError::Unavailable),

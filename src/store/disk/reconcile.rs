@@ -41,22 +41,22 @@ impl LiveView {
             }
             // Taken out of the index and put into use under one lock: there is never a moment with
             // two copies.
-            let parcel = self.known.take(id);
-            record = parcel.and_then(|parcel| packed_record::unpack(id, &parcel)).map(Arc::new);
+            let packed = self.known.take(id);
+            record = packed.and_then(|packed| packed_record::unpack(id, &packed)).map(Arc::new);
             record.clone().map_or(Op::Nop, Op::Put)
         });
         record.map(|record| DiskRead { mark, record: Some(record) })
     }
 
     /// Packs a record away that is on disk like this, and that nobody has at hand.
-    pub(super) fn shelve(&self, id: u128, parcel: PackedRecord) {
-        let mut parcel = Some(parcel);
+    pub(super) fn keep_packed(&self, id: u128, packed: PackedRecord) {
+        let mut packed = Some(packed);
         self.live.entry(id).and_compute_with(|entry| {
             if entry.is_none()
                 && self.pending.get(id).is_none()
-                && let Some(parcel) = parcel.take()
+                && let Some(packed) = packed.take()
             {
-                self.known.put(id, parcel);
+                self.known.put(id, packed);
             }
             Op::Nop
         });

@@ -16,11 +16,11 @@ pub(super) struct RowChecksum {
 impl RowChecksum {
     /// What is there.
     pub(super) fn of(ids: &[(u128, RowColumns)]) -> Self {
-        let mut tally = Self::default();
+        let mut checksum = Self::default();
         for (id, _) in ids {
-            tally.add(*id);
+            checksum.add(*id);
         }
-        tally
+        checksum
     }
 
     pub(super) fn add(&mut self, id: u128) {

@@ -93,7 +93,7 @@ impl DatabaseFile {
         statement.query_map([], row)?.collect()
     }
 
-    pub(in crate::store) fn bury(&self, id: u128, at: Timestamp) -> rusqlite::Result<()> {
+    pub(in crate::store) fn add_tombstone(&self, id: u128, at: Timestamp) -> rusqlite::Result<()> {
         const SQL: &str = "INSERT OR REPLACE INTO ended (id, at) VALUES (?, ?)";
         self.connection.prepare_cached(SQL)?.execute(params![blob(id), at.0.cast_signed()]).map(drop)
     }
@@ -104,7 +104,7 @@ impl DatabaseFile {
     }
 
     /// Each tombstone.
-    pub(in crate::store) fn graves(&self, mut each: impl FnMut(u128, Timestamp)) -> rusqlite::Result<()> {
+    pub(in crate::store) fn tombstones(&self, mut each: impl FnMut(u128, Timestamp)) -> rusqlite::Result<()> {
         let mut statement = self.connection.prepare("SELECT at, id FROM ended")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
@@ -119,13 +119,13 @@ impl DatabaseFile {
     }
 
     /// Whether there are tombstones that are older than this.
-    pub(super) fn has_graves_before(&self, before: Timestamp) -> rusqlite::Result<bool> {
+    pub(super) fn has_tombstones_before(&self, before: Timestamp) -> rusqlite::Result<bool> {
         let mut statement = self.connection.prepare_cached("SELECT 1 FROM ended WHERE at < ? LIMIT 1")?;
         statement.exists([before.0.cast_signed()])
     }
 
     /// Takes out tombstones that are older than this.
-    pub(super) fn unbury(&self, before: Timestamp) -> rusqlite::Result<usize> {
+    pub(super) fn remove_tombstones_before(&self, before: Timestamp) -> rusqlite::Result<usize> {
         self.connection.prepare_cached("DELETE FROM ended WHERE at < ?")?.execute([before.0.cast_signed()])
     }
 

@@ -204,7 +204,7 @@ pub(super) fn is_damaged(error: &OpenError) -> bool {
 /// The ids, if every row is there that was, and each in its place: behind one that is not, a search goes astray.
 fn whole(file: &DatabaseFile) -> rusqlite::Result<Option<RowIds>> {
     let ids = file.scan()?;
-    file.graves(|_, _| ())?;
+    file.tombstones(|_, _| ())?;
     let in_order =
         ids.is_sorted_by(|(one, _), (next, _)| one < next) && ids.first().is_none_or(|(id, _)| *id > 0);
     Ok((in_order && ids.len() as u64 == RowChecksum::rows_said(file)?).then_some(ids))
@@ -228,21 +228,21 @@ fn set_aside(folder: &Path) -> io::Result<PathBuf> {
 /// How many rows were copied, and how many are missing.
 fn copy(old: &DatabaseFile, new: &DatabaseFile, now: Timestamp) -> rusqlite::Result<(u64, u64)> {
     let expected = RowChecksum::rows_said(old).unwrap_or(0);
-    let mut tally = RowChecksum::default();
+    let mut checksum = RowChecksum::default();
     new.run("BEGIN IMMEDIATE")?;
     for name in ["who", "who copy", "floor", "commits", "keys", IDLE] {
         if let Ok(Some(value)) = old.meta(name) {
             new.set_meta(name, &value)?;
         }
     }
-    let mut graves = Vec::new();
+    let mut tombstones = Vec::new();
     // Damaged tombstones are no reason to stop: the floor below stands for those that are lost.
-    let all_ended = old.graves(|id, at| graves.push((id, at)));
-    for (id, at) in graves {
-        new.bury(id, at)?;
+    let all_ended = old.tombstones(|id, at| tombstones.push((id, at)));
+    for (id, at) in tombstones {
+        new.add_tombstone(id, at)?;
     }
     let walked = old.walk(|stored| {
-        tally.add(stored.id);
+        checksum.add(stored.id);
         new.put(&stored).map(drop)
     })?;
     let missing = walked.missing(expected);
@@ -251,7 +251,7 @@ fn copy(old: &DatabaseFile, new: &DatabaseFile, now: Timestamp) -> rusqlite::Res
         let floor = after(now);
         new.set_meta("floor", &new.meta_number("floor")?.max(floor.0).to_be_bytes())?;
     }
-    tally.keep(new)?;
+    checksum.keep(new)?;
     new.run("COMMIT")?;
     Ok((walked.rows, missing))
 }

@@ -90,8 +90,8 @@ impl DiskStore {
         // Only told: which sessions the lost commits held, nobody knows, and to refuse a start
         // would log everybody out.
         compare(commits, said);
-        let tally = RowChecksum::of(&ids);
-        let floor = floor_by_checksum(&file, &tally, settings).map_err(no)?;
+        let checksum = RowChecksum::of(&ids);
+        let floor = floor_by_checksum(&file, &checksum, settings).map_err(no)?;
         let ended = TombstoneSet::new(settings.max_bytes / 16, settings.rules, floor);
         let live_view = Arc::new(LiveView::new(settings.max_bytes, settings.rules, who, ended));
         read(&file, &ids, &live_view).map_err(no)?;
@@ -113,7 +113,7 @@ impl DiskStore {
             max_bytes: settings.max_disk_bytes,
             counter,
             commits,
-            tally,
+            checksum,
             floor,
             background: DiskWorker::warm(),
             failing: None,
@@ -130,10 +130,10 @@ impl DiskStore {
 /// Compares the ids with what was written of them, and says from when on tickets without a record are taken.
 fn floor_by_checksum(
     file: &DatabaseFile,
-    tally: &RowChecksum,
+    checksum: &RowChecksum,
     settings: &DiskSettings<'_>,
 ) -> rusqlite::Result<Timestamp> {
-    let differs = tally.differs(file)?;
+    let differs = checksum.differs(file)?;
     let doubted = differs == Some(true);
     if doubted {
         tracing::error!(
@@ -143,7 +143,7 @@ fn floor_by_checksum(
     }
     let floor = floor(file, settings, doubted)?;
     if differs != Some(false) {
-        tally.keep(file)?;
+        checksum.keep(file)?;
     }
     Ok(floor)
 }
@@ -318,7 +318,7 @@ fn compare(commits: u64, said: CounterReading) {
 
 /// Every id, and whose it is; the tombstones.
 fn read(file: &DatabaseFile, ids: &RowIds, live_view: &LiveView) -> rusqlite::Result<()> {
-    file.graves(|id, at| live_view.ended.add(id, at))?;
+    file.tombstones(|id, at| live_view.ended.add(id, at))?;
     live_view.known.fill(ids.iter().map(|(id, _)| *id));
     let person = |(id, beside): &(u128, RowColumns)| Some((beside.since, beside.who?, *id));
     let mut people: Vec<_> = ids.iter().filter_map(person).collect();

@@ -38,7 +38,7 @@ pub(super) struct DiskWriter {
     pub(super) counter: RollbackCounter,
     pub(super) commits: u64,
     /// What is in the database.
-    pub(super) tally: RowChecksum,
+    pub(super) checksum: RowChecksum,
     pub(super) floor: Timestamp,
     pub(super) background: DiskWorker,
     /// Why changes fail at present.
@@ -57,8 +57,8 @@ impl DiskWriter {
         loop {
             // While it warms there is always something to do, and orders are taken between two
             // bites.
-            let patience = if self.background.is_warming() { Duration::ZERO } else { PATIENCE };
-            let (orders, last) = self.live_view.queue.take(patience);
+            let timeout = if self.background.is_warming() { Duration::ZERO } else { PATIENCE };
+            let (orders, last) = self.live_view.queue.take(timeout);
             self.serve(orders);
             if last {
                 break;
@@ -140,7 +140,7 @@ impl DiskWriter {
             missed = live_view.known.has(id);
             if missed {
                 live_view.ended.add(id, now);
-                let _ = self.transact(|writer| writer.file.bury(id, now));
+                let _ = self.transact(|writer| writer.file.add_tombstone(id, now));
             }
             missed
         });
@@ -160,9 +160,9 @@ impl DiskWriter {
             // Where this fails, it stays unreadable where it is.
             let _ = self.transact(|writer| {
                 if writer.file.set_aside(damaged, now)? {
-                    writer.tally.remove(damaged.id);
+                    writer.checksum.remove(damaged.id);
                 }
-                writer.file.bury(damaged.id, now)
+                writer.file.add_tombstone(damaged.id, now)
             });
             true
         });
@@ -173,35 +173,35 @@ impl DiskWriter {
 
     /// Commits them as one, and tells each what became of it.
     fn commit(&mut self, writes: Vec<RecordWrite>) {
-        let mut dead: Vec<RecordWrite> = Vec::new();
-        let mut living = Vec::with_capacity(writes.len());
+        let mut failed: Vec<RecordWrite> = Vec::new();
+        let mut writes_left = Vec::with_capacity(writes.len());
         for write in writes {
             // Nobody waits for it any more: it counts as failed already.
             // A later write of the same session was derived from the one that was given up, and
             // cannot be kept without it.
-            let given_up = write.answer.is_closed() || dead.iter().any(|other| other.id == write.id);
-            if given_up { dead.push(write) } else { living.push(write) }
+            let given_up = write.answer.is_closed() || failed.iter().any(|other| other.id == write.id);
+            if given_up { failed.push(write) } else { writes_left.push(write) }
         }
-        match self.transaction(&living) {
-            Ok(()) => self.settle(living),
+        match self.transaction(&writes_left) {
+            Ok(()) => self.settle(writes_left),
             // One that cannot be written must not take others with it.
-            Err(DiskFault::Sync) => dead.extend(living),
-            Err(_) if living.len() == 1 => dead.extend(living),
+            Err(DiskFault::Sync) => failed.extend(writes_left),
+            Err(_) if writes_left.len() == 1 => failed.extend(writes_left),
             Err(_) => {
-                for write in living {
-                    if dead.iter().any(|other| other.id == write.id) {
-                        dead.push(write);
+                for write in writes_left {
+                    if failed.iter().any(|other| other.id == write.id) {
+                        failed.push(write);
                         continue;
                     }
                     match self.transaction(std::slice::from_ref(&write)) {
                         Ok(()) => self.settle(vec![write]),
-                        Err(_) => dead.push(write),
+                        Err(_) => failed.push(write),
                     }
                 }
             }
         }
-        if !dead.is_empty() {
-            self.fail(dead);
+        if !failed.is_empty() {
+            self.fail(failed);
         }
     }
 
@@ -229,7 +229,7 @@ impl DiskWriter {
         if writes.is_empty() {
             return Ok(());
         }
-        if self.live_view.room() == DiskCapacity::Failed {
+        if self.live_view.capacity() == DiskCapacity::Failed {
             return Err(DiskFault::Sync);
         }
         self.transact(|writer| {
@@ -238,7 +238,7 @@ impl DiskWriter {
                     WriteEffect::Put(record) => writer.put(record, write.who)?,
                     WriteEffect::End(at) => {
                         writer.remove(write.id)?;
-                        writer.file.bury(write.id, *at)?;
+                        writer.file.add_tombstone(write.id, *at)?;
                     }
                 }
             }
@@ -254,7 +254,7 @@ impl DiskWriter {
         let id = record.id.as_u128();
         self.changed.push(id);
         if self.file.put(&StoredRow { id, beside, row })? {
-            self.tally.add(id);
+            self.checksum.add(id);
         }
         Ok(())
     }
@@ -262,7 +262,7 @@ impl DiskWriter {
     pub(super) fn remove(&mut self, id: u128) -> rusqlite::Result<()> {
         self.changed.push(id);
         if self.file.remove(id)? {
-            self.tally.remove(id);
+            self.checksum.remove(id);
         }
         Ok(())
     }
@@ -273,7 +273,7 @@ impl DiskWriter {
         work: impl FnOnce(&mut Self) -> rusqlite::Result<()>,
     ) -> Result<(), DiskFault> {
         // Kept apart until COMMIT has succeeded; a rollback puts both back.
-        let (count, tally) = (self.commits + 1, self.tally);
+        let (count, checksum) = (self.commits + 1, self.checksum);
         self.changed.clear();
         // In the same transaction as what pushed the tombstones out, so that a restart does not
         // take their tickets again.
@@ -285,15 +285,15 @@ impl DiskWriter {
                 self.file.set_meta("floor", &floor.0.to_be_bytes())?;
             }
             self.file.set_meta("commits", &count.to_be_bytes())?;
-            if tally != self.tally {
-                self.tally.keep(&self.file)?;
+            if checksum != self.checksum {
+                self.checksum.keep(&self.file)?;
             }
             self.file.run("COMMIT")
         };
         if let Err(error) = all() {
             // Where SQLite has rolled back by itself, this fails, and nothing is lost by that.
             let _ = self.file.run("ROLLBACK");
-            self.tally = tally;
+            self.checksum = checksum;
             return Err(self.note(&error));
         }
         (self.commits, self.floor) = (count, floor);
@@ -308,11 +308,11 @@ impl DiskWriter {
     pub(super) fn note(&mut self, error: &rusqlite::Error) -> DiskFault {
         let fault = DiskFault::of(error);
         match fault {
-            DiskFault::Sync if self.live_view.room() != DiskCapacity::Failed => {
+            DiskFault::Sync if self.live_view.capacity() != DiskCapacity::Failed => {
                 // SECURITY: after a failed fsync the kernel may call the lost pages clean, and the
                 // next fsync succeeds over them ("fsyncgate"). Nothing is acknowledged until a
                 // restart has read what is really there.
-                self.live_view.set_room(DiskCapacity::Failed);
+                self.live_view.set_capacity(DiskCapacity::Failed);
                 tracing::error!(
                     %error,
                     "the disk failed to sync: no change is taken any more; sessions are still read; repair the disk and \
@@ -332,9 +332,9 @@ impl DiskWriter {
     }
 
     /// They failed; so does what is queued and was derived from them. The disk's truth counts again.
-    fn fail(&mut self, mut dead: Vec<RecordWrite>) {
+    fn fail(&mut self, mut failed: Vec<RecordWrite>) {
         let mut sound = HashMap::new();
-        for write in &dead {
+        for write in &failed {
             let file = &self.file;
             let truth = || {
                 let beside = file.get(write.id).ok()?.map(|stored| stored.beside);
@@ -344,8 +344,8 @@ impl DiskWriter {
         }
         // By number, not by id alone: what was decided after the truth was put back is sound.
         let derived = |write: &RecordWrite| sound.get(&write.id).is_some_and(|from| write.number < *from);
-        dead.extend(self.live_view.queue.take_out(derived));
-        for write in dead {
+        failed.extend(self.live_view.queue.take_out(derived));
+        for write in failed {
             let full = self.failing == Some(DiskFault::Full);
             let _ = write.answer.send(Err(if full { StoreError::Full } else { StoreError::Unavailable }));
         }
@@ -353,7 +353,7 @@ impl DiskWriter {
 
     /// Writes touches behind: onto the row as it is on disk, so that no older state comes back with them.
     pub(super) fn flush(&mut self, now: Timestamp) {
-        if self.live_view.room() == DiskCapacity::Failed {
+        if self.live_view.capacity() == DiskCapacity::Failed {
             return;
         }
         let touched = self.live_view.touches.take();
@@ -398,7 +398,7 @@ impl DiskWriter {
     }
 
     fn checkpoint(&mut self) {
-        if self.live_view.room() == DiskCapacity::Failed {
+        if self.live_view.capacity() == DiskCapacity::Failed {
             return;
         }
         // Passive: it never waits for a reader, and copies what it can.
@@ -420,7 +420,7 @@ impl DiskWriter {
         let used = pages * PAGE;
         // Visitors without a name may fill one half, those who log in all but a sixteenth: that is for changes of what is
         // there.
-        self.live_view.set_room(match used {
+        self.live_view.set_capacity(match used {
             used if used < most / 2 => DiskCapacity::Plenty,
             used if used < most / 16 * 15 => DiskCapacity::Logins,
             _ => DiskCapacity::None,

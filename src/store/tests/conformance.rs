@@ -32,7 +32,7 @@ pub(in crate::store) const START: Timestamp = Timestamp(4_000_000_000_000);
 pub(in crate::store) struct StoreBench {
     pub store: RecordStore,
     pub rules: SessionConfig,
-    wire: SessionHeaders,
+    headers: SessionHeaders,
     runtime: Runtime,
 }
 
@@ -89,8 +89,8 @@ pub(in crate::store) async fn update(
 impl StoreBench {
     pub(in crate::store) fn new(store: RecordStore, rules: SessionConfig) -> Self {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let wire = SessionHeaders::new(&rules).unwrap();
-        Self { store, rules, wire, runtime }
+        let headers = SessionHeaders::new(&rules).unwrap();
+        Self { store, rules, headers, runtime }
     }
 
     pub(in crate::store) fn wait<T>(&self, future: impl Future<Output = T>) -> T {
@@ -116,8 +116,8 @@ impl StoreBench {
             next_secret,
             now,
             rules: &self.rules,
-            wire: &self.wire,
-            room: None,
+            headers: &self.headers,
+            size_limit: None,
         };
         self.wait(update(&self.store, &apply)).map(|result| result.change)
     }
@@ -400,8 +400,8 @@ fn two_hundred_additions_at_once_are_their_sum() {
                 next_secret: [2; 32],
                 now: at(1),
                 rules: &bench.rules,
-                wire: &bench.wire,
-                room: None,
+                headers: &bench.headers,
+                size_limit: None,
             };
             std::thread::scope(|scope| {
                 for _ in 0..4 {

@@ -84,12 +84,12 @@ pub(super) async fn check(
         // No limit of its own: the whole check runs under `health.timeout`.
         let connection = connect_http2(endpoint, None, ConnectRetry::None, 0).await?;
         let now = Timestamp::now();
-        let terms = SendOptions::without_visitor(now);
+        let options = SendOptions::without_visitor(now);
         let share = http2::ConnectionShare::of(&connection);
         let is_grpc = *head.method() == Method::POST;
         let body =
             is_grpc.then(|| Box::new(ReplayBody::new(CheckBody(Some(Bytes::from_static(grpc::REQUEST))))));
-        let answer = match http2::ask(share, endpoint, head, added, body, terms).await {
+        let answer = match http2::ask(share, endpoint, head, added, body, options).await {
             Ok(answer) => answer,
             Err(FailedRequest { why: FailureReason::Exchange(error), .. }) => return Err(error.into()),
             Err(_) => return Err(CheckFailure::Late),

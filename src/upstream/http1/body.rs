@@ -133,7 +133,7 @@ where
         lease.connection.rest();
         lease.keep();
     } else if lease.connection.holds_more() {
-        lease.said_more();
+        lease.note_leftovers();
     }
 }
 

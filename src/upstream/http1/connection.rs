@@ -93,8 +93,8 @@ impl BodyUse {
 
 impl<B> Http1Connection<B> {
     /// So many wait for its place, on all workers.
-    pub(in super::super) fn wanted_by(&self) -> usize {
-        self.slot.as_ref().map_or(0, ConnectionSlot::wanted_by)
+    pub(in super::super) fn waiters(&self) -> usize {
+        self.slot.as_ref().map_or(0, ConnectionSlot::waiters)
     }
 
     /// The stream, and what was read of it after the last answer. Its place among those of its server is free: a tunnel

@@ -31,22 +31,22 @@ pub(in super::super) async fn ask<B, R>(
     head: &Request<R>,
     added: &HeaderLines,
     body: Option<SentBody<B>>,
-    terms: &SendOptions<'_>,
+    options: &SendOptions<'_>,
 ) -> Result<Response<AnswerBody<B>>, FailedRequest<B>>
 where
     B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
     let bodied = body.is_some();
     lease.connection.begin(head, added, body);
-    let error = match converse(&mut lease, terms).await {
+    let error = match converse(&mut lease, options).await {
         Some(Ok(answered)) => {
             let offers = answered.response.status() == StatusCode::UNAUTHORIZED
                 && challenges::offers_to_log_in_connection(answered.response.fields());
-            if offers || (terms.has_credentials && challenges::logs_in_connection(head.fields())) {
-                lease.belongs_to(terms.visitor, offers);
+            if offers || (options.has_credentials && challenges::logs_in_connection(head.fields())) {
+                lease.belongs_to(options.visitor, offers);
             }
             let streamed = head.version() == Version::HTTP_2;
-            return answer(lease, answered, terms, streamed).map_err(|error| FailedRequest {
+            return answer(lease, answered, options, streamed).map_err(|error| FailedRequest {
                 why: FailureReason::Exchange(error.into()),
                 seen: DeliveryState::Some,
             });
@@ -63,7 +63,7 @@ where
         error => error,
     };
     if leftovers {
-        lease.said_more();
+        lease.note_leftovers();
     }
     // A body that was begun is gone.
     let seen = if bodied || !(leftovers || error.may_be_stale()) {
@@ -85,20 +85,20 @@ where
 /// Polls request and answer together; `None`: the time was up.
 async fn converse<B>(
     lease: &mut ConnectionLease<B>,
-    terms: &SendOptions<'_>,
+    options: &SendOptions<'_>,
 ) -> Option<Result<AnswerHead, Http1Error>>
 where
     B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
-    let mut timer = CoarseTimer::new(terms.first_byte);
+    let mut timer = CoarseTimer::new(options.first_byte);
     poll_fn(|cx: &mut Context<'_>| {
-        if let Poll::Ready(result) = lease.connection.poll_head(cx, terms.interim) {
+        if let Poll::Ready(result) = lease.connection.poll_head(cx, options.interim) {
             return Poll::Ready(Some(result));
         }
         // `first_byte_timeout` counts from the end of the request: while the visitor is still
         // sending, the app is not late.
-        if terms.upload.is_some_and(UploadProgress::excuses) {
-            timer.reset(terms.first_byte);
+        if options.upload.is_some_and(UploadProgress::excuses) {
+            timer.reset(options.first_byte);
         }
         timer.poll_elapsed(cx).map(|()| None)
     })
@@ -108,7 +108,7 @@ where
 fn answer<B>(
     mut lease: ConnectionLease<B>,
     mut head: AnswerHead,
-    terms: &SendOptions<'_>,
+    options: &SendOptions<'_>,
     streamed: bool,
 ) -> Result<Response<AnswerBody<B>>, Http1Error>
 where
@@ -127,6 +127,6 @@ where
             "header lines of an answer were dropped: they hold control characters"
         );
     }
-    let body = body::Http1Body::new(lease, &head, terms.answer_idle, streamed)?;
+    let body = body::Http1Body::new(lease, &head, options.answer_idle, streamed)?;
     Ok(response.map(|()| AnswerBody::Http1(body)))
 }

@@ -199,21 +199,21 @@ fn read_known(inbound: &mut BytesMut, asked: &Method) -> Result<Option<AnswerHea
     let places = FieldPlaces::of(parsed.headers, inbound);
     let head = inbound.split_to(length).freeze();
     let mut headers = Fields::new();
-    let mut said = FramingFields::default();
-    places.read(&head, &mut headers, |name, value| said.scan(name, value))?;
+    let mut fields = FramingFields::default();
+    places.read(&head, &mut headers, |name, value| fields.scan(name, value))?;
     // SECURITY: of two readings neither is guessed. An answer whose end is in doubt is how one
     // visitor gets another's answer.
-    let framing = said.framing(version, status, asked)?;
+    let framing = fields.framing(version, status, asked)?;
     // After a 101 the connection speaks another protocol: it is never one for the next request.
     let keep_alive = status != StatusCode::SWITCHING_PROTOCOLS
         && framing != AnswerFraming::UntilClose
-        && !said.close
-        && (version == Version::HTTP_11 || said.keep);
+        && !fields.close
+        && (version == Version::HTTP_11 || fields.keep);
     let mut response = Response::new(());
     *response.status_mut() = status;
     *response.version_mut() = version;
     *response.fields_mut() = headers;
-    Ok(Some(AnswerHead { response, framing, keep_alive, idle: said.idle, dropped: Vec::new() }))
+    Ok(Some(AnswerHead { response, framing, keep_alive, idle: fields.idle, dropped: Vec::new() }))
 }
 
 /// What the fields say of the connection and of the end of the answer.

@@ -37,7 +37,7 @@ pub(in super::super) async fn ask<B, R>(
     head: &Request<R>,
     added: &HeaderLines,
     body: Option<Box<ReplayBody<B>>>,
-    terms: SendOptions<'_>,
+    options: SendOptions<'_>,
 ) -> Result<Response<AnswerBody<B>>, FailedRequest<B>>
 where
     B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
@@ -63,16 +63,16 @@ where
     };
     let (reused, came) = (share.reused, share.came());
     let mut sending = RequestBodySender::new(stream, body);
-    match converse(answer, &mut sending, terms).await {
+    match converse(answer, &mut sending, options).await {
         Ok(answer) => {
             share.answered();
-            if let Some(upload) = terms.upload {
+            if let Some(upload) = options.upload {
                 upload.answered();
             }
             // An answer has begun: the request will not be sent a second time, and its body need
             // not be kept.
             sending.forget();
-            let answer = body::Http2Body::of(answer, sending, share, terms.answer_idle);
+            let answer = body::Http2Body::of(answer, sending, share, options.answer_idle);
             Ok(answer.map(|body| AnswerBody::Http2(Box::new(body))))
         }
         Err(FailureReason::Late) => {
@@ -96,12 +96,12 @@ where
 async fn converse<B>(
     mut answer: ResponseFuture,
     sending: &mut RequestBodySender<B>,
-    terms: SendOptions<'_>,
+    options: SendOptions<'_>,
 ) -> Result<Response<RecvStream>, FailureReason>
 where
     B: Body<Data = Bytes, Error = RequestBodyError> + Unpin,
 {
-    let mut timer = CoarseTimer::new(terms.first_byte);
+    let mut timer = CoarseTimer::new(options.first_byte);
     let mut interim = 0;
     poll_fn(|cx: &mut Context<'_>| {
         sending.poll(cx).map_err(FailureReason::Body)?;
@@ -113,7 +113,7 @@ where
             }
             // Another protocol is nothing that a stream could change to (RFC 9113 section 8.6).
             let passed = ![StatusCode::CONTINUE, StatusCode::SWITCHING_PROTOCOLS].contains(&head.status());
-            if let Some(super::super::InterimHandler(hear)) = terms.interim.filter(|_| passed) {
+            if let Some(super::super::InterimHandler(hear)) = options.interim.filter(|_| passed) {
                 hear(head.into());
             }
         }
@@ -124,8 +124,8 @@ where
                     .map_err(|error| FailureReason::Exchange(Http2Error::from(error).into())),
             );
         }
-        if terms.upload.is_some_and(UploadProgress::excuses) {
-            timer.reset(terms.first_byte);
+        if options.upload.is_some_and(UploadProgress::excuses) {
+            timer.reset(options.first_byte);
         }
         timer.poll_elapsed(cx).map(|()| Err(FailureReason::Late))
     })

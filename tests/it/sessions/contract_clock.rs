@@ -1,4 +1,4 @@
-//! Renewal by the clock, under a time that is wound forward: nobody is ever logged out by it.
+//! Rotation, under a time that is wound forward: nobody is ever logged out by it.
 #![expect(clippy::unwrap_used, reason = "whatever is missing fails its test, with the place")]
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -70,7 +70,7 @@ fn changes(desk: &SessionBench, lines: &[Line]) -> SessionChanges {
         let name = HeaderName::try_from(format!("x-session-{name}")).unwrap();
         headers.append(name, HeaderValue::try_from(value).unwrap());
     }
-    let changes = desk.plan.sessions.wire.take(&mut headers).unwrap_or_default();
+    let changes = desk.plan.sessions.headers.take(&mut headers).unwrap_or_default();
     assert!(headers.is_empty(), "every line is taken out");
     *changes
 }

@@ -75,7 +75,7 @@ impl SessionBench {
                 is_document,
             },
             read_only,
-            suits: None,
+            id_filter: None,
             now,
         };
         let mut resolved = at_once(self.plan.sessions.resolve(request)).unwrap().unwrap();
@@ -98,7 +98,7 @@ impl SessionBench {
             shared: || false,
             shows_nothing: false,
             client: None::<IpAddr>,
-            suits: None,
+            id_filter: None,
             now,
         };
         let line = at_once(self.plan.sessions.commit(resolved, answer)).unwrap()?.set_cookies.pop();

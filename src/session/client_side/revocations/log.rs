@@ -28,7 +28,7 @@ const PRUNED_EACH: Duration = Duration::from_mins(10);
 
 const TABLE: &str =
     "CREATE TABLE IF NOT EXISTS carried (id BLOB PRIMARY KEY, below BLOB NOT NULL, at INTEGER NOT NULL,
-    until INTEGER NOT NULL, by_clock INTEGER NOT NULL) WITHOUT ROWID";
+    until INTEGER NOT NULL, rotate INTEGER NOT NULL) WITHOUT ROWID";
 
 /// An entry to be kept.
 struct RevocationEntry {
@@ -41,7 +41,7 @@ struct RevocationEntry {
 #[derive(Debug)]
 pub(super) struct LogReceipt {
     kept: oneshot::Receiver<()>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl LogReceipt {
@@ -50,7 +50,7 @@ impl LogReceipt {
     /// # Errors
     /// It is not, or that is not known.
     pub(super) async fn wait(self) -> Result<(), StoreError> {
-        match clock::timeout(Some(self.patience), self.kept).await {
+        match clock::timeout(Some(self.timeout), self.kept).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(_)) => Err(StoreError::Unavailable),
             Err(_) => Err(StoreError::Late),
@@ -63,14 +63,14 @@ impl LogReceipt {
 pub(super) struct RevocationLog {
     lines: Mutex<Option<mpsc::Sender<RevocationEntry>>>,
     writer: Mutex<Option<JoinHandle<()>>>,
-    patience: Duration,
+    timeout: Duration,
 }
 
 impl RevocationLog {
     /// Opens it; with what is in it. `died` is called if its thread ends by itself.
     pub(super) fn open(
         folder: &Path,
-        patience: Duration,
+        timeout: Duration,
         died: impl FnOnce() + Send + 'static,
     ) -> Result<(Self, Vec<(u128, RevokedSession)>), OpenError> {
         std::fs::create_dir_all(folder)
@@ -93,7 +93,7 @@ impl RevocationLog {
         })
         .map_err(OpenError::Thread)?;
         let (lines, writer) = (Mutex::new(Some(lines)), Mutex::new(Some(writer)));
-        Ok((Self { lines, writer, patience }, all))
+        Ok((Self { lines, writer, timeout }, all))
     }
 
     /// Hands in an entry.
@@ -103,7 +103,7 @@ impl RevocationLog {
             // A writer that has gone drops it, and whoever waits learns that.
             let _ = lines.send(RevocationEntry { id, entry, kept });
         }
-        LogReceipt { kept: receipt, patience: self.patience }
+        LogReceipt { kept: receipt, timeout: self.timeout }
     }
 
     /// What was handed in is written, and the thread ends.
@@ -150,7 +150,7 @@ fn keep(connection: &mut Connection, lines: &[RevocationEntry]) -> rusqlite::Res
     {
         let mut insert = transaction.prepare_cached(
             "INSERT INTO carried VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO UPDATE SET
-             below = excluded.below, at = excluded.at, until = excluded.until, by_clock = excluded.by_clock",
+             below = excluded.below, at = excluded.at, until = excluded.until, rotate = excluded.rotate",
         )?;
         let mut find =
             transaction.prepare_cached("SELECT id, below, at, until, by_clock FROM carried WHERE id = ?1")?;
@@ -164,7 +164,7 @@ fn keep(connection: &mut Connection, lines: &[RevocationEntry]) -> rusqlite::Res
                 entry.below.to_be_bytes(),
                 entry.at.cast_signed(),
                 entry.until.cast_signed(),
-                entry.by_clock
+                entry.rotate
             ])?;
         }
     }
@@ -186,7 +186,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(u128, RevokedSession
         below: u64::from_be_bytes(below),
         at: row.get::<_, i64>(2)?.cast_unsigned(),
         until: row.get::<_, i64>(3)?.cast_unsigned(),
-        by_clock: row.get(4)?,
+        rotate: row.get(4)?,
         came_back: false,
         changed: 0,
         new_login: 0,

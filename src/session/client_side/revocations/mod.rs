@@ -50,7 +50,7 @@ struct RevokedSession {
     /// Until a copy could still be good.
     until: u64,
     /// Its ticket was replaced because the time had come: nothing happened.
-    by_clock: bool,
+    rotate: bool,
     /// A copy that took the place of those was shown; not kept on disk.
     came_back: bool,
     /// When it was last renewed by what brought more than another ticket, and when by what may have been a login: times
@@ -101,7 +101,7 @@ impl RevokedSession {
             below: u64::MAX,
             at: now.0,
             until: now.plus(lasts).0,
-            by_clock: false,
+            rotate: false,
             came_back: false,
             changed: 0,
             new_login: 0,
@@ -125,9 +125,9 @@ impl RevokedSession {
         let (less, more) = if self.below <= other.below { (self, other) } else { (other, self) };
         Self {
             until: less.until.max(more.until),
-            // What happened before the clock's turn has happened.
-            at: if more.by_clock && !less.by_clock { less.at } else { more.at },
-            by_clock: less.by_clock && more.by_clock,
+            // What happened before a rotation has happened.
+            at: if more.rotate && !less.rotate { less.at } else { more.at },
+            rotate: less.rotate && more.rotate,
             came_back: more.came_back || (less.below == more.below && less.came_back),
             changed: less.changed.max(more.changed),
             new_login: less.new_login.max(more.new_login),
@@ -176,7 +176,7 @@ impl Revocations {
         remembers: RevocationMemory,
         max_bytes: u64,
         folder: &Path,
-        patience: Duration,
+        timeout: Duration,
         died: impl FnOnce() + Send + 'static,
     ) -> Result<Self, OpenError> {
         // With `revocations = "off"` a logout only takes the browser's cookie back, as the
@@ -186,7 +186,7 @@ impl Revocations {
         }
         let mut known = KnownCopies::new(max_bytes);
         if remembers == RevocationMemory::Disk {
-            let (log, all) = RevocationLog::open(folder, patience, died)?;
+            let (log, all) = RevocationLog::open(folder, timeout, died)?;
             for (id, entry) in all {
                 known.note(id, entry);
             }
@@ -252,12 +252,11 @@ impl Revocations {
     }
 
     /// The same, because the time had come for another ticket: nothing is lost if this is.
-    pub(super) fn spend_by_clock(&self, id: Uuid, renewed: Timestamp, now: Timestamp, lasts: Duration) {
+    pub(super) fn spend_rotated(&self, id: Uuid, renewed: Timestamp, now: Timestamp, lasts: Duration) {
         let Some(known) = &self.0 else { return };
         let is_new = known.entries.get(&id.as_u128()).is_none_or(|entry| entry.below < renewed.0);
         if is_new {
-            let entry =
-                RevokedSession { below: renewed.0, by_clock: true, ..RevokedSession::end(now, lasts) };
+            let entry = RevokedSession { below: renewed.0, rotate: true, ..RevokedSession::end(now, lasts) };
             known.note(id.as_u128(), entry);
             if let Some(log) = &known.log {
                 // Not waited for: after a crash the old copy is good once more, and nothing
@@ -314,7 +313,7 @@ impl Revocations {
 
     /// Whether a session has ended, or was renewed but for the clock, and it does not hold of that time.
     pub(super) fn happened_to(&self, id: Uuid, holds: impl Fn(Timestamp) -> bool) -> bool {
-        let renewed = |entry: RevokedSession| !entry.by_clock && !holds(Timestamp(entry.below));
+        let renewed = |entry: RevokedSession| !entry.rotate && !holds(Timestamp(entry.below));
         self.entry(id).is_some_and(|entry| entry.below == u64::MAX || renewed(entry))
     }
 

@@ -67,7 +67,7 @@ impl SessionHouse {
             https: false,
             visit,
             read_only: false,
-            suits: None,
+            id_filter: None,
             now,
         };
         self.manager.resolve(request).await
@@ -87,7 +87,7 @@ impl SessionHouse {
             shared: || false,
             shows_nothing: false,
             client: None,
-            suits: None,
+            id_filter: None,
             now,
         };
         self.manager.commit(resolved, answer).await
@@ -216,7 +216,7 @@ fn what_is_decided_twice_is_counted_once() {
             assert!(poll(adds.as_mut()).is_pending(), "answered before anything is on disk");
         });
         adds.await.unwrap();
-        assert_eq!(house.manager.wire.events.malformed.get(), 0, "the second time it was a number");
+        assert_eq!(house.manager.headers.events.malformed.get(), 0, "the second time it was a number");
     });
 }
 

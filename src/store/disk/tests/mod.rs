@@ -118,17 +118,13 @@ fn that_a_successor_was_shown_is_written_behind() {
     let place = Place::new();
     let bench = place.open();
     bench.save(seen(1, 1, false, at(1)), &sets("a", "1"), at(1));
-    bench.save(
-        seen(1, 1, true, at(2)),
-        &SessionChanges { by_clock: true, ..SessionChanges::default() },
-        at(2),
-    );
+    bench.save(seen(1, 1, true, at(2)), &SessionChanges { rotate: true, ..SessionChanges::default() }, at(2));
     let record = bench.live(1, at(3));
     assert!(record.shown(at(3)));
     bench.store.touch(id(1), &record);
     drop(bench);
     let record = place.open().live(1, at(4));
-    assert!(!record.is_passing_on() && record.overlaps(at(4)) && !record.overlaps(at(40)));
+    assert!(!record.awaits_successor() && record.is_rotating(at(4)) && !record.is_rotating(at(40)));
 }
 
 #[test]
@@ -291,8 +287,8 @@ fn what_is_over_leaves_the_disk_by_the_rules_of_today() {
     sweep(&bench, at(2 * idle + 100));
     assert_eq!((bench.store.len(), bench.store.of("hshop.test", "alice")), (1, vec![id(7)]));
     drop(bench);
-    let graves: u32 = place.sql().query_row("SELECT count(*) FROM ended", [], |r| r.get(0)).unwrap();
-    assert_eq!(graves, 0);
+    let tombstones: u32 = place.sql().query_row("SELECT count(*) FROM ended", [], |r| r.get(0)).unwrap();
+    assert_eq!(tombstones, 0);
     place.rules.plain.idle_timeout *= 10;
     let bench = place.open();
     sweep(&bench, at(6 * idle));

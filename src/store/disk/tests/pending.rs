@@ -64,15 +64,15 @@ fn given_up<T>(bench: &StoreBench, first: impl Future<Output = T>, second: impl 
 
 /// The same change in two answers at once.
 fn twice(bench: &StoreBench, secret: u8, changes: &SessionChanges) -> Result<AppliedChange, StoreError> {
-    let wire = SessionHeaders::new(&bench.rules).unwrap();
+    let headers = SessionHeaders::new(&bench.rules).unwrap();
     let apply = |next| PendingChange {
         seen: seen(1, secret, true, at(2)),
         changes,
         next_secret: [next; 32],
         now: at(3),
         rules: &bench.rules,
-        wire: &wire,
-        room: None,
+        headers: &headers,
+        size_limit: None,
     };
     let (first, second) = (apply(50), apply(51));
     given_up(bench, update(&bench.store, &first), update(&bench.store, &second)).map(|result| result.change)
