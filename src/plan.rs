@@ -151,7 +151,7 @@ pub enum ProofError {
     #[error(transparent)]
     Secret(#[from] SecretError),
     /// It is there, and no header can hold it.
-    #[error("holds what no header can hold")]
+    #[error("holds characters that no header can carry")]
     NoHeader,
 }
 

@@ -73,15 +73,18 @@ impl Reloader {
             }
             Ok(later) => {
                 let later = later.join("; ");
-                tracing::warn!(%file, "reloaded, but for what needs a restart: {later}");
+                tracing::warn!(%file, "reloaded, except for what needs a restart: {later}");
                 ReloadOutcome {
                     taken: true,
-                    message: format!("reloaded, but for what needs a restart: {later}"),
+                    message: format!("reloaded, except for what needs a restart: {later}"),
                 }
             }
             Err(error) => {
-                tracing::error!(%file, "not reloaded, what runs stays: {error}");
-                ReloadOutcome { taken: false, message: format!("not reloaded, what runs stays: {error}") }
+                tracing::error!(%file, "not reloaded, the running configuration stays: {error}");
+                ReloadOutcome {
+                    taken: false,
+                    message: format!("not reloaded, the running configuration stays: {error}"),
+                }
             }
         }
     }

@@ -43,7 +43,7 @@ impl PassedSockets {
 pub(super) fn ready(names: &[String]) {
     let status = format!("listening on {}", names.join(", "));
     if let Err(error) = sd_notify::notify(&[NotifyState::Ready, NotifyState::Status(&status)]) {
-        tracing::warn!(%error, "systemd could not be told that everything is up");
+        tracing::warn!(%error, "systemd could not be notified");
     }
 }
 

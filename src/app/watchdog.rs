@@ -85,7 +85,7 @@ impl Watchdog {
             match &stuck {
                 None => systemd::well(),
                 Some(who) if self.was_well => {
-                    tracing::error!(%who, "does not answer any more: systemd is not told that all is well");
+                    tracing::error!(%who, "does not respond: the systemd watchdog is not notified");
                     systemd::status(&format!("{who} does not answer"));
                 }
                 Some(_) => {}

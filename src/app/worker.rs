@@ -81,7 +81,7 @@ pub(super) fn run(setup: WorkerSetup) -> io::Result<()> {
         tracker.close();
         tokio::select! {
             () = tracker.wait() => {}
-            () = setup.kill.cancelled() => tracing::warn!("the time is up (shutdown_timeout), or a second signal came: what was still under way is cut"),
+            () = setup.kill.cancelled() => tracing::warn!("shutdown_timeout is over, or a second signal came: requests under way are cut"),
         }
         Ok(())
     })

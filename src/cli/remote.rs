@@ -30,7 +30,7 @@ pub(super) enum RemoteError {
     Silent { place: String, why: io::Error },
     #[error("[admin] token: {0}")]
     Token(#[from] crate::config::SecretError),
-    #[error("{0} gave no answer that can be read")]
+    #[error("{0} gave an answer that cannot be read")]
     Garbled(String),
 }
 

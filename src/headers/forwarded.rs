@@ -110,8 +110,7 @@ impl ForwardingRules {
             };
             tracing::warn!(
                 %peer,
-                "X-Forwarded-Proto says https, and who says so is not believed: visitors are served as by http. If it is \
-                 your load balancer, put under [process]: trusted_proxies = [\"{peer}\"]"
+                "X-Forwarded-Proto: https was ignored, since its sender is not in trusted_proxies. If it is your load balancer, set under [process]: trusted_proxies = [\"{peer}\"]"
             );
         }
     }

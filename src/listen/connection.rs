@@ -42,8 +42,7 @@ pub async fn serve<H: RequestHandler>(
         match accepted {
             Ok((stream, _)) if are_too_few_for_visitors(&stream) => {
                 tracing::warn!(
-                    "a connection was closed at once: there are as many open files as there may be, but for those that \
-                     are kept back; raise LimitNOFILE, or lower [limits] connections"
+                    "a connection was closed: too many open files; raise LimitNOFILE, or lower [limits] connections"
                 );
                 drop(stream);
                 clock::pause(clock::TICK).await;

@@ -72,7 +72,7 @@ impl ConnectionLimits {
             tracing::warn!(
                 ?peer,
                 refused = all,
-                "connections are closed: connections_per_address (a proxy before this one belongs into trusted_proxies)"
+                "connections are closed: more than connections_per_address (a load balancer belongs in trusted_proxies)"
             );
         }
     }

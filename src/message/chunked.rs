@@ -11,7 +11,7 @@ pub enum ChunkError {
     #[error("a chunk is malformed: {0}")]
     Malformed(&'static str),
     /// The trailers.
-    #[error("the trailers are no fields: {0}")]
+    #[error("the trailers are not valid fields: {0}")]
     Trailers(#[from] httparse::Error),
 }
 

@@ -93,7 +93,7 @@ impl AccessLog {
             // Said once: a line for each lost line would make it worse. The count is in the
             // metrics.
             if self.dropped.get() == 0 {
-                tracing::warn!("access log lines are dropped: whoever reads standard output is too slow");
+                tracing::warn!("access log lines are dropped: standard output is read too slowly");
             }
             self.dropped.raise();
         }

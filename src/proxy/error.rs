@@ -13,10 +13,10 @@ pub enum ProxyError {
     #[error("{1}")]
     Client(StatusCode, &'static str),
     /// The visitor went, and the app did not answer within `finish_after_abort`.
-    #[error("the visitor went, and the app did not answer within finish_after_abort")]
+    #[error("the visitor went away, and the app did not answer within finish_after_abort")]
     GivenUp,
     /// The visitor went, and the app was told so.
-    #[error("the visitor went")]
+    #[error("the visitor went away")]
     Gone,
     /// The app failed.
     #[error(transparent)]

@@ -30,10 +30,10 @@ pub struct RouteExplanation {
 #[derive(Debug, thiserror::Error)]
 pub enum RequestFileError {
     /// Not HTTP/1.
-    #[error("this is no HTTP/1 request: {0}")]
+    #[error("this is not an HTTP/1 request: {0}")]
     Http(#[from] httparse::Error),
     /// A target, method or field that is none.
-    #[error("this is no HTTP/1 request: {0}")]
+    #[error("this is not an HTTP/1 request: {0}")]
     Parts(#[from] http::Error),
     /// No blank line.
     #[error("the request's head has no end: a blank line is missing")]

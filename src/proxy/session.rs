@@ -130,7 +130,7 @@ impl Call<'_> {
                 return Err(error.into());
             }
             Err(error) => {
-                tracing::error!(%error, "an answer goes out although its changes were not kept, or late: the route is on_store_failure = \"anonymous\"");
+                tracing::error!(%error, "a response is sent although its session changes were not stored, or stored late: the route is on_store_failure = \"anonymous\"");
                 plan.sessions.headers.events.dropped.raise();
                 self.give_back_flashes(resolved).await;
                 session::IssuedCookies::default()

@@ -93,7 +93,7 @@ impl SessionEvents {
         {
             tracing::warn!(
                 all,
-                "too many sessions begin: their answers go out, and nothing is kept for them ([limits] \
+                "too many new sessions: responses are sent, and nothing is stored for them ([limits] \
                  new_sessions_per_second, new_sessions_per_address)"
             );
         }

@@ -63,7 +63,7 @@ pub enum StoreError {
     #[error("the session is larger than its cookies can hold ([store] max_cookies)")]
     TooLarge,
     /// Sessions are with their visitors.
-    #[error("nobody can be logged out where they are not: visitors carry their sessions ([store] kind)")]
+    #[error("other sessions of a principal cannot be ended: visitors carry them ([store] kind)")]
     Elsewhere,
     /// `max_sessions_per_principal` with `on_too_many = "refuse"`.
     #[error("this principal has as many sessions as it may ([session] max_sessions_per_principal)")]

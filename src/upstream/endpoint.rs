@@ -162,13 +162,13 @@ impl Endpoint {
     pub(super) fn is_well(&self) {
         self.succeeded();
         self.unhealthy.store(false, Ordering::Relaxed);
-        tracing::info!(server = %self.name, "its health checks succeed: used again");
+        tracing::info!(server = %self.name, "health checks succeed: the server is used again");
     }
 
     /// So many of its health checks failed.
     pub(super) fn is_unwell(&self, checks: u32, why: &str) {
         self.unhealthy.store(true, Ordering::Relaxed);
-        tracing::warn!(server = %self.name, checks, reason = why, "its health checks fail: not used until they succeed");
+        tracing::warn!(server = %self.name, checks, reason = why, "health checks fail: the server is not used until they succeed");
     }
 
     /// It answered.
@@ -207,7 +207,7 @@ impl Endpoint {
         let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
         if failures >= FAILURES && self.failed_several.load(Ordering::Relaxed) && self.is_up(now) {
             self.ejected_until.store(now.plus(OUT).0, Ordering::Relaxed);
-            tracing::warn!(server = %self.name, "three failures within ten seconds: not used for ten seconds");
+            tracing::warn!(server = %self.name, "three failures within ten seconds: the server is not used for ten seconds");
         }
     }
 }

@@ -77,8 +77,7 @@ impl ConnectionHabits {
         };
         tracing::warn!(
             server,
-            "the app {rule}. They would be taken for the next answer: from now on no connection to it is used again \
-             after such an answer, which costs time. Mend the app"
+            "the app {rule}. They could be taken for the next response: connections are no longer reused after such responses, which costs time. Fix the app"
         );
     }
 

@@ -42,11 +42,11 @@ pub enum TlsError {
     BadCertificate(PathBuf),
     /// `ca = "system"`, and the system has none.
     #[error(
-        "this machine believes no CA: `apt-get install ca-certificates`, or name one by tls = {{ ca = \"ca.pem\" }}"
+        "this machine trusts no CA: `apt-get install ca-certificates`, or name one by tls = {{ ca = \"ca.pem\" }}"
     )]
     NoSystem,
     /// What stands in `servers` can be in no certificate.
-    #[error("{0} can be in no certificate: tls = {{ name = \"…\" }} says what is")]
+    #[error("{0} cannot be the name of a certificate: set tls = {{ name = \"…\" }}")]
     Name(String),
     /// Never with the provider that is built in.
     #[error(transparent)]
@@ -131,7 +131,7 @@ pub(super) fn told(error: &io::Error) -> String {
     let advice = match tls {
         // A CA that was made anew has the old one's name, and another key.
         rustls::Error::InvalidCertificate(C::UnknownIssuer | C::BadSignature) => {
-            "it was signed by no CA that is believed: name its CA by tls = { ca = \"ca.pem\" }"
+            "it was signed by no trusted CA: name its CA by tls = { ca = \"ca.pem\" }"
         }
         rustls::Error::InvalidCertificate(C::NotValidForName | C::NotValidForNameContext { .. }) => {
             "if that is the server that is meant, name what its certificate is for by tls = { name = \"…\" }"

@@ -57,7 +57,7 @@ fn on_the_dashboard_an_operator_finds_a_session_and_ends_it() {
     browser.open(&format!("http://{}/", port.address));
     // By keyboard alone, as far as one types.
     browser.enter("#token", "wrong\u{e007}");
-    browser.shows("#token-error", "That is not the token.");
+    browser.shows("#token-error", "Wrong token.");
     browser.enter("#token", &format!("{}\u{e007}", token.trim()));
     browser.shows("#state-text", "ready");
     browser.shows("#sessions-count", "2 with data");

@@ -116,7 +116,7 @@ function house(status) {
     return [one.names, one.listener, when(one.ends), left];
   });
   $("certificates-section").hidden = certificates.length === 0;
-  $("certificates").replaceChildren(table(["Names", "Listener", "Ends", "Left"], certificates));
+  $("certificates").replaceChildren(table(["Names", "Listener", "Expires", "Left"], certificates));
 }
 
 function told(status) {
@@ -145,7 +145,7 @@ async function look() {
   $("shown").hidden = false;
   told(status);
   const servers = upstreams.upstreams.flatMap((upstream) => upstream.servers.map((server) => [
-    upstream.name, mono(server.address), make("span", { class: server.up ? "good" : "bad" }, server.up ? "up" : "out"),
+    upstream.name, mono(server.address), make("span", { class: server.up ? "good" : "bad" }, server.up ? "up" : "down"),
   ]));
   $("upstreams").replaceChildren(table(["Upstream", "Server", "State"], servers));
   const seen = cookies.cookies.map((one) => [
@@ -162,8 +162,8 @@ function fails(error) {
   if (error instanceof Refused && error.status === 401) {
     $("shown").hidden = true;
     $("login").hidden = false;
-    $("state-text").textContent = "the token is asked for";
-    if (token) $("token-error").textContent = "That is not the token.";
+    $("state-text").textContent = "token required";
+    if (token) $("token-error").textContent = "Wrong token.";
     token = null;
     sessionStorage.removeItem("token");
     $("token").focus();
@@ -219,7 +219,7 @@ function sessions(all, whole) {
       end(`sessions/${one.id}`, `End the session of ${one.principal ?? "nobody"}, last seen ${new Date(one.last_seen).toLocaleString()}?`));
     return [one.principal ?? "–", one.realm, mono(one.id), when(one.last_seen), when(one.expires), held || "–", button];
   });
-  const parts = [table(["Who", "Where", "Id", "Last seen", "Ends", "Holds", ""], rows)];
+  const parts = [table(["Principal", "Realm", "Id", "Last seen", "Expires", "Holds", ""], rows)];
   if (whole && all.length > 1) {
     const button = make("button", { type: "button", class: "danger" }, `End all ${all.length}`);
     button.addEventListener("click", () => end(whole.path, `End all ${all.length} sessions of ${whole.name}?`));

@@ -23,17 +23,17 @@ const LONGEST_TARGET: usize = u16::MAX as usize - 1;
 /// Why a request is refused before anybody sees it.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HeadError {
-    #[error("it is no HTTP/1: {0}")]
+    #[error("it is not HTTP/1: {0}")]
     Malformed(#[from] httparse::Error),
-    #[error("its target is none")]
+    #[error("its target is not valid")]
     Target,
-    #[error("where it ends can be read in two ways: {0}")]
+    #[error("its framing is ambiguous: {0}")]
     Framing(&'static str),
     #[error("its head is larger than head_bytes, or has more than {MOST_FIELDS} lines")]
     TooLarge,
     #[error("its target is longer than {LONGEST_TARGET} bytes")]
     TargetTooLong,
-    #[error("it is HTTP/2, which is not spoken here in clear text: http2_prior_knowledge")]
+    #[error("it is HTTP/2 without TLS, which needs http2_prior_knowledge")]
     Http2,
 }
 

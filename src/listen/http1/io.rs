@@ -41,9 +41,9 @@ const LARGEST_INTERIM: usize = 16 * 1024;
 /// Why no more of a body comes.
 #[derive(Debug, thiserror::Error)]
 pub(in super::super) enum BodyEnd {
-    #[error("the visitor went within the body")]
+    #[error("the visitor went away within the body")]
     Gone,
-    #[error("the visitor's line broke within the body: {0}")]
+    #[error("the visitor's connection broke within the body: {0}")]
     Broken(#[from] io::Error),
     #[error("of the request, {0}")]
     Chunk(#[from] ChunkError),

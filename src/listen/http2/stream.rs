@@ -72,7 +72,7 @@ pub(super) async fn serve<H: RequestHandler>(
     let stream = match reply.send_response(head.into(), ends) {
         Ok(stream) => stream,
         Err(error) => {
-            tracing::debug!(%error, "an answer could not be told");
+            tracing::debug!(%error, "a response could not be sent");
             reply.send_reset(Reason::INTERNAL_ERROR);
             return;
         }
@@ -128,7 +128,7 @@ async fn answered<H: RequestHandler>(
         let polled = Pin::new(&mut answer).poll(cx);
         for hint in handoff.hints() {
             if let Err(error) = reply.send_informational(hint.into()) {
-                tracing::debug!(%error, "a hint could not be told");
+                tracing::debug!(%error, "an interim response could not be sent");
             }
         }
         if let Poll::Ready(response) = polled {
@@ -182,7 +182,7 @@ where
 
     async fn send(mut self) {
         if let Err(error) = poll_fn(|cx| self.poll(cx)).await {
-            tracing::debug!(%error, "an answer did not go out whole");
+            tracing::debug!(%error, "a response was not sent completely");
         }
         if self.broken {
             // What the visitor was told so far leaves first: a reset takes back what has not.

@@ -61,7 +61,7 @@ impl ExpiringLines {
                 kept_back,
                 MOST_LINES,
                 MOST_BYTES,
-                "a browser may keep cookies that were to go: the answer has no room for all of them"
+                "not all cookies could be expired in the browser: the response has no room for more Set-Cookie lines"
             );
         }
         // Lines of ours are for one visitor.

@@ -194,7 +194,7 @@ impl Call<'_> {
             },
             LineVerdict::Refused(why) => {
                 if self.plan.inventory.is_new(name, why) {
-                    tracing::warn!(cookie = %cookie(), why, "a rule was not applied: the cookie would be refused by browsers");
+                    tracing::warn!(cookie = %cookie(), why, "a rule was not applied: browsers would refuse the cookie");
                 }
                 LineFate::Stays
             }
@@ -205,7 +205,7 @@ impl Call<'_> {
             LineVerdict::Reported(verdict) => {
                 let would = cookies::describe(line.bytes(), &verdict);
                 if self.plan.inventory.is_new(name, &would) {
-                    tracing::info!(cookie = %cookie(), would, "report: without `report` this would have become of it");
+                    tracing::info!(cookie = %cookie(), would, "report: what the rule would do to a cookie");
                 }
                 LineFate::Stays
             }

@@ -68,7 +68,7 @@ impl FlaskSessions {
         let opened = self.codec.open(value, now);
         // Who came with what this app never signed is nobody's fault; a clock that goes wrong logs everybody out.
         if let Err(error @ CodecError::Future) = &opened {
-            tracing::warn!(%error, "a cookie of Flask's was not taken");
+            tracing::warn!(%error, "a Flask cookie was refused");
         }
         let opened = opened.ok()?;
         let ticket = Ticket {
@@ -178,7 +178,7 @@ impl FlaskSessions {
                 continue;
             }
             if !document.set(&key, value) {
-                tracing::warn!(field = %field, "a field was not stored: Python does not read such a number");
+                tracing::warn!(field = %field, "a field was not stored: Python cannot read such a number");
             }
         }
     }

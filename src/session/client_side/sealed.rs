@@ -106,7 +106,7 @@ impl SealedSessions {
         parts: u16,
     ) -> Vec<HeaderValue> {
         let Some(values) = self.seal(issue, cookie.name(https), cookie.most_parts()) else {
-            tracing::error!(session = %issue.ticket.id, "a session could not be sealed, and is as it was");
+            tracing::error!(session = %issue.ticket.id, "a session could not be sealed: its changes are lost");
             return Vec::new();
         };
         let given = (0..)

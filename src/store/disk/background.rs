@@ -85,7 +85,7 @@ impl DiskWriter {
             }
             Err(error) => {
                 if !std::mem::replace(&mut self.background.has_warned, true) {
-                    tracing::error!(%error, "a page of the store cannot be read: what is there is not swept; restart to mend it");
+                    tracing::error!(%error, "a page of the database cannot be read: expired sessions there are not removed; restart to repair it");
                 }
                 (Vec::new(), after.unwrap_or(0).checked_add(STEP))
             }
@@ -118,7 +118,7 @@ impl DiskWriter {
         if self.background.warming.is_none() {
             let damaged = self.live_view.damaged.load(Ordering::Relaxed);
             self.live_view.warming.store(false, Ordering::Relaxed);
-            tracing::info!(sessions = self.background.warmed, damaged, "the store was read through");
+            tracing::info!(sessions = self.background.warmed, damaged, "all sessions on disk were read");
             self.tell_of_keys();
         }
     }
@@ -168,19 +168,16 @@ impl DiskWriter {
         if locked > 0 {
             tracing::error!(
                 sessions = locked,
-                "sessions are sealed under a key that [keys] does not have: they are kept as they are until it is given among \
-                 previous, or their time is over"
+                "sessions are sealed under a key that is not in [keys]: add it to previous; until then they cannot be used"
             );
         } else if unsealed {
-            tracing::warn!(
-                "not all sessions could be sealed under the current key: those before it are needed still"
-            );
+            tracing::warn!("not all sessions could be sealed under the current key: keep the previous keys");
         } else if let Err(error) = self.keys.settle(&self.file) {
-            tracing::warn!(%error, "that no previous key is needed could not be kept");
+            tracing::warn!(%error, "it could not be recorded that no previous key is needed");
         } else if resealed > 0 {
             tracing::info!(
                 sessions = resealed,
-                "all sessions are sealed under the current key: the store needs no previous one any more"
+                "all sessions are sealed under the current key: the store needs no previous key"
             );
         }
     }

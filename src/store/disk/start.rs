@@ -137,8 +137,7 @@ fn floor_by_checksum(
     let doubted = differs == Some(true);
     if doubted {
         tracing::error!(
-            "an id on disk is not what was written: a session is lost, and nobody knows which; visitors without stored data \
-             begin anew"
+            "a session id on disk was altered: one session is lost; visitors without stored data get new sessions"
         );
     }
     let floor = floor(file, settings, doubted)?;
@@ -306,12 +305,12 @@ fn compare(commits: u64, said: CounterReading) {
             lost = count - commits,
             "the database is behind: its write-ahead log was cut or damaged, and the last commits are lost"
         ),
-        CounterReading::Damaged => tracing::error!(
-            "the count of commits beside the database is damaged: whether any is missing cannot be told"
-        ),
-        CounterReading::New if commits > 0 => tracing::warn!(
-            "the count of commits beside the database is missing: whether any is missing cannot be told"
-        ),
+        CounterReading::Damaged => {
+            tracing::error!("the commit counter is damaged: lost commits cannot be detected at this start");
+        }
+        CounterReading::New if commits > 0 => {
+            tracing::warn!("the commit counter is missing: lost commits cannot be detected at this start");
+        }
         CounterReading::New | CounterReading::Count(_) => {}
     }
 }

@@ -207,7 +207,7 @@ impl DiskWriter {
 
     fn settle(&mut self, writes: Vec<RecordWrite>) {
         if self.failing.take().is_some() {
-            tracing::info!("the disk takes changes again");
+            tracing::info!("the disk accepts changes again");
         }
         let mut late = 0;
         for write in writes {
@@ -219,8 +219,7 @@ impl DiskWriter {
         if late > 0 {
             tracing::warn!(
                 changes = late,
-                "the disk took longer than [store] commit_timeout: changes are kept of which whoever asked was told that they \
-                 had failed"
+                "the disk took longer than [store] commit_timeout: changes were stored although a failure was reported for them"
             );
         }
     }
@@ -299,7 +298,7 @@ impl DiskWriter {
         (self.commits, self.floor) = (count, floor);
         self.changed.drain(..).for_each(|id| self.live_view.marks.raise(id));
         if let Err(error) = self.counter.write(count) {
-            tracing::warn!(%error, "the count of commits could not be kept");
+            tracing::warn!(%error, "the commit counter could not be written");
         }
         Ok(())
     }
@@ -315,12 +314,11 @@ impl DiskWriter {
                 self.live_view.set_capacity(DiskCapacity::Failed);
                 tracing::error!(
                     %error,
-                    "the disk failed to sync: no change is taken any more; sessions are still read; repair the disk and \
-                     restart"
+                    "the disk failed to sync: changes are refused, sessions can still be read; repair the disk and restart"
                 );
             }
             DiskFault::Full if self.failing.is_none() => {
-                tracing::error!(%error, "the disk is full: changes fail until there is room; sessions are still read");
+                tracing::error!(%error, "the disk is full: changes fail until there is space, sessions can still be read");
                 // What waits in the log is worked into the database, and its room used again.
                 self.checkpoint();
             }
@@ -379,7 +377,7 @@ impl DiskWriter {
         if outcome.is_ok() {
             self.live_view.touches.done();
         } else {
-            tracing::warn!(touches = touched.len(), "when sessions were last seen could not be written");
+            tracing::warn!(touches = touched.len(), "last-seen times could not be written");
             self.live_view.touches.put_back();
         }
         for stored in damaged {
@@ -409,7 +407,7 @@ impl DiskWriter {
                     self.note(&error);
                 }
             }
-            Err(fault) => tracing::warn!(?fault, "the write-ahead log could not be worked in"),
+            Err(fault) => tracing::warn!(?fault, "the write-ahead log could not be checkpointed"),
             Ok(()) => {}
         }
     }

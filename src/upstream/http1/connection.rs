@@ -180,7 +180,7 @@ where
                 if status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS {
                     self.interim += 1;
                     if self.interim > MOST_INTERIM {
-                        return Poll::Ready(Err(Http1Error::Framing("interim answers without end")));
+                        return Poll::Ready(Err(Http1Error::Framing("too many interim responses")));
                     }
                     if let Some(InterimHandler(hear)) = interim.filter(|_| status != StatusCode::CONTINUE) {
                         hear(head.response);

@@ -23,7 +23,7 @@ pub enum Http1Error {
     #[error("the head of the answer is no HTTP/1: {0}")]
     Head(#[from] httparse::Error),
     /// HTTP/2 came.
-    #[error("it speaks HTTP/2: `http2 = true` has it spoken to like that")]
+    #[error("it speaks HTTP/2: set `http2 = true` for this upstream")]
     Http2,
     /// The head is too long.
     #[error("the head of the answer is larger than {} KiB", super::head::LARGEST / 1024)]

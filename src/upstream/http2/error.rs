@@ -22,10 +22,10 @@ pub enum Http2Error {
     )]
     Protocol(Reason),
     /// The request cannot be put in HTTP/2.
-    #[error("the request cannot be told in HTTP/2: {0}")]
+    #[error("the request cannot be expressed in HTTP/2: {0}")]
     Unsayable(String),
     /// Interim answers, and no answer.
-    #[error("interim answers without end")]
+    #[error("too many interim responses")]
     Interim,
     /// The answer is shorter than it said.
     #[error("the answer ended before its Content-Length")]

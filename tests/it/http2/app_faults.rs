@@ -259,7 +259,7 @@ fn who_speaks_it_unexpectedly_is_told_apart_as_well() {
             app.finish();
         }
         assert_eq!(wire.answer(false).status, 502);
-        assert!(proxy.log().contains("it speaks HTTP/2: `http2 = true`"), "{}", proxy.log());
+        assert!(proxy.log().contains("it speaks HTTP/2: set `http2 = true`"), "{}", proxy.log());
     }
 }
 

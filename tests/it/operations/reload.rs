@@ -71,7 +71,10 @@ fn a_bad_file_is_told_with_its_mistakes_and_changes_nothing() {
     let app = theme();
     let proxy = Cloakroom::before(app.address).start();
     let told = proxy.reload(|text| text + RULE + "[limits]\nhead_bites = 1\n");
-    assert!(told.contains("ERROR") && told.contains("not reloaded, what runs stays"), "{told}");
+    assert!(
+        told.contains("ERROR") && told.contains("not reloaded, the running configuration stays"),
+        "{told}"
+    );
     let log = proxy.log();
     assert!(
         log.contains("head_bites") && log.contains("config.toml:") && log.contains("head_bytes"),

@@ -73,10 +73,10 @@ fn a_reload_is_told_from_its_beginning_to_its_outcome() {
     let mut before = 0;
     for (text, outcome) in [
         (text.clone() + "[session]\ncache = \"off\"\n", "STATUS=reloaded"),
-        (text.clone() + "[sesion]\n", "STATUS=not reloaded, what runs stays: see the log"),
+        (text.clone() + "[sesion]\n", "STATUS=not reloaded, the running configuration stays: see the log"),
         (
             text.replace("workers = 2", "workers = 3"),
-            "STATUS=reloaded, but for what needs a restart: [process] workers",
+            "STATUS=reloaded, except for what needs a restart: [process] workers",
         ),
         (text, "STATUS=reloaded"),
     ] {

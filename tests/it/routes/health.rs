@@ -40,17 +40,17 @@ fn a_server_that_says_it_is_not_well_is_left_alone_until_it_is() {
     let proxy = before(&[http(&apps[0]), http(&apps[1])], "");
     assert_eq!(reached(&proxy), ["one", "two"]);
     healths[1].store(503, Ordering::Relaxed);
-    eventually("it is taken out", || proxy.log().contains("its health checks fail"));
+    eventually("it is taken out", || proxy.log().contains("health checks fail"));
     assert!(proxy.log().contains("reason=\"it answered 503 Service Unavailable\""), "{}", proxy.log());
     assert_eq!(reached(&proxy), ["one"]);
     healths[1].store(302, Ordering::Relaxed);
-    eventually("it is used again", || proxy.log().contains("its health checks succeed"));
+    eventually("it is used again", || proxy.log().contains("health checks succeed"));
     assert_eq!(reached(&proxy), ["one", "two"]);
     // Where none is well, all are asked.
     for health in &healths {
         health.store(500, Ordering::Relaxed);
     }
-    eventually("both are out", || proxy.log().matches("its health checks fail").count() == 3);
+    eventually("both are out", || proxy.log().matches("health checks fail").count() == 3);
     assert_eq!(reached(&proxy), ["one", "two"]);
     assert!(proxy.access().iter().all(|line| !line.contains("healthz")), "a check is no visitor");
 }
@@ -89,7 +89,7 @@ fn health_check_fails_without_answer_or_certificate() {
     let servers =
         [http(&well), format!("\"http://{}\"", silent.address()), format!("\"https://{}\"", secure.address)];
     let proxy = before(&servers, &format!("tls = {{ ca = \"{}\" }}", authority.root().display()));
-    eventually("both are out", || proxy.log().matches("its health checks fail").count() == 2);
+    eventually("both are out", || proxy.log().matches("health checks fail").count() == 2);
     for reason in ["no answer within health.timeout", "no TLS with 127.0.0.1"] {
         assert!(proxy.log().contains(reason), "{}", proxy.log());
     }

@@ -201,7 +201,7 @@ fn new_sessions_per_address_are_limited_not_logins() {
     }
     early.answered("/", &["X-Session-Set-A: 2"]);
     assert_eq!(early.shown(), "a=2", "who is there already may write");
-    assert_eq!(proxy.log().matches("too many sessions begin").count(), 1, "it is told once a minute");
+    assert_eq!(proxy.log().matches("too many new sessions").count(), 1, "it is told once a minute");
 }
 
 #[test]
@@ -215,7 +215,7 @@ fn what_one_address_has_too_many_is_not_what_others_lack() {
                 proxy.browser().answered("/", &["X-Session-Set-A: 1"]);
             }
         });
-        eventually("a flood", || proxy.log().contains("too many sessions begin"));
+        eventually("a flood", || proxy.log().contains("too many new sessions"));
         for last in 1..=5 {
             let mut wire = proxy.dial_from(Ipv4Addr::new(127, 0, 1, last));
             let mut ask = |more: &str| {

@@ -116,7 +116,7 @@ fn after_a_failed_sync_no_change_is_taken_and_reads_go_on() {
         assert_eq!(heard.told("principal"), None);
     }
     assert_eq!(ask(proxy.address, None, &["x-session-set-n: 1"]).unwrap().status, 503);
-    assert!(proxy.log().contains("the disk failed to sync: no change is taken any more"), "{}", proxy.log());
+    assert!(proxy.log().contains("the disk failed to sync: changes are refused"), "{}", proxy.log());
     drop(proxy);
     let proxy = Cloakroom::with(&app, &on_disk(&folder.path().join("state")));
     for (ticket, n) in kept {
@@ -143,7 +143,7 @@ fn a_full_disk_refuses_changes_and_recovers_by_itself() {
     });
     assert!((0..30).all(|_| visitor.step(proxy.address)));
     let log = proxy.log();
-    assert!(log.contains("the disk is full") && log.contains("the disk takes changes again"), "{log}");
+    assert!(log.contains("the disk is full") && log.contains("the disk accepts changes again"), "{log}");
     drop(proxy);
     let proxy = Cloakroom::with(&app, &on_disk(&folder.path().join("state")));
     visitor.verify(proxy.address);

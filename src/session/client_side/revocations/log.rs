@@ -26,9 +26,10 @@ const MOST: usize = 1024;
 /// How often what is over is taken out.
 const PRUNED_EACH: Duration = Duration::from_mins(10);
 
+// Tables and columns have the names of 0.1: files that were written then still open.
 const TABLE: &str =
     "CREATE TABLE IF NOT EXISTS carried (id BLOB PRIMARY KEY, below BLOB NOT NULL, at INTEGER NOT NULL,
-    until INTEGER NOT NULL, rotate INTEGER NOT NULL) WITHOUT ROWID";
+    until INTEGER NOT NULL, by_clock INTEGER NOT NULL) WITHOUT ROWID";
 
 /// An entry to be kept.
 struct RevocationEntry {
@@ -132,14 +133,14 @@ fn run(mut connection: Connection, orders: &mpsc::Receiver<RevocationEntry>) {
             Err(error) => {
                 // Their receipts are dropped with them, so each waiting answer is a 503: nobody is
                 // told of a logout that a restart would undo.
-                tracing::error!(%error, lines = lines.len(), "ended sessions could not be kept ([store] revocations = \"disk\")");
+                tracing::error!(%error, lines = lines.len(), "revocations could not be written to disk ([store] revocations = \"disk\")");
             }
         }
         let now = Timestamp::now();
         if now.since(pruned) >= PRUNED_EACH {
             pruned = now;
             if let Err(error) = prune(&connection, now) {
-                tracing::warn!(%error, "ended sessions whose time is over could not be taken out");
+                tracing::warn!(%error, "expired revocations could not be removed");
             }
         }
     }
@@ -150,7 +151,7 @@ fn keep(connection: &mut Connection, lines: &[RevocationEntry]) -> rusqlite::Res
     {
         let mut insert = transaction.prepare_cached(
             "INSERT INTO carried VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT (id) DO UPDATE SET
-             below = excluded.below, at = excluded.at, until = excluded.until, rotate = excluded.rotate",
+             below = excluded.below, at = excluded.at, until = excluded.until, by_clock = excluded.by_clock",
         )?;
         let mut find =
             transaction.prepare_cached("SELECT id, below, at, until, by_clock FROM carried WHERE id = ?1")?;
@@ -164,7 +165,7 @@ fn keep(connection: &mut Connection, lines: &[RevocationEntry]) -> rusqlite::Res
                 entry.below.to_be_bytes(),
                 entry.at.cast_signed(),
                 entry.until.cast_signed(),
-                entry.rotate
+                entry.by_rotation
             ])?;
         }
     }
@@ -186,7 +187,7 @@ fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Option<(u128, RevokedSession
         below: u64::from_be_bytes(below),
         at: row.get::<_, i64>(2)?.cast_unsigned(),
         until: row.get::<_, i64>(3)?.cast_unsigned(),
-        rotate: row.get(4)?,
+        by_rotation: row.get(4)?,
         came_back: false,
         changed: 0,
         new_login: 0,

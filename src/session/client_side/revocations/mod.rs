@@ -50,7 +50,7 @@ struct RevokedSession {
     /// Until a copy could still be good.
     until: u64,
     /// Its ticket was replaced because the time had come: nothing happened.
-    rotate: bool,
+    by_rotation: bool,
     /// A copy that took the place of those was shown; not kept on disk.
     came_back: bool,
     /// When it was last renewed by what brought more than another ticket, and when by what may have been a login: times
@@ -101,7 +101,7 @@ impl RevokedSession {
             below: u64::MAX,
             at: now.0,
             until: now.plus(lasts).0,
-            rotate: false,
+            by_rotation: false,
             came_back: false,
             changed: 0,
             new_login: 0,
@@ -126,8 +126,8 @@ impl RevokedSession {
         Self {
             until: less.until.max(more.until),
             // What happened before a rotation has happened.
-            at: if more.rotate && !less.rotate { less.at } else { more.at },
-            rotate: less.rotate && more.rotate,
+            at: if more.by_rotation && !less.by_rotation { less.at } else { more.at },
+            by_rotation: less.by_rotation && more.by_rotation,
             came_back: more.came_back || (less.below == more.below && less.came_back),
             changed: less.changed.max(more.changed),
             new_login: less.new_login.max(more.new_login),
@@ -256,7 +256,8 @@ impl Revocations {
         let Some(known) = &self.0 else { return };
         let is_new = known.entries.get(&id.as_u128()).is_none_or(|entry| entry.below < renewed.0);
         if is_new {
-            let entry = RevokedSession { below: renewed.0, rotate: true, ..RevokedSession::end(now, lasts) };
+            let entry =
+                RevokedSession { below: renewed.0, by_rotation: true, ..RevokedSession::end(now, lasts) };
             known.note(id.as_u128(), entry);
             if let Some(log) = &known.log {
                 // Not waited for: after a crash the old copy is good once more, and nothing
@@ -313,7 +314,7 @@ impl Revocations {
 
     /// Whether a session has ended, or was renewed but for the clock, and it does not hold of that time.
     pub(super) fn happened_to(&self, id: Uuid, holds: impl Fn(Timestamp) -> bool) -> bool {
-        let renewed = |entry: RevokedSession| !entry.rotate && !holds(Timestamp(entry.below));
+        let renewed = |entry: RevokedSession| !entry.by_rotation && !holds(Timestamp(entry.below));
         self.entry(id).is_some_and(|entry| entry.below == u64::MAX || renewed(entry))
     }
 
