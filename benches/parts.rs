@@ -130,6 +130,7 @@ impl House {
             shown: PresentedCookies::read(&self.cookie, false, line.iter().map(String::as_bytes)),
             realm,
             https: false,
+            client: None,
             visit: || FetchContext {
                 may_mint: ticket.is_none(),
                 is_same_site_withheld: false,

@@ -76,6 +76,7 @@ async fn resolve(manager: &SessionManager, ticket: Option<&str>) -> ResolvedSess
         shown: PresentedCookies::read(&cookie, false, line.iter().map(String::as_bytes)),
         realm: REALM,
         https: false,
+        client: None,
         visit: || FetchContext {
             may_mint: true,
             is_same_site_withheld: false,

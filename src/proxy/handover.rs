@@ -60,6 +60,11 @@ pub async fn until<F: Future>(end: AwaitedBy, mut future: Pin<&mut F>) -> Option
     .await
 }
 
+/// Whether the visitor waits for the answer that is in the making: asked within the life of its request.
+pub fn visitor_waits() -> bool {
+    AWAITED_BY.get() == AwaitedBy::Visitor
+}
+
 /// What giving back may take.
 const CLEANUP_GRACE: Duration = Duration::from_secs(10);
 

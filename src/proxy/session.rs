@@ -39,6 +39,7 @@ impl Call<'_> {
             shown: PresentedCookies::read(form, client.https, lines),
             realm: self.realm(),
             https: client.https,
+            client: client.address,
             visit: || {
                 let visit = FetchContext::read(
                     request.method(),

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    FieldMap, FlashMap, PreviousSecret, Record,
+    FieldMap, FlashMap, NetworkTag, PreviousSecret, Record, ReplacementReason,
     jar::{Jar, StoredCookie},
 };
 use crate::clock::Timestamp;
@@ -60,13 +60,16 @@ pub struct RecordForm {
     pub jar: Vec<StoredCookie>,
 }
 
-/// A secret that was rotated.
+/// A secret that was replaced, and is still good.
 #[derive(Serialize, Deserialize)]
 pub struct SpentSecret {
     #[serde(with = "bytes")]
     secret: [u8; 32],
     /// When its successor was first shown; 0: not yet.
     succeeded: u64,
+    /// [`ReplacementReason::Change`], and the network; absent after a rotation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    network: Option<u64>,
 }
 
 impl RecordForm {
@@ -89,6 +92,10 @@ impl RecordForm {
             previous: record.previous.as_ref().map(|previous| SpentSecret {
                 secret: previous.secret,
                 succeeded: previous.succeeded.load(Ordering::Relaxed),
+                network: match previous.replaced_by {
+                    ReplacementReason::Change(network) => Some(network.0),
+                    ReplacementReason::Rotation => None,
+                },
             }),
             last_seen: record.last_seen().0,
             confirmed: record.is_confirmed(),
@@ -110,7 +117,13 @@ impl RecordForm {
             flashes: self.flashes,
             jar: Jar::new(self.jar.into_iter().map(StoredCookie::cookie).collect()),
             previous: self.previous.map(|spent| {
-                Box::new(PreviousSecret { secret: spent.secret, succeeded: AtomicU64::new(spent.succeeded) })
+                Box::new(PreviousSecret {
+                    secret: spent.secret,
+                    replaced_by: spent.network.map_or(ReplacementReason::Rotation, |network| {
+                        ReplacementReason::Change(NetworkTag(network))
+                    }),
+                    succeeded: AtomicU64::new(spent.succeeded),
+                })
             }),
             last_seen: AtomicU64::new(self.last_seen),
             // What was just read is what the store has: no write is due for it.
@@ -227,7 +240,11 @@ pub mod short_names {
             deserializer: D,
         ) -> Result<Option<SpentSecret>, D::Error> {
             let pair = Option::<Pair>::deserialize(deserializer)?;
-            Ok(pair.map(|(secret, succeeded)| SpentSecret { secret: secret.into_array(), succeeded }))
+            Ok(pair.map(|(secret, succeeded)| SpentSecret {
+                secret: secret.into_array(),
+                succeeded,
+                network: None,
+            }))
         }
     }
 }

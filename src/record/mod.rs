@@ -70,7 +70,7 @@ pub struct Record {
     pub jar: Jar,
     /// The hash of the secret that leads here; any other is spent.
     pub secret: SecretHash,
-    /// The secret before, if it was rotated.
+    /// The secret before, if it is still good.
     pub previous: Option<Box<PreviousSecret>>,
     /// What is carried along with it, and is no field: of a format of others.
     pub(crate) beside: Option<Arc<FlaskDocument>>,
@@ -82,12 +82,50 @@ pub struct Record {
     pub lines: OnceLock<HeaderLines>,
 }
 
-/// A secret that was rotated.
+/// A secret that was replaced, and is still good.
 #[derive(Debug)]
 pub struct PreviousSecret {
     pub(crate) secret: SecretHash,
+    pub(crate) replaced_by: ReplacementReason,
     /// When its successor was first shown; 0: not yet.
     pub(crate) succeeded: AtomicU64,
+}
+
+/// Why a secret was replaced without being spent at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplacementReason {
+    /// Its time had come. It leads on until half a minute after its successor was shown.
+    Rotation,
+    /// Kept cookies changed, in answer to a request from this network. It leads on until its successor was shown, and only
+    /// from there; for half a minute longer, and from elsewhere, it leads to the session as it was before.
+    Change(NetworkTag),
+}
+
+/// Tells the network that a visitor comes from, without naming it: a keyed hash of session and address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct NetworkTag(pub u64);
+
+impl PreviousSecret {
+    /// What it is to its record, which was `renewed` then.
+    fn matches(&self, from: NetworkTag, renewed: Timestamp, now: Timestamp) -> SecretMatch {
+        let runs_since = |since: Timestamp| since.plus(OVERLAP) > now;
+        match (self.replaced_by, self.succeeded.load(Ordering::Relaxed)) {
+            // Good without limit until the successor is shown: the browser may never have got the
+            // answer that brought it.
+            (ReplacementReason::Rotation, 0) => SecretMatch::Previous { succeeded: false },
+            (ReplacementReason::Rotation, at) if runs_since(Timestamp(at)) => {
+                SecretMatch::Previous { succeeded: true }
+            }
+            (ReplacementReason::Change(network), 0) if network == from => {
+                SecretMatch::Previous { succeeded: false }
+            }
+            // SECURITY: whoever planted the ticket sees nothing of what came with a login, and nobody who
+            // shows it from elsewhere is given its successor.
+            (ReplacementReason::Change(_), 0) if runs_since(renewed) => SecretMatch::Past,
+            (ReplacementReason::Change(_), at @ 1..) if runs_since(Timestamp(at)) => SecretMatch::Past,
+            _ => SecretMatch::No,
+        }
+    }
 }
 
 /// What requests leave on a record without changing it; saved late.
@@ -118,6 +156,8 @@ pub enum SecretMatch {
         /// The successor came back.
         succeeded: bool,
     },
+    /// Its predecessor, which leads to the session as it was before what renewed the ticket.
+    Past,
     /// Neither.
     No,
 }
@@ -168,6 +208,7 @@ impl Record {
             previous: self.previous.as_ref().map(|p| {
                 Box::new(PreviousSecret {
                     secret: p.secret,
+                    replaced_by: p.replaced_by,
                     succeeded: AtomicU64::new(p.succeeded.load(Ordering::Relaxed)),
                 })
             }),
@@ -179,20 +220,14 @@ impl Record {
         }
     }
 
-    /// What this secret's hash is to the record; compared in constant time.
-    pub fn match_secret(&self, secret: &SecretHash, now: Timestamp) -> SecretMatch {
+    /// What this secret's hash is to the record, shown from this network; compared in constant time.
+    pub fn match_secret(&self, secret: &SecretHash, from: NetworkTag, now: Timestamp) -> SecretMatch {
         if crypto::same(&self.secret, secret) {
             return SecretMatch::Current;
         }
         match &self.previous {
             Some(previous) if crypto::same(&previous.secret, secret) => {
-                match previous.succeeded.load(Ordering::Relaxed) {
-                    // Good without limit until the successor is shown: the browser may never have
-                    // got the answer that brought it.
-                    0 => SecretMatch::Previous { succeeded: false },
-                    at if Timestamp(at).plus(OVERLAP) > now => SecretMatch::Previous { succeeded: true },
-                    _ => SecretMatch::No,
-                }
+                previous.matches(from, self.renewed, now)
             }
             _ => SecretMatch::No,
         }
@@ -251,11 +286,31 @@ impl Record {
         self.renewed = now;
     }
 
-    /// Replaces the secret because the time has come.
-    pub(crate) fn rotate(&mut self, next: SecretHash, now: Timestamp) {
-        self.previous = Some(Box::new(PreviousSecret { secret: self.secret, succeeded: AtomicU64::new(0) }));
+    /// Replaces the secret, which stays good until its successor was shown, and half a minute longer.
+    pub(crate) fn replace_secret(
+        &mut self,
+        next: SecretHash,
+        replaced_by: ReplacementReason,
+        now: Timestamp,
+    ) {
+        let (secret, succeeded) = (self.secret, AtomicU64::new(0));
+        self.previous = Some(Box::new(PreviousSecret { secret, replaced_by, succeeded }));
         self.secret = next;
         self.renewed = now;
+    }
+
+    /// The network that the current secret was given to, while its predecessor is still good.
+    pub(crate) fn handed_over_to(&self, now: Timestamp) -> Option<NetworkTag> {
+        let previous = self.previous.as_ref().filter(|_| self.is_rotating(now))?;
+        match previous.replaced_by {
+            ReplacementReason::Change(network) => Some(network),
+            ReplacementReason::Rotation => None,
+        }
+    }
+
+    /// Whether it matters which network a ticket comes from.
+    pub(crate) fn asks_for_network(&self) -> bool {
+        self.previous.as_ref().is_some_and(|previous| previous.replaced_by != ReplacementReason::Rotation)
     }
 
     /// Tunnels that were opened before now belong to the session no longer; its ticket is still good, and the one that it
@@ -390,6 +445,8 @@ impl Record {
 mod tests {
     use super::*;
 
+    const NOWHERE: NetworkTag = NetworkTag(0);
+
     #[test]
     fn last_seen_is_saved_once_an_interval() {
         let at = |s: u32| Timestamp::from_seconds(s);
@@ -406,25 +463,55 @@ mod tests {
     fn an_old_secret_leads_on_for_a_while() {
         let at = |s: u32| Timestamp::from_seconds(s);
         let mut record = Record::new(("h".into(), Uuid::nil()), [1; 32], at(0), at(0), true);
-        assert_eq!(record.match_secret(&[1; 32], at(0)), SecretMatch::Current);
-        record.rotate([2; 32], at(100));
-        assert_eq!(record.match_secret(&[1; 32], at(9_999)), SecretMatch::Previous { succeeded: false });
+        assert_eq!(record.match_secret(&[1; 32], NOWHERE, at(0)), SecretMatch::Current);
+        record.replace_secret([2; 32], ReplacementReason::Rotation, at(100));
+        assert_eq!(
+            record.match_secret(&[1; 32], NOWHERE, at(9_999)),
+            SecretMatch::Previous { succeeded: false }
+        );
         assert!(record.awaits_successor());
         record.shown(at(200));
         record.shown(at(220));
-        assert_eq!(record.match_secret(&[2; 32], at(200)), SecretMatch::Current);
-        assert_eq!(record.match_secret(&[1; 32], at(229)), SecretMatch::Previous { succeeded: true });
-        assert_eq!(record.match_secret(&[1; 32], at(230)), SecretMatch::No);
+        assert_eq!(record.match_secret(&[2; 32], NOWHERE, at(200)), SecretMatch::Current);
+        assert_eq!(
+            record.match_secret(&[1; 32], NOWHERE, at(229)),
+            SecretMatch::Previous { succeeded: true }
+        );
+        assert_eq!(record.match_secret(&[1; 32], NOWHERE, at(230)), SecretMatch::No);
         assert_eq!(record.spent(), at(230));
         record.end_tunnels(at(250));
         assert_eq!(
-            record.match_secret(&[1; 32], at(220)),
+            record.match_secret(&[1; 32], NOWHERE, at(220)),
             SecretMatch::No,
             "spent, though there was time left"
         );
-        assert_eq!((record.match_secret(&[2; 32], at(250)), record.spent()), (SecretMatch::Current, at(250)));
+        assert_eq!(
+            (record.match_secret(&[2; 32], NOWHERE, at(250)), record.spent()),
+            (SecretMatch::Current, at(250))
+        );
         record.renew([3; 32], at(300));
-        assert_eq!(record.match_secret(&[2; 32], at(300)), SecretMatch::No);
+        assert_eq!(record.match_secret(&[2; 32], NOWHERE, at(300)), SecretMatch::No);
         assert_eq!(record.spent(), at(300));
+    }
+
+    #[test]
+    fn secret_from_before_a_change_leads_on_at_home_only() {
+        let at = |s: u32| Timestamp::from_seconds(s);
+        let (home, elsewhere) = (NetworkTag(1), NetworkTag(2));
+        let mut record = Record::new(("h".into(), Uuid::nil()), [1; 32], at(0), at(0), true);
+        record.replace_secret([2; 32], ReplacementReason::Change(home), at(100));
+        let old = |from, now: u32| record.match_secret(&[1; 32], from, at(now));
+        // Until the successor was shown, however long that takes; from elsewhere as it was, and not for long.
+        assert_eq!(old(home, 9_999), SecretMatch::Previous { succeeded: false });
+        assert_eq!((old(elsewhere, 129), old(elsewhere, 130)), (SecretMatch::Past, SecretMatch::No));
+        assert_eq!(record.match_secret(&[2; 32], elsewhere, at(101)), SecretMatch::Current);
+        assert_eq!((record.handed_over_to(at(9_999)), record.is_rotating(at(9_999))), (Some(home), true));
+        record.shown(at(200));
+        let old = |from, now: u32| record.match_secret(&[1; 32], from, at(now));
+        for from in [home, elsewhere] {
+            assert_eq!((old(from, 229), old(from, 230)), (SecretMatch::Past, SecretMatch::No));
+        }
+        assert_eq!((record.handed_over_to(at(229)), record.handed_over_to(at(230))), (Some(home), None));
+        assert_eq!(record.spent(), at(230));
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use uuid::Uuid;
 
+use super::NetworkTag;
 use super::fields::shared;
 use crate::{
     clock::Timestamp,
@@ -143,6 +144,15 @@ impl Ticket {
     #[must_use]
     pub fn successor(&self, keys: &Keyring, now: Timestamp) -> Self {
         let secret = keys.sign(&[b"successor", self.id.as_bytes(), &self.secret]);
+        Self { stamped: now, secret, current_key: true, ..*self }
+    }
+
+    /// The ticket that follows this one because kept cookies changed, for visitors of this network. Derived as
+    /// [`successor`](Self::successor) is, for the same reason.
+    #[must_use]
+    pub(crate) fn handed_over(&self, keys: &Keyring, network: NetworkTag, now: Timestamp) -> Self {
+        let network = network.0.to_be_bytes();
+        let secret = keys.sign(&[b"handed over", self.id.as_bytes(), &self.secret, &network]);
         Self { stamped: now, secret, current_key: true, ..*self }
     }
 

@@ -6,6 +6,7 @@
 //! | a session | nothing | [`Refresh`](AnswerStep::Refresh) |
 //! | | another principal or none, or `logout` | [`Replace`](AnswerStep::Replace) |
 //! | | anything else | [`Change`](AnswerStep::Change) |
+//! | a session as it was | anything | `Change`, of which only an ending counts, or `Leave` |
 //! | a session, on a route that only reads | cookies kept | [`ChangeJar`](AnswerStep::ChangeJar) |
 //! | nothing, or a spent ticket | a login | [`Begin`](AnswerStep::Begin) |
 //! | nothing | something kept | `Begin`, or [`Conflict`](AnswerStep::Conflict) if for a session that is there |
@@ -49,9 +50,11 @@ impl<'a> AnswerStep<'a> {
             SessionStatus::Known { ticket, .. } if changes.is_empty() => Self::Refresh(ticket),
             // Another principal, or none, is another session: nothing of one person reaches the next.
             SessionStatus::Known { ticket, .. } if resolved.is_followed(changes) => Self::Replace(ticket),
-            SessionStatus::Known { ticket, .. } => Self::Change(ticket),
+            // As it was: nothing but an ending counts, and no ticket is given. What `commit` says of it
+            // is a straggler's part.
+            SessionStatus::Past { .. } | SessionStatus::Unavailable if changes.is_empty() => Self::Leave,
+            SessionStatus::Known { ticket, .. } | SessionStatus::Past { ticket, .. } => Self::Change(ticket),
             // Who asks decides whether the visitor is told that it was not kept.
-            SessionStatus::Unavailable if changes.is_empty() => Self::Leave,
             SessionStatus::Unavailable => Self::Unavailable,
             SessionStatus::Stranger(ticket) => Self::of_stranger(*ticket, resolved, changes),
             SessionStatus::Spent { overtaken, .. } => Self::of_spent(*overtaken, changes),
@@ -62,7 +65,9 @@ impl<'a> AnswerStep<'a> {
     fn of_jar(status: &'a SessionStatus, changes: &SessionChanges) -> Self {
         match status {
             _ if changes.jar.is_empty() => Self::Leave,
-            SessionStatus::Known { ticket, .. } => Self::ChangeJar(ticket),
+            SessionStatus::Known { ticket, .. } | SessionStatus::Past { ticket, .. } => {
+                Self::ChangeJar(ticket)
+            }
             SessionStatus::Unavailable => Self::Unavailable,
             SessionStatus::Stranger(_) | SessionStatus::Spent { .. } => {
                 Self::Decline(None, "there is no session, and on this route none begins")

@@ -13,7 +13,7 @@ use crate::{
     clock::Timestamp,
     config::OnConflict,
     crypto,
-    record::{IdFilter, Realm, Record, SecretMatch, Ticket, jar::Jar},
+    record::{IdFilter, NetworkTag, Realm, Record, SecretMatch, Ticket, jar::Jar},
     store::{AppliedChange, FoundRecord, StoreError, UpdateResult},
 };
 
@@ -33,6 +33,21 @@ pub(super) enum CookieOutcome {
     Conflict,
 }
 
+/// The tickets that may follow the one of a session, made before it is decided whether one does.
+#[derive(Clone, Copy)]
+pub(super) struct NextTickets {
+    /// After a renewal or a rotation.
+    renewed: Ticket,
+    /// After a change that leaves the old one good.
+    handed_over: Ticket,
+}
+
+impl From<&Ticket> for NextTickets {
+    fn from(ticket: &Ticket) -> Self {
+        Self { renewed: *ticket, handed_over: *ticket }
+    }
+}
+
 /// `AnswerContext` is what every step of one answer needs, beside its changes.
 #[derive(Clone, Copy)]
 pub(super) struct AnswerContext<'a> {
@@ -40,6 +55,8 @@ pub(super) struct AnswerContext<'a> {
     pub resolved: &'a ResolvedSession,
     /// The realm that the ticket is bound to.
     pub realm: Realm<'a>,
+    /// The network that the request came from, where anything depends on it.
+    pub network: NetworkTag,
     /// The visitor.
     pub client: Option<IpAddr>,
     /// Ids that a new session may have: of this node's share, where ids are shared out.
@@ -74,7 +91,8 @@ impl SessionManager {
         // Only a change can make a record too large for its cookie; to find out how large it may be costs something.
         let limit = if changes.is_empty() { None } else { self.backend.size_limit(cookie, resolved.https) };
         let size_limit = limit.as_ref();
-        let context = AnswerContext { resolved, realm, client, id_filter, now, size_limit, filled };
+        let network = self.network_of_answer(resolved, &changes);
+        let context = AnswerContext { resolved, realm, network, client, id_filter, now, size_limit, filled };
         if !resolved.read_only
             && let Some(name) = resolved.names_another(&changes)
             && let Some(outcome) = self.log_out_another(context, &name, &mut changes).await?
@@ -94,8 +112,9 @@ impl SessionManager {
             // Built anew from the jar alone: a field that is added to `SessionChanges` later does
             // not slip through a route that only reads.
             AnswerStep::ChangeJar(ticket) => {
-                let SessionChanges { jar, spares_session, .. } = changes;
-                let changes = SessionChanges { jar, spares_session, ..SessionChanges::default() };
+                let SessionChanges { jar, spares_session, keeps_old_ticket, .. } = changes;
+                let changes =
+                    SessionChanges { jar, keeps_old_ticket, spares_session, ..SessionChanges::default() };
                 let outcome = self.change(context, ticket, &changes).await?;
                 Ok(outcome.unwrap_or(CookieOutcome::Unchanged))
             }
@@ -207,10 +226,17 @@ impl SessionManager {
         // Made beforehand: the decision is pure, and says only whether this secret takes the place of the old one.
         // The id stays: it is the app's handle on the session (X-Session-Id), and a renewal must
         // not change it.
-        let next = Ticket { secret: crypto::random(), ..ticket.anew(now) };
+        let renewed = Ticket { secret: crypto::random(), ..ticket.anew(now) };
+        // Derived, so that each answer under the old ticket can bring the same one.
+        let handed_over = if changes.keeps_old_ticket {
+            ticket.handed_over(&self.keys, context.network, now)
+        } else {
+            renewed
+        };
+        let next = NextTickets { renewed, handed_over };
         let seen = context.seen(ticket);
         let applied =
-            self.apply(context.resolved.record(), seen, &next, changes, (now, context.size_limit)).await?;
+            self.apply(context.resolved.record(), seen, next, changes, (now, context.size_limit)).await?;
         context.note(changes, &applied);
         // What follows a login leaves nothing to be known of it: whoever logs out may only get another cookie of the app's.
         if let AppliedChange::Saved { renewed, .. } = applied
@@ -225,27 +251,33 @@ impl SessionManager {
                 if changes.may_log_in() && !changes.logs_out_of_app() {
                     self.logins.note(ticket.id, context.client);
                 }
-                self.give(&next, Some(&record), now)
+                let is_handed_over = record.secret == next.handed_over.hash();
+                let given = if is_handed_over { next.handed_over } else { next.renewed };
+                self.give(&given, Some(&record), now)
             }
-            // Cookies were taken out under a ticket that was spent.
-            AppliedChange::Saved { record, .. }
-                if record.match_secret(&ticket.hash(), now) == SecretMatch::No =>
-            {
-                self.apply_straggler(context, ticket, changes).await?
-            }
-            // The browser's copy is to say what the session does, and to last as long, from now on.
-            AppliedChange::Saved { record, .. }
-                if (self.backend.is_client_side() || changes.permanent.is_some())
-                    && record.match_secret(&ticket.hash(), now) == SecretMatch::Current =>
-            {
-                self.give(&ticket.anew(now), Some(&record), now)
+            AppliedChange::Saved { record, .. } => {
+                match record.match_secret(&ticket.hash(), context.network, now) {
+                    // Cookies were taken out under a ticket that was spent.
+                    SecretMatch::No | SecretMatch::Past => {
+                        self.apply_straggler(context, ticket, changes).await?
+                    }
+                    // Another answer was quicker, and its ticket may never have reached the browser.
+                    SecretMatch::Previous { .. } => {
+                        self.reissue_successor(&self.successor(&record, context, ticket), now).await
+                    }
+                    // The browser's copy is to say what the session does, and to last as long, from now on.
+                    SecretMatch::Current if self.backend.is_client_side() || changes.permanent.is_some() => {
+                        self.give(&ticket.anew(now), Some(&record), now)
+                    }
+                    SecretMatch::Current => return Ok(None),
+                }
             }
             // The rest is what another answer made of the session while this one was under way.
             AppliedChange::Ended => self.ended(context, ticket, changes).await?,
             AppliedChange::Straggler => self.apply_straggler(context, ticket, changes).await?,
             AppliedChange::Denied => self.report_dropped_cookies(changes, SPENT),
             AppliedChange::Conflict => self.conflict(context, changes).await,
-            AppliedChange::Nothing | AppliedChange::Saved { .. } => return Ok(None),
+            AppliedChange::Nothing => return Ok(None),
         }))
     }
 
@@ -293,7 +325,7 @@ impl SessionManager {
         let seen = context.seen(ticket);
         // From here on the new session exists and nobody has its ticket: each way out either gives
         // it to the browser or deletes it.
-        let ended = self.apply(record, seen, ticket, changes, (context.now, context.size_limit)).await;
+        let ended = self.apply(record, seen, ticket.into(), changes, (context.now, context.size_limit)).await;
         let conflict = match &ended {
             // Nobody is logged in where everyone of that name was logged out meanwhile.
             Ok(AppliedChange::Ended) if matches!(begun, CookieOutcome::Unchanged) => {
@@ -337,7 +369,8 @@ impl SessionManager {
                 // SECURITY: a spent ticket ends a session only while it is the one that its request
                 // was shown. Otherwise whoever kept an old ticket could log out the person who has
                 // logged in since.
-                record.match_secret(&ticket.hash(), context.now) != SecretMatch::No
+                let found = record.match_secret(&ticket.hash(), context.network, context.now);
+                !matches!(found, SecretMatch::No | SecretMatch::Past)
                     || shown.is_some_and(|shown| record.is_just_as(shown))
             }
             FoundRecord::Nothing => shown.is_none(),
@@ -372,7 +405,8 @@ impl SessionManager {
         // its age for activity nor refuses it as one that should have a record.
         let seen = SeenTicket { instead, record: None, confirmed: false, ..context.seen(ticket) };
         // It is new: there is no older ticket to spend.
-        let applied = self.apply(None, seen, ticket, changes, (context.now, context.size_limit)).await?;
+        let applied =
+            self.apply(None, seen, ticket.into(), changes, (context.now, context.size_limit)).await?;
         context.note(changes, &applied);
         Ok(match applied {
             AppliedChange::Saved { record, .. } => self.give(ticket, Some(&record), context.now),
@@ -403,14 +437,16 @@ impl SessionManager {
         &self,
         brought: Option<&Arc<Record>>,
         seen: SeenTicket<'_>,
-        next: &Ticket,
+        next: NextTickets,
         changes: &SessionChanges,
         (now, size_limit): (Timestamp, Option<&SizeLimit>),
     ) -> Result<AppliedChange, StoreError> {
         let apply = PendingChange {
             seen,
             changes,
-            next_secret: next.hash(),
+            next_secret: next.renewed.hash(),
+            handover_secret: next.handed_over.hash(),
+            has_past_views: self.backend.has_past_views(),
             now,
             rules: &self.rules,
             headers: &self.headers,
@@ -473,6 +509,6 @@ impl<'a> AnswerContext<'a> {
     }
 
     pub(super) fn seen(&self, ticket: &Ticket) -> SeenTicket<'a> {
-        self.resolved.seen(ticket, self.realm)
+        self.resolved.seen(ticket, self.realm, self.network)
     }
 }

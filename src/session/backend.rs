@@ -138,6 +138,19 @@ impl Backend {
         !matches!(self, Self::Flask(_))
     }
 
+    /// Whether a session can be shown as it was before a change. Where the record travels, an old copy is that by itself.
+    pub(super) fn has_past_views(&self) -> bool {
+        matches!(self, Self::Store(_))
+    }
+
+    /// What a ticket leads to that was replaced by a change whose successor was seen.
+    pub(super) fn past(&self, ticket: &Ticket, hash: &SecretHash) -> Option<Arc<Record>> {
+        match self {
+            Self::Store(store) => store.past(ticket.id, hash),
+            Self::Sealed(_) | Self::Flask(_) => None,
+        }
+    }
+
     /// Whether nothing that an answer says is written.
     pub(super) fn reads_only(&self) -> bool {
         matches!(self, Self::Flask(flask) if flask.reads_only())

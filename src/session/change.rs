@@ -50,6 +50,9 @@ pub struct SessionChanges {
     pub rotate: bool,
     /// Cookies of the app that are kept here.
     pub jar: Vec<JarChange>,
+    /// A kept cookie that renews the ticket leaves the old one good until the new one was shown: a script asked, or the
+    /// visitor has gone, so that nobody is known to get the new one.
+    pub keeps_old_ticket: bool,
     /// The upstream may not log anybody in or out: its cookies are its own matter, and end no session.
     pub spares_session: bool,
 }

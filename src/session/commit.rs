@@ -12,7 +12,7 @@ use crate::{
     config::{SessionConfig, is_session_like},
     message::field::normal,
     record::{
-        FieldMap, FieldName, FieldValue, Record, SecretHash, SecretMatch,
+        FieldMap, FieldName, FieldValue, Record, ReplacementReason, SecretHash, SecretMatch,
         jar::{Jar, JarChange},
     },
     store::{Decision, DecisionNote, FoundRecord, RealmPrincipal, UpdateAction, UpdateRequest},
@@ -33,8 +33,12 @@ pub struct PendingChange<'a> {
     pub seen: SeenTicket<'a>,
     /// What the answer wants.
     pub changes: &'a SessionChanges,
-    /// The secret's hash after a renewal, should one be needed.
+    /// The secret's hash after a renewal or a rotation, should one be needed.
     pub next_secret: SecretHash,
+    /// The same after a change of kept cookies that leaves the old ticket good.
+    pub handover_secret: SecretHash,
+    /// The session can be shown as it was before such a change.
+    pub(crate) has_past_views: bool,
     /// Now.
     pub now: Timestamp,
     /// `[session]`
@@ -95,9 +99,7 @@ fn decide_action(
     // The record as it is *now* decides, not the one that the request was shown: another answer may
     // have changed it since.
     let before = match found {
-        FoundRecord::Live(record) if record.match_secret(&seen.secret, apply.now) == SecretMatch::No => {
-            return decide_straggler(record, apply);
-        }
+        FoundRecord::Live(record) if is_overtaken(record, apply) => return decide_straggler(record, apply),
         FoundRecord::Live(record) => Some(record),
         FoundRecord::Ended(_) | FoundRecord::Over => return UpdateAction::Straggler,
         // It was there when the request came: whoever ended it meanwhile wins, and nothing is
@@ -126,6 +128,24 @@ fn decide_action(
     decide_change(before, apply, notes)
 }
 
+/// Whether something has come into the session since the request was shown it, so that its answer counts as a straggler's.
+fn is_overtaken(record: &Record, apply: &PendingChange<'_>) -> bool {
+    let (seen, changes) = (&apply.seen, apply.changes);
+    match record.match_secret(&seen.secret, seen.network, apply.now) {
+        SecretMatch::Current => false,
+        // What it sets counts: in a browser of its own the app's last word would. What it ends was the session
+        // that it was shown, and nobody's who has come into it since.
+        SecretMatch::Previous { .. } => {
+            record.asks_for_network()
+                && seen.record.is_some_and(|shown| shown.renewed != record.renewed)
+                && (changes.ends()
+                    || changes.names_other_than(record.principal.as_ref())
+                    || changes.logs_out_of_app())
+        }
+        SecretMatch::Past | SecretMatch::No => true,
+    }
+}
+
 /// The record with the answer's changes in it, under a new ticket where they call for one. `before`: as it is now; `None`
 /// for a session that begins.
 fn decide_change(
@@ -134,10 +154,9 @@ fn decide_change(
     notes: &mut Vec<DecisionNote>,
 ) -> UpdateAction {
     let (seen, changes) = (&apply.seen, apply.changes);
-    let record = before.map_or_else(
-        || Record::new((seen.realm.key(), seen.id), seen.secret, seen.minted, apply.now, seen.confirmed),
-        |r| r.fork(),
-    );
+    let begin =
+        || Record::new((seen.realm.key(), seen.id), seen.secret, seen.minted, apply.now, seen.confirmed);
+    let record = before.map_or_else(begin, |r| r.fork());
     // Taken from the record as it is now: of two requests at once only one finds the flash, and
     // only that one delivers it.
     let flash = |name: &FieldName| Some((Arc::clone(name), Arc::clone(record.flashes.get(name)?)));
@@ -147,23 +166,56 @@ fn decide_change(
     let logged_in = changes.logs_in() && before.is_none_or(|record| record.principal.is_none());
     let mut draft = RecordDraft { record, apply, notes };
     let privileged = draft.fill();
-    let jar_renews = draft.fill_jar();
+    let jar_renewal = draft.fill_jar();
     let mut record = draft.record;
     // SECURITY: each rise of privilege makes the old ticket worthless (OWASP, session fixation), so
     // that who planted or saw it before the login has nothing.
-    let renewed = logged_in || changes.renew || privileged || jar_renews;
+    let spends = logged_in
+        || changes.renew
+        || privileged
+        || jar_renewal == JarRenewal::Ending
+        || (jar_renewal == JarRenewal::Change && !changes.keeps_old_ticket);
+    let hands_over = jar_renewal == JarRenewal::Change && !spends && needs_handover(before, apply);
     // A renewal for a reason beats a rotation: the old ticket must not stay good beside the
     // new one.
-    if renewed {
+    let mut past = None;
+    if spends {
         record.renew(apply.next_secret, apply.now);
+    } else if hands_over {
+        past =
+            apply.has_past_views.then(|| (seen.secret, before.map_or_else(|| Arc::new(begin()), Arc::clone)));
+        // The secret that was shown is the one that stays good, also where a rotation was under way.
+        record.secret = seen.secret;
+        let (next, reason) = match past {
+            Some(_) => (apply.handover_secret, ReplacementReason::Change(seen.network)),
+            None => (apply.next_secret, ReplacementReason::Rotation),
+        };
+        record.replace_secret(next, reason, apply.now);
     } else if changes.rotate {
-        record.rotate(apply.next_secret, apply.now);
+        record.replace_secret(apply.next_secret, ReplacementReason::Rotation, apply.now);
     }
+    let renewed = spends || hands_over || changes.rotate;
     // Apps repeat themselves: what says nothing new costs no write.
-    if !renewed && !changes.rotate && before.is_some_and(|before| record.says_the_same(before)) {
+    if !renewed && before.is_some_and(|before| record.says_the_same(before)) {
         return UpdateAction::Nothing;
     }
-    UpdateAction::Save { record: Box::new(record), renewed: renewed || changes.rotate, logged_in, taken }
+    UpdateAction::Save { record: Box::new(record), renewed, logged_in, taken, past }
+}
+
+/// Whether a change of kept cookies needs another ticket. `before`: the record as it is now.
+///
+/// Of many answers at a time the first makes one, and all others are answers under the same: whichever of them reaches the
+/// browser brings the ticket that counts. SECURITY: but only for the network that it was made for. Who planted the ticket
+/// may have had one made for themselves, and a login from elsewhere must not lead there.
+fn needs_handover(before: Option<&Arc<Record>>, apply: &PendingChange<'_>) -> bool {
+    // A ticket without a record may have been planted as well; one that this answer brings was not.
+    let Some(before) = before else { return apply.seen.confirmed };
+    let given_to = before.handed_over_to(apply.now);
+    match before.match_secret(&apply.seen.secret, apply.seen.network, apply.now) {
+        SecretMatch::Current => given_to != Some(apply.seen.network),
+        SecretMatch::Previous { .. } => given_to.is_none(),
+        SecretMatch::Past | SecretMatch::No => false,
+    }
 }
 
 /// What still counts of an answer whose ticket was spent while it was under way: an ending, where nobody has come into the
@@ -211,12 +263,23 @@ fn decide_straggler(record: &Arc<Record>, apply: &PendingChange<'_>) -> UpdateAc
     if removed.iter().any(|removal| removal.ends) {
         record.end_tunnels(apply.now);
     }
-    UpdateAction::Save { record, renewed: false, logged_in: false, taken: Vec::new() }
+    UpdateAction::Save { record, renewed: false, logged_in: false, taken: Vec::new(), past: None }
 }
 
 /// Realm and name of who is logged in.
 fn everyone(record: &Arc<Record>) -> Option<RealmPrincipal> {
     Some((Arc::clone(&record.realm), record.principal.clone()?))
+}
+
+/// What a change of the jar means for the ticket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum JarRenewal {
+    /// Nothing.
+    None,
+    /// A cookie changed that renews it.
+    Change,
+    /// A cookie went that looks like the app's own login.
+    Ending,
 }
 
 /// A record that an answer's changes are written into, one by one.
@@ -277,8 +340,8 @@ impl RecordDraft<'_> {
         privileged
     }
 
-    /// The app's cookies, one by one; true if one that asks for it changed anything.
-    fn fill_jar(&mut self) -> bool {
+    /// The app's cookies, one by one; and what that means for the ticket.
+    fn fill_jar(&mut self) -> JarRenewal {
         let apply = self.apply;
         let (mut renews, mut ended) = (false, Vec::new());
         let found = self.record.jar.clone();
@@ -312,7 +375,13 @@ impl RecordDraft<'_> {
             }
         }
         // What an answer takes away and sets again was never away.
-        renews || ended.into_iter().any(|cookie| !self.record.jar.has(cookie))
+        if ended.into_iter().any(|cookie| !self.record.jar.has(cookie)) {
+            JarRenewal::Ending
+        } else if renews {
+            JarRenewal::Change
+        } else {
+            JarRenewal::None
+        }
     }
 
     /// SECURITY: whether a login cookie that the request was sent, and that was taken away meanwhile, would come back: who

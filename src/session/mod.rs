@@ -19,6 +19,7 @@ mod field_scope;
 mod flood;
 mod instruct;
 mod logins;
+mod network;
 mod presented;
 mod refresh;
 mod resolve;
@@ -237,8 +238,9 @@ impl SessionManager {
             && !resolved.taken.is_empty()
         {
             let changes = SessionChanges { give_back: resolved.taken.clone(), ..SessionChanges::default() };
-            let seen = resolved.seen(ticket, realm);
-            if let Err(error) = self.apply(record.as_ref(), seen, ticket, &changes, (now, None)).await {
+            let seen = resolved.seen(ticket, realm, self.network_tag(ticket.id, resolved.client));
+            if let Err(error) = self.apply(record.as_ref(), seen, ticket.into(), &changes, (now, None)).await
+            {
                 tracing::error!(%error, "flashes were lost: they could not be put back");
             }
         }
@@ -254,11 +256,13 @@ impl SessionManager {
             if !answer.changes.is_empty() {
                 // Kept cookies work as everywhere, with the renewal they ask for.
                 let jar = std::mem::take(&mut answer.changes.jar);
+                let keeps_old_ticket = answer.changes.keeps_old_ticket;
                 if !answer.changes.is_empty() {
                     self.headers.events.forbidden("all", "the route is read_only");
                 }
                 let spares_session = !answer.view.may_log_in();
-                answer.changes = SessionChanges { jar, spares_session, ..SessionChanges::default() };
+                answer.changes =
+                    SessionChanges { jar, keeps_old_ticket, spares_session, ..SessionChanges::default() };
             }
             return;
         }

@@ -41,14 +41,20 @@ impl SessionManager {
         if !(clock || is_rotating || self.is_due(ticket, record, now)) || shared() {
             return CookieOutcome::Unchanged;
         }
-        // Derived from the ticket, not random: of two answers at once both make the same one, and whichever is decided first,
-        // both browsers' copies lead on.
-        let successor = ticket.successor(&self.keys, now);
         if clock {
+            // Derived from the ticket, not random: of two answers at once both make the same one, and whichever is decided
+            // first, both browsers' copies lead on.
+            let successor = ticket.successor(&self.keys, now);
             let changes = SessionChanges { rotate: true, ..SessionChanges::default() };
             let seen = context.seen(ticket);
             match self
-                .apply(context.resolved.record(), seen, &successor, &changes, (now, context.size_limit))
+                .apply(
+                    context.resolved.record(),
+                    seen,
+                    (&successor).into(),
+                    &changes,
+                    (now, context.size_limit),
+                )
                 .await
             {
                 Ok(AppliedChange::Saved { record, .. }) => return self.give(&successor, Some(&record), now),
@@ -70,11 +76,22 @@ impl SessionManager {
             }
             _ => return CookieOutcome::Unchanged,
         };
-        match current.match_secret(&ticket.hash(), now) {
+        match current.match_secret(&ticket.hash(), context.network, now) {
             SecretMatch::Current => self.give(&ticket.anew(now), Some(&current), now),
             // The browser still shows the old one: it may never have got the answer that brought the new one.
-            SecretMatch::Previous { .. } => self.reissue_successor(&successor, now).await,
-            SecretMatch::No => CookieOutcome::Unchanged,
+            SecretMatch::Previous { .. } => {
+                self.reissue_successor(&self.successor(&current, context, ticket), now).await
+            }
+            SecretMatch::Past | SecretMatch::No => CookieOutcome::Unchanged,
+        }
+    }
+
+    /// The ticket that took the place of this one, which still leads to the record.
+    pub(super) fn successor(&self, record: &Record, context: AnswerContext<'_>, ticket: &Ticket) -> Ticket {
+        if record.asks_for_network() {
+            ticket.handed_over(&self.keys, context.network, context.now)
+        } else {
+            ticket.successor(&self.keys, context.now)
         }
     }
 
@@ -93,10 +110,10 @@ impl SessionManager {
 
     /// The successor is offered until it was seen; under another key it would be another, and so is not. Nor is it before
     /// it is kept that it leads there: whoever had it then would be logged out.
-    async fn reissue_successor(&self, successor: &Ticket, now: Timestamp) -> CookieOutcome {
+    pub(super) async fn reissue_successor(&self, successor: &Ticket, now: Timestamp) -> CookieOutcome {
         if self.backend.settled(successor.id).await.is_ok()
             && let Ok(FoundRecord::Live(kept)) = self.backend.load(successor, None, now).await
-            && kept.match_secret(&successor.hash(), now) == SecretMatch::Current
+            && kept.secret == successor.hash()
         {
             return self.give(successor, Some(&kept), now);
         }

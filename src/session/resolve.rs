@@ -1,7 +1,7 @@
 //! From the cookies of a request to the session that it comes under. A forged, foreign, expired or ended ticket makes
 //! a stranger, never an error.
 
-use std::time::Duration;
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     config::SessionStart,
-    record::{FieldName, IdFilter, Realm, Record, SecretMatch, Ticket},
+    record::{FieldName, IdFilter, NetworkTag, Realm, Record, SecretMatch, Ticket},
     store::{AppliedChange, FoundRecord, StoreError},
 };
 
@@ -33,8 +33,10 @@ pub struct ResolveRequest<'a, V> {
     pub cookie: &'a CookieForm,
     /// The visitor came by https.
     pub https: bool,
-    /// The circumstances: asked for strangers, who may or may not be given a ticket.
+    /// The circumstances: asked only where the request comes under no session that is good.
     pub visit: V,
+    /// The visitor.
+    pub client: Option<IpAddr>,
     /// The route only reads.
     pub read_only: bool,
     /// Which ids a session may have that begins now; `None`: any.
@@ -82,11 +84,12 @@ impl SessionManager {
     ///
     /// # Errors
     /// The store failed: whose request this is cannot be told.
-    pub async fn resolve<V: FnOnce() -> FetchContext>(
+    pub async fn resolve<V: Fn() -> FetchContext>(
         &self,
         request: ResolveRequest<'_, V>,
     ) -> Result<ResolvedSession, StoreError> {
-        let ResolveRequest { shown, realm, cookie, https, visit, read_only, id_filter, now } = request;
+        let ResolveRequest { shown, realm, cookie, https, visit, client, read_only, id_filter, now } =
+            request;
         let candidates = self.tried(&shown);
         let mut has_other_tickets = candidates.len() > 1;
         let mut tickets = ResolvedTickets::default();
@@ -94,7 +97,7 @@ impl SessionManager {
         for value in candidates {
             match self.backend.open((value, &shown), (cookie, https), (&self.keys, realm), now) {
                 // Genuine, by its MAC, before any store is asked: who guesses makes no store work.
-                Some(came) => tickets.add(&came, self.look_up(&came, now).await?, self),
+                Some(came) => tickets.add(&came, self.look_up(&came, client, now).await?, self),
                 None => drop(self.headers.events.tampered.raise()),
             }
         }
@@ -123,6 +126,7 @@ impl SessionManager {
         let resolved = ResolvedSession {
             status,
             began: now,
+            client,
             taken: Vec::new(),
             has_other_tickets,
             may_have_unseen_session,
@@ -162,11 +166,12 @@ impl SessionManager {
             return;
         }
         let changes = SessionChanges { take, ..SessionChanges::default() };
-        let (seen, now) = (resolved.seen(ticket, realm), resolved.began);
+        let network = self.network_tag(ticket.id, resolved.client);
+        let (seen, now) = (resolved.seen(ticket, realm, network), resolved.began);
         let brought = Some(record);
         // Where it cannot be taken out it is not shown, and is there for the next page: nothing is lost.
         if let Ok(AppliedChange::Saved { record: now, taken, .. }) =
-            self.apply(brought, seen, ticket, &changes, (now, None)).await
+            self.apply(brought, seen, ticket.into(), &changes, (now, None)).await
         {
             if let SessionStatus::Known { record, .. } = &mut resolved.status {
                 *record = Some(now);
@@ -179,18 +184,19 @@ impl SessionManager {
     async fn look_up(
         &self,
         came: &GenuineTicket,
+        client: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<Option<SessionStatus>, StoreError> {
         let failures = self.backend.failures();
         let found = self.backend.load(&came.ticket, came.record.as_ref(), now).await?;
-        let status = self.status(came, found, now);
-        if matches!(status, Some(SessionStatus::Known { .. }))
+        let status = self.status(came, client, found, now);
+        if is_served(status.as_ref())
             || (self.backend.is_settled(came.ticket.id) && self.backend.failures() == failures)
         {
             return Ok(status);
         }
         // Rare, and not to make the future of each request larger.
-        Box::pin(self.look_again(came, now)).await
+        Box::pin(self.look_again(came, client, now)).await
     }
 
     /// Somebody is about to be told that a session has ended, or that its ticket was spent: so it must be, also if this
@@ -198,16 +204,15 @@ impl SessionManager {
     async fn look_again(
         &self,
         came: &GenuineTicket,
+        client: Option<IpAddr>,
         now: Timestamp,
     ) -> Result<Option<SessionStatus>, StoreError> {
         loop {
             let failures = self.backend.failures();
             let kept = self.backend.settled(came.ticket.id).await?;
             let found = self.backend.load(&came.ticket, came.record.as_ref(), now).await?;
-            let status = self.status(came, found, now);
-            if matches!(status, Some(SessionStatus::Known { .. }))
-                || (kept && self.backend.failures() == failures)
-            {
+            let status = self.status(came, client, found, now);
+            if is_served(status.as_ref()) || (kept && self.backend.failures() == failures) {
                 return Ok(status);
             }
         }
@@ -219,18 +224,16 @@ impl SessionManager {
         if self.backend.has_tickets() { all } else { all.get(..1).unwrap_or(all) }
     }
 
-    fn status(&self, came: &GenuineTicket, found: FoundRecord, now: Timestamp) -> Option<SessionStatus> {
-        let GenuineTicket { ticket, hash, .. } = came;
+    fn status(
+        &self,
+        came: &GenuineTicket,
+        client: Option<IpAddr>,
+        found: FoundRecord,
+        now: Timestamp,
+    ) -> Option<SessionStatus> {
+        let GenuineTicket { ticket, .. } = came;
         match found {
-            FoundRecord::Live(record) => match record.match_secret(hash, now) {
-                SecretMatch::Current => {
-                    Some(SessionStatus::Known { ticket: *ticket, record: Some(record), is_rotating: false })
-                }
-                SecretMatch::Previous { .. } => {
-                    Some(SessionStatus::Known { ticket: *ticket, record: Some(record), is_rotating: true })
-                }
-                SecretMatch::No => fresh(record.spent(), record.has_come_back(), now),
-            },
+            FoundRecord::Live(record) => self.status_of_record(came, client, record, now),
             FoundRecord::Ended(at) => fresh(at, self.backend.has_come_back(ticket.id), now),
             // No answer that is under way gave its holder another.
             FoundRecord::Over => None,
@@ -241,6 +244,31 @@ impl SessionManager {
                     && ticket.minted.plus(lifetimes.absolute_timeout) > now;
                 good.then_some(SessionStatus::Known { ticket: *ticket, record: None, is_rotating: false })
             }
+        }
+    }
+
+    fn status_of_record(
+        &self,
+        came: &GenuineTicket,
+        client: Option<IpAddr>,
+        record: Arc<Record>,
+        now: Timestamp,
+    ) -> Option<SessionStatus> {
+        let GenuineTicket { ticket, hash, .. } = came;
+        let asks = record.asks_for_network();
+        let network = if asks { self.network_tag(ticket.id, client) } else { NetworkTag::default() };
+        let found = record.match_secret(hash, network, now);
+        // While it may be needed, it is held.
+        let past = if asks && found != SecretMatch::Current { self.backend.past(ticket, hash) } else { None };
+        match (found, past) {
+            (SecretMatch::Current, _) => {
+                Some(SessionStatus::Known { ticket: *ticket, record: Some(record), is_rotating: false })
+            }
+            (SecretMatch::Previous { .. }, _) => {
+                Some(SessionStatus::Known { ticket: *ticket, record: Some(record), is_rotating: true })
+            }
+            (SecretMatch::Past, Some(record)) => Some(SessionStatus::Past { ticket: *ticket, record }),
+            (SecretMatch::Past | SecretMatch::No, _) => fresh(record.spent(), record.has_come_back(), now),
         }
     }
 
@@ -264,9 +292,14 @@ fn is_later(one: &SessionStatus, other: Option<&SessionStatus>) -> bool {
     }
 }
 
+/// Whether the request comes under a session, so that nobody is told that one ended or was spent.
+fn is_served(status: Option<&SessionStatus>) -> bool {
+    matches!(status, Some(SessionStatus::Known { .. } | SessionStatus::Past { .. }))
+}
+
 fn known_id(status: &SessionStatus) -> Option<Uuid> {
     match status {
-        SessionStatus::Known { ticket, .. } => Some(ticket.id),
+        SessionStatus::Known { ticket, .. } | SessionStatus::Past { ticket, .. } => Some(ticket.id),
         _ => None,
     }
 }

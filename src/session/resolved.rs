@@ -1,6 +1,6 @@
 //! The session that a request comes under: what is known of it, and what the app is told.
 
-use std::{sync::Arc, time::Duration};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
@@ -8,7 +8,7 @@ use super::{SessionChanges, seen_ticket::SeenTicket};
 use crate::{
     clock::Timestamp,
     config::SessionConfig,
-    record::{FieldName, Realm, Record, Ticket},
+    record::{FieldName, NetworkTag, Realm, Record, Ticket},
 };
 
 /// What the app is told about the session.
@@ -56,9 +56,12 @@ pub(super) enum SessionStatus {
     Known {
         ticket: Ticket,
         record: Option<Arc<Record>>,
-        /// It was rotated, and its successor was not seen yet.
+        /// It was replaced, and its successor was not seen yet.
         is_rotating: bool,
     },
+    /// A ticket that was replaced when kept cookies changed, and whose successor was seen: the session as it was before.
+    /// What is changed under it is dropped, and no ticket is given.
+    Past { ticket: Ticket, record: Arc<Record> },
 }
 
 /// The session that a request comes under.
@@ -66,6 +69,8 @@ pub(super) enum SessionStatus {
 pub struct ResolvedSession {
     pub(super) status: SessionStatus,
     pub(super) began: Timestamp,
+    /// The visitor.
+    pub(super) client: Option<IpAddr>,
     /// Flashes that this request delivers.
     pub(super) taken: Vec<(FieldName, Arc<str>)>,
     /// Cookies of our name that lead elsewhere or nowhere stand beside the one that counts, or instead of it.
@@ -86,6 +91,7 @@ impl ResolvedSession {
         Self {
             status: SessionStatus::Unavailable,
             began: now,
+            client: None,
             taken: Vec::new(),
             has_other_tickets: false,
             may_have_unseen_session: false,
@@ -99,7 +105,7 @@ impl ResolvedSession {
     /// What the app is told.
     pub fn state(&self) -> SessionState {
         match &self.status {
-            SessionStatus::Known { .. } => SessionState::Active,
+            SessionStatus::Known { .. } | SessionStatus::Past { .. } => SessionState::Active,
             SessionStatus::Spent { .. } | SessionStatus::Stranger(Some(_)) => SessionState::New,
             SessionStatus::Stranger(None) => SessionState::None,
             SessionStatus::Unavailable => SessionState::Unavailable,
@@ -109,7 +115,7 @@ impl ResolvedSession {
     /// The public id, if there is one.
     pub fn id(&self) -> Option<Uuid> {
         match &self.status {
-            SessionStatus::Known { .. } => self.known_id(),
+            SessionStatus::Known { .. } | SessionStatus::Past { .. } => self.known_id(),
             SessionStatus::Stranger(ticket) => ticket.map(|t| t.id),
             SessionStatus::Spent { id, .. } => Some(*id),
             SessionStatus::Unavailable => None,
@@ -120,6 +126,7 @@ impl ResolvedSession {
     pub fn record(&self) -> Option<&Arc<Record>> {
         match &self.status {
             SessionStatus::Known { record, .. } => record.as_ref(),
+            SessionStatus::Past { record, .. } => Some(record),
             _ => None,
         }
     }
@@ -185,7 +192,9 @@ impl ResolvedSession {
     /// The id of a session whose ticket came back; sessions of Flask have none.
     pub fn known_id(&self) -> Option<Uuid> {
         match &self.status {
-            SessionStatus::Known { ticket, .. } => (!ticket.id.is_nil()).then_some(ticket.id),
+            SessionStatus::Known { ticket, .. } | SessionStatus::Past { ticket, .. } => {
+                (!ticket.id.is_nil()).then_some(ticket.id)
+            }
             _ => None,
         }
     }
@@ -200,7 +209,7 @@ impl ResolvedSession {
         let plain = rules.plain;
         match &self.status {
             SessionStatus::Known { record: Some(record), .. } if record.id.is_nil() => None,
-            SessionStatus::Known { record: Some(record), .. } => {
+            SessionStatus::Known { record: Some(record), .. } | SessionStatus::Past { record, .. } => {
                 Some((now.since(record.created), record.lasts(rules, now)))
             }
             SessionStatus::Known { ticket, record: None, .. } | SessionStatus::Stranger(Some(ticket)) => {
@@ -213,12 +222,18 @@ impl ResolvedSession {
     }
 
     /// What a change under this ticket is decided by.
-    pub(super) fn seen<'a>(&'a self, ticket: &Ticket, realm: Realm<'a>) -> SeenTicket<'a> {
+    pub(super) fn seen<'a>(
+        &'a self,
+        ticket: &Ticket,
+        realm: Realm<'a>,
+        network: NetworkTag,
+    ) -> SeenTicket<'a> {
         SeenTicket {
             realm,
             instead: None,
             id: ticket.id,
             secret: ticket.hash(),
+            network,
             minted: ticket.minted,
             stamped: ticket.stamped,
             record: self.record().map(|record| &**record),

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
-    record::{Realm, Record, SecretHash},
+    record::{NetworkTag, Realm, Record, SecretHash},
 };
 
 /// What resolve saw when the request came.
@@ -16,6 +16,8 @@ pub struct SeenTicket<'a> {
     pub id: Uuid,
     /// The hash of the ticket's secret.
     pub secret: SecretHash,
+    /// The network that the request came from; not looked up where nothing depends on it.
+    pub network: NetworkTag,
     /// When the session was created.
     pub minted: Timestamp,
     /// The record as the app was told of it, if there was one. An exchange that saw one never creates one.

@@ -3,16 +3,20 @@
 //! A tunnel asks, now and then, and is not told: there are many ways in which a session ends, on this node and on
 //! others, and every one of them is seen in the record.
 
+use std::net::IpAddr;
+
 use uuid::Uuid;
 
 use super::{ResolvedSession, SessionManager, backend::UnattendedSession, resolved::SessionStatus};
-use crate::clock::Timestamp;
+use crate::{clock::Timestamp, record::ReplacementReason};
 
 /// What a tunnel began under.
 #[derive(Debug, Clone, Copy)]
 pub struct SessionTunnel {
     id: Uuid,
     began: Timestamp,
+    /// Who opened it.
+    client: Option<IpAddr>,
     /// When its ticket was renewed that it began under; `None` where the answer that began it gave another.
     under: Option<Timestamp>,
     /// There was something stored.
@@ -52,6 +56,8 @@ impl SessionManager {
     ) -> Option<SessionTunnel> {
         let (ticket, record) = match &resolved.status {
             SessionStatus::Known { ticket, record, .. } => (ticket, record.as_ref()),
+            // As it was: the tunnel ends at the first look.
+            SessionStatus::Past { ticket, record } => (ticket, Some(record)),
             SessionStatus::Stranger(Some(ticket)) => (ticket, None),
             _ => return None,
         };
@@ -59,6 +65,7 @@ impl SessionManager {
         let tunnel = SessionTunnel {
             id: ticket.id,
             began: now,
+            client: resolved.client,
             under,
             record: record.is_some(),
             ignores_renewals: false,
@@ -76,8 +83,14 @@ impl SessionManager {
                 if active && record.seen(now, self.touch_every(&record)) {
                     self.backend.touch(tunnel.id, &record);
                 }
-                // After a rotation both tickets are the visitor's.
-                record.previous.is_some() || tunnel.is_of(record.renewed)
+                // After a rotation both tickets are the visitor's; after a change, those of the network
+                // that the new one was given to.
+                let is_visitors =
+                    record.previous.as_ref().is_some_and(|previous| match previous.replaced_by {
+                        ReplacementReason::Rotation => true,
+                        ReplacementReason::Change(to) => to == self.network_tag(tunnel.id, tunnel.client),
+                    });
+                is_visitors || tunnel.is_of(record.renewed)
             }
             // Without a record it is good for as long as its ticket is, and that is stamped anew by requests.
             UnattendedSession::NotStored => !tunnel.record,

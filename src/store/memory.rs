@@ -21,11 +21,17 @@ use moka::{
 use super::{
     AppliedChange, ById, FoundRecord, StoreError, UpdateRequest, UpdateResult,
     page::RecordPage,
+    past_views::PastViews,
     principals::{LONGEST_REQUEST, LoginDenied, PrincipalIndex},
     tombstones::TombstoneSet,
     update::{UpdateSteps, carry_out},
 };
-use crate::{clock::Timestamp, config::SessionConfig, crypto, record::Record};
+use crate::{
+    clock::Timestamp,
+    config::SessionConfig,
+    crypto,
+    record::{Record, SecretHash},
+};
 use uuid::Uuid;
 
 type RecordCache = Cache<u128, Arc<Record>, ById>;
@@ -37,6 +43,7 @@ pub struct MemoryStore {
     visitors: RecordCache,
     unconfirmed: RecordCache,
     ended: TombstoneSet,
+    past: PastViews,
     principals: Arc<PrincipalIndex>,
     used: Arc<AtomicU64>,
     max_bytes: u64,
@@ -105,6 +112,7 @@ impl MemoryStore {
             visitors: bounded(max_bytes / 8 * 3),
             unconfirmed: bounded(max_bytes / 8),
             ended,
+            past: PastViews::new(max_bytes / 32),
             principals,
             used,
             max_bytes,
@@ -118,6 +126,11 @@ impl MemoryStore {
         self.logged_in.entry_count() + self.visitors.entry_count() + self.unconfirmed.entry_count()
     }
 
+    /// See [`RecordStore::past`](super::RecordStore::past).
+    pub fn past(&self, id: u128, secret: &SecretHash) -> Option<Arc<Record>> {
+        self.past.find(id, secret)
+    }
+
     /// No ticket without a record that was stamped before is taken.
     pub fn floor(&self) -> Timestamp {
         self.ended.floor()
@@ -129,6 +142,7 @@ impl MemoryStore {
             cache.run_pending_tasks();
         }
         self.ended.sweep();
+        self.past.sweep();
         self.principals.sweep(Timestamp::now(), LONGEST_REQUEST);
     }
 
@@ -150,6 +164,7 @@ impl MemoryStore {
         self.logged_in.entry(id).and_compute_with(|entry| {
             there = entry.is_some() || self.unpeopled(id).is_some();
             self.ended.add(id, now);
+            self.past.remove(id);
             self.forget(id);
             if entry.is_some() { Op::Remove } else { Op::Nop }
         });
@@ -286,9 +301,14 @@ struct MemorySteps<'s> {
 }
 
 impl UpdateSteps for MemorySteps<'_> {
+    fn keep_past(&mut self, secret: SecretHash, view: Arc<Record>) {
+        self.store.past.put(self.request.id.as_u128(), secret, view);
+    }
+
     fn end(&mut self) -> Result<(), StoreError> {
         let id = self.request.id.as_u128();
         self.store.ended.add(id, self.request.now);
+        self.store.past.remove(id);
         self.store.forget(id);
         self.op = if self.weight > 0 { Op::Remove } else { Op::Nop };
         Ok(())

@@ -20,6 +20,7 @@
 pub mod disk;
 mod memory;
 mod page;
+mod past_views;
 mod principals;
 mod tombstones;
 mod update;
@@ -38,8 +39,10 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::record::Record;
-use crate::{clock::Timestamp, record::Realm};
+use crate::{
+    clock::Timestamp,
+    record::{Realm, Record, SecretHash},
+};
 
 /// How records are found by their ids, which are random and ours: nobody can choose them to collide.
 type ById = foldhash::quality::RandomState;
@@ -134,6 +137,15 @@ impl RecordStore {
         match self {
             Self::Memory(_) => Ok(true),
             Self::Disk(disk) => Box::pin(disk.settled(id.as_u128())).await,
+        }
+    }
+
+    /// The session as it was before its kept cookies changed, for who shows the secret from before: where that is still
+    /// held ([`UpdateAction::Save`]).
+    pub fn past(&self, id: Uuid, secret: &SecretHash) -> Option<Arc<Record>> {
+        match self {
+            Self::Memory(memory) => memory.past(id.as_u128(), secret),
+            Self::Disk(disk) => disk.past(id.as_u128(), secret),
         }
     }
 

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     config::{OnTooMany, SessionConfig},
-    record::{FieldName, Record},
+    record::{FieldName, Record, SecretHash},
 };
 
 /// What a store found under an id.
@@ -83,6 +83,8 @@ pub enum UpdateAction {
         logged_in: bool,
         /// Flashes that this change took out to deliver them.
         taken: Vec<(FieldName, Arc<str>)>,
+        /// What the secret that was replaced leads to for a moment still: the session as it was before.
+        past: Option<(SecretHash, Arc<Record>)>,
     },
     /// The session ends; a tombstone stays.
     End {
@@ -153,6 +155,9 @@ pub(super) trait UpdateSteps {
 
     /// This is its record from now on; false where a login does not count ([`AppliedChange::Denied`]), and nothing changes.
     fn save(&mut self, record: &Arc<Record>, logged_in: bool) -> Result<bool, StoreError>;
+
+    /// Under this secret the session is shown as it was ([`RecordStore::past`](super::RecordStore::past)).
+    fn keep_past(&mut self, secret: SecretHash, view: Arc<Record>);
 }
 
 /// Carries a decision out. Also says whose sessions are to end besides, which is done without the lock.
@@ -171,9 +176,12 @@ pub(super) fn carry_out(
             steps.end()?;
             (AppliedChange::Ended, all_of)
         }
-        UpdateAction::Save { record, renewed, logged_in, taken } => {
+        UpdateAction::Save { record, renewed, logged_in, taken, past } => {
             let record = Arc::new(*record);
             let counts = steps.save(&record, logged_in)?;
+            if let Some((secret, view)) = past.filter(|_| counts) {
+                steps.keep_past(secret, view);
+            }
             let saved =
                 if counts { AppliedChange::Saved { record, renewed, taken } } else { AppliedChange::Denied };
             (saved, None)

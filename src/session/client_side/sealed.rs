@@ -197,7 +197,8 @@ impl SealedSessions {
                 }
                 // A rotation spends the old copy only when the new one was shown
                 // (`record_activity`), since the browser may never get this answer.
-                if renewed && !apply.changes.rotate && seen.confirmed {
+                // A copy that stays good for a moment is spent once the next one was shown (`record_activity`).
+                if renewed && record.previous.is_none() && seen.confirmed {
                     // By whichever node's clock: later than every copy there is.
                     record.renewed = record.renewed.max(Timestamp(before.0 + 1));
                     let since =

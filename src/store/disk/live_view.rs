@@ -21,9 +21,10 @@ use super::{
 use crate::{
     clock::Timestamp,
     config::SessionConfig,
-    record::Record,
+    record::{Record, SecretHash},
     store::{
         ById, FoundRecord, StoreError, UpdateRequest, UpdateResult,
+        past_views::PastViews,
         principals::{LONGEST_REQUEST, LoginDenied, PrincipalIndex},
         tombstones::TombstoneSet,
         update::{UpdateSteps, carry_out},
@@ -66,6 +67,7 @@ pub(super) struct LiveView {
     /// Those that left, for a moment.
     pub(super) left: Arc<Mutex<Vec<u128>>>,
     pub(super) ended: TombstoneSet,
+    pub(super) past: PastViews,
     pub(super) principals: PrincipalIndex,
     pub(super) queue: WriteQueue,
     /// What requests left on records, to be written behind.
@@ -112,6 +114,7 @@ impl LiveView {
             known: PackedIndex::new(max_bytes / 2),
             left,
             ended,
+            past: PastViews::new(max_bytes / 32),
             principals,
             queue: WriteQueue::default(),
             touches: LastSeenLog::default(),
@@ -240,6 +243,7 @@ impl LiveView {
     fn end(&self, id: u128, who: Option<u128>, now: Timestamp) -> WriteReceipt {
         // A look without the lock finds the tombstone as soon as it finds no record.
         self.ended.add(id, now);
+        self.past.remove(id);
         if let Some(who) = who {
             self.principals.leave(who, id);
         }
@@ -343,6 +347,7 @@ impl LiveView {
     pub(super) fn sweep(&self, now: Timestamp) {
         self.live.run_pending_tasks();
         self.ended.sweep();
+        self.past.sweep();
         self.principals.sweep(now, LONGEST_REQUEST);
     }
 }
@@ -359,6 +364,10 @@ struct DiskSteps<'s> {
 }
 
 impl UpdateSteps for DiskSteps<'_> {
+    fn keep_past(&mut self, secret: SecretHash, view: Arc<Record>) {
+        self.view.past.put(self.request.id.as_u128(), secret, view);
+    }
+
     fn end(&mut self) -> Result<(), StoreError> {
         self.view.check(DiskCapacity::None)?;
         let before = if let FoundRecord::Live(record) = self.found { self.view.who(record) } else { None };

@@ -53,7 +53,7 @@ use uuid::Uuid;
 use super::{FoundRecord, StoreError, UpdateRequest, UpdateResult, page::RecordPage};
 use crate::{
     clock::{self, Timestamp},
-    record::Record,
+    record::{Record, SecretHash},
 };
 
 use live_view::{DecisionStep, DiskCapacity, LiveView, alive};
@@ -319,6 +319,11 @@ impl DiskStore {
     /// A request came under this record: written behind, within a second.
     pub fn touch(&self, id: u128, record: &Record) {
         self.live_view.touches.add(id, record);
+    }
+
+    /// See [`RecordStore::past`](super::RecordStore::past).
+    pub fn past(&self, id: u128, secret: &SecretHash) -> Option<Arc<Record>> {
+        self.live_view.past.find(id, secret)
     }
 
     /// No ticket without a record that was stamped before is taken.

@@ -68,6 +68,7 @@ impl SessionBench {
             shown: PresentedCookies::read(&self.cookie, false, line.iter().map(String::as_bytes)),
             realm: REALM,
             https: false,
+            client: None,
             visit: || FetchContext {
                 may_mint: true,
                 is_same_site_withheld: false,

@@ -61,6 +61,7 @@ impl SessionHouse {
         };
         let realm = Realm::Host("shop.test");
         let request = ResolveRequest {
+            client: None,
             cookie: &cookie,
             shown: PresentedCookies::read(&cookie, false, line.iter().map(String::as_bytes)),
             realm,

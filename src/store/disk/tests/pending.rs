@@ -69,6 +69,8 @@ fn twice(bench: &StoreBench, secret: u8, changes: &SessionChanges) -> Result<App
         seen: seen(1, secret, true, at(2)),
         changes,
         next_secret: [next; 32],
+        handover_secret: [200; 32],
+        has_past_views: true,
         now: at(3),
         rules: &bench.rules,
         headers: &headers,
