@@ -68,7 +68,7 @@ fn key_may_be_dropped_once_the_log_says_so() {
     before.terminate();
     before.exit();
     let mut rotated = proxy(&format!("current = {two}\nprevious = [{one}]"));
-    eventually("all are sealed anew", || rotated.log().contains("the store needs no previous one any more"));
+    eventually("all are sealed anew", || rotated.log().contains("the store needs no previous key any more"));
     // Their tickets are signed anew when they come.
     for (n, visitor) in visitors.iter_mut().enumerate() {
         let mut there = moved(visitor, &rotated);
