@@ -177,7 +177,7 @@ impl DiskWriter {
         } else if resealed > 0 {
             tracing::info!(
                 sessions = resealed,
-                "all sessions are sealed under the current key: the store needs no previous key"
+                "all sessions are sealed under the current key: the store needs no previous key any more"
             );
         }
     }
