@@ -256,10 +256,6 @@ impl PreparedRequest<'_> {
         let switched = upgrade::agree(asked, nominations.upgrade, &mut response)?;
         // Before the commit, since what the jar keeps of these lines is part of it.
         let waiting = call.rewrite_set_cookies(cookie_context, &mut response, &mut changes);
-        if let Some(changes) = &mut changes {
-            // Asked now: whoever has gone by this time is not known to get the new ticket.
-            changes.keeps_old_ticket = !(cookie_context.is_form() && handover::visitor_waits());
-        }
         // 10. commit, before the visitor's first byte: who reads that they are logged in is, also after a crash.
         let mut after = CommittedSession::default();
         if let Some(resolved) = resolved {

@@ -200,7 +200,13 @@ mod tests {
     fn the_table() {
         let read_only = |status| ResolvedSession { read_only: true, ..came(status) };
         let stranger = || SessionStatus::Stranger(Some(ticket()));
-        let spent = |overtaken| SessionStatus::Spent { id: Uuid::nil(), overtaken };
+        let spent = |overtaken| SessionStatus::Spent { id: Uuid::nil(), at: Timestamp(0), overtaken };
+        let past = || match known(Some("alice")) {
+            SessionStatus::Known { ticket, record: Some(record), .. } => {
+                SessionStatus::Past { ticket, record }
+            }
+            other => other,
+        };
         for (who, resolved, wanted) in [
             // nothing, a field, alice, nobody, logout, destroy, an app's login, a field of version 3
             (
@@ -221,6 +227,16 @@ mod tests {
             (
                 "a session, only read",
                 read_only(known(Some("bob"))),
+                "leave leave leave leave leave leave jar leave",
+            ),
+            (
+                "alice's session as it was",
+                came(past()),
+                "leave change change change change change change change",
+            ),
+            (
+                "a session as it was, only read",
+                read_only(past()),
                 "leave leave leave leave leave leave jar leave",
             ),
             (

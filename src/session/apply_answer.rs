@@ -1,73 +1,29 @@
 //! What an answer means for a session: whether it is changed, ended, followed by another, refreshed; and whether the
 //! browser gets a ticket for it.
 
-use std::{cell::RefCell, net::IpAddr, sync::Arc, time::Duration};
+use std::{cell::RefCell, sync::Arc};
 
 use uuid::Uuid;
 
 use super::{
-    ResolvedSession, SessionAnswer, SessionChanges, SessionManager, answer_step::AnswerStep,
-    client_side::SizeLimit, commit::PendingChange, resolved::SessionStatus, seen_ticket::SeenTicket,
+    ResolvedSession, SessionAnswer, SessionChanges, SessionManager,
+    answer_context::{AnswerContext, CookieOutcome, NextTickets},
+    answer_step::AnswerStep,
+    client_side::SizeLimit,
+    commit::PendingChange,
+    resolved::SessionStatus,
+    seen_ticket::SeenTicket,
 };
 use crate::{
     clock::Timestamp,
     config::OnConflict,
     crypto,
-    record::{IdFilter, NetworkTag, Realm, Record, SecretMatch, Ticket, jar::Jar},
+    record::{Record, SecretMatch, Ticket, jar::Jar},
     store::{AppliedChange, FoundRecord, StoreError, UpdateResult},
 };
 
 /// Why a straggler's cookie is not kept.
 pub(super) const SPENT: &str = "the ticket was spent meanwhile";
-
-/// `CookieOutcome` is what the answer does to the browser's ticket.
-#[derive(Debug)]
-pub(super) enum CookieOutcome {
-    /// It keeps what it has.
-    Unchanged,
-    /// It gets this ticket, of this record; with a lifetime, or until the browser closes.
-    Issue(Ticket, Option<Arc<Record>>, Option<Duration>),
-    /// It loses it.
-    Expire,
-    /// It keeps what it has, and the visitor gets the page for 409.
-    Conflict,
-}
-
-/// The tickets that may follow the one of a session, made before it is decided whether one does.
-#[derive(Clone, Copy)]
-pub(super) struct NextTickets {
-    /// After a renewal or a rotation.
-    renewed: Ticket,
-    /// After a change that leaves the old one good.
-    handed_over: Ticket,
-}
-
-impl From<&Ticket> for NextTickets {
-    fn from(ticket: &Ticket) -> Self {
-        Self { renewed: *ticket, handed_over: *ticket }
-    }
-}
-
-/// `AnswerContext` is what every step of one answer needs, beside its changes.
-#[derive(Clone, Copy)]
-pub(super) struct AnswerContext<'a> {
-    /// What its request came under.
-    pub resolved: &'a ResolvedSession,
-    /// The realm that the ticket is bound to.
-    pub realm: Realm<'a>,
-    /// The network that the request came from, where anything depends on it.
-    pub network: NetworkTag,
-    /// The visitor.
-    pub client: Option<IpAddr>,
-    /// Ids that a new session may have: of this node's share, where ids are shared out.
-    pub id_filter: Option<IdFilter<'a>>,
-    /// Now.
-    pub now: Timestamp,
-    /// The largest record that fits, where the record travels in a cookie.
-    pub size_limit: Option<&'a SizeLimit>,
-    /// The jar after the answer's cookies were applied; for the response that is rewritten next.
-    pub filled: &'a RefCell<Jar>,
-}
 
 impl SessionManager {
     /// Carries out what the answer wants, and says what the browser gets.
@@ -256,21 +212,7 @@ impl SessionManager {
                 self.give(&given, Some(&record), now)
             }
             AppliedChange::Saved { record, .. } => {
-                match record.match_secret(&ticket.hash(), context.network, now) {
-                    // Cookies were taken out under a ticket that was spent.
-                    SecretMatch::No | SecretMatch::Past => {
-                        self.apply_straggler(context, ticket, changes).await?
-                    }
-                    // Another answer was quicker, and its ticket may never have reached the browser.
-                    SecretMatch::Previous { .. } => {
-                        self.reissue_successor(&self.successor(&record, context, ticket), now).await
-                    }
-                    // The browser's copy is to say what the session does, and to last as long, from now on.
-                    SecretMatch::Current if self.backend.is_client_side() || changes.permanent.is_some() => {
-                        self.give(&ticket.anew(now), Some(&record), now)
-                    }
-                    SecretMatch::Current => return Ok(None),
-                }
+                return self.keep_ticket(context, ticket, changes, &record).await;
             }
             // The rest is what another answer made of the session while this one was under way.
             AppliedChange::Ended => self.ended(context, ticket, changes).await?,
@@ -278,6 +220,30 @@ impl SessionManager {
             AppliedChange::Denied => self.report_dropped_cookies(changes, SPENT),
             AppliedChange::Conflict => self.conflict(context, changes).await,
             AppliedChange::Nothing => return Ok(None),
+        }))
+    }
+
+    /// The session changed, and this answer is not the one that renewed the ticket. `None`: the browser's stays as it is.
+    async fn keep_ticket(
+        &self,
+        context: AnswerContext<'_>,
+        ticket: &Ticket,
+        changes: &SessionChanges,
+        record: &Arc<Record>,
+    ) -> Result<Option<CookieOutcome>, StoreError> {
+        let now = context.now;
+        Ok(Some(match record.match_secret(&ticket.hash(), context.network, now) {
+            // Cookies were taken out under a ticket that was spent.
+            SecretMatch::No | SecretMatch::Past => self.apply_straggler(context, ticket, changes).await?,
+            // Another answer was quicker, and its ticket may never have reached the browser.
+            SecretMatch::Previous { .. } => {
+                self.reissue_successor(&self.successor(record, context, ticket), now).await
+            }
+            // The browser's copy is to say what the session does, and to last as long, from now on.
+            SecretMatch::Current if self.backend.is_client_side() || changes.permanent.is_some() => {
+                self.give(&ticket.anew(now), Some(record), now)
+            }
+            SecretMatch::Current => return Ok(None),
         }))
     }
 
@@ -480,35 +446,5 @@ impl SessionManager {
         // outlives that.
         let lasts = record.filter(|r| r.permanent).map(|r| r.lasts(&self.rules, now));
         CookieOutcome::Issue(*ticket, record.cloned(), lasts)
-    }
-}
-
-impl<'a> AnswerContext<'a> {
-    /// The version of the session when the request came; of none, 0.
-    fn version(&self) -> u64 {
-        self.resolved.record().map_or(0, |record| record.version)
-    }
-
-    /// The ticket of a session that begins.
-    pub(super) fn mint(&self) -> Ticket {
-        Ticket::mint_suiting(self.now, self.id_filter)
-    }
-
-    /// Notes what became of the answer's cookies.
-    fn note(&self, changes: &SessionChanges, applied: &AppliedChange) {
-        let jar = match applied {
-            _ if changes.jar.is_empty() => return,
-            AppliedChange::Saved { record, .. } => record.jar.clone(),
-            // It held them already.
-            AppliedChange::Nothing => {
-                self.resolved.record().map(|record| record.jar.clone()).unwrap_or_default()
-            }
-            _ => return,
-        };
-        self.filled.replace(jar);
-    }
-
-    pub(super) fn seen(&self, ticket: &Ticket) -> SeenTicket<'a> {
-        self.resolved.seen(ticket, self.realm, self.network)
     }
 }

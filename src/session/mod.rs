@@ -5,6 +5,7 @@
 //! before the app is asked, [`commit`](SessionManager::commit) before the visitor's first byte. RFC 6265bis binds the
 //! cookie.
 
+mod answer_context;
 mod answer_step;
 mod apply_answer;
 mod backend;
@@ -13,6 +14,7 @@ mod change;
 mod client_side;
 mod commit;
 mod cookie;
+mod draft;
 mod events;
 mod fetch_context;
 mod field_scope;
@@ -65,7 +67,7 @@ use crate::{
     record::{IdFilter, Realm, jar::Jar},
     store::{RecordStore, StoreError},
 };
-use apply_answer::CookieOutcome;
+use answer_context::CookieOutcome;
 use client_side::CookieIssue;
 use flood::FloodLimits;
 use logins::LoginAddresses;

@@ -3,7 +3,7 @@
 
 use super::{
     ResolvedSession, SessionChanges, SessionManager,
-    apply_answer::{AnswerContext, CookieOutcome},
+    answer_context::{AnswerContext, CookieOutcome},
     resolved::SessionStatus,
 };
 use crate::{

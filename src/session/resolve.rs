@@ -21,6 +21,8 @@ use crate::{
 
 /// How long the holder of a spent ticket gets no new one: requests that were under way must not overwrite a login.
 const GRACE: Duration = Duration::from_secs(30);
+/// The same where a page is asked for: browsers have few of these under way, and a person waits for each.
+const GRACE_FOR_PAGES: Duration = Duration::from_secs(5);
 
 /// What resolving needs to know of a request.
 #[expect(missing_debug_implementations, reason = "it holds functions")]
@@ -49,8 +51,8 @@ pub struct ResolveRequest<'a, V> {
 #[derive(Default)]
 struct ResolvedTickets {
     found: Option<SessionStatus>,
-    /// One of them was spent, and whether its successor has come back.
-    spent: Option<bool>,
+    /// One of them was spent: when, and whether its successor has come back.
+    spent: Option<(Timestamp, bool)>,
     /// Two lead to different sessions.
     is_ambiguous: bool,
 }
@@ -60,9 +62,10 @@ impl ResolvedTickets {
     fn add(&mut self, came: &GenuineTicket, status: Option<SessionStatus>, sessions: &SessionManager) {
         let events = &sessions.headers.events;
         match status {
-            Some(SessionStatus::Spent { overtaken, .. }) => {
+            Some(SessionStatus::Spent { at, overtaken, .. }) => {
                 events.spent.raise();
-                self.spent = Some(overtaken || self.spent == Some(true));
+                let (before, came_back) = self.spent.unwrap_or_default();
+                self.spent = Some((at.max(before), overtaken || came_back));
             }
             Some(status) => {
                 // Two tickets of different sessions: someone planted one of them, and we cannot know which.
@@ -105,7 +108,9 @@ impl SessionManager {
         let (mut may_have_unseen_session, mut is_same_site_withheld) = (false, false);
         let status = match (found, spent) {
             (Some(status), _) if !is_ambiguous => status,
-            (None, Some(overtaken)) => SessionStatus::Spent { id: Uuid::new_v4(), overtaken },
+            (None, Some((at, overtaken))) if now.since(at) < grace(&visit) => {
+                SessionStatus::Spent { id: Uuid::new_v4(), at, overtaken }
+            }
             _ => {
                 // Read only for those without a session: it costs several look-ups of fields.
                 let visit = visit();
@@ -135,16 +140,18 @@ impl SessionManager {
             read_only,
             parts: shown.parts(),
         };
-        if let SessionStatus::Known { ticket, record: Some(record), is_rotating } = &resolved.status {
-            let every = self.touch_every(record);
-            self.backend.record_activity(
-                ticket,
-                record,
-                TicketActivity { is_rotating: *is_rotating, active: !read_only, every },
-                now,
-            );
-        }
+        self.note_activity(&resolved);
         Ok(resolved)
+    }
+
+    /// A request came under the session.
+    fn note_activity(&self, resolved: &ResolvedSession) {
+        let SessionStatus::Known { ticket, record: Some(record), is_rotating } = &resolved.status else {
+            return;
+        };
+        let every = self.touch_every(record);
+        let activity = TicketActivity { is_rotating: *is_rotating, active: !resolved.read_only, every };
+        self.backend.record_activity(ticket, record, activity, resolved.began);
     }
 
     /// Takes out of the record, atomically, what this request will deliver: of two at a time only one does. Called once
@@ -278,8 +285,13 @@ impl SessionManager {
     }
 }
 
-fn fresh(spent_at: Timestamp, overtaken: bool, now: Timestamp) -> Option<SessionStatus> {
-    (now.since(spent_at) < GRACE).then(|| SessionStatus::Spent { id: Uuid::nil(), overtaken })
+fn fresh(at: Timestamp, overtaken: bool, now: Timestamp) -> Option<SessionStatus> {
+    (now.since(at) < GRACE).then(|| SessionStatus::Spent { id: Uuid::nil(), at, overtaken })
+}
+
+/// How long whoever asks so gets no new ticket after the one that they show was spent.
+fn grace(visit: impl Fn() -> FetchContext) -> Duration {
+    if visit().is_document { GRACE_FOR_PAGES } else { GRACE }
 }
 
 /// Whether one copy of a session was made after another.

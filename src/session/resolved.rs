@@ -47,6 +47,8 @@ pub(super) enum SessionStatus {
     /// The ticket was spent a moment ago: a throw-away id, and no ticket.
     Spent {
         id: Uuid,
+        /// When it was, at the latest.
+        at: Timestamp,
         /// The ticket that took its place came back: the browser has it.
         overtaken: bool,
     },

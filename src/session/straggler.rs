@@ -6,7 +6,8 @@
 
 use super::{
     SessionChanges, SessionManager,
-    apply_answer::{AnswerContext, CookieOutcome, SPENT},
+    answer_context::{AnswerContext, CookieOutcome},
+    apply_answer::SPENT,
 };
 use crate::{record::Ticket, store::StoreError};
 

@@ -55,13 +55,6 @@ pub struct CookieContext {
     expiring: Vec<Vec<u8>>,
 }
 
-impl CookieContext {
-    /// The visitor sent a form, and is shown what is answered.
-    pub fn is_form(&self) -> bool {
-        self.form
-    }
-}
-
 impl Call<'_> {
     /// What the rules may ask of a cookie's circumstances.
     fn cookie_scope<'a>(&'a self, cookie_context: &'a CookieContext) -> CookieScope<'a> {

@@ -4,7 +4,11 @@ use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use uuid::Uuid;
 
-use super::{super::Call, CookieContext, expiring::ExpiringLines};
+use super::{
+    super::{Call, handover},
+    CookieContext,
+    expiring::ExpiringLines,
+};
 use crate::{
     config::{KeepRenew, SessionMode, is_session_like},
     cookies::{self, CookieFinding, CookieScope, LineVerdict, SealedFor},
@@ -103,6 +107,10 @@ impl Call<'_> {
                 }
             }
         });
+        if let Some(changes) = changes.as_mut().filter(|changes| !changes.jar.is_empty()) {
+            // Asked now: whoever has gone by this time is not known to get the new ticket.
+            changes.keeps_old_ticket = !(cookie_context.form && handover::visitor_waits());
+        }
         if taken {
             // SECURITY: an answer that set a cookie is as a rule its visitor's own, and caches that serve many leave it
             // alone for that line. Without it they would not.
