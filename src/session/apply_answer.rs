@@ -207,7 +207,7 @@ impl SessionManager {
                 if changes.may_log_in() && !changes.logs_out_of_app() {
                     self.logins.note(ticket.id, context.client);
                 }
-                let is_handed_over = record.secret == next.handed_over.hash();
+                let is_handed_over = crypto::same(&record.secret, &next.handed_over.hash());
                 let given = if is_handed_over { next.handed_over } else { next.renewed };
                 self.give(&given, Some(&record), now)
             }

@@ -6,7 +6,10 @@ use std::{sync::Arc, time::Duration};
 use moka::{policy::EvictionPolicy, sync::Cache};
 
 use super::ById;
-use crate::record::{Record, SecretHash};
+use crate::{
+    crypto,
+    record::{Record, SecretHash},
+};
 
 /// How long one is held that nobody asks for: as long as the ticket that it belongs to is good.
 const HELD_FOR: Duration = Duration::from_secs(30);
@@ -37,7 +40,7 @@ impl PastViews {
 
     /// What this secret leads to; it is held for as long again.
     pub(super) fn find(&self, id: u128, secret: &SecretHash) -> Option<Arc<Record>> {
-        self.0.get(&id).filter(|(known, _)| known == secret).map(|(_, view)| view)
+        self.0.get(&id).filter(|(known, _)| crypto::same(known, secret)).map(|(_, view)| view)
     }
 
     /// The session ended: nobody is shown what it was.

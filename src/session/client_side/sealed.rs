@@ -199,8 +199,9 @@ impl SealedSessions {
                 // (`record_activity`), since the browser may never get this answer.
                 // A copy that stays good for a moment is spent once the next one was shown (`record_activity`).
                 if renewed && record.previous.is_none() && seen.confirmed {
-                    // By whichever node's clock: later than every copy there is.
-                    record.renewed = record.renewed.max(Timestamp(before.0 + 1));
+                    // By whichever node's clock: later than every copy there is, also than one that a script got in
+                    // this very millisecond.
+                    record.renewed = Timestamp(record.renewed.max(before).0 + 1);
                     let since =
                         brought.map_or(RenewalEffect::Newcomer, |shown| RenewalEffect::of(shown, &record));
                     let renewal = CopyRenewal { before, renewed: record.renewed, since };

@@ -18,7 +18,10 @@ use crate::{
     clock::{self, Timestamp},
     config::{Config, Durability, OnTooMany, SessionConfig},
     crypto::KeySecrets,
-    record::{FieldValue, NetworkTag, Realm, Record},
+    record::{
+        FieldValue, NetworkTag, Realm, Record,
+        jar::{JarChange, JarCookie, LastUse, SameSiteRule},
+    },
     session::{
         SessionChanges, SessionHeaders,
         testing::{PendingChange, SeenTicket, decide},
@@ -264,6 +267,49 @@ fn a_login_spends_the_ticket_and_the_old_one_is_a_straggler() {
             assert_eq!(text(&bench.live(1, at(3)), "cart"), Some("42".into()));
             assert_eq!(bench.of("alice"), [1]);
             assert!(bench.store.of("hbank.test", "alice").is_empty());
+        },
+    );
+}
+
+/// A cookie of the app's, set by a script.
+fn sets_cookie(value: &str) -> SessionChanges {
+    let cookie = JarCookie {
+        owner: None,
+        name: Arc::from(&b"sid"[..]),
+        value: Arc::from(value.as_bytes()),
+        domain: "shop.test".into(),
+        host_only: true,
+        path: Arc::from(&b"/"[..]),
+        secure: false,
+        same_site: SameSiteRule::Lax,
+        expires: None,
+        used: LastUse::default(),
+    };
+    let change = JarChange { cookie, https: false, renews: true, begins: false, ends: false };
+    SessionChanges { jar: vec![change], keeps_old_ticket: true, ..SessionChanges::default() }
+}
+
+#[test]
+fn session_as_it_was_is_held_for_the_old_secret_alone() {
+    every_kind(
+        |_| {},
+        |bench| {
+            let value = |record: &Record| record.jar.logins().next().map(|cookie| cookie.value.to_vec());
+            let begins = SeenTicket { confirmed: false, ..seen(1, 1, false, at(1)) };
+            let secret = bench.save(begins, &sets_cookie("before"), at(1)).secret;
+            assert!(bench.store.past(id(1), &secret).is_none());
+            let shown = SeenTicket { secret, ..seen(1, 1, true, at(2)) };
+            let record = bench.save(shown, &sets_cookie("after"), at(2));
+            assert_eq!((record.secret, value(&record)), ([200; 32], Some(b"after".to_vec())));
+            let past = |secret| bench.store.past(id(1), &secret);
+            assert_eq!(past(secret).and_then(|view| value(&view)), Some(b"before".to_vec()));
+            assert!(past([200; 32]).is_none() && past([77; 32]).is_none());
+            // What is changed under the old one now is the session's, and the view stays as it was.
+            bench.save(shown, &sets_cookie("later"), at(3));
+            assert_eq!(value(&bench.live(1, at(3))), Some(b"later".to_vec()));
+            assert_eq!(past(secret).and_then(|view| value(&view)), Some(b"before".to_vec()));
+            assert!(bench.wait(bench.store.delete(id(1), at(4))).unwrap());
+            assert!(past(secret).is_none(), "of what has ended nothing is shown");
         },
     );
 }

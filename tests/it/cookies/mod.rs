@@ -1,6 +1,7 @@
 //! The app's own cookies.
 
 mod app_logouts;
+mod changes_by_script;
 mod jar_model;
 mod jar_rules;
 mod kept_logins;

@@ -60,6 +60,25 @@ fn rotation_keeps_the_old_ticket_for_thirty_seconds() {
 }
 
 #[test]
+fn spent_ticket_gets_no_other_for_a_while() {
+    let (desk, old, at) = alice();
+    let renew = SessionChanges { renew: true, ..nothing() };
+    assert!(desk.visit(Some(&old), renew, at(1)).is_some());
+    // For a page, which a person waits for, five seconds; for what scripts ask, thirty.
+    for (seconds, page, other) in [
+        (2, None, None),
+        (5, None, None),
+        (6, Some(()), None),
+        (30, Some(()), None),
+        (31, Some(()), Some(())),
+    ] {
+        let given = |resolved| desk.commit(&resolved, nothing(), at(seconds)).unwrap().map(drop);
+        assert_eq!(given(desk.resolve(Some(&old), at(seconds))), page, "{seconds}: a page");
+        assert_eq!(given(desk.resolve_quietly(Some(&old), at(seconds))), other, "{seconds}: a script");
+    }
+}
+
+#[test]
 fn the_new_ticket_was_shown_wherever_it_was_shown() {
     let (desk, old, at) = alice();
     let new = desk.visit(Some(&old), nothing(), at(60)).unwrap();
