@@ -68,7 +68,8 @@ impl CookieRules {
             return if goes { PairEdit::Remove } else { PairEdit::Keep };
         };
         if adopts(rule, sent.scope) {
-            let adopted = is_let_in(rule, sent.scope)
+            // What scripts read is the browser's own, unless the jar has it: then the app set it HttpOnly.
+            let adopted = (rule.leaves_to_scripts || is_let_in(rule, sent.scope))
                 && !(sent.has)(read_as)
                 && !passes_for(read_as, Some(rule))
                 && !smuggles();
@@ -96,7 +97,12 @@ impl CookieRules {
     /// Whether some app would read this name as one that a rule (but not its `own`) takes from browsers. A rule that
     /// fits the name as it stands says that the app has such a cookie: rules behind it count only where they name one
     /// cookie.
-    fn guards_disguised<H>(&self, name: &[u8], sent: &PairContext<'_, H>, own: Option<&CookieRule>) -> bool {
+    fn guards_disguised<H: Fn(&[u8]) -> bool>(
+        &self,
+        name: &[u8],
+        sent: &PairContext<'_, H>,
+        own: Option<&CookieRule>,
+    ) -> bool {
         let PairContext { scope, work, .. } = *sent;
         let is = |rule: &CookieRule, other: Option<&CookieRule>| {
             other.is_some_and(|other| std::ptr::eq(other, rule))
@@ -111,7 +117,9 @@ impl CookieRules {
         lookalikes::readings(name, |reading| {
             self.index.look_up(reading, work, |number| {
                 let Some(rule) = self.rules.get(number) else { return };
-                let counts = number <= first || is_plain(&rule.name);
+                // What scripts read is in browsers under whichever name, unless it is the jar's.
+                let counts = (number <= first || is_plain(&rule.name))
+                    && (!rule.leaves_to_scripts || (sent.has)(reading));
                 found |= counts && !is(rule, own) && guards(rule, scope) && is_for(number, rule, scope);
             });
         });

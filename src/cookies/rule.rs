@@ -203,17 +203,15 @@ impl CookieRules {
             CookieAction::Rewrite => {
                 let mut editor = SetCookieEditor::new(line);
                 rewrite(rule, &mut editor, scope);
-                if !editor.is_changed() {
-                    return LineVerdict::Untouched;
-                }
-                match refusal(&editor) {
-                    Some(why) => LineVerdict::Refused(why),
-                    None => editor.into_changed().map_or(LineVerdict::Untouched, LineVerdict::Rewritten),
-                }
+                passed(editor)
             }
             CookieAction::Keep => {
                 let mut editor = SetCookieEditor::new(line);
+                let is_for_scripts = rule.leaves_to_scripts && !editor.has("HttpOnly");
                 rewrite(rule, &mut editor, scope);
+                if is_for_scripts {
+                    return passed(editor);
+                }
                 let line = editor.into_changed().map_or(Cow::Borrowed(line), Cow::Owned);
                 LineVerdict::Kept(LineForJar { line, renew: rule.renew, share: rule.share })
             }
@@ -263,6 +261,17 @@ impl CookieRules {
             Some(why) => LineVerdict::Unsealable(why),
             None => LineVerdict::Rewritten(editor.line()),
         }
+    }
+}
+
+/// A line that goes on to the browser, as it was rewritten.
+fn passed<'a>(editor: SetCookieEditor<'_>) -> LineVerdict<'a> {
+    if !editor.is_changed() {
+        return LineVerdict::Untouched;
+    }
+    match refusal(&editor) {
+        Some(why) => LineVerdict::Refused(why),
+        None => editor.into_changed().map_or(LineVerdict::Untouched, LineVerdict::Rewritten),
     }
 }
 

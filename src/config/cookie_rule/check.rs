@@ -132,7 +132,7 @@ impl CookieRule {
         let only: [(&[&str], &[CookieAction]); 6] = [
             (&ATTRIBUTES, &[Rewrite, Seal, Keep]),
             (&["rename"], &[Rewrite, Seal]),
-            (&["renew", "share"], &[Keep]),
+            (&["renew", "share", "scripts"], &[Keep]),
             (&["bind"], &[Seal]),
             (&["logout"], &[Rewrite, Pass, Seal]),
             (&["report"], &[Rewrite, Drop, Seal, Keep]),

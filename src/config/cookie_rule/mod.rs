@@ -59,6 +59,9 @@ pub struct CookieRule {
     pub renew: KeepRenew,
     /// `share`: a kept cookie is sent to every upstream, not only to the one that set it.
     pub share: bool,
+    /// `scripts = "pass"`: what the app sets without HttpOnly is for its scripts; it is not kept, and passes with the
+    /// attributes of the rule.
+    pub leaves_to_scripts: bool,
     /// `adopt_until`: to the end of that day (UTC) what a browser sends under a name that was taken from it still
     /// reaches the app.
     pub adopt_until: Option<Date>,
@@ -176,6 +179,7 @@ impl CookieRule {
             rename: reader.parsed("rename", "a name such as \"__Host-*\"", rename),
             renew: reader.choice("renew", &KeepRenew::WORDS, KeepRenew::Unsafe),
             share: reader.bool("share", false),
+            leaves_to_scripts: reader.choice("scripts", &[("keep", false), ("pass", true)], false),
             adopt_until: reader.parsed("adopt_until", "a day such as \"2027-01-31\"", day),
             expires_on_logout: reader.choice("logout", &[("leave", false), ("expire", true)], false),
             bound: reader.choice("bind", &[("host", false), ("session", true)], false),

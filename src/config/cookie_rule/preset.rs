@@ -13,7 +13,7 @@ use crate::message::glob;
 pub(super) enum CookiePreset {
     /// `"harden"`: the attributes that a cautious app would have set itself.
     Harden,
-    /// `"vault"`: no cookie of the app ever reaches a browser.
+    /// `"vault"`: no cookie of the app reaches a browser but those that its scripts must read.
     Vault,
 }
 
@@ -43,7 +43,7 @@ pub fn is_session_like(name: &[u8]) -> bool {
 }
 
 /// Names of what scripts read and send back: never `HttpOnly`, even where they look like a session's.
-const READ_BY_SCRIPTS: [&str; 4] = ["*csrf*", "*CSRF*", "*xsrf*", "*XSRF*"];
+const READ_BY_SCRIPTS: [&str; 6] = ["*csrf*", "*CSRF*", "*Csrf*", "*xsrf*", "*XSRF*", "*Xsrf*"];
 
 /// What may stand beside `preset`.
 const BESIDE: [&str; 7] = ["preset", "host", "request_path", "upstream", "report", "adopt_until", "share"];
@@ -74,9 +74,6 @@ impl CookiePreset {
     /// Its rules, under the conditions of the section.
     pub(super) fn expand(self, section: &CookieRule) -> Vec<CookieRule> {
         let rule = |name: &str| CookieRule { name: name.to_owned(), ..section.clone() };
-        if self == Self::Vault {
-            return vec![CookieRule { action: CookieAction::Keep, ..rule("*") }];
-        }
         let plain = |name| CookieRule {
             secure: Some(AttributeRule::Always(RuleSecure::Auto)),
             same_site: Some(AttributeRule::Default(SameSite::Lax)),
@@ -90,6 +87,11 @@ impl CookiePreset {
         };
         // First: `*csrf*` may also look like a session's, and a script must go on reading it.
         let scripts = READ_BY_SCRIPTS.into_iter().map(plain);
+        if self == Self::Vault {
+            let keep = |rule| CookieRule { action: CookieAction::Keep, ..rule };
+            let scripts = scripts.map(|rule| CookieRule { leaves_to_scripts: true, ..keep(rule) });
+            return scripts.chain([keep(rule("*"))]).collect();
+        }
         scripts.chain(SESSION_LIKE.into_iter().map(session)).chain([plain("*")]).collect()
     }
 }

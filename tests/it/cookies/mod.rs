@@ -9,3 +9,4 @@ mod kept_names;
 mod legacy_cookies;
 mod rules;
 mod sealed;
+mod vault;

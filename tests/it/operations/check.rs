@@ -112,6 +112,7 @@ fn a_preset_is_printed_as_the_rules_that_it_stands_for() {
             "name = \"*\"\nsecure = \"auto\"\nsame_site = { default = \"Lax\" }\nmax_age_limit = \"400d\"",
         ),
         ("vault", "[[cookies]]\nname = \"*\"\naction = \"keep\""),
+        ("vault", "scripts = \"pass\""),
     ] {
         fs::write(&file, format!("{base}[[cookies]]\npreset = \"{preset}\"\n")).unwrap();
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_cloakroom"));
