@@ -233,7 +233,7 @@ impl SessionSummary {
             created: time(record.created),
             last_seen: time(record.last_seen()),
             expires: time(record.ends(rules)),
-            permanent: record.permanent,
+            permanent: record.outlives_browser(record.last_seen()),
             version: record.version,
             fields: fields.collect(),
             flashes: record.flashes.len(),

@@ -49,7 +49,7 @@ pub use route::{
 pub use secret::{SecretError, SecretSource};
 pub use session::{
     CacheRule, CookiePrefix, HeaderPreset, JarLimits, OnConflict, OnTooMany, SameSite, SecureRule,
-    SessionConfig, SessionCookie, SessionStart, ValueEncoding,
+    SessionConfig, SessionCookie, SessionLifetimes, SessionStart, ValueEncoding,
 };
 pub use source::SourceText;
 pub use store::{Durability, FlaskSession, RevocationMemory, StoreConfig, StoreKind};

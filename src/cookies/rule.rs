@@ -91,6 +91,8 @@ pub struct LineForJar<'a> {
     pub renew: KeepRenew,
     /// It is sent to all upstreams.
     pub share: bool,
+    /// The session outlives the browser with it.
+    pub outlives_browser: bool,
 }
 
 impl CookieRules {
@@ -213,7 +215,8 @@ impl CookieRules {
                     return passed(editor);
                 }
                 let line = editor.into_changed().map_or(Cow::Borrowed(line), Cow::Owned);
-                LineVerdict::Kept(LineForJar { line, renew: rule.renew, share: rule.share })
+                let CookieRule { renew, share, outlives_browser, .. } = *rule;
+                LineVerdict::Kept(LineForJar { line, renew, share, outlives_browser })
             }
             CookieAction::Seal => self.seal(rule, line, scope, session),
         }

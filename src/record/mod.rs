@@ -33,7 +33,12 @@ use std::{
 
 use uuid::Uuid;
 
-use crate::{clock::Timestamp, config::SessionConfig, crypto, message::lines::HeaderLines};
+use crate::{
+    clock::Timestamp,
+    config::{SessionConfig, SessionLifetimes},
+    crypto,
+    message::lines::HeaderLines,
+};
 use flask_format::FlaskDocument;
 use jar::Jar;
 
@@ -221,9 +226,21 @@ impl Record {
         self.idle.unwrap_or(if self.permanent { rules.permanent } else { rules.plain }.idle_timeout)
     }
 
-    fn absolute_end(&self, rules: &SessionConfig) -> Timestamp {
-        let lifetimes = if self.permanent { rules.permanent } else { rules.plain };
-        self.counted_from.plus(self.max.unwrap_or(lifetimes.absolute_timeout))
+    /// Whether it outlives the browser: the app says so, or a cookie that is kept here would.
+    pub fn outlives_browser(&self, now: Timestamp) -> bool {
+        self.permanent || self.jar.outlives_browser_until().is_some_and(|until| until > now)
+    }
+
+    /// When it ends if nobody comes any more after this moment.
+    fn ends_after(&self, seen: Timestamp, rules: &SessionConfig) -> Timestamp {
+        let end = |lifetimes: SessionLifetimes| {
+            let idle = seen.plus(self.idle.unwrap_or(lifetimes.idle_timeout));
+            idle.min(self.counted_from.plus(self.max.unwrap_or(lifetimes.absolute_timeout)))
+        };
+        let own = end(if self.permanent { rules.permanent } else { rules.plain });
+        // What a cookie prolongs is over with it, and the session is as long as it would be without.
+        let followed = self.jar.outlives_browser_until().map(|until| until.min(end(rules.permanent)));
+        followed.map_or(own, |followed| followed.max(own))
     }
 
     /// Whether it differs from another in nothing that an app or a visitor could tell.
@@ -263,16 +280,13 @@ impl Record {
     pub fn ends(&self, rules: &SessionConfig) -> Timestamp {
         // A session that was never confirmed is as a rule a bot's, which keeps no cookies: it ends
         // early.
-        let mut idle = self.last_seen().plus(self.idle_timeout(rules));
-        if !self.is_confirmed() {
-            idle = idle.min(self.created.plus(rules.unconfirmed_timeout));
-        }
-        idle.min(self.absolute_end(rules))
+        let end = self.ends_after(self.last_seen(), rules);
+        if self.is_confirmed() { end } else { end.min(self.created.plus(rules.unconfirmed_timeout)) }
     }
 
     /// How long it will last from `now` if its ticket comes back and then nobody does: what a browser is told.
     pub fn lasts(&self, rules: &SessionConfig, now: Timestamp) -> Duration {
-        now.plus(self.idle_timeout(rules)).min(self.absolute_end(rules)).since(now)
+        self.ends_after(now, rules).since(now)
     }
 
     /// Roughly what it takes in memory, in bytes, with what the store keeps beside it (measured with a hundred
@@ -291,7 +305,34 @@ impl Record {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{
+        jar::{JarCookie, RequestSite, SettingScope},
+        *,
+    };
+    use crate::config::Config;
+
+    #[test]
+    fn session_is_as_long_as_what_its_cookie_prolongs() {
+        let rules = Config::from_flags("127.0.0.1:1", "http://127.0.0.1:2").unwrap().session;
+        let at = |s: u32| Timestamp::from_seconds(s);
+        let days = |n: u32| at(n * 86_400);
+        let setting =
+            SettingScope { host: "a", path: "/", https: true, from: RequestSite::SameSite, owner: None };
+        for (line, seen, ends) in [
+            (&b"sid=1"[..], at(0), at(1800)),
+            (b"sid=1; Max-Age=86400", at(0), days(1)),
+            // 31 days without a request, and 180 in all.
+            (b"sid=1; Max-Age=34560000", at(0), days(31)),
+            (b"sid=1; Max-Age=34560000", days(170), days(180)),
+            // Never shorter than it would be without.
+            (b"sid=1; Max-Age=60", at(0), at(1800)),
+        ] {
+            let mut record = Record::new(("h".into(), Uuid::nil()), [1; 32], at(0), seen, true);
+            record.jar = Jar::new(vec![JarCookie::read(line, &setting, at(0)).unwrap()]);
+            assert_eq!(record.ends(&rules), ends, "{}", line.escape_ascii());
+            assert_eq!(record.lasts(&rules, seen), ends.since(seen), "{}", line.escape_ascii());
+        }
+    }
 
     #[test]
     fn last_seen_is_saved_once_an_interval() {

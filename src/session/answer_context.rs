@@ -64,6 +64,11 @@ impl<'a> AnswerContext<'a> {
         self.resolved.record().map_or(0, |record| record.version)
     }
 
+    /// Whether the session outlived the browser when the request came.
+    pub(super) fn outlives_browser(&self) -> bool {
+        self.resolved.record().is_some_and(|record| record.outlives_browser(self.now))
+    }
+
     /// The ticket of a session that begins.
     pub(super) fn mint(&self) -> Ticket {
         Ticket::mint_suiting(self.now, self.id_filter)

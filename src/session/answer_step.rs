@@ -147,6 +147,7 @@ mod tests {
                 secure: false,
                 same_site: SameSiteRule::Lax,
                 expires: None,
+                outlives_browser: false,
                 used: LastUse::default(),
             },
             https: false,

@@ -240,7 +240,11 @@ impl SessionManager {
                 self.reissue_successor(&self.successor(record, context, ticket), now).await
             }
             // The browser's copy is to say what the session does, and to last as long, from now on.
-            SecretMatch::Current if self.backend.is_client_side() || changes.permanent.is_some() => {
+            SecretMatch::Current
+                if self.backend.is_client_side()
+                    || changes.permanent.is_some()
+                    || record.outlives_browser(now) != context.outlives_browser() =>
+            {
                 self.give(&ticket.anew(now), Some(record), now)
             }
             SecretMatch::Current => return Ok(None),
@@ -444,7 +448,7 @@ impl SessionManager {
     ) -> CookieOutcome {
         // Without a lifetime the cookie ends with the browser, and only a permanent session
         // outlives that.
-        let lasts = record.filter(|r| r.permanent).map(|r| r.lasts(&self.rules, now));
+        let lasts = record.filter(|r| r.outlives_browser(now)).map(|r| r.lasts(&self.rules, now));
         CookieOutcome::Issue(*ticket, record.cloned(), lasts)
     }
 }

@@ -221,7 +221,7 @@ impl Backend {
             || match record {
                 None => age > rules.plain.idle_timeout / 2,
                 Some(record) if self.is_client_side() => age.as_millis() as u64 > every(record),
-                Some(record) => record.permanent && age > rules.touch_interval,
+                Some(record) => record.outlives_browser(now) && age > rules.touch_interval,
             }
     }
 

@@ -56,7 +56,8 @@ struct RecordExpiry(SessionConfig);
 
 impl Expiry<u128, Arc<Record>> for RecordExpiry {
     fn expire_after_create(&self, _: &u128, record: &Arc<Record>, _: Instant) -> Option<Duration> {
-        let lifetimes = if record.permanent { self.0.permanent } else { self.0.plain };
+        let lifetimes =
+            if record.outlives_browser(record.last_seen()) { self.0.permanent } else { self.0.plain };
         let left = record.ends(&self.0).since(record.last_seen());
         // Touches are saved late, and a record that ended stays for an idle time as its own tombstone.
         Some(left + self.0.touch_interval + self.0.plain.idle_timeout.max(lifetimes.idle_timeout / 8))

@@ -132,7 +132,7 @@ impl CookieRule {
         let only: [(&[&str], &[CookieAction]); 6] = [
             (&ATTRIBUTES, &[Rewrite, Seal, Keep]),
             (&["rename"], &[Rewrite, Seal]),
-            (&["renew", "share", "scripts"], &[Keep]),
+            (&["renew", "share", "scripts", "lifetime"], &[Keep]),
             (&["bind"], &[Seal]),
             (&["logout"], &[Rewrite, Pass, Seal]),
             (&["report"], &[Rewrite, Drop, Seal, Keep]),

@@ -39,6 +39,7 @@ impl fmt::Display for CookieRule {
         let renew = KeepRenew::WORDS.iter().find(|(_, renew)| *renew == self.renew).map_or("", |r| r.0);
         line("renew", (self.renew != KeepRenew::Unsafe).then(|| quoted(renew)))?;
         line("share", self.share.then(|| "true".to_owned()))?;
+        line("lifetime", self.outlives_browser.then(|| quoted("follow")))?;
         line("scripts", self.leaves_to_scripts.then(|| quoted("pass")))?;
         line("adopt_until", self.adopt_until.map(|day| quoted(&day.to_string())))?;
         line("logout", self.expires_on_logout.then(|| quoted("expire")))?;

@@ -59,7 +59,10 @@ pub struct CookieRule {
     pub renew: KeepRenew,
     /// `share`: a kept cookie is sent to every upstream, not only to the one that set it.
     pub share: bool,
-    /// `scripts = "pass"`: what the app sets without HttpOnly is for its scripts; it is not kept, and passes with the
+    /// `lifetime = "follow"`: a kept cookie that a browser would have after it was closed makes the session outlive the
+    /// browser too.
+    pub outlives_browser: bool,
+    /// `scripts = "pass"`: what the app sets without `HttpOnly` is for its scripts; it is not kept, and passes with the
     /// attributes of the rule.
     pub leaves_to_scripts: bool,
     /// `adopt_until`: to the end of that day (UTC) what a browser sends under a name that was taken from it still
@@ -179,6 +182,7 @@ impl CookieRule {
             rename: reader.parsed("rename", "a name such as \"__Host-*\"", rename),
             renew: reader.choice("renew", &KeepRenew::WORDS, KeepRenew::Unsafe),
             share: reader.bool("share", false),
+            outlives_browser: reader.choice("lifetime", &[("session", false), ("follow", true)], preset),
             leaves_to_scripts: reader.choice("scripts", &[("keep", false), ("pass", true)], false),
             adopt_until: reader.parsed("adopt_until", "a day such as \"2027-01-31\"", day),
             expires_on_logout: reader.choice("logout", &[("leave", false), ("expire", true)], false),

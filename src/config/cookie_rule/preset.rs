@@ -46,7 +46,8 @@ pub fn is_session_like(name: &[u8]) -> bool {
 const READ_BY_SCRIPTS: [&str; 6] = ["*csrf*", "*CSRF*", "*Csrf*", "*xsrf*", "*XSRF*", "*Xsrf*"];
 
 /// What may stand beside `preset`.
-const BESIDE: [&str; 7] = ["preset", "host", "request_path", "upstream", "report", "adopt_until", "share"];
+const BESIDE: [&str; 8] =
+    ["preset", "host", "request_path", "upstream", "report", "adopt_until", "share", "lifetime"];
 
 pub(super) fn read(reader: &TableReader<'_>) -> Option<CookiePreset> {
     reader.optional_choice("preset", &[("harden", CookiePreset::Harden), ("vault", CookiePreset::Vault)])
@@ -61,7 +62,7 @@ pub(super) fn check(reader: &TableReader<'_>) {
             "`cloakroom check --expand` prints the rules of a preset: copy them and change what you like";
         reader.notes().push(reader.error(key, message, label).help(help));
     }
-    let vault_only = ["adopt_until", "share"];
+    let vault_only = ["adopt_until", "share", "lifetime"];
     for key in
         vault_only.into_iter().filter(|key| !reader.says("preset", "vault") && reader.span(key).is_some())
     {
@@ -78,6 +79,7 @@ impl CookiePreset {
             secure: Some(AttributeRule::Always(RuleSecure::Auto)),
             same_site: Some(AttributeRule::Default(SameSite::Lax)),
             max_age_limit: Some(LONGEST),
+            outlives_browser: self == Self::Vault && section.outlives_browser,
             ..rule(name)
         };
         let session = |name| CookieRule {

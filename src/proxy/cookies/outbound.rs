@@ -242,10 +242,11 @@ impl Call<'_> {
             from: cookie_context.from,
             owner: (!kept.share).then(|| self.upstream()),
         };
-        let cookie = match JarCookie::read(&kept.line, &setting, self.now) {
+        let mut cookie = match JarCookie::read(&kept.line, &setting, self.now) {
             Ok(cookie) => cookie,
             Err(refused) => return lost(refused.0),
         };
+        cookie.outlives_browser &= kept.outlives_browser;
         // By the name alone: what else could tell a login's cookie from a preference is in the
         // app's head.
         let is_session = is_session_like(name);

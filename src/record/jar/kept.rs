@@ -23,6 +23,9 @@ pub struct StoredCookie {
     /// 0 Strict, 1 Lax, 2 None.
     same_site: u8,
     expires: Option<u64>,
+    /// Absent: no.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    outlives_browser: bool,
 }
 
 impl StoredCookie {
@@ -42,6 +45,7 @@ impl StoredCookie {
                 SameSiteRule::None => 2,
             },
             expires: cookie.expires.map(|at| at.0),
+            outlives_browser: cookie.outlives_browser,
         }
     }
 
@@ -62,6 +66,7 @@ impl StoredCookie {
                 _ => SameSiteRule::Strict,
             },
             expires: self.expires.map(Timestamp),
+            outlives_browser: self.outlives_browser,
             used: LastUse::default(),
         }
     }

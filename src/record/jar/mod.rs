@@ -75,6 +75,8 @@ pub struct JarCookie {
     pub same_site: SameSiteRule,
     /// `None`: as long as the session lasts.
     pub expires: Option<Timestamp>,
+    /// The session lasts as long as it does, and outlives the browser as it would: "remember me".
+    pub outlives_browser: bool,
     /// When it was last sent or set.
     pub used: LastUse,
 }
@@ -335,6 +337,12 @@ impl Jar {
         let mut all = self.0.take().unwrap_or_default();
         edit(Arc::make_mut(&mut all));
         self.0 = (!all.is_empty()).then_some(all);
+    }
+
+    /// Until when a browser would remember its visitor by one of them; `None`: until it closes.
+    pub fn outlives_browser_until(&self) -> Option<Timestamp> {
+        let lasting = self.cookies().iter().filter(|cookie| cookie.outlives_browser);
+        lasting.filter_map(|cookie| cookie.expires).max()
     }
 
     /// Those that look like a login of the app's own, oldest first.

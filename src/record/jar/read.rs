@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{JarCookie, LastUse, RequestSite, SameSiteRule};
 use crate::{
     clock::Timestamp,
+    config::is_session_like,
     message::{
         cookie_date::{self, max_age},
         cookie_scope::{default_path, domain_matches},
@@ -45,6 +46,7 @@ struct JarAttributes<'a> {
     domain: Option<&'a [u8]>,
     path: Option<&'a [u8]>,
     secure: bool,
+    http_only: bool,
     same_site: Option<SameSiteRule>,
 }
 
@@ -76,6 +78,7 @@ impl JarCookie {
             return Err(CookieRefusal("SameSite, and another site made the browser ask"));
         }
         prefixes(name, value, &said, host_only, path)?;
+        let expires = expires(&said, now);
         Ok(Self {
             owner: setting.owner.map(Arc::from),
             name: name.into(),
@@ -85,7 +88,9 @@ impl JarCookie {
             path: path.unwrap_or(default_path(setting.path).as_bytes()).into(),
             secure: said.secure,
             same_site,
-            expires: expires(&said, now),
+            expires,
+            // What scripts may read and looks like no login is a preference: nobody is remembered by it.
+            outlives_browser: expires.is_some() && (said.http_only || is_session_like(name)),
             used: LastUse::default(),
         })
     }
@@ -112,6 +117,8 @@ fn attributes(line: &[u8]) -> JarAttributes<'_> {
             said.path = Some(value);
         } else if is("Secure") {
             said.secure = true;
+        } else if is("HttpOnly") {
+            said.http_only = true;
         } else if is("SameSite") {
             let words: [(&[u8], SameSiteRule); 3] = [
                 (b"Strict", SameSiteRule::Strict),

@@ -23,7 +23,7 @@ mod tests {
 
     fn cookie(owner: Option<&str>, value: &[u8]) -> Value {
         json!({ "owner": owner, "name": b"sid", "value": value, "domain": "a.test", "host_only": true, "path": b"/",
-                "secure": false, "same_site": 2, "expires": 5 })
+                "secure": false, "same_site": 2, "expires": 5, "outlives_browser": owner.is_some() })
     }
 
     proptest! {
@@ -45,7 +45,7 @@ mod tests {
                 "realm": "ha.test", "created": numbers[0], "counted_from": numbers[1], "renewed": numbers[2],
                 "permanent": flags[0], "idle": spans[0], "max": spans[1], "version": numbers[3], "principal": name,
                 "fields": fields, "flashes": texts, "jar": jar, "secret": secret,
-                "previous": spent.map(|at| json!({ "secret": secret, "succeeded": at })),
+                "previous": spent.map(|at| json!({ "secret": secret, "succeeded": at, "network": spans[0] })),
                 "last_seen": numbers[2], "confirmed": flags[1],
             });
             let record = row::record(7, serde_json::from_value(form).unwrap());

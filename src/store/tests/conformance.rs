@@ -283,6 +283,7 @@ fn sets_cookie(value: &str) -> SessionChanges {
         secure: false,
         same_site: SameSiteRule::Lax,
         expires: None,
+        outlives_browser: false,
         used: LastUse::default(),
     };
     let change = JarChange { cookie, https: false, renews: true, begins: false, ends: false };

@@ -33,3 +33,55 @@ fn scripts_read_the_tokens_that_the_app_means_for_them() {
         assert_eq!(held(&visitor), [""; 0]);
     }
 }
+
+#[test]
+fn session_lasts_as_long_as_the_cookie_that_remembers() {
+    let app = App::setting();
+    let follows =
+        |rule: &str| format!("[process]\ntrusted_proxies = [\"127.0.0.0/8\"]\n[[cookies]]\n{rule}\n");
+    let vault = follows("preset = \"vault\"");
+    let not = follows("preset = \"vault\"\nlifetime = \"session\"");
+    let keep = follows("name = \"*\"\naction = \"keep\"");
+    let named = follows("name = \"*\"\naction = \"keep\"\nlifetime = \"follow\"");
+    const DAYS: u64 = 86_400;
+    for (toml, cookie, days) in [
+        (&vault, "remember_me=1; Path=/; Max-Age=1209600", Some(14)),
+        (&named, "remember_me=1; Path=/; Max-Age=1209600", Some(14)),
+        (&vault, "wp=1; Path=/; HttpOnly; Max-Age=1209600", Some(14)),
+        // Within `[session.permanent]`.
+        (&vault, "remember_me=1; Path=/; Max-Age=31536000", Some(31)),
+        // A preference, a cookie that ends with the browser, and rules that do not say so.
+        (&vault, "lang=fr; Path=/; Max-Age=31536000", None),
+        (&vault, "remember_me=1; Path=/", None),
+        (&not, "remember_me=1; Path=/; Max-Age=1209600", None),
+        (&keep, "remember_me=1; Path=/; Max-Age=1209600", None),
+    ] {
+        let proxy = Cloakroom::with(&app, toml);
+        for method in ["GET", "POST"] {
+            let mut visitor = proxy.browser();
+            visitor.get("/");
+            let mut ask = |text: &str| {
+                let head = format!(
+                    "{method} / HTTP/1.1\r\n{}{}content-length: 0\r\n\r\n",
+                    visitor.lines(),
+                    line(text)
+                );
+                visitor.send_raw(head.as_bytes()).set_cookies()
+            };
+            let lives = |lines: &[String]| -> Option<u64> {
+                let (_, age) = lines.iter().find_map(|line| line.split_once("Max-Age="))?;
+                age.split(';').next()?.parse().ok()
+            };
+            let given = ask(cookie);
+            let what = format!("{method} {toml} {cookie}: {given:?}");
+            // To the second in which it is answered.
+            let wanted = days.map(|days: u64| days * DAYS);
+            assert_eq!(lives(&given).map(|age| age.div_ceil(10) * 10), wanted, "{what}");
+            // And ends with the browser again once it is gone.
+            let name = cookie.split('=').next().unwrap_or_default();
+            let given = ask(&format!("{name}=; Path=/; Max-Age=0"));
+            assert_eq!(lives(&given), None, "{what}");
+            assert!(days.is_none() || given.len() == 1, "{what}: {given:?}");
+        }
+    }
+}
