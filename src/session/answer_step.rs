@@ -201,7 +201,8 @@ mod tests {
     fn the_table() {
         let read_only = |status| ResolvedSession { read_only: true, ..came(status) };
         let stranger = || SessionStatus::Stranger(Some(ticket()));
-        let spent = |overtaken| SessionStatus::Spent { id: Uuid::nil(), at: Timestamp(0), overtaken };
+        let spent =
+            |overtaken| SessionStatus::Spent { id: Uuid::nil(), at: Timestamp(0), overtaken, lost: None };
         let past = || match known(Some("alice")) {
             SessionStatus::Known { ticket, record: Some(record), .. } => {
                 SessionStatus::Past { ticket, record }

@@ -13,6 +13,7 @@ use super::{
     commit::PendingChange,
     resolved::SessionStatus,
     seen_ticket::SeenTicket,
+    straggler::pass_over,
 };
 use crate::{
     clock::Timestamp,
@@ -21,9 +22,6 @@ use crate::{
     record::{Record, SecretMatch, Ticket, jar::Jar},
     store::{AppliedChange, FoundRecord, StoreError, UpdateResult},
 };
-
-/// Why a straggler's cookie is not kept.
-pub(super) const SPENT: &str = "the ticket was spent meanwhile";
 
 impl SessionManager {
     /// Carries out what the answer wants, and says what the browser gets.
@@ -75,7 +73,11 @@ impl SessionManager {
                 Ok(outcome.unwrap_or(CookieOutcome::Unchanged))
             }
             AnswerStep::Decline(ticket, why) => {
-                self.report_dropped_cookies(&changes, why);
+                if matches!(resolved.status, SessionStatus::Spent { .. }) {
+                    pass_over(&changes);
+                } else {
+                    self.report_dropped_cookies(resolved, &changes, why);
+                }
                 Ok(self.offer(context, ticket, shared))
             }
             AnswerStep::Begin(ticket, begins) if self.admits(context, &begins) => {
@@ -104,7 +106,8 @@ impl SessionManager {
         self.backend.delete_all_of(&context.realm.key(), name, context.now).await?;
         (changes.destroy_principal, changes.principal) = (false, None);
         let is_known = matches!(context.resolved.status, SessionStatus::Known { .. });
-        Ok((!is_known).then(|| self.report_dropped_cookies(changes, "it logs somebody else out")))
+        Ok((!is_known)
+            .then(|| self.report_dropped_cookies(context.resolved, changes, "it logs somebody else out")))
     }
 
     /// Offers a ticket without a record, where the route gives one to everybody; never in an answer
@@ -140,9 +143,14 @@ impl SessionManager {
     }
 
     /// Counts and logs the cookies that the answer set and that are not kept.
-    pub(super) fn report_dropped_cookies(&self, changes: &SessionChanges, why: &str) -> CookieOutcome {
+    fn report_dropped_cookies(
+        &self,
+        resolved: &ResolvedSession,
+        changes: &SessionChanges,
+        why: &str,
+    ) -> CookieOutcome {
         for change in changes.jar.iter().filter(|change| change.keeps()) {
-            self.headers.events.not_kept(None, &change.cookie.name, why);
+            self.headers.events.not_kept(resolved.known_id(), &change.cookie.name, why);
         }
         CookieOutcome::Unchanged
     }
@@ -154,7 +162,7 @@ impl SessionManager {
         changes: &SessionChanges,
     ) -> CookieOutcome {
         self.headers.events.conflicts.raise();
-        self.report_dropped_cookies(changes, "another version than If-Version");
+        self.report_dropped_cookies(context.resolved, changes, "another version than If-Version");
         tracing::info!("session instructions were dropped: another version than If-Version");
         match self.rules.on_conflict {
             OnConflict::Drop => {
@@ -217,7 +225,7 @@ impl SessionManager {
             // The rest is what another answer made of the session while this one was under way.
             AppliedChange::Ended => self.ended(context, ticket, changes).await?,
             AppliedChange::Straggler => self.apply_straggler(context, ticket, changes).await?,
-            AppliedChange::Denied => self.report_dropped_cookies(changes, SPENT),
+            AppliedChange::Denied => pass_over(changes),
             AppliedChange::Conflict => self.conflict(context, changes).await,
             AppliedChange::Nothing => return Ok(None),
         }))
@@ -396,6 +404,7 @@ impl SessionManager {
         if !admitted {
             self.headers.events.flooded(context.now);
             self.report_dropped_cookies(
+                context.resolved,
                 changes,
                 "too many sessions begin ([limits] new_sessions_per_second, _per_address)",
             );

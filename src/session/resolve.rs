@@ -47,25 +47,42 @@ pub struct ResolveRequest<'a, V> {
     pub now: Timestamp,
 }
 
+/// A ticket that leads nowhere any more.
+#[derive(Clone, Copy)]
+struct SpentTicket {
+    at: Timestamp,
+    overtaken: bool,
+    lost: Option<Uuid>,
+}
+
 /// What the tickets of one request lead to.
 #[derive(Default)]
 struct ResolvedTickets {
     found: Option<SessionStatus>,
-    /// One of them was spent: when, and whether its successor has come back.
-    spent: Option<(Timestamp, bool)>,
+    /// One of them was spent.
+    spent: Option<SpentTicket>,
     /// Two lead to different sessions.
     is_ambiguous: bool,
 }
 
 impl ResolvedTickets {
     #[inline]
-    fn add(&mut self, came: &GenuineTicket, status: Option<SessionStatus>, sessions: &SessionManager) {
+    fn add(
+        &mut self,
+        came: &GenuineTicket,
+        status: Option<SessionStatus>,
+        (sessions, now): (&SessionManager, Timestamp),
+    ) {
         let events = &sessions.headers.events;
         match status {
-            Some(SessionStatus::Spent { at, overtaken, .. }) => {
-                events.spent.raise();
-                let (before, came_back) = self.spent.unwrap_or_default();
-                self.spent = Some((at.max(before), overtaken || came_back));
+            Some(SessionStatus::Spent { at, overtaken, lost, .. }) => {
+                if now.since(at) < GRACE { &events.spent } else { &events.expired }.raise();
+                let before = self.spent.unwrap_or(SpentTicket { at, overtaken, lost });
+                self.spent = Some(SpentTicket {
+                    at: at.max(before.at),
+                    overtaken: overtaken || before.overtaken,
+                    lost: lost.or(before.lost),
+                });
             }
             Some(status) => {
                 // Two tickets of different sessions: someone planted one of them, and we cannot know which.
@@ -100,7 +117,7 @@ impl SessionManager {
         for value in candidates {
             match self.backend.open((value, &shown), (cookie, https), (&self.keys, realm), now) {
                 // Genuine, by its MAC, before any store is asked: who guesses makes no store work.
-                Some(came) => tickets.add(&came, self.look_up(&came, client, now).await?, self),
+                Some(came) => tickets.add(&came, self.look_up(&came, client, now).await?, (self, now)),
                 None => drop(self.headers.events.tampered.raise()),
             }
         }
@@ -108,8 +125,8 @@ impl SessionManager {
         let (mut may_have_unseen_session, mut is_same_site_withheld) = (false, false);
         let status = match (found, spent) {
             (Some(status), _) if !is_ambiguous => status,
-            (None, Some((at, overtaken))) if now.since(at) < grace(&visit) => {
-                SessionStatus::Spent { id: Uuid::new_v4(), at, overtaken }
+            (None, Some(SpentTicket { at, overtaken, lost })) if now.since(at) < grace(&visit) => {
+                SessionStatus::Spent { id: Uuid::new_v4(), at, overtaken, lost }
             }
             _ => {
                 // Read only for those without a session: it costs several look-ups of fields.
@@ -123,6 +140,9 @@ impl SessionManager {
                     && !may_have_unseen_session
                     && !read_only
                     && self.rules.create == SessionStart::Visit;
+                if mints {
+                    tell_loss(spent);
+                }
                 SessionStatus::Stranger(mints.then(|| Ticket::mint_suiting(now, id_filter)))
             }
         };
@@ -240,8 +260,8 @@ impl SessionManager {
     ) -> Option<SessionStatus> {
         let GenuineTicket { ticket, .. } = came;
         match found {
-            FoundRecord::Live(record) => self.status_of_record(came, client, record, now),
-            FoundRecord::Ended(at) => fresh(at, self.backend.has_come_back(ticket.id), now),
+            FoundRecord::Live(record) => Some(self.status_of_record(came, client, record, now)),
+            FoundRecord::Ended(at) => Some(spent(at, self.backend.has_come_back(ticket.id), None)),
             // No answer that is under way gave its holder another.
             FoundRecord::Over => None,
             FoundRecord::Nothing => {
@@ -260,7 +280,7 @@ impl SessionManager {
         client: Option<IpAddr>,
         record: Arc<Record>,
         now: Timestamp,
-    ) -> Option<SessionStatus> {
+    ) -> SessionStatus {
         let GenuineTicket { ticket, hash, .. } = came;
         let asks = record.asks_for_network();
         let network = if asks { self.network_tag(ticket.id, client) } else { NetworkTag::default() };
@@ -269,13 +289,16 @@ impl SessionManager {
         let past = if asks && found != SecretMatch::Current { self.backend.past(ticket, hash) } else { None };
         match (found, past) {
             (SecretMatch::Current, _) => {
-                Some(SessionStatus::Known { ticket: *ticket, record: Some(record), is_rotating: false })
+                SessionStatus::Known { ticket: *ticket, record: Some(record), is_rotating: false }
             }
             (SecretMatch::Previous { .. }, _) => {
-                Some(SessionStatus::Known { ticket: *ticket, record: Some(record), is_rotating: true })
+                SessionStatus::Known { ticket: *ticket, record: Some(record), is_rotating: true }
             }
-            (SecretMatch::Past, Some(record)) => Some(SessionStatus::Past { ticket: *ticket, record }),
-            (SecretMatch::Past | SecretMatch::No, _) => fresh(record.spent(), record.has_come_back(), now),
+            (SecretMatch::Past, Some(record)) => SessionStatus::Past { ticket: *ticket, record },
+            (SecretMatch::Past | SecretMatch::No, _) => {
+                let overtaken = record.has_come_back();
+                spent(record.spent(), overtaken, (!overtaken).then_some(ticket.id))
+            }
         }
     }
 
@@ -285,8 +308,15 @@ impl SessionManager {
     }
 }
 
-fn fresh(at: Timestamp, overtaken: bool, now: Timestamp) -> Option<SessionStatus> {
-    (now.since(at) < GRACE).then(|| SessionStatus::Spent { id: Uuid::nil(), at, overtaken })
+fn spent(at: Timestamp, overtaken: bool, lost: Option<Uuid>) -> SessionStatus {
+    SessionStatus::Spent { id: Uuid::nil(), at, overtaken, lost }
+}
+
+/// Told where the visitor begins anew, and so once.
+fn tell_loss(spent: Option<SpentTicket>) {
+    if let Some(session) = spent.and_then(|spent| spent.lost) {
+        tracing::info!(%session, "a visitor lost a session: its ticket was replaced, and the new one never came back");
+    }
 }
 
 /// How long whoever asks so gets no new ticket after the one that they show was spent.

@@ -51,6 +51,8 @@ pub(super) enum SessionStatus {
         at: Timestamp,
         /// The ticket that took its place came back: the browser has it.
         overtaken: bool,
+        /// The session that its holder has lost: it goes on under a ticket that never came back.
+        lost: Option<Uuid>,
     },
     /// Nobody can be told from anybody: the store failed.
     Unavailable,

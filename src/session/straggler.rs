@@ -7,9 +7,17 @@
 use super::{
     SessionChanges, SessionManager,
     answer_context::{AnswerContext, CookieOutcome},
-    apply_answer::SPENT,
 };
 use crate::{record::Ticket, store::StoreError};
+
+/// Nothing of an answer is kept, as is usual where requests overtake each other.
+pub(super) fn pass_over(changes: &SessionChanges) -> CookieOutcome {
+    for change in changes.jar.iter().filter(|change| change.keeps()) {
+        let cookie = String::from_utf8_lossy(&change.cookie.name);
+        tracing::debug!(%cookie, "a cookie of the app was not kept: the ticket was replaced while its answer was under way");
+    }
+    CookieOutcome::Unchanged
+}
 
 impl SessionManager {
     /// What still counts of an answer whose ticket was spent meanwhile: a login begins a session of its own, and everyone
@@ -22,7 +30,7 @@ impl SessionManager {
     ) -> Result<CookieOutcome, StoreError> {
         // On a route that only reads no session begins, and none but cookies change.
         if context.resolved.read_only {
-            return Ok(self.report_dropped_cookies(changes, SPENT));
+            return Ok(pass_over(changes));
         }
         // Apps repeat who is logged in: from a straggler that is no login, and would undo a logout.
         if changes.logs_in() && !context.resolved.repeats(changes) {
@@ -38,7 +46,7 @@ impl SessionManager {
         if changes.destroy_principal {
             self.end_all_of(context).await?;
         }
-        Ok(self.report_dropped_cookies(changes, SPENT))
+        Ok(pass_over(changes))
     }
 
     /// The session ended meanwhile; everyone else of its principal was to be logged out as well, and is.

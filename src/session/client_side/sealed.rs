@@ -191,28 +191,43 @@ impl SealedSessions {
                 self.ended.end(seen.id, now, lasts).await?;
                 AppliedChange::Ended
             }
-            UpdateAction::Save { mut record, renewed, taken, .. } => {
+            UpdateAction::Save { record, renewed, taken, .. } => {
                 if !apply.holds(&record, 0) {
                     return Err(StoreError::TooLarge);
                 }
-                // A rotation spends the old copy only when the new one was shown
-                // (`record_activity`), since the browser may never get this answer.
-                // A copy that stays good for a moment is spent once the next one was shown (`record_activity`).
-                if renewed && record.previous.is_none() && seen.confirmed {
-                    // By whichever node's clock: later than every copy there is, also than one that a script got in
-                    // this very millisecond.
-                    record.renewed = Timestamp(record.renewed.max(before).0 + 1);
-                    let since =
-                        brought.map_or(RenewalEffect::Newcomer, |shown| RenewalEffect::of(shown, &record));
-                    let renewal = CopyRenewal { before, renewed: record.renewed, since };
-                    if !self.ended.spend(seen.id, renewal, now, lasts).await? {
-                        return Ok(AppliedChange::Straggler.into());
-                    }
+                match self.renewed_copy(record, renewed, brought, apply).await? {
+                    Some(record) => AppliedChange::Saved { record, renewed, taken },
+                    None => return Ok(AppliedChange::Straggler.into()),
                 }
-                AppliedChange::Saved { record: Arc::from(record), renewed, taken }
             }
         };
         Ok(UpdateResult { change, notes })
+    }
+
+    /// The copy that the answer brings; other copies are spent by it where it renews the session. `None`: it was spent itself.
+    async fn renewed_copy(
+        &self,
+        mut record: Box<Record>,
+        renewed: bool,
+        brought: Option<&Arc<Record>>,
+        apply: &PendingChange<'_>,
+    ) -> Result<Option<Arc<Record>>, StoreError> {
+        let seen = &apply.seen;
+        let before = generation(seen.minted, brought);
+        if renewed && record.previous.is_some() {
+            // It stays good beside the old one, which is spent once this was shown (`record_activity`), since the browser may
+            // never get this answer. Earlier than a renewal in this very millisecond, which spends both.
+            record.renewed = Timestamp(record.renewed.0.saturating_sub(1)).max(before);
+        } else if renewed && seen.confirmed {
+            // By whichever node's clock: later than every copy there is.
+            record.renewed = record.renewed.max(Timestamp(before.0 + 1));
+            let since = brought.map_or(RenewalEffect::Newcomer, |shown| RenewalEffect::of(shown, &record));
+            let renewal = CopyRenewal { before, renewed: record.renewed, since };
+            if !self.ended.spend(seen.id, renewal, apply.now, self.longest()).await? {
+                return Ok(None);
+            }
+        }
+        Ok(Some(Arc::from(record)))
     }
 
     /// A cookie was shown: the copy from before its rotation is spent a moment later.

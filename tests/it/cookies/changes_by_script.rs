@@ -123,6 +123,8 @@ fn parallel_scripts_whose_answers_are_dropped_lose_no_session() {
             });
         }
         assert_eq!(now().get_with("/", PAGE).text(), "alice", "{kind}");
+        let log = proxy.log();
+        assert!(!log.contains("WARN") && !log.contains("lost a session"), "{kind}: nothing was lost: {log}");
     }
 }
 

@@ -3,6 +3,7 @@
 use crate::support::{App, Browser, Cloakroom, line};
 
 const HTTPS: &str = "x-forwarded-proto: https\r\n";
+const DAYS: u64 = 86_400;
 const VAULT: &str = "[process]\ntrusted_proxies = [\"127.0.0.0/8\"]\n[[cookies]]\npreset = \"vault\"\n";
 
 /// The app's cookies that the browser has.
@@ -43,7 +44,6 @@ fn session_lasts_as_long_as_the_cookie_that_remembers() {
     let not = follows("preset = \"vault\"\nlifetime = \"session\"");
     let keep = follows("name = \"*\"\naction = \"keep\"");
     let named = follows("name = \"*\"\naction = \"keep\"\nlifetime = \"follow\"");
-    const DAYS: u64 = 86_400;
     for (toml, cookie, days) in [
         (&vault, "remember_me=1; Path=/; Max-Age=1209600", Some(14)),
         (&named, "remember_me=1; Path=/; Max-Age=1209600", Some(14)),
