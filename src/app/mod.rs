@@ -170,6 +170,7 @@ pub fn run(config: &Config, options: RunOptions, ready: impl FnOnce(&[String])) 
     let own_key = OwnKey::default();
     let (lasting, secrets) = state::open(config, &own_key, death_notice(&alive))?;
     let plan = Arc::new(ArcSwap::from_pointee(Plan::with(config, &lasting, &secrets)?));
+    state::keep_cookie_names(config, &plan.load().inventory.known);
     let acceptors = listeners::acceptors(config)?;
     let workers = config.process.workers.get();
     // After the store: while it opens, the kernel refuses visitors or the old process serves them.

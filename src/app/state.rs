@@ -12,7 +12,8 @@ use zeroize::Zeroizing;
 
 use crate::{
     clock::Timestamp,
-    config::{Config, KeyError, KeysConfig, SecretError, SecretSource, StoreKind},
+    config::{Config, KeyError, KeysConfig, RevocationMemory, SecretError, SecretSource, StoreKind},
+    cookies::KnownNames,
     crypto::{self, KeySecrets},
     session::{BackendState, Revocations},
     store::{
@@ -112,6 +113,22 @@ pub fn secrets(config: &Config, own: &OwnKey) -> Result<KeySecrets, StateError> 
         return Ok(config.keys.secrets(|| KeysConfig::read_one(&file))?);
     }
     Ok(config.keys.secrets(|| Ok(*own.0))?)
+}
+
+/// The names of the apps' cookies outlive the process where sessions do, or what is known of them.
+pub(super) fn keep_cookie_names(config: &Config, names: &KnownNames) {
+    let lasts = match config.store.kind {
+        StoreKind::Disk => true,
+        StoreKind::Cookie => config.store.revocations == RevocationMemory::Disk,
+        StoreKind::Memory | StoreKind::Flask => false,
+    };
+    if !lasts {
+        return;
+    }
+    let file = config.store.folder().join("cookie-names");
+    if let Err(error) = names.keep_in(&file) {
+        tracing::warn!(%error, file = %file.display(), "names of cookies cannot be kept over a restart");
+    }
 }
 
 /// Where the admin's token is read from, where it asks for one: on TCP.

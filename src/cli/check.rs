@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::Path, process::ExitCode};
 use super::{WRONG, print};
 use crate::{
     clock::Timestamp,
-    config::{Config, Diagnostics, RouteConfig, SessionMode},
+    config::{Config, CookieAction, CookieRule, Diagnostics, RouteConfig, SessionMode},
     listen::{Acceptor, ResumptionKeys},
     plan::Plan,
     upstream,
@@ -41,7 +41,7 @@ pub(super) fn check(file: &Path, expand: bool) -> ExitCode {
             } else {
                 anstream::println!("{}: {verdict}", file.display());
             }
-            if let Some(note) = hosts_to_name(&config, &certified) {
+            for note in hosts_to_name(&config, &certified).into_iter().chain(lives_of_logins(&config)) {
                 anstream::eprintln!("{note}");
             }
             ExitCode::SUCCESS
@@ -51,6 +51,24 @@ pub(super) fn check(file: &Path, expand: bool) -> ExitCode {
             ExitCode::from(WRONG)
         }
     }
+}
+
+/// Where cookies of the apps are kept, their logins last no longer than our sessions, whatever the apps grant.
+fn lives_of_logins(config: &Config) -> Option<String> {
+    let keeps = |rule: &&CookieRule| rule.action == CookieAction::Keep && !rule.report;
+    let kept = config.cookies.iter().find(keeps)?;
+    let (plain, permanent) = (config.session.plain, config.session.permanent);
+    let remembered = if kept.outlives_browser {
+        format!(
+            "\n      Where the app's cookie would outlive the browser: as long as it, and [session.permanent] {permanent}."
+        )
+    } else {
+        String::new()
+    };
+    Some(format!(
+        "note: cookies of the app are kept, so its logins end with their sessions: [session] {plain}, without a request and \
+         after the login.{remembered}"
+    ))
 }
 
 /// The very look at certificates that `run` takes; and the names that they are for.

@@ -15,7 +15,7 @@ use crate::{
 };
 
 use super::{
-    CookieRules, CookieScope, lookalikes,
+    CookieRules, CookieScope, KnownNames, lookalikes,
     names::NameWork,
     rule::{is_for, renaming},
     seal::{bound, open},
@@ -32,6 +32,8 @@ pub struct PairContext<'a, H> {
     pub has: H,
     /// Names that the jar sends here although no rule takes them from the browser here ([`CookieRules::leaves_open`]).
     pub open: &'a [&'a [u8]],
+    /// What the apps were seen to set; `None`: whatever a browser sends may be that.
+    pub known: Option<&'a KnownNames>,
     /// What its names have cost so far. Once it is too much, pairs are removed unseen, and the request is to be refused.
     pub work: &'a NameWork,
 }
@@ -69,10 +71,14 @@ impl CookieRules {
         };
         if adopts(rule, sent.scope) {
             // What scripts read is the browser's own, unless the jar has it: then the app set it HttpOnly.
-            let adopted = (rule.leaves_to_scripts || is_let_in(rule, sent.scope))
+            let is_open = rule.leaves_to_scripts || is_let_in(rule, sent.scope);
+            let adopted = (is_open || is_written_by_scripts(rule, name, sent))
                 && !(sent.has)(read_as)
                 && !passes_for(read_as, Some(rule))
                 && !smuggles();
+            if let Some(known) = sent.known.filter(|_| adopted && !is_open) {
+                known.tell(sent.scope.upstream, name);
+            }
             return if adopted { PairEdit::Keep } else { PairEdit::Remove };
         }
         self.open(rule, pair, None, sent)
@@ -208,6 +214,15 @@ fn adopts(rule: &CookieRule, scope: &CookieScope<'_>) -> bool {
     rule.action == CookieAction::Keep || renaming(rule, scope.https).is_some()
 }
 
+/// Whether a name that a wildcard took is none that the app has: then a script wrote the cookie, and no rule was written for
+/// it.
+fn is_written_by_scripts<H>(rule: &CookieRule, name: &[u8], sent: &PairContext<'_, H>) -> bool {
+    rule.action == CookieAction::Keep
+        && !is_plain(&rule.name)
+        && !name.is_empty()
+        && sent.known.is_some_and(|known| !known.may_be_the_apps(sent.scope.upstream, name))
+}
+
 /// Whether names that the rule took from browsers are let in still.
 fn is_let_in(rule: &CookieRule, scope: &CookieScope<'_>) -> bool {
     rule.adopt_until.is_some_and(|day| !is_over(day, scope))
@@ -253,7 +268,7 @@ mod tests {
         };
         let work = NameWork::default();
         let has = |name: &[u8]| name == b"here";
-        let sent = PairContext { scope: &scope, session: None, has, open: &[], work: &work };
+        let sent = PairContext { scope: &scope, session: None, has, open: &[], known: None, work: &work };
         match edit(line.as_bytes(), |pair| rules.read(pair, &sent)) {
             RetainedLine::Unchanged => "=".into(),
             RetainedLine::Empty => String::new(),

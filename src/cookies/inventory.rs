@@ -22,8 +22,11 @@ use crate::{
     },
 };
 
-use super::rule::{NamePrefix, promise};
-use super::{CookieRules, CookieScope, rewrite::MOST_BYTES};
+use super::{
+    CookieRules, CookieScope, KnownNames,
+    rewrite::MOST_BYTES,
+    rule::{NamePrefix, promise},
+};
 
 /// So many cookies are kept, by upstream and name.
 pub const MOST_NAMES: usize = 1000;
@@ -122,6 +125,8 @@ pub struct CookieInventory {
     hasher: foldhash::quality::RandomState,
     id: u64,
     beyond: AtomicU64,
+    /// Of whichever run: what scripts write is told from what the apps set.
+    pub known: KnownNames,
 }
 
 thread_local! {
@@ -135,6 +140,7 @@ impl Default for CookieInventory {
             hasher: foldhash::quality::RandomState::default(),
             id: u64::from_ne_bytes(crypto::random()),
             beyond: AtomicU64::new(0),
+            known: KnownNames::default(),
         }
     }
 }
@@ -173,6 +179,7 @@ impl CookieInventory {
             return Vec::new();
         }
         let read = read(line.bytes(), scope);
+        self.known.add(scope.upstream, line.sent_name());
         let action = rules
             .find(read.name, scope)
             .map_or("none", |rule| if rule.report { "report" } else { rule.action.as_str() });

@@ -130,7 +130,7 @@ mod tests {
         let scope = CookieScope { host, path, request_paths: &[], upstream, https: true, realm, now };
         let work = NameWork::default();
         let has = |_: &[u8]| false;
-        let sent = PairContext { scope: &scope, session: None, has, open: &[], work: &work };
+        let sent = PairContext { scope: &scope, session: None, has, open: &[], known: None, work: &work };
         drop(cookie::edit(line.as_bytes(), |pair| rules.read(pair, &sent)));
         work.spent()
     }

@@ -29,8 +29,8 @@ impl fmt::Display for CookieRule {
         line("same_site", wanted(self.same_site.as_ref(), site))?;
         line("partitioned", wanted(self.partitioned.as_ref(), bool::to_string))?;
         line("priority", wanted(self.priority.as_ref(), |priority| quoted(priority.as_str())))?;
-        line("max_age", wanted(self.max_age.as_ref(), |age| duration(*age)))?;
-        line("max_age_limit", self.max_age_limit.map(duration))?;
+        line("max_age", wanted(self.max_age.as_ref(), |age| shown_duration(*age)))?;
+        line("max_age_limit", self.max_age_limit.map(shown_duration))?;
         let renamed = |r: &super::RenamePattern| match &r.after {
             Some(after) => quoted(&format!("{}*{after}", r.before)),
             None => quoted(&r.before),
@@ -71,7 +71,7 @@ fn wanted<T>(wanted: Option<&AttributeRule<T>>, show: impl Fn(&T) -> String) -> 
 }
 
 /// In the largest unit that is exact.
-fn duration(duration: Duration) -> String {
+pub(in crate::config) fn shown_duration(duration: Duration) -> String {
     let millis = duration.as_millis();
     let units = [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000)];
     let exact = units.into_iter().find(|(_, size)| millis.is_multiple_of(*size));

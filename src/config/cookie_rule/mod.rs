@@ -20,6 +20,7 @@ mod lints;
 mod preset;
 
 pub use attribute::{AttributeRule, CookiePriority, RuleSecure};
+pub(super) use expand::shown_duration;
 pub use preset::is_session_like;
 
 /// `[[cookies]]`: absent attributes stay as the app set them.

@@ -1,10 +1,11 @@
 //! `[session]`: lifetimes, limits, the cookie, the headers.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use toml::de::DeValue;
 
 use super::{
+    cookie_rule::shown_duration,
     diagnostic::Diagnostic,
     field, scalar,
     value::{TableReader, ValueProblem},
@@ -79,6 +80,14 @@ pub struct SessionLifetimes {
     pub idle_timeout: Duration,
     /// Since it was created, and anew from each login.
     pub absolute_timeout: Duration,
+}
+
+/// As it is written.
+impl fmt::Display for SessionLifetimes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [idle, absolute] = [self.idle_timeout, self.absolute_timeout].map(shown_duration);
+        write!(f, "idle_timeout = {idle}, absolute_timeout = {absolute}")
+    }
 }
 
 /// `create`: when a session begins.

@@ -121,6 +121,7 @@ impl Call<'_> {
             session: resolved.and_then(ResolvedSession::known_id),
             has,
             open: &open,
+            known: Some(&self.plan.inventory.known),
             work,
         };
         edit_lines(headers, |line| {

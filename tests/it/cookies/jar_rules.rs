@@ -50,6 +50,8 @@ fn old_logins_go_on_until_the_day_that_the_rule_says() {
     let app = App::setting();
     for (day, wanted) in [("2999-01-31", "k1=old"), ("2020-01-31", "")] {
         let proxy = Cloakroom::before(app.address).config(&format!("{KEEP}adopt_until = \"{day}\"")).start();
+        // The app was seen to set it, for whomever.
+        set(&mut proxy.browser(), "k1=other");
         let mut visitor = proxy.browser();
         assert_eq!(visitor.get_with("/", "cookie: k1=old\r\n").text(), wanted, "{day}");
         set(&mut visitor, "k1=new");

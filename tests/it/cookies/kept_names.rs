@@ -13,6 +13,10 @@ fn set(visitor: &mut Browser, text: &str) {
 fn browser_cookies_under_kept_names_never_pass() {
     let app = App::setting();
     let proxy = Cloakroom::before(app.address).config(KEEP).start();
+    // Names that an app was seen to set, for whomever.
+    for text in ["k1=other", "k2=other", "k3=other"] {
+        set(&mut proxy.browser(), text);
+    }
     let mut visitor = proxy.browser();
     let forged = "cookie: k1=forged; a=1;  k2 = \"x\"\r\ncookie: k3=forged\r\n";
     assert_eq!(visitor.get_with("/", forged).text(), "a=1");

@@ -1,6 +1,6 @@
 //! `preset = "vault"`: the browser holds one cookie, besides those that scripts must have.
 
-use crate::support::{App, Browser, Cloakroom, line};
+use crate::support::{App, Browser, Cloakroom, eventually, line, on_disk};
 
 const HTTPS: &str = "x-forwarded-proto: https\r\n";
 const DAYS: u64 = 86_400;
@@ -84,4 +84,37 @@ fn session_lasts_as_long_as_the_cookie_that_remembers() {
             assert!(days.is_none() || given.len() == 1, "{what}: {given:?}");
         }
     }
+}
+
+#[test]
+fn what_scripts_write_reaches_the_app_and_is_told_once() {
+    let app = App::setting();
+    let folder = tempfile::tempdir().unwrap();
+    let toml = format!("{VAULT}{}", on_disk(&folder.path().join("s")));
+    let proxy = Cloakroom::with(&app, &toml);
+    let mut visitor = proxy.browser();
+    // What the app sets is never the browser's to send, in no spelling, and a login is not whoever sets it.
+    visitor.get_with("/", &line("cart=1; Path=/"));
+    let sends = |visitor: &mut Browser, cookie: &str| {
+        let mut other = visitor.clone();
+        let (name, value) = cookie.split_once('=').unwrap();
+        other.jar.insert(name.to_owned(), value.to_owned());
+        other.get("/").text()
+    };
+    for _ in 0..3 {
+        assert_eq!(sends(&mut visitor, "wp-settings-1=editor%3Dhtml"), "wp-settings-1=editor%3Dhtml; cart=1");
+    }
+    for planted in ["cart=2", "CART=2", "ca%72t=2", "PHPSESSID=2", "my.sid=2", "remember_me=2", "x=1 cart=2"]
+    {
+        assert_eq!(sends(&mut visitor, planted), "cart=1", "{planted}");
+    }
+    let told = || proxy.log().matches("cookie=wp-settings-1").count();
+    eventually("it is told", || told() > 0);
+    assert_eq!(told(), 1);
+    drop(proxy);
+    // And after a restart, before the app has set it again.
+    let proxy = Cloakroom::with(&app, &toml);
+    let mut visitor = proxy.browser();
+    assert_eq!(sends(&mut visitor, "cart=2"), "");
+    assert_eq!(sends(&mut visitor, "wp-settings-1=2"), "wp-settings-1=2");
 }

@@ -119,6 +119,11 @@ fn a_preset_is_printed_as_the_rules_that_it_stands_for() {
         let done = command.args(["check", "--expand", "-c"]).arg(&file).output().unwrap();
         let printed = String::from_utf8(done.stdout).unwrap();
         assert!(done.status.success() && printed.contains(wanted), "{printed}");
+        let said = String::from_utf8(done.stderr).unwrap();
+        let lives = said.contains(
+            "logins end with their sessions: [session] idle_timeout = \"30m\", absolute_timeout = \"12h\"",
+        );
+        assert_eq!(lives, preset == "vault", "{said}");
         let rules = |text: &str| Config::parse("x", text).unwrap().0.cookies;
         let before = rules(&fs::read_to_string(&file).unwrap());
         assert_eq!(rules(&format!("{base}{printed}")), before, "{printed}");

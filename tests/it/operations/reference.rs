@@ -53,7 +53,7 @@ fn the_reference_parses_as_it_stands_and_shows_the_defaults() {
 fn the_reference_uncommented_says_the_same() {
     let (mut all, warnings) = Config::parse("config.toml", &uncommented()).unwrap_or_else(|e| panic!("{e}"));
     assert!(warnings.is_empty(), "{warnings}");
-    assert_eq!((all.cookies.len(), all.routes[0].host.is_some()), (4, true));
+    assert_eq!((all.cookies.len(), all.routes[0].host.is_some()), (10, true));
     // These are examples, or say what holds when they are absent.
     all.cookies.clear();
     all.routes[0].host = None;
