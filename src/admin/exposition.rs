@@ -174,6 +174,7 @@ fn sessions(sources: &AdminSources, text: &mut MetricsText) {
         ("tampered", &events.tampered),
         ("expired", &events.expired),
         ("spent", &events.spent),
+        ("lost", &events.lost),
         ("conflict", &events.conflicts),
         ("dropped", &events.dropped),
         ("flood", &events.floods),

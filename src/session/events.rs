@@ -28,6 +28,10 @@ pub struct SessionEvents {
     pub expired: Counter,
     /// Genuine ones that were replaced or ended a moment ago.
     pub spent: Counter,
+    /// Visitors who began anew because a ticket that took the place of theirs never came back.
+    pub lost: Counter,
+    /// When one was last told, in milliseconds since 1970.
+    lost_logged: AtomicU64,
     /// Changes that the store kept, or that were given to the visitor to keep.
     pub saves: Counter,
     /// Changes that could not be kept.
@@ -82,15 +86,23 @@ impl SessionEvents {
         tracing::warn!(session, %cookie, why, "a cookie of the app was dropped: it could not be kept");
     }
 
+    /// A visitor begins anew, whose session goes on under a ticket that they never got. Told once a second at most: whoever
+    /// keeps such a ticket may show it as often as they like.
+    pub fn lost(&self, session: Uuid, now: Timestamp) {
+        let all = self.lost.raise();
+        if is_due(&self.lost_logged, Duration::from_secs(1), now) {
+            tracing::info!(
+                %session,
+                all,
+                "a visitor lost a session: its ticket was replaced, and the new one never came back"
+            );
+        }
+    }
+
     /// A new session was not kept: too many begin. Told once a minute.
     pub fn flooded(&self, now: Timestamp) {
         let all = self.floods.raise();
-        let logged = self.floods_logged.load(Ordering::Relaxed);
-        if now.since(Timestamp(logged)) >= LOGGED_EVERY
-            // Of all workers that see the flood at once, the one that moves the time writes the
-            // line.
-            && self.floods_logged.compare_exchange(logged, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
-        {
+        if is_due(&self.floods_logged, LOGGED_EVERY, now) {
             tracing::warn!(
                 all,
                 "too many new sessions: responses are sent, and nothing is stored for them ([limits] \
@@ -104,4 +116,12 @@ impl SessionEvents {
         self.forbidden.raise();
         tracing::warn!(what, why, "session instructions were dropped");
     }
+}
+
+/// Whether a line that is written so often is due; then it was written now.
+fn is_due(logged: &AtomicU64, every: Duration, now: Timestamp) -> bool {
+    let last = logged.load(Ordering::Relaxed);
+    now.since(Timestamp(last)) >= every
+        // Of all workers that see it at once, the one that moves the time writes the line.
+        && logged.compare_exchange(last, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }

@@ -140,8 +140,9 @@ impl SessionManager {
                     && !may_have_unseen_session
                     && !read_only
                     && self.rules.create == SessionStart::Visit;
-                if mints {
-                    tell_loss(spent);
+                // Told where the visitor begins anew.
+                if let Some(session) = spent.and_then(|spent| spent.lost).filter(|_| mints) {
+                    self.headers.events.lost(session, now);
                 }
                 SessionStatus::Stranger(mints.then(|| Ticket::mint_suiting(now, id_filter)))
             }
@@ -310,13 +311,6 @@ impl SessionManager {
 
 fn spent(at: Timestamp, overtaken: bool, lost: Option<Uuid>) -> SessionStatus {
     SessionStatus::Spent { id: Uuid::nil(), at, overtaken, lost }
-}
-
-/// Told where the visitor begins anew, and so once.
-fn tell_loss(spent: Option<SpentTicket>) {
-    if let Some(session) = spent.and_then(|spent| spent.lost) {
-        tracing::info!(%session, "a visitor lost a session: its ticket was replaced, and the new one never came back");
-    }
 }
 
 /// How long whoever asks so gets no new ticket after the one that they show was spent.

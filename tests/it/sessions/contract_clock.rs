@@ -63,7 +63,7 @@ fn rotation_keeps_the_old_ticket_for_thirty_seconds() {
 fn spent_ticket_gets_no_other_for_a_while() {
     let (desk, old, at) = alice();
     let renew = SessionChanges { renew: true, ..nothing() };
-    assert!(desk.visit(Some(&old), renew, at(1)).is_some());
+    let new = desk.visit(Some(&old), renew, at(1)).unwrap();
     // For a page, which a person waits for, five seconds; for what scripts ask, thirty.
     for (seconds, page, other) in [
         (2, None, None),
@@ -76,6 +76,12 @@ fn spent_ticket_gets_no_other_for_a_while() {
         assert_eq!(given(desk.resolve(Some(&old), at(seconds))), page, "{seconds}: a page");
         assert_eq!(given(desk.resolve_quietly(Some(&old), at(seconds))), other, "{seconds}: a script");
     }
+    // Whoever begins anew has lost a session, unless the browser is known to have its new ticket.
+    let lost = || desk.plan.sessions.headers.events.lost.get();
+    assert_eq!(lost(), 4, "all that were given a ticket");
+    assert_eq!(desk.principal(&new, at(32)).as_deref(), Some("alice"));
+    desk.resolve(Some(&old), at(40));
+    assert_eq!(lost(), 4);
 }
 
 #[test]
