@@ -252,6 +252,7 @@ fn disguises(group: &mut Group<'_>, house: &House) {
         has: |_: &[u8]| false,
         open: &[],
         known: None,
+        kept: &[],
         work: &NameWork::default(),
     };
     for (name, line) in [

@@ -32,6 +32,8 @@ pub struct PairContext<'a, H> {
     pub has: H,
     /// Names that the jar sends here although no rule takes them from the browser here ([`CookieRules::leaves_open`]).
     pub open: &'a [&'a [u8]],
+    /// Names of what the jar sends with this request.
+    pub kept: &'a [&'a [u8]],
     /// What the apps were seen to set; `None`: whatever a browser sends may be that.
     pub known: Option<&'a KnownNames>,
     /// What its names have cost so far. Once it is too much, pairs are removed unseen, and the request is to be refused.
@@ -71,12 +73,13 @@ impl CookieRules {
         };
         if adopts(rule, sent.scope) {
             // What scripts read is the browser's own, unless the jar has it: then the app set it HttpOnly.
-            let is_open = rule.leaves_to_scripts || is_let_in(rule, sent.scope);
-            let adopted = (is_open || is_written_by_scripts(rule, name, sent))
+            let is_let_in = is_let_in(rule, sent.scope);
+            let by_script = || is_written_by_scripts(rule, name, sent) && !is_like_kept(read_as, sent);
+            let adopted = (is_let_in || by_script())
                 && !(sent.has)(read_as)
                 && !passes_for(read_as, Some(rule))
                 && !smuggles();
-            if let Some(known) = sent.known.filter(|_| adopted && !is_open) {
+            if let Some(known) = sent.known.filter(|_| adopted && !is_let_in && !rule.leaves_to_scripts) {
                 known.tell(sent.scope.upstream, name);
             }
             return if adopted { PairEdit::Keep } else { PairEdit::Remove };
@@ -214,13 +217,25 @@ fn adopts(rule: &CookieRule, scope: &CookieScope<'_>) -> bool {
     rule.action == CookieAction::Keep || renaming(rule, scope.https).is_some()
 }
 
-/// Whether a name that a wildcard took is none that the app has: then a script wrote the cookie, and no rule was written for
-/// it.
+/// Whether a name that a rule takes from browsers is a script's all the same: one that scripts read, unless the app was seen
+/// to set it so that they cannot; or one that a wildcard took, and that no app has.
 fn is_written_by_scripts<H>(rule: &CookieRule, name: &[u8], sent: &PairContext<'_, H>) -> bool {
+    if rule.leaves_to_scripts {
+        return !sent.known.is_some_and(|known| known.may_be_set(name));
+    }
     rule.action == CookieAction::Keep
         && !is_plain(&rule.name)
         && !name.is_empty()
-        && sent.known.is_some_and(|known| !known.may_be_the_apps(sent.scope.upstream, name))
+        && sent.known.is_some_and(|known| !known.may_be_the_apps(name))
+}
+
+/// Whether some app would read a name as that of a cookie which the jar sends beside it.
+fn is_like_kept<H>(name: &[u8], sent: &PairContext<'_, H>) -> bool {
+    let mut found = false;
+    for kept in sent.kept {
+        lookalikes::readings(kept, |reading| found = found || lookalikes::passes_for(name, reading));
+    }
+    found
 }
 
 /// Whether names that the rule took from browsers are let in still.
@@ -268,7 +283,8 @@ mod tests {
         };
         let work = NameWork::default();
         let has = |name: &[u8]| name == b"here";
-        let sent = PairContext { scope: &scope, session: None, has, open: &[], known: None, work: &work };
+        let sent =
+            PairContext { scope: &scope, session: None, has, open: &[], known: None, kept: &[], work: &work };
         match edit(line.as_bytes(), |pair| rules.read(pair, &sent)) {
             RetainedLine::Unchanged => "=".into(),
             RetainedLine::Empty => String::new(),

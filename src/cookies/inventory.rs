@@ -151,6 +151,7 @@ struct SetCookieReading<'a> {
     attributes: &'a [u8],
     domain: &'a [u8],
     path: &'a [u8],
+    http_only: bool,
     findings: u8,
 }
 
@@ -179,10 +180,12 @@ impl CookieInventory {
             return Vec::new();
         }
         let read = read(line.bytes(), scope);
-        self.known.add(scope.upstream, line.sent_name());
-        let action = rules
-            .find(read.name, scope)
-            .map_or("none", |rule| if rule.report { "report" } else { rule.action.as_str() });
+        // What is left to scripts is the browser's own, whoever set it.
+        let rule = rules.find(read.name, scope);
+        if !rule.is_some_and(|rule| rule.leaves_to_scripts && !read.http_only) {
+            self.known.add(line.sent_name());
+        }
+        let action = rule.map_or("none", |rule| if rule.report { "report" } else { rule.action.as_str() });
         let key = (scope.upstream.to_owned(), text(read.name, NAME_BYTES));
         let mut seen = self.seen.lock();
         let full = seen.len() >= MOST_NAMES;
@@ -334,6 +337,7 @@ fn read<'a>(line: &'a [u8], scope: &CookieScope<'_>) -> SetCookieReading<'a> {
     let domain = find("Domain").unwrap_or_default();
     let domain = domain.strip_prefix(b".").unwrap_or(domain);
     let secure = find("Secure").is_some();
+    let http_only = find("HttpOnly").is_some();
     let path = find("Path").unwrap_or_default();
     let age = find("Max-Age").and_then(max_age);
     let age = age.or_else(|| find("Expires").and_then(cookie_date::parse).map(|end| end - now(scope)));
@@ -346,7 +350,7 @@ fn read<'a>(line: &'a [u8], scope: &CookieScope<'_>) -> SetCookieReading<'a> {
     };
     let found = [
         scope.https && !secure,
-        session_like && find("HttpOnly").is_none(),
+        session_like && !http_only,
         find("SameSite").is_none(),
         age.is_some_and(|age| age > longest),
         !domain.is_empty() && !domain.eq_ignore_ascii_case(scope.host.as_bytes()),
@@ -356,7 +360,7 @@ fn read<'a>(line: &'a [u8], scope: &CookieScope<'_>) -> SetCookieReading<'a> {
     // A cookie that is taken back need not be careful.
     let bits = found.iter().enumerate().map(|(bit, found)| u8::from(*found) << bit);
     let findings = if gone { 0 } else { bits.sum() };
-    SetCookieReading { name, attributes, domain, path, findings }
+    SetCookieReading { name, attributes, domain, path, http_only, findings }
 }
 
 fn name_or_flag(part: &[u8]) -> (&[u8], &[u8]) {

@@ -1,13 +1,13 @@
 //! Names under which the apps were ever seen to set a cookie: what a browser sends under any other, a script of the app's has
 //! written, or its visitor.
 //!
-//! Where sessions outlive the process the names do as well, in a file that only grows: a line for each, upstream and name.
+//! Where sessions outlive the process the names do as well, in a file with a line for each.
 //! Bounded: past [`MOST_NAMES`] every name counts as known.
 
 use std::{
     collections::HashSet,
     fs::{File, OpenOptions},
-    io::{self, BufRead, BufReader, Write},
+    io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::Path,
 };
@@ -18,14 +18,16 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode, percent_encode};
 use super::{inventory::MOST_NAMES, lookalikes};
 use crate::config::is_session_like;
 
+/// What is read of the file, in bytes.
+const MOST_BYTES: u64 = 8 << 20;
 /// So many names that scripts wrote are told.
 const MOST_TOLD: usize = 100;
 
-/// The names, by upstream.
+/// The names, of all upstreams: one may send another's on, or be the same app.
 #[derive(Debug, Default)]
 pub struct KnownNames {
-    /// Folded as the most lenient app reads them.
-    names: RwLock<HashSet<(String, Vec<u8>)>>,
+    /// All that some app may read them as, folded as the most lenient reads them.
+    names: RwLock<HashSet<Vec<u8>>>,
     file: Mutex<Option<File>>,
     told: Mutex<HashSet<Vec<u8>>>,
 }
@@ -36,53 +38,59 @@ impl KnownNames {
     /// # Errors
     /// The file cannot be read or written.
     pub fn keep_in(&self, path: &Path) -> io::Result<()> {
-        let file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
-        let mut names = self.names.write();
-        for line in BufReader::new(&file).split(b'\n').take(2 * MOST_NAMES) {
-            let line = line?;
+        let mut file = OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(path)?;
+        let mut text = Vec::new();
+        (&file).take(MOST_BYTES).read_to_end(&mut text)?;
+        for line in text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             // A line that a power cut left short names another cookie, which does no harm.
-            let mut parts = line.split(|byte| *byte == b'\t');
-            if let (Some(upstream), Some(name)) = (parts.next(), parts.next()) {
-                let text = |part| String::from_utf8_lossy(part).into_owned();
-                names.insert((text(upstream), percent_decode(name).collect()));
-            }
+            self.insert(&percent_decode(line).collect::<Vec<u8>>());
         }
-        // What is added begins on a line of its own.
-        (&file).write_all(b"\n")?;
+        if text.last().is_some_and(|byte| *byte != b'\n') {
+            file.write_all(b"\n")?;
+        }
         *self.file.lock() = Some(file);
         Ok(())
     }
 
     /// An app set a cookie of this name.
-    pub(super) fn add(&self, upstream: &str, name: &[u8]) {
-        let key = (upstream.to_owned(), folded(name));
-        let mut names = self.names.write();
-        if names.len() >= MOST_NAMES || !names.insert(key) {
+    pub(super) fn add(&self, name: &[u8]) {
+        if !self.insert(name) {
             return;
         }
-        drop(names);
         let mut file = self.file.lock();
         let Some(open) = file.as_mut() else { return };
-        let line = format!("{upstream}\t{}\n", percent_encode(&folded(name), NON_ALPHANUMERIC));
+        let line = format!("{}\n", percent_encode(name, NON_ALPHANUMERIC));
         if let Err(error) = open.write_all(line.as_bytes()) {
             tracing::warn!(%error, "names of cookies cannot be kept over a restart");
             *file = None;
         }
     }
 
-    /// Whether some app would read this name as one that this upstream's app was seen to set, or that looks like a session's.
-    pub(super) fn may_be_the_apps(&self, upstream: &str, name: &[u8]) -> bool {
-        let names = self.names.read();
-        if names.len() >= MOST_NAMES {
-            return true;
+    /// True if there was anything new in it.
+    fn insert(&self, name: &[u8]) -> bool {
+        let mut names = self.names.write();
+        let before = names.len();
+        if before < MOST_NAMES {
+            lookalikes::readings(name, |reading| {
+                names.insert(folded(reading));
+            });
         }
-        let mut found = false;
+        names.len() > before
+    }
+
+    /// Whether some app would read this name as one that an app was seen to set.
+    pub(super) fn may_be_set(&self, name: &[u8]) -> bool {
+        let names = self.names.read();
+        let mut found = names.len() >= MOST_NAMES;
+        lookalikes::readings(name, |reading| found = found || names.contains(&folded(reading)));
+        found
+    }
+
+    /// Likewise, or as one that looks like a session's.
+    pub(super) fn may_be_the_apps(&self, name: &[u8]) -> bool {
+        let mut found = self.may_be_set(name);
         lookalikes::readings(name, |reading| {
-            let folded = folded(reading);
-            found = found
-                || is_session_like(reading)
-                || is_session_like(&folded)
-                || names.contains(&(upstream.to_owned(), folded));
+            found = found || is_session_like(reading) || is_session_like(&folded(reading));
         });
         found
     }
@@ -120,27 +128,44 @@ mod tests {
             known
         };
         let known = open();
-        known.add("app", b"cart");
-        known.add("app", b"a\tb\n%");
-        known.add("app", b"cart");
-        drop(known);
-        // A power cut.
-        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"app\tca").unwrap();
-        let known = open();
-        known.add("app", b"other");
-        let known = open();
-        for name in [&b"cart"[..], b"CART", b"ca%72t", b"a\tb\n%", b"PHPSESSID", b"phpsessid"] {
-            assert!(known.may_be_the_apps("app", name), "{}", name.escape_ascii());
+        for name in [&b"cart"[..], b"a\tb\n%", b"cart", b"user%5Bdata%5D", b"list[items]"] {
+            known.add(name);
         }
-        assert!(!known.may_be_the_apps("app", b"prefs"));
-        assert!(!known.may_be_the_apps("elsewhere", b"cart"));
-        drop(known);
+        // A power cut.
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"ca").unwrap();
+        open().add(b"other");
+        let known = open();
+        let spellings = [
+            &b"cart"[..],
+            b"CART",
+            b"ca%72t",
+            b"a\tb\n%",
+            b"user[data]",
+            b"user",
+            b"user[x][0]",
+            b"list",
+            b"list[items][0]",
+            b"other",
+            b"ca",
+        ];
+        for name in spellings {
+            assert!(known.may_be_set(name) && known.may_be_the_apps(name), "{}", name.escape_ascii());
+        }
+        for (name, is_login) in
+            [(&b"prefs"[..], false), (b"PHPSESSID", true), (b"phpsessid", true), (b"my%2esid", true)]
+        {
+            assert!(!known.may_be_set(name), "{}", name.escape_ascii());
+            assert_eq!(known.may_be_the_apps(name), is_login, "{}", name.escape_ascii());
+        }
+        let size = std::fs::metadata(&path).unwrap().len();
+        open();
+        assert_eq!(std::fs::metadata(&path).unwrap().len(), size, "a start adds nothing");
     }
 
     #[test]
     fn past_the_limit_every_name_is_known() {
         let known = KnownNames::default();
-        (0..MOST_NAMES).for_each(|number| known.add("app", format!("n{number}").as_bytes()));
-        assert!(known.may_be_the_apps("app", b"prefs"));
+        (0..MOST_NAMES).for_each(|number| known.add(format!("n{number}").as_bytes()));
+        assert!(known.may_be_set(b"prefs"));
     }
 }

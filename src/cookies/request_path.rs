@@ -116,6 +116,7 @@ mod tests {
             has: |_: &[u8]| false,
             open: &[],
             known: None,
+            kept: &[],
             work: &work,
         };
         let cookies = "sid=1; ".repeat(180);

@@ -67,9 +67,12 @@ pub struct SpentSecret {
     secret: [u8; 32],
     /// When its successor was first shown; 0: not yet.
     succeeded: u64,
-    /// [`ReplacementReason::Change`], and the network; absent after a rotation.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// [`ReplacementReason::Change`], and the network; none after a rotation.
+    #[serde(default)]
     network: Option<u64>,
+    /// See [`PreviousSecret`]; 0: not known.
+    #[serde(default)]
+    since: u64,
 }
 
 impl RecordForm {
@@ -96,6 +99,7 @@ impl RecordForm {
                     ReplacementReason::Change(network) => Some(network.0),
                     ReplacementReason::Rotation => None,
                 },
+                since: previous.since.0,
             }),
             last_seen: record.last_seen().0,
             confirmed: record.is_confirmed(),
@@ -119,6 +123,7 @@ impl RecordForm {
             previous: self.previous.map(|spent| {
                 Box::new(PreviousSecret {
                     secret: spent.secret,
+                    since: Timestamp(spent.since),
                     replaced_by: spent.network.map_or(ReplacementReason::Rotation, |network| {
                         ReplacementReason::Change(NetworkTag(network))
                     }),
@@ -244,6 +249,7 @@ pub mod short_names {
                 secret: secret.into_array(),
                 succeeded,
                 network: None,
+                since: 0,
             }))
         }
     }

@@ -150,6 +150,7 @@ impl Record {
                 Box::new(PreviousSecret {
                     secret: p.secret,
                     replaced_by: p.replaced_by,
+                    since: p.since,
                     succeeded: AtomicU64::new(p.succeeded.load(Ordering::Relaxed)),
                 })
             }),

@@ -12,11 +12,16 @@ use crate::{clock::Timestamp, crypto};
 /// under the old one must not be logged out.
 const OVERLAP: Duration = Duration::from_secs(30);
 
+/// How long after a ticket was first shown requests with the one before may still come in.
+const UNDER_WAY: Duration = Duration::from_secs(5);
+
 /// A secret that was replaced, and is still good.
 #[derive(Debug)]
 pub struct PreviousSecret {
     pub(crate) secret: SecretHash,
     pub(crate) replaced_by: ReplacementReason,
+    /// When the ticket was last renewed so that the one before was spent at once: what began earlier is not its visitor's.
+    pub(crate) since: Timestamp,
     /// When its successor was first shown; 0: not yet.
     pub(crate) succeeded: AtomicU64,
 }
@@ -35,6 +40,17 @@ pub enum ReplacementReason {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct NetworkTag(pub u64);
 
+impl NetworkTag {
+    /// Of a visitor whose address is not known.
+    pub const UNKNOWN: Self = Self(0);
+
+    /// Whether both come from the same network, for all that is known.
+    pub fn is_same(self, other: Self) -> bool {
+        // SECURITY: of those without an address nobody knows that two are one.
+        self == other && self != Self::UNKNOWN
+    }
+}
+
 impl PreviousSecret {
     /// What it is to its record, which was `renewed` then.
     fn matches(&self, from: NetworkTag, renewed: Timestamp, now: Timestamp) -> SecretMatch {
@@ -46,7 +62,7 @@ impl PreviousSecret {
             (ReplacementReason::Rotation, at) if runs_since(Timestamp(at)) => {
                 SecretMatch::Previous { succeeded: true }
             }
-            (ReplacementReason::Change(network), 0) if network == from => {
+            (ReplacementReason::Change(network), 0) if network.is_same(from) => {
                 SecretMatch::Previous { succeeded: false }
             }
             // SECURITY: whoever planted the ticket sees nothing of what came with a login, and nobody who
@@ -126,7 +142,8 @@ impl Record {
         now: Timestamp,
     ) {
         let (secret, succeeded) = (self.secret, AtomicU64::new(0));
-        self.previous = Some(Box::new(PreviousSecret { secret, replaced_by, succeeded }));
+        let since = self.previous.as_ref().map_or(self.renewed, |previous| previous.since);
+        self.previous = Some(Box::new(PreviousSecret { secret, replaced_by, since, succeeded }));
         self.secret = next;
         self.renewed = now;
     }
@@ -138,6 +155,14 @@ impl Record {
             ReplacementReason::Change(network) => Some(network),
             ReplacementReason::Rotation => None,
         }
+    }
+
+    /// Whether the current secret is new to its visitor: requests that were sent with the one before may still come.
+    pub(crate) fn was_just_shown(&self, now: Timestamp) -> bool {
+        self.previous.as_ref().is_some_and(|previous| match previous.succeeded.load(Ordering::Relaxed) {
+            0 => true,
+            at => Timestamp(at).plus(UNDER_WAY) > now,
+        })
     }
 
     /// Whether it matters which network a ticket comes from.

@@ -129,7 +129,7 @@ fn is_overtaken(record: &Record, apply: &PendingChange<'_>) -> bool {
         // that it was shown, and nobody's who has come into it since.
         SecretMatch::Previous { .. } => {
             record.asks_for_network()
-                && seen.record.is_some_and(|shown| shown.renewed != record.renewed)
+                && seen.record.is_none_or(|shown| shown.renewed != record.renewed)
                 && (changes.ends()
                     || changes.names_other_than(record.principal.as_ref())
                     || changes.logs_out_of_app())
@@ -204,8 +204,9 @@ fn needs_handover(before: Option<&Arc<Record>>, apply: &PendingChange<'_>) -> bo
     let Some(before) = before else { return apply.seen.confirmed };
     let given_to = before.handed_over_to(apply.now);
     match before.match_secret(&apply.seen.secret, apply.seen.network, apply.now) {
-        SecretMatch::Current => given_to != Some(apply.seen.network),
-        SecretMatch::Previous { .. } => given_to.is_none(),
+        SecretMatch::Current => given_to != Some(apply.seen.network) || !before.was_just_shown(apply.now),
+        // Where the browser has shown the successor, that one is not to be taken away from it.
+        SecretMatch::Previous { succeeded } => given_to.is_none() && !succeeded,
         SecretMatch::Past | SecretMatch::No => false,
     }
 }

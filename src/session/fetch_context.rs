@@ -87,13 +87,10 @@ impl FetchContext {
             .is_some_and(|by| by.as_bytes().eq_ignore_ascii_case(b"XMLHttpRequest"))
     }
 
-    /// Whether the visitor sent a form, so that what is answered takes the place of the page that they see: by an unsafe
-    /// method, and not by a script.
-    pub fn submits(method: &Method, headers: &Fields) -> bool {
+    /// Whether what is answered takes the place of the page that the visitor sees: they sent a form or followed a link, and
+    /// no script asks.
+    pub fn navigates(headers: &Fields) -> bool {
         let get = |name: &str| headers.get(name).map(http::HeaderValue::as_bytes);
-        if method.is_safe() {
-            return false;
-        }
         match (get("sec-fetch-mode"), get("sec-fetch-dest")) {
             (None, None) => accepts_page(headers),
             (mode, dest) => {

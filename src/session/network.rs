@@ -9,9 +9,9 @@ use super::{ResolvedSession, SessionChanges, SessionManager};
 use crate::{net::network_of, record::NetworkTag};
 
 impl SessionManager {
-    /// Tells the network that a visitor comes from; of no address, as behind a unix socket, all are the same.
+    /// Tells the network that a visitor comes from; of no address, as behind a unix socket, none is known.
     pub(super) fn network_tag(&self, session: Uuid, client: Option<IpAddr>) -> NetworkTag {
-        let Some(address) = client else { return NetworkTag::default() };
+        let Some(address) = client else { return NetworkTag::UNKNOWN };
         let octets = match network_of(address) {
             IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
             IpAddr::V6(v6) => v6.octets(),
@@ -31,7 +31,7 @@ impl SessionManager {
             !changes.is_empty() || resolved.record().is_some_and(|record| record.asks_for_network());
         match resolved.known_id().filter(|_| matters) {
             Some(id) => self.network_tag(id, resolved.client),
-            None => NetworkTag::default(),
+            None => NetworkTag::UNKNOWN,
         }
     }
 }

@@ -87,8 +87,14 @@ impl ResolvedTickets {
             Some(status) => {
                 // Two tickets of different sessions: someone planted one of them, and we cannot know which.
                 self.is_ambiguous |= self.found.as_ref().is_some_and(|f| known_id(f) != Some(came.ticket.id));
-                let is_better = sessions.backend.is_client_side() && is_later(&status, self.found.as_ref());
-                if self.found.is_none() || is_better {
+                let is_better = |found: &SessionStatus| {
+                    if sessions.backend.is_client_side() {
+                        is_later(&status, Some(found))
+                    } else {
+                        standing(&status) > standing(found)
+                    }
+                };
+                if self.found.as_ref().is_none_or(is_better) {
                     self.found = Some(status);
                 }
             }
@@ -284,10 +290,10 @@ impl SessionManager {
     ) -> SessionStatus {
         let GenuineTicket { ticket, hash, .. } = came;
         let asks = record.asks_for_network();
-        let network = if asks { self.network_tag(ticket.id, client) } else { NetworkTag::default() };
+        let network = if asks { self.network_tag(ticket.id, client) } else { NetworkTag::UNKNOWN };
         let found = record.match_secret(hash, network, now);
         // While it may be needed, it is held.
-        let past = if asks && found != SecretMatch::Current { self.backend.past(ticket, hash) } else { None };
+        let past = if found == SecretMatch::Past { self.backend.past(ticket, hash) } else { None };
         match (found, past) {
             (SecretMatch::Current, _) => {
                 SessionStatus::Known { ticket: *ticket, record: Some(record), is_rotating: false }
@@ -316,6 +322,15 @@ fn spent(at: Timestamp, overtaken: bool, lost: Option<Uuid>) -> SessionStatus {
 /// How long whoever asks so gets no new ticket after the one that they show was spent.
 fn grace(visit: impl Fn() -> FetchContext) -> Duration {
     if visit().is_document { GRACE_FOR_PAGES } else { GRACE }
+}
+
+/// Of two tickets of one session the newer counts: the browser has it.
+fn standing(status: &SessionStatus) -> u8 {
+    match status {
+        SessionStatus::Known { is_rotating: false, .. } => 2,
+        SessionStatus::Known { is_rotating: true, .. } => 1,
+        _ => 0,
+    }
 }
 
 /// Whether one copy of a session was made after another.

@@ -85,11 +85,15 @@ impl SessionManager {
                 }
                 // After a rotation both tickets are the visitor's; after a change, those of the network
                 // that the new one was given to.
-                let is_visitors =
-                    record.previous.as_ref().is_some_and(|previous| match previous.replaced_by {
+                let is_visitors = record.previous.as_ref().is_some_and(|previous| {
+                    let is_given_it = match previous.replaced_by {
                         ReplacementReason::Rotation => true,
-                        ReplacementReason::Change(to) => to == self.network_tag(tunnel.id, tunnel.client),
-                    });
+                        ReplacementReason::Change(to) => {
+                            to.is_same(self.network_tag(tunnel.id, tunnel.client))
+                        }
+                    };
+                    is_given_it && tunnel.is_of(previous.since)
+                });
                 is_visitors || tunnel.is_of(record.renewed)
             }
             // Without a record it is good for as long as its ticket is, and that is stamped anew by requests.

@@ -62,6 +62,7 @@ fn cookie_without_a_rule_costs_no_allocation() {
         has: |_: &[u8]| false,
         open: &[],
         known: None,
+        kept: &[],
         work: &NameWork::default(),
     };
     let line = b"lang=en; _ga=GA1.2.3; prefs.shop={\"a\": 1}; b; n\xc3\xa4me=x y; q=a, b=c; PHPSESSID=old";

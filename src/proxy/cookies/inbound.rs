@@ -45,8 +45,8 @@ impl Call<'_> {
             RequestSite::SameSite
         };
         let safe = request.method().is_safe();
-        let form = asks && !safe && FetchContext::submits(request.method(), request.fields());
-        let mut cookie_context = CookieContext { path, from, safe, form, expiring: Vec::new() };
+        let navigates = asks && FetchContext::navigates(request.fields());
+        let mut cookie_context = CookieContext { path, from, safe, navigates, expiring: Vec::new() };
         let headers = request.fields_mut();
         let host = if jar.is_some() { self.host_of_app() } else { Cow::Borrowed("") };
         // By the visitor's path, as cookies are kept: `proxy::response` has put the prefix before theirs.
@@ -114,13 +114,15 @@ impl Call<'_> {
             pairs.filter_map(|(name, _)| rules.original_name(name, scope)).collect()
         };
         let has = |wanted: &[u8]| stored(wanted) || renamed.get_or_init(all_renamed).contains(wanted);
+        let names: SmallVec<[&[u8]; 4]> = kept.iter().map(|kept| &*kept.name).collect();
         let open: SmallVec<[&[u8]; 4]> =
-            kept.iter().map(|kept| &*kept.name).filter(|name| rules.leaves_open(name, scope)).collect();
+            names.iter().copied().filter(|name| rules.leaves_open(name, scope)).collect();
         let sent = PairContext {
             scope,
             session: resolved.and_then(ResolvedSession::known_id),
             has,
             open: &open,
+            kept: &names,
             known: Some(&self.plan.inventory.known),
             work,
         };

@@ -49,8 +49,8 @@ pub struct CookieContext {
     from: RequestSite,
     /// RFC 9110 section 9.2.1.
     safe: bool,
-    /// The visitor sent a form ([`FetchContext::submits`](crate::session::FetchContext::submits)).
-    form: bool,
+    /// The answer takes the place of a page ([`FetchContext::navigates`](crate::session::FetchContext::navigates)).
+    navigates: bool,
     /// The browser's names of cookies that go when their session does.
     expiring: Vec<Vec<u8>>,
 }

@@ -109,7 +109,7 @@ impl Call<'_> {
         });
         if let Some(changes) = changes.as_mut().filter(|changes| !changes.jar.is_empty()) {
             // Asked now: whoever has gone by this time is not known to get the new ticket.
-            changes.keeps_old_ticket = !(cookie_context.form && handover::visitor_waits());
+            changes.keeps_old_ticket = !(cookie_context.navigates && handover::visitor_waits());
         }
         if taken {
             // SECURITY: an answer that set a cookie is as a rule its visitor's own, and caches that serve many leave it
@@ -260,7 +260,8 @@ impl Call<'_> {
             KeepRenew::Off => false,
         };
         // An answer that refuses something logs nobody in.
-        change.begins = change.renews && cookie_context.form && status.as_u16() < 400 && is_session;
+        let is_form = !cookie_context.safe && cookie_context.navigates;
+        change.begins = change.renews && is_form && status.as_u16() < 400 && is_session;
         if self.route.session == SessionMode::Off && change.keeps() {
             return lost("the route has no session");
         }

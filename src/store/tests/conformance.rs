@@ -62,7 +62,7 @@ pub(in crate::store) fn seen(number: u128, secret: u8, record: bool, now: Timest
         id: id(number),
         realm: Realm::Host("shop.test"),
         secret: [secret; 32],
-        network: NetworkTag(0),
+        network: NetworkTag(1),
         minted: START,
         record: record.then_some(&*SHOWN),
         confirmed: true,

@@ -141,6 +141,7 @@ fn a_key_that_was_replaced_still_opens_what_it_sealed() {
                 has: |_: &[u8]| false,
                 open: &[],
                 known: None,
+                kept: &[],
                 work: &NameWork::default(),
             };
             edit(sealed, |pair| rules.read(pair, &sent))

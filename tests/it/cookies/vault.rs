@@ -32,6 +32,11 @@ fn scripts_read_the_tokens_that_the_app_means_for_them() {
         assert_eq!(visitor.get_with("/", HTTPS).text(), format!("{name}=2"));
         visitor.get_with("/", &set("3; Path=/; HttpOnly"));
         assert_eq!(held(&visitor), [""; 0]);
+        // Nor does what anybody plants for who comes anew, in whichever spelling.
+        for spelling in [name.to_owned(), name.to_uppercase(), name.replace('_', "%5F").replace('-', "%2D")] {
+            let planted = format!("cookie: {spelling}=evil\r\n");
+            assert_eq!(proxy.browser().get_with("/", &planted).text(), "", "{spelling}");
+        }
     }
 }
 
@@ -104,8 +109,16 @@ fn what_scripts_write_reaches_the_app_and_is_told_once() {
     for _ in 0..3 {
         assert_eq!(sends(&mut visitor, "wp-settings-1=editor%3Dhtml"), "wp-settings-1=editor%3Dhtml; cart=1");
     }
-    for planted in ["cart=2", "CART=2", "ca%72t=2", "PHPSESSID=2", "my.sid=2", "remember_me=2", "x=1 cart=2"]
-    {
+    for planted in [
+        "cart=2",
+        "CART=2",
+        "ca%72t=2",
+        "cart[x]=2",
+        "PHPSESSID=2",
+        "my.sid=2",
+        "remember_me=2",
+        "x=1 cart=2",
+    ] {
         assert_eq!(sends(&mut visitor, planted), "cart=1", "{planted}");
     }
     let told = || proxy.log().matches("cookie=wp-settings-1").count();
