@@ -10,7 +10,7 @@ use super::{
     answer_context::{AnswerContext, CookieOutcome, NextTickets},
     answer_step::AnswerStep,
     client_side::SizeLimit,
-    commit::PendingChange,
+    pending_change::PendingChange,
     resolved::SessionStatus,
     seen_ticket::SeenTicket,
     straggler::pass_over,

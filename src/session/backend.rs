@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::{
     CookieForm,
     client_side::{self, CookieIssue, FlaskSessions, Revocations, SealedSessions, SizeLimit},
-    commit::{PendingChange, decide},
+    commit::decide,
+    pending_change::PendingChange,
     presented::PresentedCookies,
     verified,
 };

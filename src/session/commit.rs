@@ -5,75 +5,14 @@ use std::sync::Arc;
 use smallvec::SmallVec;
 
 use super::{
-    change::SessionChanges,
-    client_side::SizeLimit,
     draft::{JarRenewal, RecordDraft},
-    seen_ticket::SeenTicket,
-    session_headers::SessionHeaders,
+    pending_change::PendingChange,
 };
 use crate::{
-    clock::Timestamp,
-    config::{SessionConfig, is_session_like},
-    record::{FieldName, Record, ReplacementReason, SecretHash, SecretMatch, jar::JarChange},
-    store::{Decision, DecisionNote, FoundRecord, RealmPrincipal, UpdateAction, UpdateRequest},
+    config::is_session_like,
+    record::{FieldName, Record, ReplacementReason, SecretMatch, jar::JarChange},
+    store::{Decision, DecisionNote, FoundRecord, RealmPrincipal, UpdateAction},
 };
-
-/// A change on its way into the store.
-#[derive(Debug)]
-pub struct PendingChange<'a> {
-    /// What the request came under.
-    pub seen: SeenTicket<'a>,
-    /// What the answer wants.
-    pub changes: &'a SessionChanges,
-    /// The secret's hash after a renewal or a rotation, should one be needed.
-    pub next_secret: SecretHash,
-    /// The same after a change of kept cookies that leaves the old ticket good.
-    pub handover_secret: SecretHash,
-    /// The session can be shown as it was before such a change.
-    pub(crate) has_past_views: bool,
-    /// Now.
-    pub now: Timestamp,
-    /// `[session]`
-    pub rules: &'a SessionConfig,
-    /// How fields become headers.
-    pub headers: &'a SessionHeaders,
-    /// How large the record may be, where it travels.
-    pub(crate) size_limit: Option<&'a SizeLimit>,
-}
-
-impl<'a> PendingChange<'a> {
-    /// Whom it may log in.
-    pub(crate) fn principal(&self) -> Option<RealmPrincipal> {
-        let name = self.changes.principal.as_ref()?.as_ref()?;
-        Some((self.seen.realm.key(), Arc::clone(name)))
-    }
-
-    /// What a store is asked for it.
-    pub(crate) fn request<'r>(
-        &'r self,
-        principal: Option<&'r RealmPrincipal>,
-        decide: &'r dyn Fn(&FoundRecord) -> Decision,
-    ) -> UpdateRequest<'r>
-    where
-        'a: 'r,
-    {
-        UpdateRequest {
-            id: self.seen.id,
-            now: self.now,
-            began: self.seen.began,
-            stamped: self.seen.confirmed.then_some(self.seen.stamped),
-            instead: self.seen.instead,
-            principal,
-            rules: self.rules,
-            decide,
-        }
-    }
-
-    /// Whether a record can travel, with so many bytes more.
-    pub(super) fn holds(&self, record: &Record, more: usize) -> bool {
-        self.size_limit.is_none_or(|size_limit| size_limit.holds(record, more))
-    }
-}
 
 /// Decides, and says what was noticed. Pure: it may be called again.
 pub fn decide(found: &FoundRecord, apply: &PendingChange<'_>) -> Decision {

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{client_side::SizeLimit, commit::PendingChange};
+use super::{client_side::SizeLimit, pending_change::PendingChange};
 use crate::{
     config::is_session_like,
     message::field::normal,

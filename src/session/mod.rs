@@ -22,6 +22,7 @@ mod flood;
 mod instruct;
 mod logins;
 mod network;
+mod pending_change;
 mod presented;
 mod refresh;
 mod resolve;
@@ -49,10 +50,7 @@ pub use upstream_access::UpstreamAccess;
 /// What tests of the stores decide with.
 #[cfg(test)]
 pub(crate) mod testing {
-    pub(crate) use super::{
-        commit::{PendingChange, decide},
-        seen_ticket::SeenTicket,
-    };
+    pub(crate) use super::{commit::decide, pending_change::PendingChange, seen_ticket::SeenTicket};
 }
 
 use std::{cell::RefCell, net::IpAddr, sync::Arc};

@@ -21,10 +21,7 @@ use crate::{
         flask_format::{CodecError, FlaskCodec, FlaskDocument},
         jar::JarChange,
     },
-    session::{
-        CookieForm, SessionChanges,
-        commit::{PendingChange, decide},
-    },
+    session::{CookieForm, SessionChanges, commit::decide, pending_change::PendingChange},
     store::{AppliedChange, Decision, FoundRecord, StoreError, UpdateAction, UpdateResult},
 };
 

@@ -23,10 +23,7 @@ use crate::{
     config::SessionConfig,
     crypto::{self, KeySecrets, OVERHEAD, Sealer},
     record::{Realm, Record, Ticket},
-    session::{
-        CookieForm, PresentedCookies, SessionChanges,
-        commit::{PendingChange, decide},
-    },
+    session::{CookieForm, PresentedCookies, SessionChanges, commit::decide, pending_change::PendingChange},
     store::{AppliedChange, Decision, FoundRecord, StoreError, UpdateAction, UpdateResult},
 };
 
