@@ -18,6 +18,7 @@ mod events;
 mod flask;
 mod flask_cookie;
 mod flask_keys;
+mod handover;
 mod life;
 mod new_sessions;
 mod races;

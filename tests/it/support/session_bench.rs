@@ -25,6 +25,8 @@ pub(crate) struct SessionBench {
     cookie: CookieForm,
     /// When it was opened.
     pub(crate) opened: Timestamp,
+    /// Where requests come from.
+    pub(crate) client: Option<IpAddr>,
 }
 
 impl SessionBench {
@@ -36,7 +38,7 @@ impl SessionBench {
         let plan = Plan::build(&config).unwrap();
         let parts = if config.store.kind == StoreKind::Cookie { config.store.max_cookies } else { 1 };
         let cookie = CookieForm::new(&config.session.cookie, None, &[]).in_parts(parts);
-        Self { plan, view: UpstreamAccess::default(), cookie, opened: Timestamp::now() }
+        Self { plan, view: UpstreamAccess::default(), cookie, opened: Timestamp::now(), client: None }
     }
 
     /// What a request with this ticket comes under.
@@ -68,7 +70,7 @@ impl SessionBench {
             shown: PresentedCookies::read(&self.cookie, false, line.iter().map(String::as_bytes)),
             realm: REALM,
             https: false,
-            client: None,
+            client: self.client,
             visit: || FetchContext {
                 may_mint: true,
                 is_same_site_withheld: false,
