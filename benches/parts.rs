@@ -251,7 +251,7 @@ fn disguises(group: &mut Group<'_>, house: &House) {
         session: None,
         has: |_: &[u8]| false,
         open: &[],
-        known: None,
+        inventory: None,
         kept: &[],
         work: &NameWork::default(),
     };

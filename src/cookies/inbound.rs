@@ -15,7 +15,7 @@ use crate::{
 };
 
 use super::{
-    CookieRules, CookieScope, KnownNames, lookalikes,
+    CookieInventory, CookieRules, CookieScope, lookalikes,
     names::NameWork,
     rule::{is_for, renaming},
     seal::{bound, open},
@@ -35,7 +35,7 @@ pub struct PairContext<'a, H> {
     /// Names of what the jar sends with this request.
     pub kept: &'a [&'a [u8]],
     /// What the apps were seen to set; `None`: whatever a browser sends may be that.
-    pub known: Option<&'a KnownNames>,
+    pub inventory: Option<&'a CookieInventory>,
     /// What its names have cost so far. Once it is too much, pairs are removed unseen, and the request is to be refused.
     pub work: &'a NameWork,
 }
@@ -79,8 +79,8 @@ impl CookieRules {
                 && !(sent.has)(read_as)
                 && !passes_for(read_as, Some(rule))
                 && !smuggles();
-            if let Some(known) = sent.known.filter(|_| adopted && !is_let_in && !rule.leaves_to_scripts) {
-                known.tell(sent.scope.upstream, name);
+            if let Some(seen) = sent.inventory.filter(|_| adopted && !is_let_in && !rule.leaves_to_scripts) {
+                seen.tell_of_script(sent.scope.upstream, name);
             }
             return if adopted { PairEdit::Keep } else { PairEdit::Remove };
         }
@@ -221,12 +221,12 @@ fn adopts(rule: &CookieRule, scope: &CookieScope<'_>) -> bool {
 /// to set it so that they cannot; or one that a wildcard took, and that no app has.
 fn is_written_by_scripts<H>(rule: &CookieRule, name: &[u8], sent: &PairContext<'_, H>) -> bool {
     if rule.leaves_to_scripts {
-        return !sent.known.is_some_and(|known| known.may_be_set(name));
+        return !sent.inventory.is_some_and(|seen| seen.known.may_be_set(name));
     }
     rule.action == CookieAction::Keep
         && !is_plain(&rule.name)
         && !name.is_empty()
-        && sent.known.is_some_and(|known| !known.may_be_the_apps(name))
+        && sent.inventory.is_some_and(|seen| !seen.known.may_be_the_apps(name))
 }
 
 /// Whether some app would read a name as that of a cookie which the jar sends beside it.
@@ -283,8 +283,15 @@ mod tests {
         };
         let work = NameWork::default();
         let has = |name: &[u8]| name == b"here";
-        let sent =
-            PairContext { scope: &scope, session: None, has, open: &[], known: None, kept: &[], work: &work };
+        let sent = PairContext {
+            scope: &scope,
+            session: None,
+            has,
+            open: &[],
+            inventory: None,
+            kept: &[],
+            work: &work,
+        };
         match edit(line.as_bytes(), |pair| rules.read(pair, &sent)) {
             RetainedLine::Unchanged => "=".into(),
             RetainedLine::Empty => String::new(),

@@ -222,6 +222,14 @@ impl CookieInventory {
         is_news(self.hasher.hash_one((self.id, name, told)))
     }
 
+    /// Tells of a cookie that passes because a script wrote it, once.
+    pub(super) fn tell_of_script(&self, upstream: &str, name: &[u8]) {
+        // Asked first: it takes no lock, and such a cookie comes with each request.
+        if self.is_new(name, "written by a script") {
+            self.known.tell(upstream, name);
+        }
+    }
+
     /// What a cookie is known by in a browser, as the app set it last.
     pub(super) fn seen(&self, upstream: &str, name: &[u8]) -> Option<SeenScope> {
         let all = self.seen.lock();

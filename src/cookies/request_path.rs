@@ -115,7 +115,7 @@ mod tests {
             session: None,
             has: |_: &[u8]| false,
             open: &[],
-            known: None,
+            inventory: None,
             kept: &[],
             work: &work,
         };

@@ -165,9 +165,14 @@ impl Record {
         })
     }
 
-    /// Whether it matters which network a ticket comes from.
-    pub(crate) fn asks_for_network(&self) -> bool {
+    /// Whether the predecessor of the current secret was replaced because kept cookies changed.
+    pub(crate) fn was_handed_over(&self) -> bool {
         self.previous.as_ref().is_some_and(|previous| previous.replaced_by != ReplacementReason::Rotation)
+    }
+
+    /// Whether it matters which network a ticket comes from: no longer than until the new one was shown.
+    pub(crate) fn asks_for_network(&self) -> bool {
+        self.was_handed_over() && self.awaits_successor()
     }
 
     /// Tunnels that were opened before now belong to the session no longer; its ticket is still good, and the one that it

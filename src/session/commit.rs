@@ -67,7 +67,7 @@ fn is_overtaken(record: &Record, apply: &PendingChange<'_>) -> bool {
         // What it sets counts: in a browser of its own the app's last word would. What it ends was the session
         // that it was shown, and nobody's who has come into it since.
         SecretMatch::Previous { .. } => {
-            record.asks_for_network()
+            record.was_handed_over()
                 && seen.record.is_none_or(|shown| shown.renewed != record.renewed)
                 && (changes.ends()
                     || changes.names_other_than(record.principal.as_ref())

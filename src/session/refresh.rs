@@ -88,7 +88,7 @@ impl SessionManager {
 
     /// The ticket that took the place of this one, which still leads to the record.
     pub(super) fn successor(&self, record: &Record, context: AnswerContext<'_>, ticket: &Ticket) -> Ticket {
-        if record.asks_for_network() {
+        if record.was_handed_over() {
             ticket.handed_over(&self.keys, context.network, context.now)
         } else {
             ticket.successor(&self.keys, context.now)

@@ -61,7 +61,7 @@ fn cookie_without_a_rule_costs_no_allocation() {
         session: None,
         has: |_: &[u8]| false,
         open: &[],
-        known: None,
+        inventory: None,
         kept: &[],
         work: &NameWork::default(),
     };

@@ -123,7 +123,7 @@ impl Call<'_> {
             has,
             open: &open,
             kept: &names,
-            known: Some(&self.plan.inventory.known),
+            inventory: Some(&self.plan.inventory),
             work,
         };
         edit_lines(headers, |line| {

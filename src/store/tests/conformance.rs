@@ -20,7 +20,7 @@ use crate::{
     crypto::KeySecrets,
     record::{
         FieldValue, NetworkTag, Realm, Record,
-        jar::{JarChange, JarCookie, LastUse, SameSiteRule},
+        jar::{JarChange, JarCookie, RequestSite, SettingScope},
     },
     session::{
         SessionChanges, SessionHeaders,
@@ -273,19 +273,9 @@ fn a_login_spends_the_ticket_and_the_old_one_is_a_straggler() {
 
 /// A cookie of the app's, set by a script.
 fn sets_cookie(value: &str) -> SessionChanges {
-    let cookie = JarCookie {
-        owner: None,
-        name: Arc::from(&b"sid"[..]),
-        value: Arc::from(value.as_bytes()),
-        domain: "shop.test".into(),
-        host_only: true,
-        path: Arc::from(&b"/"[..]),
-        secure: false,
-        same_site: SameSiteRule::Lax,
-        expires: None,
-        outlives_browser: false,
-        used: LastUse::default(),
-    };
+    let setting =
+        SettingScope { host: "shop.test", path: "/", https: false, from: RequestSite::SameSite, owner: None };
+    let cookie = JarCookie::read(format!("sid={value}").as_bytes(), &setting, START).unwrap();
     let change = JarChange { cookie, https: false, renews: true, begins: false, ends: false };
     SessionChanges { jar: vec![change], keeps_old_ticket: true, ..SessionChanges::default() }
 }

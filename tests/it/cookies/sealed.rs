@@ -140,7 +140,7 @@ fn a_key_that_was_replaced_still_opens_what_it_sealed() {
                 session: None,
                 has: |_: &[u8]| false,
                 open: &[],
-                known: None,
+                inventory: None,
                 kept: &[],
                 work: &NameWork::default(),
             };
