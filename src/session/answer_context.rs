@@ -69,6 +69,11 @@ impl<'a> AnswerContext<'a> {
         self.resolved.record().is_some_and(|record| record.outlives_browser(self.now))
     }
 
+    /// Whether a cookie that was kept when the request came goes with this answer.
+    pub(super) fn loses_kept_cookie(&self, changes: &SessionChanges) -> bool {
+        self.resolved.record().is_some_and(|record| changes.removals(&record.jar).next().is_some())
+    }
+
     /// The ticket of a session that begins.
     pub(super) fn mint(&self) -> Ticket {
         Ticket::mint_suiting(self.now, self.id_filter)

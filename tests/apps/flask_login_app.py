@@ -24,7 +24,7 @@ def load(name):
 
 @app.get("/account/login")
 def login():
-    login_user(User(request.args["name"]))
+    login_user(User(request.args["name"]), remember="remember" in request.args)
     session.permanent = "permanent" in request.args
     return "logged in"
 
@@ -33,6 +33,12 @@ def login():
 def logout():
     logout_user()
     return "logged out"
+
+
+@app.post("/account/touch")
+def touch():
+    session["touched"] = session.get("touched", 0) + 1
+    return current_user.id if current_user.is_authenticated else "nobody"
 
 
 @app.get("/account/who")
@@ -67,6 +73,6 @@ def note():
 
 
 if __name__ == "__main__":
-    server = make_server("127.0.0.1", 0, app)
+    server = make_server("127.0.0.1", 0, app, threaded=True)
     print(server.server_port, flush=True)
     server.serve_forever()

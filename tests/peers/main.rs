@@ -4,6 +4,7 @@
 mod admin;
 mod apache;
 mod apps;
+mod apps_in_vault;
 mod browser;
 mod cache;
 mod clients;

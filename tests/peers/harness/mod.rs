@@ -6,9 +6,12 @@
     reason = "the rules for clock and tasks are for the program, not its tests"
 )]
 
+pub(crate) mod database;
 pub(crate) mod hints;
 pub(crate) mod legacy;
 pub(crate) mod packaged;
+pub(crate) mod php_apps;
+pub(crate) mod python_apps;
 pub(crate) mod server;
 pub(crate) mod stalled;
 pub(crate) mod webdriver;

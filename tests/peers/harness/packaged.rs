@@ -21,6 +21,17 @@ const FOLDERS: [&str; 11] =
 
 /// `DokuWiki` in PHP's own server; the folder goes when the wiki does.
 pub(crate) fn dokuwiki() -> (Legacy, TempDir) {
+    let folder = wiki_folder();
+    let mut command = Command::new("php");
+    command
+        .args(["-d", &format!("auto_prepend_file={}", file("dokuwiki.php"))])
+        .args(["-S", "127.0.0.1:0", "-t", "/usr/share/dokuwiki"])
+        .env("WIKI", folder.path());
+    (Legacy::php_server(command), folder)
+}
+
+/// Configuration and data of a new wiki.
+pub(crate) fn wiki_folder() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     fs::create_dir(path("conf")).unwrap();
@@ -45,12 +56,7 @@ pub(crate) fn dokuwiki() -> (Legacy, TempDir) {
     let script = format!("echo password_hash('{PASSWORD}', PASSWORD_BCRYPT);");
     let hash = String::from_utf8(Command::new("php").args(["-r", &script]).output().unwrap().stdout).unwrap();
     fs::write(path("conf/users.auth.php"), format!("{USER}:{hash}:Alice:alice@example.com:user\n")).unwrap();
-    let mut command = Command::new("php");
-    command
-        .args(["-d", &format!("auto_prepend_file={}", file("dokuwiki.php"))])
-        .args(["-S", "127.0.0.1:0", "-t", "/usr/share/dokuwiki"])
-        .env("WIKI", folder.path());
-    (Legacy::php_server(command), folder)
+    folder
 }
 
 /// Django's own admin.

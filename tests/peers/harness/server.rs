@@ -5,13 +5,15 @@ use std::fs::{self, File, Permissions};
 use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
+use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::support::{Port, eventually};
+use crate::support::{Port, eventually_within};
 
 /// Starts a program, or says which of Debian's packages brings it.
 pub(crate) fn spawn(command: &mut Command, package: &str) -> Child {
@@ -58,12 +60,12 @@ impl Server {
     }
 
     /// Starts it, and waits until it listens everywhere.
-    fn start(folder: TempDir, mut command: Command, package: &str, ports: &[SocketAddr]) -> Self {
+    pub(crate) fn start(folder: TempDir, mut command: Command, package: &str, ports: &[SocketAddr]) -> Self {
         let log = File::create(folder.path().join("log")).unwrap();
         command.stdout(log.try_clone().unwrap()).stderr(log);
         let mut server = Self { child: spawn(&mut command, package), folder };
         for port in ports {
-            eventually("the server listens", || {
+            eventually_within(Duration::from_mins(1), "the server listens", || {
                 assert_eq!(server.child.try_wait().unwrap(), None, "the server ended");
                 TcpStream::connect(port).is_ok()
             });
@@ -120,7 +122,8 @@ impl Server {
         }
         fs::write(folder.path().join("apache.conf"), config + lines).unwrap();
         let mut command = Command::new("/usr/sbin/apache2");
-        command.arg("-DFOREGROUND").arg("-f").arg(folder.path().join("apache.conf"));
+        // Its forking kind ends by a signal to the whole group, which would be these tests too.
+        command.process_group(0).arg("-DFOREGROUND").arg("-f").arg(folder.path().join("apache.conf"));
         let addresses: Vec<_> = ports.iter().map(|port| port.address).collect();
         Self::start(folder, command, "apache2-bin", &addresses)
     }
@@ -136,7 +139,8 @@ impl Drop for Server {
     }
 }
 
-fn is_root(own: &Path) -> bool {
+/// Whether it is root who runs these tests.
+pub(crate) fn is_root(own: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     fs::metadata(own).unwrap().uid() == 0
 }

@@ -8,6 +8,8 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -59,13 +61,25 @@ impl Chromium {
             .find_map(|_| Self::driver(profile.path()))
             .unwrap_or_else(|| panic!("chromedriver ended without naming its port"));
         let mut browser = Self { driver, process: None, address, session: String::new(), profile };
-        let profile = format!("--user-data-dir={}", browser.profile.path().display());
+        browser.launch();
+        browser
+    }
+
+    /// Closes the browser, and opens it again with the same profile: what lives as long as the browser is gone.
+    pub(crate) fn restart(&mut self) {
+        self.call("DELETE", &self.session, &Value::Null);
+        self.launch();
+    }
+
+    fn launch(&mut self) {
+        let profile = format!("--user-data-dir={}", self.profile.path().display());
         let flags = [
             "--headless",
             "--no-sandbox",
             "--disable-gpu",
             "--disable-quic",
             "--no-first-run",
+            "--window-size=1400,1000",
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
@@ -73,13 +87,13 @@ impl Chromium {
         ];
         let asked = json!({ "capabilities": { "alwaysMatch": {
             "browserName": "chrome",
-            "timeouts": { "implicit": 10_000 },
+            "timeouts": { "implicit": 10_000, "script": 60_000 },
+            "unhandledPromptBehavior": "accept",
             "goog:chromeOptions": { "args": flags, "binary": "/usr/bin/chromium" },
         } } });
-        let given = browser.call("POST", "/session", &asked);
-        browser.process = given["capabilities"]["goog:processID"].as_u64();
-        browser.session = format!("/session/{}", given["sessionId"].as_str().unwrap());
-        browser
+        let given = self.call("POST", "/session", &asked);
+        self.process = given["capabilities"]["goog:processID"].as_u64();
+        self.session = format!("/session/{}", given["sessionId"].as_str().unwrap());
     }
 
     /// chromedriver on a free port. It takes the same one in IPv4 and IPv6, and ends where only one of them is free.
@@ -142,9 +156,33 @@ impl Chromium {
         self.post(&format!("{}/value", self.find(css)), &json!({ "text": text }));
     }
 
+    /// Types into it instead of what it holds.
+    pub(crate) fn fill(&self, css: &str, text: &str) {
+        self.post(&format!("{}/clear", self.find(css)), &json!({}));
+        self.enter(css, text);
+    }
+
     /// What a script on the page gives.
     pub(crate) fn run(&self, script: &str) -> Value {
         self.post("/execute/sync", &json!({ "script": script, "args": [] }))
+    }
+
+    /// What a script on the page comes to: the last of its arguments takes the result.
+    pub(crate) fn run_until_done(&self, script: &str, arguments: &Value) -> Value {
+        self.post("/execute/async", &json!({ "script": script, "args": arguments }))
+    }
+
+    /// Waits until a script on the page gives something that counts as true.
+    pub(crate) fn awaits(&self, script: &str) {
+        let script = json!({ "script": format!("return !!({script})"), "args": [] });
+        let path = format!("{}/execute/sync", self.session);
+        let holds = || self.try_call("POST", &path, &script).is_ok_and(|value| value == true);
+        eventually_within(PATIENCE, &format!("the page comes to {script}"), holds);
+    }
+
+    /// The text that the page shows.
+    pub(crate) fn text(&self) -> String {
+        self.run("return document.body.innerText").as_str().unwrap_or_default().to_owned()
     }
 
     /// The cookies that the browser would send to this page.
@@ -201,8 +239,26 @@ impl Chromium {
     }
 }
 
+impl Chromium {
+    /// Where a failed test left the browser: its address, and a picture of the page.
+    #[expect(clippy::print_stderr, reason = "what one would ask for after a failure")]
+    fn tell(&self) {
+        let ask = |path: &str| self.try_call("GET", &format!("{}{path}", self.session), &Value::Null);
+        eprintln!("the browser is at {}", ask("/url").unwrap_or_default());
+        let picture = ask("/screenshot").ok().and_then(|text| STANDARD.decode(text.as_str()?).ok());
+        if let Some(picture) = picture {
+            let path = format!("{}/browser-{}.png", env!("CARGO_TARGET_TMPDIR"), self.address.port());
+            drop(fs::write(&path, picture));
+            eprintln!("and shows what is in {path}");
+        }
+    }
+}
+
 impl Drop for Chromium {
     fn drop(&mut self) {
+        if thread::panicking() && !self.session.is_empty() {
+            self.tell();
+        }
         if !self.session.is_empty() && !thread::panicking() {
             self.call("DELETE", &self.session, &Value::Null);
         } else if let Some(process) = self.process {
