@@ -13,9 +13,11 @@ mod wikis;
 mod wordpress;
 
 use std::cell::Cell;
+use std::fs;
 use std::net::SocketAddr;
 
 use serde_json::{Value, json};
+use tempfile::NamedTempFile;
 
 use crate::harness::webdriver::Chromium;
 use crate::support::{Authority, Cloakroom};
@@ -53,7 +55,9 @@ impl Visit {
         let proxy = match way {
             Way::Direct => None,
             Way::Http => Some(Cloakroom::before(app).config(VAULT).start()),
-            Way::Https => Some(Cloakroom::before(app).config(VAULT).listen(&authority.toml(&["site"])).start()),
+            Way::Https => {
+                Some(Cloakroom::before(app).config(VAULT).listen(&authority.toml(&["site"])).start())
+            }
         };
         let port = proxy.as_ref().map_or(app, |proxy| proxy.address).port();
         let site = match way {
@@ -154,6 +158,14 @@ impl Visit {
     }
 }
 
+/// A file that one might upload.
+#[expect(clippy::unwrap_used, reason = "a harness that cannot go on fails its test, with the place")]
+fn file_of(suffix: &str, bytes: &[u8]) -> NamedTempFile {
+    let file = tempfile::Builder::new().prefix("coat").suffix(suffix).tempfile().unwrap();
+    fs::write(file.path(), bytes).unwrap();
+    file
+}
+
 fn read_answer(answer: &Value) -> (u64, String) {
     let status = answer.get(0).and_then(Value::as_u64).unwrap_or_default();
     (status, answer.get(1).and_then(Value::as_str).unwrap_or_default().to_owned())
@@ -164,9 +176,20 @@ impl Drop for Visit {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("{:?}, at the step: {}", self.way, self.step.get());
-            eprintln!("cookies: {:?} (certificates in {})", self.cookie_names(), self.authority.root().display());
+            eprintln!(
+                "cookies: {:?} (certificates in {})",
+                self.cookie_names(),
+                self.authority.root().display()
+            );
         }
     }
+}
+
+/// How many rounds those take that go on for as long as one likes: `tests/apps-in-vault` asks for more.
+#[expect(clippy::disallowed_methods, reason = "the rule is for the program, not its tests")]
+fn rounds() -> usize {
+    let asked = std::env::var("CLOAKROOM_ROUNDS").ok().and_then(|text| text.parse().ok());
+    asked.unwrap_or(20)
 }
 
 /// Goes through a flow on every way.

@@ -1,11 +1,7 @@
 //! `phpMyAdmin`, which encrypts its cookies anew in every answer, and Adminer: tools whose pages are built by scripts, with a
 //! token in every form.
 
-use std::fs;
-
-use tempfile::NamedTempFile;
-
-use super::{Visit, on_every_way};
+use super::{Visit, file_of, on_every_way};
 use crate::harness::packaged::{PASSWORD, USER};
 use crate::harness::php_apps::{adminer, phpmyadmin};
 
@@ -21,13 +17,7 @@ fn adminer_is_as_it_is_without_cloakroom() {
     on_every_way(tool.address, walk_through_adminer);
 }
 
-fn script(sql: &str) -> NamedTempFile {
-    let file = tempfile::Builder::new().prefix("coats").suffix(".sql").tempfile().expect("a file");
-    fs::write(file.path(), sql).expect("a file");
-    file
-}
-
-pub(super) fn log_in_to_phpmyadmin(visit: &Visit) {
+fn log_in_to_phpmyadmin(visit: &Visit) {
     visit.open("/index.php");
     visit.browser.fill("#input_username", USER);
     visit.browser.enter("#input_password", PASSWORD);
@@ -48,8 +38,13 @@ fn walk_through_phpmyadmin(visit: &mut Visit) {
     log_in_to_phpmyadmin(visit);
     visit.holds_no_login_but(&[]);
     visit.step("a table that a script's post makes");
-    query(visit, "CREATE OR REPLACE TABLE hats (id INT PRIMARY KEY, size INT); INSERT INTO hats VALUES (1, 58)");
-    visit.browser.awaits("document.querySelector('#sqlqueryresultsouter')?.innerText.includes('1 row inserted')");
+    query(
+        visit,
+        "CREATE OR REPLACE TABLE hats (id INT PRIMARY KEY, size INT); INSERT INTO hats VALUES (1, 58)",
+    );
+    visit
+        .browser
+        .awaits("document.querySelector('#sqlqueryresultsouter')?.innerText.includes('1 row inserted')");
     visit.step("rows by form");
     visit.open("/index.php?route=/sql&db=shop&table=coats&pos=0");
     visit.shows("green");
@@ -68,7 +63,7 @@ fn walk_through_phpmyadmin(visit: &mut Visit) {
     }
     visit.step("an upload");
     visit.open("/index.php?route=/database/import&db=shop");
-    let file = script("CREATE OR REPLACE TABLE gloves (pair INT);");
+    let file = file_of(".sql", b"CREATE OR REPLACE TABLE gloves (pair INT);");
     visit.browser.enter("#input_import_file", &file.path().display().to_string());
     visit.press("#buttonGo");
     visit.shows("Import has been successfully finished");
@@ -101,7 +96,7 @@ fn walk_through_phpmyadmin(visit: &mut Visit) {
     log_in_to_phpmyadmin(visit);
 }
 
-pub(super) fn log_in_to_adminer(visit: &Visit) {
+fn log_in_to_adminer(visit: &Visit) {
     visit.open("/");
     visit.browser.fill("input[name='auth[username]']", USER);
     visit.browser.enter("input[name='auth[password]']", PASSWORD);
@@ -125,7 +120,10 @@ fn walk_through_adminer(visit: &mut Visit) {
     visit.browser.awaits("document.querySelector('#schema .table')?.style.top == '7em'");
     visit.step("an upload");
     visit.open("/?username=alice&db=shop&import=");
-    let file = script("DROP TABLE IF EXISTS gloves; CREATE TABLE gloves (pair INT); INSERT INTO gloves VALUES (7);");
+    let file = file_of(
+        ".sql",
+        b"DROP TABLE IF EXISTS gloves; CREATE TABLE gloves (pair INT); INSERT INTO gloves VALUES (7);",
+    );
     visit.browser.enter("input[type=file]", &file.path().display().to_string());
     visit.browser.click("input[type=submit][value=Execute]");
     visit.shows("queries executed OK");

@@ -17,7 +17,9 @@ const ADMIN: (&str, &str) = ("admin", "password");
 fn log_in(visit: &Visit) {
     visit.open("/index.php");
     // Its form is another one once the scripts have been over it.
-    visit.browser.awaits("document.querySelector('.dijitTextBox input[name=login], input[name=login].dijitInputInner')");
+    visit.browser.awaits(
+        "document.querySelector('.dijitTextBox input[name=login], input[name=login].dijitInputInner')",
+    );
     visit.browser.fill("input[name=login]", ADMIN.0);
     visit.browser.enter("input[name=password]", ADMIN.1);
     visit.browser.run("document.querySelector('input[name=remember_me], #remember_me')?.click()");
@@ -76,10 +78,10 @@ fn walk(visit: &mut Visit) {
     is_in(visit);
     visit.holds_no_login_but(&["ttrss_"]);
     visit.step("logging out, and back");
-    visit.browser.run("document.location.href = 'public.php?op=logout'; ");
+    visit.browser.run("App.postCurrentWindow('public.php', { op: 'logout', csrf_token: __csrf_token })");
     visit.finds("input[name=password]");
     visit.browser.back();
-    visit.browser.awaits("document.readyState == 'complete'");
+    visit.browser.reload();
     visit.finds("input[name=password]");
     visit.step("logging in again");
     log_in(visit);

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Visit, on_every_way};
+use super::{Visit, file_of, on_every_way};
 use crate::harness::legacy::{Legacy, file};
 use crate::harness::packaged::PASSWORD;
 use crate::harness::python_apps::{jupyterlab, streamlit};
@@ -30,8 +30,10 @@ fn streamlit_is_as_it_is_without_cloakroom() {
 #[test]
 fn flask_login_is_as_it_is_without_cloakroom() {
     let mut command = std::process::Command::new(flask_python());
-    let app =
-        Legacy::said(command.arg(file("flask_login_app.py")).env("SECRET_KEY", "dev-secret-1"), "flask-login");
+    let app = Legacy::said(
+        command.arg(file("flask_login_app.py")).env("SECRET_KEY", "dev-secret-1"),
+        "flask-login",
+    );
     on_every_way(app.address, walk_through_flask_login);
 }
 
@@ -102,8 +104,7 @@ fn walk_through_streamlit(visit: &mut Visit) {
     visit.browser.click("[data-testid=stButton] button, .stButton button");
     visit.shows("count 1");
     visit.step("an upload, which wants a token");
-    let given = tempfile::Builder::new().prefix("coat").suffix(".txt").tempfile().expect("a file");
-    std::fs::write(given.path(), "one umbrella").expect("a file");
+    let given = file_of(".txt", b"one umbrella");
     visit.browser.enter("input[type=file]", &given.path().display().to_string());
     visit.shows("of 12");
     visit.step("a second tab");

@@ -1,10 +1,6 @@
 //! `DokuWiki` and `MediaWiki`: a login cookie beside the session's, tokens in forms and for scripts, drafts, uploads.
 
-use std::fs;
-
-use tempfile::NamedTempFile;
-
-use super::{Visit, on_every_way};
+use super::{Visit, file_of, on_every_way};
 use crate::harness::packaged::{PASSWORD, USER};
 use crate::harness::php_apps::{dokuwiki, mediawiki};
 
@@ -21,31 +17,28 @@ fn mediawiki_is_as_it_is_without_cloakroom() {
 }
 
 /// The smallest picture there is.
-fn picture() -> NamedTempFile {
-    let file = tempfile::Builder::new().prefix("coat").suffix(".png").tempfile().expect("a file");
-    let bytes: &[u8] = &[
-        0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 0x0d, 0x49, 0x48, 0x44, 0x52, 0, 0, 0, 1, 0, 0, 0, 1, 8,
-        6, 0, 0, 0, 0x1f, 0x15, 0xc4, 0x89, 0, 0, 0, 0x0d, 0x49, 0x44, 0x41, 0x54, 0x78, 0x9c, 0x63, 0xfc, 0xcf, 0xc0,
-        0x50, 0x0f, 0, 4, 0x85, 1, 0x80, 0x84, 0xa9, 0x8c, 0x21, 0, 0, 0, 0, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60,
-        0x82,
-    ];
-    fs::write(file.path(), bytes).expect("a file");
-    file
-}
+const PICTURE: [u8; 70] = [
+    0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 0x0d, 0x49, 0x48, 0x44, 0x52, 0, 0, 0, 1, 0, 0,
+    0, 1, 8, 6, 0, 0, 0, 0x1f, 0x15, 0xc4, 0x89, 0, 0, 0, 0x0d, 0x49, 0x44, 0x41, 0x54, 0x78, 0x9c, 0x63,
+    0xfc, 0xcf, 0xc0, 0x50, 0x0f, 0, 4, 0x85, 1, 0x80, 0x84, 0xa9, 0x8c, 0x21, 0, 0, 0, 0, 0x49, 0x45, 0x4e,
+    0x44, 0xae, 0x42, 0x60, 0x82,
+];
 
-/// By the form, with "remember me".
-pub(super) fn log_in_to_dokuwiki(visit: &Visit) {
+/// By the form.
+pub(super) fn log_in_to_dokuwiki(visit: &Visit, is_to_be_remembered: bool) {
     visit.open("/doku.php?id=start&do=login");
     visit.browser.enter("#dw__login input[name=u]", USER);
     visit.browser.enter("#dw__login input[name=p]", PASSWORD);
-    visit.browser.click("#remember__me");
+    if is_to_be_remembered {
+        visit.browser.click("#remember__me");
+    }
     visit.browser.click("#dw__login button[type=submit]");
     visit.shows("Logged in as");
 }
 
 fn walk_through_dokuwiki(visit: &mut Visit) {
     visit.step("logging in");
-    log_in_to_dokuwiki(visit);
+    log_in_to_dokuwiki(visit, true);
     visit.holds_no_login_but(&["DOKU_PREFS"]);
     visit.step("a draft that a script saves");
     visit.open("/doku.php?id=notes&do=edit");
@@ -61,7 +54,7 @@ fn walk_through_dokuwiki(visit: &mut Visit) {
     visit.finds("#mediamanager__page ul.rows, #mediamanager__page .rows");
     visit.step("an upload");
     visit.open("/doku.php?id=start&do=media&tab_files=upload");
-    let file = picture();
+    let file = file_of(".png", &PICTURE);
     visit.browser.enter("input[type=file]", &file.path().display().to_string());
     visit.browser.click("#mediamanager__upload_button");
     visit.browser.awaits("document.querySelector('#mediamanager__done_form, .qq-upload-success')");
@@ -91,7 +84,7 @@ fn walk_through_dokuwiki(visit: &mut Visit) {
     visit.browser.awaits("document.readyState == 'complete'");
     assert!(!visit.browser.text().contains("Logged in as"), "{}", visit.browser.text());
     visit.step("logging in again");
-    log_in_to_dokuwiki(visit);
+    log_in_to_dokuwiki(visit, true);
 }
 
 fn log_in_to_mediawiki(visit: &Visit) {
@@ -126,7 +119,7 @@ fn walk_through_mediawiki(visit: &mut Visit) {
     assert_eq!(by_script(visit, edit), "done");
     visit.step("an upload");
     visit.open("/index.php?title=Special:Upload");
-    let file = picture();
+    let file = file_of(".png", &PICTURE);
     visit.browser.enter("#wpUploadFile", &file.path().display().to_string());
     let name = format!("Coat {:?}.png", visit.way);
     visit.browser.run(&format!("document.querySelector('#wpDestFile').value = '{name}'"));

@@ -1,9 +1,7 @@
 //! `WordPress`: cookies in three paths and by name of the site, nonces in every form, settings that its scripts keep in
 //! cookies, autosave, a heartbeat.
 
-use std::fs;
-
-use super::{Visit, on_every_way};
+use super::{Visit, file_of, on_every_way};
 use crate::harness::packaged::{PASSWORD, USER};
 use crate::harness::php_apps::wordpress;
 
@@ -32,8 +30,7 @@ fn walk(visit: &mut Visit) {
     let kept = "return window.userSettings && window.getUserSetting('editor')";
     assert_eq!(visit.browser.run(kept), "html");
     visit.step("an upload");
-    let file = tempfile::Builder::new().suffix(".txt").tempfile().expect("a file");
-    fs::write(file.path(), "a coat").expect("a file");
+    let file = file_of(".txt", b"a coat");
     visit.open("/wp-admin/media-new.php?browser-uploader");
     visit.browser.enter("#async-upload", &file.path().display().to_string());
     visit.browser.click("#html-upload");
@@ -45,9 +42,13 @@ fn walk(visit: &mut Visit) {
         "wp.data.dispatch('core/editor').editPost({ title: 'Lost and found' }); \
          wp.data.dispatch('core/editor').savePost()",
     );
-    visit.browser.awaits("!wp.data.select('core/editor').isSavingPost() && !wp.data.select('core/editor').isEditedPostDirty()");
-    visit.browser.run("wp.data.dispatch('core/editor').editPost({ content: 'One umbrella.' }); \
-         wp.data.dispatch('core/editor').autosave()");
+    visit.browser.awaits(
+        "!wp.data.select('core/editor').isSavingPost() && !wp.data.select('core/editor').isEditedPostDirty()",
+    );
+    visit.browser.run(
+        "wp.data.dispatch('core/editor').editPost({ content: 'One umbrella.' }); \
+         wp.data.dispatch('core/editor').autosave()",
+    );
     visit.browser.awaits("!wp.data.select('core/editor').isAutosavingPost()");
     visit.open("/wp-admin/edit.php");
     visit.shows("Lost and found");
@@ -57,7 +58,9 @@ fn walk(visit: &mut Visit) {
     visit.open("/wp-admin/profile.php");
     visit.finds("#wpadminbar");
     visit.step("leaving a page while its scripts post");
-    visit.posts_and_leaves("/wp-admin/admin-ajax.php", &[("action", "logged-in")], || visit.open("/wp-admin/profile.php"));
+    visit.posts_and_leaves("/wp-admin/admin-ajax.php", &[("action", "logged-in")], || {
+        visit.open("/wp-admin/profile.php");
+    });
     visit.browser.click("#submit");
     visit.shows("Profile updated");
     visit.browser.switch_to(&first);

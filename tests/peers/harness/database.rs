@@ -26,7 +26,10 @@ impl Database {
         let log = File::create(folder.path().join("log")).unwrap();
         let mut command = Command::new("mariadb-install-db");
         command.args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db", &data]);
-        command.args(as_root(folder.path())).stdout(log.try_clone().unwrap()).stderr(log.try_clone().unwrap());
+        command
+            .args(as_root(folder.path()))
+            .stdout(log.try_clone().unwrap())
+            .stderr(log.try_clone().unwrap());
         assert!(spawn(&mut command, PACKAGES).wait().unwrap().success(), "mariadb-install-db");
         let mut command = Command::new("mariadbd");
         let socket = format!("--socket={}", folder.path().join("socket").display());

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use crate::harness::server::{announced, spawn};
+use crate::support::flask_python;
 
 /// A running app; killed when dropped.
 pub(crate) struct Legacy {
@@ -60,7 +61,17 @@ impl Legacy {
         Self::said(Command::new("/usr/bin/python3").arg(file("flask_app.py")), "python3-flask")
     }
 
-    /// `express_app.js` in Node, with the Express of `tests/run` or Debian's.
+    /// `rolling_express.js`, the same way.
+    pub(crate) fn rolling_express() -> Self {
+        Self::node("rolling_express.js")
+    }
+
+    /// `rolling_flask.py` in the Flask of `tests/run`.
+    pub(crate) fn rolling_flask() -> Self {
+        Self::said(Command::new(flask_python()).arg(file("rolling_flask.py")), "python3-flask")
+    }
+
+    /// `express_app.js` in Node, with the Express of `tests/run`.
     pub(crate) fn express() -> Self {
         Self::node("express_app.js")
     }
@@ -80,9 +91,9 @@ impl Legacy {
     }
 
     fn node(name: &str) -> Self {
-        let own = concat!(env!("CARGO_MANIFEST_DIR"), "/target/express/node_modules:/usr/share/nodejs");
+        let own = concat!(env!("CARGO_MANIFEST_DIR"), "/target/express/node_modules");
         let mut command = Command::new("node");
-        Self::said(command.arg(file(name)).env("NODE_PATH", own), "nodejs node-express")
+        Self::said(command.arg(file(name)).env("NODE_PATH", own), "nodejs npm")
     }
 
     /// `App.java`, compiled by the launcher.

@@ -10,6 +10,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 use crate::harness::database::Database;
+use crate::harness::legacy::file;
 use crate::harness::packaged::{PASSWORD, USER, wiki_folder};
 use crate::harness::server::{Server, spawn};
 use crate::support::Port;
@@ -51,9 +52,9 @@ fn site(folder: TempDir, root: impl Display, lines: &str) -> (Server, SocketAddr
 fn php_module() -> String {
     let modules = fs::read_dir("/usr/lib/apache2/modules").into_iter().flatten().flatten();
     let mut names = modules.map(|entry| entry.path().display().to_string());
-    names
-        .find(|path| path.contains("/libphp"))
-        .unwrap_or_else(|| panic!("no PHP for Apache: `apt-get install libapache2-mod-php`, or run tests/run"))
+    names.find(|path| path.contains("/libphp")).unwrap_or_else(|| {
+        panic!("no PHP for Apache: `apt-get install libapache2-mod-php`, or run tests/run")
+    })
 }
 
 /// A folder that whoever runs the app may write to.
@@ -117,7 +118,9 @@ pub(crate) fn wordpress() -> PhpApp {
 pub(crate) fn phpmyadmin() -> PhpApp {
     package("phpmyadmin", "/usr/share/phpmyadmin/index.php");
     let database = Database::with("shop");
-    assert!(database.takes("CREATE TABLE shop.coats (id INT AUTO_INCREMENT PRIMARY KEY, colour VARCHAR(40))"));
+    assert!(
+        database.takes("CREATE TABLE shop.coats (id INT AUTO_INCREMENT PRIMARY KEY, colour VARCHAR(40))")
+    );
     assert!(database.takes("INSERT INTO shop.coats (colour) VALUES ('green'), ('red')"));
     let lines = format!("php_admin_value mysqli.default_socket {}", database.socket().display());
     let (server, address) = site(Server::folder(), "/usr/share/phpmyadmin", &lines);
@@ -128,7 +131,9 @@ pub(crate) fn phpmyadmin() -> PhpApp {
 pub(crate) fn adminer() -> PhpApp {
     package("adminer", "/etc/adminer/conf.php");
     let database = Database::with("shop");
-    assert!(database.takes("CREATE TABLE shop.coats (id INT AUTO_INCREMENT PRIMARY KEY, colour VARCHAR(40))"));
+    assert!(
+        database.takes("CREATE TABLE shop.coats (id INT AUTO_INCREMENT PRIMARY KEY, colour VARCHAR(40))")
+    );
     assert!(database.takes("INSERT INTO shop.coats (colour) VALUES ('green'), ('red')"));
     let folder = Server::folder();
     let lines = format!(
@@ -176,7 +181,7 @@ pub(crate) fn dokuwiki() -> PhpApp {
     let lines = format!(
         "SetEnv WIKI {}\nphp_admin_value auto_prepend_file {}",
         data.path().display(),
-        crate::harness::legacy::file("dokuwiki.php")
+        file("dokuwiki.php")
     );
     let (server, address) = site(Server::folder(), "/usr/share/dokuwiki", &lines);
     PhpApp { address, _server: server, _database: None, _data: Some(data) }
@@ -190,10 +195,27 @@ pub(crate) fn tt_rss() -> PhpApp {
     let root = folder.path().join("news");
     fs::create_dir(&root).unwrap();
     let inside = |name: &str| root.join(name).display().to_string();
-    for name in
-        ["classes", "errors.php", "images", "include", "index.php", "js", "lib", "locale", "plugins", "prefs.php",
-         "public.php", "backend.php", "templates", "themes", "vendor", "version_static.txt", "update.php", "api", "opml.php"]
-    {
+    for name in [
+        "classes",
+        "errors.php",
+        "images",
+        "include",
+        "index.php",
+        "js",
+        "lib",
+        "locale",
+        "plugins",
+        "prefs.php",
+        "public.php",
+        "backend.php",
+        "templates",
+        "themes",
+        "vendor",
+        "version_static.txt",
+        "update.php",
+        "api",
+        "opml.php",
+    ] {
         copy(&format!("/usr/share/tt-rss/www/{name}"), &root);
     }
     for name in ["lock", "cache", "cache/images", "cache/upload", "cache/export", "cache/js", "feed-icons"] {
@@ -219,4 +241,19 @@ pub(crate) fn tt_rss() -> PhpApp {
     let lines = format!("php_admin_value pdo_mysql.default_socket {}", database.socket().display());
     let (server, address) = site(folder, root.display(), &lines);
     PhpApp { address, _server: server, _database: Some(database), _data: None }
+}
+
+/// A Laravel app of a few lines, by the framework's own middleware.
+pub(crate) fn laravel() -> PhpApp {
+    package("php-laravel-framework", "/usr/share/php/Illuminate/autoload.php");
+    let folder = Server::folder();
+    let root = folder.path().join("laravel");
+    copy(&file("laravel"), &root);
+    for name in ["bootstrap/cache", "storage/framework/sessions", "storage/framework/views", "storage/logs"] {
+        writable(&root.join(name));
+    }
+    fs::create_dir_all(root.join("resources/views")).unwrap();
+    let lines = format!("SetEnv LARAVEL {}\nFallbackResource /index.php", root.display());
+    let (server, address) = site(folder, root.display(), &lines);
+    PhpApp { address, _server: server, _database: None, _data: None }
 }
