@@ -46,7 +46,7 @@ pub mod record {
 pub mod session {
     pub use crate::session::{
         CookieForm, FetchContext, PresentedCookies, ResolveRequest, ResolvedSession, SessionAnswer,
-        SessionChanges, SessionManager, SessionState, UpstreamAccess,
+        SessionChanges, SessionManager, SessionState, StreamActivity, UpstreamAccess,
     };
 }
 

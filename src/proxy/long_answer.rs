@@ -24,7 +24,7 @@ use crate::{
     clock::{CoarseTimer, Timestamp},
     message::Fields,
     plan::Plan,
-    session::SessionTunnel,
+    session::{SessionTunnel, StreamActivity},
     upstream::{AnswerBody, RequestBodyError},
 };
 
@@ -120,7 +120,10 @@ impl LongAnswer {
                 let Poll::Ready((session, holds)) = asked.as_mut().poll(cx) else { return Poll::Pending };
                 self.asked = None;
                 if !holds {
-                    tracing::debug!("an answer that goes on ends with its session");
+                    // Of any other answer whoever sends it says so.
+                    if self.is_events {
+                        tracing::info!(session = %session.id(), "an event stream was ended: its session has ended");
+                    }
                     return Poll::Ready(());
                 }
                 self.limits.session = Some(session);
@@ -129,8 +132,11 @@ impl LongAnswer {
             if self.look.poll_elapsed(cx).is_pending() {
                 return Poll::Pending;
             }
+            // A piece is asked for once the one before was taken.
+            let came =
+                StreamActivity { from_app: std::mem::take(&mut self.moved), ..StreamActivity::default() };
             // What is being said when the process is to end is said to its end.
-            if self.is_events && !std::mem::take(&mut self.moved) && self.limits.stop.is_cancelled() {
+            if self.is_events && !came.from_app && self.limits.stop.is_cancelled() {
                 return Poll::Ready(());
             }
             match self.limits.session {
@@ -140,7 +146,7 @@ impl LongAnswer {
                     // The store may have to read its disk; meanwhile the body is not polled, so
                     // that nothing slips out before the answer.
                     self.asked = Some(Box::pin(async move {
-                        let holds = plan.sessions.holds(&mut session, false, Timestamp::now()).await;
+                        let holds = plan.sessions.holds(&mut session, came, Timestamp::now()).await;
                         (session, holds)
                     }));
                 }

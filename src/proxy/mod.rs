@@ -22,6 +22,7 @@ mod request_body;
 mod response;
 mod session;
 mod upgrade;
+mod websocket;
 
 pub use access_log::AccessLog;
 pub use body::ResponseBody;
@@ -273,10 +274,7 @@ impl PreparedRequest<'_> {
         // 11. stream, or tunnel.
         Ok(match upgrade.filter(|_| switched) {
             None => self.stream(worker, response, &after, nominations.names),
-            Some((_, switch)) => response.map(|body| {
-                self.tunnel(worker, body, switch, &after);
-                ResponseBody::full(Bytes::new())
-            }),
+            Some((_, switch)) => self.tunnel(worker, response, switch, &after),
         })
     }
 
@@ -344,22 +342,27 @@ impl PreparedRequest<'_> {
         upgrade::TunnelLimits { plan: Arc::clone(self.call.plan), session, stop: worker.stop.clone() }
     }
 
-    /// What follows the 101: after its instructions were committed, and after it has left.
+    /// The 101, and what follows it: after its instructions were committed, and after it has left.
     fn tunnel(
         &self,
         worker: &ProxyWorker,
-        body: AnswerBody<RequestBody>,
+        response: Response<AnswerBody<RequestBody>>,
         switch: PendingUpgrade,
         after: &CommittedSession,
-    ) {
-        let Some((app, early, busy)) = body.into_stream() else { return };
-        let tunnel_limits = self.tunnel_limits(worker, after);
-        switch.to(move |visitor, unread| {
-            Box::pin(async move {
-                upgrade::tunnel(visitor, unread, (app, early), tunnel_limits).await;
-                drop(busy);
-            })
-        });
+    ) -> Response<ResponseBody> {
+        let is_websocket = upgrade::is_websocket(&response);
+        response.map(|body| {
+            if let Some((app, early, busy)) = body.into_stream() {
+                let tunnel_limits = self.tunnel_limits(worker, after);
+                switch.to(move |visitor, unread| {
+                    Box::pin(async move {
+                        upgrade::tunnel((visitor, unread), (app, early), is_websocket, tunnel_limits).await;
+                        drop(busy);
+                    })
+                });
+            }
+            ResponseBody::full(Bytes::new())
+        })
     }
 }
 

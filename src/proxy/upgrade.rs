@@ -14,17 +14,20 @@ use std::{
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderValue, StatusCode, header};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio_util::{io::poll_read_buf, sync::CancellationToken};
 
-use super::ProxyError;
+use super::{
+    ProxyError,
+    websocket::{FrameBoundaries, TunnelEnd},
+};
 use crate::{
     clock::{self, Timestamp},
     listen::DuplexStream,
     message::Response,
     net::NetStream,
     plan::Plan,
-    session,
+    session::{SessionTunnel, StreamActivity},
 };
 
 /// How often a tunnel, or an event stream, looks after itself.
@@ -79,51 +82,44 @@ pub struct TunnelLimits {
     /// The plan that it began with.
     pub plan: Arc<Plan>,
     /// The session that it began under.
-    pub session: Option<session::SessionTunnel>,
+    pub session: Option<SessionTunnel>,
     /// The process is to end.
     pub stop: CancellationToken,
 }
 
-/// Carries bytes either way until both have ended, or something else ends it.
+/// How long both ends have to take note of the end.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Whether an answer agrees to a websocket.
+pub fn is_websocket<B>(response: &Response<B>) -> bool {
+    response
+        .fields()
+        .get(header::UPGRADE)
+        .is_some_and(|said| said.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// Carries bytes either way until both have ended, or something else ends it: of a websocket both ends are told why.
 pub async fn tunnel(
-    visitor: Box<dyn DuplexStream>,
-    unread: Bytes,
+    visitor: (Box<dyn DuplexStream>, Bytes),
     app: (NetStream, Bytes),
+    is_websocket: bool,
     mut limits: TunnelLimits,
 ) {
+    let (visitor, unread) = visitor;
     let (app, early) = app;
-    let mut ends =
-        TunnelEnds { visitor, app, up: TunnelDirection::new(&unread), down: TunnelDirection::new(&early) };
+    let up = TunnelDirection::new(&unread, is_websocket);
+    let down = TunnelDirection::new(&early, is_websocket);
+    let mut ends = TunnelEnds { visitor, app, up, down };
     drop((unread, early));
-    let idle = limits.plan.limits.tunnel_idle_timeout;
-    let mut quiet = Duration::ZERO;
-    loop {
-        tokio::select! {
-            over = poll_fn(|cx| ends.poll(cx)) => {
-                if let Err(error) = over {
-                    tracing::debug!(%error, "a tunnel broke");
-                }
-                return;
-            }
-            () = clock::pause(LOOK) => {}
-        }
-        let (up, down) = (std::mem::take(&mut ends.up.moved), std::mem::take(&mut ends.down.moved));
-        quiet = if up || down { Duration::ZERO } else { quiet + LOOK };
-        if idle.is_some_and(|idle| quiet >= idle) {
-            tracing::debug!("a tunnel was idle: tunnel_idle_timeout");
-            return;
-        }
-        // What is being said when the process is to end is said to its end.
-        if limits.stop.is_cancelled() && !quiet.is_zero() {
-            return;
-        }
-        if let Some(session) = &mut limits.session
-            && !limits.plan.sessions.holds(session, up, Timestamp::now()).await
-        {
-            tracing::debug!("a tunnel ends with its session");
-            return;
-        }
+    let Some(end) = ends.carry(&mut limits).await else { return };
+    let session = limits.session.map(|session| tracing::field::display(session.id()));
+    // A stop says itself that it closes them all.
+    if end == TunnelEnd::Stop {
+        tracing::debug!(session, why = end.reason(), "a tunnel was closed");
+    } else {
+        tracing::info!(session, why = end.reason(), "a tunnel was closed");
     }
+    ends.say_farewell(end).await;
 }
 
 struct TunnelEnds {
@@ -134,10 +130,68 @@ struct TunnelEnds {
 }
 
 impl TunnelEnds {
+    /// Until both have ended, or something else is to end it: then that.
+    async fn carry(&mut self, limits: &mut TunnelLimits) -> Option<TunnelEnd> {
+        let idle = limits.plan.limits.tunnel_idle_timeout;
+        let mut quiet = Duration::ZERO;
+        loop {
+            tokio::select! {
+                over = poll_fn(|cx| self.poll(cx)) => {
+                    if let Err(error) = over {
+                        tracing::debug!(%error, "a tunnel broke");
+                    }
+                    return None;
+                }
+                () = clock::pause(LOOK) => {}
+            }
+            let came = StreamActivity {
+                from_visitor: std::mem::take(&mut self.up.moved),
+                from_app: std::mem::take(&mut self.down.moved),
+            };
+            quiet = if came.is_any() { Duration::ZERO } else { quiet + LOOK };
+            if idle.is_some_and(|idle| quiet >= idle) {
+                return Some(TunnelEnd::Idle);
+            }
+            // What is being said when the process is to end is said to its end.
+            if limits.stop.is_cancelled() && !quiet.is_zero() {
+                return Some(TunnelEnd::Stop);
+            }
+            if let Some(session) = &mut limits.session
+                && !limits.plan.sessions.holds(session, came, Timestamp::now()).await
+            {
+                return Some(TunnelEnd::Session);
+            }
+        }
+    }
+
+    /// Tells both ends why, where they are ready to hear it, and leaves them a moment to answer.
+    async fn say_farewell(mut self, end: TunnelEnd) {
+        let to_visitor = self.down.farewell(end, false);
+        let to_app = self.up.farewell(end, true);
+        if to_visitor.is_none() && to_app.is_none() {
+            return;
+        }
+        let both = async {
+            tokio::join!(close(&mut self.visitor, to_visitor), close(&mut self.app, to_app));
+        };
+        // Whoever takes longer is left all the same.
+        let _ = clock::timeout(Some(FAREWELL), both).await;
+    }
+
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let up = self.up.poll(&mut self.visitor, &mut self.app, cx)?;
         let down = self.down.poll(&mut self.app, &mut self.visitor, cx)?;
         if up.is_ready() && down.is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+}
+
+/// Sends the last words, and reads on until the other side has closed: what it sent meanwhile would otherwise reset the
+/// connection, and the words with it.
+async fn close(stream: &mut (impl AsyncRead + AsyncWrite + Unpin), words: Option<Vec<u8>>) {
+    let Some(words) = words else { return };
+    if stream.write_all(&words).await.is_ok() && stream.shutdown().await.is_ok() {
+        let mut unread = [0; 1024];
+        while matches!(stream.read(&mut unread).await, Ok(1..)) {}
     }
 }
 
@@ -149,11 +203,29 @@ struct TunnelDirection {
     unflushed: bool,
     /// Something came since the last look.
     moved: bool,
+    /// Of a websocket.
+    frames: Option<FrameBoundaries>,
 }
 
 impl TunnelDirection {
-    fn new(first: &[u8]) -> Self {
-        Self { held: first.into(), ended: false, has_shut_down: false, unflushed: false, moved: false }
+    fn new(first: &[u8], is_websocket: bool) -> Self {
+        let frames = is_websocket.then(FrameBoundaries::default);
+        Self {
+            held: first.into(),
+            ended: false,
+            has_shut_down: false,
+            unflushed: false,
+            moved: false,
+            frames,
+        }
+    }
+
+    /// What is said this way before it closes: nothing in the middle of a frame, or after an end.
+    fn farewell(&self, end: TunnelEnd, masked: bool) -> Option<Vec<u8>> {
+        let is_ready = self.held.is_empty()
+            && !self.ended
+            && self.frames.as_ref().is_some_and(FrameBoundaries::is_between_frames);
+        is_ready.then(|| end.close_frame(masked))
     }
 
     /// Ready once this way has ended, and the other side was told.
@@ -167,6 +239,9 @@ impl TunnelDirection {
                 let written = ready!(Pin::new(&mut *to).poll_write(cx, &self.held))?;
                 if written == 0 {
                     return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                }
+                if let Some(frames) = &mut self.frames {
+                    frames.pass(self.held.get(..written).unwrap_or_default());
                 }
                 self.held.advance(written);
                 self.unflushed = true;

@@ -44,7 +44,7 @@ pub use presented::PresentedCookies;
 pub use resolve::ResolveRequest;
 pub use resolved::{ResolvedSession, SessionState};
 pub use session_headers::SessionHeaders;
-pub use tunnels::SessionTunnel;
+pub use tunnels::{SessionTunnel, StreamActivity};
 pub use upstream_access::UpstreamAccess;
 
 /// What tests of the stores decide with.

@@ -25,7 +25,28 @@ pub struct SessionTunnel {
     ignores_renewals: bool,
 }
 
+/// What went through a tunnel, or an answer that goes on, since it was looked after last.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StreamActivity {
+    /// The visitor sent something.
+    pub from_visitor: bool,
+    /// The app sent something, and the visitor took it.
+    pub from_app: bool,
+}
+
+impl StreamActivity {
+    /// Whether anything went through.
+    pub fn is_any(self) -> bool {
+        self.from_visitor || self.from_app
+    }
+}
+
 impl SessionTunnel {
+    /// The session's id.
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
     /// It ends with the session alone, and not with the ticket that it began under: an answer that was asked for before a
     /// login is its visitor's afterwards.
     pub fn outlives_renewals(&mut self) {
@@ -70,13 +91,18 @@ impl SessionManager {
             record: record.is_some(),
             ignores_renewals: false,
         };
-        self.rules.close_tunnels.then_some(tunnel)
+        (self.rules.close_tunnels || self.rules.stream_activity).then_some(tunnel)
     }
 
-    /// Whether that session lives on under the same ticket; `active`: the visitor has sent something since the last
-    /// question, which is as good as a request where that is noted on the record. Where visitors carry their sessions it
-    /// keeps nothing alive: no answer follows that could bring another cookie.
-    pub async fn holds(&self, tunnel: &mut SessionTunnel, active: bool, now: Timestamp) -> bool {
+    /// Whether that session lives on under the same ticket. What the visitor has sent since the last question is as good
+    /// as a request where that is noted on the record; with `stream_activity`, so is what the visitor has read. Where
+    /// visitors carry their sessions neither keeps anything alive: no answer follows that could bring another cookie.
+    pub async fn holds(&self, tunnel: &mut SessionTunnel, came: StreamActivity, now: Timestamp) -> bool {
+        let active = came.from_visitor || (came.from_app && self.rules.stream_activity);
+        self.is_held(tunnel, active, now).await || !self.rules.close_tunnels
+    }
+
+    async fn is_held(&self, tunnel: &mut SessionTunnel, active: bool, now: Timestamp) -> bool {
         match self.backend.look_after(tunnel.id, |renewed| tunnel.is_of(renewed), now).await {
             UnattendedSession::Stored(record) => {
                 tunnel.record = true;

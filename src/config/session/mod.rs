@@ -46,6 +46,8 @@ pub struct SessionConfig {
     pub on_conflict: OnConflict,
     /// `close_tunnels`: websockets and event streams end with the session that they began under.
     pub close_tunnels: bool,
+    /// `stream_activity`: what an app pushes, and the visitor reads, keeps a session alive as a request does.
+    pub stream_activity: bool,
     /// `cache`: the Cache-Control of answers that were shown a principal or a field and carry none.
     pub cache: CacheRule,
     /// `max_fields`
@@ -159,6 +161,7 @@ impl SessionConfig {
             on_too_many: reader.choice("on_too_many", &too_many, OnTooMany::EvictOldest),
             on_conflict: reader.optional("on_conflict", "\"drop\" or 409", on_conflict).unwrap_or_default(),
             close_tunnels: reader.bool("close_tunnels", true),
+            stream_activity: reader.bool("stream_activity", false),
             cache: reader.choice("cache", &caches, CacheRule::Private),
             max_fields: reader.number("max_fields", 1..=1024, 64) as usize,
             max_bytes: reader.size("max_bytes", &(1..=1 << 30), 16 * KIB) as usize,

@@ -7,7 +7,9 @@ use tungstenite::WebSocket;
 use tungstenite::protocol::Role;
 
 use crate::support::http2::Http2;
-use crate::support::tunnel::{AGREES, ASKS, ask, converse, cookie, echo, open, order, roomy, talk};
+use crate::support::tunnel::{
+    AGREES, ASKS, app_is_told, ask, converse, cookie, echo, end_with, open, order, roomy, talk,
+};
 use crate::support::{Authority, Cloakroom, Ending, RawUpstream, Request, Wire};
 
 /// The same with its end.
@@ -184,7 +186,7 @@ fn a_login_by_the_answer_that_begins_a_tunnel_leaves_it_open() {
     assert_eq!(visitor.answer(false).set_cookies().len(), 1);
     // Until it has been idle for long, which is more than one look at the session.
     let began = cloakroom::testing::clock::instant();
-    assert_eq!((visitor.ending(), app.ending()), (Ending::Over, Ending::Over));
+    end_with(&mut visitor, &mut app, 1001);
     assert!(began.elapsed() > std::time::Duration::from_secs(2), "{:?}", began.elapsed());
 }
 
@@ -195,12 +197,12 @@ fn an_idle_tunnel_is_closed_and_a_busy_one_is_not() {
     let (mut idle, mut its, _) = open(&proxy, &stage, "");
     let (mut busy, mut theirs, _) = open(&proxy, &stage, "");
     thread::scope(|scope| {
-        let watch = scope.spawn(|| (idle.ending(), its.ending()));
+        let watch = scope.spawn(|| end_with(&mut idle, &mut its, 1001));
         while !watch.is_finished() {
             talk(&mut busy, &mut theirs);
             thread::yield_now();
         }
-        assert_eq!(watch.join().unwrap(), (Ending::Over, Ending::Over));
+        watch.join().unwrap();
     });
     talk(&mut busy, &mut theirs);
 }
@@ -213,8 +215,33 @@ fn a_hundred_open_tunnels_do_not_hold_up_a_stop() {
     proxy.terminate();
     assert_eq!(proxy.exit().code(), Some(0));
     for (mut visitor, mut app, _) in tunnels {
-        assert_eq!((visitor.ending(), app.ending()), (Ending::Over, Ending::Over));
+        end_with(&mut visitor, &mut app, 1001);
     }
+}
+
+/// In words where it is a websocket and no frame is under way; in the middle of a frame, and of any other protocol, by
+/// closing alone.
+#[test]
+fn websocket_of_a_session_that_ends_is_told_so() {
+    let stage = RawUpstream::open();
+    let proxy = before(&stage, "");
+    let cookie = cookie(&proxy, &stage, "x-session-set-a: 1\r\n");
+    let whole = |visitor: &mut Wire, app: &mut Wire| {
+        visitor.send(b"\x81\x82\0\0\0\0hi");
+        assert_eq!(app.exactly(8).unwrap(), b"\x81\x82\0\0\0\0hi");
+        app.send(b"\x81\x02ho");
+        assert_eq!(visitor.exactly(4).unwrap(), b"\x81\x02ho");
+    };
+    let (mut visitor, mut app, _) = open(&proxy, &stage, &cookie);
+    whole(&mut visitor, &mut app);
+    let (mut other, mut its, _) = open(&proxy, &stage, &cookie);
+    its.send(b"\x81\x09a half");
+    assert_eq!(other.exactly(8).unwrap(), b"\x81\x09a half");
+    order(&proxy, &stage, &cookie, "x-session-action: destroy\r\n");
+    end_with(&mut visitor, &mut app, 1008);
+    assert_eq!(other.ending(), Ending::Over);
+    let log = proxy.log();
+    assert!(log.contains("a tunnel was closed session=") && log.contains("the session has ended"), "{log}");
 }
 
 #[test]
@@ -322,8 +349,11 @@ fn a_tunnel_in_a_stream_ends_like_any_other() {
     inner.read_to_end(&mut heard).unwrap();
     assert_eq!(heard, b"last words");
     // Idle.
-    let (_, inner, mut app) = open(AGREES_WHOLE);
-    assert_eq!(app.ending(), Ending::Over);
+    let (_, mut inner, mut app) = open(AGREES_WHOLE);
+    app_is_told(&mut app, 1001);
+    heard.clear();
+    inner.read_to_end(&mut heard).unwrap();
+    assert!(heard.starts_with(b"\x88\x06\x03\xe9"), "{heard:?}");
     drop(inner);
     // Refused: by a failure, and by an answer that would be taken for a tunnel.
     for (answer, wanted) in [

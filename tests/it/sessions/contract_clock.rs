@@ -10,7 +10,8 @@ use crate::support::{SessionBench, login};
 use cloakroom::testing::{
     clock::Timestamp,
     record::FieldValue,
-    session::{ResolvedSession, SessionChanges},
+    session::{ResolvedSession, SessionChanges, StreamActivity},
+    tasks::at_once,
 };
 
 const EACH_MINUTE: &str = "[session]\nrenew_interval = \"1m\"\nidle_timeout = \"2h\"\nabsolute_timeout = \"31d\"\n\
@@ -267,5 +268,31 @@ fn on_a_bad_network_nobody_is_ever_logged_out_by_the_clock() {
         let (logged_out, renewals) = bad_network(lost, tabs, 1500);
         assert_eq!(logged_out, 0, "of 1500 rounds, {lost} % of the answers lost, {tabs} tabs");
         assert!(renewals > 5, "{renewals} tickets arrived, {lost} % of the answers lost, {tabs} tabs");
+    }
+}
+
+/// What a visitor reads counts as their activity where that is asked for; what they send does so everywhere.
+#[test]
+fn tunnel_keeps_a_session_alive_as_configured() {
+    let sent = StreamActivity { from_visitor: true, from_app: false };
+    let read = StreamActivity { from_visitor: false, from_app: true };
+    let (off, on) = ("", "stream_activity = true\n");
+    let ends = "close_tunnels = false\n";
+    for (keys, came, lives) in [
+        (off, sent, true),
+        (off, read, false),
+        (on, read, true),
+        (on, StreamActivity::default(), false),
+        (&format!("{on}{ends}"), read, true),
+    ] {
+        let desk = SessionBench::open(&format!("[session]\nidle_timeout = \"10m\"\n{keys}"));
+        let (sessions, at) = (&desk.plan.sessions, |minutes| desk.opened.plus(Duration::from_mins(minutes)));
+        let ticket = desk.visit(None, login("alice"), at(0)).unwrap();
+        let asked = desk.resolve(Some(&ticket), at(0));
+        let mut tunnel = sessions.tunnel(&asked, false, at(0)).unwrap();
+        for minute in 1..15 {
+            at_once(sessions.holds(&mut tunnel, came, at(minute))).unwrap();
+        }
+        assert_eq!(desk.principal(&ticket, at(15)).is_some(), lives, "{keys}: {came:?}");
     }
 }

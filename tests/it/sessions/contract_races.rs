@@ -5,7 +5,7 @@ use std::sync::{Arc, Barrier, Condvar, Mutex};
 use std::thread;
 use std::time::Duration;
 
-use cloakroom::testing::session::SessionChanges;
+use cloakroom::testing::session::{SessionChanges, StreamActivity};
 use cloakroom::testing::tasks::at_once;
 
 use crate::support::{
@@ -274,7 +274,8 @@ fn tunnel_ends_by_a_login_of_the_same_millisecond() {
         let desk = SessionBench::open(toml);
         let (sessions, begun) = (&desk.plan.sessions, desk.opened);
         let now = begun.plus(Duration::from_secs(1));
-        let holds = |mut tunnel| at_once(sessions.holds(&mut tunnel, false, now)).unwrap();
+        let holds =
+            |mut tunnel| at_once(sessions.holds(&mut tunnel, StreamActivity::default(), now)).unwrap();
         for own in [false, true] {
             let ticket = desk.visit(None, login("alice"), begun);
             let asked = desk.resolve(ticket.as_deref(), now);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use cloakroom::testing::{
     clock::Timestamp,
     record::jar::{JarChange, JarCookie, RequestSite, SettingScope},
-    session::SessionChanges,
+    session::{SessionChanges, StreamActivity},
     tasks::at_once,
 };
 
@@ -133,7 +133,8 @@ fn rotated_ticket_that_was_shown_is_not_taken_away() {
 fn tunnel_from_before_a_renewal_ends_though_a_handover_follows() {
     let (desk, at) = bench("");
     let sessions = &desk.plan.sessions;
-    let holds = |mut tunnel, now| at_once(sessions.holds(&mut tunnel, false, now)).unwrap();
+    let holds =
+        |mut tunnel, now| at_once(sessions.holds(&mut tunnel, StreamActivity::default(), now)).unwrap();
     let old = desk.visit(None, form("1"), at(0)).unwrap();
     let of_before = sessions.tunnel(&desk.resolve(Some(&old), at(1)), false, at(1)).unwrap();
     let new = desk.visit(Some(&old), form("2"), at(2)).unwrap();

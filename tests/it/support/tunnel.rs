@@ -9,7 +9,7 @@ use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tungstenite::protocol::{CloseFrame, WebSocketConfig};
 use tungstenite::{Message, WebSocket};
 
-use super::{Cloakroom, RawUpstream, Request, Response, Wire};
+use super::{Cloakroom, Ending, RawUpstream, Request, Response, Wire};
 
 /// What asks for a websocket.
 pub(crate) const ASKS: &str = "connection: keep-alive, Upgrade\r\nupgrade: websocket\r\n";
@@ -40,6 +40,34 @@ pub(crate) fn talk(visitor: &mut Wire, app: &mut Wire) {
     assert_eq!(app.exactly(4).unwrap(), b"ping");
     app.send("pong!");
     assert_eq!(visitor.exactly(5).unwrap(), b"pong!");
+}
+
+/// Both ends of a websocket are told that it ends, each in its way.
+pub(crate) fn end_with(visitor: &mut Wire, app: &mut Wire, code: u16) {
+    visitor_is_told(visitor, code);
+    app_is_told(app, code);
+}
+
+/// A close frame with this code (RFC 6455 section 5.5.1), and nothing more.
+pub(crate) fn visitor_is_told(visitor: &mut Wire, code: u16) {
+    let [_, payload] = close_frame(visitor, 0);
+    assert!(payload.starts_with(&code.to_be_bytes()), "{code}: {payload:?}");
+}
+
+/// The same, masked as what comes of a visitor.
+pub(crate) fn app_is_told(app: &mut Wire, code: u16) {
+    let [mask, payload] = close_frame(app, 4);
+    let payload: Vec<_> = payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect();
+    assert!(payload.starts_with(&code.to_be_bytes()), "{code}: {payload:?}");
+}
+
+/// The mask and the payload of the last frame.
+fn close_frame(wire: &mut Wire, mask: usize) -> [Vec<u8>; 2] {
+    assert_eq!(wire.exactly(1).unwrap(), [0x88]);
+    let length = wire.exactly(1).unwrap().first().map_or(0, |length| length & 0x7f);
+    let frame = [wire.exactly(mask).unwrap(), wire.exactly(usize::from(length)).unwrap()];
+    assert_eq!(wire.ending(), Ending::Over);
+    frame
 }
 
 /// The cookie line of a visitor who asks for a page first.
