@@ -1,10 +1,23 @@
 //! The log: to standard error, or to the journal where standard error is the journal.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    fmt::{self, Write as _},
+    io::{self, IsTerminal, Write},
+};
 
-use tracing_subscriber::{filter::LevelFilter, layer::SubscriberExt, util::SubscriberInitExt};
+use tracing::{Event, Metadata, Subscriber};
+use tracing_subscriber::{
+    filter::LevelFilter,
+    fmt::{
+        FmtContext, FormatEvent, FormatFields,
+        format::{Format, Full, Writer},
+    },
+    layer::SubscriberExt,
+    registry::LookupSpan,
+    util::SubscriberInitExt,
+};
 
-use crate::{config::LogLevel, message::visible::visible};
+use crate::{config::LogLevel, message::visible::visible, proxy};
 
 /// Standard error, without what would not be seen there.
 struct VisibleStderr;
@@ -26,6 +39,49 @@ impl Write for VisibleStderr {
     }
 }
 
+/// A line as the library writes it, and at its end whose request it is about, as far as it does not say that itself.
+struct WithOrigin(Format<Full>);
+
+impl<S, N> FormatEvent<S, N> for WithOrigin
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let Some(origin) = proxy::current_request() else {
+            return self.0.format_event(context, writer, event);
+        };
+        let mut line = String::new();
+        self.0.format_event(context, Writer::new(&mut line), event)?;
+        line.truncate(line.trim_end_matches('\n').len());
+        write_origin(&mut line, event.metadata(), &origin)?;
+        writeln!(writer, "{line}")
+    }
+}
+
+fn write_origin(line: &mut String, metadata: &Metadata<'_>, origin: &proxy::RequestOrigin) -> fmt::Result {
+    let is_missing = |name| metadata.fields().field(name).is_none();
+    if let Some(id) = origin.id.filter(|_| is_missing("request")) {
+        write!(line, " request={id}")?;
+    }
+    if let Some(host) = origin.host.as_ref().filter(|_| is_missing("host")) {
+        // Quoted and escaped: it is the visitor's word.
+        write!(line, " host={:?}", String::from_utf8_lossy(host.as_bytes()))?;
+    }
+    if let Some(upstream) = origin.upstream().filter(|_| is_missing("upstream")) {
+        write!(line, " upstream={upstream:?}")?;
+    }
+    if let Some(session) = origin.session.get().filter(|_| is_missing("session")) {
+        write!(line, " session={session}")?;
+    }
+    Ok(())
+}
+
 /// Starts the log. A second call changes nothing.
 pub fn start(level: LogLevel) {
     let filter = match level {
@@ -35,7 +91,8 @@ pub fn start(level: LogLevel) {
         LogLevel::Debug => LevelFilter::DEBUG,
     };
     let terminal = io::stderr().is_terminal();
-    let text =
-        tracing_subscriber::fmt::layer().with_writer(|| VisibleStderr).with_ansi(terminal).with_target(false);
+    let text = tracing_subscriber::fmt::layer()
+        .with_writer(|| VisibleStderr)
+        .event_format(WithOrigin(Format::default().with_ansi(terminal).with_target(false)));
     let _ = tracing_subscriber::registry().with(filter).with(text).try_init();
 }

@@ -100,6 +100,7 @@ impl http_body::Body for ResponseBody {
                 polled
             }
             BodyContent::Long(long, nominated) => {
+                let _scope = this.exchange.as_ref().map(|exchange| exchange.origin.enter());
                 let mut polled = long.poll_frame(cx);
                 strip_trailers(&mut polled, long.plan(), nominated);
                 polled
@@ -116,10 +117,12 @@ impl http_body::Body for ResponseBody {
                 }
                 Poll::Ready(Some(Err(error))) if error.is::<SessionEnded>() => {
                     exchange.cut = true;
-                    tracing::info!(request = %exchange.id(), "an answer was cut off: its session has ended");
+                    let _scope = exchange.origin.enter();
+                    tracing::info!("an answer was cut off: its session has ended");
                 }
                 Poll::Ready(Some(Err(error))) => {
-                    tracing::error!(%error, request = %exchange.id(), "the app's answer broke off: the visitor's is cut as well");
+                    let _scope = exchange.origin.enter();
+                    tracing::error!(%error, "the app's answer broke off: the visitor's is cut as well");
                 }
                 Poll::Ready(None) => exchange.cut = false,
                 Poll::Pending => {}

@@ -53,12 +53,7 @@ impl ProxyError {
 
     /// Logs it for the operator and answers the visitor, in JSON if `accept` would rather have that; else by the
     /// operator's own page for the status, where there is one.
-    pub fn answer(
-        &self,
-        accept: Option<&HeaderValue>,
-        request: &str,
-        pages: &ErrorPages,
-    ) -> Response<ResponseBody> {
+    pub fn answer(&self, accept: Option<&HeaderValue>, pages: &ErrorPages) -> Response<ResponseBody> {
         let status = self.status();
         match self {
             // As usual as a page: the access log has it.
@@ -67,13 +62,13 @@ impl ProxyError {
             | Self::GivenUp
             | Self::Upstream(UpstreamError::Body(_))
             | Self::Store(StoreError::TooManySessions) => {
-                tracing::info!(%request, status = status.as_u16(), reason = %self, "request refused");
+                tracing::info!(status = status.as_u16(), reason = %self, "request refused");
             }
             Self::Upstream(_) => {
-                tracing::error!(%request, status = status.as_u16(), reason = %self, "the app failed");
+                tracing::error!(status = status.as_u16(), reason = %self, "the app failed");
             }
             Self::Store(_) | Self::StoreRead(_) => {
-                tracing::error!(%request, status = status.as_u16(), reason = %self, "the session store failed");
+                tracing::error!(status = status.as_u16(), reason = %self, "the session store failed");
             }
         }
         let mut response = page(status, accept, pages);

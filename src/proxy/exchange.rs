@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::{
     access_log::{AccessLog, AccessRecord},
     counted::{CountedRow, PlanShape, WorkerCounts},
+    request_origin::RequestOrigin,
 };
 use crate::{
     clock::Timestamp,
@@ -23,7 +24,6 @@ struct LoggedRequest {
     method: Method,
     target: String,
     version: Version,
-    host: Option<HeaderValue>,
     referer: Option<HeaderValue>,
     agent: Option<HeaderValue>,
 }
@@ -44,8 +44,6 @@ pub struct Exchange {
     pub now: Timestamp,
     /// The visitor's address.
     pub client: Option<IpAddr>,
-    /// The session's public id.
-    pub session: Option<Uuid>,
     /// The answer's status; 499, as nginx writes it, where the visitor went before there was one.
     pub status: StatusCode,
     /// Bytes of body that went out.
@@ -59,7 +57,8 @@ pub struct Exchange {
     began: Instant,
     method: usize,
     counting: Option<CountedUnder>,
-    id: Option<Uuid>,
+    /// What the log says beside each line that is written on its behalf.
+    pub origin: Rc<RequestOrigin>,
     noted: Option<Box<LoggedRequest>>,
 }
 
@@ -76,8 +75,6 @@ impl Exchange {
                     .path_and_query()
                     .map_or_else(|| request.uri().to_string(), ToString::to_string),
                 version: request.version(),
-                host: copy(header::HOST)
-                    .or_else(|| HeaderValue::from_str(request.uri().authority()?.as_str()).ok()),
                 referer: copy(header::REFERER),
                 agent: copy(header::USER_AGENT),
             })
@@ -85,7 +82,6 @@ impl Exchange {
         Self {
             now: Timestamp::now(),
             client: None,
-            session: None,
             // Until there is an answer: if the future is dropped, this is what is logged.
             status: gone(),
             sent: 0,
@@ -95,7 +91,7 @@ impl Exchange {
             began,
             method: metrics::method(request.method().as_str()),
             counting: None,
-            id: noted.as_ref().map(|_| Uuid::now_v7()),
+            origin: RequestOrigin::of(request, noted.as_ref().map(|_| Uuid::now_v7())),
             noted,
         }
     }
@@ -108,14 +104,10 @@ impl Exchange {
 
     /// It goes that way.
     pub fn goes(&mut self, route: &RoutePlan) {
+        self.origin.goes_to(&route.upstream);
         if let Some(counting) = &mut self.counting {
             counting.row = Some(counting.counted.row(counting.came, Some(route)));
         }
-    }
-
-    /// The request's id in the logs.
-    pub fn id(&self) -> String {
-        self.id.map_or_else(|| "-".into(), |id| id.to_string())
     }
 }
 
@@ -137,20 +129,20 @@ impl Drop for Exchange {
         }
         if let Some(noted) = self.noted.take() {
             noted.log.write(&AccessRecord {
-                id: self.id,
+                id: self.origin.id,
                 at: self.now,
                 client: self.client,
                 method: &noted.method,
                 target: &noted.target,
                 version: noted.version,
-                host: noted.host.as_ref(),
+                host: self.origin.host.as_ref(),
                 referer: noted.referer.as_ref(),
                 agent: noted.agent.as_ref(),
                 status: self.status,
                 sent: self.sent,
                 cut: self.cut,
                 took,
-                session: self.session,
+                session: self.origin.session.get(),
             });
         }
     }

@@ -122,7 +122,7 @@ impl LongAnswer {
                 if !holds {
                     // Of any other answer whoever sends it says so.
                     if self.is_events {
-                        tracing::info!(session = %session.id(), "an event stream was ended: its session has ended");
+                        tracing::info!("an event stream was ended: its session has ended");
                     }
                     return Poll::Ready(());
                 }

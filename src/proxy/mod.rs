@@ -19,6 +19,7 @@ mod own_answer;
 mod own_url;
 mod request;
 mod request_body;
+mod request_origin;
 mod response;
 mod session;
 mod upgrade;
@@ -57,6 +58,7 @@ use exchange::Exchange;
 use handover::AwaitedBy;
 use long_answer::LongAnswer;
 use own_answer::StageEnd;
+pub use request_origin::{RequestOrigin, current as current_request};
 
 /// What belongs to one worker: the plan that all share, and connections of its own.
 #[derive(Debug)]
@@ -98,12 +100,12 @@ fn handle(
         let plan = worker.plan.load_full();
         let mut exchange = Box::new(Exchange::begin(&request, worker.access.as_ref(), clock::instant()));
         exchange.count(&worker.counted, &plan, arrival.listener);
-        let response = match stages(&worker, &plan, &mut exchange, &mut request, arrival).await {
-            Ok(response) => response,
-            Err(error) => {
-                error.answer(request.fields().get(http::header::ACCEPT), &exchange.id(), &plan.errors)
-            }
-        };
+        let origin = Rc::clone(&exchange.origin);
+        let answered = origin.within(stages(&worker, &plan, &mut exchange, &mut request, arrival)).await;
+        let response = answered.unwrap_or_else(|error| {
+            let _scope = origin.enter();
+            error.answer(request.fields().get(http::header::ACCEPT), &plan.errors)
+        });
         // 12. finish: with the body's last piece, or when the visitor has gone, the exchange is dropped, and then counted.
         exchange.status = response.status();
         response.map(|body| body.ends(exchange))
@@ -152,7 +154,7 @@ async fn prepare<'p, B: http_body::Body>(
 
     // 6. resolve; the gate comes after it, since it asks who is logged in.
     let mut resolved = call.resolve_session(request).await?;
-    exchange.session = resolved.as_ref().and_then(ResolvedSession::id);
+    exchange.origin.session.set(resolved.as_ref().and_then(ResolvedSession::id));
     gate::require(&call, request, resolved.as_ref())?;
     // 7. rewrite the request. Paths first, since cookies and forwarding headers speak of what the app will see.
     request::origin_form(request)?;
@@ -274,7 +276,7 @@ impl PreparedRequest<'_> {
         // 11. stream, or tunnel.
         Ok(match upgrade.filter(|_| switched) {
             None => self.stream(worker, response, &after, nominations.names),
-            Some((_, switch)) => self.tunnel(worker, response, switch, &after),
+            Some((_, switch)) => self.tunnel(worker, response, (switch, exchange), &after),
         })
     }
 
@@ -347,16 +349,19 @@ impl PreparedRequest<'_> {
         &self,
         worker: &ProxyWorker,
         response: Response<AnswerBody<RequestBody>>,
-        switch: PendingUpgrade,
+        (switch, exchange): (PendingUpgrade, &Exchange),
         after: &CommittedSession,
     ) -> Response<ResponseBody> {
         let is_websocket = upgrade::is_websocket(&response);
         response.map(|body| {
             if let Some((app, early, busy)) = body.into_stream() {
                 let tunnel_limits = self.tunnel_limits(worker, after);
+                let origin = Rc::clone(&exchange.origin);
                 switch.to(move |visitor, unread| {
                     Box::pin(async move {
-                        upgrade::tunnel((visitor, unread), (app, early), is_websocket, tunnel_limits).await;
+                        let visitor = (visitor, unread);
+                        let tunnel = upgrade::tunnel(visitor, (app, early), is_websocket, tunnel_limits);
+                        origin.within(tunnel).await;
                         drop(busy);
                     })
                 });

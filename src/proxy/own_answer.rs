@@ -97,15 +97,10 @@ impl StageEnd {
     }
 
     /// What the visitor gets; `request`: its id, for the log of errors.
-    pub(super) fn answer(
-        self,
-        accept: Option<&HeaderValue>,
-        request: &str,
-        pages: &ErrorPages,
-    ) -> Response<ResponseBody> {
+    pub(super) fn answer(self, accept: Option<&HeaderValue>, pages: &ErrorPages) -> Response<ResponseBody> {
         match self {
             Self::Own(answer) => answer.response(accept, pages),
-            Self::Failed(error) => error.answer(accept, request, pages),
+            Self::Failed(error) => error.answer(accept, pages),
         }
     }
 }

@@ -112,12 +112,11 @@ pub async fn tunnel(
     let mut ends = TunnelEnds { visitor, app, up, down };
     drop((unread, early));
     let Some(end) = ends.carry(&mut limits).await else { return };
-    let session = limits.session.map(|session| tracing::field::display(session.id()));
     // A stop says itself that it closes them all.
     if end == TunnelEnd::Stop {
-        tracing::debug!(session, why = end.reason(), "a tunnel was closed");
+        tracing::debug!(why = end.reason(), "a tunnel was closed");
     } else {
-        tracing::info!(session, why = end.reason(), "a tunnel was closed");
+        tracing::info!(why = end.reason(), "a tunnel was closed");
     }
     ends.say_farewell(end).await;
 }

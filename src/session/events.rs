@@ -81,9 +81,13 @@ impl SessionEvents {
     /// A cookie of the app that was to be kept here is lost: it never reaches the browser either.
     pub fn not_kept(&self, session: Option<Uuid>, name: &[u8], why: &str) {
         self.not_kept.raise();
-        let session = session.map_or_else(|| "-".to_owned(), |id| id.to_string());
         let cookie = String::from_utf8_lossy(name);
-        tracing::warn!(session, %cookie, why, "a cookie of the app was dropped: it could not be kept");
+        // A session that begins is not yet known to be that of the request.
+        if let Some(session) = session {
+            tracing::warn!(%session, %cookie, why, "a cookie of the app was dropped: it could not be kept");
+        } else {
+            tracing::warn!(%cookie, why, "a cookie of the app was dropped: it could not be kept");
+        }
     }
 
     /// A visitor begins anew, whose session goes on under a ticket that they never got. Told once a second at most: whoever

@@ -42,11 +42,6 @@ impl StreamActivity {
 }
 
 impl SessionTunnel {
-    /// The session's id.
-    pub fn id(&self) -> Uuid {
-        self.id
-    }
-
     /// It ends with the session alone, and not with the ticket that it began under: an answer that was asked for before a
     /// login is its visitor's afterwards.
     pub fn outlives_renewals(&mut self) {

@@ -241,7 +241,7 @@ fn websocket_of_a_session_that_ends_is_told_so() {
     end_with(&mut visitor, &mut app, 1008);
     assert_eq!(other.ending(), Ending::Over);
     let log = proxy.log();
-    assert!(log.contains("a tunnel was closed session=") && log.contains("the session has ended"), "{log}");
+    assert!(log.contains("a tunnel was closed why=\"the session has ended\""), "{log}");
 }
 
 #[test]

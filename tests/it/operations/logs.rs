@@ -198,6 +198,32 @@ fn the_access_log_is_complete_when_the_process_has_ended() {
     }
 }
 
+/// Whatever is noticed on behalf of a request is of that request, wherever the line is written.
+#[test]
+fn lines_say_whose_request_they_are_of() {
+    let app = App::start(|request| match request.path() {
+        "/begin" => Reply::text("").with("X-Session-Set-A: 1"),
+        "/field" => Reply::text("").with("X-Session-Set-Bad: %zz"),
+        _ => Reply::text("").with(format!("Set-Cookie: large={}; Path=/", "x".repeat(5000))),
+    });
+    let proxy = Cloakroom::before(app.address)
+        .config("[log]\naccess = \"json\"\n[[cookies]]\nname = \"*\"\naction = \"keep\"")
+        .start();
+    let mut visitor = proxy.browser();
+    visitor.get("/begin");
+    visitor.get("/field");
+    visitor.get("/cookie");
+    let log = proxy.log();
+    for what in ["a session header of the app was dropped", "a cookie of the app was dropped"] {
+        let line = log.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{what}: {log}"));
+        let host = format!("host=\"{}\"", proxy.address);
+        let wanted = [" request=", &host, "upstream=\"app\"", " session="];
+        for part in wanted {
+            assert_eq!(line.matches(part).count(), 1, "{part}: {line}");
+        }
+    }
+}
+
 /// What turns the direction of a line hides what was said.
 #[test]
 fn invisible_characters_are_written_out() {

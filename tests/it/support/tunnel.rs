@@ -43,13 +43,13 @@ pub(crate) fn talk(visitor: &mut Wire, app: &mut Wire) {
 }
 
 /// Both ends of a websocket are told that it ends, each in its way.
-pub(crate) fn end_with(visitor: &mut Wire, app: &mut Wire, code: u16) {
+pub(crate) fn end_with<S: Read + Write>(visitor: &mut Wire<S>, app: &mut Wire, code: u16) {
     visitor_is_told(visitor, code);
     app_is_told(app, code);
 }
 
 /// A close frame with this code (RFC 6455 section 5.5.1), and nothing more.
-pub(crate) fn visitor_is_told(visitor: &mut Wire, code: u16) {
+fn visitor_is_told<S: Read + Write>(visitor: &mut Wire<S>, code: u16) {
     let [_, payload] = close_frame(visitor, 0);
     assert!(payload.starts_with(&code.to_be_bytes()), "{code}: {payload:?}");
 }
@@ -62,7 +62,7 @@ pub(crate) fn app_is_told(app: &mut Wire, code: u16) {
 }
 
 /// The mask and the payload of the last frame.
-fn close_frame(wire: &mut Wire, mask: usize) -> [Vec<u8>; 2] {
+fn close_frame<S: Read + Write>(wire: &mut Wire<S>, mask: usize) -> [Vec<u8>; 2] {
     assert_eq!(wire.exactly(1).unwrap(), [0x88]);
     let length = wire.exactly(1).unwrap().first().map_or(0, |length| length & 0x7f);
     let frame = [wire.exactly(mask).unwrap(), wire.exactly(usize::from(length)).unwrap()];

@@ -1,0 +1,81 @@
+//! Whose request is being worked on: so that each line of the log says it, wherever the line is written.
+
+use std::{
+    cell::{Cell, OnceCell, RefCell},
+    future::{Future, poll_fn},
+    pin::pin,
+    rc::Rc,
+    sync::Arc,
+};
+
+use http::{HeaderValue, header};
+use uuid::Uuid;
+
+use crate::{message::Request, upstream::Endpoints};
+
+thread_local! {
+    /// While something of a request is being done on this thread.
+    static CURRENT: RefCell<Option<Rc<RequestOrigin>>> = const { RefCell::new(None) };
+}
+
+/// What the log says of a request beside each line that is written on its behalf.
+#[derive(Debug)]
+pub struct RequestOrigin {
+    /// Its id in the logs, where there is an access log.
+    pub id: Option<Uuid>,
+    /// The host that it asks for, as the visitor wrote it.
+    pub host: Option<HeaderValue>,
+    /// Its session, once that is known.
+    pub session: Cell<Option<Uuid>>,
+    upstream: OnceCell<Arc<Endpoints>>,
+}
+
+impl RequestOrigin {
+    /// Of a request that has just come.
+    pub fn of<B>(request: &Request<B>, id: Option<Uuid>) -> Rc<Self> {
+        let by_authority = || HeaderValue::from_str(request.uri().authority()?.as_str()).ok();
+        let host = request.fields().get(header::HOST).cloned().or_else(by_authority);
+        Rc::new(Self { id, host, session: Cell::new(None), upstream: OnceCell::new() })
+    }
+
+    /// It goes there.
+    pub fn goes_to(&self, upstream: &Arc<Endpoints>) {
+        // A request goes one way.
+        let _ = self.upstream.set(Arc::clone(upstream));
+    }
+
+    /// The name of the upstream that it goes to.
+    pub fn upstream(&self) -> Option<&str> {
+        self.upstream.get().map(|upstream| &*upstream.rules.name)
+    }
+
+    /// Until the guard is dropped, lines of the log are of this request.
+    pub fn enter(self: &Rc<Self>) -> OriginScope {
+        OriginScope(CURRENT.replace(Some(Rc::clone(self))))
+    }
+
+    /// Whatever the future logs is of this request.
+    pub async fn within<F: Future>(self: &Rc<Self>, future: F) -> F::Output {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            let _scope = self.enter();
+            future.as_mut().poll(cx)
+        })
+        .await
+    }
+}
+
+/// For as long as this is there, lines of the log are of its request; also where a poll panics.
+pub struct OriginScope(Option<Rc<RequestOrigin>>);
+
+impl Drop for OriginScope {
+    fn drop(&mut self) {
+        CURRENT.set(self.0.take());
+    }
+}
+
+/// The request on whose behalf something is done just now on this thread.
+pub fn current() -> Option<Rc<RequestOrigin>> {
+    // While a thread ends there may be none left to ask.
+    CURRENT.try_with(|current| current.borrow().clone()).ok().flatten()
+}
