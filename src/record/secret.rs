@@ -53,7 +53,7 @@ impl NetworkTag {
 
 impl PreviousSecret {
     /// What it is to its record, which was `renewed` then.
-    fn matches(&self, from: NetworkTag, renewed: Timestamp, now: Timestamp) -> SecretMatch {
+    fn matches(&self, from: impl FnOnce() -> NetworkTag, renewed: Timestamp, now: Timestamp) -> SecretMatch {
         let runs_since = |since: Timestamp| since.plus(OVERLAP) > now;
         match (self.replaced_by, self.succeeded.load(Ordering::Relaxed)) {
             // Good without limit until the successor is shown: the browser may never have got the
@@ -62,7 +62,7 @@ impl PreviousSecret {
             (ReplacementReason::Rotation, at) if runs_since(Timestamp(at)) => {
                 SecretMatch::Previous { succeeded: true }
             }
-            (ReplacementReason::Change(network), 0) if network.is_same(from) => {
+            (ReplacementReason::Change(network), 0) if network.is_same(from()) => {
                 SecretMatch::Previous { succeeded: false }
             }
             // SECURITY: whoever planted the ticket sees nothing of what came with a login, and nobody who
@@ -92,7 +92,12 @@ pub enum SecretMatch {
 
 impl Record {
     /// What this secret's hash is to the record, shown from this network; compared in constant time.
-    pub fn match_secret(&self, secret: &SecretHash, from: NetworkTag, now: Timestamp) -> SecretMatch {
+    pub fn match_secret(
+        &self,
+        secret: &SecretHash,
+        from: impl FnOnce() -> NetworkTag,
+        now: Timestamp,
+    ) -> SecretMatch {
         if crypto::same(&self.secret, secret) {
             return SecretMatch::Current;
         }
@@ -170,11 +175,6 @@ impl Record {
         self.previous.as_ref().is_some_and(|previous| previous.replaced_by != ReplacementReason::Rotation)
     }
 
-    /// Whether it matters which network a ticket comes from: no longer than until the new one was shown.
-    pub(crate) fn asks_for_network(&self) -> bool {
-        self.was_handed_over() && self.awaits_successor()
-    }
-
     /// Tunnels that were opened before now belong to the session no longer; its ticket is still good, and the one that it
     /// took the place of by rotation is spent.
     pub(crate) fn end_tunnels(&mut self, now: Timestamp) {
@@ -206,34 +206,34 @@ mod tests {
     fn an_old_secret_leads_on_for_a_while() {
         let at = |s: u32| Timestamp::from_seconds(s);
         let mut record = Record::new(("h".into(), Uuid::nil()), [1; 32], at(0), at(0), true);
-        assert_eq!(record.match_secret(&[1; 32], NOWHERE, at(0)), SecretMatch::Current);
+        assert_eq!(record.match_secret(&[1; 32], || NOWHERE, at(0)), SecretMatch::Current);
         record.replace_secret([2; 32], ReplacementReason::Rotation, at(100));
         assert_eq!(
-            record.match_secret(&[1; 32], NOWHERE, at(9_999)),
+            record.match_secret(&[1; 32], || NOWHERE, at(9_999)),
             SecretMatch::Previous { succeeded: false }
         );
         assert!(record.awaits_successor());
         record.shown(at(200));
         record.shown(at(220));
-        assert_eq!(record.match_secret(&[2; 32], NOWHERE, at(200)), SecretMatch::Current);
+        assert_eq!(record.match_secret(&[2; 32], || NOWHERE, at(200)), SecretMatch::Current);
         assert_eq!(
-            record.match_secret(&[1; 32], NOWHERE, at(229)),
+            record.match_secret(&[1; 32], || NOWHERE, at(229)),
             SecretMatch::Previous { succeeded: true }
         );
-        assert_eq!(record.match_secret(&[1; 32], NOWHERE, at(230)), SecretMatch::No);
+        assert_eq!(record.match_secret(&[1; 32], || NOWHERE, at(230)), SecretMatch::No);
         assert_eq!(record.spent(), at(230));
         record.end_tunnels(at(250));
         assert_eq!(
-            record.match_secret(&[1; 32], NOWHERE, at(220)),
+            record.match_secret(&[1; 32], || NOWHERE, at(220)),
             SecretMatch::No,
             "spent, though there was time left"
         );
         assert_eq!(
-            (record.match_secret(&[2; 32], NOWHERE, at(250)), record.spent()),
+            (record.match_secret(&[2; 32], || NOWHERE, at(250)), record.spent()),
             (SecretMatch::Current, at(250))
         );
         record.renew([3; 32], at(300));
-        assert_eq!(record.match_secret(&[2; 32], NOWHERE, at(300)), SecretMatch::No);
+        assert_eq!(record.match_secret(&[2; 32], || NOWHERE, at(300)), SecretMatch::No);
         assert_eq!(record.spent(), at(300));
     }
 
@@ -243,14 +243,14 @@ mod tests {
         let (home, elsewhere) = (NetworkTag(1), NetworkTag(2));
         let mut record = Record::new(("h".into(), Uuid::nil()), [1; 32], at(0), at(0), true);
         record.replace_secret([2; 32], ReplacementReason::Change(home), at(100));
-        let old = |from, now: u32| record.match_secret(&[1; 32], from, at(now));
+        let old = |from, now: u32| record.match_secret(&[1; 32], || from, at(now));
         // Until the successor was shown, however long that takes; from elsewhere as it was, and not for long.
         assert_eq!(old(home, 9_999), SecretMatch::Previous { succeeded: false });
         assert_eq!((old(elsewhere, 129), old(elsewhere, 130)), (SecretMatch::Past, SecretMatch::No));
-        assert_eq!(record.match_secret(&[2; 32], elsewhere, at(101)), SecretMatch::Current);
+        assert_eq!(record.match_secret(&[2; 32], || elsewhere, at(101)), SecretMatch::Current);
         assert_eq!((record.handed_over_to(at(9_999)), record.is_rotating(at(9_999))), (Some(home), true));
         record.shown(at(200));
-        let old = |from, now: u32| record.match_secret(&[1; 32], from, at(now));
+        let old = |from, now: u32| record.match_secret(&[1; 32], || from, at(now));
         for from in [home, elsewhere] {
             assert_eq!((old(from, 229), old(from, 230)), (SecretMatch::Past, SecretMatch::No));
         }

@@ -2,10 +2,12 @@
 
 use std::{cell::RefCell, net::IpAddr, sync::Arc, time::Duration};
 
-use super::{ResolvedSession, SessionChanges, client_side::SizeLimit, seen_ticket::SeenTicket};
+use super::{
+    ResolvedSession, SessionChanges, client_side::SizeLimit, network::VisitorNetwork, seen_ticket::SeenTicket,
+};
 use crate::{
     clock::Timestamp,
-    record::{IdFilter, NetworkTag, Realm, Record, Ticket, jar::Jar},
+    record::{IdFilter, Realm, Record, Ticket, jar::Jar},
     store::AppliedChange,
 };
 
@@ -22,21 +24,6 @@ pub(super) enum CookieOutcome {
     Conflict,
 }
 
-/// The tickets that may follow the one of a session, made before it is decided whether one does.
-#[derive(Clone, Copy)]
-pub(super) struct NextTickets {
-    /// After a renewal or a rotation.
-    pub renewed: Ticket,
-    /// After a change that leaves the old one good.
-    pub handed_over: Ticket,
-}
-
-impl From<&Ticket> for NextTickets {
-    fn from(ticket: &Ticket) -> Self {
-        Self { renewed: *ticket, handed_over: *ticket }
-    }
-}
-
 /// `AnswerContext` is what every step of one answer needs, beside its changes.
 #[derive(Clone, Copy)]
 pub(super) struct AnswerContext<'a> {
@@ -44,8 +31,8 @@ pub(super) struct AnswerContext<'a> {
     pub resolved: &'a ResolvedSession,
     /// The realm that the ticket is bound to.
     pub realm: Realm<'a>,
-    /// The network that the request came from, where anything depends on it.
-    pub network: NetworkTag,
+    /// The network that the request came from.
+    pub network: VisitorNetwork<'a>,
     /// The visitor.
     pub client: Option<IpAddr>,
     /// Ids that a new session may have: of this node's share, where ids are shared out.

@@ -7,9 +7,10 @@ use uuid::Uuid;
 
 use super::{
     ResolvedSession, SessionAnswer, SessionChanges, SessionManager,
-    answer_context::{AnswerContext, CookieOutcome, NextTickets},
+    answer_context::{AnswerContext, CookieOutcome},
     answer_step::AnswerStep,
     client_side::SizeLimit,
+    next_tickets::NextTickets,
     pending_change::PendingChange,
     resolved::SessionStatus,
     seen_ticket::SeenTicket,
@@ -18,7 +19,6 @@ use super::{
 use crate::{
     clock::Timestamp,
     config::OnConflict,
-    crypto,
     record::{Record, SecretMatch, Ticket, jar::Jar},
     store::{AppliedChange, FoundRecord, StoreError, UpdateResult},
 };
@@ -45,7 +45,7 @@ impl SessionManager {
         // Only a change can make a record too large for its cookie; to find out how large it may be costs something.
         let limit = if changes.is_empty() { None } else { self.backend.size_limit(cookie, resolved.https) };
         let size_limit = limit.as_ref();
-        let network = self.network_of_answer(resolved, &changes);
+        let network = self.network_of_answer(resolved.known_id(), resolved.client);
         let context = AnswerContext { resolved, realm, network, client, id_filter, now, size_limit, filled };
         if !resolved.read_only
             && let Some(name) = resolved.names_another(&changes)
@@ -187,20 +187,10 @@ impl SessionManager {
         if context.resolved.record().is_none() && !self.admits(context, changes) {
             return Ok(None);
         }
-        // Made beforehand: the decision is pure, and says only whether this secret takes the place of the old one.
-        // The id stays: it is the app's handle on the session (X-Session-Id), and a renewal must
-        // not change it.
-        let renewed = Ticket { secret: crypto::random(), ..ticket.anew(now) };
-        // Derived, so that each answer under the old ticket can bring the same one.
-        let handed_over = if changes.keeps_old_ticket {
-            ticket.handed_over(&self.keys, context.network, now)
-        } else {
-            renewed
-        };
-        let next = NextTickets { renewed, handed_over };
+        let next = NextTickets::after(ticket, &self.keys, context.network, now);
         let seen = context.seen(ticket);
         let applied =
-            self.apply(context.resolved.record(), seen, next, changes, (now, context.size_limit)).await?;
+            self.apply(context.resolved.record(), seen, &next, changes, (now, context.size_limit)).await?;
         context.note(changes, &applied);
         // What follows a login leaves nothing to be known of it: whoever logs out may only get another cookie of the app's.
         if let AppliedChange::Saved { renewed, .. } = applied
@@ -215,9 +205,7 @@ impl SessionManager {
                 if changes.may_log_in() && !changes.logs_out_of_app() {
                     self.logins.note(ticket.id, context.client);
                 }
-                let is_handed_over = crypto::same(&record.secret, &next.handed_over.hash());
-                let given = if is_handed_over { next.handed_over } else { next.renewed };
-                self.give(&given, Some(&record), now)
+                self.give(&next.taken(&record.secret), Some(&record), now)
             }
             AppliedChange::Saved { record, .. } => {
                 return self.keep_ticket(context, ticket, changes, &record).await;
@@ -240,7 +228,7 @@ impl SessionManager {
         record: &Arc<Record>,
     ) -> Result<Option<CookieOutcome>, StoreError> {
         let now = context.now;
-        Ok(Some(match record.match_secret(&ticket.hash(), context.network, now) {
+        Ok(Some(match record.match_secret(&ticket.hash(), || context.network.tag(), now) {
             // Cookies were taken out under a ticket that was spent.
             SecretMatch::No | SecretMatch::Past => self.apply_straggler(context, ticket, changes).await?,
             // Another answer was quicker, and its ticket may never have reached the browser.
@@ -306,7 +294,8 @@ impl SessionManager {
         let seen = context.seen(ticket);
         // From here on the new session exists and nobody has its ticket: each way out either gives
         // it to the browser or deletes it.
-        let ended = self.apply(record, seen, ticket.into(), changes, (context.now, context.size_limit)).await;
+        let ended =
+            self.apply(record, seen, &ticket.into(), changes, (context.now, context.size_limit)).await;
         let conflict = match &ended {
             // Nobody is logged in where everyone of that name was logged out meanwhile.
             Ok(AppliedChange::Ended) if matches!(begun, CookieOutcome::Unchanged) => {
@@ -350,7 +339,7 @@ impl SessionManager {
                 // SECURITY: a spent ticket ends a session only while it is the one that its request
                 // was shown. Otherwise whoever kept an old ticket could log out the person who has
                 // logged in since.
-                let found = record.match_secret(&ticket.hash(), context.network, context.now);
+                let found = record.match_secret(&ticket.hash(), || context.network.tag(), context.now);
                 !matches!(found, SecretMatch::No | SecretMatch::Past)
                     || shown.is_some_and(|shown| record.is_just_as(shown))
             }
@@ -387,7 +376,7 @@ impl SessionManager {
         let seen = SeenTicket { instead, record: None, confirmed: false, ..context.seen(ticket) };
         // It is new: there is no older ticket to spend.
         let applied =
-            self.apply(None, seen, ticket.into(), changes, (context.now, context.size_limit)).await?;
+            self.apply(None, seen, &ticket.into(), changes, (context.now, context.size_limit)).await?;
         context.note(changes, &applied);
         Ok(match applied {
             AppliedChange::Saved { record, .. } => self.give(ticket, Some(&record), context.now),
@@ -419,15 +408,14 @@ impl SessionManager {
         &self,
         brought: Option<&Arc<Record>>,
         seen: SeenTicket<'_>,
-        next: NextTickets,
+        next: &NextTickets<'_>,
         changes: &SessionChanges,
         (now, size_limit): (Timestamp, Option<&SizeLimit>),
     ) -> Result<AppliedChange, StoreError> {
         let apply = PendingChange {
             seen,
             changes,
-            next_secret: next.renewed.hash(),
-            handover_secret: next.handed_over.hash(),
+            next,
             has_past_views: self.backend.has_past_views(),
             now,
             rules: &self.rules,

@@ -62,7 +62,7 @@ fn decide_action(
 /// Whether something has come into the session since the request was shown it, so that its answer counts as a straggler's.
 fn is_overtaken(record: &Record, apply: &PendingChange<'_>) -> bool {
     let (seen, changes) = (&apply.seen, apply.changes);
-    match record.match_secret(&seen.secret, seen.network, apply.now) {
+    match record.match_secret(&seen.secret, || seen.network.tag(), apply.now) {
         SecretMatch::Current => false,
         // What it sets counts: in a browser of its own the app's last word would. What it ends was the session
         // that it was shown, and nobody's who has come into it since.
@@ -111,19 +111,19 @@ fn decide_change(
     // new one.
     let mut past = None;
     if spends {
-        record.renew(apply.next_secret, apply.now);
+        record.renew(apply.next.renewed(), apply.now);
     } else if hands_over {
         past =
             apply.has_past_views.then(|| (seen.secret, before.map_or_else(|| Arc::new(begin()), Arc::clone)));
         // The secret that was shown is the one that stays good, also where a rotation was under way.
         record.secret = seen.secret;
         let (next, reason) = match past {
-            Some(_) => (apply.handover_secret, ReplacementReason::Change(seen.network)),
-            None => (apply.next_secret, ReplacementReason::Rotation),
+            Some(_) => (apply.next.handed_over(), ReplacementReason::Change(seen.network.tag())),
+            None => (apply.next.renewed(), ReplacementReason::Rotation),
         };
         record.replace_secret(next, reason, apply.now);
     } else if changes.rotate {
-        record.replace_secret(apply.next_secret, ReplacementReason::Rotation, apply.now);
+        record.replace_secret(apply.next.renewed(), ReplacementReason::Rotation, apply.now);
     }
     let renewed = spends || hands_over || changes.rotate;
     // Apps repeat themselves: what says nothing new costs no write.
@@ -142,8 +142,10 @@ fn needs_handover(before: Option<&Arc<Record>>, apply: &PendingChange<'_>) -> bo
     // A ticket without a record may have been planted as well; one that this answer brings was not.
     let Some(before) = before else { return apply.seen.confirmed };
     let given_to = before.handed_over_to(apply.now);
-    match before.match_secret(&apply.seen.secret, apply.seen.network, apply.now) {
-        SecretMatch::Current => given_to != Some(apply.seen.network) || !before.was_just_shown(apply.now),
+    match before.match_secret(&apply.seen.secret, || apply.seen.network.tag(), apply.now) {
+        SecretMatch::Current => {
+            !before.was_just_shown(apply.now) || given_to != Some(apply.seen.network.tag())
+        }
         // Where the browser has shown the successor, that one is not to be taken away from it.
         SecretMatch::Previous { succeeded } => given_to.is_none() && !succeeded,
         SecretMatch::Past | SecretMatch::No => false,

@@ -22,6 +22,7 @@ mod flood;
 mod instruct;
 mod logins;
 mod network;
+mod next_tickets;
 mod pending_change;
 mod presented;
 mod refresh;
@@ -50,7 +51,10 @@ pub use upstream_access::UpstreamAccess;
 /// What tests of the stores decide with.
 #[cfg(test)]
 pub(crate) mod testing {
-    pub(crate) use super::{commit::decide, pending_change::PendingChange, seen_ticket::SeenTicket};
+    pub(crate) use super::{
+        commit::decide, network::VisitorNetwork, next_tickets::NextTickets, pending_change::PendingChange,
+        seen_ticket::SeenTicket,
+    };
 }
 
 use std::{cell::RefCell, net::IpAddr, sync::Arc};
@@ -238,8 +242,8 @@ impl SessionManager {
             && !resolved.taken.is_empty()
         {
             let changes = SessionChanges { give_back: resolved.taken.clone(), ..SessionChanges::default() };
-            let seen = resolved.seen(ticket, realm, self.network_tag(ticket.id, resolved.client));
-            if let Err(error) = self.apply(record.as_ref(), seen, ticket.into(), &changes, (now, None)).await
+            let seen = resolved.seen(ticket, realm, self.network(ticket.id, resolved.client));
+            if let Err(error) = self.apply(record.as_ref(), seen, &ticket.into(), &changes, (now, None)).await
             {
                 tracing::error!(%error, "flashes were lost: they could not be put back");
             }

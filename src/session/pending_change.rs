@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use super::{
-    change::SessionChanges, client_side::SizeLimit, seen_ticket::SeenTicket, session_headers::SessionHeaders,
+    change::SessionChanges, client_side::SizeLimit, next_tickets::NextTickets, seen_ticket::SeenTicket,
+    session_headers::SessionHeaders,
 };
 use crate::{
     clock::Timestamp,
     config::SessionConfig,
-    record::{Record, SecretHash},
+    record::Record,
     store::{Decision, FoundRecord, RealmPrincipal, UpdateRequest},
 };
 
@@ -19,10 +20,8 @@ pub struct PendingChange<'a> {
     pub seen: SeenTicket<'a>,
     /// What the answer wants.
     pub changes: &'a SessionChanges,
-    /// The secret's hash after a renewal or a rotation, should one be needed.
-    pub next_secret: SecretHash,
-    /// The same after a change of kept cookies that leaves the old ticket good.
-    pub handover_secret: SecretHash,
+    /// The tickets that may follow, should one be needed.
+    pub next: &'a NextTickets<'a>,
     /// The session can be shown as it was before such a change.
     pub(crate) has_past_views: bool,
     /// Now.

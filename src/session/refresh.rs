@@ -51,7 +51,7 @@ impl SessionManager {
                 .apply(
                     context.resolved.record(),
                     seen,
-                    (&successor).into(),
+                    &(&successor).into(),
                     &changes,
                     (now, context.size_limit),
                 )
@@ -76,7 +76,7 @@ impl SessionManager {
             }
             _ => return CookieOutcome::Unchanged,
         };
-        match current.match_secret(&ticket.hash(), context.network, now) {
+        match current.match_secret(&ticket.hash(), || context.network.tag(), now) {
             SecretMatch::Current => self.give(&ticket.anew(now), Some(&current), now),
             // The browser still shows the old one: it may never have got the answer that brought the new one.
             SecretMatch::Previous { .. } => {
@@ -89,7 +89,7 @@ impl SessionManager {
     /// The ticket that took the place of this one, which still leads to the record.
     pub(super) fn successor(&self, record: &Record, context: AnswerContext<'_>, ticket: &Ticket) -> Ticket {
         if record.was_handed_over() {
-            ticket.handed_over(&self.keys, context.network, context.now)
+            ticket.handed_over(&self.keys, context.network.tag(), context.now)
         } else {
             ticket.successor(&self.keys, context.now)
         }

@@ -15,7 +15,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     config::SessionStart,
-    record::{FieldName, IdFilter, NetworkTag, Realm, Record, SecretMatch, Ticket},
+    record::{FieldName, IdFilter, Realm, Record, SecretMatch, Ticket},
     store::{AppliedChange, FoundRecord, StoreError},
 };
 
@@ -200,12 +200,12 @@ impl SessionManager {
             return;
         }
         let changes = SessionChanges { take, ..SessionChanges::default() };
-        let network = self.network_tag(ticket.id, resolved.client);
+        let network = self.network(ticket.id, resolved.client);
         let (seen, now) = (resolved.seen(ticket, realm, network), resolved.began);
         let brought = Some(record);
         // Where it cannot be taken out it is not shown, and is there for the next page: nothing is lost.
         if let Ok(AppliedChange::Saved { record: now, taken, .. }) =
-            self.apply(brought, seen, ticket.into(), &changes, (now, None)).await
+            self.apply(brought, seen, &ticket.into(), &changes, (now, None)).await
         {
             if let SessionStatus::Known { record, .. } = &mut resolved.status {
                 *record = Some(now);
@@ -289,9 +289,7 @@ impl SessionManager {
         now: Timestamp,
     ) -> SessionStatus {
         let GenuineTicket { ticket, hash, .. } = came;
-        let asks = record.asks_for_network();
-        let network = if asks { self.network_tag(ticket.id, client) } else { NetworkTag::UNKNOWN };
-        let found = record.match_secret(hash, network, now);
+        let found = record.match_secret(hash, || self.network(ticket.id, client).tag(), now);
         // While it may be needed, it is held.
         let past = if found == SecretMatch::Past { self.backend.past(ticket, hash) } else { None };
         match (found, past) {

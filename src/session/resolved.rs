@@ -4,11 +4,11 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use super::{SessionChanges, seen_ticket::SeenTicket};
+use super::{SessionChanges, network::VisitorNetwork, seen_ticket::SeenTicket};
 use crate::{
     clock::Timestamp,
     config::SessionConfig,
-    record::{FieldName, NetworkTag, Realm, Record, Ticket},
+    record::{FieldName, Realm, Record, Ticket},
 };
 
 /// What the app is told about the session.
@@ -230,7 +230,7 @@ impl ResolvedSession {
         &'a self,
         ticket: &Ticket,
         realm: Realm<'a>,
-        network: NetworkTag,
+        network: VisitorNetwork<'a>,
     ) -> SeenTicket<'a> {
         SeenTicket {
             realm,

@@ -2,9 +2,10 @@
 
 use uuid::Uuid;
 
+use super::network::VisitorNetwork;
 use crate::{
     clock::Timestamp,
-    record::{NetworkTag, Realm, Record, SecretHash},
+    record::{Realm, Record, SecretHash},
 };
 
 /// What resolve saw when the request came.
@@ -16,8 +17,8 @@ pub struct SeenTicket<'a> {
     pub id: Uuid,
     /// The hash of the ticket's secret.
     pub secret: SecretHash,
-    /// The network that the request came from; not looked up where nothing depends on it.
-    pub network: NetworkTag,
+    /// The network that the request came from.
+    pub network: VisitorNetwork<'a>,
     /// When the session was created.
     pub minted: Timestamp,
     /// The record as the app was told of it, if there was one. An exchange that saw one never creates one.

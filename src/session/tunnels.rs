@@ -110,7 +110,7 @@ impl SessionManager {
                     let is_given_it = match previous.replaced_by {
                         ReplacementReason::Rotation => true,
                         ReplacementReason::Change(to) => {
-                            to.is_same(self.network_tag(tunnel.id, tunnel.client))
+                            to.is_same(self.network(tunnel.id, tunnel.client).tag())
                         }
                     };
                     is_given_it && tunnel.is_of(previous.since)

@@ -24,7 +24,7 @@ use crate::{
     },
     session::{
         SessionChanges, SessionHeaders,
-        testing::{PendingChange, SeenTicket, decide},
+        testing::{NextTickets, PendingChange, SeenTicket, VisitorNetwork, decide},
     },
 };
 
@@ -62,7 +62,7 @@ pub(in crate::store) fn seen(number: u128, secret: u8, record: bool, now: Timest
         id: id(number),
         realm: Realm::Host("shop.test"),
         secret: [secret; 32],
-        network: NetworkTag(1),
+        network: VisitorNetwork::Known(NetworkTag(1)),
         minted: START,
         record: record.then_some(&*SHOWN),
         confirmed: true,
@@ -113,12 +113,11 @@ impl StoreBench {
         changes: &SessionChanges,
         now: Timestamp,
     ) -> Result<AppliedChange, StoreError> {
-        let next_secret = [seen.secret[0] + 1; 32];
+        let next = NextTickets::hashed([seen.secret[0] + 1; 32], [200; 32]);
         let apply = PendingChange {
             seen,
             changes,
-            next_secret,
-            handover_secret: [200; 32],
+            next: &next,
             has_past_views: true,
             now,
             rules: &self.rules,
@@ -437,8 +436,7 @@ fn two_hundred_additions_at_once_are_their_sum() {
             let apply = PendingChange {
                 seen: seen(1, 1, true, at(1)),
                 changes: &adds,
-                next_secret: [2; 32],
-                handover_secret: [200; 32],
+                next: &NextTickets::hashed([2; 32], [200; 32]),
                 has_past_views: true,
                 now: at(1),
                 rules: &bench.rules,

@@ -12,7 +12,10 @@ use tokio::sync::oneshot;
 use super::super::{DiskStore, queue::WriterOrder};
 use crate::{
     crypto::KeySecrets,
-    session::{SessionChanges, SessionHeaders, testing::PendingChange},
+    session::{
+        SessionChanges, SessionHeaders,
+        testing::{NextTickets, PendingChange},
+    },
     store::{
         AppliedChange, FoundRecord, RecordStore, StoreError,
         tests::conformance::{StoreBench, at, disk_store, id, login, rules, seen, sets, text, update},
@@ -65,18 +68,18 @@ fn given_up<T>(bench: &StoreBench, first: impl Future<Output = T>, second: impl 
 /// The same change in two answers at once.
 fn twice(bench: &StoreBench, secret: u8, changes: &SessionChanges) -> Result<AppliedChange, StoreError> {
     let headers = SessionHeaders::new(&bench.rules).unwrap();
+    let next = [50, 51].map(|next| NextTickets::hashed([next; 32], [200; 32]));
     let apply = |next| PendingChange {
         seen: seen(1, secret, true, at(2)),
         changes,
-        next_secret: [next; 32],
-        handover_secret: [200; 32],
+        next,
         has_past_views: true,
         now: at(3),
         rules: &bench.rules,
         headers: &headers,
         size_limit: None,
     };
-    let (first, second) = (apply(50), apply(51));
+    let [first, second] = next.each_ref().map(apply);
     given_up(bench, update(&bench.store, &first), update(&bench.store, &second)).map(|result| result.change)
 }
 
