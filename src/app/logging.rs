@@ -69,7 +69,7 @@ fn write_origin(line: &mut String, metadata: &Metadata<'_>, origin: &proxy::Requ
     if let Some(id) = origin.id.filter(|_| is_missing("request")) {
         write!(line, " request={id}")?;
     }
-    if let Some(host) = origin.host.as_ref().filter(|_| is_missing("host")) {
+    if let Some(host) = origin.host().filter(|_| is_missing("host")) {
         // Quoted and escaped: it is the visitor's word.
         write!(line, " host={:?}", String::from_utf8_lossy(host.as_bytes()))?;
     }

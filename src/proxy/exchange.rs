@@ -24,6 +24,7 @@ struct LoggedRequest {
     method: Method,
     target: String,
     version: Version,
+    host: Option<HeaderValue>,
     referer: Option<HeaderValue>,
     agent: Option<HeaderValue>,
 }
@@ -75,6 +76,7 @@ impl Exchange {
                     .path_and_query()
                     .map_or_else(|| request.uri().to_string(), ToString::to_string),
                 version: request.version(),
+                host: named_host(request),
                 referer: copy(header::REFERER),
                 agent: copy(header::USER_AGENT),
             })
@@ -91,7 +93,7 @@ impl Exchange {
             began,
             method: metrics::method(request.method().as_str()),
             counting: None,
-            origin: RequestOrigin::of(request, noted.as_ref().map(|_| Uuid::now_v7())),
+            origin: RequestOrigin::new(noted.as_ref().map(|_| Uuid::now_v7())),
             noted,
         }
     }
@@ -109,6 +111,12 @@ impl Exchange {
             counting.row = Some(counting.counted.row(counting.came, Some(route)));
         }
     }
+}
+
+/// The host that a request names, whether or not that is one.
+pub fn named_host<B>(request: &Request<B>) -> Option<HeaderValue> {
+    let by_authority = || HeaderValue::from_str(request.uri().authority()?.as_str()).ok();
+    request.fields().get(header::HOST).cloned().or_else(by_authority)
 }
 
 fn gone() -> StatusCode {
@@ -135,7 +143,7 @@ impl Drop for Exchange {
                 method: &noted.method,
                 target: &noted.target,
                 version: noted.version,
-                host: self.origin.host.as_ref(),
+                host: noted.host.as_ref(),
                 referer: noted.referer.as_ref(),
                 agent: noted.agent.as_ref(),
                 status: self.status,

@@ -101,8 +101,15 @@ fn handle(
         let mut exchange = Box::new(Exchange::begin(&request, worker.access.as_ref(), clock::instant()));
         exchange.count(&worker.counted, &plan, arrival.listener);
         let origin = Rc::clone(&exchange.origin);
-        let answered = origin.within(stages(&worker, &plan, &mut exchange, &mut request, arrival)).await;
+        let answered = {
+            let stages = pin!(stages(&worker, &plan, &mut exchange, &mut request, arrival));
+            origin.within(stages).await
+        };
         let response = answered.unwrap_or_else(|error| {
+            // Refused before it was known to name a host that is one.
+            if let Some(host) = exchange::named_host(&request) {
+                origin.asks_for(&host);
+            }
             let _scope = origin.enter();
             error.answer(request.fields().get(http::header::ACCEPT), &plan.errors)
         });
@@ -140,6 +147,9 @@ async fn prepare<'p, B: http_body::Body>(
     exchange.client = address;
     // 3. admit. Nothing of a request is looked at that two readers could read in two ways.
     let admitted = admit::admit(request, &plan.limits)?;
+    if let Some(host) = &admitted.host {
+        exchange.origin.asks_for(host);
+    }
     let client = plan.forwarding.client(&source, arrival.https, request.fields());
     exchange.client = client.address;
     gate::https(arrival, &client, &admitted)?;
@@ -361,7 +371,7 @@ impl PreparedRequest<'_> {
                     Box::pin(async move {
                         let visitor = (visitor, unread);
                         let tunnel = upgrade::tunnel(visitor, (app, early), is_websocket, tunnel_limits);
-                        origin.within(tunnel).await;
+                        origin.within(pin!(tunnel)).await;
                         drop(busy);
                     })
                 });

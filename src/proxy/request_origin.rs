@@ -3,15 +3,15 @@
 use std::{
     cell::{Cell, OnceCell, RefCell},
     future::{Future, poll_fn},
-    pin::pin,
+    pin::Pin,
     rc::Rc,
     sync::Arc,
 };
 
-use http::{HeaderValue, header};
+use http::HeaderValue;
 use uuid::Uuid;
 
-use crate::{message::Request, upstream::Endpoints};
+use crate::upstream::Endpoints;
 
 thread_local! {
     /// While something of a request is being done on this thread.
@@ -23,19 +23,27 @@ thread_local! {
 pub struct RequestOrigin {
     /// Its id in the logs, where there is an access log.
     pub id: Option<Uuid>,
-    /// The host that it asks for, as the visitor wrote it.
-    pub host: Option<HeaderValue>,
     /// Its session, once that is known.
     pub session: Cell<Option<Uuid>>,
+    host: OnceCell<HeaderValue>,
     upstream: OnceCell<Arc<Endpoints>>,
 }
 
 impl RequestOrigin {
     /// Of a request that has just come.
-    pub fn of<B>(request: &Request<B>, id: Option<Uuid>) -> Rc<Self> {
-        let by_authority = || HeaderValue::from_str(request.uri().authority()?.as_str()).ok();
-        let host = request.fields().get(header::HOST).cloned().or_else(by_authority);
-        Rc::new(Self { id, host, session: Cell::new(None), upstream: OnceCell::new() })
+    pub fn new(id: Option<Uuid>) -> Rc<Self> {
+        Rc::new(Self { id, session: Cell::new(None), host: OnceCell::new(), upstream: OnceCell::new() })
+    }
+
+    /// It asks for this host.
+    pub fn asks_for(&self, host: &HeaderValue) {
+        // What was admitted first holds.
+        let _ = self.host.set(host.clone());
+    }
+
+    /// The host that it asks for, as the visitor wrote it.
+    pub fn host(&self) -> Option<&HeaderValue> {
+        self.host.get()
     }
 
     /// It goes there.
@@ -54,9 +62,8 @@ impl RequestOrigin {
         OriginScope(CURRENT.replace(Some(Rc::clone(self))))
     }
 
-    /// Whatever the future logs is of this request.
-    pub async fn within<F: Future>(self: &Rc<Self>, future: F) -> F::Output {
-        let mut future = pin!(future);
+    /// Whatever the future logs is of this request. It is lent, since it may be large.
+    pub async fn within<F: Future>(self: &Rc<Self>, mut future: Pin<&mut F>) -> F::Output {
         poll_fn(|cx| {
             let _scope = self.enter();
             future.as_mut().poll(cx)
