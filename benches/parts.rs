@@ -246,15 +246,8 @@ fn disguises(group: &mut Group<'_>, house: &House) {
     drop(warnings);
     let plan = Plan::build(&config).unwrap();
     let scope = scope(house);
-    let sent = PairContext {
-        scope: &scope,
-        session: None,
-        has: |_: &[u8]| false,
-        open: &[],
-        inventory: None,
-        kept: &[],
-        work: &NameWork::default(),
-    };
+    let work = NameWork::default();
+    let sent = PairContext::alone(&scope, &work);
     for (name, line) in [
         ("a browser's", "theme=dark; lang=en; _ga=GA1.2.1234567890.1700000000".to_owned()),
         ("16 KB of one value", ["x=", &"a".repeat(15_900)].concat()),

@@ -53,7 +53,9 @@ where
         mut writer: Writer<'_>,
         event: &Event<'_>,
     ) -> fmt::Result {
-        let Some(origin) = proxy::current_request() else {
+        // What is noticed of a server is often the doing of the request before.
+        let is_of_server = event.metadata().fields().field("server").is_some();
+        let Some(origin) = proxy::current_request().filter(|_| !is_of_server) else {
             return self.0.format_event(context, writer, event);
         };
         let mut line = String::new();
@@ -71,7 +73,7 @@ fn write_origin(line: &mut String, metadata: &Metadata<'_>, origin: &proxy::Requ
     }
     if let Some(host) = origin.host().filter(|_| is_missing("host")) {
         // Quoted and escaped: it is the visitor's word.
-        write!(line, " host={:?}", String::from_utf8_lossy(host.as_bytes()))?;
+        write!(line, " host={:?}", String::from_utf8_lossy(host))?;
     }
     if let Some(upstream) = origin.upstream().filter(|_| is_missing("upstream")) {
         write!(line, " upstream={upstream:?}")?;
@@ -93,6 +95,7 @@ pub fn start(level: LogLevel) {
     let terminal = io::stderr().is_terminal();
     let text = tracing_subscriber::fmt::layer()
         .with_writer(|| VisibleStderr)
+        .with_ansi(terminal)
         .event_format(WithOrigin(Format::default().with_ansi(terminal).with_target(false)));
     let _ = tracing_subscriber::registry().with(filter).with(text).try_init();
 }

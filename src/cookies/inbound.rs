@@ -40,6 +40,13 @@ pub struct PairContext<'a, H> {
     pub work: &'a NameWork,
 }
 
+impl<'a> PairContext<'a, fn(&[u8]) -> bool> {
+    /// Of a request without a session, whose app gets no cookie from elsewhere, and before any app was seen.
+    pub fn alone(scope: &'a CookieScope<'a>, work: &'a NameWork) -> Self {
+        Self { scope, session: None, has: |_| false, open: &[], kept: &[], inventory: None, work }
+    }
+}
+
 impl CookieRules {
     /// What becomes of one pair of a request's `Cookie`.
     pub fn read<'p, H: Fn(&[u8]) -> bool>(
@@ -282,16 +289,8 @@ mod tests {
             now: UNIX_EPOCH + Duration::from_hours(24 * 365 * 30),
         };
         let work = NameWork::default();
-        let has = |name: &[u8]| name == b"here";
-        let sent = PairContext {
-            scope: &scope,
-            session: None,
-            has,
-            open: &[],
-            inventory: None,
-            kept: &[],
-            work: &work,
-        };
+        let has: fn(&[u8]) -> bool = |name| name == b"here";
+        let sent = PairContext { has, ..PairContext::alone(&scope, &work) };
         match edit(line.as_bytes(), |pair| rules.read(pair, &sent)) {
             RetainedLine::Unchanged => "=".into(),
             RetainedLine::Empty => String::new(),

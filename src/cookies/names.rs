@@ -129,16 +129,8 @@ mod tests {
         let (host, path, upstream) = ("a", "/", "a");
         let scope = CookieScope { host, path, request_paths: &[], upstream, https: true, realm, now };
         let work = NameWork::default();
-        let has = |_: &[u8]| false;
-        let sent = PairContext {
-            scope: &scope,
-            session: None,
-            has,
-            open: &[],
-            inventory: None,
-            kept: &[],
-            work: &work,
-        };
+
+        let sent = PairContext::alone(&scope, &work);
         drop(cookie::edit(line.as_bytes(), |pair| rules.read(pair, &sent)));
         work.spent()
     }

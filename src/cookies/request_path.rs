@@ -110,15 +110,7 @@ mod tests {
             now: UNIX_EPOCH + Duration::from_hours(24 * 365 * 60),
         };
         let work = NameWork::default();
-        let sent = PairContext {
-            scope: &scope,
-            session: None,
-            has: |_: &[u8]| false,
-            open: &[],
-            inventory: None,
-            kept: &[],
-            work: &work,
-        };
+        let sent = PairContext::alone(&scope, &work);
         let cookies = "sid=1; ".repeat(180);
         let steps = taken(|| drop(cookie::edit(cookies.as_bytes(), |pair| rules.read(pair, &sent))));
         assert!(steps < 180 * 20 * 25, "{steps} steps for 180 cookies under 20 rules");

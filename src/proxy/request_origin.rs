@@ -9,6 +9,7 @@ use std::{
 };
 
 use http::HeaderValue;
+use smallvec::SmallVec;
 use uuid::Uuid;
 
 use crate::upstream::Endpoints;
@@ -18,6 +19,9 @@ thread_local! {
     static CURRENT: RefCell<Option<Rc<RequestOrigin>>> = const { RefCell::new(None) };
 }
 
+/// Bytes of a name (RFC 1035 section 2.3.4), and a port.
+const LONGEST_HOST: usize = 255 + 6;
+
 /// What the log says of a request beside each line that is written on its behalf.
 #[derive(Debug)]
 pub struct RequestOrigin {
@@ -25,7 +29,7 @@ pub struct RequestOrigin {
     pub id: Option<Uuid>,
     /// Its session, once that is known.
     pub session: Cell<Option<Uuid>>,
-    host: OnceCell<HeaderValue>,
+    host: OnceCell<SmallVec<[u8; 40]>>,
     upstream: OnceCell<Arc<Endpoints>>,
 }
 
@@ -37,13 +41,17 @@ impl RequestOrigin {
 
     /// It asks for this host.
     pub fn asks_for(&self, host: &HeaderValue) {
-        // What was admitted first holds.
-        let _ = self.host.set(host.clone());
+        let bytes = host.as_bytes();
+        // SECURITY: a name and a password before it are nobody's business.
+        let host = bytes.rsplit(|byte| *byte == b'@').next().unwrap_or_default();
+        // A copy: a share of the request's head would hold that for as long as a tunnel goes on. What was admitted first
+        // holds.
+        let _ = self.host.set(SmallVec::from_slice(host.get(..LONGEST_HOST).unwrap_or(host)));
     }
 
-    /// The host that it asks for, as the visitor wrote it.
-    pub fn host(&self) -> Option<&HeaderValue> {
-        self.host.get()
+    /// The host that it asks for, as the visitor wrote it; no more of it than a host may be long.
+    pub fn host(&self) -> Option<&[u8]> {
+        self.host.get().map(SmallVec::as_slice)
     }
 
     /// It goes there.

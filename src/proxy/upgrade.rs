@@ -90,12 +90,11 @@ pub struct TunnelLimits {
 /// How long both ends have to take note of the end.
 const FAREWELL: Duration = Duration::from_secs(1);
 
-/// Whether an answer agrees to a websocket.
+/// Whether an answer agrees to a websocket (RFC 6455 section 4.2.2), and not to something else under its name.
 pub fn is_websocket<B>(response: &Response<B>) -> bool {
-    response
-        .fields()
-        .get(header::UPGRADE)
-        .is_some_and(|said| said.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    let fields = response.fields();
+    fields.contains(header::SEC_WEBSOCKET_ACCEPT)
+        && fields.get(header::UPGRADE).is_some_and(|said| said.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Carries bytes either way until both have ended, or something else ends it: of a websocket both ends are told why.

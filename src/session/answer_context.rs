@@ -56,9 +56,12 @@ impl<'a> AnswerContext<'a> {
         self.resolved.record().is_some_and(|record| record.outlives_browser(self.now))
     }
 
-    /// Whether a cookie that was kept when the request came goes with this answer.
-    pub(super) fn loses_kept_cookie(&self, changes: &SessionChanges) -> bool {
-        self.resolved.record().is_some_and(|record| changes.removals(&record.jar).next().is_some())
+    /// Whether this answer is a page, and a cookie that was kept when its request came goes with it. Of a script's answer it
+    /// does not matter: it must not take the place of a ticket that a login brings meanwhile.
+    pub(super) fn page_loses_kept_cookie(&self, changes: &SessionChanges) -> bool {
+        !changes.keeps_old_ticket
+            && !self.resolved.read_only
+            && self.resolved.record().is_some_and(|record| changes.removals(&record.jar).next().is_some())
     }
 
     /// The ticket of a session that begins.

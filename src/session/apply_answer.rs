@@ -235,13 +235,13 @@ impl SessionManager {
             SecretMatch::Previous { .. } => {
                 self.reissue_successor(&self.successor(record, context, ticket), now).await
             }
-            // The browser's copy is to say what the session does, and to last as long, from now on. Where a kept cookie
-            // went, somebody may have logged out, and browsers throw the pages of before out of their memory only when a
-            // cookie changes: with a later stamp the ticket is another value.
+            // The browser's copy is to say what the session does, and to last as long, from now on. Where a page takes a
+            // kept cookie away somebody may have logged out, and browsers throw the pages of before out of their memory
+            // only when a cookie changes: with a later stamp the ticket is another value.
             SecretMatch::Current
                 if self.backend.is_client_side()
                     || changes.permanent.is_some()
-                    || context.loses_kept_cookie(changes)
+                    || context.page_loses_kept_cookie(changes)
                     || record.outlives_browser(now) != context.outlives_browser() =>
             {
                 self.give(&ticket.anew(now), Some(record), now)

@@ -23,6 +23,8 @@ pub struct SessionTunnel {
     record: bool,
     /// It goes on under another ticket of the session.
     ignores_renewals: bool,
+    /// What goes through it is the visitor's activity: not on a route that reads only.
+    counts_as_activity: bool,
 }
 
 /// What went through a tunnel, or an answer that goes on, since it was looked after last.
@@ -51,10 +53,14 @@ impl SessionTunnel {
     /// Whether a session that was renewed then, by more than the clock, is still the one. Within one millisecond the
     /// order of two events is known only where the answer that began the tunnel was no renewal itself.
     pub(super) fn is_of(&self, renewed: Timestamp) -> bool {
+        // A download that was asked for before a login goes on after it; a WebSocket, which
+        // speaks for whoever opened it, does not.
+        self.ignores_renewals || self.is_under(renewed)
+    }
+
+    /// Whether its own ticket is still good, or has only been rotated.
+    fn is_under(&self, renewed: Timestamp) -> bool {
         match self.under {
-            // A download that was asked for before a login goes on after it; a WebSocket, which
-            // speaks for whoever opened it, does not.
-            _ if self.ignores_renewals => true,
             Some(under) => renewed <= under,
             None => renewed <= self.began,
         }
@@ -85,6 +91,7 @@ impl SessionManager {
             under,
             record: record.is_some(),
             ignores_renewals: false,
+            counts_as_activity: !resolved.read_only,
         };
         (self.rules.close_tunnels || self.rules.stream_activity).then_some(tunnel)
     }
@@ -93,7 +100,8 @@ impl SessionManager {
     /// as a request where that is noted on the record; with `stream_activity`, so is what the visitor has read. Where
     /// visitors carry their sessions neither keeps anything alive: no answer follows that could bring another cookie.
     pub async fn holds(&self, tunnel: &mut SessionTunnel, came: StreamActivity, now: Timestamp) -> bool {
-        let active = came.from_visitor || (came.from_app && self.rules.stream_activity);
+        let moved = came.from_visitor || (came.from_app && self.rules.stream_activity);
+        let active = moved && tunnel.counts_as_activity;
         self.is_held(tunnel, active, now).await || !self.rules.close_tunnels
     }
 
@@ -101,21 +109,24 @@ impl SessionManager {
         match self.backend.look_after(tunnel.id, |renewed| tunnel.is_of(renewed), now).await {
             UnattendedSession::Stored(record) => {
                 tunnel.record = true;
-                if active && record.seen(now, self.touch_every(&record)) {
-                    self.backend.touch(tunnel.id, &record);
-                }
                 // After a rotation both tickets are the visitor's; after a change, those of the network
                 // that the new one was given to.
-                let is_visitors = record.previous.as_ref().is_some_and(|previous| {
+                let before = record.previous.as_ref().and_then(|previous| {
                     let is_given_it = match previous.replaced_by {
                         ReplacementReason::Rotation => true,
                         ReplacementReason::Change(to) => {
                             to.is_same(self.network(tunnel.id, tunnel.client).tag())
                         }
                     };
-                    is_given_it && tunnel.is_of(previous.since)
+                    is_given_it.then_some(previous.since)
                 });
-                is_visitors || tunnel.is_of(record.renewed)
+                let since = [before, Some(record.renewed)];
+                // SECURITY: whoever holds a ticket from before a login keeps nobody's session alive.
+                let is_visitors = since.into_iter().flatten().any(|since| tunnel.is_under(since));
+                if active && is_visitors && record.seen(now, self.touch_every(&record)) {
+                    self.backend.touch(tunnel.id, &record);
+                }
+                since.into_iter().flatten().any(|since| tunnel.is_of(since))
             }
             // Without a record it is good for as long as its ticket is, and that is stamped anew by requests.
             UnattendedSession::NotStored => !tunnel.record,

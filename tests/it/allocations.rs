@@ -56,15 +56,8 @@ fn cookie_without_a_rule_costs_no_allocation() {
     let kept = CookieRule { adopt_until, ..rule("PHPSESSID", CookieAction::Keep) };
     let rules = CookieRules::build(&[kept, rule("user.*", CookieAction::Seal)], &KeySecrets::ephemeral());
     let scope = scope();
-    let sent = PairContext {
-        scope: &scope,
-        session: None,
-        has: |_: &[u8]| false,
-        open: &[],
-        inventory: None,
-        kept: &[],
-        work: &NameWork::default(),
-    };
+    let work = NameWork::default();
+    let sent = PairContext::alone(&scope, &work);
     let line = b"lang=en; _ga=GA1.2.3; prefs.shop={\"a\": 1}; b; n\xc3\xa4me=x y; q=a, b=c; PHPSESSID=old";
     let count = measure(|| assert_eq!(edit(line, |pair| rules.read(pair, &sent)), RetainedLine::Unchanged));
     assert_eq!(count.count_total, 0);

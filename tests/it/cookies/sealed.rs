@@ -135,15 +135,8 @@ fn a_key_that_was_replaced_still_opens_what_it_sealed() {
             other => panic!("{other:?}"),
         };
         let opened = |rules: &CookieRules, sealed: &[u8]| {
-            let sent = PairContext {
-                scope: &scope,
-                session: None,
-                has: |_: &[u8]| false,
-                open: &[],
-                inventory: None,
-                kept: &[],
-                work: &NameWork::default(),
-            };
+            let work = NameWork::default();
+            let sent = PairContext::alone(&scope, &work);
             edit(sealed, |pair| rules.read(pair, &sent))
         };
         let wanted = RetainedLine::Changed(line.clone().into_bytes());

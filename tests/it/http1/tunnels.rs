@@ -13,8 +13,7 @@ use crate::support::tunnel::{
 use crate::support::{Authority, Cloakroom, Ending, RawUpstream, Request, Wire};
 
 /// The same with its end.
-const AGREES_WHOLE: &str =
-    "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\r\n";
+const AGREES_WHOLE: &str = "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-accept: x\r\n\r\n";
 
 fn before(stage: &RawUpstream, config: &str) -> Cloakroom {
     Cloakroom::before(stage.address()).config(config).start()

@@ -296,3 +296,26 @@ fn tunnel_keeps_a_session_alive_as_configured() {
         assert_eq!(desk.principal(&ticket, at(15)).is_some(), lives, "{keys}: {came:?}");
     }
 }
+
+/// A tunnel that somebody opened before a login, with a ticket that they planted, keeps nothing alive, and neither does one
+/// of a route that reads only.
+#[test]
+fn only_its_visitors_tunnel_keeps_a_session_alive() {
+    let toml = "[session]\nidle_timeout = \"10m\"\nstream_activity = true\nclose_tunnels = false\n";
+    let both = StreamActivity { from_visitor: true, from_app: true };
+    for reading in [false, true] {
+        let desk = SessionBench::open(toml);
+        let (sessions, at) = (&desk.plan.sessions, |minutes| desk.opened.plus(Duration::from_mins(minutes)));
+        let field = SessionChanges { set: vec![("a".into(), FieldValue::Text("1".into()))], ..nothing() };
+        let planted = desk.visit(None, field, at(0)).unwrap();
+        let before = desk.resolve(Some(&planted), at(0));
+        let ticket = desk.visit(Some(&planted), login("alice"), at(1)).unwrap();
+        let asked = if reading { desk.resolve_reading(Some(&ticket), at(1)) } else { before };
+        let mut tunnel = sessions.tunnel(&asked, false, at(0)).unwrap();
+        tunnel.outlives_renewals();
+        for minute in 2..15 {
+            at_once(sessions.holds(&mut tunnel, both, at(minute))).unwrap();
+        }
+        assert_eq!(desk.principal(&ticket, at(15)), None, "reading: {reading}");
+    }
+}
