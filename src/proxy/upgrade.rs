@@ -111,7 +111,7 @@ pub async fn tunnel(
     let mut ends = TunnelEnds { visitor, app, up, down };
     drop((unread, early));
     let Some(end) = ends.carry(&mut limits).await else { return };
-    // A stop says itself that it closes them all.
+    // A stop is told of once, and not for each of thousands.
     if end == TunnelEnd::Stop {
         tracing::debug!(why = end.reason(), "a tunnel was closed");
     } else {

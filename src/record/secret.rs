@@ -119,7 +119,8 @@ impl Record {
     }
 
     /// True while a successor was offered and not seen yet.
-    pub fn awaits_successor(&self) -> bool {
+    #[cfg(test)]
+    pub(crate) fn awaits_successor(&self) -> bool {
         self.previous.as_ref().is_some_and(|p| p.succeeded.load(Ordering::Relaxed) == 0)
     }
 

@@ -32,7 +32,7 @@ pub struct SessionTunnel {
 pub struct StreamActivity {
     /// The visitor sent something.
     pub from_visitor: bool,
-    /// The app sent something, and the visitor took it.
+    /// The app sent something, and the visitor's connection took it.
     pub from_app: bool,
 }
 

@@ -97,6 +97,27 @@ fn static_files_are_there_for_those_who_logged_in() {
 }
 
 #[test]
+fn gate_recipe_lets_in_who_logged_in_until_they_log_out() {
+    let app = App::start(|request| Reply::text(request.header("x-session-principal").unwrap_or_default()));
+    let login = Legacy::login();
+    let recipe = blocks().into_iter().find(|block| block.contains("[upstreams.nagios]"));
+    let recipe = recipe.expect("the recipe").replace("127.0.0.1:3001", &login.address.to_string());
+    let recipe = recipe.replace("127.0.0.1:8000", &app.address.to_string());
+    let own = recipe.split_once("[upstreams.nagios]").expect("the upstreams").1;
+    let proxy = Cloakroom::before(app.address)
+        .upstream("session_fields = []\nsession_write = false\nsession_login = false")
+        .config(&format!("[upstreams.nagios]{own}"))
+        .start();
+    let mut visitor = proxy.browser();
+    assert_eq!(visitor.get("/status").status, 401);
+    assert_eq!(visitor.post("/login", "name=zo%C3%AB&password=sesame").status, 303);
+    assert_eq!(visitor.get("/status").text(), "zo%C3%AB");
+    let answer = visitor.post("/logout", "");
+    assert_eq!((answer.status, answer.header("location").as_deref()), (303, Some("/login")));
+    assert_eq!(visitor.get("/status").status, 401);
+}
+
+#[test]
 fn a_login_leads_to_no_other_site() {
     let site = Site::open();
     let form = "name=zo%C3%AB&password=sesame";

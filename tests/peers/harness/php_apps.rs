@@ -114,14 +114,20 @@ pub(crate) fn wordpress() -> PhpApp {
     PhpApp { address, _server: server, _database: Some(database), _data: None }
 }
 
-/// `phpMyAdmin` before a database with one table in it.
-pub(crate) fn phpmyadmin() -> PhpApp {
-    package("phpmyadmin", "/usr/share/phpmyadmin/index.php");
+/// A database with one table, of two rows.
+fn coats() -> Database {
     let database = Database::with("shop");
     assert!(
         database.takes("CREATE TABLE shop.coats (id INT AUTO_INCREMENT PRIMARY KEY, colour VARCHAR(40))")
     );
     assert!(database.takes("INSERT INTO shop.coats (colour) VALUES ('green'), ('red')"));
+    database
+}
+
+/// `phpMyAdmin` before a database with one table in it.
+pub(crate) fn phpmyadmin() -> PhpApp {
+    package("phpmyadmin", "/usr/share/phpmyadmin/index.php");
+    let database = coats();
     let lines = format!("php_admin_value mysqli.default_socket {}", database.socket().display());
     let (server, address) = site(Server::folder(), "/usr/share/phpmyadmin", &lines);
     PhpApp { address, _server: server, _database: Some(database), _data: None }
@@ -130,11 +136,7 @@ pub(crate) fn phpmyadmin() -> PhpApp {
 /// Adminer before the same.
 pub(crate) fn adminer() -> PhpApp {
     package("adminer", "/etc/adminer/conf.php");
-    let database = Database::with("shop");
-    assert!(
-        database.takes("CREATE TABLE shop.coats (id INT AUTO_INCREMENT PRIMARY KEY, colour VARCHAR(40))")
-    );
-    assert!(database.takes("INSERT INTO shop.coats (colour) VALUES ('green'), ('red')"));
+    let database = coats();
     let folder = Server::folder();
     let lines = format!(
         "DirectoryIndex conf.php\nphp_admin_value mysqli.default_socket {}\nphp_admin_value sys_temp_dir {}/php",
