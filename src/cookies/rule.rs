@@ -205,14 +205,14 @@ impl CookieRules {
             CookieAction::Rewrite => {
                 let mut editor = SetCookieEditor::new(line);
                 rewrite(rule, &mut editor, scope);
-                passed(editor)
+                passed(&editor)
             }
             CookieAction::Keep => {
                 let mut editor = SetCookieEditor::new(line);
                 let is_for_scripts = rule.leaves_to_scripts && !editor.has("HttpOnly");
                 rewrite(rule, &mut editor, scope);
                 if is_for_scripts {
-                    return passed(editor);
+                    return passed(&editor);
                 }
                 let line = editor.into_changed().map_or(Cow::Borrowed(line), Cow::Owned);
                 let CookieRule { renew, share, outlives_browser, .. } = *rule;
@@ -268,13 +268,13 @@ impl CookieRules {
 }
 
 /// A line that goes on to the browser, as it was rewritten.
-fn passed<'a>(editor: SetCookieEditor<'_>) -> LineVerdict<'a> {
+fn passed<'a>(editor: &SetCookieEditor<'_>) -> LineVerdict<'a> {
     if !editor.is_changed() {
         return LineVerdict::Untouched;
     }
-    match refusal(&editor) {
+    match refusal(editor) {
         Some(why) => LineVerdict::Refused(why),
-        None => editor.into_changed().map_or(LineVerdict::Untouched, LineVerdict::Rewritten),
+        None => LineVerdict::Rewritten(editor.line()),
     }
 }
 

@@ -224,7 +224,27 @@ impl<B> From<Response<B>> for http::Response<B> {
 /// Where the fields of a head lie in the bytes that it came in: noted while a parser still borrows them, so that names and
 /// values can become slices of one shared piece once it is cut off.
 #[derive(Debug)]
-pub struct FieldPlaces(SmallVec<[(Range<usize>, Range<usize>); 24]>);
+pub struct FieldPlaces(SmallVec<[(BytePlace, BytePlace); 24]>);
+
+/// A range of bytes in a head, half as large as `Range<usize>`: a list of them is moved with every head.
+#[derive(Debug, Clone, Copy)]
+struct BytePlace {
+    from: u32,
+    to: u32,
+}
+
+impl BytePlace {
+    /// Where `part` lies in `bytes`, which it is a slice of. Nothing, past 4 GiB: no head is let grow that long.
+    fn of(bytes: &[u8], part: &[u8]) -> Self {
+        let Range { start, end } = place_in(bytes, part);
+        let place = u32::try_from(start).ok().zip(u32::try_from(end).ok());
+        place.map_or(Self { from: 0, to: 0 }, |(from, to)| Self { from, to })
+    }
+
+    fn range(self) -> Range<usize> {
+        self.from as usize..self.to as usize
+    }
+}
 
 /// So many lines are added to a head on its way, as a rule.
 const ADDED: usize = 12;
@@ -232,7 +252,7 @@ const ADDED: usize = 12;
 impl FieldPlaces {
     /// Of these fields, parsed from `bytes`.
     pub fn of(fields: &[httparse::Header<'_>], bytes: &[u8]) -> Self {
-        let place = |text: &[u8]| place_in(bytes, text);
+        let place = |text: &[u8]| BytePlace::of(bytes, text);
         Self(fields.iter().map(|field| (place(field.name.as_bytes()), place(field.value))).collect())
     }
 
@@ -249,10 +269,10 @@ impl FieldPlaces {
     ) -> Result<(), E> {
         fields.reserve(self.0.len() + ADDED);
         for (name, at) in self.0 {
-            let name = HeaderName::from_bytes(head.get(name).unwrap_or_default())
+            let name = HeaderName::from_bytes(head.get(name.range()).unwrap_or_default())
                 .map_err(|_| httparse::Error::HeaderName)?;
-            let value = HeaderValue::from_maybe_shared(head.slice(at.clone()))
-                .or_else(|_| unfolded(head.get(at).unwrap_or_default()))
+            let value = HeaderValue::from_maybe_shared(head.slice(at.range()))
+                .or_else(|_| unfolded(head.get(at.range()).unwrap_or_default()))
                 .map_err(|_| httparse::Error::HeaderValue)?;
             if takes(&name, &value)? {
                 fields.append(name, value);

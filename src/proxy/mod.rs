@@ -83,7 +83,9 @@ pub fn answer(
     request: Request<ReceivedBody>,
     arrival: RequestArrival,
 ) -> AbortHandover {
-    AbortHandover::new(Box::pin(handle(Rc::clone(worker), request, arrival)), Rc::clone(worker))
+    // Written where it will lie: `Box::pin` would make it on the stack and move all of it.
+    let life = Box::write(Box::new_uninit(), handle(Rc::clone(worker), request, arrival));
+    AbortHandover::new(Box::into_pin(life), Rc::clone(worker))
 }
 
 /// Its future is what a request holds from its first byte to the head of its answer, and it is made anew for each: so
