@@ -151,8 +151,9 @@ impl TunnelEnds {
             if idle.is_some_and(|idle| quiet >= idle) {
                 return Some(TunnelEnd::Idle);
             }
-            // What is being said when the process is to end is said to its end.
-            if limits.stop.is_cancelled() && !quiet.is_zero() {
+            // What is being said when the process is to end is said to its end. Who never stops talking has ends
+            // where it can be told: between two messages.
+            if limits.stop.is_cancelled() && (!quiet.is_zero() || self.is_between_messages()) {
                 return Some(TunnelEnd::Stop);
             }
             if let Some(session) = &mut limits.session
@@ -161,6 +162,10 @@ impl TunnelEnds {
                 return Some(TunnelEnd::Session);
             }
         }
+    }
+
+    fn is_between_messages(&self) -> bool {
+        self.up.is_between_messages() && self.down.is_between_messages()
     }
 
     /// Tells both ends why, where they are ready to hear it, and leaves them a moment to answer.
@@ -217,6 +222,11 @@ impl TunnelDirection {
             moved: false,
             frames,
         }
+    }
+
+    /// Of a websocket: no message is under way. Of anything else nobody knows.
+    fn is_between_messages(&self) -> bool {
+        self.held.is_empty() && self.frames.as_ref().is_some_and(FrameBoundaries::is_between_messages)
     }
 
     /// What is said this way before it closes: nothing in the middle of a frame, or after an end.

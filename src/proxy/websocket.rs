@@ -48,7 +48,10 @@ impl TunnelEnd {
 
 const FINAL_CLOSE: u8 = 0x88;
 const MASKED: u8 = 0x80;
+const FINAL: u8 = 0x80;
 const OPCODE: u8 = 0x0f;
+/// From here on opcodes are of control frames, which may stand within a message.
+const FIRST_CONTROL: u8 = 0x8;
 const CLOSE: u8 = 0x8;
 /// Of the longest head: two bytes, eight of length, four of mask.
 const LONGEST_HEAD: usize = 14;
@@ -61,6 +64,8 @@ pub(super) struct FrameBoundaries {
     known: usize,
     /// How much of the frame's payload is to come.
     left: u64,
+    /// Of a message in several frames the last has not begun (RFC 6455 section 5.4).
+    is_in_message: bool,
     /// A close frame went through: nothing may follow it.
     has_closed: bool,
 }
@@ -89,6 +94,11 @@ impl FrameBoundaries {
         self.known == 0 && self.left == 0 && !self.has_closed
     }
 
+    /// Whether what was being said is said to its end.
+    pub(super) fn is_between_messages(&self) -> bool {
+        self.is_between_frames() && !self.is_in_message
+    }
+
     /// Once the head is whole: how much payload follows it.
     fn read_head(&mut self) {
         let [kind, second, long @ ..] = &self.head;
@@ -102,7 +112,11 @@ impl FrameBoundaries {
             return;
         }
         let long = long.iter().take(of_length).fold(0, |length, byte| length << 8 | u64::from(*byte));
-        self.has_closed |= kind & OPCODE == CLOSE;
+        let opcode = kind & OPCODE;
+        self.has_closed |= opcode == CLOSE;
+        if opcode < FIRST_CONTROL {
+            self.is_in_message = kind & FINAL == 0;
+        }
         self.left = length.unwrap_or(long);
         self.known = 0;
     }
@@ -145,6 +159,20 @@ mod tests {
                 prop_assert!(boundaries.is_between_frames());
             }
         }
+    }
+
+    #[test]
+    fn a_message_ends_with_its_last_frame() {
+        let mut boundaries = FrameBoundaries::default();
+        let mut pass = |first: u8| {
+            boundaries.pass(&[first, 1, b'a']);
+            (boundaries.is_between_frames(), boundaries.is_between_messages())
+        };
+        // Text that goes on, a ping within it, more of it, its end; a message in one frame.
+        assert_eq!(
+            [0x01, 0x89, 0x00, 0x80, 0x82].map(&mut pass),
+            [(true, false), (true, false), (true, false), (true, true), (true, true)]
+        );
     }
 
     #[test]

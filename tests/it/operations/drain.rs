@@ -1,7 +1,8 @@
 //! Told to stop, it finishes what is under way: much of it at once.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::thread;
+use std::time::Duration;
 
 use crate::support::http2::Http2;
 use crate::support::tunnel::{AGREES, ASKS, app_is_told, end_with, open};
@@ -44,6 +45,31 @@ fn shutdown_finishes_requests_and_tunnels() {
         assert_eq!(visitor.ending(), Ending::Over, "{number}");
     }
     drop(requests);
+    assert_eq!(proxy.exit().code(), Some(0));
+}
+
+/// By a close frame, and long before what the operator allows for a stop.
+#[test]
+fn shutdown_ends_a_websocket_that_never_pauses() {
+    let stage = RawUpstream::open();
+    let mut proxy =
+        Cloakroom::before(stage.address()).config("[process]\nshutdown_timeout = \"120s\"").start();
+    let (mut visitor, app, _) = open(&proxy, &stage, "");
+    proxy.terminate();
+    // A message in two frames each time, until the goodbye comes.
+    let message = b"\x01\x01a\x80\x01b";
+    let mut heard = Vec::new();
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            // It pauses only to see whether it was told to go.
+            let mut app = app.into_stream();
+            app.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
+            while app.write_all(message).is_ok() && app.read(&mut [0; 64]).is_err() {}
+        });
+        visitor.stream().read_to_end(&mut heard).unwrap();
+    });
+    let said = heard.chunks(message.len()).take_while(|piece| piece == message).count() * message.len();
+    assert!(heard[said..].starts_with(b"\x88\x12\x03\xe9"), "after whole messages: {:?}", &heard[said..]);
     assert_eq!(proxy.exit().code(), Some(0));
 }
 
