@@ -19,7 +19,7 @@ use crate::{
     cookies::CookieFinding,
     crypto,
     plan::{Plan, RoutePlan},
-    record::{Realm, Record},
+    record::{EndReason, Realm, Record, SessionEnd},
     store::{FoundRecord, RecordStore},
 };
 
@@ -222,7 +222,7 @@ async fn session(sources: &AdminSources, id: Uuid, get: bool, client: &ApiClient
         return json(&SessionSummary::of(&record, plan.sessions.rules()));
     }
     // Without a look at it first: what cannot be read can be ended all the same.
-    let ended = store.delete(id, now).await;
+    let ended = store.delete(id, SessionEnd { at: now, by: EndReason::Operator }).await;
     let outcome = match &ended {
         Ok(true) => "done",
         Ok(false) => "there was none",
@@ -252,7 +252,8 @@ async fn principal(
         ApiProblem::new(StatusCode::BAD_REQUEST, why)
     })?;
     if !get {
-        let many = store.delete_all_of(&realm_key, &name, now).await;
+        let end = SessionEnd { at: now, by: EndReason::Operator };
+        let many = store.delete_all_of(&realm_key, &name, end).await;
         let outcome = many.as_ref().map_or_else(|_| "failed".to_owned(), |many| format!("{many} sessions"));
         audit(client, "revoke", &format!("{name} of {}", realm.as_deref().unwrap_or_default()), &outcome);
         let many = many.map_err(failed)?;

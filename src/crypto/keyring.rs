@@ -62,6 +62,11 @@ impl Keyring {
         self.keys.first().map_or(0, |k| k.number)
     }
 
+    /// Whether there is a key of this number, which says only where to look.
+    pub fn knows(&self, number: u8) -> bool {
+        self.keys.iter().any(|key| key.number == number)
+    }
+
     /// Signs the parts, one after the other, under the current key.
     pub fn sign(&self, parts: &[&[u8]]) -> MessageMac {
         self.keys.first().map_or([0; 16], |key| mac(key, parts))

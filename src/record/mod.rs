@@ -7,12 +7,14 @@
 pub mod flask_format;
 pub mod jar;
 
+mod end_reason;
 mod fields;
 mod form;
 mod secret;
 mod ticket;
 mod value;
 
+pub use end_reason::{EndReason, SessionEnd};
 pub use fields::{FieldMap, FieldName, FlashMap, shared};
 pub use form::{RecordForm, short_names};
 pub use secret::{NetworkTag, PreviousSecret, ReplacementReason, SecretMatch};
@@ -234,14 +236,27 @@ impl Record {
 
     /// When it ends if nobody comes any more after this moment.
     fn ends_after(&self, seen: Timestamp, rules: &SessionConfig) -> Timestamp {
+        self.end_after(seen, rules).at
+    }
+
+    fn end_after(&self, seen: Timestamp, rules: &SessionConfig) -> SessionEnd {
         let end = |lifetimes: SessionLifetimes| {
             let idle = seen.plus(self.idle.unwrap_or(lifetimes.idle_timeout));
-            idle.min(self.counted_from.plus(self.max.unwrap_or(lifetimes.absolute_timeout)))
+            let absolute = self.counted_from.plus(self.max.unwrap_or(lifetimes.absolute_timeout));
+            if absolute < idle {
+                SessionEnd { at: absolute, by: EndReason::Absolute }
+            } else {
+                SessionEnd { at: idle, by: EndReason::Idle }
+            }
         };
         let own = end(if self.permanent { rules.permanent } else { rules.plain });
         // What a cookie prolongs is over with it, and the session is as long as it would be without.
-        let followed = self.jar.outlives_browser_until().map(|until| until.min(end(rules.permanent)));
-        followed.map_or(own, |followed| followed.max(own))
+        match self.jar.outlives_browser_until().map(|until| (until, end(rules.permanent))) {
+            Some((until, followed)) if until.min(followed.at) > own.at => {
+                SessionEnd { at: until.min(followed.at), ..followed }
+            }
+            _ => own,
+        }
     }
 
     /// Whether it differs from another in nothing that an app or a visitor could tell.
@@ -283,6 +298,13 @@ impl Record {
         // early.
         let end = self.ends_after(self.last_seen(), rules);
         if self.is_confirmed() { end } else { end.min(self.created.plus(rules.unconfirmed_timeout)) }
+    }
+
+    /// When it ended, and by what, if its time is over; `None` while it lives.
+    pub fn ended(&self, rules: &SessionConfig, now: Timestamp) -> Option<SessionEnd> {
+        let at = self.ends(rules);
+        // One that was never confirmed ends early because nobody came.
+        (at <= now).then(|| SessionEnd { at, by: self.end_after(self.last_seen(), rules).by })
     }
 
     /// How long it will last from `now` if its ticket comes back and then nobody does: what a browser is told.

@@ -64,6 +64,18 @@ impl<'a> Realm<'a> {
         shared(&format!("{}{text}", char::from(kind)))
     }
 
+    /// Of a record's key.
+    pub(crate) fn of_key(key: &'a str) -> Option<Self> {
+        let (kind, text) = key.split_at_checked(1)?;
+        match kind {
+            "h" => Some(Self::Host(text)),
+            "u" => Some(Self::AnyHost(text)),
+            "d" => Some(Self::Domain(text)),
+            "n" => Some(Self::Named(text)),
+            _ => None,
+        }
+    }
+
     /// The realm in which people are told apart, of a record's: of all hosts that routes take without naming them there is one.
     pub fn of_people(key: &str) -> &str {
         if key.starts_with('u') { "u" } else { key }
@@ -92,6 +104,15 @@ impl<'a> Realm<'a> {
 
 /// What a record keeps of a secret.
 pub type SecretHash = [u8; 32];
+
+/// What a cookie's value says of itself, which may be a lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UnprovenTicket {
+    /// The number of the key.
+    pub key: u8,
+    /// The session's public id.
+    pub id: Uuid,
+}
 
 /// A ticket that was found genuine, or that is about to be issued.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -173,6 +194,14 @@ impl Ticket {
         let mac = keys.sign(&[&bytes, &[kind], name.as_bytes()]);
         bytes.extend_from_slice(&mac);
         URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Reads what a cookie's value says of itself, proven or not.
+    pub(crate) fn read_unproven(value: &[u8]) -> Option<UnprovenTicket> {
+        let bytes = URL_SAFE_NO_PAD.decode(value).ok().filter(|bytes| bytes.len() == BYTES)?;
+        let (&[format, key], rest) = bytes.split_first_chunk::<2>()?;
+        let id = rest.get(8..24).and_then(|id| Uuid::from_slice(id).ok())?;
+        (format == FORMAT).then_some(UnprovenTicket { key, id })
     }
 
     /// Reads a cookie's value. `None`: forged, of another realm, under a key we do not have, or no ticket at all.

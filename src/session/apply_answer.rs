@@ -104,6 +104,7 @@ impl SessionManager {
         // Whoever says so needs no session of that principal, and keeps their own: an identity provider's back channel
         // has none, an administrator has another.
         self.backend.delete_all_of(&context.realm.key(), name, context.now).await?;
+        self.headers.events.trail.ended_everywhere(&name.into(), context.now);
         (changes.destroy_principal, changes.principal) = (false, None);
         let is_known = matches!(context.resolved.status, SessionStatus::Known { .. });
         Ok((!is_known)
@@ -345,7 +346,7 @@ impl SessionManager {
             }
             FoundRecord::Nothing => shown.is_none(),
             FoundRecord::Ended(_) => shown.is_some_and(|shown| self.backend.is_just_as(shown)),
-            FoundRecord::Over => false,
+            FoundRecord::Over(_) => false,
         })
     }
 
@@ -435,9 +436,10 @@ impl SessionManager {
             }
         }
         // Told here and not where it is decided: a decision may be taken more than once.
-        let UpdateResult { change, notes } = result?;
-        self.headers.events.tell(seen.id, &notes);
-        Ok(change)
+        let result = result?;
+        self.headers.events.tell(seen.id, &result.notes);
+        self.headers.events.trail.kept(&seen, changes, &result, now);
+        Ok(result.change)
     }
 
     pub(super) fn give(

@@ -11,13 +11,14 @@ use super::{
     commit::decide,
     pending_change::PendingChange,
     presented::PresentedCookies,
+    verdict::{TicketState, TicketVerdict},
     verified,
 };
 use crate::{
     clock::Timestamp,
     config::SessionConfig,
     crypto::Keyring,
-    record::{Realm, Record, SecretHash, Ticket},
+    record::{EndReason, Realm, Record, SecretHash, SessionEnd, Ticket},
     store::{FoundRecord, RecordStore, StoreError, UpdateResult},
 };
 
@@ -184,6 +185,37 @@ impl Backend {
         }
     }
 
+    /// Why a cookie was not opened, as far as that can be known without a disk.
+    pub(super) fn why_refused(
+        &self,
+        (value, shown): (&[u8], &PresentedCookies<'_>),
+        (keys, realm): (&Keyring, Realm<'_>),
+        now: Timestamp,
+    ) -> TicketVerdict {
+        let plain = |state| TicketVerdict { state, ..TicketVerdict::default() };
+        match self {
+            Self::Store(store) => {
+                // SECURITY: nothing of it is proven yet. The id only finds the realm under which it may be.
+                let Some(unproven) = Ticket::read_unproven(value) else { return plain(TicketState::Forged) };
+                if !keys.knows(unproven.key) {
+                    return plain(TicketState::UnknownKey);
+                }
+                let known = store.realm_at_hand(unproven.id, now);
+                let other = known.as_deref().and_then(Realm::of_key).filter(|other| *other != realm);
+                match other.and_then(|other| Ticket::read(value, keys, other)) {
+                    Some(ticket) => TicketVerdict::of(TicketState::OtherRealm, ticket.id),
+                    None => plain(TicketState::Forged),
+                }
+            }
+            Self::Sealed(sealed) if !sealed.knows_key_of(value, shown) => plain(TicketState::UnknownKey),
+            Self::Sealed(_) => plain(TicketState::Forged),
+            Self::Flask(flask) if flask.was_good(value, now) => {
+                TicketVerdict { ended_by: Some(EndReason::Idle), ..plain(TicketState::Expired) }
+            }
+            Self::Flask(_) => plain(TicketState::Forged),
+        }
+    }
+
     /// What gives the browser a ticket. `shown`: in which parts it has one, and whether there is a record under that.
     pub(super) fn issue(
         &self,
@@ -238,7 +270,7 @@ impl Backend {
             Self::Store(store) => match store.load(id, now).await {
                 Ok(FoundRecord::Live(record)) => UnattendedSession::Stored(record),
                 Ok(FoundRecord::Nothing) => UnattendedSession::NotStored,
-                Ok(FoundRecord::Ended(_) | FoundRecord::Over) => UnattendedSession::Over,
+                Ok(FoundRecord::Ended(_) | FoundRecord::Over(_)) => UnattendedSession::Over,
                 // A store that fails ends nothing.
                 Err(_) => UnattendedSession::GoesOn,
             },
@@ -370,8 +402,9 @@ impl Backend {
     /// # Errors
     /// The store failed: whether it ended is not known.
     pub(super) async fn delete(&self, id: Uuid, now: Timestamp) -> Result<(), StoreError> {
+        let end = SessionEnd { at: now, by: EndReason::NotBegun };
         match self {
-            Self::Store(store) => store.delete(id, now).await.map(drop),
+            Self::Store(store) => store.delete(id, end).await.map(drop),
             // Nobody was given the cookie, so no copy of it exists.
             Self::Sealed(_) | Self::Flask(_) => Ok(()),
         }
@@ -388,7 +421,10 @@ impl Backend {
         now: Timestamp,
     ) -> Result<(), StoreError> {
         match self {
-            Self::Store(store) => store.delete_all_of(realm, principal, now).await.map(drop),
+            Self::Store(store) => {
+                let end = SessionEnd { at: now, by: EndReason::Everywhere };
+                store.delete_all_of(realm, principal, end).await.map(drop)
+            }
             Self::Sealed(_) | Self::Flask(_) => Err(StoreError::Elsewhere),
         }
     }

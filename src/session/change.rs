@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use super::field_scope::FieldScope;
 use crate::record::{
-    FieldName, FieldValue, Record,
+    EndReason, FieldName, FieldValue, Record,
     jar::{Jar, JarChange},
 };
 
@@ -90,6 +90,17 @@ impl SessionChanges {
     /// It ends, and nothing follows.
     pub fn destroys(&self) -> bool {
         self.destroy || self.destroy_principal
+    }
+
+    /// By what a session ends that these changes end.
+    pub fn end_reason(&self) -> EndReason {
+        match &self.principal {
+            _ if self.destroy_principal => EndReason::Everywhere,
+            _ if self.destroy => EndReason::App,
+            _ if self.logout => EndReason::Logout,
+            Some(Some(_)) => EndReason::OtherLogin,
+            _ => EndReason::Logout,
+        }
     }
 
     /// Somebody logs in.

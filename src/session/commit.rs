@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config::is_session_like,
-    record::{FieldName, Record, ReplacementReason, SecretMatch, jar::JarChange},
+    record::{EndReason, FieldName, Record, ReplacementReason, SecretMatch, jar::JarChange},
     store::{Decision, DecisionNote, FoundRecord, RealmPrincipal, UpdateAction},
 };
 
@@ -32,7 +32,7 @@ fn decide_action(
     let before = match found {
         FoundRecord::Live(record) if is_overtaken(record, apply) => return decide_straggler(record, apply),
         FoundRecord::Live(record) => Some(record),
-        FoundRecord::Ended(_) | FoundRecord::Over => return UpdateAction::Straggler,
+        FoundRecord::Ended(_) | FoundRecord::Over(_) => return UpdateAction::Straggler,
         // It was there when the request came: whoever ended it meanwhile wins, and nothing is
         // brought back.
         FoundRecord::Nothing if seen.record.is_some() => return UpdateAction::Straggler,
@@ -45,10 +45,10 @@ fn decide_action(
     // Endings before anything that changes fields: what an answer sets beside them belongs to the
     // session that follows.
     if changes.destroy_principal {
-        return UpdateAction::End { all_of: before.and_then(everyone) };
+        return UpdateAction::End { by: EndReason::Everywhere, all_of: before.and_then(everyone) };
     }
     if changes.ends() || changes.names_other_than(before.and_then(|r| r.principal.as_ref())) {
-        return UpdateAction::End { all_of: None };
+        return UpdateAction::End { by: changes.end_reason(), all_of: None };
     }
     if before.is_none() && !changes.stores() {
         return UpdateAction::Nothing;
@@ -190,7 +190,7 @@ fn decide_straggler(record: &Arc<Record>, apply: &PendingChange<'_>) -> UpdateAc
     }
     if ends {
         let all_of = everyone(record).filter(|_| changes.destroy_principal);
-        return UpdateAction::End { all_of };
+        return UpdateAction::End { by: changes.end_reason(), all_of };
     }
     let mut record = Box::new(Record { jar: left, ..record.fork() });
     // Nobody could be given another ticket; what goes on under this one was opened by who has now left.

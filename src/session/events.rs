@@ -8,6 +8,7 @@ use std::{
 
 use uuid::Uuid;
 
+use super::trail::SessionTrail;
 use crate::{clock::Timestamp, metrics::Counter, store::DecisionNote};
 
 /// How often it is told that too many sessions begin.
@@ -52,6 +53,8 @@ pub struct SessionEvents {
     pub floods: Counter,
     /// When it was last told that there are such, in milliseconds since 1970.
     floods_logged: AtomicU64,
+    /// What sessions leave in the log.
+    pub trail: SessionTrail,
 }
 
 impl SessionEvents {
@@ -123,7 +126,7 @@ impl SessionEvents {
 }
 
 /// Whether a line that is written so often is due; then it was written now.
-fn is_due(logged: &AtomicU64, every: Duration, now: Timestamp) -> bool {
+pub(super) fn is_due(logged: &AtomicU64, every: Duration, now: Timestamp) -> bool {
     let last = logged.load(Ordering::Relaxed);
     now.since(Timestamp(last)) >= every
         // Of all workers that see it at once, the one that moves the time writes the line.

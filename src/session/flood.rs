@@ -1,16 +1,10 @@
 //! How many visitors may begin sessions with data: in all, and by address. Logins are never counted.
 
-use std::{
-    net::IpAddr,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use moka::sync::Cache;
 
+use super::per_second::PerSecond;
 use crate::{clock::Timestamp, net::network_of};
 
 /// Addresses that are remembered at once; past it the least active are forgotten, and begin anew.
@@ -24,23 +18,6 @@ pub struct FloodLimits {
     per_address: Option<u64>,
     all: PerSecond,
     addresses: Cache<IpAddr, Arc<PerSecond>>,
-}
-
-const COUNT_BITS: u32 = 24;
-
-/// A second, and how many began in it.
-#[derive(Debug, Default)]
-struct PerSecond(AtomicU64);
-
-impl PerSecond {
-    /// With one more.
-    fn count(&self, now: Timestamp) -> u64 {
-        let second = u64::from(now.seconds()) << COUNT_BITS;
-        // Second and count in one word, so that a new second resets the count without a lock.
-        let next = |old: u64| if old >> COUNT_BITS << COUNT_BITS == second { old + 1 } else { second + 1 };
-        let old = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(next(old)));
-        next(old.unwrap_or_else(|old| old)) & ((1 << COUNT_BITS) - 1)
-    }
 }
 
 impl FloodLimits {

@@ -24,6 +24,7 @@ mod logins;
 mod network;
 mod next_tickets;
 mod pending_change;
+mod per_second;
 mod presented;
 mod refresh;
 mod resolve;
@@ -31,8 +32,10 @@ mod resolved;
 mod seen_ticket;
 mod session_headers;
 mod straggler;
+mod trail;
 mod tunnels;
 mod upstream_access;
+mod verdict;
 mod verified;
 
 pub use backend::{Backend, BackendState};
@@ -47,6 +50,7 @@ pub use resolved::{ResolvedSession, SessionState};
 pub use session_headers::SessionHeaders;
 pub use tunnels::{SessionTunnel, StreamActivity};
 pub use upstream_access::UpstreamAccess;
+pub use verdict::{TicketState, TicketVerdict};
 
 /// What tests of the stores decide with.
 #[cfg(test)]

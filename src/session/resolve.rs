@@ -11,11 +11,12 @@ use super::{
     fetch_context::FetchContext,
     presented::PresentedCookies,
     resolved::{ResolvedSession, SessionStatus},
+    verdict::{TicketState, TicketVerdict},
 };
 use crate::{
     clock::Timestamp,
     config::SessionStart,
-    record::{FieldName, IdFilter, Realm, Record, SecretMatch, Ticket},
+    record::{EndReason, FieldName, IdFilter, Realm, Record, SecretMatch, SessionEnd, Ticket},
     store::{AppliedChange, FoundRecord, StoreError},
 };
 
@@ -63,6 +64,21 @@ struct ResolvedTickets {
     spent: Option<SpentTicket>,
     /// Two lead to different sessions.
     is_ambiguous: bool,
+    /// What is known of those that lead nowhere.
+    verdict: TicketVerdict,
+}
+
+/// What one genuine ticket leads to.
+struct TicketOutcome {
+    /// `None`: nowhere.
+    status: Option<SessionStatus>,
+    verdict: TicketVerdict,
+}
+
+impl From<TicketVerdict> for TicketOutcome {
+    fn from(verdict: TicketVerdict) -> Self {
+        Self { status: None, verdict }
+    }
 }
 
 impl ResolvedTickets {
@@ -70,11 +86,12 @@ impl ResolvedTickets {
     fn add(
         &mut self,
         came: &GenuineTicket,
-        status: Option<SessionStatus>,
+        outcome: TicketOutcome,
         (sessions, now): (&SessionManager, Timestamp),
     ) {
         let events = &sessions.headers.events;
-        match status {
+        self.verdict = self.verdict.or(outcome.verdict);
+        match outcome.status {
             Some(SessionStatus::Spent { at, overtaken, lost, .. }) => {
                 if now.since(at) < GRACE { &events.spent } else { &events.expired }.raise();
                 let before = self.spent.unwrap_or(SpentTicket { at, overtaken, lost });
@@ -124,10 +141,14 @@ impl SessionManager {
             match self.backend.open((value, &shown), (cookie, https), (&self.keys, realm), now) {
                 // Genuine, by its MAC, before any store is asked: who guesses makes no store work.
                 Some(came) => tickets.add(&came, self.look_up(&came, client, now).await?, (self, now)),
-                None => drop(self.headers.events.tampered.raise()),
+                None => {
+                    self.headers.events.tampered.raise();
+                    let refused = self.backend.why_refused((value, &shown), (&self.keys, realm), now);
+                    tickets.verdict = tickets.verdict.or(refused);
+                }
             }
         }
-        let ResolvedTickets { found, spent, is_ambiguous } = tickets;
+        let ResolvedTickets { found, spent, is_ambiguous, verdict } = tickets;
         let (mut may_have_unseen_session, mut is_same_site_withheld) = (false, false);
         let status = match (found, spent) {
             (Some(status), _) if !is_ambiguous => status,
@@ -155,7 +176,7 @@ impl SessionManager {
         };
         // Only other identities are ever expired, and only for those whom they lead astray.
         has_other_tickets &= !read_only && !matches!(status, SessionStatus::Spent { .. });
-        let resolved = ResolvedSession {
+        let mut resolved = ResolvedSession {
             status,
             began: now,
             client,
@@ -166,7 +187,10 @@ impl SessionManager {
             https,
             read_only,
             parts: shown.parts(),
+            verdict: TicketVerdict::default(),
         };
+        resolved.judge(verdict, is_ambiguous || shown.more);
+        self.headers.events.trail.judged(&resolved, now);
         self.note_activity(&resolved);
         Ok(resolved)
     }
@@ -214,20 +238,19 @@ impl SessionManager {
         }
     }
 
-    /// `None`: a stranger's.
     async fn look_up(
         &self,
         came: &GenuineTicket,
         client: Option<IpAddr>,
         now: Timestamp,
-    ) -> Result<Option<SessionStatus>, StoreError> {
+    ) -> Result<TicketOutcome, StoreError> {
         let failures = self.backend.failures();
         let found = self.backend.load(&came.ticket, came.record.as_ref(), now).await?;
-        let status = self.status(came, client, found, now);
-        if is_served(status.as_ref())
+        let outcome = self.outcome(came, client, found, now);
+        if is_served(&outcome)
             || (self.backend.is_settled(came.ticket.id) && self.backend.failures() == failures)
         {
-            return Ok(status);
+            return Ok(outcome);
         }
         // Rare, and not to make the future of each request larger.
         Box::pin(self.look_again(came, client, now)).await
@@ -240,14 +263,14 @@ impl SessionManager {
         came: &GenuineTicket,
         client: Option<IpAddr>,
         now: Timestamp,
-    ) -> Result<Option<SessionStatus>, StoreError> {
+    ) -> Result<TicketOutcome, StoreError> {
         loop {
             let failures = self.backend.failures();
             let kept = self.backend.settled(came.ticket.id).await?;
             let found = self.backend.load(&came.ticket, came.record.as_ref(), now).await?;
-            let status = self.status(came, client, found, now);
-            if is_served(status.as_ref()) || (kept && self.backend.failures() == failures) {
-                return Ok(status);
+            let outcome = self.outcome(came, client, found, now);
+            if is_served(&outcome) || (kept && self.backend.failures() == failures) {
+                return Ok(outcome);
             }
         }
     }
@@ -258,25 +281,43 @@ impl SessionManager {
         if self.backend.has_tickets() { all } else { all.get(..1).unwrap_or(all) }
     }
 
-    fn status(
+    fn outcome(
         &self,
         came: &GenuineTicket,
         client: Option<IpAddr>,
         found: FoundRecord,
         now: Timestamp,
-    ) -> Option<SessionStatus> {
+    ) -> TicketOutcome {
         let GenuineTicket { ticket, .. } = came;
         match found {
-            FoundRecord::Live(record) => Some(self.status_of_record(came, client, record, now)),
-            FoundRecord::Ended(at) => Some(spent(at, self.backend.has_come_back(ticket.id), None)),
+            FoundRecord::Live(record) => {
+                let status = self.status_of_record(came, client, record, now);
+                // What is served is judged by what comes of all tickets.
+                let verdict = TicketVerdict::of(TicketState::Spent, ticket.id);
+                TicketOutcome { status: Some(status), verdict }
+            }
+            FoundRecord::Ended(end) => TicketOutcome {
+                status: Some(spent(end.at, self.backend.has_come_back(ticket.id), None)),
+                verdict: TicketVerdict::of_ended(end, ticket.id),
+            },
             // No answer that is under way gave its holder another.
-            FoundRecord::Over => None,
+            FoundRecord::Over(end) => TicketVerdict::of_ended(end, ticket.id).into(),
             FoundRecord::Nothing => {
                 let lifetimes = self.rules.plain;
-                let good = ticket.stamped >= self.backend.floor()
-                    && ticket.stamped.plus(lifetimes.idle_timeout) > now
-                    && ticket.minted.plus(lifetimes.absolute_timeout) > now;
-                good.then_some(SessionStatus::Known { ticket: *ticket, record: None, is_rotating: false })
+                let ended_by = if ticket.minted.plus(lifetimes.absolute_timeout) <= now {
+                    Some(EndReason::Absolute)
+                } else if ticket.stamped.plus(lifetimes.idle_timeout) <= now {
+                    Some(EndReason::Idle)
+                } else {
+                    (ticket.stamped < self.backend.floor()).then_some(EndReason::Unknown)
+                };
+                if let Some(by) = ended_by {
+                    return TicketVerdict::of_ended(SessionEnd { at: now, by }, ticket.id).into();
+                }
+                TicketOutcome {
+                    status: Some(SessionStatus::Known { ticket: *ticket, record: None, is_rotating: false }),
+                    verdict: TicketVerdict::of(TicketState::Ok, ticket.id),
+                }
             }
         }
     }
@@ -342,8 +383,8 @@ fn is_later(one: &SessionStatus, other: Option<&SessionStatus>) -> bool {
 }
 
 /// Whether the request comes under a session, so that nobody is told that one ended or was spent.
-fn is_served(status: Option<&SessionStatus>) -> bool {
-    matches!(status, Some(SessionStatus::Known { .. } | SessionStatus::Past { .. }))
+fn is_served(outcome: &TicketOutcome) -> bool {
+    matches!(outcome.status, Some(SessionStatus::Known { .. } | SessionStatus::Past { .. }))
 }
 
 fn known_id(status: &SessionStatus) -> Option<Uuid> {

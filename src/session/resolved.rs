@@ -4,7 +4,12 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use super::{SessionChanges, network::VisitorNetwork, seen_ticket::SeenTicket};
+use super::{
+    SessionChanges,
+    network::VisitorNetwork,
+    seen_ticket::SeenTicket,
+    verdict::{TicketState, TicketVerdict},
+};
 use crate::{
     clock::Timestamp,
     config::SessionConfig,
@@ -87,6 +92,8 @@ pub struct ResolvedSession {
     pub(super) read_only: bool,
     /// Further parts of a session that the browser holds, a bit each.
     pub(super) parts: u16,
+    /// What became of the tickets that it showed.
+    pub(super) verdict: TicketVerdict,
 }
 
 impl ResolvedSession {
@@ -103,7 +110,27 @@ impl ResolvedSession {
             https,
             read_only: false,
             parts: 0,
+            verdict: TicketVerdict { state: TicketState::Unavailable, ..TicketVerdict::default() },
         }
+    }
+
+    /// What became of the tickets that the request showed.
+    pub fn verdict(&self) -> TicketVerdict {
+        self.verdict
+    }
+
+    /// What comes of all tickets at once: the one that is served, if one is; else what is `known` of those that are not.
+    pub(super) fn judge(&mut self, known: TicketVerdict, is_ambiguous: bool) {
+        self.verdict = match &self.status {
+            SessionStatus::Known { ticket, .. } | SessionStatus::Past { ticket, .. } => {
+                TicketVerdict::of(TicketState::Ok, ticket.id)
+            }
+            _ if is_ambiguous => TicketVerdict { state: TicketState::Ambiguous, ..TicketVerdict::default() },
+            SessionStatus::Stranger(Some(_)) if known.state == TicketState::None => {
+                TicketVerdict { state: TicketState::New, ..known }
+            }
+            _ => known,
+        };
     }
 
     /// What the app is told.

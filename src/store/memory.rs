@@ -24,13 +24,13 @@ use super::{
     past_views::PastViews,
     principals::{LONGEST_REQUEST, LoginDenied, PrincipalIndex},
     tombstones::TombstoneSet,
-    update::{UpdateSteps, carry_out},
+    update::{UpdateSteps, alive, carry_out},
 };
 use crate::{
     clock::Timestamp,
     config::SessionConfig,
     crypto,
-    record::{Record, SecretHash},
+    record::{EndReason, Record, SecretHash, SessionEnd},
 };
 use uuid::Uuid;
 
@@ -160,11 +160,11 @@ impl MemoryStore {
     }
 
     /// Ends a session; whether there was one. Ending what has ended is no error.
-    pub fn delete(&self, id: u128, now: Timestamp) -> bool {
+    pub fn delete(&self, id: u128, end: SessionEnd) -> bool {
         let mut there = false;
         self.logged_in.entry(id).and_compute_with(|entry| {
             there = entry.is_some() || self.unpeopled(id).is_some();
-            self.ended.add(id, now);
+            self.ended.add(id, end);
             self.past.remove(id);
             self.forget(id);
             if entry.is_some() { Op::Remove } else { Op::Nop }
@@ -174,10 +174,10 @@ impl MemoryStore {
 
     /// Ends every session of this principal, and each login of theirs whose request began before; how many there
     /// were.
-    pub fn delete_all_of(&self, realm: &str, principal: &str, now: Timestamp) -> usize {
+    pub fn delete_all_of(&self, realm: &str, principal: &str, end: SessionEnd) -> usize {
         // First the name: a login that comes after is denied, one that came before is among these.
-        let all = self.principals.end(self.principals.who((realm, principal)), now);
-        all.iter().filter(|id| self.delete(**id, now)).count()
+        let all = self.principals.end(self.principals.who((realm, principal)), end.at);
+        all.iter().filter(|id| self.delete(**id, end)).count()
     }
 
     /// What is under this id. First those who are logged in, then visitors, then the first again: a login puts first and takes away after.
@@ -185,8 +185,7 @@ impl MemoryStore {
         let record =
             self.logged_in.get(&id).or_else(|| self.unpeopled(id)).or_else(|| self.logged_in.get(&id));
         match record {
-            Some(record) if record.ends(&self.rules) > now => FoundRecord::Live(record),
-            Some(_) => FoundRecord::Over,
+            Some(record) => alive(record, &self.rules, now),
             None => self.ended.find(id),
         }
     }
@@ -211,8 +210,7 @@ impl MemoryStore {
             let mine = entry.map(moka::Entry::into_value);
             let weight = mine.as_ref().map_or(0, |record| u64::from(record.weight()));
             let found = match mine.or_else(|| self.unpeopled(id)) {
-                Some(record) if record.ends(request.rules) > request.now => FoundRecord::Live(record),
-                Some(_) => FoundRecord::Over,
+                Some(record) => alive(record, request.rules, request.now),
                 None => request.floored(self.ended.find(id), self.floor()),
             };
             let decision = (request.decide)(&found);
@@ -226,10 +224,11 @@ impl MemoryStore {
             self.forget(id);
         }
         for other in gone {
-            self.delete(other, request.now);
+            result.evicted.push(Uuid::from_u128(other));
+            self.delete(other, SessionEnd { at: request.now, by: EndReason::Limit });
         }
         if let Some((realm, name)) = all_of {
-            self.delete_all_of(&realm, &name, request.now);
+            self.delete_all_of(&realm, &name, SessionEnd { at: request.now, by: EndReason::Everywhere });
         }
         Ok(result)
     }
@@ -306,9 +305,9 @@ impl UpdateSteps for MemorySteps<'_> {
         self.store.past.put(self.request.id.as_u128(), secret, view);
     }
 
-    fn end(&mut self) -> Result<(), StoreError> {
+    fn end(&mut self, by: EndReason) -> Result<(), StoreError> {
         let id = self.request.id.as_u128();
-        self.store.ended.add(id, self.request.now);
+        self.store.ended.add(id, SessionEnd { at: self.request.now, by });
         self.store.past.remove(id);
         self.store.forget(id);
         self.op = if self.weight > 0 { Op::Remove } else { Op::Nop };

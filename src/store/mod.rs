@@ -41,7 +41,7 @@ use uuid::Uuid;
 
 use crate::{
     clock::Timestamp,
-    record::{Realm, Record, SecretHash},
+    record::{Realm, Record, SecretHash, SessionEnd},
 };
 
 /// How records are found by their ids, which are random and ours: nobody can choose them to collide.
@@ -95,6 +95,18 @@ impl RecordStore {
                 Some(found) => Ok(found),
                 None => Box::pin(disk.load(id.as_u128(), now)).await,
             },
+        }
+    }
+
+    /// The realm of what is under this id, if that is known without a disk.
+    pub fn realm_at_hand(&self, id: Uuid, now: Timestamp) -> Option<Arc<str>> {
+        let found = match self {
+            Self::Memory(memory) => memory.load(id.as_u128(), now),
+            Self::Disk(disk) => disk.at_hand(id.as_u128(), now)?,
+        };
+        match found {
+            FoundRecord::Live(record) => Some(Arc::clone(&record.realm)),
+            _ => None,
         }
     }
 
@@ -153,10 +165,10 @@ impl RecordStore {
     ///
     /// # Errors
     /// The store failed: whether it ended is not known.
-    pub async fn delete(&self, id: Uuid, now: Timestamp) -> Result<bool, StoreError> {
+    pub async fn delete(&self, id: Uuid, end: SessionEnd) -> Result<bool, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.delete(id.as_u128(), now)),
-            Self::Disk(disk) => Box::pin(disk.delete(id.as_u128(), now)).await,
+            Self::Memory(memory) => Ok(memory.delete(id.as_u128(), end)),
+            Self::Disk(disk) => Box::pin(disk.delete(id.as_u128(), end)).await,
         }
     }
 
@@ -169,27 +181,33 @@ impl RecordStore {
         &self,
         realm: &str,
         principal: &str,
-        now: Timestamp,
+        end: SessionEnd,
     ) -> Result<usize, StoreError> {
-        let mut count = self.delete_all_in(realm, principal, now).await?;
+        let mut count = self.delete_all_in(realm, principal, end).await?;
         let Some(sibling) = Realm::sibling(realm) else { return Ok(count) };
         if Realm::of_people(realm) != realm {
             // Of whom the host was named once, all are the same person's.
-            return Ok(count + self.delete_all_in(&sibling, principal, now).await?);
+            return Ok(count + self.delete_all_in(&sibling, principal, end).await?);
         }
         // Those of other hosts may be somebody else's.
         for id in self.of(&sibling, principal) {
-            if matches!(self.load(id, now).await?, FoundRecord::Live(record) if *record.realm == *sibling) {
-                count += usize::from(self.delete(id, now).await?);
+            if matches!(self.load(id, end.at).await?, FoundRecord::Live(record) if *record.realm == *sibling)
+            {
+                count += usize::from(self.delete(id, end).await?);
             }
         }
         Ok(count)
     }
 
-    async fn delete_all_in(&self, realm: &str, principal: &str, now: Timestamp) -> Result<usize, StoreError> {
+    async fn delete_all_in(
+        &self,
+        realm: &str,
+        principal: &str,
+        end: SessionEnd,
+    ) -> Result<usize, StoreError> {
         match self {
-            Self::Memory(memory) => Ok(memory.delete_all_of(realm, principal, now)),
-            Self::Disk(disk) => Box::pin(disk.delete_all_of(realm, principal, now)).await,
+            Self::Memory(memory) => Ok(memory.delete_all_of(realm, principal, end)),
+            Self::Disk(disk) => Box::pin(disk.delete_all_of(realm, principal, end)).await,
         }
     }
 

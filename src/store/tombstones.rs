@@ -9,21 +9,18 @@ use std::sync::{
 use moka::{notification::RemovalCause, policy::EvictionPolicy, sync::Cache};
 
 use super::FoundRecord;
-use crate::{clock::Timestamp, config::SessionConfig};
+use crate::{
+    clock::Timestamp,
+    config::SessionConfig,
+    record::{EndReason, SessionEnd},
+};
 
 const BYTES: u64 = 160;
 
-#[derive(Debug, Clone, Copy)]
-struct Tombstone {
-    at: Timestamp,
-    /// Nobody ended it: there was no room for it.
-    pushed_out: bool,
-}
-
-/// Ids of sessions that ended, and when.
+/// Ids of sessions that ended, when, and by what.
 #[derive(Debug, Clone)]
 pub(super) struct TombstoneSet {
-    ended: Cache<u128, Tombstone>,
+    ended: Cache<u128, SessionEnd>,
     /// Seconds.
     floor: Arc<AtomicU64>,
 }
@@ -37,7 +34,7 @@ impl TombstoneSet {
             .eviction_policy(EvictionPolicy::lru())
             .max_capacity(bytes / BYTES)
             .time_to_live(rules.plain.idle_timeout)
-            .eviction_listener(move |_, stone: Tombstone, cause| {
+            .eviction_listener(move |_, stone: SessionEnd, cause| {
                 // SECURITY: a tombstone that is pushed out must not let its ticket live again, so
                 // all tickets of its age are refused.
                 if cause == RemovalCause::Size {
@@ -48,14 +45,14 @@ impl TombstoneSet {
         Self { ended, floor }
     }
 
-    /// It was ended then.
-    pub(super) fn add(&self, id: u128, at: Timestamp) {
-        self.ended.insert(id, Tombstone { at, pushed_out: false });
+    /// It ended so.
+    pub(super) fn add(&self, id: u128, end: SessionEnd) {
+        self.ended.insert(id, end);
     }
 
     /// There was no room for it any more; it was last seen then.
     pub(super) fn push_out(&self, id: u128, last_seen: Timestamp) {
-        self.ended.insert(id, Tombstone { at: last_seen, pushed_out: true });
+        self.ended.insert(id, SessionEnd { at: last_seen, by: EndReason::NoRoom });
     }
 
     /// It did not end after all.
@@ -67,8 +64,9 @@ impl TombstoneSet {
     pub(super) fn find(&self, id: u128) -> FoundRecord {
         match self.ended.get(&id) {
             None => FoundRecord::Nothing,
-            Some(Tombstone { pushed_out: true, .. }) => FoundRecord::Over,
-            Some(stone) => FoundRecord::Ended(stone.at),
+            // Nobody ended it.
+            Some(end) if end.by == EndReason::NoRoom => FoundRecord::Over(end),
+            Some(end) => FoundRecord::Ended(end),
         }
     }
 

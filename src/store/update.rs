@@ -11,7 +11,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     config::{OnTooMany, SessionConfig},
-    record::{FieldName, Record, SecretHash},
+    record::{EndReason, FieldName, Record, SecretHash, SessionEnd},
 };
 
 /// What a store found under an id.
@@ -19,10 +19,10 @@ use crate::{
 pub enum FoundRecord {
     /// A record that is alive.
     Live(Arc<Record>),
-    /// It was ended then.
-    Ended(Timestamp),
+    /// It was ended.
+    Ended(SessionEnd),
     /// Its time was over, or the store had no room for it: nobody ended it.
-    Over,
+    Over(SessionEnd),
     /// Nothing.
     Nothing,
 }
@@ -88,6 +88,8 @@ pub enum UpdateAction {
     },
     /// The session ends; a tombstone stays.
     End {
+        /// By what.
+        by: EndReason,
         /// And with it every session of this principal.
         all_of: Option<RealmPrincipal>,
     },
@@ -116,11 +118,13 @@ pub struct UpdateResult {
     pub change: AppliedChange,
     /// Of the decision that counts.
     pub notes: Vec<DecisionNote>,
+    /// Sessions that ended for this one: its principal had as many as they may.
+    pub evicted: Vec<Uuid>,
 }
 
 impl From<AppliedChange> for UpdateResult {
     fn from(change: AppliedChange) -> Self {
-        Self { change, notes: Vec::new() }
+        Self { change, notes: Vec::new(), evicted: Vec::new() }
     }
 }
 
@@ -135,6 +139,8 @@ pub enum AppliedChange {
         record: Arc<Record>,
         /// The ticket was replaced.
         renewed: bool,
+        /// Somebody logged in by it.
+        logged_in: bool,
         /// The flashes that are delivered by this change.
         taken: Vec<(FieldName, Arc<str>)>,
     },
@@ -148,10 +154,18 @@ pub enum AppliedChange {
     Denied,
 }
 
+/// What a record is now.
+pub(super) fn alive(record: Arc<Record>, rules: &SessionConfig, now: Timestamp) -> FoundRecord {
+    match record.ended(rules, now) {
+        None => FoundRecord::Live(record),
+        Some(end) => FoundRecord::Over(end),
+    }
+}
+
 /// What a kind of store does under the lock of one id.
 pub(super) trait UpdateSteps {
     /// The session ends, and a tombstone stays.
-    fn end(&mut self) -> Result<(), StoreError>;
+    fn end(&mut self, by: EndReason) -> Result<(), StoreError>;
 
     /// This is its record from now on; false where a login does not count ([`AppliedChange::Denied`]), and nothing changes.
     fn save(&mut self, record: &Arc<Record>, logged_in: bool) -> Result<bool, StoreError>;
@@ -172,8 +186,8 @@ pub(super) fn carry_out(
         UpdateAction::Nothing => (AppliedChange::Nothing, None),
         UpdateAction::Straggler => (AppliedChange::Straggler, None),
         UpdateAction::Conflict => (AppliedChange::Conflict, None),
-        UpdateAction::End { all_of } => {
-            steps.end()?;
+        UpdateAction::End { by, all_of } => {
+            steps.end(by)?;
             (AppliedChange::Ended, all_of)
         }
         UpdateAction::Save { record, renewed, logged_in, taken, past } => {
@@ -182,8 +196,11 @@ pub(super) fn carry_out(
             if let Some((secret, view)) = past.filter(|_| counts) {
                 steps.keep_past(secret, view);
             }
-            let saved =
-                if counts { AppliedChange::Saved { record, renewed, taken } } else { AppliedChange::Denied };
+            let saved = if counts {
+                AppliedChange::Saved { record, renewed, logged_in, taken }
+            } else {
+                AppliedChange::Denied
+            };
             (saved, None)
         }
     })
@@ -194,7 +211,9 @@ impl UpdateRequest<'_> {
     /// if it is older.
     pub(super) fn floored(&self, found: FoundRecord, floor: Timestamp) -> FoundRecord {
         match found {
-            FoundRecord::Nothing if self.stamped.is_some_and(|stamped| stamped < floor) => FoundRecord::Over,
+            FoundRecord::Nothing if self.stamped.is_some_and(|stamped| stamped < floor) => {
+                FoundRecord::Over(SessionEnd { at: floor, by: EndReason::Unknown })
+            }
             found => found,
         }
     }

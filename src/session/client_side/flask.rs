@@ -92,6 +92,11 @@ impl FlaskSessions {
         Some((ticket, Arc::new(record)))
     }
 
+    /// Whether a cookie that was not opened was the app's, and too old.
+    pub(in crate::session) fn was_good(&self, value: &[u8], now: Timestamp) -> bool {
+        matches!(self.codec.open(value, now), Err(CodecError::Expired))
+    }
+
     /// The field that a key is exported as.
     fn field(&self, key: &str) -> Option<String> {
         match &self.rules.export {
@@ -225,7 +230,7 @@ impl FlaskSessions {
             UpdateAction::Nothing => AppliedChange::Nothing,
             UpdateAction::Straggler => AppliedChange::Straggler,
             UpdateAction::Conflict => AppliedChange::Conflict,
-            UpdateAction::End { all_of } => {
+            UpdateAction::End { all_of, .. } => {
                 if all_of.is_some() {
                     tracing::error!(
                         "`destroy-principal` ended this session alone: {}",
@@ -234,16 +239,16 @@ impl FlaskSessions {
                 }
                 AppliedChange::Ended
             }
-            UpdateAction::Save { record, renewed, taken, .. } => {
+            UpdateAction::Save { record, renewed, logged_in, taken, .. } => {
                 // Refused before anything is given: a browser drops a cookie that is too large
                 // without a word.
                 if !apply.holds(&record, 0) {
                     return Err(StoreError::TooLarge);
                 }
-                AppliedChange::Saved { record: Arc::from(record), renewed, taken }
+                AppliedChange::Saved { record: Arc::from(record), renewed, logged_in, taken }
             }
         };
-        Ok(UpdateResult { change, notes })
+        Ok(UpdateResult { notes, ..change.into() })
     }
 
     /// The changes that Flask's cookie can hold, where they are not all of them; what it cannot is told.

@@ -22,7 +22,7 @@ use crate::{
     clock::Timestamp,
     config::SessionConfig,
     crypto::{self, KeySecrets, OVERHEAD, Sealer},
-    record::{Realm, Record, Ticket},
+    record::{EndReason, Realm, Record, SessionEnd, Ticket},
     session::{CookieForm, PresentedCookies, SessionChanges, commit::decide, pending_change::PendingChange},
     store::{AppliedChange, Decision, FoundRecord, StoreError, UpdateAction, UpdateResult},
 };
@@ -94,6 +94,18 @@ impl SealedSessions {
         })
     }
 
+    /// Whether a cookie that was not opened says that it was sealed under one of our keys.
+    pub(in crate::session) fn knows_key_of(&self, first: &[u8], shown: &PresentedCookies<'_>) -> bool {
+        let joined = parts::join(first, shown.others());
+        let bytes = joined.and_then(|(_, text)| URL_SAFE_NO_PAD.decode(text).ok());
+        // What is no cookie of ours says nothing of keys.
+        let number = bytes.as_deref().and_then(|bytes| match bytes {
+            [FORMAT, number, ..] => Some(*number),
+            _ => None,
+        });
+        number.is_none_or(|number| self.sealer.numbers().any(|known| known == number))
+    }
+
     /// The Set-Cookie lines of a session; parts that are left over from a larger one are taken back. None where it is
     /// larger than the cookies can hold, or the library fails.
     pub(in crate::session) fn give(
@@ -136,14 +148,14 @@ impl SealedSessions {
         brought: Option<&Arc<Record>>,
         now: Timestamp,
     ) -> FoundRecord {
-        if let Some(at) = self.ended.find(ticket.id, generation(ticket.minted, brought)) {
-            return FoundRecord::Ended(at);
+        if let Some(end) = self.ended.find(ticket.id, generation(ticket.minted, brought)) {
+            return FoundRecord::Ended(end);
         }
         match brought {
-            Some(record) if ticket.stamped >= self.floor() && record.ends(&self.rules) > now => {
-                FoundRecord::Live(Arc::clone(record))
+            Some(_) if ticket.stamped < self.floor() => {
+                FoundRecord::Over(SessionEnd { at: self.floor(), by: EndReason::Unknown })
             }
-            Some(_) => FoundRecord::Over,
+            Some(record) => alive(record, &self.rules, now),
             None => FoundRecord::Nothing,
         }
     }
@@ -161,9 +173,8 @@ impl SealedSessions {
         let before = generation(seen.minted, brought);
         let found = match (self.ended.find(seen.id, before), brought) {
             // A session that begins with this answer cannot have ended.
-            (Some(at), _) if seen.confirmed => FoundRecord::Ended(at),
-            (_, Some(record)) if record.ends(apply.rules) <= now => FoundRecord::Over,
-            (_, Some(record)) => FoundRecord::Live(Arc::clone(record)),
+            (Some(end), _) if seen.confirmed => FoundRecord::Ended(end),
+            (_, Some(record)) => alive(record, apply.rules, now),
             (_, None) => FoundRecord::Nothing,
         };
         let lasts = self.longest();
@@ -179,7 +190,7 @@ impl SealedSessions {
                 _ => AppliedChange::Straggler,
             },
             UpdateAction::Conflict => AppliedChange::Conflict,
-            UpdateAction::End { all_of } => {
+            UpdateAction::End { all_of, .. } => {
                 if all_of.is_some() {
                     // Nobody knows what other sessions there are.
                     tracing::error!(session = %seen.id, "`destroy-principal` ended this session alone: {}", StoreError::Elsewhere);
@@ -188,17 +199,17 @@ impl SealedSessions {
                 self.ended.end(seen.id, now, lasts).await?;
                 AppliedChange::Ended
             }
-            UpdateAction::Save { record, renewed, taken, .. } => {
+            UpdateAction::Save { record, renewed, logged_in, taken, .. } => {
                 if !apply.holds(&record, 0) {
                     return Err(StoreError::TooLarge);
                 }
                 match self.renewed_copy(record, renewed, brought, apply).await? {
-                    Some(record) => AppliedChange::Saved { record, renewed, taken },
+                    Some(record) => AppliedChange::Saved { record, renewed, logged_in, taken },
                     None => return Ok(AppliedChange::Straggler.into()),
                 }
             }
         };
-        Ok(UpdateResult { change, notes })
+        Ok(UpdateResult { notes, ..change.into() })
     }
 
     /// The copy that the answer brings; other copies are spent by it where it renews the session. `None`: it was spent itself.
@@ -301,4 +312,12 @@ fn bound(parts: u8, name: &str, realm: Realm<'_>) -> Vec<u8> {
     bytes.push(0);
     bytes.extend_from_slice(text.as_bytes());
     bytes
+}
+
+/// What a record that came with a cookie is now.
+fn alive(record: &Arc<Record>, rules: &SessionConfig, now: Timestamp) -> FoundRecord {
+    match record.ended(rules, now) {
+        None => FoundRecord::Live(Arc::clone(record)),
+        Some(end) => FoundRecord::Over(end),
+    }
 }

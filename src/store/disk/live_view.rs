@@ -9,6 +9,7 @@ use std::sync::{
 use moka::{notification::RemovalCause, ops::compute::Op, policy::EvictionPolicy, sync::Cache};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
 use super::{
     last_seen_log::LastSeenLog,
@@ -21,13 +22,13 @@ use super::{
 use crate::{
     clock::Timestamp,
     config::SessionConfig,
-    record::{Record, SecretHash},
+    record::{EndReason, Record, SecretHash, SessionEnd},
     store::{
         ById, FoundRecord, StoreError, UpdateRequest, UpdateResult,
         past_views::PastViews,
         principals::{LONGEST_REQUEST, LoginDenied, PrincipalIndex},
         tombstones::TombstoneSet,
-        update::{UpdateSteps, carry_out},
+        update::{UpdateSteps, alive, carry_out},
     },
 };
 
@@ -210,8 +211,9 @@ impl LiveView {
             let decision = (request.decide)(&found);
             let mut steps = DiskSteps { view: self, request, found: &found, order: None, gone: Vec::new() };
             let (change, all_of) = carry_out(decision.action, &mut steps)?;
-            let result = UpdateResult { change, notes: decision.notes };
             gone = steps.gone;
+            let evicted = gone.iter().map(|other| Uuid::from_u128(*other)).collect();
+            let result = UpdateResult { change, notes: decision.notes, evicted };
             // Nothing changed, but what was looked at may not be on disk yet: who is told of it waits for that.
             let Some((receipt, op)) = steps.order else {
                 step = match self.pending.rest_on(id) {
@@ -224,9 +226,10 @@ impl LiveView {
             step = DecisionStep::Done(result, vec![receipt], everyone);
             Ok(op)
         })?;
+        let limit = SessionEnd { at: request.now, by: EndReason::Limit };
         // Outside of the lock: each of these takes the lock of its own id.
         if let DecisionStep::Done(_, receipts, _) = &mut step {
-            receipts.extend(gone.into_iter().map(|other| self.delete(other, request.now).1));
+            receipts.extend(gone.into_iter().map(|other| self.delete(other, limit).1));
         }
         Ok(step)
     }
@@ -240,14 +243,14 @@ impl LiveView {
         }
     }
 
-    fn end(&self, id: u128, who: Option<u128>, now: Timestamp) -> WriteReceipt {
+    fn end(&self, id: u128, who: Option<u128>, end: SessionEnd) -> WriteReceipt {
         // A look without the lock finds the tombstone as soon as it finds no record.
-        self.ended.add(id, now);
+        self.ended.add(id, end);
         self.past.remove(id);
         if let Some(who) = who {
             self.principals.leave(who, id);
         }
-        let receipt = self.order(id, who, WriteEffect::End(now));
+        let receipt = self.order(id, who, WriteEffect::End(end));
         self.known.remove(id);
         receipt
     }
@@ -264,7 +267,7 @@ impl LiveView {
     }
 
     /// Ends a session, and says whether there was one.
-    pub(super) fn delete(&self, id: u128, now: Timestamp) -> (bool, WriteReceipt) {
+    pub(super) fn delete(&self, id: u128, end: SessionEnd) -> (bool, WriteReceipt) {
         let mut there = false;
         let mut receipt = None;
         self.live.entry(id).and_compute_with(|entry| {
@@ -272,7 +275,7 @@ impl LiveView {
             // in it.
             let record = entry.map(moka::Entry::into_value).or_else(|| self.pending.get(id).flatten());
             there = record.is_some() || self.known.has(id);
-            receipt = Some(self.end(id, record.and_then(|record| self.who(&record)), now));
+            receipt = Some(self.end(id, record.and_then(|record| self.who(&record)), end));
             Op::Remove
         });
         // moka calls the closure exactly once.
@@ -286,7 +289,7 @@ impl LiveView {
         &self,
         id: u128,
         failed: Option<u128>,
-        truth: impl FnOnce() -> Option<(Option<RowColumns>, Option<Timestamp>)>,
+        truth: impl FnOnce() -> Option<(Option<RowColumns>, Option<SessionEnd>)>,
     ) -> u64 {
         let mut sound = 0;
         let mut void = None;
@@ -297,7 +300,7 @@ impl LiveView {
             match truth() {
                 Some((columns, ended)) => {
                     match ended {
-                        Some(at) => self.ended.add(id, at),
+                        Some(end) => self.ended.add(id, end),
                         None => self.ended.remove(id),
                     }
                     if let Some(who) = failed {
@@ -368,10 +371,11 @@ impl UpdateSteps for DiskSteps<'_> {
         self.view.past.put(self.request.id.as_u128(), secret, view);
     }
 
-    fn end(&mut self) -> Result<(), StoreError> {
+    fn end(&mut self, by: EndReason) -> Result<(), StoreError> {
         self.view.check(DiskCapacity::None)?;
         let before = if let FoundRecord::Live(record) = self.found { self.view.who(record) } else { None };
-        let receipt = self.view.end(self.request.id.as_u128(), before, self.request.now);
+        let end = SessionEnd { at: self.request.now, by };
+        let receipt = self.view.end(self.request.id.as_u128(), before, end);
         self.order = Some((receipt, Op::Remove));
         Ok(())
     }
@@ -387,7 +391,7 @@ impl UpdateSteps for DiskSteps<'_> {
         })?;
         let who = view.who(record);
         let is_over = |other| {
-            matches!(view.glance(other, self.request.now), Some(FoundRecord::Ended(_) | FoundRecord::Over))
+            matches!(view.glance(other, self.request.now), Some(FoundRecord::Ended(_) | FoundRecord::Over(_)))
         };
         match who.filter(|_| logged_in).map(|who| self.request.enter(&view.principals, who, is_over)) {
             None => {}
@@ -402,9 +406,4 @@ impl UpdateSteps for DiskSteps<'_> {
         self.order = Some((receipt, Op::Put(Arc::clone(record))));
         Ok(true)
     }
-}
-
-/// What a record is now.
-pub(super) fn alive(record: Arc<Record>, rules: &SessionConfig, now: Timestamp) -> FoundRecord {
-    if record.ends(rules) > now { FoundRecord::Live(record) } else { FoundRecord::Over }
 }

@@ -27,7 +27,7 @@ use crate::{
     clock::Timestamp,
     config::{Durability, SessionConfig},
     crypto::{KeySecrets, Sealer},
-    record::RecordForm,
+    record::{EndReason, RecordForm, SessionEnd},
     store::principals::PrincipalIndex,
 };
 
@@ -132,6 +132,9 @@ enum ImportLine {
     Ended {
         ended: Uuid,
         at: u64,
+        /// Absent in those of earlier versions.
+        #[serde(default)]
+        by: EndReason,
     },
     Floor {
         floor: u64,
@@ -239,9 +242,9 @@ impl StoreMaintenance {
     }
 
     /// Tombstones, as far as they can be read, and the time that stands for those that are gone.
-    fn ended(&self) -> (Vec<(u128, Timestamp)>, bool) {
+    fn ended(&self) -> (Vec<(u128, SessionEnd)>, bool) {
         let mut tombstones = Vec::new();
-        let whole = self.file.tombstones(|id, at| tombstones.push((id, at))).is_ok();
+        let whole = self.file.tombstones(|id, end| tombstones.push((id, end))).is_ok();
         (tombstones, whole)
     }
 
@@ -298,9 +301,9 @@ impl StoreMaintenance {
         })?;
         let (tombstones, whole) = self.ended();
         checked.forgets = !whole;
-        for (id, at) in tombstones {
+        for (id, SessionEnd { at, by }) in tombstones {
             checked.ended += 1;
-            write(&mut to, &ImportLine::Ended { ended: Uuid::from_u128(id), at: at.0 })?;
+            write(&mut to, &ImportLine::Ended { ended: Uuid::from_u128(id), at: at.0, by })?;
         }
         to.flush()?;
         Ok(checked)
@@ -374,11 +377,11 @@ impl StoreMaintenance {
                     }
                     imported.sessions += 1;
                 }
-                ImportLine::Ended { ended, at } => {
+                ImportLine::Ended { ended, at, by } => {
                     if self.file.remove(ended.as_u128())? {
                         checksum.remove(ended.as_u128());
                     }
-                    self.file.add_tombstone(ended.as_u128(), Timestamp(at))?;
+                    self.file.add_tombstone(ended.as_u128(), SessionEnd { at: Timestamp(at), by })?;
                     imported.ended += 1;
                 }
                 ImportLine::Floor { floor, exported: when } => {

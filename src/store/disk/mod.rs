@@ -50,13 +50,13 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{FoundRecord, StoreError, UpdateRequest, UpdateResult, page::RecordPage};
+use super::{FoundRecord, StoreError, UpdateRequest, UpdateResult, page::RecordPage, update::alive};
 use crate::{
     clock::{self, Timestamp},
-    record::{Record, SecretHash},
+    record::{EndReason, Record, SecretHash, SessionEnd},
 };
 
-use live_view::{DecisionStep, DiskCapacity, LiveView, alive};
+use live_view::{DecisionStep, DiskCapacity, LiveView};
 use queue::{ColdAnswer, WriteReceipt, WriterOrder};
 use reader::ColdQuestion;
 
@@ -115,7 +115,10 @@ impl DiskStore {
         Ok(match self.read(id).await?.record {
             Some(record) => alive(record, &self.live_view.rules, now),
             // It ended, or was found damaged, meanwhile; or nobody has its key.
-            None => self.live_view.load(id, now).unwrap_or(FoundRecord::Over),
+            None => self
+                .live_view
+                .load(id, now)
+                .unwrap_or(FoundRecord::Over(SessionEnd { at: now, by: EndReason::Unknown })),
         })
     }
 
@@ -171,7 +174,7 @@ impl DiskStore {
                     // Before the receipts are awaited: both ends of it go to disk in the same
                     // commit.
                     if let Some(who) = everyone {
-                        self.end_all(who, request.now).await?;
+                        self.end_all(who, SessionEnd { at: request.now, by: EndReason::Everywhere }).await?;
                     }
                     for receipt in receipts {
                         self.wait(receipt).await?;
@@ -247,15 +250,15 @@ impl DiskStore {
     ///
     /// # Errors
     /// The disk did not take it: whether it ended is not known.
-    pub async fn delete(&self, id: u128, now: Timestamp) -> Result<bool, StoreError> {
+    pub async fn delete(&self, id: u128, end: SessionEnd) -> Result<bool, StoreError> {
         // Who is logged in stands in the record, and the index of principals must lose it too.
-        if self.live_view.load(id, now).is_none() {
+        if self.live_view.load(id, end.at).is_none() {
             self.read(id).await?;
         }
         if self.live_view.capacity() == DiskCapacity::Failed {
             return Err(StoreError::Unavailable);
         }
-        let (there, receipt) = self.live_view.delete(id, now);
+        let (there, receipt) = self.live_view.delete(id, end);
         self.wait(receipt).await?;
         Ok(there)
     }
@@ -269,19 +272,19 @@ impl DiskStore {
         &self,
         realm: &str,
         principal: &str,
-        now: Timestamp,
+        end: SessionEnd,
     ) -> Result<usize, StoreError> {
-        self.end_all(self.live_view.principals.who((realm, principal)), now).await
+        self.end_all(self.live_view.principals.who((realm, principal)), end).await
     }
 
-    async fn end_all(&self, who: u128, now: Timestamp) -> Result<usize, StoreError> {
+    async fn end_all(&self, who: u128, end: SessionEnd) -> Result<usize, StoreError> {
         let mut count = 0;
-        let mut all = self.live_view.principals.end(who, now);
+        let mut all = self.live_view.principals.end(who, end.at);
         for _ in 0..TRIES {
             if self.live_view.capacity() == DiskCapacity::Failed {
                 return Err(StoreError::Unavailable);
             }
-            let receipts: Vec<_> = all.into_iter().map(|id| self.live_view.delete(id, now)).collect();
+            let receipts: Vec<_> = all.into_iter().map(|id| self.live_view.delete(id, end)).collect();
             // Whom another request is ending is listed no more, and is again if that fails.
             let (done, served) = oneshot::channel();
             self.live_view.queue.push(WriterOrder::Serve(done));
@@ -291,7 +294,7 @@ impl DiskStore {
             }
             let served = clock::timeout(Some(self.commit_timeout), served).await;
             served.map_err(|_| StoreError::Late)?.map_err(|_| StoreError::Unavailable)?;
-            all = self.logged_in_before(who, now).await?;
+            all = self.logged_in_before(who, end.at).await?;
             if all.is_empty() {
                 return Ok(count);
             }

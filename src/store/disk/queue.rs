@@ -15,7 +15,7 @@ use tokio::sync::oneshot;
 use super::reconcile::DiskRead;
 use crate::{
     clock::{self, Timestamp},
-    record::Record,
+    record::{Record, SessionEnd},
     store::StoreError,
 };
 
@@ -38,7 +38,7 @@ pub(super) enum WriteEffect {
     /// This record.
     Put(Arc<Record>),
     /// A tombstone.
-    End(Timestamp),
+    End(SessionEnd),
 }
 
 /// What a cold record's reader is told.

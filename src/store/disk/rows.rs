@@ -4,7 +4,10 @@
 use rusqlite::{OptionalExtension, params, types::ValueRef};
 
 use super::{file::DatabaseFile, row::RowColumns};
-use crate::clock::Timestamp;
+use crate::{
+    clock::Timestamp,
+    record::{EndReason, SessionEnd},
+};
 
 /// A row and what stands beside it.
 pub(in crate::store) struct StoredRow {
@@ -93,24 +96,34 @@ impl DatabaseFile {
         statement.query_map([], row)?.collect()
     }
 
-    pub(in crate::store) fn add_tombstone(&self, id: u128, at: Timestamp) -> rusqlite::Result<()> {
-        const SQL: &str = "INSERT OR REPLACE INTO ended (id, at) VALUES (?, ?)";
-        self.connection.prepare_cached(SQL)?.execute(params![blob(id), at.0.cast_signed()]).map(drop)
+    pub(in crate::store) fn add_tombstone(&self, id: u128, end: SessionEnd) -> rusqlite::Result<()> {
+        const SQL: &str = "INSERT OR REPLACE INTO ended (id, at, by) VALUES (?, ?, ?)";
+        let values = params![blob(id), end.at.0.cast_signed(), end.by.code()];
+        self.connection.prepare_cached(SQL)?.execute(values).map(drop)
     }
 
-    pub(super) fn ended(&self, id: u128) -> rusqlite::Result<Option<Timestamp>> {
-        let mut statement = self.connection.prepare_cached("SELECT at FROM ended WHERE id = ?")?;
-        statement.query_row([blob(id)], time).optional()
+    pub(super) fn ended(&self, id: u128) -> rusqlite::Result<Option<SessionEnd>> {
+        let sql = format!("SELECT at, {} FROM ended WHERE id = ?", self.end_reasons());
+        self.connection.prepare_cached(&sql)?.query_row([blob(id)], end).optional()
     }
 
     /// Each tombstone.
-    pub(in crate::store) fn tombstones(&self, mut each: impl FnMut(u128, Timestamp)) -> rusqlite::Result<()> {
-        let mut statement = self.connection.prepare("SELECT at, id FROM ended")?;
+    pub(in crate::store) fn tombstones(
+        &self,
+        mut each: impl FnMut(u128, SessionEnd),
+    ) -> rusqlite::Result<()> {
+        let mut statement =
+            self.connection.prepare(&format!("SELECT at, {}, id FROM ended", self.end_reasons()))?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            each(number(row.get_ref(1)?), time(row)?);
+            each(number(row.get_ref(2)?), end(row)?);
         }
         Ok(())
+    }
+
+    /// The column of reasons, or what stands for it in a database of before there was one.
+    fn end_reasons(&self) -> &'static str {
+        if self.keeps_end_reasons { "by" } else { "0" }
     }
 
     /// How many rows were set aside.
@@ -189,8 +202,9 @@ fn integer(value: ValueRef<'_>) -> u64 {
     if let ValueRef::Integer(number) = value { number.cast_unsigned() } else { 0 }
 }
 
-fn time(row: &rusqlite::Row<'_>) -> rusqlite::Result<Timestamp> {
-    Ok(Timestamp(integer(row.get_ref(0)?)))
+fn end(row: &rusqlite::Row<'_>) -> rusqlite::Result<SessionEnd> {
+    let by = EndReason::of_code(integer(row.get_ref(1)?));
+    Ok(SessionEnd { at: Timestamp(integer(row.get_ref(0)?)), by })
 }
 
 fn columns(row: &rusqlite::Row<'_>, [until, since, who]: [usize; 3]) -> rusqlite::Result<RowColumns> {

@@ -237,9 +237,9 @@ fn copy(old: &DatabaseFile, new: &DatabaseFile, now: Timestamp) -> rusqlite::Res
     }
     let mut tombstones = Vec::new();
     // Damaged tombstones are no reason to stop: the floor below stands for those that are lost.
-    let all_ended = old.tombstones(|id, at| tombstones.push((id, at)));
-    for (id, at) in tombstones {
-        new.add_tombstone(id, at)?;
+    let all_ended = old.tombstones(|id, end| tombstones.push((id, end)));
+    for (id, end) in tombstones {
+        new.add_tombstone(id, end)?;
     }
     let walked = old.walk(|stored| {
         checksum.add(stored.id);

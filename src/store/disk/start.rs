@@ -317,7 +317,7 @@ fn compare(commits: u64, said: CounterReading) {
 
 /// Every id, and whose it is; the tombstones.
 fn read(file: &DatabaseFile, ids: &RowIds, live_view: &LiveView) -> rusqlite::Result<()> {
-    file.tombstones(|id, at| live_view.ended.add(id, at))?;
+    file.tombstones(|id, end| live_view.ended.add(id, end))?;
     live_view.known.fill(ids.iter().map(|(id, _)| *id));
     let person = |(id, beside): &(u128, RowColumns)| Some((beside.since, beside.who?, *id));
     let mut people: Vec<_> = ids.iter().filter_map(person).collect();

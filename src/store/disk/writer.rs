@@ -20,7 +20,13 @@ use super::{
     row_checksum::RowChecksum,
     rows::StoredRow,
 };
-use crate::{clock::Timestamp, config::Durability, crypto::Sealer, record::Record, store::StoreError};
+use crate::{
+    clock::Timestamp,
+    config::Durability,
+    crypto::Sealer,
+    record::{EndReason, Record, SessionEnd},
+    store::StoreError,
+};
 
 /// How long it waits for orders before it looks after other things.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -133,14 +139,14 @@ impl DiskWriter {
     /// What should be there and is not: a page was damaged, or the id in it.
     fn miss(&mut self, id: u128) {
         let live_view = Arc::clone(&self.live_view);
-        let now = Timestamp::now();
+        let end = SessionEnd { at: Timestamp::now(), by: EndReason::Damaged };
         let mut missed = false;
         live_view.forget(id, None, || {
             // Another may have been asked for, and have ended since.
             missed = live_view.known.has(id);
             if missed {
-                live_view.ended.add(id, now);
-                let _ = self.transact(|writer| writer.file.add_tombstone(id, now));
+                live_view.ended.add(id, end);
+                let _ = self.transact(|writer| writer.file.add_tombstone(id, end));
             }
             missed
         });
@@ -155,14 +161,15 @@ impl DiskWriter {
     pub(super) fn set_aside(&mut self, damaged: &StoredRow) {
         let live_view = Arc::clone(&self.live_view);
         let now = Timestamp::now();
+        let end = SessionEnd { at: now, by: EndReason::Damaged };
         live_view.forget(damaged.id, damaged.beside.who, || {
-            live_view.ended.add(damaged.id, now);
+            live_view.ended.add(damaged.id, end);
             // Where this fails, it stays unreadable where it is.
             let _ = self.transact(|writer| {
                 if writer.file.set_aside(damaged, now)? {
                     writer.checksum.remove(damaged.id);
                 }
-                writer.file.add_tombstone(damaged.id, now)
+                writer.file.add_tombstone(damaged.id, end)
             });
             true
         });
@@ -235,9 +242,9 @@ impl DiskWriter {
             for write in writes {
                 match &write.what {
                     WriteEffect::Put(record) => writer.put(record, write.who)?,
-                    WriteEffect::End(at) => {
+                    WriteEffect::End(end) => {
                         writer.remove(write.id)?;
-                        writer.file.add_tombstone(write.id, *at)?;
+                        writer.file.add_tombstone(write.id, *end)?;
                     }
                 }
             }

@@ -19,7 +19,7 @@ use crate::{
     config::{Config, Durability, OnTooMany, SessionConfig},
     crypto::KeySecrets,
     record::{
-        FieldValue, NetworkTag, Realm, Record,
+        EndReason, FieldValue, NetworkTag, Realm, Record, SessionEnd,
         jar::{JarChange, JarCookie, RequestSite, SettingScope},
     },
     session::{
@@ -42,6 +42,11 @@ pub(in crate::store) struct StoreBench {
 /// The default rules.
 pub(in crate::store) fn rules() -> SessionConfig {
     Config::from_flags("127.0.0.1:1", "http://127.0.0.1:2").unwrap().session
+}
+
+/// An operator ends it then.
+pub(in crate::store) fn revoked(seconds: u64) -> SessionEnd {
+    SessionEnd { at: at(seconds), by: EndReason::Operator }
 }
 
 pub(in crate::store) fn at(seconds: u64) -> Timestamp {
@@ -298,7 +303,7 @@ fn session_as_it_was_is_held_for_the_old_secret_alone() {
             bench.save(shown, &sets_cookie("later"), at(3));
             assert_eq!(value(&bench.live(1, at(3))), Some(b"later".to_vec()));
             assert_eq!(past(secret).and_then(|view| value(&view)), Some(b"before".to_vec()));
-            assert!(bench.wait(bench.store.delete(id(1), at(4))).unwrap());
+            assert!(bench.wait(bench.store.delete(id(1), revoked(4))).unwrap());
             assert!(past(secret).is_none(), "of what has ended nothing is shown");
         },
     );
@@ -315,18 +320,20 @@ fn what_ended_stays_ended() {
                 bench.apply(seen(1, 2, true, at(2)), &destroy, at(2)),
                 Ok(AppliedChange::Ended)
             ));
-            assert!(matches!(bench.load(1, at(3)), FoundRecord::Ended(when) if when == at(2)));
+            assert!(
+                matches!(bench.load(1, at(3)), FoundRecord::Ended(end) if end == SessionEnd { at: at(2), by: EndReason::App })
+            );
             for record in [true, false] {
                 let late = bench.apply(seen(1, 2, record, at(3)), &login("alice"), at(3));
                 assert!(matches!(late, Ok(AppliedChange::Straggler)), "{late:?}");
             }
             assert_eq!(bench.of("alice"), [0; 0]);
             assert!(
-                !bench.wait(bench.store.delete(id(1), at(4))).unwrap(),
+                !bench.wait(bench.store.delete(id(1), revoked(4))).unwrap(),
                 "ending what has ended is no error"
             );
             // One that has no record, and so could be given one.
-            assert!(!bench.wait(bench.store.delete(id(2), at(4))).unwrap());
+            assert!(!bench.wait(bench.store.delete(id(2), revoked(4))).unwrap());
             let late = bench.apply(seen(2, 1, false, at(5)), &sets("a", "1"), at(5));
             assert!(matches!(late, Ok(AppliedChange::Straggler)), "{late:?}");
         },
@@ -344,7 +351,9 @@ fn sessions_end_when_nobody_comes_and_a_request_prolongs_them() {
             assert!(record.seen(at(idle - 1), 60_000));
             bench.store.touch(id(1), &record);
             assert!(matches!(bench.load(1, at(idle + 1)), FoundRecord::Live(_)));
-            assert!(matches!(bench.load(1, at(2 * idle)), FoundRecord::Over));
+            assert!(
+                matches!(bench.load(1, at(2 * idle)), FoundRecord::Over(end) if end.by == EndReason::Idle)
+            );
             let late = bench.apply(seen(1, 1, true, at(2 * idle)), &sets("a", "2"), at(2 * idle));
             assert!(matches!(late, Ok(AppliedChange::Straggler)), "{late:?}");
         },
@@ -361,10 +370,10 @@ fn principal_is_logged_out_with_logins_under_way() {
             }
             bench.save(seen(9, 1, false, at(1)), &login("bob"), at(1));
             assert_eq!(bench.of("alice"), [1, 2, 3, 4, 5]);
-            let count = bench.wait(bench.store.delete_all_of("hshop.test", "alice", at(10))).unwrap();
+            let count = bench.wait(bench.store.delete_all_of("hshop.test", "alice", revoked(10))).unwrap();
             assert_eq!((count, bench.of("alice").len(), bench.of("bob").len()), (5, 0, 1));
             for number in 1..=5 {
-                assert!(matches!(bench.load(number, at(11)), FoundRecord::Ended(_)));
+                assert!(matches!(bench.load(number, at(11)), FoundRecord::Ended(end) if end == revoked(10)));
             }
             let late = bench.apply(seen(6, 1, false, at(9)), &login("alice"), at(11));
             assert!(matches!(late, Ok(AppliedChange::Denied)), "{late:?}");
@@ -390,7 +399,7 @@ fn of_too_many_sessions_the_oldest_goes() {
                 bench.save(seen(number, 1, false, now), &login("alice"), now);
             }
             assert_eq!(bench.of("alice"), [3, 4]);
-            assert!(matches!(bench.load(1, at(5)), FoundRecord::Ended(_)));
+            assert!(matches!(bench.load(1, at(5)), FoundRecord::Ended(end) if end.by == EndReason::Limit));
             // What is over does not count, although nobody has swept it.
             let late = 5 + bench.rules.plain.idle_timeout.as_secs();
             bench.save(seen(5, 1, false, at(late)), &login("alice"), at(late));

@@ -29,7 +29,7 @@ use uuid::Uuid;
 use crate::{
     clock::Timestamp,
     config::RevocationMemory,
-    record::Record,
+    record::{EndReason, Record, SessionEnd},
     store::{StoreError, disk::OpenError},
 };
 use log::RevocationLog;
@@ -306,10 +306,11 @@ impl Revocations {
         Ok(true)
     }
 
-    /// Since when a copy that was renewed then is spent, or the session ended.
-    pub(super) fn find(&self, id: Uuid, renewed: Timestamp) -> Option<Timestamp> {
+    /// Since when a copy that was renewed then is spent, or the session ended: apps alone end such.
+    pub(super) fn find(&self, id: Uuid, renewed: Timestamp) -> Option<SessionEnd> {
         let entry = self.entry(id)?;
-        (renewed.0 < entry.below).then_some(Timestamp(entry.at))
+        let by = if entry.below == u64::MAX { EndReason::App } else { EndReason::Renewed };
+        (renewed.0 < entry.below).then_some(SessionEnd { at: Timestamp(entry.at), by })
     }
 
     /// Whether a session has ended, or was renewed but for the clock, and it does not hold of that time.

@@ -27,7 +27,7 @@ use crate::{
     },
     store::{
         FoundRecord, RecordStore, StoreError,
-        tests::conformance::{StoreBench, at, disk_store, id, rules, seen, sets, text},
+        tests::conformance::{StoreBench, at, disk_store, id, revoked, rules, seen, sets, text},
     },
 };
 
@@ -266,7 +266,7 @@ fn what_was_read_before_a_change_is_not_served_after_it() {
         Err(OutdatedRead)
     ));
     let mark = live_view.marks.of(1);
-    bench.wait(bench.store.delete(id(1), at(4))).unwrap();
+    bench.wait(bench.store.delete(id(1), revoked(4))).unwrap();
     assert!(
         matches!(live_view.warm(1, &DiskRead { mark, record: Some(old) }), Ok(None)),
         "nor what has ended"
@@ -318,7 +318,7 @@ fn what_was_acknowledged_is_found_by_every_worker() {
             bench.save(seen(1, 1, true, at(1)), &sets("n", &n.to_string()), at(1));
             acknowledged.store(n, Ordering::Release);
         }
-        runtime.block_on(bench.store.delete(id(1), at(2))).unwrap();
+        runtime.block_on(bench.store.delete(id(1), revoked(2))).unwrap();
         ended.store(true, Ordering::Release);
         for _ in 0..100 {
             assert!(matches!(runtime.block_on(bench.store.load(id(1), at(2))), Ok(FoundRecord::Ended(_))));

@@ -8,7 +8,7 @@ use crate::{
     crypto::KeySecrets,
     store::{
         FoundRecord, RecordStore,
-        tests::conformance::{StoreBench, at, id, login, open, rules, seen, sets, text},
+        tests::conformance::{StoreBench, at, id, login, open, revoked, rules, seen, sets, text},
     },
 };
 
@@ -33,7 +33,7 @@ fn images(secrets: &KeySecrets) -> [DiskImage; 2] {
         let long = format!("{number} ").repeat(40);
         bench.save(seen(number, 2, true, at(2)), &sets("n", &long), at(2));
     }
-    bench.wait(bench.store.delete(id(SESSIONS), at(3))).unwrap();
+    bench.wait(bench.store.delete(id(SESSIONS), revoked(3))).unwrap();
     let crashed = files(folder.path());
     drop(bench);
     [crashed, files(folder.path())]

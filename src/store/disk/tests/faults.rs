@@ -88,7 +88,7 @@ fn rows_are_resealed_and_locked_rows_kept() {
     let bench = serve(&KeySecrets::new(two, []));
     through(&bench);
     assert_eq!((inner(&bench).health().locked, inner(&bench).health().damaged), (300, 0));
-    assert!(matches!(bench.load(7, at(2)), FoundRecord::Over), "a stranger's, for the time being");
+    assert!(matches!(bench.load(7, at(2)), FoundRecord::Over(_)), "a stranger's, for the time being");
     drop(bench);
     let bench = serve(&KeySecrets::new(two, [one]));
     assert_eq!(bench.live(7, at(2)).principal.as_deref(), Some("alice"), "the key is back");

@@ -19,7 +19,7 @@ use crate::{
     session::{SessionChanges, testing::SeenTicket},
     store::{
         AppliedChange, DiskStore, FoundRecord, RecordStore, StoreError,
-        tests::conformance::{StoreBench, at, disk_store, id, login, open, rules, seen, sets, text},
+        tests::conformance::{StoreBench, at, disk_store, id, login, open, revoked, rules, seen, sets, text},
     },
 };
 
@@ -92,7 +92,7 @@ fn everything_is_there_after_a_restart() {
         ..sets("a", "b")
     };
     bench.save(seen(3, 1, true, at(3)), &flash, at(3));
-    bench.wait(bench.store.delete(id(4), at(4))).unwrap();
+    bench.wait(bench.store.delete(id(4), revoked(4))).unwrap();
     let record = bench.live(5, at(900));
     assert!(record.seen(at(900), 1));
     bench.store.touch(id(5), &record);
@@ -107,7 +107,7 @@ fn everything_is_there_after_a_restart() {
     assert_eq!(bench.store.of("hshop.test", "alice"), [id(1), id(2)]);
     let record = bench.live(3, at(5));
     assert_eq!((record.flashes.get("hello").map(|text| &**text), record.permanent), (Some("Zoë"), true));
-    assert!(matches!(bench.load(4, at(5)), FoundRecord::Ended(when) if when == at(4)));
+    assert!(matches!(bench.load(4, at(5)), FoundRecord::Ended(end) if end == revoked(4)));
     assert_eq!(bench.live(5, at(901)).last_seen(), at(900));
     let late = bench.apply(seen(4, 1, true, at(5)), &sets("a", "1"), at(5));
     assert!(matches!(late, Ok(AppliedChange::Straggler)), "{late:?}");
@@ -143,7 +143,7 @@ fn far_more_sessions_than_memory_holds_are_all_served() {
     for number in 1..=500 {
         assert_eq!(text(&bench.live(number, at(3)), "n"), Some(number.to_string()));
     }
-    assert_eq!(bench.wait(bench.store.delete_all_of("hshop.test", "p77", at(4))), Ok(1));
+    assert_eq!(bench.wait(bench.store.delete_all_of("hshop.test", "p77", revoked(4))), Ok(1));
     assert!(matches!(bench.load(77, at(4)), FoundRecord::Ended(_)));
 }
 
@@ -238,7 +238,7 @@ fn full_disk_refuses_new_sessions_before_known_ones() {
     assert!(until_full(300_000, &named).is_some());
     assert!(visitors > 100);
     bench.save(seen(1, 1, true, at(2)), &sets("a", "short"), at(2));
-    bench.wait(bench.store.delete(id(2), at(2))).unwrap();
+    bench.wait(bench.store.delete(id(2), revoked(2))).unwrap();
     let size = fs::metadata(place.folder.path().join(NAME)).unwrap().len();
     assert!(size <= 8 << 20, "{size}");
 }
@@ -272,7 +272,7 @@ fn what_is_over_leaves_the_disk_by_the_rules_of_today() {
     for number in 1..=400 {
         bench.save(seen(number, 1, false, at(1)), &login("alice"), at(1));
     }
-    bench.wait(bench.store.delete(id(400), at(2))).unwrap();
+    bench.wait(bench.store.delete(id(400), revoked(2))).unwrap();
     let idle = place.rules.plain.idle_timeout.as_secs();
     // One that somebody came back to, of which the disk does not know yet.
     let record = bench.live(7, at(idle));
@@ -300,7 +300,7 @@ fn what_ended_stays_ended_when_the_idle_time_is_raised() {
     let mut place = Place::new();
     let bench = place.open();
     bench.save(seen(1, 1, false, at(1)), &login("alice"), at(1));
-    bench.wait(bench.store.delete(id(1), at(10))).unwrap();
+    bench.wait(bench.store.delete(id(1), revoked(10))).unwrap();
     // Forty minutes later it is forgotten: with thirty, no ticket from before is taken.
     bench.wait(inner(&bench).sweep_now(at(2400)));
     drop(bench);
@@ -336,7 +336,7 @@ fn that_somebody_came_is_written_once_the_disk_takes_it_again() {
     assert!(record.seen(at(900), 1));
     bench.store.touch(id(1), &record);
     flush(&bench);
-    bench.wait(bench.store.delete(id(2), at(901))).unwrap();
+    bench.wait(bench.store.delete(id(2), revoked(901))).unwrap();
     drop(bench);
     assert_eq!(place.open().live(1, at(902)).last_seen(), at(900));
 }

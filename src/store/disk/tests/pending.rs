@@ -18,7 +18,9 @@ use crate::{
     },
     store::{
         AppliedChange, FoundRecord, RecordStore, StoreError,
-        tests::conformance::{StoreBench, at, disk_store, id, login, rules, seen, sets, text, update},
+        tests::conformance::{
+            StoreBench, at, disk_store, id, login, revoked, rules, seen, sets, text, update,
+        },
     },
 };
 
@@ -125,7 +127,7 @@ fn a_second_logout_everywhere_counts_although_the_first_failed() {
     for number in 1..=3 {
         bench.save(seen(number, 1, false, at(1)), &login("alice"), at(1));
     }
-    let everywhere = || bench.store.delete_all_of("hshop.test", "alice", at(3));
+    let everywhere = || bench.store.delete_all_of("hshop.test", "alice", revoked(3));
     assert_eq!(given_up(&bench, everywhere(), everywhere()), Ok(3));
     for number in 1..=3 {
         assert!(matches!(bench.load(number, at(4)), FoundRecord::Ended(_)));
@@ -139,7 +141,7 @@ fn what_settles_meanwhile_is_answered_as_it_was_decided() {
     let bench = bench(&folder, &secrets);
     bench.save(seen(1, 1, false, at(1)), &login("alice"), at(1));
     bench.wait(async {
-        let mut first = pin!(bench.store.delete(id(1), at(3)));
+        let mut first = pin!(bench.store.delete(id(1), revoked(3)));
         let mut settled = pin!(bench.store.settled(id(1)));
         held(inner(&bench.store), || {
             assert!(poll(first.as_mut()).is_pending() && poll(settled.as_mut()).is_pending());

@@ -9,7 +9,7 @@ use crate::{
     crypto::KeySecrets,
     store::{
         RecordStore,
-        tests::conformance::{StoreBench, at, disk_store, id, login, rules, seen},
+        tests::conformance::{StoreBench, at, disk_store, id, login, revoked, rules, seen},
     },
 };
 
@@ -70,7 +70,7 @@ fn who_looks_sees_the_store_as_it_was_when_they_began() {
     bench.save(seen(1, 1, false, at(1)), &login("alice"), at(1));
     let vault = place.look();
     bench.save(seen(2, 1, false, at(1)), &login("alice"), at(1));
-    bench.wait(bench.store.delete(id(1), at(2))).unwrap();
+    bench.wait(bench.store.delete(id(1), revoked(2))).unwrap();
     let before = vault.verify(&mut |_, _| ()).unwrap();
     assert_eq!((before.sessions, before.ended, before.is_whole()), (1, 0, true));
     let now = place.verify();
