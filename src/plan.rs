@@ -21,6 +21,7 @@ use crate::{
     cookies::{CookieInventory, CookieRules},
     crypto::{KeySecrets, Keyring},
     headers::{ForwardingRules, HeaderGuard, StrippedPrefix},
+    record::Realm,
     router::Router,
     session::{
         Backend, BackendState, CookieForm, FlaskSessions, Revocations, SealedSessions, SessionManager,
@@ -39,7 +40,7 @@ pub struct RoutePlan {
     /// Its place in the configuration.
     pub number: usize,
     /// Host and path, for whoever asks why it was chosen.
-    pub name: String,
+    pub name: Arc<str>,
     /// What is taken off the path on the way to the app (`strip_prefix`).
     pub prefix: Option<StrippedPrefix>,
     /// Where its requests go.
@@ -80,6 +81,16 @@ pub struct RoutePlan {
 type CompiledUpstream = (Arc<Endpoints>, Arc<UpstreamAccess>);
 
 impl RoutePlan {
+    /// What sessions belong to by this route, for visitors of this host: its realm, else the cookie's domain, else the host.
+    pub fn realm_of<'a>(&'a self, host: &'a str) -> Realm<'a> {
+        match (&self.realm, self.cookie.domain()) {
+            (Some(realm), _) => Realm::Named(realm),
+            (None, Some(domain)) => Realm::Domain(domain),
+            (None, None) if self.any_host => Realm::AnyHost(host),
+            (None, None) => Realm::Host(host),
+        }
+    }
+
     /// True where it matters which of the two is chosen.
     pub fn differs(&self, other: &Self) -> bool {
         self.session != other.session
@@ -199,7 +210,7 @@ fn compile_routes(config: &Config, upstreams: &[CompiledUpstream]) -> Result<Rou
         let (upstream, view) = upstreams.get(route.upstream).ok_or(PlanError::Upstream)?;
         let plan = RoutePlan {
             number,
-            name: name(route),
+            name: name(route).into(),
             prefix: StrippedPrefix::new(&route.path, route.ignores_case()).filter(|_| route.strip_prefix),
             upstream: Arc::clone(upstream),
             session: route.session,
@@ -331,6 +342,7 @@ impl Plan {
         let apache = (config.session.headers.preset == HeaderPreset::Apache).then(|| "session".to_owned());
         let strip = config.process.strip.iter().map(ToString::to_string);
         let ours: Vec<_> = also.chain(apache).chain(strip).collect();
+        sessions.headers.events.trail.name_principals(config.log.principals);
         Ok(Self {
             number: PLANS.fetch_add(1, Ordering::Relaxed),
             routes: config.routes.len(),

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{
     AdminResponse, AdminSources, page,
     status::{CookieReport, ProcessStatus, SessionSummary, UpstreamReport},
+    why::TicketStory,
 };
 use crate::{
     clock::Timestamp,
@@ -126,6 +127,7 @@ async fn route(sources: &AdminSources, head: &Parts, path: &str, client: &ApiCli
         ("cookies", None) if get => json(&CookieReport::of(sources, CookieFinding::as_str)),
         // Secrets stand elsewhere: a file names only where they lie.
         ("config", None) if get => json(&serde_json::json!({ "toml": sources.reloads.text() })),
+        ("why", None) if get => why(sources, head, now).await,
         ("reload", None) if *method == Method::POST => reload(sources, client).await,
         ("sessions", None) if get => sessions(sources, head.uri.query().unwrap_or_default()).await,
         ("sessions", Some(id)) if get || *method == Method::DELETE => {
@@ -136,14 +138,28 @@ async fn route(sources: &AdminSources, head: &Parts, path: &str, client: &ApiCli
         ("principals", Some(name)) if get || *method == Method::DELETE => {
             principal(sources, name, head.uri.query().unwrap_or_default(), get, client).await
         }
-        ("status" | "upstreams" | "cookies" | "config" | "sessions", None) => Err(wrong_method("GET, HEAD")),
+        ("status" | "upstreams" | "cookies" | "config" | "sessions" | "why", None) => {
+            Err(wrong_method("GET, HEAD"))
+        }
         ("reload", None) => Err(wrong_method("POST")),
         ("sessions" | "principals", Some(_)) => Err(wrong_method("GET, HEAD, DELETE")),
         _ => Err(ApiProblem::new(
             StatusCode::NOT_FOUND,
-            "there are status, upstreams, cookies, config, sessions, sessions/ID, principals/NAME?realm=… and reload",
+            "there are status, upstreams, cookies, config, sessions, sessions/ID, principals/NAME?realm=…, why and reload",
         )),
     }
+}
+
+async fn why(sources: &AdminSources, head: &Parts, now: Timestamp) -> ApiResult {
+    let query = head.uri.query().unwrap_or_default();
+    let host = query.split('&').find_map(|pair| pair.strip_prefix("host=")).map(decoded).transpose()?;
+    let host = host.map(|host| host.to_ascii_lowercase());
+    let story = TicketStory::of(sources, &head.headers, host.as_deref(), now).await.map_err(failed)?;
+    let missing = || {
+        let why = "needs a ticket, a cookie line or a session's id in the header `x-cloakroom-ticket`";
+        ApiProblem::new(StatusCode::BAD_REQUEST, why)
+    };
+    json(&story.ok_or_else(missing)?)
 }
 
 fn wrong_method(allowed: &str) -> ApiProblem {

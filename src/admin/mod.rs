@@ -13,6 +13,7 @@ mod exposition;
 mod health;
 mod listener;
 mod status;
+mod why;
 
 pub use api::ReloadOutcome;
 pub use listener::{AdminError, AdminListener};

@@ -12,7 +12,7 @@ use crate::{
     store::RecordStore,
 };
 
-fn time(at: Timestamp) -> String {
+pub(super) fn time(at: Timestamp) -> String {
     jiff::Timestamp::from_millisecond(at.0.cast_signed()).map_or_else(|_| String::new(), |at| at.to_string())
 }
 

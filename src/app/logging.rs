@@ -68,8 +68,8 @@ where
 
 fn write_origin(line: &mut String, metadata: &Metadata<'_>, origin: &proxy::RequestOrigin) -> fmt::Result {
     let is_missing = |name| metadata.fields().field(name).is_none();
-    if let Some(id) = origin.id.filter(|_| is_missing("request")) {
-        write!(line, " request={id}")?;
+    if is_missing("request") {
+        write!(line, " request={}", origin.id())?;
     }
     if let Some(host) = origin.host().filter(|_| is_missing("host")) {
         // Quoted and escaped: it is the visitor's word.

@@ -65,11 +65,11 @@ impl RemoteAdmin {
         }
     }
 
-    /// Asks it.
+    /// Asks it, with further header lines.
     ///
     /// # Errors
     /// Nobody answers.
-    pub(super) fn ask(&self, method: &str, path: &str) -> Result<AdminReply, RemoteError> {
+    pub(super) fn ask(&self, method: &str, path: &str, lines: &str) -> Result<AdminReply, RemoteError> {
         let place = match self.config.admin.place() {
             Some(place) => place,
             None if self.config.admin.address == crate::config::AdminAddress::Off => {
@@ -91,7 +91,8 @@ impl RemoteAdmin {
             None => String::new(),
         };
         // HTTP/1.0: the answer ends with the connection.
-        let head = format!("{method} {path} HTTP/1.0\r\nhost: {host}\r\nx-cloakroom-admin: 1\r\n{token}\r\n");
+        let head =
+            format!("{method} {path} HTTP/1.0\r\nhost: {host}\r\nx-cloakroom-admin: 1\r\n{token}{lines}\r\n");
         let exchanged = match &place {
             Ok(path) => UnixStream::connect(path).and_then(|stream| {
                 stream.set_read_timeout(Some(PATIENCE))?;
@@ -128,11 +129,21 @@ pub(super) fn tell(
     json: bool,
     show: impl FnOnce(&Value) -> String,
 ) -> ExitCode {
+    tell_with(file, (method, path, ""), json, show)
+}
+
+/// The same with further header lines.
+pub(super) fn tell_with(
+    file: &Path,
+    (method, path, lines): (&str, &str, &str),
+    json: bool,
+    show: impl FnOnce(&Value) -> String,
+) -> ExitCode {
     let remote = match RemoteAdmin::of(file) {
         Ok(remote) => remote,
         Err(code) => return code,
     };
-    let answered = match remote.ask(method, path) {
+    let answered = match remote.ask(method, path, lines) {
         Ok(answered) => answered,
         Err(error) => {
             anstream::eprintln!("error: {error}");

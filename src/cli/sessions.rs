@@ -1,12 +1,19 @@
 //! `cloakroom sessions`: who is there, and an end to it.
 
-use std::{path::Path, process::ExitCode};
+use std::{
+    io::{self, Read as _},
+    path::Path,
+    process::ExitCode,
+};
 
 use clap::Subcommand;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
-use super::remote::{cell, table, tell};
+use super::{
+    FAILED, WRONG,
+    remote::{cell, table, tell, tell_with},
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum SessionsVerb {
@@ -29,6 +36,16 @@ pub(super) enum SessionsVerb {
     Show {
         /// Its public id, as apps and logs have it
         id: String,
+    },
+    /// Tell what became of a ticket, and why somebody was logged out
+    Why {
+        /// The ticket, a cookie line with it, or a session's public id; absent or `-`: from standard input, so that no
+        /// ticket stands in the history of a shell
+        #[arg(value_name = "TICKET_OR_ID")]
+        shown: Option<String>,
+        /// The host that the visitor asked for, where routes name none
+        #[arg(long)]
+        host: Option<String>,
     },
     /// End one session, or all of somebody
     Revoke {
@@ -61,6 +78,7 @@ pub(super) fn run(file: &Path, verb: &SessionsVerb, json: bool) -> ExitCode {
             tell(file, ("GET", &format!("/api/sessions?limit={limit}{after}")), json, list)
         }
         SessionsVerb::Show { id } => tell(file, ("GET", &one(id)), json, show),
+        SessionsVerb::Why { shown, host } => why(file, shown.as_deref(), host.as_deref(), json),
         SessionsVerb::Revoke { id: Some(id), .. } => tell(file, ("DELETE", &one(id)), json, revoked),
         SessionsVerb::Revoke { principal, realm, .. } => {
             let (name, realm) =
@@ -68,6 +86,51 @@ pub(super) fn run(file: &Path, verb: &SessionsVerb, json: bool) -> ExitCode {
             tell(file, ("DELETE", &all(name, realm)), json, revoked)
         }
     }
+}
+
+fn why(file: &Path, shown: Option<&str>, host: Option<&str>, json: bool) -> ExitCode {
+    let shown = match shown {
+        Some(shown) if shown != "-" => shown.to_owned(),
+        _ => {
+            let mut text = String::new();
+            if let Err(error) = io::stdin().read_to_string(&mut text) {
+                anstream::eprintln!("error: standard input: {error}");
+                return ExitCode::from(FAILED);
+            }
+            text
+        }
+    };
+    let shown = shown.trim();
+    if shown.is_empty() || shown.bytes().any(|byte| byte.is_ascii_control() || !byte.is_ascii()) {
+        anstream::eprintln!(
+            "error: this is no ticket, no cookie line and no session's id: one line of ASCII is expected"
+        );
+        return ExitCode::from(WRONG);
+    }
+    let query = host.map(|host| format!("?host={}", encoded(host))).unwrap_or_default();
+    let lines = format!("x-cloakroom-ticket: {shown}\r\n");
+    tell_with(file, ("GET", &format!("/api/why{query}"), &lines), json, story)
+}
+
+/// What became of a ticket: a line each.
+fn story(answer: &Value) -> String {
+    let mut text = format!("{}: {}\n", cell(answer, "ticket"), cell(answer, "explanation"));
+    let session = answer.get("session").filter(|session| session.is_object());
+    let mut line = |what: &str, value: String| {
+        if value != "-" {
+            text.push_str(&format!("{what:13}  {value}\n"));
+        }
+    };
+    line("session", cell(answer, "session_id"));
+    if let Some(session) = session {
+        for (what, key) in [("principal", "principal"), ("realm", "realm"), ("last seen", "last_seen")] {
+            line(what, cell(session, key));
+        }
+    }
+    line("session began", cell(answer, "session_began"));
+    line("ticket given", cell(answer, "given"));
+    line("ended", cell(answer, "ended"));
+    text
 }
 
 fn list(answer: &Value) -> String {

@@ -9,6 +9,8 @@ pub struct LogConfig {
     pub level: LogLevel,
     /// `access`
     pub access: AccessFormat,
+    /// `principals`: who is logged in stands in both logs.
+    pub principals: bool,
 }
 
 /// `level`
@@ -56,6 +58,7 @@ impl LogConfig {
         let log = Self {
             level: reader.choice("level", &levels, LogLevel::Info),
             access: reader.choice("access", &formats, AccessFormat::Json),
+            principals: reader.bool("principals", true),
         };
         reader.finish();
         log

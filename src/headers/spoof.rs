@@ -45,7 +45,11 @@ impl HeaderGuard {
         // here.
         let family = match name {
             [b'x', _, b'f', ..] => folded_starts_with(name, b"x-forwarded-"),
-            [b'x', _, b'r', ..] => folded_eq(name, b"x-real-ip") || folded_eq(name, b"x-rewrite-url"),
+            [b'x', _, b'r', ..] => {
+                folded_eq(name, b"x-real-ip")
+                    || folded_eq(name, b"x-rewrite-url")
+                    || folded_eq(name, b"x-request-id")
+            }
             [b'x', _, b'c', ..] => folded_starts_with(name, b"x-client-cert-"),
             [b'x', _, b'o', ..] => folded_eq(name, b"x-original-url"),
             b"forwarded" | b"proxy" => true,

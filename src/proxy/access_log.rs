@@ -19,8 +19,10 @@ use std::{
 use http::{HeaderValue, Method, StatusCode, Version};
 use uuid::Uuid;
 
+use super::request_id::RequestId;
 use crate::{
-    clock::Timestamp, config::AccessFormat, message::visible::is_invisible, metrics::Counter, tasks,
+    clock::Timestamp, config::AccessFormat, message::visible::is_invisible, metrics::Counter,
+    session::TicketVerdict, tasks,
 };
 
 const QUEUE: usize = 8192;
@@ -37,7 +39,7 @@ pub struct AccessLog {
 #[derive(Debug)]
 pub struct AccessRecord<'a> {
     /// The request's id.
-    pub id: Option<Uuid>,
+    pub id: &'a RequestId,
     /// When it began.
     pub at: Timestamp,
     /// The visitor.
@@ -62,6 +64,20 @@ pub struct AccessRecord<'a> {
     pub cut: bool,
     /// From the head to the last byte.
     pub took: Duration,
+    /// The route that it took.
+    pub route: Option<&'a str>,
+    /// The upstream that the route leads to.
+    pub upstream: Option<&'a str>,
+    /// Which of its servers answered.
+    pub server: Option<&'a str>,
+    /// From the question to the app until the head of its answer was there.
+    pub upstream_took: Option<Duration>,
+    /// How long the store of sessions was waited for.
+    pub store_waited: Duration,
+    /// What became of the ticket that came with it; `None` where nobody looked.
+    pub ticket: Option<TicketVerdict>,
+    /// Who is logged in.
+    pub principal: Option<&'a str>,
     /// The session's public id.
     pub session: Option<Uuid>,
 }
@@ -119,6 +135,16 @@ fn write_lines(lines: &Receiver<String>) {
 
 fn quoted(out: &mut String, bytes: &[u8]) {
     out.push('"');
+    let is_plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
+    // As nearly all are, and then they are copied as they stand.
+    match std::str::from_utf8(bytes) {
+        Ok(text) if bytes.iter().all(is_plain) => out.push_str(text),
+        _ => escaped(out, bytes),
+    }
+    out.push('"');
+}
+
+fn escaped(out: &mut String, bytes: &[u8]) {
     for c in String::from_utf8_lossy(bytes).chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
@@ -131,34 +157,59 @@ fn quoted(out: &mut String, bytes: &[u8]) {
             c => out.push(c),
         }
     }
-    out.push('"');
+}
+
+/// One more member of the object.
+fn member(out: &mut String, name: &str, value: Option<&[u8]>) {
+    if let Some(value) = value {
+        out.extend([",\"", name, "\":"]);
+        quoted(out, value);
+    }
+}
+
+fn number(out: &mut String, name: &str, value: Option<u128>) {
+    if let Some(value) = value {
+        let _ = write!(out, ",\"{name}\":{value}");
+    }
+}
+
+fn id(out: &mut String, name: &str, id: Option<Uuid>) {
+    if let Some(id) = id {
+        out.extend([",\"", name, "\":\"", id.as_hyphenated().encode_lower(&mut Uuid::encode_buffer()), "\""]);
+    }
 }
 
 fn json(line: &AccessRecord<'_>) -> String {
-    let mut out = String::with_capacity(320);
+    let mut out = String::with_capacity(640);
     let time = rfc3339(line.at);
-    let _ = write!(out, "{{\"time\":\"{time}\",\"method\":");
-    quoted(&mut out, line.method.as_str().as_bytes());
-    out.push_str(",\"target\":");
-    quoted(&mut out, line.target.as_bytes());
-    let took = line.took.as_micros();
-    let _ =
-        write!(out, ",\"status\":{},\"bytes\":{},\"duration_us\":{took}", line.status.as_u16(), line.sent);
-    for (name, value) in [("host", line.host), ("referer", line.referer), ("user_agent", line.agent)] {
-        if let Some(value) = value {
-            let _ = write!(out, ",\"{name}\":");
-            quoted(&mut out, value.as_bytes());
-        }
-    }
+    out.extend(["{\"time\":\"", &time, "\""]);
+    member(&mut out, "method", Some(line.method.as_str().as_bytes()));
+    member(&mut out, "target", Some(line.target.as_bytes()));
+    number(&mut out, "status", Some(line.status.as_u16().into()));
+    number(&mut out, "bytes", Some(line.sent.into()));
+    number(&mut out, "duration_us", Some(line.took.as_micros()));
+    member(&mut out, "host", line.host.map(HeaderValue::as_bytes));
+    member(&mut out, "referer", line.referer.map(HeaderValue::as_bytes));
+    member(&mut out, "user_agent", line.agent.map(HeaderValue::as_bytes));
     if let Some(client) = line.client {
         let _ = write!(out, ",\"client\":\"{client}\"");
     }
-    if let Some(session) = line.session {
-        let _ = write!(out, ",\"session\":\"{session}\"");
+    member(&mut out, "route", line.route.map(str::as_bytes));
+    member(&mut out, "upstream", line.upstream.map(str::as_bytes));
+    member(&mut out, "server", line.server.map(str::as_bytes));
+    number(&mut out, "upstream_us", line.upstream_took.map(|took| took.as_micros()));
+    number(&mut out, "store_us", Some(line.store_waited.as_micros()).filter(|waited| *waited > 0));
+    if let Some(ticket) = line.ticket {
+        out.extend([",\"ticket\":\"", ticket.state.as_str(), "\""]);
+        if let Some(by) = ticket.ended_by {
+            out.extend([",\"ended_by\":\"", by.as_str(), "\""]);
+        }
+        // Of a ticket that is not good: the session that it was of.
+        id(&mut out, "ticket_session", ticket.session.filter(|_| ticket.session != line.session));
     }
-    if let Some(id) = line.id {
-        let _ = write!(out, ",\"request\":\"{id}\"");
-    }
+    id(&mut out, "session", line.session);
+    member(&mut out, "principal", line.principal.map(str::as_bytes));
+    let _ = write!(out, ",\"request\":\"{}\"", line.id);
     if line.cut {
         out.push_str(",\"cut\":true");
     }

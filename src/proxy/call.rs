@@ -33,12 +33,6 @@ impl Call<'_> {
 
     /// What its session belongs to: the route's realm, else the cookie's domain, else the host.
     pub fn realm(&self) -> Realm<'_> {
-        let host = &self.admitted.authority.host;
-        match (&self.route.realm, self.route.cookie.domain()) {
-            (Some(realm), _) => Realm::Named(realm),
-            (None, Some(domain)) => Realm::Domain(domain),
-            (None, None) if self.route.any_host => Realm::AnyHost(host),
-            (None, None) => Realm::Host(host),
-        }
+        self.route.realm_of(&self.admitted.authority.host)
     }
 }

@@ -3,7 +3,7 @@
 
 use http::{HeaderValue, StatusCode, header};
 
-use super::{body::ResponseBody, own_answer::page, request_body::BodyFault};
+use super::{body::ResponseBody, own_answer::page, request_body::BodyFault, request_id::RequestId};
 use crate::{config::ErrorPages, message::Response, store::StoreError, upstream::UpstreamError};
 
 /// Why a request got no answer of the app's.
@@ -53,7 +53,12 @@ impl ProxyError {
 
     /// Logs it for the operator and answers the visitor, in JSON if `accept` would rather have that; else by the
     /// operator's own page for the status, where there is one.
-    pub fn answer(&self, accept: Option<&HeaderValue>, pages: &ErrorPages) -> Response<ResponseBody> {
+    pub fn answer(
+        &self,
+        accept: Option<&HeaderValue>,
+        pages: &ErrorPages,
+        id: &RequestId,
+    ) -> Response<ResponseBody> {
         let status = self.status();
         match self {
             // As usual as a page: the access log has it.
@@ -71,7 +76,7 @@ impl ProxyError {
                 tracing::error!(status = status.as_u16(), reason = %self, "the session store failed");
             }
         }
-        let mut response = page(status, accept, pages);
+        let mut response = page(status, accept, pages, id);
         match self {
             // Nothing was done: it may be asked again (RFC 9110 section 15.6.4).
             Self::StoreRead(_)

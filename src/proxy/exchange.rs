@@ -1,20 +1,30 @@
 //! One exchange: what is known of a request from its first byte to its last, and its line in the access log.
 
-use std::{cell::Cell, net::IpAddr, rc::Rc, time::Instant};
+use std::{
+    cell::Cell,
+    future::{Future, poll_fn},
+    net::IpAddr,
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use http::{HeaderValue, Method, StatusCode, Version, header};
-use uuid::Uuid;
 
 use super::{
     access_log::{AccessLog, AccessRecord},
     counted::{CountedRow, PlanShape, WorkerCounts},
+    request_id::RequestId,
     request_origin::RequestOrigin,
 };
 use crate::{
-    clock::Timestamp,
+    clock::{self, Timestamp},
+    headers::ClientInfo,
     message::Request,
     metrics,
     plan::{Plan, RoutePlan},
+    session::{ResolvedSession, TicketVerdict},
 };
 
 /// What the access log will say.
@@ -24,6 +34,16 @@ struct LoggedRequest {
     method: Method,
     target: String,
     version: Version,
+    route: Option<Arc<str>>,
+    /// Who is logged in, where that may be written.
+    principal: Option<Arc<str>>,
+    ticket: Option<TicketVerdict>,
+    /// When the app was first asked.
+    asked: Cell<Option<Instant>>,
+    /// Which of the upstream's servers answered.
+    server: Cell<Option<usize>>,
+    /// How long the store was waited for.
+    store_wait: Cell<Duration>,
     host: Option<HeaderValue>,
     referer: Option<HeaderValue>,
     agent: Option<HeaderValue>,
@@ -76,13 +96,20 @@ impl Exchange {
                     .path_and_query()
                     .map_or_else(|| request.uri().to_string(), ToString::to_string),
                 version: request.version(),
+                route: None,
+                principal: None,
+                ticket: None,
+                asked: Cell::new(None),
+                server: Cell::new(None),
+                store_wait: Cell::new(Duration::ZERO),
                 host: named_host(request),
                 referer: copy(header::REFERER),
                 agent: copy(header::USER_AGENT),
             })
         });
+        let now = Timestamp::now();
         Self {
-            now: Timestamp::now(),
+            now,
             client: None,
             // Until there is an answer: if the future is dropped, this is what is logged.
             status: gone(),
@@ -93,7 +120,7 @@ impl Exchange {
             began,
             method: metrics::method(request.method().as_str()),
             counting: None,
-            origin: RequestOrigin::new(noted.as_ref().map(|_| Uuid::now_v7())),
+            origin: RequestOrigin::new(RequestId::make(now)),
             noted,
         }
     }
@@ -107,9 +134,68 @@ impl Exchange {
     /// It goes that way.
     pub fn goes(&mut self, route: &RoutePlan) {
         self.origin.goes_to(&route.upstream);
+        if let Some(noted) = &mut self.noted {
+            noted.route = Some(Arc::clone(&route.name));
+        }
         if let Some(counting) = &mut self.counting {
             counting.row = Some(counting.counted.row(counting.came, Some(route)));
         }
+    }
+}
+
+impl Exchange {
+    /// Whose it is, and what a proxy that is believed calls it.
+    pub fn comes_from<B>(&mut self, client: &ClientInfo, request: &Request<B>) {
+        self.client = client.address;
+        if client.by_proxy
+            && let Some(id) = RequestId::given(request.fields())
+        {
+            self.origin.is_named(id);
+        }
+    }
+
+    /// This is the session that it comes under; `names_principals`: who is logged in may be written.
+    pub fn comes_under(&mut self, resolved: &ResolvedSession, names_principals: bool) {
+        self.origin.session.set(resolved.id());
+        if let Some(noted) = &mut self.noted {
+            noted.ticket = Some(resolved.verdict());
+            let principal = resolved.record().and_then(|record| record.principal.as_ref());
+            noted.principal = principal.filter(|_| names_principals).cloned();
+        }
+    }
+
+    /// The app is asked now.
+    pub fn asks(&self) {
+        if let Some(noted) = &self.noted {
+            noted.asked.set(Some(clock::instant()));
+        }
+    }
+
+    /// The head of the app's answer is there, from this server of its upstream.
+    pub fn is_answered_by(&self, server: usize) {
+        self.answered.set(Some(clock::instant()));
+        if let Some(noted) = &self.noted {
+            noted.server.set(Some(server));
+        }
+    }
+
+    /// Whatever the future waits for is the store. It is lent, since it may be large.
+    pub async fn store_wait<F: Future>(&self, mut future: Pin<&mut F>) -> F::Output {
+        let Some(noted) = &self.noted else { return future.await };
+        let mut waits_since = None;
+        poll_fn(|cx| {
+            let polled = future.as_mut().poll(cx);
+            match waits_since {
+                // Hardly ever: what is in memory is there at once, and no time is taken.
+                None if polled.is_pending() => waits_since = Some(clock::instant()),
+                Some(since) if polled.is_ready() => {
+                    noted.store_wait.set(noted.store_wait.get() + clock::instant().duration_since(since));
+                }
+                _ => {}
+            }
+            polled
+        })
+        .await
     }
 }
 
@@ -137,13 +223,24 @@ impl Drop for Exchange {
         }
         if let Some(noted) = self.noted.take() {
             noted.log.write(&AccessRecord {
-                id: self.origin.id,
+                id: self.origin.id(),
                 at: self.now,
                 client: self.client,
                 method: &noted.method,
                 target: &noted.target,
                 version: noted.version,
                 host: noted.host.as_ref(),
+                route: noted.route.as_deref(),
+                upstream: self.origin.upstream(),
+                server: noted.server.get().and_then(|place| self.origin.server(place)),
+                upstream_took: noted
+                    .asked
+                    .get()
+                    .zip(self.answered.get())
+                    .map(|(from, to)| to.duration_since(from)),
+                store_waited: noted.store_wait.get(),
+                ticket: noted.ticket,
+                principal: noted.principal.as_deref(),
                 referer: noted.referer.as_ref(),
                 agent: noted.agent.as_ref(),
                 status: self.status,

@@ -19,6 +19,7 @@ mod own_answer;
 mod own_url;
 mod request;
 mod request_body;
+mod request_id;
 mod request_origin;
 mod response;
 mod session;
@@ -113,7 +114,7 @@ fn handle(
                 origin.asks_for(&host);
             }
             let _scope = origin.enter();
-            error.answer(request.fields().get(http::header::ACCEPT), &plan.errors)
+            error.answer(request.fields().get(http::header::ACCEPT), &plan.errors, origin.id())
         });
         // 12. finish: with the body's last piece, or when the visitor has gone, the exchange is dropped, and then counted.
         exchange.status = response.status();
@@ -153,7 +154,7 @@ async fn prepare<'p, B: http_body::Body>(
         exchange.origin.asks_for(host);
     }
     let client = plan.forwarding.client(&source, arrival.https, request.fields());
-    exchange.client = client.address;
+    exchange.comes_from(&client, request);
     gate::https(arrival, &client, &admitted)?;
     // 4. route.
     let route = route(plan, &admitted)?;
@@ -165,8 +166,10 @@ async fn prepare<'p, B: http_body::Body>(
     gate::cross_site(&call, request)?;
 
     // 6. resolve; the gate comes after it, since it asks who is logged in.
-    let mut resolved = call.resolve_session(request).await?;
-    exchange.origin.session.set(resolved.as_ref().and_then(ResolvedSession::id));
+    let mut resolved = exchange.store_wait(pin!(call.resolve_session(request))).await?;
+    if let Some(resolved) = &resolved {
+        exchange.comes_under(resolved, plan.log.principals);
+    }
     gate::require(&call, request, resolved.as_ref())?;
     // 7. rewrite the request. Paths first, since cookies and forwarding headers speak of what the app will see.
     request::origin_form(request)?;
@@ -177,7 +180,8 @@ async fn prepare<'p, B: http_body::Body>(
     if let Some(resolved) = resolved.as_mut().filter(|resolved| resolved.has_flashes()) {
         Box::pin(call.deliver_flashes(request, resolved)).await;
     }
-    let (added, nominations) = call.rewrite_request(resolved.as_ref(), (&source, can_switch), request);
+    let (added, nominations) =
+        call.rewrite_request(resolved.as_ref(), (&source, can_switch), (request, exchange.origin.id()));
     let cookie_context = match call.rewrite_cookies(resolved.as_ref(), request) {
         Ok(cookie_context) => cookie_context,
         Err(error) => {
@@ -244,6 +248,7 @@ impl PreparedRequest<'_> {
         let Self { call, cookie_context, .. } = self;
         let (route, resolved) = (call.route, self.resolved.as_ref());
         // 8. forward.
+        exchange.asks();
         let answer = {
             let upload = body.upload();
             let options = self.send_options(upload.as_ref(), &visitor);
@@ -257,8 +262,8 @@ impl PreparedRequest<'_> {
             handover::until(end, sent).await.ok_or(error)??
         };
 
-        exchange.answered.set(Some(clock::instant()));
         let upstream::UpstreamAnswer { mut response, endpoint } = answer;
+        exchange.is_answered_by(endpoint);
         // 9. rewrite the response.
         let (mut changes, nominations) = call.rewrite_response(endpoint, &mut response);
         // SECURITY: on a connection that many share, NTLM would log in all of them: it is not even
@@ -280,7 +285,8 @@ impl PreparedRequest<'_> {
                 }
                 changes => {
                     let changes = changes.unwrap_or_default();
-                    Box::pin(call.commit_changes(resolved, changes, &mut response)).await?
+                    let mut committed = Box::pin(call.commit_changes(resolved, changes, &mut response));
+                    exchange.store_wait(committed.as_mut()).await?
                 }
             };
         }

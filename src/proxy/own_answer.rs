@@ -5,7 +5,11 @@ use std::fmt;
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 
-use super::{ProxyError, body::ResponseBody};
+use super::{
+    ProxyError,
+    body::ResponseBody,
+    request_id::{RequestId, X_REQUEST_ID},
+};
 use crate::{config::ErrorPages, message::Response};
 
 /// An answer of our own.
@@ -31,8 +35,13 @@ impl OwnAnswer {
         }
     }
 
-    fn response(self, accept: Option<&HeaderValue>, pages: &ErrorPages) -> Response<ResponseBody> {
-        let mut response = page(self.status(), accept, pages);
+    fn response(
+        self,
+        accept: Option<&HeaderValue>,
+        pages: &ErrorPages,
+        id: &RequestId,
+    ) -> Response<ResponseBody> {
+        let mut response = page(self.status(), accept, pages, id);
         let headers = response.fields_mut();
         match self {
             Self::LastHop => {
@@ -96,11 +105,16 @@ impl StageEnd {
         }
     }
 
-    /// What the visitor gets; `request`: its id, for the log of errors.
-    pub(super) fn answer(self, accept: Option<&HeaderValue>, pages: &ErrorPages) -> Response<ResponseBody> {
+    /// What the visitor gets: with the request's id, by which an operator finds it in the logs.
+    pub(super) fn answer(
+        self,
+        accept: Option<&HeaderValue>,
+        pages: &ErrorPages,
+        id: &RequestId,
+    ) -> Response<ResponseBody> {
         match self {
-            Self::Own(answer) => answer.response(accept, pages),
-            Self::Failed(error) => error.answer(accept, pages),
+            Self::Own(answer) => answer.response(accept, pages, id),
+            Self::Failed(error) => error.answer(accept, pages, id),
         }
     }
 }
@@ -118,12 +132,13 @@ pub(super) fn page(
     status: StatusCode,
     accept: Option<&HeaderValue>,
     pages: &ErrorPages,
+    id: &RequestId,
 ) -> Response<ResponseBody> {
     let json = accept.is_some_and(wants_json);
     let reason = status.canonical_reason().unwrap_or("Error");
     let code = status.as_u16();
     let (kind, text) = if json {
-        let text = format!("{{\"title\":\"{reason}\",\"status\":{code}}}\n");
+        let text = format!("{{\"title\":\"{reason}\",\"status\":{code},\"request_id\":\"{id}\"}}\n");
         ("application/problem+json", Bytes::from(text))
     } else if let Some(own) = pages.page(code) {
         (HTML, own)
@@ -131,7 +146,7 @@ pub(super) fn page(
         let text = format!(
             "<!doctype html><html lang=en><meta charset=utf-8><title>{code} {reason}</title>\
              <style>body{{font:1rem/1.5 system-ui,sans-serif;max-width:32rem;margin:20vh auto;padding:0 1rem}}</style>\
-             <h1>{code} {reason}</h1>\n"
+             <h1>{code} {reason}</h1><p>Request <code>{id}</code>\n"
         );
         (HTML, Bytes::from(text))
     };
@@ -139,6 +154,7 @@ pub(super) fn page(
     *response.status_mut() = status;
     let headers = response.fields_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(X_REQUEST_ID, id.value());
     // A cached 503 would outlive what caused it.
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if matches!(status, StatusCode::METHOD_NOT_ALLOWED | StatusCode::NO_CONTENT) {

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, StatusCode, Uri, Version, header, uri::PathAndQuery};
 
-use super::{Call, ProxyError, upgrade};
+use super::{Call, ProxyError, request_id::RequestId, upgrade};
 use crate::{
     config::UpstreamHost,
     headers::{self, ConnectionOptions, PeerAddress, StrippedPrefix, X_FORWARDED_PREFIX},
@@ -29,7 +29,7 @@ impl Call<'_> {
         &self,
         resolved: Option<&ResolvedSession>,
         (source, can_switch): (&PeerAddress, bool),
-        request: &mut Request<B>,
+        (request, id): (&mut Request<B>, &RequestId),
     ) -> (HeaderLines, ConnectionOptions) {
         let Self { plan, route, admitted, client, now } = self;
         let via = match request.version() {
@@ -62,6 +62,7 @@ impl Call<'_> {
             lines.push_fixed("te: trailers\r\n");
         }
         lines.push_fixed(via);
+        id.tell(&mut lines);
         if let Some(certificate) = request.extensions().get::<ClientCertificate>() {
             lines.push(&CERTIFICATE_SUBJECT, &certificate.subject);
         }

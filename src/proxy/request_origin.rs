@@ -12,6 +12,7 @@ use http::HeaderValue;
 use smallvec::SmallVec;
 use uuid::Uuid;
 
+use super::request_id::RequestId;
 use crate::upstream::Endpoints;
 
 thread_local! {
@@ -25,8 +26,8 @@ const LONGEST_HOST: usize = 255 + 6;
 /// What the log says of a request beside each line that is written on its behalf.
 #[derive(Debug)]
 pub struct RequestOrigin {
-    /// Its id in the logs, where there is an access log.
-    pub id: Option<Uuid>,
+    made_id: RequestId,
+    given_id: OnceCell<RequestId>,
     /// Its session, once that is known.
     pub session: Cell<Option<Uuid>>,
     host: OnceCell<SmallVec<[u8; 40]>>,
@@ -35,8 +36,25 @@ pub struct RequestOrigin {
 
 impl RequestOrigin {
     /// Of a request that has just come.
-    pub fn new(id: Option<Uuid>) -> Rc<Self> {
-        Rc::new(Self { id, session: Cell::new(None), host: OnceCell::new(), upstream: OnceCell::new() })
+    pub fn new(id: RequestId) -> Rc<Self> {
+        Rc::new(Self {
+            made_id: id,
+            given_id: OnceCell::new(),
+            session: Cell::new(None),
+            host: OnceCell::new(),
+            upstream: OnceCell::new(),
+        })
+    }
+
+    /// Its id.
+    pub fn id(&self) -> &RequestId {
+        self.given_id.get().unwrap_or(&self.made_id)
+    }
+
+    /// A proxy that is trusted has named it.
+    pub fn is_named(&self, id: RequestId) {
+        // What was admitted first holds.
+        let _ = self.given_id.set(id);
     }
 
     /// It asks for this host.
@@ -63,6 +81,11 @@ impl RequestOrigin {
     /// The name of the upstream that it goes to.
     pub fn upstream(&self) -> Option<&str> {
         self.upstream.get().map(|upstream| &*upstream.rules.name)
+    }
+
+    /// The name of one of the upstream's servers.
+    pub fn server(&self, place: usize) -> Option<&str> {
+        Some(&*self.upstream.get()?.all.get(place)?.name)
     }
 
     /// Until the guard is dropped, lines of the log are of this request.

@@ -120,6 +120,16 @@ impl<T> HostTable<T> {
         exact.into_iter().chain(below).chain(std::iter::once(&self.any))
     }
 
+    /// Every route; with the host that it is for, where that is one by name.
+    pub(super) fn each(&self) -> impl Iterator<Item = (Option<&str>, &T)> {
+        let exact = self
+            .exact
+            .iter()
+            .flat_map(|(host, group)| group.iter().map(|entry| (Some(host.as_str()), entry)));
+        let others = self.below.values().chain(std::iter::once(&self.any)).flatten();
+        exact.chain(others.map(|entry| (None, entry))).map(|(host, entry)| (host, &entry.target))
+    }
+
     /// All routes that a request to this host may take.
     pub(super) fn all(&self, host: &str) -> impl Iterator<Item = &T> {
         self.groups(host).flatten().map(|entry| &entry.target)

@@ -38,6 +38,16 @@ impl<T> Router<T> {
         Self { hosts: HostTable::new(routes) }
     }
 
+    /// Every route; with the host that it is for, where that is one by name.
+    pub fn each(&self) -> impl Iterator<Item = (Option<&str>, &T)> {
+        self.hosts.each()
+    }
+
+    /// All routes that a request to this host may take.
+    pub fn of_host(&self, host: &str) -> impl Iterator<Item = &T> {
+        self.hosts.all(host)
+    }
+
     /// The route of a request. `host` is lower case without port, `raw_path` comes without query.
     pub fn find(&self, host: &str, raw_path: &str, differ: impl Fn(&T, &T) -> bool) -> Result<&T, RouteMiss> {
         let raw = raw_path.as_bytes();

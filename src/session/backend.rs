@@ -194,19 +194,14 @@ impl Backend {
     ) -> TicketVerdict {
         let plain = |state| TicketVerdict { state, ..TicketVerdict::default() };
         match self {
-            Self::Store(store) => {
-                // SECURITY: nothing of it is proven yet. The id only finds the realm under which it may be.
-                let Some(unproven) = Ticket::read_unproven(value) else { return plain(TicketState::Forged) };
-                if !keys.knows(unproven.key) {
-                    return plain(TicketState::UnknownKey);
-                }
-                let known = store.realm_at_hand(unproven.id, now);
-                let other = known.as_deref().and_then(Realm::of_key).filter(|other| *other != realm);
-                match other.and_then(|other| Ticket::read(value, keys, other)) {
-                    Some(ticket) => TicketVerdict::of(TicketState::OtherRealm, ticket.id),
+            Self::Store(_) => match Ticket::read_unproven(value) {
+                None => plain(TicketState::Forged),
+                Some(unproven) if !keys.knows(unproven.key) => plain(TicketState::UnknownKey),
+                Some(_) => match self.open_elsewhere(value, (keys, realm), now) {
+                    Some(came) => TicketVerdict::of(TicketState::OtherRealm, came.ticket.id),
                     None => plain(TicketState::Forged),
-                }
-            }
+                },
+            },
             Self::Sealed(sealed) if !sealed.knows_key_of(value, shown) => plain(TicketState::UnknownKey),
             Self::Sealed(_) => plain(TicketState::Forged),
             Self::Flask(flask) if flask.was_good(value, now) => {
@@ -214,6 +209,21 @@ impl Backend {
             }
             Self::Flask(_) => plain(TicketState::Forged),
         }
+    }
+
+    /// A ticket that is genuine in the realm of its session, and not in this one; as far as that can be known without a disk.
+    pub(super) fn open_elsewhere(
+        &self,
+        value: &[u8],
+        (keys, realm): (&Keyring, Realm<'_>),
+        now: Timestamp,
+    ) -> Option<GenuineTicket> {
+        // SECURITY: nothing of it is proven yet: the id only finds the realm under which it may be.
+        let unproven = Ticket::read_unproven(value)?;
+        let known = self.store()?.realm_at_hand(unproven.id, now)?;
+        let other = Realm::of_key(&known).filter(|other| *other != realm)?;
+        let ticket = Ticket::read(value, keys, other)?;
+        Some(GenuineTicket { ticket, hash: ticket.hash(), record: None })
     }
 
     /// What gives the browser a ticket. `shown`: in which parts it has one, and whether there is a record under that.

@@ -69,10 +69,10 @@ struct ResolvedTickets {
 }
 
 /// What one genuine ticket leads to.
-struct TicketOutcome {
+pub(super) struct TicketOutcome {
     /// `None`: nowhere.
-    status: Option<SessionStatus>,
-    verdict: TicketVerdict,
+    pub status: Option<SessionStatus>,
+    pub verdict: TicketVerdict,
 }
 
 impl From<TicketVerdict> for TicketOutcome {
@@ -135,19 +135,7 @@ impl SessionManager {
             request;
         let candidates = self.tried(&shown);
         let mut has_other_tickets = candidates.len() > 1;
-        let mut tickets = ResolvedTickets::default();
-        // All are looked at, and not the first that is good: a planted cookie comes first as easily as last.
-        for value in candidates {
-            match self.backend.open((value, &shown), (cookie, https), (&self.keys, realm), now) {
-                // Genuine, by its MAC, before any store is asked: who guesses makes no store work.
-                Some(came) => tickets.add(&came, self.look_up(&came, client, now).await?, (self, now)),
-                None => {
-                    self.headers.events.tampered.raise();
-                    let refused = self.backend.why_refused((value, &shown), (&self.keys, realm), now);
-                    tickets.verdict = tickets.verdict.or(refused);
-                }
-            }
-        }
+        let tickets = self.look_up_all(candidates, &shown, (realm, cookie, https), (client, now)).await?;
         let ResolvedTickets { found, spent, is_ambiguous, verdict } = tickets;
         let (mut may_have_unseen_session, mut is_same_site_withheld) = (false, false);
         let status = match (found, spent) {
@@ -193,6 +181,30 @@ impl SessionManager {
         self.headers.events.trail.judged(&resolved, now);
         self.note_activity(&resolved);
         Ok(resolved)
+    }
+
+    /// What the cookies of our name lead to.
+    async fn look_up_all(
+        &self,
+        candidates: &[&[u8]],
+        shown: &PresentedCookies<'_>,
+        (realm, cookie, https): (Realm<'_>, &CookieForm, bool),
+        (client, now): (Option<IpAddr>, Timestamp),
+    ) -> Result<ResolvedTickets, StoreError> {
+        let mut tickets = ResolvedTickets::default();
+        // All are looked at, and not the first that is good: a planted cookie comes first as easily as last.
+        for value in candidates {
+            match self.backend.open((value, shown), (cookie, https), (&self.keys, realm), now) {
+                // Genuine, by its MAC, before any store is asked: who guesses makes no store work.
+                Some(came) => tickets.add(&came, self.look_up(&came, client, now).await?, (self, now)),
+                None => {
+                    self.headers.events.tampered.raise();
+                    let refused = self.backend.why_refused((value, shown), (&self.keys, realm), now);
+                    tickets.verdict = tickets.verdict.or(refused);
+                }
+            }
+        }
+        Ok(tickets)
     }
 
     /// A request came under the session.
@@ -281,7 +293,7 @@ impl SessionManager {
         if self.backend.has_tickets() { all } else { all.get(..1).unwrap_or(all) }
     }
 
-    fn outcome(
+    pub(super) fn outcome(
         &self,
         came: &GenuineTicket,
         client: Option<IpAddr>,

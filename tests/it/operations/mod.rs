@@ -3,6 +3,7 @@
 mod admin;
 mod check;
 mod drain;
+mod logged_out;
 mod logs;
 mod reference;
 mod reload;
