@@ -79,10 +79,12 @@ impl AdminListener {
             Some(Err(address)) => AdminSocket::Tcp(tcp(address)?),
         };
         match &socket {
-            AdminSocket::Unix(_, path) => tracing::info!("admin on unix:{}", path.display()),
+            AdminSocket::Unix(_, path) => {
+                tracing::info!(address = %format_args!("unix:{}", path.display()), "the admin address is open");
+            }
             AdminSocket::Tcp(listener) => {
                 let at = listener.local_addr().map_or_else(|_| "?".to_owned(), |at| at.to_string());
-                tracing::info!("admin on http://{at}");
+                tracing::info!(address = %format_args!("http://{at}"), "the admin address is open");
             }
         }
         Ok(Some(Self { socket, sources: Arc::new(sources) }))

@@ -21,10 +21,10 @@ pub(super) fn acceptors(config: &Config) -> Result<Vec<Acceptor>, AppError> {
 /// To the log.
 pub(super) fn tell(said: &Diagnostic) {
     let Diagnostic { severity, message, help, .. } = said;
-    let help = help.as_deref().map(|help| format!("; {help}")).unwrap_or_default();
+    let help = help.as_deref();
     match severity {
-        Severity::Error => tracing::error!("{message}{help}"),
-        Severity::Warning => tracing::warn!("{message}{help}"),
+        Severity::Error => tracing::error!(what = message, help, "a certificate is amiss"),
+        Severity::Warning => tracing::warn!(what = message, help, "a certificate is amiss"),
     }
 }
 
@@ -81,9 +81,7 @@ fn told_in_the_clear(entry: &ListenConfig, listener: &BoundListener, config: &Co
     };
     if at.is_some_and(|at| entry.is_in_the_clear(at, &config.process.trusted_proxies)) {
         let help = IN_THE_CLEAR.replace('\n', " ");
-        tracing::warn!(
-            "visitors speak http over a network: whoever is on the way reads their tickets; {help}"
-        );
+        tracing::warn!(help, "visitors speak http over a network: whoever is on the way reads their tickets");
     }
 }
 

@@ -330,7 +330,7 @@ impl SupportThreads {
         let needed = ThreadGuard { alive: self.alive.clone(), stop: self.stop.clone() };
         tasks::thread(name, move || {
             if let Err(error) = run(&needed.stop) {
-                tracing::error!(%error, "the thread `{name}` cannot do its work");
+                tracing::error!(thread = name, %error, "a thread cannot do its work");
             }
         })
     }

@@ -73,14 +73,14 @@ impl Reloader {
             }
             Ok(later) => {
                 let later = later.join("; ");
-                tracing::warn!(%file, "reloaded, except for what needs a restart: {later}");
+                tracing::warn!(%file, needs_restart = later, "reloaded, except for what needs a restart");
                 ReloadOutcome {
                     taken: true,
                     message: format!("reloaded, except for what needs a restart: {later}"),
                 }
             }
             Err(error) => {
-                tracing::error!(%file, "not reloaded, the running configuration stays: {error}");
+                tracing::error!(%file, %error, "not reloaded, the running configuration stays");
                 ReloadOutcome {
                     taken: false,
                     message: format!("not reloaded, the running configuration stays: {error}"),
@@ -93,7 +93,7 @@ impl Reloader {
     fn publish(&mut self, file: &Path) -> Result<Vec<&'static str>, ReloadError> {
         let (mut config, warnings) = Config::load(file)?;
         if !warnings.is_empty() {
-            tracing::warn!("{warnings}");
+            tracing::warn!(%warnings, "the configuration has warnings");
         }
         let text = warnings.source.text.clone();
         let mut later = config.keep_restart_only(&self.runs);

@@ -178,7 +178,7 @@ fn make(folder: &Path, name: &str, what: &str) -> io::Result<()> {
         _ => {}
     }
     File::open(folder)?.sync_all()?;
-    tracing::info!(path = %path.display(), "a key was made: {what}");
+    tracing::info!(path = %path.display(), what, "a key was made");
     Ok(())
 }
 

@@ -46,12 +46,12 @@ pub(super) fn from_flags(listen: &str, upstream: &str) -> ExitCode {
 fn run(config: &Config, options: RunOptions) -> ExitCode {
     app::start_logging(config.log.level);
     let result = app::run(config, options, |names| {
-        tracing::info!(workers = config.process.workers, "listening on {}", names.join(", "));
+        tracing::info!(addresses = %names.join(", "), workers = config.process.workers, "listening");
     });
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            tracing::error!("{error}");
+            tracing::error!(%error, "cloakroom cannot run");
             // What a restart cannot mend exits with 2, at which the unit does not restart it again
             // and again.
             ExitCode::from(if error.is_lasting() { WRONG } else { FAILED })

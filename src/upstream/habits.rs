@@ -77,7 +77,8 @@ impl ConnectionHabits {
         };
         tracing::warn!(
             server,
-            "the app {rule}. They could be taken for the next response: connections are no longer reused after such responses, which costs time. Fix the app"
+            rule,
+            "the app sent bytes that could be taken for the next response: connections are no longer reused after such responses, which costs time; fix the app"
         );
     }
 
@@ -94,8 +95,8 @@ impl ConnectionHabits {
         self.closes_after.store(after, Ordering::Relaxed);
         tracing::info!(
             server,
-            "the app closes unused connections before `idle_timeout`: they are kept for {:?} from now on",
-            TICK * u32::try_from(after).unwrap_or(u32::MAX)
+            kept_for = ?(TICK * u32::try_from(after).unwrap_or(u32::MAX)),
+            "the app closes unused connections before idle_timeout: they are kept for less from now on"
         );
     }
 

@@ -232,10 +232,7 @@ impl FlaskSessions {
             UpdateAction::Conflict => AppliedChange::Conflict,
             UpdateAction::End { all_of, .. } => {
                 if all_of.is_some() {
-                    tracing::error!(
-                        "`destroy-principal` ended this session alone: {}",
-                        StoreError::Elsewhere
-                    );
+                    tracing::error!(why = %StoreError::Elsewhere, "destroy-principal ended this session alone");
                 }
                 AppliedChange::Ended
             }

@@ -193,7 +193,7 @@ impl SealedSessions {
             UpdateAction::End { all_of, .. } => {
                 if all_of.is_some() {
                     // Nobody knows what other sessions there are.
-                    tracing::error!(session = %seen.id, "`destroy-principal` ended this session alone: {}", StoreError::Elsewhere);
+                    tracing::error!(session = %seen.id, why = %StoreError::Elsewhere, "destroy-principal ended this session alone");
                 }
                 // On disk before the visitor reads "you are logged out".
                 self.ended.end(seen.id, now, lasts).await?;

@@ -153,7 +153,10 @@ fn certificates_say_when_they_end() {
 /// The line of the log that says where it listens.
 fn address(proxy: &Cloakroom) -> SocketAddr {
     let log = proxy.log();
-    let line = log.lines().find_map(|line| line.split_once("admin on http://")).expect("it says where");
+    let line = log
+        .lines()
+        .find_map(|line| line.split_once("the admin address is open address=http://"))
+        .expect("it says where");
     line.1.trim().parse().expect("an address")
 }
 
