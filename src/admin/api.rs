@@ -178,7 +178,7 @@ fn json_as(status: StatusCode, value: &impl Serialize) -> ApiResult {
 
 /// Who did what, and what came of it.
 fn audit(client: &ApiClient, act: &str, target: &str, outcome: &str) {
-    tracing::info!(who = %client.name, act, target, outcome, "admin");
+    tracing::info!(who = %client.name, act, target, outcome, "an operator has acted");
 }
 
 async fn reload(sources: &AdminSources, client: &ApiClient) -> ApiResult {

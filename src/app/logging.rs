@@ -7,7 +7,7 @@ use std::{
 
 use tracing::{Event, Metadata, Subscriber};
 use tracing_subscriber::{
-    filter::LevelFilter,
+    filter::{LevelFilter, Targets},
     fmt::{
         FmtContext, FormatEvent, FormatFields,
         format::{Format, Full, Writer},
@@ -97,5 +97,8 @@ pub fn start(level: LogLevel) {
         .with_writer(|| VisibleStderr)
         .with_ansi(terminal)
         .event_format(WithOrigin(Format::default().with_ansi(terminal).with_target(false)));
-    let _ = tracing_subscriber::registry().with(filter).with(text).try_init();
+    // Libraries are heard where they warn: their frames and handshakes say nothing of what was decided here.
+    let ours = Targets::new().with_target(env!("CARGO_CRATE_NAME"), filter);
+    let targets = ours.with_default(filter.min(LevelFilter::WARN));
+    let _ = tracing_subscriber::registry().with(targets).with(text).try_init();
 }

@@ -85,13 +85,13 @@ impl Watchdog {
             match &stuck {
                 None => systemd::well(),
                 Some(who) if self.was_well => {
-                    tracing::error!(%who, "does not respond: the systemd watchdog is not notified");
+                    tracing::error!(%who, "a thread does not respond: the systemd watchdog is not notified");
                     systemd::status(&format!("{who} does not answer"));
                 }
                 Some(_) => {}
             }
             if stuck.is_none() && !self.was_well {
-                tracing::warn!("all is well again");
+                tracing::warn!("all threads respond again: the systemd watchdog is notified");
                 systemd::status("all is well again");
             }
             self.was_well = stuck.is_none();

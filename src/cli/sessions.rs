@@ -118,7 +118,7 @@ fn story(answer: &Value) -> String {
     let session = answer.get("session").filter(|session| session.is_object());
     let mut line = |what: &str, value: String| {
         if value != "-" {
-            text.push_str(&format!("{what:13}  {value}\n"));
+            text.extend([format!("{what:13}  {value}\n")]);
         }
     };
     line("session", cell(answer, "session_id"));

@@ -159,6 +159,7 @@ async fn prepare<'p, B: http_body::Body>(
     // 4. route.
     let route = route(plan, &admitted)?;
     exchange.goes(route);
+    tracing::debug!(route = %route.name, "a route was chosen");
     admit::body(request, route.body_bytes)?;
     let call = Call { plan, route, admitted, client, now: exchange.now };
     // 5. strip. SECURITY: from here on a session header in the request is one that we wrote.

@@ -119,7 +119,7 @@ mod tests {
             (&[], false),
         ] {
             let fields = lines.iter().map(|line| (X_REQUEST_ID, HeaderValue::from_str(line).unwrap()));
-            let given = RequestId::given(&Fields::from_iter(fields));
+            let given = RequestId::given(&fields.collect());
             assert_eq!(given.map(|id| id.to_string()).as_deref(), taken.then(|| lines[0]), "{lines:?}");
         }
     }

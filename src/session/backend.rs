@@ -203,11 +203,10 @@ impl Backend {
                 },
             },
             Self::Sealed(sealed) if !sealed.knows_key_of(value, shown) => plain(TicketState::UnknownKey),
-            Self::Sealed(_) => plain(TicketState::Forged),
             Self::Flask(flask) if flask.was_good(value, now) => {
                 TicketVerdict { ended_by: Some(EndReason::Idle), ..plain(TicketState::Expired) }
             }
-            Self::Flask(_) => plain(TicketState::Forged),
+            Self::Sealed(_) | Self::Flask(_) => plain(TicketState::Forged),
         }
     }
 

@@ -194,14 +194,13 @@ impl SessionManager {
         let mut tickets = ResolvedTickets::default();
         // All are looked at, and not the first that is good: a planted cookie comes first as easily as last.
         for value in candidates {
-            match self.backend.open((value, shown), (cookie, https), (&self.keys, realm), now) {
-                // Genuine, by its MAC, before any store is asked: who guesses makes no store work.
-                Some(came) => tickets.add(&came, self.look_up(&came, client, now).await?, (self, now)),
-                None => {
-                    self.headers.events.tampered.raise();
-                    let refused = self.backend.why_refused((value, shown), (&self.keys, realm), now);
-                    tickets.verdict = tickets.verdict.or(refused);
-                }
+            // Genuine, by its MAC, before any store is asked: who guesses makes no store work.
+            if let Some(came) = self.backend.open((value, shown), (cookie, https), (&self.keys, realm), now) {
+                tickets.add(&came, self.look_up(&came, client, now).await?, (self, now));
+            } else {
+                self.headers.events.tampered.raise();
+                let refused = self.backend.why_refused((value, shown), (&self.keys, realm), now);
+                tickets.verdict = tickets.verdict.or(refused);
             }
         }
         Ok(tickets)

@@ -99,6 +99,7 @@ impl SessionTrail {
         for gone in &result.evicted {
             self.ended(*gone, None, EndReason::Limit, now);
         }
+        tracing::debug!(became = result.change.as_str(), "an answer changes its session");
         match &result.change {
             AppliedChange::Saved { record, logged_in: true, .. } => self.logged_in(record, now),
             AppliedChange::Saved { record, renewed: true, .. } if record.previous.is_none() => {
@@ -160,6 +161,12 @@ impl SessionTrail {
     /// What became of the tickets of a request.
     pub(super) fn judged(&self, resolved: &ResolvedSession, now: Timestamp) {
         let TicketVerdict { state, session, ended_by } = resolved.verdict();
+        tracing::debug!(
+            ticket = state.as_str(),
+            ended_by = ended_by.map(EndReason::as_str),
+            app_is_told = resolved.state().as_str(),
+            "the session cookie was looked at"
+        );
         if state == TicketState::UnknownKey && is_due(&self.unknown_key_logged, UNKNOWN_KEY_EVERY, now) {
             tracing::warn!(
                 "visitors show session cookies under a key that is not in [keys]: each of them begins anew; where a \

@@ -162,6 +162,21 @@ pub(super) fn alive(record: Arc<Record>, rules: &SessionConfig, now: Timestamp) 
     }
 }
 
+impl AppliedChange {
+    /// In a word, for the log.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Nothing => "unchanged",
+            Self::Saved { renewed: true, .. } => "saved_under_a_new_ticket",
+            Self::Saved { .. } => "saved",
+            Self::Ended => "ended",
+            Self::Straggler => "overtaken",
+            Self::Conflict => "conflict",
+            Self::Denied => "denied",
+        }
+    }
+}
+
 /// What a kind of store does under the lock of one id.
 pub(super) trait UpdateSteps {
     /// The session ends, and a tombstone stays.

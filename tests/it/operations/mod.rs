@@ -3,6 +3,7 @@
 mod admin;
 mod check;
 mod drain;
+mod log_messages;
 mod logged_out;
 mod logs;
 mod reference;
