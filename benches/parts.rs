@@ -140,6 +140,7 @@ impl House {
             read_only: false,
             id_filter: None,
             now: self.now,
+            is_rehearsal: false,
         };
         at_once(self.plan.sessions.resolve(request)).unwrap().unwrap()
     }

@@ -86,6 +86,7 @@ async fn resolve(manager: &SessionManager, ticket: Option<&str>) -> ResolvedSess
         read_only: false,
         id_filter: None,
         now: Timestamp::now(),
+        is_rehearsal: false,
     };
     manager.resolve(request).await.unwrap()
 }

@@ -6,6 +6,7 @@
 
 use std::{
     cell::{Cell, RefCell},
+    fmt,
     future::Future,
     pin::pin,
     task::{Context, Poll, Waker},
@@ -50,6 +51,17 @@ impl Timestamp {
     /// For libraries that format dates.
     pub fn system(self) -> SystemTime {
         UNIX_EPOCH + Duration::from_millis(self.0)
+    }
+}
+
+/// RFC 3339, in UTC.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match jiff::Timestamp::from_millisecond(self.0.cast_signed()) {
+            Ok(time) => time.fmt(f),
+            // Later than the year 9999.
+            Err(_) => f.write_str("never"),
+        }
     }
 }
 

@@ -4,6 +4,9 @@
 //! SECURITY: on TCP all of it asks for the token. What changes anything asks for a header besides, which no form of
 //! another site's page can send. Field values are never shown.
 
+use std::net::IpAddr;
+
+use bytes::Bytes;
 use http::{HeaderValue, Method, StatusCode, header, request::Parts};
 use percent_encoding::percent_decode_str;
 use serde::Serialize;
@@ -11,7 +14,7 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::{
-    AdminResponse, AdminSources, page,
+    AdminResponse, AdminSources, RequestQuestion, page,
     status::{CookieReport, ProcessStatus, SessionSummary, UpstreamReport},
     why::TicketStory,
 };
@@ -73,11 +76,12 @@ impl ApiProblem {
 /// Answers what is asked below `/api`.
 pub(super) async fn answer(
     sources: &AdminSources,
-    head: &Parts,
+    (head, body): (&Parts, Bytes),
     path: &str,
     client: &ApiClient,
 ) -> AdminResponse {
     let answered = match entitled(sources, head, client) {
+        Ok(()) if path == "explain" && head.method == Method::POST => explain(sources, head, body).await,
         Ok(()) => route(sources, head, path, client).await,
         Err(problem) => Err(problem),
     };
@@ -141,13 +145,31 @@ async fn route(sources: &AdminSources, head: &Parts, path: &str, client: &ApiCli
         ("status" | "upstreams" | "cookies" | "config" | "sessions" | "why", None) => {
             Err(wrong_method("GET, HEAD"))
         }
-        ("reload", None) => Err(wrong_method("POST")),
+        ("reload" | "explain", None) => Err(wrong_method("POST")),
         ("sessions" | "principals", Some(_)) => Err(wrong_method("GET, HEAD, DELETE")),
         _ => Err(ApiProblem::new(
             StatusCode::NOT_FOUND,
-            "there are status, upstreams, cookies, config, sessions, sessions/ID, principals/NAME?realm=…, why and reload",
+            "there are status, upstreams, cookies, config, sessions, sessions/ID, principals/NAME?realm=…, why, explain and reload",
         )),
     }
+}
+
+async fn explain(sources: &AdminSources, head: &Parts, raw: Bytes) -> ApiResult {
+    let bad = |why: &str| ApiProblem::new(StatusCode::BAD_REQUEST, why);
+    let pairs = head.uri.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
+    let (mut from, mut https, mut listener) = (IpAddr::from([127, 0, 0, 1]), false, None);
+    for pair in pairs {
+        match pair.split_once('=').unwrap_or((pair, "")) {
+            ("from", address) => {
+                from = decoded(address)?.parse().map_err(|_| bad("from: an address is expected"))?;
+            }
+            ("https", yes) => https = yes == "1",
+            ("listener", address) => listener = Some(decoded(address)?),
+            _ => return Err(bad("there are from, https and listener")),
+        }
+    }
+    let question = RequestQuestion { raw, from, https, listener };
+    json(&(sources.explain.0)(question).await.map_err(|why| bad(&why))?)
 }
 
 async fn why(sources: &AdminSources, head: &Parts, now: Timestamp) -> ApiResult {

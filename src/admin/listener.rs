@@ -11,7 +11,9 @@ use std::{
     time::Duration,
 };
 
-use http::Request;
+use bytes::Bytes;
+use http::{Method, Request, request::Parts};
+use http_body_util::{BodyExt, Collected, Limited};
 use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
@@ -31,6 +33,8 @@ const CONNECTIONS: usize = 512;
 const REQUESTS: usize = 32;
 /// A head, the first and any other, comes within this time.
 const HEAD: Duration = Duration::from_secs(2);
+/// The longest body that is read, in bytes: a request that is to be explained.
+const MOST_BODY: usize = 256 * 1024;
 /// A connection lasts no longer, whatever it does.
 const LIFE: Duration = Duration::from_secs(30);
 
@@ -169,13 +173,14 @@ where
         let service = service_fn(move |request: Request<Incoming>| {
             let asked = Rc::clone(&asked);
             async move {
-                let (head, _) = request.into_parts();
+                let (head, body) = request.into_parts();
+                let body = whole(body, &head).await;
                 let (sources, client, requests) = &*asked;
                 // Thirty-two slow requests must not make a supervisor believe that the process is
                 // dead.
                 let waits = !matches!(head.uri.path(), "/livez" | "/readyz");
                 let _request = if waits { requests.acquire().await.ok() } else { None };
-                Ok::<_, std::convert::Infallible>(answer(sources, &head, client).await)
+                Ok::<_, std::convert::Infallible>(answer(sources, (&head, body), client).await)
             }
         });
         let mut server = http1::Builder::new();
@@ -186,6 +191,15 @@ where
         }
         drop(place);
     });
+}
+
+/// The body, where one is wanted; empty where it is too long, or breaks off.
+async fn whole(body: Incoming, head: &Parts) -> Bytes {
+    if head.method != Method::POST {
+        return Bytes::new();
+    }
+    let body = Limited::new(body, MOST_BODY).collect().await;
+    body.map(Collected::to_bytes).unwrap_or_default()
 }
 
 fn tcp(address: SocketAddr) -> Result<std::net::TcpListener, AdminError> {

@@ -18,12 +18,18 @@ mod why;
 pub use api::ReloadOutcome;
 pub use listener::{AdminError, AdminListener};
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, AtomicU64, Ordering},
+use std::{
+    future::Future,
+    net::IpAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
 };
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header, request::Parts};
 use http_body_util::Full;
 use parking_lot::Mutex;
@@ -60,8 +66,38 @@ pub struct AdminSources {
     pub started: Timestamp,
     /// Asks for a reload, and hears what came of it.
     pub reload: UnboundedSender<oneshot::Sender<ReloadOutcome>>,
+    /// Explains a request; `proxy` does, which this room does not know.
+    pub explain: RequestExplainer,
     /// The hash of the token that the API asks for on TCP; `None`: there is none, and nobody gets in.
     pub token: Option<[u8; 32]>,
+}
+
+/// What somebody wants to know of a request.
+#[derive(Debug)]
+pub struct RequestQuestion {
+    /// The request, as it would come over HTTP/1.1.
+    pub raw: Bytes,
+    /// The address that it comes from.
+    pub from: IpAddr,
+    /// It comes by https.
+    pub https: bool,
+    /// The address of the listener, as the configuration names it; the first, unless it is said.
+    pub listener: Option<String>,
+}
+
+/// The answer, as it is written; or why there is none.
+type RequestStory = Result<serde_json::Value, String>;
+
+/// Tells what would become of a request.
+pub struct RequestExplainer(pub Box<dyn Fn(RequestQuestion) -> ExplainerFuture + Send + Sync>);
+
+/// What a [`RequestExplainer`] gives.
+pub type ExplainerFuture = Pin<Box<dyn Future<Output = RequestStory>>>;
+
+impl std::fmt::Debug for RequestExplainer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("RequestExplainer")
+    }
 }
 
 /// Reloads so far.
@@ -94,24 +130,21 @@ impl ReloadHistory {
     }
 }
 
-type AdminResponse = Response<Full<bytes::Bytes>>;
+type AdminResponse = Response<Full<Bytes>>;
 
 /// Answers a request.
-async fn answer(sources: &AdminSources, head: &Parts, client: &ApiClient) -> AdminResponse {
+async fn answer(sources: &AdminSources, (head, body): (&Parts, Bytes), client: &ApiClient) -> AdminResponse {
     if client.by_tcp && !is_for_us(&head.headers) {
         return page(StatusCode::MISDIRECTED_REQUEST, "text/plain", "ask by address, or as localhost\n");
     }
     let path = head.uri.path();
     if let Some(path) = path.strip_prefix("/api/") {
-        return api::answer(sources, head, path, client).await;
+        return api::answer(sources, (head, body), path, client).await;
     }
     let shown: fn(&AdminSources) -> AdminResponse = match path {
         "/livez" => |_| page(StatusCode::OK, "text/plain; charset=utf-8", "alive\n"),
-        "/readyz" => |sources| {
-            let health = HealthReport::of(sources, Timestamp::now());
-            let status = if health.is_ready() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-            page(status, "text/plain; charset=utf-8", health.text())
-        },
+        "/readyz" if head.uri.query() == Some("upstreams=1") => |sources| readiness(sources, true),
+        "/readyz" => |sources| readiness(sources, false),
         "/metrics" => |sources| {
             let text = exposition::write(sources, Timestamp::now());
             page(StatusCode::OK, "text/plain; version=0.0.4; charset=utf-8", text)
@@ -130,6 +163,14 @@ async fn answer(sources: &AdminSources, head: &Parts, client: &ApiClient) -> Adm
         return refused;
     }
     shown(sources)
+}
+
+/// For balancers: 200, or 503 and why. `upstreams`: the apps count as well.
+fn readiness(sources: &AdminSources, upstreams: bool) -> AdminResponse {
+    let health = HealthReport::of(sources, Timestamp::now());
+    let is_ready = if upstreams { health.are_all_ready() } else { health.is_ready() };
+    let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    page(status, "text/plain; charset=utf-8", health.text(upstreams))
 }
 
 /// Whether the Host is an address or `localhost`, with or without a port.

@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub(super) fn time(at: Timestamp) -> String {
-    jiff::Timestamp::from_millisecond(at.0.cast_signed()).map_or_else(|_| String::new(), |at| at.to_string())
+    at.to_string()
 }
 
 /// `/api/status`

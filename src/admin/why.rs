@@ -15,7 +15,7 @@ use crate::{
     config::SessionMode,
     plan::Plan,
     record::{EndReason, Realm},
-    session::{CookieForm, TicketReport, TicketState},
+    session::{CookieForm, TicketReport},
     store::StoreError,
 };
 
@@ -69,7 +69,7 @@ impl TicketStory {
             session: report.record.as_ref().map(|record| SessionSummary::of(record, rules)),
             session_began: report.ticket.map(|ticket| time(ticket.minted)),
             given: report.ticket.map(|ticket| time(ticket.stamped)),
-            explanation: explanation(plan, report, host),
+            explanation: report.explanation(rules, host.is_some() || !any_host(plan)),
         }
     }
 }
@@ -90,49 +90,6 @@ fn places<'p>(plan: &'p Plan, host: Option<&'p str>) -> Vec<(Realm<'p>, &'p Cook
     all.map(|(host, route)| (route.realm_of(host), &route.cookie)).collect()
 }
 
-fn explanation(plan: &Plan, report: &TicketReport, host: Option<&str>) -> String {
-    let verdict = report.verdict;
-    let ended = || {
-        let when = report.ended_at.map(|at| format!(" at {}", time(at))).unwrap_or_default();
-        let by = verdict.ended_by.unwrap_or_default().in_words();
-        format!("its session has ended{when}: {by}")
-    };
-    match verdict.state {
-        TicketState::Ok => match &report.record {
-            Some(record) => {
-                let who = record.principal.as_ref().map_or_else(
-                    || "nobody is logged in".to_owned(),
-                    |principal| format!("{principal} is logged in"),
-                );
-                let until = time(record.ends(plan.sessions.rules()));
-                format!("it is good: {who}, and the session lives until {until} if nobody comes")
-            }
-            None => "it is good, and nothing is stored for its session: nobody is logged in".to_owned(),
-        },
-        TicketState::Expired | TicketState::Ended | TicketState::Revoked => ended(),
-        TicketState::Spent => {
-            "another ticket took its place: the visitor logged in, the app asked for it, a kept cookie changed or \
-             its time had come. A browser that still shows this one never got the new one, or put the old one back"
-                .to_owned()
-        }
-        TicketState::OtherRealm => {
-            let realm = report.record.as_ref().map(|record| Realm::in_words(&record.realm));
-            format!("it is genuine, and good elsewhere alone: {}", realm.unwrap_or_default())
-        }
-        TicketState::UnknownKey => {
-            "it was made under a key that is not in [keys]: a key was replaced and not listed in `previous`, or \
-             another cloakroom made it"
-                .to_owned()
-        }
-        TicketState::Forged if host.is_none() && plan.router.each().any(|(_, route)| route.any_host) => {
-            "it is not genuine, or was made for a host that no route names: say which (--host)".to_owned()
-        }
-        TicketState::Forged => {
-            "it is not genuine: cloakroom never made it so, for any host that its routes name".to_owned()
-        }
-        TicketState::None | TicketState::New | TicketState::Ambiguous | TicketState::Unavailable => {
-            "nothing is known of this session: it never had data, or it ended so long ago that it was forgotten"
-                .to_owned()
-        }
-    }
+fn any_host(plan: &Plan) -> bool {
+    plan.router.each().any(|(_, route)| route.any_host)
 }

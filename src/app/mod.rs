@@ -2,6 +2,7 @@
 //!
 //! Here live workers, signals, reload, systemd, logging. Never: what a request means. Called by `cli`.
 
+mod explainer;
 mod health;
 mod listeners;
 mod logging;
@@ -12,6 +13,7 @@ mod systemd;
 mod watchdog;
 mod worker;
 
+pub use explainer::arrival;
 pub use logging::start as start_logging;
 
 use std::{
@@ -45,6 +47,7 @@ use crate::{
     session::BackendState,
     tasks,
 };
+use explainer::explainer;
 use listeners::WorkerListener;
 use reload::Reloader;
 use state::{OwnKey, StateError};
@@ -197,6 +200,7 @@ pub fn run(config: &Config, options: RunOptions, ready: impl FnOnce(&[String])) 
         acceptors: acceptors.clone(),
         started: Timestamp::now(),
         reload: want,
+        explain: explainer(config, Arc::clone(&plan)),
         token: state::admin_token(config)?,
     };
     let admin = AdminListener::open(config, sources)?;

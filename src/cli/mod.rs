@@ -9,12 +9,13 @@ mod generate;
 mod key;
 mod reload;
 mod remote;
+mod request_text;
 mod run;
 mod sessions;
 mod status;
 mod store;
 
-use std::{net::IpAddr, path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
 
@@ -45,19 +46,15 @@ enum CommandVerb {
     },
     /// Read the configuration and tell every mistake with its place
     Check {
+        /// The file to check, instead of that of `-c`
+        #[arg(value_name = "FILE")]
+        file: Option<PathBuf>,
         /// Print the rules of `[[cookies]]` as they are applied, every preset spelt out
         #[arg(long)]
         expand: bool,
     },
     /// Tell what would become of a request: its route, its session, what the app would get, and why
-    Explain {
-        /// A raw request, as `curl -v` shows it or a browser sends it; `-` for standard input
-        #[arg(value_name = "REQUEST_FILE")]
-        request: PathBuf,
-        /// The address that it comes from
-        #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1")]
-        from: IpAddr,
-    },
+    Explain(explain::ExplainArguments),
     /// Keys, for the section `keys`
     Key {
         #[command(subcommand)]
@@ -109,8 +106,8 @@ pub fn main() -> ExitCode {
             run::from_flags(&listen, &upstream)
         }
         CommandVerb::Run { .. } => run::from_file(&file),
-        CommandVerb::Check { expand } => check::check(&file, expand),
-        CommandVerb::Explain { request, from } => explain::explain(&file, &request, from),
+        CommandVerb::Check { file: other, expand } => check::check(&other.unwrap_or(file), expand),
+        CommandVerb::Explain(asked) => explain::explain(&file, &asked, arguments.json),
         CommandVerb::Key { verb: KeyVerb::Generate } => key::generate(),
         CommandVerb::Status => status::status(&file, arguments.json),
         CommandVerb::Reload => reload::reload(&file, arguments.json),

@@ -9,10 +9,11 @@ use std::{
     time::Duration,
 };
 
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::{FAILED, WRONG, print};
-use crate::{app::state, config::Config};
+use crate::{admin::RequestQuestion, app::state, config::Config};
 
 /// Where the unit's runtime directory is, for whoever is not started by it.
 const USUAL: &str = "/run/cloakroom/admin.sock";
@@ -48,6 +49,11 @@ impl AdminReply {
     }
 }
 
+/// As it may stand in an address.
+pub(super) fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
+}
+
 /// A cloakroom that runs.
 pub(super) struct RemoteAdmin {
     config: Config,
@@ -65,11 +71,39 @@ impl RemoteAdmin {
         }
     }
 
+    /// The one of a configuration that was read.
+    pub(super) fn with(config: Config) -> Self {
+        Self { config }
+    }
+
+    /// Asks what would become of a request.
+    ///
+    /// # Errors
+    /// Nobody answers.
+    pub(super) fn explain(&self, asked: &RequestQuestion) -> Result<AdminReply, RemoteError> {
+        let listener = asked.listener.as_ref().map(|address| format!("&listener={}", encoded(address)));
+        let path = format!(
+            "/api/explain?from={}&https={}{}",
+            encoded(&asked.from.to_string()),
+            u8::from(asked.https),
+            listener.unwrap_or_default()
+        );
+        self.send(("POST", &path, ""), &asked.raw)
+    }
+
     /// Asks it, with further header lines.
     ///
     /// # Errors
     /// Nobody answers.
     pub(super) fn ask(&self, method: &str, path: &str, lines: &str) -> Result<AdminReply, RemoteError> {
+        self.send((method, path, lines), b"")
+    }
+
+    fn send(
+        &self,
+        (method, path, lines): (&str, &str, &str),
+        body: &[u8],
+    ) -> Result<AdminReply, RemoteError> {
         let place = match self.config.admin.place() {
             Some(place) => place,
             None if self.config.admin.address == crate::config::AdminAddress::Off => {
@@ -90,17 +124,21 @@ impl RemoteAdmin {
             }
             None => String::new(),
         };
+        let length =
+            if body.is_empty() { String::new() } else { format!("content-length: {}\r\n", body.len()) };
         // HTTP/1.0: the answer ends with the connection.
-        let head =
-            format!("{method} {path} HTTP/1.0\r\nhost: {host}\r\nx-cloakroom-admin: 1\r\n{token}{lines}\r\n");
+        let head = format!(
+            "{method} {path} HTTP/1.0\r\nhost: {host}\r\nx-cloakroom-admin: 1\r\n{token}{lines}{length}\r\n"
+        );
+        let sent = [head.as_bytes(), body].concat();
         let exchanged = match &place {
             Ok(path) => UnixStream::connect(path).and_then(|stream| {
                 stream.set_read_timeout(Some(PATIENCE))?;
-                exchange(stream, &head)
+                exchange(stream, &sent)
             }),
             Err(address) => TcpStream::connect_timeout(address, PATIENCE).and_then(|stream| {
                 stream.set_read_timeout(Some(PATIENCE))?;
-                exchange(stream, &head)
+                exchange(stream, &sent)
             }),
         };
         let bytes = exchanged.map_err(|why| RemoteError::Silent { place: name.clone(), why })?;
@@ -108,8 +146,8 @@ impl RemoteAdmin {
     }
 }
 
-fn exchange(mut stream: impl Read + Write, head: &str) -> io::Result<Vec<u8>> {
-    stream.write_all(head.as_bytes())?;
+fn exchange(mut stream: impl Read + Write, sent: &[u8]) -> io::Result<Vec<u8>> {
+    stream.write_all(sent)?;
     let mut bytes = Vec::new();
     stream.take(MOST).read_to_end(&mut bytes)?;
     Ok(bytes)

@@ -7,12 +7,11 @@ use std::{
 };
 
 use clap::Subcommand;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::{
     FAILED, WRONG,
-    remote::{cell, table, tell, tell_with},
+    remote::{cell, encoded, table, tell, tell_with},
 };
 
 #[derive(Debug, Subcommand)]
@@ -59,10 +58,6 @@ pub(super) enum SessionsVerb {
         #[arg(long, requires = "principal")]
         realm: Option<String>,
     },
-}
-
-fn encoded(text: &str) -> String {
-    utf8_percent_encode(text, NON_ALPHANUMERIC).to_string()
 }
 
 /// Runs the verb.

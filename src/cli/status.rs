@@ -18,10 +18,11 @@ fn show(status: &Value) -> String {
     };
     let inner = |key: &str| status.get(key).cloned().unwrap_or_default();
     let (store, reloads) = (inner("store"), inner("reloads"));
-    let ready = if status.get("ready").and_then(Value::as_bool).unwrap_or_default() {
-        "yes".to_owned()
-    } else {
-        format!("no: {}", list("reasons").join("; "))
+    let reasons = list("reasons").join("; ");
+    let ready = match status.get("ready").and_then(Value::as_bool) {
+        Some(true) if reasons.is_empty() => "yes".to_owned(),
+        Some(true) => format!("yes, but {reasons}"),
+        _ => format!("no: {reasons}"),
     };
     let last = reloads.get("last_successful").and_then(Value::as_bool).unwrap_or_default();
     let rows = [

@@ -10,7 +10,7 @@ use toml::{
     de::{DeTable, DeValue},
 };
 
-use super::{diagnostic::Diagnostic, scalar};
+use super::{Config, diagnostic::Diagnostic, scalar};
 
 pub(super) use super::problem::{DiagnosticSink, ValueProblem};
 
@@ -304,7 +304,10 @@ impl<'a> TableReader<'a> {
             }
             let diagnostic =
                 Diagnostic::error(format!("unknown key `{name}` {place}"), Some(key.span()), "no such key");
-            let help = if let Some(near) = scalar::nearest(name, asked.iter().copied()) {
+            let help = if let Some(home) = home_of(name) {
+                // Written in full, it is meant, and stands in the wrong place.
+                format!("`{name}` belongs to {home}")
+            } else if let Some(near) = scalar::nearest(name, asked.iter().copied()) {
                 format!("did you mean `{near}`?")
             } else {
                 // A section may have been asked for more than once.
@@ -329,6 +332,23 @@ const RENAMED: [(&str, &str, &str); 5] = [
     ("answer_idle_timeout", "response_idle_timeout", "its value stays as it is"),
     ("ended", "revocations", "its value stays as it is"),
 ];
+
+/// A key has a home where it is one of at most so many sections; else the guess would be one.
+const MOST_HOMES: usize = 2;
+
+/// The sections that have a key of this name, as they are written in a file.
+fn home_of(name: &str) -> Option<String> {
+    let section = |key: &String| {
+        let (path, last) = key.rsplit_once('.').unwrap_or(("", key));
+        (last == name).then(|| match path {
+            "" => "the top of the file".to_owned(),
+            "listen" | "routes" | "cookies" => format!("`[[{path}]]`"),
+            _ => format!("`[{path}]`"),
+        })
+    };
+    let homes: Vec<_> = Config::known_keys().iter().filter_map(section).collect();
+    (1..=MOST_HOMES).contains(&homes.len()).then(|| homes.join(" or "))
+}
 
 fn join(path: &str, key: &str) -> String {
     if path.is_empty() { key.to_owned() } else { format!("{path}.{key}") }

@@ -110,7 +110,7 @@ impl ForwardingRules {
             };
             tracing::warn!(
                 %peer,
-                help = format!("if it is your load balancer, set under [process]: trusted_proxies = [\"{peer}\"]"),
+                help = format!("if it is your load balancer, set under [process]: trusted_proxies = ['{peer}']"),
                 "X-Forwarded-Proto: https was ignored: its sender is not in trusted_proxies"
             );
         }

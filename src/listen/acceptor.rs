@@ -45,13 +45,6 @@ pub struct RequestArrival {
     pub listener: u16,
 }
 
-impl RequestArrival {
-    /// In clear text.
-    pub fn from(peer: PeerName) -> Self {
-        Self { peer, https: false, redirect_to_https: None, listener: 0 }
-    }
-}
-
 /// How the requests of one connection arrive, and what its visitor has shown.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectionInfo {

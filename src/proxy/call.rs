@@ -8,6 +8,7 @@ use crate::{
     headers::ClientInfo,
     plan::{Plan, RoutePlan},
     record::Realm,
+    upstream::Endpoint,
 };
 
 /// A request whose route is known: what every stage from there on may ask about it, and none may change.
@@ -23,9 +24,24 @@ pub struct Call<'p> {
     pub client: ClientInfo,
     /// When it began.
     pub now: Timestamp,
+    /// Nobody came: an operator wants to know what would become of it, and nothing is changed.
+    pub is_rehearsal: bool,
 }
 
 impl Call<'_> {
+    /// The servers of the upstream, and which of them are not used just now.
+    pub fn upstream_servers(&self) -> String {
+        let all = self.route.upstream.all.iter();
+        let one = |server: &Endpoint| {
+            if server.is_up(self.now) {
+                server.name.clone()
+            } else {
+                format!("{} (not used: it fails)", server.name)
+            }
+        };
+        all.map(one).collect::<Vec<_>>().join(", ")
+    }
+
     /// The name of the upstream that the route leads to.
     pub fn upstream(&self) -> &str {
         &self.route.upstream.rules.name

@@ -63,6 +63,8 @@ struct CountedUnder {
 pub struct Exchange {
     /// When it began: the one timestamp that all its decisions use.
     pub now: Timestamp,
+    /// Nobody came: an operator wants to know what would become of it.
+    pub is_rehearsal: bool,
     /// The visitor's address.
     pub client: Option<IpAddr>,
     /// The answer's status; 499, as nginx writes it, where the visitor went before there was one.
@@ -110,6 +112,7 @@ impl Exchange {
         let now = Timestamp::now();
         Self {
             now,
+            is_rehearsal: false,
             client: None,
             // Until there is an answer: if the future is dropped, this is what is logged.
             status: gone(),
@@ -123,6 +126,13 @@ impl Exchange {
             origin: RequestOrigin::new(RequestId::make(now)),
             noted,
         }
+    }
+
+    /// Of a request that nobody sent.
+    pub fn rehearse<B>(request: &Request<B>) -> Self {
+        let mut exchange = Self::begin(request, None, clock::instant());
+        exchange.is_rehearsal = true;
+        exchange
     }
 
     /// It is counted by this worker, as one that came in there.

@@ -8,17 +8,18 @@ use http_body_util::Full;
 
 use super::{PreparedRequest, admit, exchange::Exchange, prepare, route};
 use crate::{
+    headers,
     listen::RequestArrival,
     message::{Fields, Request, cookie, framing::content_length},
     plan::Plan,
-    session::ResolvedSession,
+    session::{ResolvedSession, TicketState, UpstreamAccess},
 };
 
 /// The most fields that a request file may have.
 const MOST_FIELDS: usize = 200;
 
 /// What was found.
-#[derive(Debug)]
+#[derive(Debug, serde::Serialize)]
 pub struct RouteExplanation {
     /// One line a finding: what, and why.
     pub findings: Vec<(&'static str, String)>,
@@ -43,18 +44,19 @@ pub enum RequestFileError {
     Length,
 }
 
-/// Explains what would become of this request, were it to arrive so.
+/// Explains what would become of this request, were it to arrive so. Nothing is changed by it. `knows_sessions`: it is asked
+/// in the process that has the sessions.
 ///
 /// # Errors
 /// It is no request.
 pub async fn explain(
     plan: &Arc<Plan>,
     raw: &[u8],
-    arrival: RequestArrival,
+    (arrival, knows_sessions): (RequestArrival, bool),
 ) -> Result<RouteExplanation, RequestFileError> {
     let mut request = parse(raw)?;
-    let mut exchange = Exchange::begin(&request, None, crate::clock::instant());
-    let chunked = request.fields().contains(header::TRANSFER_ENCODING);
+    let mut exchange = Exchange::rehearse(&request);
+    let came = request.fields().clone();
     let mut findings = vec![("asked", format!("{} {}", request.method(), request.uri()))];
     // Before anything can refuse it: which route it was that did.
     if let Ok(admitted) = admit::admit(&mut request, &plan.limits)
@@ -74,23 +76,64 @@ pub async fn explain(
         }
         Ok(prepared) => {
             tell(&prepared, &mut findings);
-            let mut head = format!("{} {} HTTP/1.1\r\n", request.method(), request.uri());
-            if chunked {
-                head.push_str("transfer-encoding: chunked\r\n");
-            }
-            for (name, value) in request.fields() {
-                head.extend([name.as_str(), ": ", &String::from_utf8_lossy(value.as_bytes()), "\r\n"]);
-            }
-            head.push_str(&String::from_utf8_lossy(prepared.added.as_bytes()));
-            Ok(RouteExplanation { findings, head: Some(mask(plan, &head)) })
+            tell_session(&prepared, &came, knows_sessions, &mut findings).await;
+            tell_taken(plan, &came, &request, &mut findings);
+            Ok(RouteExplanation { findings, head: Some(head_for_app(plan, &came, &request, &prepared)) })
         }
     }
 }
 
-/// What is explained is pasted into tickets: passwords and proofs have no place there.
-fn mask(plan: &Plan, head: &str) -> String {
+/// The head that the app would get, in HTTP/1.
+fn head_for_app<B>(
+    plan: &Plan,
+    came: &Fields,
+    request: &Request<B>,
+    prepared: &PreparedRequest<'_>,
+) -> String {
+    let mut head = format!("{} {} HTTP/1.1\r\n", request.method(), request.uri());
+    if came.contains(header::TRANSFER_ENCODING) {
+        head.push_str("transfer-encoding: chunked\r\n");
+    }
+    for (name, value) in request.fields() {
+        head.extend([name.as_str(), ": ", &String::from_utf8_lossy(value.as_bytes()), "\r\n"]);
+    }
+    head.push_str(&String::from_utf8_lossy(prepared.added.as_bytes()));
+    mask(plan, &prepared.call.route.view, &head)
+}
+
+/// What the app does not get of what came, and why.
+fn tell_taken<B>(
+    plan: &Plan,
+    came: &Fields,
+    request: &Request<B>,
+    findings: &mut Vec<(&'static str, String)>,
+) {
+    let (mut unspoofed, mut hopless) = (came.clone(), came.clone());
+    plan.guard.strip_request(&mut unspoofed);
+    let _ = headers::strip_hop_by_hop(&mut hopless);
+    let mut told: Vec<&HeaderName> = Vec::new();
+    for name in came.names() {
+        if told.contains(&name) || request.fields().contains(name) {
+            continue;
+        }
+        told.push(name);
+        let why = if !unspoofed.contains(name) {
+            "visitors may not say it: cloakroom writes it itself, or nobody does"
+        } else if !hopless.contains(name) {
+            "it is between the visitor and cloakroom (RFC 9110 section 7.6.1)"
+        } else if *name == header::COOKIE {
+            "no cookie in it is for the app"
+        } else {
+            "cloakroom answers it itself, or writes it anew"
+        };
+        findings.push(("taken out", format!("{name}: {why}")));
+    }
+}
+
+/// What is explained is pasted into tickets: passwords, proofs and what sessions hold have no place there.
+fn mask(plan: &Plan, view: &UpstreamAccess, head: &str) -> String {
     let secret = |name: &str| {
-        matches!(name, "authorization" | "proxy-authorization") || plan.sessions.headers.is_secret(name)
+        matches!(name, "authorization" | "proxy-authorization") || plan.sessions.headers.is_secret(name, view)
     };
     let line = |line: &str| match line.split_once(':') {
         Some((name, _)) if secret(name) => format!("{name}: MASKED\r\n"),
@@ -107,27 +150,72 @@ fn masked(cookies: &str) -> String {
 }
 
 fn tell(prepared: &PreparedRequest<'_>, findings: &mut Vec<(&'static str, String)>) {
-    let PreparedRequest { call, resolved, .. } = prepared;
+    let PreparedRequest { call, .. } = prepared;
     let client = &call.client;
     let address = client.address.map_or_else(|| "unknown".to_owned(), |a| a.to_string());
     let scheme = if client.https { "https" } else { "http" };
     findings.push(("visitor", format!("{address} by {scheme}")));
-    let session = match resolved {
-        None => "off on this route".to_owned(),
-        Some(resolved) => format!("{}: {}", resolved.state().as_str(), why(resolved)),
+    findings.push(("server", call.upstream_servers()));
+}
+
+/// Which session it comes under, or why none. `knows_sessions`: those are at hand, in the process that has them.
+async fn tell_session(
+    prepared: &PreparedRequest<'_>,
+    came: &Fields,
+    knows_sessions: bool,
+    findings: &mut Vec<(&'static str, String)>,
+) {
+    let PreparedRequest { call, resolved, .. } = prepared;
+    let Some(resolved) = resolved else {
+        findings.push(("session", "off on this route".to_owned()));
+        return;
     };
-    findings.push(("session", session));
+    if !knows_sessions {
+        findings.push(("session", "not looked at: only a running cloakroom knows its sessions".to_owned()));
+        return;
+    }
+    let verdict = resolved.verdict();
+    let sessions = &call.plan.sessions;
+    let words = match verdict.state {
+        TicketState::Ok | TicketState::New | TicketState::None | TicketState::Ambiguous => {
+            why(resolved).to_owned()
+        }
+        _ => {
+            let line = came.get_all(header::COOKIE).filter_map(|line| line.to_str().ok()).collect::<Vec<_>>();
+            let place = [(call.realm(), &call.route.cookie)];
+            let report = sessions.inquire(&line.join("; "), (&place, false), call.now).await;
+            report.map_or_else(|error| error.to_string(), |report| report.explanation(sessions.rules(), true))
+        }
+    };
+    findings.push(("ticket", format!("{}: {words}", verdict.state.as_str())));
+    findings.push(("session", format!("the app is told: {}", resolved.state().as_str())));
+    if let Some(record) = resolved.record() {
+        if let Some(principal) = &record.principal {
+            findings.push(("principal", principal.to_string()));
+        }
+        findings.push(("lives", format!("until {} if nobody comes", record.ends(sessions.rules()))));
+        let (shown, hidden): (Vec<_>, Vec<_>) = record
+            .fields
+            .iter()
+            .map(|(name, _)| name.to_string())
+            .partition(|name| call.route.view.shows(name));
+        for (what, names) in [("shown", shown), ("not shown", hidden)] {
+            if !names.is_empty() {
+                findings.push((what, format!("fields {}", names.join(", "))));
+            }
+        }
+    }
 }
 
 fn why(resolved: &ResolvedSession) -> &'static str {
     use crate::session::SessionState;
-    match (resolved.state(), resolved.id()) {
-        (SessionState::Active, _) => "the ticket is good",
-        (SessionState::New, _) => "no ticket that is good here, so a new one is given",
-        (SessionState::Unavailable, _) => "the store does not answer",
-        (SessionState::None, _) => {
-            "no ticket that is good here, and none may be given: cross-site, a subresource, a prefetch, a preflight, \
-             or [session] create = \"write\""
+    match (resolved.verdict().state, resolved.state()) {
+        (TicketState::Ok, _) => "it is good",
+        (TicketState::Ambiguous, _) => TicketState::Ambiguous.in_words(),
+        (_, SessionState::New) => "no session cookie came, so a new one is given",
+        _ => {
+            "no session cookie came, and none may be given: cross-site, a subresource, a prefetch, a preflight, or \
+             [session] create = \"write\""
         }
     }
 }

@@ -161,7 +161,8 @@ async fn prepare<'p, B: http_body::Body>(
     exchange.goes(route);
     tracing::debug!(route = %route.name, "a route was chosen");
     admit::body(request, route.body_bytes)?;
-    let call = Call { plan, route, admitted, client, now: exchange.now };
+    let (now, is_rehearsal) = (exchange.now, exchange.is_rehearsal);
+    let call = Call { plan, route, admitted, client, now, is_rehearsal };
     // 5. strip. SECURITY: from here on a session header in the request is one that we wrote.
     plan.guard.strip_request(request.fields_mut());
     gate::cross_site(&call, request)?;
@@ -178,7 +179,7 @@ async fn prepare<'p, B: http_body::Body>(
     own_url::for_app(&call, request)?;
 
     // Hardly anything ends the request from here on before the app is asked, and then they are given back.
-    if let Some(resolved) = resolved.as_mut().filter(|resolved| resolved.has_flashes()) {
+    if let Some(resolved) = resolved.as_mut().filter(|resolved| resolved.has_flashes() && !is_rehearsal) {
         Box::pin(call.deliver_flashes(request, resolved)).await;
     }
     let (added, nominations) =

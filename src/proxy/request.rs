@@ -31,7 +31,7 @@ impl Call<'_> {
         (source, can_switch): (&PeerAddress, bool),
         (request, id): (&mut Request<B>, &RequestId),
     ) -> (HeaderLines, ConnectionOptions) {
-        let Self { plan, route, admitted, client, now } = self;
+        let Self { plan, route, admitted, client, now, .. } = self;
         let via = match request.version() {
             Version::HTTP_10 => VIA_10,
             Version::HTTP_2 => VIA_20,

@@ -24,7 +24,7 @@ impl Call<'_> {
         &self,
         request: &Request<B>,
     ) -> Result<Option<ResolvedSession>, ProxyError> {
-        let Self { plan, route, admitted, client, now } = self;
+        let Self { plan, route, admitted, client, now, is_rehearsal } = self;
         let now = *now;
         if route.session == SessionMode::Off {
             return Ok(None);
@@ -52,6 +52,7 @@ impl Call<'_> {
             read_only: route.session == SessionMode::ReadOnly,
             id_filter: home.is_some().then_some(&id_filter),
             now,
+            is_rehearsal: *is_rehearsal,
         });
         match resolved.await {
             Ok(resolved) => Ok(Some(resolved)),

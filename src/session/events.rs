@@ -1,14 +1,10 @@
 //! What happens to sessions, for the log and for the operator's counts.
 
-use std::{
-    fmt::Display,
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::{fmt::Display, sync::atomic::AtomicU64, time::Duration};
 
 use uuid::Uuid;
 
-use super::trail::SessionTrail;
+use super::{per_second::is_due, trail::SessionTrail};
 use crate::{clock::Timestamp, metrics::Counter, store::DecisionNote};
 
 /// How often it is told that too many sessions begin.
@@ -123,12 +119,4 @@ impl SessionEvents {
         self.forbidden.raise();
         tracing::warn!(what, why, "session instructions were dropped");
     }
-}
-
-/// Whether a line that is written so often is due; then it was written now.
-pub(super) fn is_due(logged: &AtomicU64, every: Duration, now: Timestamp) -> bool {
-    let last = logged.load(Ordering::Relaxed);
-    now.since(Timestamp(last)) >= every
-        // Of all workers that see it at once, the one that moves the time writes the line.
-        && logged.compare_exchange(last, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }

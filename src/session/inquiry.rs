@@ -14,6 +14,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
+    config::SessionConfig,
     record::{Realm, Record, Ticket},
     store::{FoundRecord, StoreError},
 };
@@ -112,6 +113,38 @@ impl SessionManager {
 }
 
 impl TicketReport {
+    /// In words that can be passed on. `is_everywhere`: wherever it may be good was looked.
+    pub fn explanation(&self, rules: &SessionConfig, is_everywhere: bool) -> String {
+        match self.verdict.state {
+            TicketState::Ok => match &self.record {
+                Some(record) => {
+                    let who = record.principal.as_ref().map_or_else(
+                        || "nobody is logged in".to_owned(),
+                        |principal| format!("{principal} is logged in"),
+                    );
+                    format!(
+                        "it is good: {who}, and the session lives until {} if nobody comes",
+                        record.ends(rules)
+                    )
+                }
+                None => "it is good, and nothing is stored for its session: nobody is logged in".to_owned(),
+            },
+            TicketState::Expired | TicketState::Ended | TicketState::Revoked => {
+                let when = self.ended_at.map(|at| format!(" at {at}")).unwrap_or_default();
+                let by = self.verdict.ended_by.unwrap_or_default().in_words();
+                format!("its session has ended{when}: {by}")
+            }
+            TicketState::OtherRealm => {
+                let realm = self.record.as_ref().map(|record| Realm::in_words(&record.realm));
+                format!("it is genuine, and good elsewhere alone: {}", realm.unwrap_or_default())
+            }
+            TicketState::Forged if !is_everywhere => {
+                "it is not genuine, or was made for a host that no route names: say which (--host)".to_owned()
+            }
+            other => other.in_words().to_owned(),
+        }
+    }
+
     fn note(&mut self, found: &FoundRecord) {
         match found {
             FoundRecord::Live(record) => self.record = Some(Arc::clone(record)),

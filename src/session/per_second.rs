@@ -1,6 +1,9 @@
-//! How many of something there were in this second.
+//! How often something happens: counts by the second, and lines of the log that are written now and then.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use crate::clock::Timestamp;
 
@@ -19,4 +22,12 @@ impl PerSecond {
         let old = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |old| Some(next(old)));
         next(old.unwrap_or_else(|old| old)) & ((1 << COUNT_BITS) - 1)
     }
+}
+
+/// Whether a line that is written so often is due; then it was written now.
+pub(super) fn is_due(logged: &AtomicU64, every: Duration, now: Timestamp) -> bool {
+    let last = logged.load(Ordering::Relaxed);
+    now.since(Timestamp(last)) >= every
+        // Of all workers that see it at once, the one that moves the time writes the line.
+        && logged.compare_exchange(last, now.0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
 }

@@ -16,6 +16,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     config::SessionStart,
+    metrics::Counter,
     record::{EndReason, FieldName, IdFilter, Realm, Record, SecretMatch, SessionEnd, Ticket},
     store::{AppliedChange, FoundRecord, StoreError},
 };
@@ -46,6 +47,8 @@ pub struct ResolveRequest<'a, V> {
     pub id_filter: Option<IdFilter<'a>>,
     /// Now.
     pub now: Timestamp,
+    /// Somebody only wants to know: nothing is counted, logged or noted as the visitor's activity.
+    pub is_rehearsal: bool,
 }
 
 /// A ticket that leads nowhere any more.
@@ -87,13 +90,18 @@ impl ResolvedTickets {
         &mut self,
         came: &GenuineTicket,
         outcome: TicketOutcome,
-        (sessions, now): (&SessionManager, Timestamp),
+        (sessions, is_rehearsal, now): (&SessionManager, bool, Timestamp),
     ) {
+        let count = |counter: &Counter| {
+            if !is_rehearsal {
+                counter.raise();
+            }
+        };
         let events = &sessions.headers.events;
         self.verdict = self.verdict.or(outcome.verdict);
         match outcome.status {
             Some(SessionStatus::Spent { at, overtaken, lost, .. }) => {
-                if now.since(at) < GRACE { &events.spent } else { &events.expired }.raise();
+                count(if now.since(at) < GRACE { &events.spent } else { &events.expired });
                 let before = self.spent.unwrap_or(SpentTicket { at, overtaken, lost });
                 self.spent = Some(SpentTicket {
                     at: at.max(before.at),
@@ -115,9 +123,7 @@ impl ResolvedTickets {
                     self.found = Some(status);
                 }
             }
-            None => {
-                events.expired.raise();
-            }
+            None => count(&events.expired),
         }
     }
 }
@@ -131,11 +137,10 @@ impl SessionManager {
         &self,
         request: ResolveRequest<'_, V>,
     ) -> Result<ResolvedSession, StoreError> {
-        let ResolveRequest { shown, realm, cookie, https, visit, client, read_only, id_filter, now } =
+        let tickets = self.look_up_all(&request).await?;
+        let ResolveRequest { shown, https, visit, client, read_only, id_filter, now, is_rehearsal, .. } =
             request;
-        let candidates = self.tried(&shown);
-        let mut has_other_tickets = candidates.len() > 1;
-        let tickets = self.look_up_all(candidates, &shown, (realm, cookie, https), (client, now)).await?;
+        let mut has_other_tickets = self.tried(&shown).len() > 1;
         let ResolvedTickets { found, spent, is_ambiguous, verdict } = tickets;
         let (mut may_have_unseen_session, mut is_same_site_withheld) = (false, false);
         let status = match (found, spent) {
@@ -156,7 +161,7 @@ impl SessionManager {
                     && !read_only
                     && self.rules.create == SessionStart::Visit;
                 // Told where the visitor begins anew.
-                if let Some(session) = spent.and_then(|spent| spent.lost).filter(|_| mints) {
+                if let Some(session) = spent.and_then(|spent| spent.lost).filter(|_| mints && !is_rehearsal) {
                     self.headers.events.lost(session, now);
                 }
                 SessionStatus::Stranger(mints.then(|| Ticket::mint_suiting(now, id_filter)))
@@ -178,28 +183,30 @@ impl SessionManager {
             verdict: TicketVerdict::default(),
         };
         resolved.judge(verdict, is_ambiguous || shown.more);
-        self.headers.events.trail.judged(&resolved, now);
-        self.note_activity(&resolved);
+        if !is_rehearsal {
+            self.headers.events.trail.judged(&resolved, now);
+            self.note_activity(&resolved);
+        }
         Ok(resolved)
     }
 
     /// What the cookies of our name lead to.
-    async fn look_up_all(
-        &self,
-        candidates: &[&[u8]],
-        shown: &PresentedCookies<'_>,
-        (realm, cookie, https): (Realm<'_>, &CookieForm, bool),
-        (client, now): (Option<IpAddr>, Timestamp),
-    ) -> Result<ResolvedTickets, StoreError> {
+    async fn look_up_all<V>(&self, request: &ResolveRequest<'_, V>) -> Result<ResolvedTickets, StoreError> {
+        let ResolveRequest { shown, realm, cookie, https, client, now, is_rehearsal, .. } = request;
+        let (client, is_rehearsal, now) = (*client, *is_rehearsal, *now);
         let mut tickets = ResolvedTickets::default();
         // All are looked at, and not the first that is good: a planted cookie comes first as easily as last.
-        for value in candidates {
+        for value in self.tried(shown) {
             // Genuine, by its MAC, before any store is asked: who guesses makes no store work.
-            if let Some(came) = self.backend.open((value, shown), (cookie, https), (&self.keys, realm), now) {
-                tickets.add(&came, self.look_up(&came, client, now).await?, (self, now));
+            if let Some(came) = self.backend.open((value, shown), (cookie, *https), (&self.keys, *realm), now)
+            {
+                let outcome = self.look_up(&came, client, now).await?;
+                tickets.add(&came, outcome, (self, is_rehearsal, now));
             } else {
-                self.headers.events.tampered.raise();
-                let refused = self.backend.why_refused((value, shown), (&self.keys, realm), now);
+                if !is_rehearsal {
+                    self.headers.events.tampered.raise();
+                }
+                let refused = self.backend.why_refused((value, shown), (&self.keys, *realm), now);
                 tickets.verdict = tickets.verdict.or(refused);
             }
         }

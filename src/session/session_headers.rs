@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     clock::Timestamp,
-    config::{AliasValue, HeaderPreset, SessionConfig, ValueEncoding},
+    config::{AliasValue, HeaderAlias, HeaderPreset, SessionConfig, ValueEncoding},
     message::{field::normal, lines::HeaderLines},
     record::{FieldMap, FieldName, FieldValue, Record, percent},
 };
@@ -221,9 +221,17 @@ impl SessionHeaders {
         }
     }
 
-    /// True for headers whose values are secrets between us and an app.
-    pub fn is_secret(&self, name: &str) -> bool {
-        self.proof.as_str() == name
+    /// True for headers whose values are between us and an app, and nobody's else: the proof, and whatever holds fields.
+    pub fn is_secret(&self, name: &str, view: &UpstreamAccess) -> bool {
+        let public = [&self.id, &self.principal, &self.version, &self.age, &self.idle_left];
+        let is_public = public.iter().any(|other| other.as_str() == name)
+            || name.strip_prefix(&*self.prefix).is_some_and(|rest| rest == "state");
+        let holds_field = |alias: &HeaderAlias| {
+            alias.header.as_str() == name && matches!(alias.value, AliasValue::Field(_))
+        };
+        (name.starts_with(&*self.prefix) && !is_public)
+            || self.session.as_ref().is_some_and(|session| session.as_str() == name)
+            || view.header_aliases().iter().any(holds_field)
     }
 
     /// What tells an app that a request came through here: on every route, whether it has sessions or not.

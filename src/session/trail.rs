@@ -15,8 +15,7 @@ use uuid::Uuid;
 
 use super::{
     ResolvedSession, SessionChanges,
-    events::is_due,
-    per_second::PerSecond,
+    per_second::{PerSecond, is_due},
     seen_ticket::SeenTicket,
     verdict::{TicketState, TicketVerdict},
 };

@@ -65,6 +65,35 @@ impl TicketState {
     }
 }
 
+impl TicketState {
+    /// For people who ask why.
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Spent => {
+                "another ticket took its place: the visitor logged in, the app asked for it, a kept cookie changed or \
+                 its time had come. A browser that still shows this one never got the new one, or put the old one back"
+            }
+            Self::UnknownKey => {
+                "it was made under a key that is not in [keys]: a key was replaced and not listed in `previous`, or \
+                 another cloakroom made it"
+            }
+            Self::Forged => {
+                "it is not genuine: cloakroom never made it so, for any host that its routes name"
+            }
+            Self::None | Self::New => {
+                "nothing is known of this session: it never had data, or it ended so long ago that it was forgotten"
+            }
+            Self::Ambiguous => {
+                "tickets of more than one session came at once: which is the visitor's is not known"
+            }
+            Self::Unavailable => "the store of sessions does not answer",
+            Self::Ok => "it is good",
+            Self::Expired | Self::Ended | Self::Revoked => "its session has ended",
+            Self::OtherRealm => "it is genuine, and good elsewhere alone",
+        }
+    }
+}
+
 impl TicketVerdict {
     /// Of this session's ticket.
     pub(super) fn of(state: TicketState, session: Uuid) -> Self {

@@ -53,8 +53,14 @@ fn it_is_alive_and_ready_and_says_why_it_is_not() {
     let mode = fs::metadata(folder.path().join("admin.sock")).expect("a socket").permissions().mode();
     assert_eq!(mode & 0o777, 0o660);
     assert_eq!(ask(folder.path(), "GET /livez").0, 200);
-    eventually("it is not ready", || ask(folder.path(), "GET /readyz").0 == 503);
-    assert_eq!(ask(folder.path(), "GET /readyz").2, "no server of upstream other is up\n");
+    let asked = "GET /readyz?upstreams=1";
+    eventually("an app is down", || ask(folder.path(), asked).0 == 503);
+    assert_eq!(ask(folder.path(), asked).2, "no server of upstream other is up\n");
+    // That is no reason to send the visitors of the other app elsewhere.
+    assert_eq!(
+        (ask(folder.path(), "GET /readyz").0, ask(folder.path(), "GET /readyz").2),
+        (200, "ready\n".to_owned())
+    );
     assert_eq!(
         value(
             &metrics(folder.path()),

@@ -1,6 +1,7 @@
 //! "Why was I logged out?" Each way is told apart by what the access log says of the ticket.
 #![expect(clippy::unwrap_used, reason = "whatever is missing fails its test, with the place")]
 
+use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
@@ -74,6 +75,16 @@ impl House {
         serde_json::from_str(&said).unwrap()
     }
 
+    /// What `cloakroom explain` says of the visitor's next request.
+    fn explain(&self, visitor: &Browser) -> String {
+        let file = self.folder.path().join("request");
+        let request = format!("GET / HTTP/1.1\r\n{}\r\n", visitor.lines());
+        fs::write(&file, request).unwrap();
+        let (done, said) = self.proxy.verb(&["explain", file.to_str().unwrap()]);
+        assert!(done, "{said}");
+        said
+    }
+
     /// What an operator orders over the admin address.
     fn order(&self, method: &str, path: &str) {
         let mut stream = UnixStream::connect(self.folder.path().join("admin.sock")).unwrap();
@@ -131,6 +142,17 @@ const LOSSES: &[(&str, &str, Loss, &str, Option<&str>)] = &[
     ("lost", "", |_, visitor, _| visitor.jar.clear(), "new", None),
 ];
 
+/// What is said of each ending.
+const WORDS: &[(&str, &str)] = &[
+    ("idle", "nobody came for its idle time"),
+    ("absolute", "it reached its absolute lifetime"),
+    ("operator", "an operator revoked it"),
+    ("app", "the app destroyed it"),
+    ("logout", "the app logged the visitor out"),
+    ("everywhere", "all sessions of its principal were ended"),
+    ("limit", "max_sessions_per_principal"),
+];
+
 /// By another request under the same ticket, whose answer never reaches this browser.
 fn elsewhere(visitor: &mut Browser, path: &str) {
     let jar = visitor.jar.clone();
@@ -174,6 +196,10 @@ fn each_way_to_be_logged_out_is_told_apart() {
                 assert_eq!(house.why(&shown), story, "{store} {name}: the ticket alone");
                 assert!(!story.to_string().contains(&shown), "{story}");
             }
+            let explained = house.explain(&visitor);
+            assert!(explained.contains(&format!("ticket    {ticket}: ")), "{store} {name}: {explained}");
+            let by = ended_by.map(|by| WORDS.iter().find(|(known, _)| *known == by).unwrap().1);
+            assert!(by.is_none_or(|by| explained.contains(by)), "{store} {name}: {by:?} in {explained}");
             if ended_by.is_some() {
                 let story = house.why(&session);
                 assert_eq!(story["ended_by"].as_str(), *ended_by, "{store} {name}, by the id: {story}");

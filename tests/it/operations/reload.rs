@@ -138,7 +138,7 @@ fn reload_keeps_the_key_that_the_store_needs() {
     let told = proxy.reload(|text| text.replace(&format!("current = {one}"), &format!("current = {two}")));
     assert!(told.contains("not reloaded") && told.contains("`previous`"), "{told}");
     let told = proxy.reload(|text| text + &format!("previous = [{one}]\n"));
-    assert!(told.contains("needs a restart: [keys] current"), "{told}");
+    assert!(told.contains("needs_restart=\"[keys] current"), "{told}");
     assert_eq!(visitor.get("/").text(), "alice");
 }
 

@@ -241,7 +241,7 @@ fn untrusted_https_claim_is_logged_once() {
         let answer = house.browser().get_with("/", lines);
         assert!(!answer.set_cookies().swap_remove(0).contains("Secure"));
     }
-    assert_eq!(house.log().matches("trusted_proxies = [\"127.0.0.1\"]").count(), 1, "{}", house.log());
+    assert_eq!(house.log().matches("trusted_proxies = ['127.0.0.1']").count(), 1, "{}", house.log());
     let trusting = Cloakroom::before(app.address).config(TRUSTED).start();
     trusting.browser().get_with("/", lines);
     assert!(!trusting.log().contains("trusted_proxies"));

@@ -171,13 +171,13 @@ fn flask_secret_rotation_by_reload() {
     assert!(left.iter_mut().all(|visitor| visitor.shown().is_empty()), "signed by none that is named");
     // Another kind waits for the restart, and what runs goes on.
     let told = proxy.reload(|toml| toml.replace("kind = \"flask\"", "kind = \"memory\""));
-    assert!(told.contains("needs a restart: [store]"), "{told}");
+    assert!(told.contains("needs_restart=\"[store]"), "{told}");
     assert!(changed.iter_mut().all(|visitor| visitor.shown() == "a=1 principal=7"));
     let told = proxy.reload(|toml| {
         let line = format!("secret_key = {{ file = \"{new}\" }}\n");
         assert!(toml.contains(&line), "{toml}");
         toml.replace(&line, "")
     });
-    assert!(told.contains("needs a restart: [store]"), "{told}");
+    assert!(told.contains("needs_restart=\"[store]"), "{told}");
     assert!(changed.iter_mut().all(|visitor| visitor.shown() == "a=1 principal=7"));
 }

@@ -80,6 +80,7 @@ impl SessionBench {
             read_only,
             id_filter: None,
             now,
+            is_rehearsal: false,
         };
         let mut resolved = at_once(self.plan.sessions.resolve(request)).unwrap().unwrap();
         at_once(self.plan.sessions.deliver(&mut resolved, REALM, &self.view, || is_document)).unwrap();

@@ -70,6 +70,7 @@ impl SessionHouse {
             read_only: false,
             id_filter: None,
             now,
+            is_rehearsal: false,
         };
         self.manager.resolve(request).await
     }
