@@ -155,6 +155,16 @@ pub enum PlanError {
     Host(String),
 }
 
+impl PlanError {
+    /// The secret that could not be read, where that is all.
+    pub fn secret(&self) -> Option<&SecretError> {
+        match self {
+            Self::FlaskKey(Some(error)) | Self::Proof(_, ProofError::Secret(error)) => Some(error),
+            _ => None,
+        }
+    }
+}
+
 /// Why a proof cannot be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum ProofError {

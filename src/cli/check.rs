@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, path::Path, process::ExitCode};
 use super::{WRONG, print};
 use crate::{
     clock::Timestamp,
-    config::{Config, CookieAction, CookieRule, Diagnostics, RouteConfig, SessionMode},
+    config::{
+        Config, CookieAction, CookieRule, Diagnostics, KeyError, RouteConfig, SecretError, SessionMode,
+    },
     listen::{Acceptor, ResumptionKeys},
     plan::Plan,
     upstream,
@@ -23,12 +25,24 @@ pub(super) fn check(file: &Path, expand: bool) -> ExitCode {
             }
             // Whether they can be read, not which: a key that is not there yet is made by `run`.
             let keys = config.keys.secrets(|| Ok([0; 32]));
-            let keys = keys.map_err(|error| format!("[keys]: {error}"));
-            if let Err(error) = Plan::build(&config).map_err(|e| e.to_string()).and(keys) {
-                anstream::eprintln!("error: {error}\n  --> {}", file.display());
-                return ExitCode::from(WRONG);
+            let mut unseen = Vec::new();
+            if let Err(error) = &keys {
+                let is_out_of_reach = matches!(error, KeyError::Secret(secret) if secret.is_out_of_reach());
+                unseen.push((is_out_of_reach, format!("[keys]: {error}")));
             }
-            let verdict = match warnings.list.len() {
+            if let Err(error) = Plan::build(&config) {
+                unseen.push((error.secret().is_some_and(SecretError::is_out_of_reach), error.to_string()));
+            }
+            for (is_out_of_reach, error) in &unseen {
+                if !is_out_of_reach {
+                    anstream::eprintln!("error: {error}\n  --> {}", file.display());
+                    return ExitCode::from(WRONG);
+                }
+                anstream::eprintln!(
+                    "warning: not looked at: {error}\n   = help: this user may not read what the service may; run it with sudo"
+                );
+            }
+            let verdict = match warnings.list.len() + unseen.len() {
                 0 => "no mistakes".to_owned(),
                 1 => "one warning, no errors".to_owned(),
                 many => format!("{many} warnings, no errors"),

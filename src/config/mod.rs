@@ -24,6 +24,7 @@ mod session;
 mod source;
 mod store;
 mod tls;
+mod unit;
 mod upstream;
 mod value;
 

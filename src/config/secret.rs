@@ -6,6 +6,7 @@ use zeroize::Zeroizing;
 
 use super::{
     diagnostic::Diagnostic,
+    unit,
     value::{TableReader, ValueProblem},
 };
 
@@ -29,8 +30,8 @@ pub struct SecretText(Zeroizing<Vec<u8>>);
 pub enum SecretError {
     /// There are no credentials.
     #[error(
-        "the credential {0:?} cannot be read: $CREDENTIALS_DIRECTORY is not set; systemd sets it for \
-         units with LoadCredential= or SetCredential="
+        "the credential {0:?} cannot be read: $CREDENTIALS_DIRECTORY is not set, as systemd does for a service, and the \
+         unit cloakroom.service has no line LoadCredential={0}:/PATH"
     )]
     NoCredentials(String),
     /// A file cannot be read.
@@ -59,6 +60,17 @@ const HELP: &str = "say where it lies: { credential = \"NAME\" }, { file = \"/PA
 /// No secret is longer.
 const MOST: usize = 64 << 10;
 
+impl SecretError {
+    /// It may well be right: whoever looks cannot tell, since it is for the service alone.
+    pub fn is_out_of_reach(&self) -> bool {
+        match self {
+            Self::NoCredentials(_) => true,
+            Self::Unreadable { source, .. } => source.kind() == io::ErrorKind::PermissionDenied,
+            Self::NoVariable(_) | Self::Empty(_) | Self::TooLong(_) => false,
+        }
+    }
+}
+
 impl SecretSource {
     /// Reads the secret as it is now. Line ends at its end do not belong to it: editors and `echo` add them.
     pub fn read(&self) -> Result<SecretText, SecretError> {
@@ -68,10 +80,11 @@ impl SecretSource {
     fn read_by(&self, environment: impl Fn(&str) -> Option<OsString>) -> Result<SecretText, SecretError> {
         let bytes = match self {
             Self::Credential(name) => {
-                let folder = environment("CREDENTIALS_DIRECTORY")
-                    .filter(|folder| !folder.is_empty())
-                    .ok_or_else(|| SecretError::NoCredentials(name.clone()))?;
-                file("credential", PathBuf::from(folder).join(name))?
+                let folder = environment("CREDENTIALS_DIRECTORY").filter(|folder| !folder.is_empty());
+                // Beside the service: what it is handed at its start lies where its unit says.
+                let path =
+                    folder.map(|folder| PathBuf::from(folder).join(name)).or_else(|| unit::credential(name));
+                file("credential", path.ok_or_else(|| SecretError::NoCredentials(name.clone()))?)?
             }
             Self::File(path) => file("file", path.clone())?,
             Self::Env(name) => environment(name)

@@ -218,3 +218,39 @@ fn what_is_seldom_meant_is_told_and_does_not_stop() {
         assert_eq!(Config::parse("x.toml", &text).is_ok(), fine, "{day}");
     }
 }
+
+/// What is for the service alone is not looked at, and that is said; what is there and wrong is a mistake. `FILE` stands
+/// for `-c`.
+#[test]
+fn secrets_out_of_reach_are_no_mistake() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("other.toml");
+    let check = |keys: &str| {
+        let text = format!(
+            "[[listen]]\naddress = \"127.0.0.1:8080\"\n[upstreams.app]\nservers = [\"http://127.0.0.1:3000\"]\n\
+             proof = {{ credential = \"cloakroom-test-proof\" }}\n[[routes]]\nupstream = \"app\"\n[keys]\ncurrent = {keys}\n"
+        );
+        fs::write(&file, text).unwrap();
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_cloakroom"))
+            .arg("check")
+            .arg(&file)
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let (code, said) = check("{ credential = \"cloakroom-test-key\" }");
+    assert_eq!(code, Some(0), "{said}");
+    for what in [
+        "[keys]: the credential \"cloakroom-test-key\"",
+        "[upstreams.app] proof: the credential \"cloakroom-test-proof\"",
+    ] {
+        assert!(said.contains(&format!("warning: not looked at: {what}")), "{said}");
+    }
+    assert!(said.contains("2 warnings, no errors") && said.contains("run it with sudo"), "{said}");
+    let (code, said) = check("{ file = \"/dev/null\" }");
+    assert!(
+        code == Some(2) && said.contains("error: [keys]: the secret in the file /dev/null is empty"),
+        "{said}"
+    );
+}
