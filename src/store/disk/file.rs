@@ -109,7 +109,7 @@ impl OpenError {
 #[derive(Debug)]
 pub(crate) struct DatabaseFile {
     pub(super) connection: Connection,
-    /// Tombstones say by what sessions ended: always, where it was opened to be changed.
+    /// Tombstones say by what sessions ended; in a database of before only once it was opened to be changed.
     pub(super) keeps_end_reasons: bool,
 }
 
@@ -145,10 +145,8 @@ impl DatabaseFile {
         }
         file.identify(&path)?;
         file.prepare(durability).map_err(no)?;
-        if !file.has_end_reasons().map_err(no)? {
-            file.run(ADD_END_REASONS).map_err(no)?;
-        }
-        file.keeps_end_reasons = true;
+        // Where there is no room for it, as on a full disk, the sessions matter more than why others ended.
+        file.keeps_end_reasons = file.has_end_reasons().map_err(no)? || file.run(ADD_END_REASONS).is_ok();
         Ok(file)
     }
 

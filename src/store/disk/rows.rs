@@ -98,8 +98,13 @@ impl DatabaseFile {
 
     pub(in crate::store) fn add_tombstone(&self, id: u128, end: SessionEnd) -> rusqlite::Result<()> {
         const SQL: &str = "INSERT OR REPLACE INTO ended (id, at, by) VALUES (?, ?, ?)";
-        let values = params![blob(id), end.at.0.cast_signed(), end.by.code()];
-        self.connection.prepare_cached(SQL)?.execute(values).map(drop)
+        const WITHOUT_REASON: &str = "INSERT OR REPLACE INTO ended (id, at) VALUES (?, ?)";
+        let (id, at) = (blob(id), end.at.0.cast_signed());
+        if self.keeps_end_reasons {
+            self.connection.prepare_cached(SQL)?.execute(params![id, at, end.by.code()]).map(drop)
+        } else {
+            self.connection.prepare_cached(WITHOUT_REASON)?.execute(params![id, at]).map(drop)
+        }
     }
 
     pub(super) fn ended(&self, id: u128) -> rusqlite::Result<Option<SessionEnd>> {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
-use crate::support::{App, Cloakroom, obey, on_disk, tool};
+use crate::support::{App, Cloakroom, eventually, obey, on_disk, tool};
 
 const LONG: &str = "[session]\nidle_timeout = \"3650d\"\nabsolute_timeout = \"3650d\"\n[session.permanent]\n\
                     idle_timeout = \"3650d\"\nabsolute_timeout = \"3650d\"\n[[cookies]]\nname = \"*\"\naction = \"keep\"\n";
@@ -49,6 +49,28 @@ fn assert_known(toml: &str, cookie: &str) {
 fn a_database_of_the_first_format_is_opened() {
     let folder = copied(&["sessions.db", "commits", "key"]);
     assert_known(&on_disk(folder.path()), "ticket");
+}
+
+/// It did not say by what a session ended; from now on it does, over a restart as well.
+#[test]
+fn a_database_of_the_first_format_learns_why_sessions_end() {
+    let folder = copied(&["sessions.db", "commits", "key"]);
+    let app = App::start(|request| match request.path() {
+        "/destroy" => obey(request).with("X-Session-Action: destroy"),
+        _ => obey(request),
+    });
+    let cookie = fs::read_to_string(written().join("ticket")).unwrap();
+    let config = format!("{LONG}{}", on_disk(folder.path()));
+    let ask = |path: &str| {
+        let proxy = Cloakroom::with(&app, &config);
+        let head = format!("GET {path} HTTP/1.1\r\nhost: shop.test\r\ncookie: cloakroom={cookie}\r\n\r\n");
+        proxy.browser().send_raw(head.as_bytes());
+        eventually("its line is there", || !proxy.access().is_empty());
+        proxy.access().swap_remove(0)
+    };
+    assert!(ask("/destroy").contains("\"ticket\":\"ok\""));
+    let line = ask("/");
+    assert!(line.contains("\"ticket\":\"ended\",\"ended_by\":\"app\""), "{line}");
 }
 
 #[test]
