@@ -293,7 +293,9 @@ async fn principal(
         let end = SessionEnd { at: now, by: EndReason::Operator };
         let many = store.delete_all_of(&realm_key, &name, end).await;
         let outcome = many.as_ref().map_or_else(|_| "failed".to_owned(), |many| format!("{many} sessions"));
-        audit(client, "revoke", &format!("{name} of {}", realm.as_deref().unwrap_or_default()), &outcome);
+        let realm = realm.as_deref().unwrap_or_default();
+        let whom = if plan.log.principals { name.as_str() } else { "a principal" };
+        audit(client, "revoke", &format!("{whom} of {realm}"), &outcome);
         let many = many.map_err(failed)?;
         for _ in 0..many {
             plan.sessions.headers.events.revoked.raise();

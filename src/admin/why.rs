@@ -13,7 +13,7 @@ use super::{
 use crate::{
     clock::Timestamp,
     config::SessionMode,
-    plan::Plan,
+    plan::{Plan, RoutePlan},
     record::{EndReason, Realm},
     session::{CookieForm, TicketReport},
     store::StoreError,
@@ -90,6 +90,8 @@ fn places<'p>(plan: &'p Plan, host: Option<&'p str>) -> Vec<(Realm<'p>, &'p Cook
     all.map(|(host, route)| (route.realm_of(host), &route.cookie)).collect()
 }
 
+/// Whether there are hosts where tickets are good and that no route names.
 fn any_host(plan: &Plan) -> bool {
-    plan.router.each().any(|(_, route)| route.any_host)
+    let by_host = |route: &RoutePlan| route.realm.is_none() && route.cookie.domain().is_none();
+    plan.router.each().any(|(named, route)| named.is_none() && by_host(route))
 }

@@ -32,6 +32,8 @@ use crate::{
 
 /// How often a tunnel, or an event stream, looks after itself.
 pub(super) const LOOK: Duration = Duration::from_secs(1);
+/// So many looks a tunnel in which something is always being said goes on once the process is to end.
+const LOOKS_AT_A_STOP: u32 = 5;
 /// What is carried at once.
 const PIECE: usize = 16 * 1024;
 
@@ -132,7 +134,7 @@ impl TunnelEnds {
     /// Until both have ended, or something else is to end it: then that.
     async fn carry(&mut self, limits: &mut TunnelLimits) -> Option<TunnelEnd> {
         let idle = limits.plan.limits.tunnel_idle_timeout;
-        let mut quiet = Duration::ZERO;
+        let (mut quiet, mut looks_since_stop) = (Duration::ZERO, 0);
         loop {
             tokio::select! {
                 over = poll_fn(|cx| self.poll(cx)) => {
@@ -151,9 +153,11 @@ impl TunnelEnds {
             if idle.is_some_and(|idle| quiet >= idle) {
                 return Some(TunnelEnd::Idle);
             }
-            // What is being said when the process is to end is said to its end. Who never stops talking has ends
-            // where it can be told: between two messages.
-            if limits.stop.is_cancelled() && (!quiet.is_zero() || self.is_between_messages()) {
+            // What is being said when the process is to end is said to its end, and answered. Who never stops talking is
+            // told in the end, between two messages.
+            looks_since_stop += u32::from(limits.stop.is_cancelled());
+            let is_long = looks_since_stop > LOOKS_AT_A_STOP && self.is_between_messages();
+            if limits.stop.is_cancelled() && (!quiet.is_zero() || is_long) {
                 return Some(TunnelEnd::Stop);
             }
             if let Some(session) = &mut limits.session

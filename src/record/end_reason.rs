@@ -14,7 +14,7 @@ pub struct SessionEnd {
 }
 
 /// By what a session ended. The numbers are those that are kept on disk: none is ever given another meaning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EndReason {
     /// It is not known: it ended under a version that did not keep the reason, or so long ago that it was forgotten.
@@ -85,8 +85,10 @@ impl EndReason {
     /// For people who ask why.
     pub fn in_words(self) -> &'static str {
         match self {
-            Self::Unknown => "it is not known by what",
-            Self::App => "the app destroyed it",
+            Self::Unknown => {
+                "it ended so long ago that it was forgotten, or cloakroom was started anew with its sessions in memory alone"
+            }
+            Self::App => "the app ended it",
             Self::Logout => "the app logged the visitor out",
             Self::OtherLogin => "the app logged somebody else in",
             Self::Operator => "an operator revoked it",
@@ -101,6 +103,18 @@ impl EndReason {
             Self::Renewed => "it goes on in a newer copy of its cookie",
             Self::NotBegun => "its ticket was never given to anybody",
         }
+    }
+
+    /// Nobody knows.
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    pub fn is_unknown(&self) -> bool {
+        *self == Self::Unknown
+    }
+
+    /// Reads the word; one of a later version is not known.
+    pub fn or_unknown<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let word = String::deserialize(deserializer)?;
+        Ok(ALL.into_iter().find(|reason| reason.as_str() == word).unwrap_or_default())
     }
 
     /// As it is kept on disk.

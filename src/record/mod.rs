@@ -303,8 +303,9 @@ impl Record {
     /// When it ended, and by what, if its time is over; `None` while it lives.
     pub fn ended(&self, rules: &SessionConfig, now: Timestamp) -> Option<SessionEnd> {
         let at = self.ends(rules);
+        let end = self.end_after(self.last_seen(), rules);
         // One that was never confirmed ends early because nobody came.
-        (at <= now).then(|| SessionEnd { at, by: self.end_after(self.last_seen(), rules).by })
+        (at <= now).then(|| SessionEnd { at, by: if at < end.at { EndReason::Idle } else { end.by } })
     }
 
     /// How long it will last from `now` if its ticket comes back and then nobody does: what a browser is told.

@@ -198,7 +198,10 @@ impl Ticket {
 
     /// Reads what a cookie's value says of itself, proven or not.
     pub(crate) fn read_unproven(value: &[u8]) -> Option<UnprovenTicket> {
-        let bytes = URL_SAFE_NO_PAD.decode(value).ok().filter(|bytes| bytes.len() == BYTES)?;
+        let mut bytes = [0; BYTES];
+        if value.len() != TEXT || URL_SAFE_NO_PAD.decode_slice(value, &mut bytes).ok()? != BYTES {
+            return None;
+        }
         let (&[format, key], rest) = bytes.split_first_chunk::<2>()?;
         let id = rest.get(8..24).and_then(|id| Uuid::from_slice(id).ok())?;
         (format == FORMAT).then_some(UnprovenTicket { key, id })

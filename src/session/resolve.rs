@@ -197,7 +197,7 @@ impl SessionManager {
         let mut tickets = ResolvedTickets::default();
         // All are looked at, and not the first that is good: a planted cookie comes first as easily as last.
         for value in self.tried(shown) {
-            // Genuine, by its MAC, before any store is asked: who guesses makes no store work.
+            // Genuine, by its MAC, before any store is asked: who guesses makes no disk work.
             if let Some(came) = self.backend.open((value, shown), (cookie, *https), (&self.keys, *realm), now)
             {
                 let outcome = self.look_up(&came, client, now).await?;
@@ -322,15 +322,13 @@ impl SessionManager {
             FoundRecord::Over(end) => TicketVerdict::of_ended(end, ticket.id).into(),
             FoundRecord::Nothing => {
                 let lifetimes = self.rules.plain;
-                let ended_by = if ticket.minted.plus(lifetimes.absolute_timeout) <= now {
-                    Some(EndReason::Absolute)
-                } else if ticket.stamped.plus(lifetimes.idle_timeout) <= now {
-                    Some(EndReason::Idle)
-                } else {
-                    (ticket.stamped < self.backend.floor()).then_some(EndReason::Unknown)
-                };
-                if let Some(by) = ended_by {
-                    return TicketVerdict::of_ended(SessionEnd { at: now, by }, ticket.id).into();
+                let is_good = ticket.stamped >= self.backend.floor()
+                    && ticket.stamped.plus(lifetimes.idle_timeout) > now
+                    && ticket.minted.plus(lifetimes.absolute_timeout) > now;
+                if !is_good {
+                    // Whatever it once led to has left nothing that says how it ended.
+                    let end = SessionEnd { at: now, by: EndReason::Unknown };
+                    return TicketVerdict::of_ended(end, ticket.id).into();
                 }
                 TicketOutcome {
                     status: Some(SessionStatus::Known { ticket: *ticket, record: None, is_rotating: false }),

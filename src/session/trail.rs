@@ -59,6 +59,8 @@ pub struct SessionTrail {
     renewals: LineBudget,
     ends: LineBudget,
     losses: LineBudget,
+    /// The session of the last of these.
+    last_loss: AtomicU64,
     /// When it was last said that tickets come under a key that is gone, in milliseconds since 1970.
     unknown_key_logged: AtomicU64,
 }
@@ -72,6 +74,7 @@ impl Default for SessionTrail {
             renewals: LineBudget::default(),
             ends: LineBudget::default(),
             losses: LineBudget::default(),
+            last_loss: AtomicU64::default(),
             unknown_key_logged: AtomicU64::default(),
         }
     }
@@ -104,7 +107,8 @@ impl SessionTrail {
             AppliedChange::Saved { record, renewed: true, .. } if record.previous.is_none() => {
                 self.renewed(record, changes, now);
             }
-            AppliedChange::Ended => {
+            // Where nothing was stored, nothing of anybody's has ended.
+            AppliedChange::Ended if seen.record.is_some() => {
                 let before = seen.record.and_then(|record| record.principal.as_ref());
                 self.ended(seen.id, before, changes.end_reason(), now);
             }
@@ -168,11 +172,16 @@ impl SessionTrail {
         );
         if state == TicketState::UnknownKey && is_due(&self.unknown_key_logged, UNKNOWN_KEY_EVERY, now) {
             tracing::warn!(
-                "visitors show session cookies under a key that is not in [keys]: each of them begins anew; where a \
-                 key was replaced, list the old one in [keys] previous"
+                "session cookies come that name a key which is not in [keys]: their visitors begin anew; where a key \
+                 was replaced, list the old one in [keys] previous; else somebody makes them up"
             );
         }
-        if let Some(session) = session.filter(|_| resolved.verdict().is_loss())
+        // Who shows one again and again is told of once.
+        let is_news = |session: &Uuid| {
+            let (_, short) = session.as_u64_pair();
+            self.last_loss.swap(short, Ordering::Relaxed) != short
+        };
+        if let Some(session) = session.filter(|_| resolved.verdict().is_loss()).filter(is_news)
             && let Some(left_out) = self.losses.next(now)
         {
             let by = ended_by.map(EndReason::as_str);

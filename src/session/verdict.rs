@@ -74,11 +74,11 @@ impl TicketState {
                  its time had come. A browser that still shows this one never got the new one, or put the old one back"
             }
             Self::UnknownKey => {
-                "it was made under a key that is not in [keys]: a key was replaced and not listed in `previous`, or \
-                 another cloakroom made it"
+                "it names a key that is not in [keys]: a key was replaced and not listed in `previous`, another cloakroom made \
+                 it, or somebody made it up"
             }
             Self::Forged => {
-                "it is not genuine: cloakroom never made it so, for any host that its routes name"
+                "it is not genuine here: made up, changed on its way, or of another host where its session has no data"
             }
             Self::None | Self::New => {
                 "nothing is known of this session: it never had data, or it ended so long ago that it was forgotten"

@@ -163,11 +163,16 @@ impl MemoryStore {
     pub fn delete(&self, id: u128, end: SessionEnd) -> bool {
         let mut there = false;
         self.logged_in.entry(id).and_compute_with(|entry| {
-            there = entry.is_some() || self.unpeopled(id).is_some();
-            self.ended.add(id, end);
+            let is_logged_in = entry.is_some();
+            let record = entry.map(moka::Entry::into_value).or_else(|| self.unpeopled(id));
+            there = record.is_some();
+            self.ended.add(
+                id,
+                self.ended.first(id, record.and_then(|record| record.ended(&self.rules, end.at)), end),
+            );
             self.past.remove(id);
             self.forget(id);
-            if entry.is_some() { Op::Remove } else { Op::Nop }
+            if is_logged_in { Op::Remove } else { Op::Nop }
         });
         there
     }

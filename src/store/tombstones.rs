@@ -55,6 +55,11 @@ impl TombstoneSet {
         self.ended.insert(id, SessionEnd { at: last_seen, by: EndReason::NoRoom });
     }
 
+    /// What a session ended by, where it is ended once more: what ended it first, if that is known here or by its record.
+    pub(super) fn first(&self, id: u128, by_itself: Option<SessionEnd>, again: SessionEnd) -> SessionEnd {
+        by_itself.or_else(|| self.ended.get(&id)).unwrap_or(again)
+    }
+
     /// It did not end after all.
     pub(super) fn remove(&self, id: u128) {
         self.ended.invalidate(&id);

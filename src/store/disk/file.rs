@@ -38,14 +38,11 @@ fn number_of(format: i32) -> u16 {
     (format.cast_unsigned() >> 16) as u16
 }
 
-/// For a database of before it was kept by what sessions ended. A version from then goes on with it, and leaves 0 there.
-const ADD_END_REASONS: &str = "ALTER TABLE ended ADD COLUMN by INTEGER NOT NULL DEFAULT 0";
-
 const TABLES: &str = "
     CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID;
     CREATE TABLE sessions (id BLOB PRIMARY KEY, until INTEGER NOT NULL, since INTEGER NOT NULL, who BLOB,
         row BLOB NOT NULL) WITHOUT ROWID;
-    CREATE TABLE ended (id BLOB PRIMARY KEY, at INTEGER NOT NULL, by INTEGER NOT NULL DEFAULT 0) WITHOUT ROWID;
+    CREATE TABLE ended (id BLOB PRIMARY KEY, at INTEGER NOT NULL) WITHOUT ROWID;
     CREATE TABLE damaged (id BLOB PRIMARY KEY, found INTEGER NOT NULL, row BLOB) WITHOUT ROWID;
 ";
 
@@ -109,8 +106,6 @@ impl OpenError {
 #[derive(Debug)]
 pub(crate) struct DatabaseFile {
     pub(super) connection: Connection,
-    /// Tombstones say by what sessions ended; in a database of before only once it was opened to be changed.
-    pub(super) keeps_end_reasons: bool,
 }
 
 impl DatabaseFile {
@@ -136,7 +131,7 @@ impl DatabaseFile {
         // SQLite would make it readable for all; an empty file is a new database.
         let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
         made.map_err(|why| OpenError::Folder { folder: folder.to_owned(), why })?;
-        let mut file = Self::connect(&path, OpenFlags::default())?;
+        let file = Self::connect(&path, OpenFlags::default())?;
         // Without a lock on the folder, SQLite's own exclusive one is all that keeps a second
         // process out.
         if !lock.leaves_readers() {
@@ -145,8 +140,6 @@ impl DatabaseFile {
         }
         file.identify(&path)?;
         file.prepare(durability).map_err(no)?;
-        // Where there is no room for it, as on a full disk, the sessions matter more than why others ended.
-        file.keeps_end_reasons = file.has_end_reasons().map_err(no)? || file.run(ADD_END_REASONS).is_ok();
         Ok(file)
     }
 
@@ -155,20 +148,13 @@ impl DatabaseFile {
         let path = folder.join(NAME);
         let no = |error| refusal(&path, error);
         // Not SQLITE_OPEN_READ_ONLY: the log of a crash must be recovered before anything can be read.
-        let mut file =
-            Self::connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+        let file = Self::connect(&path, OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         file.identify(&path)?;
         file.pragma("query_only", "ON").map_err(no)?;
         file.pragma("temp_store", "MEMORY").map_err(no)?;
         file.pragma("cell_size_check", "ON").map_err(no)?;
         file.pragma("mmap_size", "0").map_err(no)?;
-        file.keeps_end_reasons = file.has_end_reasons().map_err(no)?;
         Ok(file)
-    }
-
-    fn has_end_reasons(&self) -> rusqlite::Result<bool> {
-        const SQL: &str = "SELECT 1 FROM pragma_table_info('ended') WHERE name = 'by'";
-        self.connection.prepare_cached(SQL)?.exists([])
     }
 
     fn connect(path: &Path, flags: OpenFlags) -> Result<Self, OpenError> {
@@ -176,7 +162,7 @@ impl DatabaseFile {
         let connection =
             Connection::open_with_flags(path, flags | OpenFlags::SQLITE_OPEN_EXRESCODE).map_err(no)?;
         connection.busy_timeout(BUSY_PATIENCE).map_err(no)?;
-        Ok(Self { connection, keeps_end_reasons: false })
+        Ok(Self { connection })
     }
 
     /// Whose it is, before anything is written to it.

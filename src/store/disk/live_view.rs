@@ -275,6 +275,8 @@ impl LiveView {
             // in it.
             let record = entry.map(moka::Entry::into_value).or_else(|| self.pending.get(id).flatten());
             there = record.is_some() || self.known.has(id);
+            let by_itself = record.as_ref().and_then(|record| record.ended(&self.rules, end.at));
+            let end = self.ended.first(id, by_itself, end);
             receipt = Some(self.end(id, record.and_then(|record| self.who(&record)), end));
             Op::Remove
         });

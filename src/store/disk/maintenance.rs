@@ -132,8 +132,12 @@ enum ImportLine {
     Ended {
         ended: Uuid,
         at: u64,
-        /// Absent in those of earlier versions.
-        #[serde(default)]
+        /// Absent in those of earlier versions, and where it is not known.
+        #[serde(
+            default,
+            skip_serializing_if = "EndReason::is_unknown",
+            deserialize_with = "EndReason::or_unknown"
+        )]
         by: EndReason,
     },
     Floor {

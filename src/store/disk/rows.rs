@@ -97,19 +97,13 @@ impl DatabaseFile {
     }
 
     pub(in crate::store) fn add_tombstone(&self, id: u128, end: SessionEnd) -> rusqlite::Result<()> {
-        const SQL: &str = "INSERT OR REPLACE INTO ended (id, at, by) VALUES (?, ?, ?)";
-        const WITHOUT_REASON: &str = "INSERT OR REPLACE INTO ended (id, at) VALUES (?, ?)";
-        let (id, at) = (blob(id), end.at.0.cast_signed());
-        if self.keeps_end_reasons {
-            self.connection.prepare_cached(SQL)?.execute(params![id, at, end.by.code()]).map(drop)
-        } else {
-            self.connection.prepare_cached(WITHOUT_REASON)?.execute(params![id, at]).map(drop)
-        }
+        const SQL: &str = "INSERT OR REPLACE INTO ended (id, at) VALUES (?, ?)";
+        self.connection.prepare_cached(SQL)?.execute(params![blob(id), end_column(end)]).map(drop)
     }
 
     pub(super) fn ended(&self, id: u128) -> rusqlite::Result<Option<SessionEnd>> {
-        let sql = format!("SELECT at, {} FROM ended WHERE id = ?", self.end_reasons());
-        self.connection.prepare_cached(&sql)?.query_row([blob(id)], end).optional()
+        let mut statement = self.connection.prepare_cached("SELECT at FROM ended WHERE id = ?")?;
+        statement.query_row([blob(id)], |row| Ok(end(row.get_ref(0)?))).optional()
     }
 
     /// Each tombstone.
@@ -117,18 +111,12 @@ impl DatabaseFile {
         &self,
         mut each: impl FnMut(u128, SessionEnd),
     ) -> rusqlite::Result<()> {
-        let mut statement =
-            self.connection.prepare(&format!("SELECT at, {}, id FROM ended", self.end_reasons()))?;
+        let mut statement = self.connection.prepare("SELECT at, id FROM ended")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            each(number(row.get_ref(2)?), end(row)?);
+            each(number(row.get_ref(1)?), end(row.get_ref(0)?));
         }
         Ok(())
-    }
-
-    /// The column of reasons, or what stands for it in a database of before there was one.
-    fn end_reasons(&self) -> &'static str {
-        if self.keeps_end_reasons { "by" } else { "0" }
     }
 
     /// How many rows were set aside.
@@ -207,9 +195,28 @@ fn integer(value: ValueRef<'_>) -> u64 {
     if let ValueRef::Integer(number) = value { number.cast_unsigned() } else { 0 }
 }
 
-fn end(row: &rusqlite::Row<'_>) -> rusqlite::Result<SessionEnd> {
-    let by = EndReason::of_code(integer(row.get_ref(1)?));
-    Ok(SessionEnd { at: Timestamp(integer(row.get_ref(0)?)), by })
+/// Parts of a millisecond: one for each reason by which a session may have ended.
+const REASONS: f64 = 64.0;
+
+/// The time, in milliseconds, and behind the point by what. No column of its own: one more would change the first page, which
+/// is what a damaged database is mended by; and versions from before it was kept go on with such a table.
+#[expect(clippy::cast_precision_loss, reason = "milliseconds since 1970 are exact for 200,000 years")]
+fn end_column(end: SessionEnd) -> rusqlite::types::Value {
+    let at = end.at.0.cast_signed();
+    match end.by.code() {
+        0 => at.into(),
+        // Exact: 47 of a double's 53 bits.
+        by => (at as f64 + f64::from(by) / REASONS).into(),
+    }
+}
+
+#[expect(clippy::cast_sign_loss, reason = "a damaged value that is below zero is taken for zero")]
+fn end(column: ValueRef<'_>) -> SessionEnd {
+    if let ValueRef::Real(column) = column {
+        let by = EndReason::of_code((column.fract() * REASONS) as u64);
+        return SessionEnd { at: Timestamp(column as u64), by };
+    }
+    SessionEnd { at: Timestamp(integer(column)), by: EndReason::Unknown }
 }
 
 fn columns(row: &rusqlite::Row<'_>, [until, since, who]: [usize; 3]) -> rusqlite::Result<RowColumns> {

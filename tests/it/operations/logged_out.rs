@@ -147,7 +147,7 @@ const WORDS: &[(&str, &str)] = &[
     ("idle", "nobody came for its idle time"),
     ("absolute", "it reached its absolute lifetime"),
     ("operator", "an operator revoked it"),
-    ("app", "the app destroyed it"),
+    ("app", "the app ended it"),
     ("logout", "the app logged the visitor out"),
     ("everywhere", "all sessions of its principal were ended"),
     ("limit", "max_sessions_per_principal"),

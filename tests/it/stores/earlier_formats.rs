@@ -51,6 +51,20 @@ fn a_database_of_the_first_format_is_opened() {
     assert_known(&on_disk(folder.path()), "ticket");
 }
 
+/// Its first page is mended by that of a new database, so it must stay one of the first format.
+#[test]
+fn a_database_of_the_first_format_is_still_mended() {
+    for place in [17, 21, 47, 100] {
+        let folder = copied(&["sessions.db", "commits", "key"]);
+        assert_known(&on_disk(folder.path()), "ticket");
+        let file = folder.path().join("sessions.db");
+        let mut bytes = fs::read(&file).unwrap();
+        bytes[place] ^= 0xff;
+        fs::write(&file, bytes).unwrap();
+        assert_known(&on_disk(folder.path()), "ticket");
+    }
+}
+
 /// It did not say by what a session ended; from now on it does, over a restart as well.
 #[test]
 fn a_database_of_the_first_format_learns_why_sessions_end() {
