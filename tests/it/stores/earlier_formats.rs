@@ -56,7 +56,10 @@ fn a_database_of_the_first_format_is_opened() {
 fn a_database_of_the_first_format_is_still_mended() {
     for place in [17, 21, 47, 100] {
         let folder = copied(&["sessions.db", "commits", "key"]);
-        assert_known(&on_disk(folder.path()), "ticket");
+        drop(Cloakroom::with(
+            &App::start(|request| obey(request)),
+            &format!("{LONG}{}", on_disk(folder.path())),
+        ));
         let file = folder.path().join("sessions.db");
         let mut bytes = fs::read(&file).unwrap();
         bytes[place] ^= 0xff;
@@ -79,7 +82,7 @@ fn a_database_of_the_first_format_learns_why_sessions_end() {
         let proxy = Cloakroom::with(&app, &config);
         let head = format!("GET {path} HTTP/1.1\r\nhost: shop.test\r\ncookie: cloakroom={cookie}\r\n\r\n");
         proxy.browser().send_raw(head.as_bytes());
-        eventually("its line is there", || !proxy.access().is_empty());
+        eventually("its line is there", || proxy.access().first().is_some_and(|line| line.ends_with('}')));
         proxy.access().swap_remove(0)
     };
     assert!(ask("/destroy").contains("\"ticket\":\"ok\""));
