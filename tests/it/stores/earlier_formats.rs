@@ -56,10 +56,7 @@ fn a_database_of_the_first_format_is_opened() {
 fn a_database_of_the_first_format_is_still_mended() {
     for place in [17, 21, 47, 100] {
         let folder = copied(&["sessions.db", "commits", "key"]);
-        drop(Cloakroom::with(
-            &App::start(|request| obey(request)),
-            &format!("{LONG}{}", on_disk(folder.path())),
-        ));
+        drop(Cloakroom::with(&App::start(obey), &format!("{LONG}{}", on_disk(folder.path()))));
         let file = folder.path().join("sessions.db");
         let mut bytes = fs::read(&file).unwrap();
         bytes[place] ^= 0xff;
