@@ -24,7 +24,7 @@ use super::{
     past_views::PastViews,
     principals::{LONGEST_REQUEST, LoginDenied, PrincipalIndex},
     tombstones::TombstoneSet,
-    update::{UpdateSteps, alive, carry_out},
+    update::{UpdateSteps, carry_out},
 };
 use crate::{
     clock::Timestamp,
@@ -190,7 +190,7 @@ impl MemoryStore {
         let record =
             self.logged_in.get(&id).or_else(|| self.unpeopled(id)).or_else(|| self.logged_in.get(&id));
         match record {
-            Some(record) => alive(record, &self.rules, now),
+            Some(record) => FoundRecord::of(record, &self.rules, now),
             None => self.ended.find(id),
         }
     }
@@ -215,7 +215,7 @@ impl MemoryStore {
             let mine = entry.map(moka::Entry::into_value);
             let weight = mine.as_ref().map_or(0, |record| u64::from(record.weight()));
             let found = match mine.or_else(|| self.unpeopled(id)) {
-                Some(record) => alive(record, request.rules, request.now),
+                Some(record) => FoundRecord::of(record, request.rules, request.now),
                 None => request.floored(self.ended.find(id), self.floor()),
             };
             let decision = (request.decide)(&found);

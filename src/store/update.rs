@@ -27,6 +27,16 @@ pub enum FoundRecord {
     Nothing,
 }
 
+impl FoundRecord {
+    /// What a record is now.
+    pub fn of(record: Arc<Record>, rules: &SessionConfig, now: Timestamp) -> Self {
+        match record.ended(rules, now) {
+            None => Self::Live(record),
+            Some(end) => Self::Over(end),
+        }
+    }
+}
+
 /// Realm and name of a principal, as records hold them.
 pub type RealmPrincipal = (Arc<str>, Arc<str>);
 
@@ -152,14 +162,6 @@ pub enum AppliedChange {
     Conflict,
     /// Everyone of that name was logged out while the login was under way: it does not count.
     Denied,
-}
-
-/// What a record is now.
-pub(super) fn alive(record: Arc<Record>, rules: &SessionConfig, now: Timestamp) -> FoundRecord {
-    match record.ended(rules, now) {
-        None => FoundRecord::Live(record),
-        Some(end) => FoundRecord::Over(end),
-    }
 }
 
 impl AppliedChange {

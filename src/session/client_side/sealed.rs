@@ -155,7 +155,7 @@ impl SealedSessions {
             Some(_) if ticket.stamped < self.floor() => {
                 FoundRecord::Over(SessionEnd { at: self.floor(), by: EndReason::Unknown })
             }
-            Some(record) => alive(record, &self.rules, now),
+            Some(record) => FoundRecord::of(Arc::clone(record), &self.rules, now),
             None => FoundRecord::Nothing,
         }
     }
@@ -174,7 +174,7 @@ impl SealedSessions {
         let found = match (self.ended.find(seen.id, before), brought) {
             // A session that begins with this answer cannot have ended.
             (Some(end), _) if seen.confirmed => FoundRecord::Ended(end),
-            (_, Some(record)) => alive(record, apply.rules, now),
+            (_, Some(record)) => FoundRecord::of(Arc::clone(record), apply.rules, now),
             (_, None) => FoundRecord::Nothing,
         };
         let lasts = self.longest();
@@ -312,12 +312,4 @@ fn bound(parts: u8, name: &str, realm: Realm<'_>) -> Vec<u8> {
     bytes.push(0);
     bytes.extend_from_slice(text.as_bytes());
     bytes
-}
-
-/// What a record that came with a cookie is now.
-fn alive(record: &Arc<Record>, rules: &SessionConfig, now: Timestamp) -> FoundRecord {
-    match record.ended(rules, now) {
-        None => FoundRecord::Live(Arc::clone(record)),
-        Some(end) => FoundRecord::Over(end),
-    }
 }

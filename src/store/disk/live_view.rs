@@ -28,7 +28,7 @@ use crate::{
         past_views::PastViews,
         principals::{LONGEST_REQUEST, LoginDenied, PrincipalIndex},
         tombstones::TombstoneSet,
-        update::{UpdateSteps, alive, carry_out},
+        update::{UpdateSteps, carry_out},
     },
 };
 
@@ -152,7 +152,8 @@ impl LiveView {
 
     /// What is under this id; `None`: the disk must be asked.
     pub(super) fn load(&self, id: u128, now: Timestamp) -> Option<FoundRecord> {
-        self.glance(id, now).or_else(|| self.unpack(id)?.record.map(|record| alive(record, &self.rules, now)))
+        self.glance(id, now)
+            .or_else(|| self.unpack(id)?.record.map(|record| FoundRecord::of(record, &self.rules, now)))
     }
 
     /// The same, under the lock of another id: what is packed stays so.
@@ -172,7 +173,7 @@ impl LiveView {
         // record goes.
         let record = live.or_else(|| self.pending.get(id).flatten());
         match record {
-            Some(record) => Some(alive(record, rules, now)),
+            Some(record) => Some(FoundRecord::of(record, rules, now)),
             // It is on disk, packed or cold: what it says is not known here.
             None if self.known.has(id) => None,
             None => Some(self.ended.find(id)),

@@ -50,7 +50,7 @@ use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{FoundRecord, StoreError, UpdateRequest, UpdateResult, page::RecordPage, update::alive};
+use super::{FoundRecord, StoreError, UpdateRequest, UpdateResult, page::RecordPage};
 use crate::{
     clock::{self, Timestamp},
     record::{EndReason, Record, SecretHash, SessionEnd},
@@ -113,7 +113,7 @@ impl DiskStore {
             return Ok(found);
         }
         Ok(match self.read(id).await?.record {
-            Some(record) => alive(record, &self.live_view.rules, now),
+            Some(record) => FoundRecord::of(record, &self.live_view.rules, now),
             // It ended, or was found damaged, meanwhile; or nobody has its key.
             None => self
                 .live_view

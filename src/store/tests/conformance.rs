@@ -332,6 +332,10 @@ fn what_ended_stays_ended() {
                 !bench.wait(bench.store.delete(id(1), revoked(4))).unwrap(),
                 "ending what has ended is no error"
             );
+            assert!(
+                matches!(bench.load(1, at(4)), FoundRecord::Ended(end) if end.by == EndReason::App),
+                "what ended it first is what it ended by"
+            );
             // One that has no record, and so could be given one.
             assert!(!bench.wait(bench.store.delete(id(2), revoked(4))).unwrap());
             let late = bench.apply(seen(2, 1, false, at(5)), &sets("a", "1"), at(5));
