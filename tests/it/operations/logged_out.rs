@@ -265,6 +265,12 @@ fn names_of_people_stand_in_no_log_where_the_operator_says_so() {
     eventually("all is logged", || proxy.access().len() == 4);
     let all = proxy.log() + &proxy.access().join("\n");
     assert!(all.contains("a visitor was logged out") && !all.contains("alice"), "{all}");
+    // Nor in the line of what an operator did.
+    let house = House::new("memory", "[log]\nprincipals = false");
+    house.visitor();
+    house.order("DELETE", "/api/principals/alice?realm=host:127.0.0.1");
+    let log = house.proxy.log();
+    assert!(log.contains("an operator has acted") && !log.contains("alice"), "{log}");
 }
 
 /// The same id in both logs, at the app, and on pages of our own; one of a trusted proxy is kept.
